@@ -1,0 +1,117 @@
+//! The command line: what there is, and which command does it.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::config::{self, Flags};
+use crate::error::{EXIT_HELP, Exit, Fault};
+
+/// Keeps Google Calendar in step with PostgreSQL. Each run does one job, records it, and exits.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_HELP, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Settings file (default: $SYNCCTL_CONFIG, /etc/syncctl/syncctl.toml, or syncctl/syncctl.toml in the XDG config folder)
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one setting, such as `calendar.page_size=500`
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    /// Results as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// More log lines on stderr: -v info, -vv debug
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Google Calendar: calendars, events, meetings
+    #[command(subcommand)]
+    Calendar(commands::verbs::ServiceVerb),
+    /// Whose data is synced, and the credentials for it
+    #[command(subcommand)]
+    Accounts(commands::accounts::Verb),
+    /// Items that could not be applied
+    #[command(subcommand)]
+    Items(commands::items::Verb),
+    /// The database: schema, and the private cluster
+    #[command(subcommand)]
+    Db(commands::db::Verb),
+    /// The settings
+    #[command(subcommand)]
+    Config(commands::config::Verb),
+}
+
+/// Runs the command line of this process; answers the exit code.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    let json = cli.global.json;
+    match dispatch(cli) {
+        Ok(exit) => exit,
+        Err(error) => {
+            let exit = error.downcast_ref::<Fault>().map_or(Exit::SomeFailed, |fault| fault.exit);
+            if json {
+                println!("{}", serde_json::json!({ "error": format!("{error:#}"), "exit_code": exit as u8 }));
+            }
+            eprintln!("syncctl: {error:#}");
+            exit
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
+    let flags = Flags { config: cli.global.config, set: cli.global.set };
+    let loaded = config::load(&flags)?;
+    log_to_stderr(&loaded.settings.log.level, cli.global.verbose);
+    // One provider for every TLS connection of this process; a second installation cannot happen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let output = commands::Output { json: cli.global.json };
+    match cli.command {
+        Command::Config(verb) => commands::config::run(&verb, &loaded, output),
+        Command::Db(verb) => commands::db::run(&verb, &loaded.settings, output),
+        Command::Accounts(verb) => commands::accounts::run(&verb, loaded.settings, output),
+        Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),
+        Command::Calendar(verb) => commands::sync::calendar(&verb, loaded.settings, output),
+    }
+}
+
+fn log_to_stderr(level: &str, verbose: u8) {
+    let level = match verbose {
+        0 => level,
+        1 => "info",
+        _ => "debug",
+    };
+    let mut builder = env_logger::Builder::new();
+    builder.parse_filters(level);
+    // These print tokens, statements with their values, or addresses below `info`.
+    for module in ["yup_oauth2", "tokio_postgres", "postgres", "hyper", "hyper_util", "h2", "reqwest", "rustls"] {
+        builder.filter_module(module, log::LevelFilter::Warn);
+    }
+    if std::env::var_os("JOURNAL_STREAM").is_some() || !std::io::stderr().is_terminal() {
+        builder.write_style(env_logger::WriteStyle::Never);
+    }
+    builder.init();
+}

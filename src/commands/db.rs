@@ -1,0 +1,104 @@
+//! `syncctl db`: the schema, and the private cluster.
+
+use std::os::unix::process::CommandExt as _;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+
+use super::{Output, table};
+use crate::config::Settings;
+use crate::db::embedded::Cluster;
+use crate::db::migrate;
+use crate::db::pool::{self, Place};
+use crate::error::{Exit, Fault};
+
+/// What can be done with the database.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Applies the migrations that are missing; safe on two hosts at once
+    Migrate,
+    /// Which migrations are applied, and whether the private cluster runs
+    Status,
+    /// Starts the private cluster
+    Start,
+    /// Stops the private cluster
+    Stop,
+    /// Opens psql on the database
+    Psql {
+        /// Arguments for psql, such as `-c 'SELECT …'`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<Exit> {
+    let place = pool::place(&settings.db)?;
+    match verb {
+        Verb::Migrate => {
+            place.ensure_running()?;
+            let applied = migrate::migrate(&place.target)?;
+            output.print(&serde_json::json!({ "applied": applied, "version": migrate::newest() }), || {
+                match applied.as_slice() {
+                    [] => format!("schema is current (version {})", migrate::newest()),
+                    applied => format!("applied {}", applied.join(", ")),
+                }
+            })?;
+        }
+        Verb::Status => status(&place, output)?,
+        Verb::Start => {
+            cluster(&place)?.ensure_running()?;
+            status(&place, output)?;
+        }
+        Verb::Stop => {
+            cluster(&place)?.stop()?;
+            output.print(&serde_json::json!({ "running": false }), || "private cluster stopped".into())?;
+        }
+        Verb::Psql { args } => {
+            place.ensure_running()?;
+            let mut psql = match &place.cluster {
+                Some(cluster) => cluster.psql(args),
+                None => {
+                    let mut psql = std::process::Command::new("psql");
+                    psql.args(args);
+                    // The URL may hold a password, which an argument would show to everybody.
+                    psql.env("PGDATABASE", secrecy::ExposeSecret::expose_secret(&settings.db.url));
+                    psql
+                }
+            };
+            return Err(psql.exec()).context("starting psql");
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn cluster(place: &Place) -> anyhow::Result<&Cluster> {
+    place.cluster.as_ref().ok_or_else(|| {
+        Fault::usage(format!("{} is not ours to start or stop: a database is configured (db.url)", place.target.display())).into()
+    })
+}
+
+fn status(place: &Place, output: Output) -> anyhow::Result<()> {
+    let cluster = place.cluster.as_ref().map(Cluster::status).transpose()?;
+    let reachable = cluster.as_ref().is_none_or(|cluster| cluster.running);
+    let entries = match reachable {
+        true => migrate::status(&place.target)?,
+        false => Vec::new(),
+    };
+    let value = serde_json::json!({ "database": place.target.display(), "private_cluster": cluster, "migrations": entries });
+    output.print(&value, || {
+        let mut text = format!("database  {}\n", place.target.display());
+        if let Some(cluster) = &cluster {
+            text.push_str(&format!("{cluster}\n"));
+        }
+        if reachable {
+            let mut table = table(&["version", "name", "applied"]);
+            for entry in &entries {
+                let applied = entry.applied_at.as_deref().unwrap_or("not yet: run `syncctl db migrate`");
+                table.add_row([&entry.version.to_string(), &entry.name, applied]);
+            }
+            text.push_str(&format!("\n{}", table.trim_fmt()));
+        }
+        text
+    })
+}

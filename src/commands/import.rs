@@ -1,0 +1,130 @@
+//! Reads accounts from JSON lines and stores them, sealed. A bad line never stops the good ones.
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::db::{accounts, streams};
+use crate::engine::Context;
+use crate::engine::tokens::StoredCredentials;
+use crate::google::oauth::Credentials;
+use crate::seal::Column;
+use crate::services;
+
+/// One line of an import.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    email: String,
+    username: Option<String>,
+    credentials: serde_json::Value,
+    /// Whom a service account acts for; absent: `email`.
+    subject: Option<String>,
+    #[serde(default = "no_settings")]
+    settings: serde_json::Value,
+}
+
+fn no_settings() -> serde_json::Value {
+    serde_json::json!({})
+}
+
+/// What an import did.
+#[derive(Debug, Default, Serialize)]
+pub struct Imported {
+    /// New users.
+    pub added: u64,
+    /// Users who got new credentials.
+    pub renewed: u64,
+    /// Line number and what is wrong with it.
+    pub bad: Vec<(usize, String)>,
+}
+
+/// Imports every good line of `text`.
+///
+/// # Errors
+/// Only the database; whatever came before is stored.
+pub async fn import(context: &Context, text: &str) -> anyhow::Result<Imported> {
+    let mut imported = Imported::default();
+    for (number, line) in text.lines().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        match parse(line) {
+            Err(wrong) => imported.bad.push((number + 1, wrong)),
+            Ok((line, credentials)) => match store(context, &line, credentials).await {
+                Ok(true) => imported.added += 1,
+                Ok(false) => imported.renewed += 1,
+                Err(error) => match taken_username(&error) {
+                    true => imported.bad.push((number + 1, "username: another user has it already".into())),
+                    false => return Err(error),
+                },
+            },
+        }
+    }
+    Ok(imported)
+}
+
+fn parse(line: &str) -> Result<(Line, Credentials), String> {
+    // The error's own text may quote the line, which holds secrets: only its kind and place are told.
+    let line: Line = serde_json::from_str(line).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => shape(&error),
+        _ => format!("not JSON (column {}): one account a line", error.column()),
+    })?;
+    let (name, domain) = line.email.split_once('@').unwrap_or_default();
+    if name.is_empty() || domain.is_empty() || line.email.contains(char::is_whitespace) {
+        return Err("email: not an address".into());
+    }
+    if line.username.as_deref().is_some_and(|name| name.is_empty() || name.contains(char::is_whitespace)) {
+        return Err("username: must be a word".into());
+    }
+    if !line.settings.is_object() {
+        return Err("settings: must be an object".into());
+    }
+    match line.credentials.get("type").and_then(|kind| kind.as_str()) {
+        Some("authorized_user" | "service_account") => {}
+        _ => return Err("credentials.type: must be \"authorized_user\" or \"service_account\"".into()),
+    }
+    let credentials: Credentials =
+        serde_json::from_value(line.credentials.clone()).map_err(|error| format!("credentials: {}", shape(&error)))?;
+    match credentials.problem() {
+        Some(problem) => Err(format!("credentials: {problem}")),
+        None => Ok((line, credentials)),
+    }
+}
+
+/// What serde says of a wrong shape, without the values it quotes.
+fn shape(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once("invalid type: ") {
+        Some((_, rest)) => {
+            let expected = rest.split_once("expected ").map_or("another type", |(_, expected)| expected);
+            format!("a value has the wrong type, expected {}", expected.split(" at line").next().unwrap_or(expected))
+        }
+        None => text.split(" at line").next().unwrap_or("wrong shape").to_owned(),
+    }
+}
+
+async fn store(context: &Context, line: &Line, credentials: Credentials) -> anyhow::Result<bool> {
+    let mut client = context.pool.get().await?;
+    let tx = client.transaction().await.context("beginning the import")?;
+    let new = accounts::NewUser { email: &line.email, username: line.username.as_deref(), settings: &line.settings };
+    let (user, added) = accounts::upsert_user(&tx, &new).await?;
+    let (kind, project) = (credentials.kind(), credentials.project());
+    let subject = line.subject.clone().unwrap_or_else(|| line.email.clone());
+    let plain = serde_json::to_vec(&StoredCredentials { credentials, subject })?;
+    let sealed = context.vault.seal(user, Column::Credentials, &plain)?;
+    accounts::store_credentials(&tx, user, kind, &project, &sealed).await?;
+    for service in services::REGISTRY {
+        streams::ensure(&tx, user, service.service, service.root_kind, &[""]).await?;
+    }
+    tx.commit().await.context("committing the import")?;
+    Ok(added)
+}
+
+fn taken_username(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<tokio_postgres::Error>()
+            .and_then(|error| error.as_db_error())
+            .is_some_and(|error| error.constraint() == Some("users_username"))
+    })
+}

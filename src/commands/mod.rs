@@ -1,0 +1,114 @@
+//! What is not the sync loop itself: each command is one file.
+
+pub mod accounts;
+pub mod config;
+pub mod db;
+pub mod import;
+pub mod items;
+pub mod metrics;
+pub mod sync;
+pub mod verbs;
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Settings;
+use crate::db::{Pool, migrate, pool};
+use crate::engine::Context;
+use crate::{google, seal};
+
+/// How results are printed: one value on stdout, as JSON or for people.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// `--json`
+    pub json: bool,
+}
+
+impl Output {
+    /// Prints a result.
+    pub fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        use std::io::Write as _;
+        let text = if self.json { serde_json::to_string_pretty(value)? } else { text() };
+        // A reader that went away (`| head`) is no failure of the command.
+        match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A plain table that reads well in a terminal and in a mail from cron.
+pub fn table(header: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_header(header);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+/// Opens database, keys and transport, then runs `work` on a runtime. Migrates first where the settings say so.
+pub fn with_context<T, Fut>(settings: Settings, work: impl FnOnce(Context) -> Fut) -> anyhow::Result<T>
+where
+    Fut: Future<Output = anyhow::Result<T>>,
+{
+    let place = pool::place(&settings.db)?;
+    place.ensure_running()?;
+    let key_file = seal_key_file(&settings, place.cluster.is_some())?;
+    let vault = seal::open_vault(&settings.seal.keys, &key_file, place.cluster.is_some())?;
+    let google = Arc::new(google::Client::new(&settings.google)?);
+    let migrates = place.migrates_itself(&settings.db);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let context = {
+        let _guard = runtime.enter();
+        Context {
+            pool: Pool::new(place.target.clone(), &settings.db)?,
+            settings: Arc::new(settings),
+            vault,
+            google,
+            stop: CancellationToken::new(),
+        }
+    };
+    let schema = runtime.block_on(context.pool.check_schema())?;
+    match schema {
+        migrate::Schema::Behind { .. } if migrates => {
+            let applied = migrate::migrate(&place.target)?;
+            log::info!("applied {} migrations", applied.len());
+        }
+        schema => schema.must_be_current()?,
+    }
+    runtime.block_on(async {
+        tokio::spawn(stop_on_signal(context.stop.clone()));
+        work(context).await
+    })
+}
+
+/// The key file in use: the one that is set, or with the private cluster the one beside it.
+pub fn seal_key_file(settings: &Settings, private: bool) -> anyhow::Result<std::path::PathBuf> {
+    if !settings.seal.key_file.as_os_str().is_empty() || !settings.seal.keys.expose_secret().is_empty() || !private {
+        return Ok(settings.seal.key_file.clone());
+    }
+    Ok(pool::data_dir(&settings.db)?.with_file_name("seal.keys"))
+}
+
+/// The first signal winds the run down, the second ends it at once.
+async fn stop_on_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        log::warn!("no signal handler could be installed");
+        return;
+    };
+    for code in [None, Some(130)] {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        match code {
+            None => stop.cancel(),
+            Some(code) => std::process::exit(code),
+        }
+    }
+}

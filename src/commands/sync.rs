@@ -1,0 +1,165 @@
+//! The polling verbs of every service.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use uuid::Uuid;
+
+use super::verbs::{Bounds, ServiceVerb};
+use super::{Output, metrics, with_context};
+use crate::config::Settings;
+use crate::db::accounts;
+use crate::db::streams::{self, Selection};
+use crate::engine::job::{self, Job};
+use crate::engine::{Context, Report, Source};
+use crate::error::{Exit, Fault};
+use crate::services::{self, calendar};
+
+/// `syncctl calendar …`
+pub fn calendar(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        let source = calendar::Calendar::new(Arc::clone(&context.google), context.settings.calendar.clone());
+        run(verb, &context, source, output).await
+    })
+}
+
+async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
+    let service = S::TABLES.service;
+    let everybody = |force| Selection { users: None, force };
+    match verb {
+        ServiceVerb::Cron(args) => {
+            let job = Job { exclusive: !args.parallel, ..job(context, service, "cron", everybody(args.force), args.bounds) };
+            finish(job::run(context, source, &job).await?, output)
+        }
+        ServiceVerb::BatchPoll(args) => {
+            let mut names = args.users.clone();
+            if args.stdin {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).context("reading users from standard input")?;
+                names.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+            }
+            let mut job = job(context, service, "batch-poll", everybody(true), args.bounds);
+            if args.stdin || !names.is_empty() {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let found = accounts::find(&context.pool, &names).await?;
+                for (name, _) in names.iter().zip(&found).filter(|(_, user)| user.is_none()) {
+                    eprintln!("syncctl: no user {name}");
+                }
+                job.unknown_users = found.iter().filter(|user| user.is_none()).count() as u64;
+                job.selection.users = Some(found.into_iter().flatten().collect());
+            }
+            finish(job::run(context, source, &job).await?, output)
+        }
+        ServiceVerb::Poll(args) => {
+            let selection = Selection { users: Some(vec![user(context, &args.user).await?]), force: true };
+            let job = job(context, service, "poll", selection, args.bounds);
+            finish(job::run(context, source, &job).await?, output)
+        }
+        ServiceVerb::SmartPoll(args) => {
+            let user = user(context, &args.poll.user).await?;
+            let selection = Selection { users: Some(vec![user]), force: args.force };
+            let job = job(context, service, "smart-poll", selection, args.poll.bounds);
+            let before = streams::of_user(&context.pool, service, user).await?;
+            let mut report = job::run(context, source, &job).await?;
+            report.skipped = if args.force { Vec::new() } else { reasons(&before) };
+            finish(report, output)
+        }
+        ServiceVerb::Metrics(args) => metrics::run(context, S::TABLES, args, output).await,
+    }
+}
+
+fn job(context: &Context, service: &str, verb: &str, selection: Selection, bounds: Bounds) -> Job {
+    let configured = Some(context.settings.engine.max_duration).filter(|limit| !limit.is_zero());
+    Job {
+        name: format!("{service} {verb}"),
+        exclusive: false,
+        dry_run: bounds.dry_run,
+        selection,
+        max_duration: bounds.max_duration.or(configured),
+        scopes: services::scopes(),
+        unknown_users: 0,
+    }
+}
+
+async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
+    let found = accounts::find(&context.pool, &[name]).await?;
+    found.into_iter().next().flatten().ok_or_else(|| {
+        Fault::usage(format!("no user {name}: give the UUID or the address of a user that `syncctl accounts list` shows")).into()
+    })
+}
+
+/// Why each stream that was not due is left alone.
+fn reasons(streams: &[streams::Standing]) -> Vec<String> {
+    let minutes = |seconds: f64| humantime::format_duration(std::time::Duration::from_secs(seconds.abs().round() as u64));
+    streams
+        .iter()
+        .filter(|stream| stream.due_in > 0.0 || stream.claimed)
+        .map(|stream| {
+            let mut reason = format!("stream {} ({})", stream.id, stream.kind);
+            match stream.claimed {
+                true => reason.push_str(": another run is at it"),
+                false => reason.push_str(&format!(": due in {}", minutes(stream.due_in))),
+            }
+            if let Some(ago) = stream.polled_ago {
+                reason.push_str(&format!(", last polled {} ago", minutes(ago)));
+            }
+            if let Some(class) = &stream.failed_class {
+                reason.push_str(&format!(", failing ({class}, {} in a row)", stream.failures));
+            }
+            reason
+        })
+        .collect()
+}
+
+fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
+    output.print(&report, || text(&report))?;
+    if let Some(message) = report.error_message() {
+        eprintln!("syncctl: {message}");
+    }
+    Ok(report.exit())
+}
+
+fn text(report: &Report) -> String {
+    let mut text = format!(
+        "{}{} in {:.2} s (run {})\n",
+        report.job,
+        if report.dry_run { ": dry run, nothing was written;" } else { ":" }.to_owned() + " " + &report.status,
+        report.elapsed_ms as f64 / 1000.0,
+        report.execution_id
+    );
+    text.push_str(&format!(
+        "users     {} ({} ok, {} failed)\nstreams   {} ({} idle, {} failed{})\n",
+        report.total_users,
+        report.successful_users,
+        report.failed_users,
+        report.streams,
+        report.idle_streams,
+        report.failed_streams,
+        if report.interrupted_streams > 0 { format!(", {} interrupted", report.interrupted_streams) } else { String::new() }
+    ));
+    let changed: HashMap<_, _> = report.changes.iter().filter(|(_, counts)| counts.changes() + counts.unchanged > 0).collect();
+    let mut kinds: Vec<_> = changed.into_iter().collect();
+    kinds.sort_unstable_by_key(|(kind, _)| kind.as_str());
+    for (kind, counts) in kinds {
+        text.push_str(&format!(
+            "changes   {kind}: {} created, {} updated, {} deleted, {} unchanged\n",
+            counts.created, counts.updated, counts.deleted, counts.unchanged
+        ));
+    }
+    text.push_str(&format!(
+        "calls     {} ({} quota units, {} retries); fetch p50 {} ms, p95 {} ms, max {} ms\n",
+        report.api_calls, report.quota_units, report.retries, report.fetch_ms.p50, report.fetch_ms.p95, report.fetch_ms.max
+    ));
+    if report.resyncs + report.quarantined > 0 {
+        text.push_str(&format!("notes     {} resyncs, {} items quarantined\n", report.resyncs, report.quarantined));
+    }
+    if let Some(why) = &report.stopped_early {
+        text.push_str(&format!("stopped   early: {why}; the rest is due in the next run\n"));
+    }
+    for reason in &report.skipped {
+        text.push_str(&format!("skipped   {reason}\n"));
+    }
+    text
+}

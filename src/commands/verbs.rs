@@ -1,0 +1,73 @@
+//! The verbs that every service has, as clap sees them. A doc comment here is the help text.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+/// What every service can do.
+#[derive(Debug, Subcommand)]
+pub enum ServiceVerb {
+    /// Polls every stream that is due; the job for cron
+    Cron(CronArgs),
+    /// Polls the named users now, due or not; without a name, everybody
+    BatchPoll(BatchArgs),
+    /// Polls one user now
+    Poll(PollArgs),
+    /// Polls one user if the pace says so, and says why not
+    SmartPoll(SmartPollArgs),
+    /// What the runs of a window did
+    Metrics(super::metrics::Args),
+}
+
+/// Bounds that every polling job takes.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Bounds {
+    /// Wind down after this long, such as `4m`
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub max_duration: Option<Duration>,
+    /// Ask and compare, print what would change, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CronArgs {
+    /// Also what is not due yet
+    #[arg(long)]
+    pub force: bool,
+    /// Share the work with other runs of this job instead of being skipped
+    #[arg(long)]
+    pub parallel: bool,
+    #[command(flatten)]
+    pub bounds: Bounds,
+}
+
+#[derive(Debug, Args)]
+pub struct BatchArgs {
+    /// Users, by UUID or address
+    #[arg(value_name = "USER")]
+    pub users: Vec<String>,
+    /// Read users from standard input, one a line
+    #[arg(long)]
+    pub stdin: bool,
+    #[command(flatten)]
+    pub bounds: Bounds,
+}
+
+#[derive(Debug, Args)]
+pub struct PollArgs {
+    /// A user, by UUID or address
+    #[arg(value_name = "USER")]
+    pub user: String,
+    #[command(flatten)]
+    pub bounds: Bounds,
+}
+
+#[derive(Debug, Args)]
+pub struct SmartPollArgs {
+    #[command(flatten)]
+    pub poll: PollArgs,
+    /// Whatever the pace says
+    #[arg(long)]
+    pub force: bool,
+}

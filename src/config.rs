@@ -1,0 +1,330 @@
+//! The settings: one struct a section, each field with its default. Knows no file and no environment; `config/load.rs` does.
+
+mod load;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+
+pub use load::{Flags, Loaded, Origin, load};
+
+/// Every setting. `syncctl config show` prints them with where each came from.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Settings {
+    pub db: Db,
+    pub seal: Seal,
+    pub google: Google,
+    pub attendee: Attendee,
+    pub engine: Engine,
+    pub pace: Pace,
+    pub quota: Quota,
+    pub calendar: Calendar,
+    pub log: Log,
+}
+
+/// PostgreSQL.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Db {
+    /// libpq URL or keywords; empty: the private cluster in `data_dir`.
+    #[serde(serialize_with = "expose")]
+    pub url: SecretString,
+    /// Password, where the URL has none.
+    #[serde(serialize_with = "expose")]
+    pub password: SecretString,
+    /// Apply migrations at the start of a command: `auto` (private cluster only), `on`, `off`.
+    pub auto_migrate: AutoMigrate,
+    /// Most connections that one run opens.
+    pub pool_size: u32,
+    /// How long a connection may take to open.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// Folder of the private cluster; empty: `$XDG_DATA_HOME/syncctl/postgres`, or `/var/lib/syncctl/postgres` as root.
+    pub data_dir: PathBuf,
+}
+
+/// When migrations are applied without being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum AutoMigrate {
+    Auto,
+    On,
+    Off,
+}
+
+/// Keys that seal secrets before they reach the database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seal {
+    /// Lines of `key-id base64(32 bytes)`; the first one writes, all of them read.
+    #[serde(serialize_with = "expose")]
+    pub keys: SecretString,
+    /// A file of such lines; empty: `seal.keys` beside the private cluster, made on first use.
+    pub key_file: PathBuf,
+}
+
+/// How Google is reached.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Google {
+    /// One origin for all Google traffic (tests); empty: Google's own hosts.
+    pub root: String,
+    /// How long one answer may take, body included.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// How long a connection may take to open.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+}
+
+/// How Attendee is reached.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attendee {
+    /// Origin of the API; empty: the hosted service.
+    pub root: String,
+}
+
+/// The sync loop.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    /// Streams claimed by one statement.
+    pub chunk: u32,
+    /// Requests to Google under way at once.
+    pub concurrency: u32,
+    /// First syncs and resyncs under way at once; they yield to incremental polls.
+    pub first_sync_concurrency: u32,
+    /// How long a claim outlives a process that died.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
+    /// Tries of one request before its stream fails.
+    pub tries: u32,
+    /// First wait between tries; it doubles, with full jitter.
+    #[serde(with = "humantime_serde")]
+    pub backoff_base: Duration,
+    /// Longest wait between tries.
+    #[serde(with = "humantime_serde")]
+    pub backoff_cap: Duration,
+    /// Longest run; 0s: no bound.
+    #[serde(with = "humantime_serde")]
+    pub max_duration: Duration,
+    /// Resyncs of one stream a day before it is degraded.
+    pub resyncs_per_day: u32,
+}
+
+/// When a stream is polled again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// Price of a call (mu), in hours: a stream with `l` changes an hour is polled every sqrt(2*price/l) hours.
+    pub price: f64,
+    /// Age at which a change counts half.
+    #[serde(with = "humantime_serde")]
+    pub half_life: Duration,
+    /// Share of the interval by which polls are spread, 0 to 0.5.
+    pub jitter: f64,
+}
+
+/// Google's limits. `profile` chooses the defaults of each number that is 0.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// `2026-05` for projects made since May 2026, `legacy` for older ones.
+    pub profile: QuotaProfile,
+    #[allow(missing_docs)]
+    pub calendar: Limits,
+    #[allow(missing_docs)]
+    pub drive: Limits,
+    #[allow(missing_docs)]
+    pub gmail: Limits,
+}
+
+/// Which of Google's two sets of limits holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum QuotaProfile {
+    #[serde(rename = "2026-05")]
+    Since2026,
+    #[serde(rename = "legacy")]
+    Legacy,
+}
+
+/// Units a project and a user may spend; 0: the profile's number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Limits {
+    pub project_per_minute: u64,
+    pub user_per_minute: u64,
+    pub per_day: u64,
+}
+
+/// Google Calendar.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calendar {
+    /// How far the first pass looks back.
+    #[serde(with = "humantime_serde")]
+    pub window_past: Duration,
+    /// How far the first pass looks ahead.
+    #[serde(with = "humantime_serde")]
+    pub window_future: Duration,
+    /// A full pass at least this often, because the window moves on.
+    #[serde(with = "humantime_serde")]
+    pub full_pass_every: Duration,
+    /// Events a page, 1 to 2500.
+    pub page_size: u32,
+    /// Calendar ids to sync; empty: the primary one and those that the user has selected.
+    pub calendars: Vec<String>,
+    /// Title words that make an event a meeting.
+    pub meeting_words: Vec<String>,
+    /// Shortest time between two polls of a calendar.
+    #[serde(with = "humantime_serde")]
+    pub min_interval: Duration,
+    /// Longest time between two polls of a calendar.
+    #[serde(with = "humantime_serde")]
+    pub max_interval: Duration,
+    /// Time between two polls of a user's list of calendars.
+    #[serde(with = "humantime_serde")]
+    pub list_interval: Duration,
+}
+
+/// Logs, on stderr.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// env_logger filter, such as `warn` or `syncctl=debug`.
+    pub level: String,
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+impl Default for Db {
+    fn default() -> Self {
+        Self {
+            url: SecretString::default(),
+            password: SecretString::default(),
+            auto_migrate: AutoMigrate::Auto,
+            pool_size: 8,
+            connect_timeout: Duration::from_secs(10),
+            data_dir: PathBuf::new(),
+        }
+    }
+}
+
+impl Default for Seal {
+    fn default() -> Self {
+        Self { keys: SecretString::default(), key_file: PathBuf::new() }
+    }
+}
+
+impl Default for Google {
+    fn default() -> Self {
+        Self { root: String::new(), timeout: Duration::from_secs(60), connect_timeout: Duration::from_secs(10) }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            chunk: 500,
+            concurrency: 32,
+            first_sync_concurrency: 4,
+            lease: Duration::from_secs(MINUTE),
+            tries: 5,
+            backoff_base: Duration::from_secs(1),
+            backoff_cap: Duration::from_secs(64),
+            max_duration: Duration::ZERO,
+            resyncs_per_day: 3,
+        }
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { price: 0.05, half_life: Duration::from_secs(3 * DAY), jitter: 0.1 }
+    }
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { profile: QuotaProfile::Since2026, calendar: Limits::default(), drive: Limits::default(), gmail: Limits::default() }
+    }
+}
+
+impl Default for Calendar {
+    fn default() -> Self {
+        Self {
+            window_past: Duration::from_secs(30 * DAY),
+            window_future: Duration::from_secs(365 * DAY),
+            full_pass_every: Duration::from_secs(30 * DAY),
+            page_size: 2500,
+            calendars: Vec::new(),
+            meeting_words: ["meeting", "call", "sync", "standup", "review", "planning"].map(str::to_owned).into(),
+            min_interval: Duration::from_secs(5 * MINUTE),
+            max_interval: Duration::from_secs(HOUR),
+            list_interval: Duration::from_secs(6 * HOUR),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "warn".into() }
+    }
+}
+
+impl Quota {
+    /// The limits of one service (`calendar`, `drive`, `gmail`): the settings, and the profile's numbers where they are 0.
+    pub fn limits(&self, service: &str) -> Limits {
+        let (set, profile) = match (service, self.profile) {
+            ("gmail", QuotaProfile::Since2026) => (self.gmail, (1_200_000, 6_000, 80_000_000)),
+            ("gmail", QuotaProfile::Legacy) => (self.gmail, (1_200_000, 15_000, u64::MAX)),
+            ("drive", _) => (self.drive, (1_000_000, 325_000, 400_000_000)),
+            (_, _) => (self.calendar, (10_000, 600, 1_000_000)),
+        };
+        let or = |set: u64, default: u64| if set == 0 { default } else { set };
+        Limits {
+            project_per_minute: or(set.project_per_minute, profile.0),
+            user_per_minute: or(set.user_per_minute, profile.1),
+            per_day: or(set.per_day, profile.2),
+        }
+    }
+}
+
+impl Settings {
+    /// Bounds that types cannot say: the key and what it must be.
+    fn out_of_bounds(&self) -> Option<(&'static str, &'static str)> {
+        let e = &self.engine;
+        let c = &self.calendar;
+        [
+            (self.db.pool_size >= 2, "db.pool_size", "2 or more"),
+            ((1..=10_000).contains(&e.chunk), "engine.chunk", "1 to 10000"),
+            ((1..=1_000).contains(&e.concurrency), "engine.concurrency", "1 to 1000"),
+            ((1..=e.concurrency).contains(&e.first_sync_concurrency), "engine.first_sync_concurrency", "1 to engine.concurrency"),
+            (e.lease >= Duration::from_millis(200), "engine.lease", "200ms or more"),
+            ((1..=100).contains(&e.tries), "engine.tries", "1 to 100"),
+            (e.backoff_base <= e.backoff_cap, "engine.backoff_base", "at most engine.backoff_cap"),
+            (self.pace.price > 0.0, "pace.price", "more than 0"),
+            ((0.0..=0.5).contains(&self.pace.jitter), "pace.jitter", "0 to 0.5"),
+            (!self.pace.half_life.is_zero(), "pace.half_life", "more than 0s"),
+            ((1..=2500).contains(&c.page_size), "calendar.page_size", "1 to 2500"),
+            (c.min_interval <= c.max_interval, "calendar.min_interval", "at most calendar.max_interval"),
+        ]
+        .into_iter()
+        .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
+    }
+}
+
+/// Settings are serialized only to know each key's kind and to be merged; `config show` masks secrets.
+fn expose<S: Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(secret.expose_secret())
+}

@@ -1,0 +1,333 @@
+//! Layers the settings: defaults < file < environment and credentials < flags, and remembers where each value came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::de::IntoDeserializer;
+use toml::{Table, Value};
+
+use super::Settings;
+use crate::error::Fault;
+
+/// Keys whose values are never printed.
+const SECRETS: [&str; 3] = ["db.url", "db.password", "seal.keys"];
+/// Variables with a name of their own in the field.
+const ALIASES: [(&str, &str); 1] = [("DATABASE_URL", "db.url")];
+/// Names with our prefix that are not settings.
+const RESERVED: [&str; 1] = ["SYNCCTL_CONFIG"];
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Origin {
+    Default,
+    File { path: PathBuf, line: usize },
+    Variable(String),
+    Credential(PathBuf),
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Credential(path) => write!(f, "{}", path.display()),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// What the command line says of the settings.
+#[derive(Debug, Default, Clone)]
+pub struct Flags {
+    /// `--config FILE`.
+    pub config: Option<PathBuf>,
+    /// `--set KEY=VALUE`, and the flags that stand for one key.
+    pub set: Vec<(String, String)>,
+}
+
+/// The effective settings and the origin of each key.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The effective settings.
+    pub settings: Settings,
+    /// Key, value as it may be shown, origin: in the order of the keys.
+    pub shown: Vec<(String, String, Origin)>,
+}
+
+/// Loads the settings of this process.
+///
+/// # Errors
+/// `Fault` with exit 78 that names the file and line (or variable, or flag), the key, and what is allowed.
+pub fn load(flags: &Flags) -> anyhow::Result<Loaded> {
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    load_from(flags, &environment)
+}
+
+fn load_from(flags: &Flags, environment: &BTreeMap<String, String>) -> anyhow::Result<Loaded> {
+    let mut layers = Layers::of_defaults()?;
+    if let Some(path) = settings_file(flags, environment)? {
+        layers.add_file(&path)?;
+    }
+    layers.add_environment(environment)?;
+    for (key, value) in &flags.set {
+        layers.set_text(key, value, Origin::Flag)?;
+    }
+    layers.finish()
+}
+
+/// The file that was named (it must exist), or the first of the usual ones that does.
+fn settings_file(flags: &Flags, environment: &BTreeMap<String, String>) -> anyhow::Result<Option<PathBuf>> {
+    let named = flags.config.clone().or_else(|| environment.get("SYNCCTL_CONFIG").map(PathBuf::from));
+    if let Some(path) = named {
+        if !path.is_file() {
+            let message = format!("settings file {} does not exist", path.display());
+            return Err(Fault::settings(message).into());
+        }
+        return Ok(Some(path));
+    }
+    let personal = environment
+        .get("XDG_CONFIG_HOME")
+        .filter(|dir| !dir.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".config")))
+        .map(|dir| dir.join("syncctl/syncctl.toml"));
+    Ok([Some(PathBuf::from("/etc/syncctl/syncctl.toml")), personal].into_iter().flatten().find(|path| path.is_file()))
+}
+
+/// Leaves by dotted key. The defaults come first, so that each key's kind is known.
+struct Layers {
+    leaves: BTreeMap<String, (Value, Origin)>,
+}
+
+impl Layers {
+    fn of_defaults() -> anyhow::Result<Self> {
+        let defaults = Table::try_from(Settings::default()).context("listing the default settings")?;
+        let mut leaves = BTreeMap::new();
+        flatten("", &defaults, &mut |key, value| {
+            leaves.insert(key, (value.clone(), Origin::Default));
+        });
+        Ok(Self { leaves })
+    }
+
+    fn add_file(&mut self, path: &Path) -> anyhow::Result<()> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).map_err(|error| Fault::settings(format!("{shown}: cannot be read: {error}")))?;
+        let table: Table = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| line_of(&text, span.start));
+            Fault::settings(format!("{shown}:{line}: not valid TOML: {}", error.message()))
+        })?;
+        let lines = key_lines(&text);
+        let mut found = Vec::new();
+        flatten("", &table, &mut |key, value| found.push((key, value.clone())));
+        for (key, value) in found {
+            let line = lines.get(&key).copied().unwrap_or(1);
+            self.set(&key, value, Origin::File { path: path.to_owned(), line })?;
+        }
+        Ok(())
+    }
+
+    fn add_environment(&mut self, environment: &BTreeMap<String, String>) -> anyhow::Result<()> {
+        if let Some(dir) = environment.get("CREDENTIALS_DIRECTORY") {
+            for key in SECRETS {
+                let path = Path::new(dir).join(key.replace('.', "_"));
+                if path.is_file() {
+                    let secret = read_secret(&path, "$CREDENTIALS_DIRECTORY")?;
+                    self.set_text(key, &secret, Origin::Credential(path))?;
+                }
+            }
+        }
+        for (name, value) in environment {
+            if RESERVED.contains(&name.as_str()) {
+                continue;
+            }
+            // A variable that ends in _FILE may itself be a setting (SYNCCTL_SEAL_KEY_FILE).
+            let (stem, from_file) = match name.strip_suffix("_FILE") {
+                Some(stem) if self.key_of(name).is_none() => (stem, true),
+                _ => (name.as_str(), false),
+            };
+            match self.key_of(stem) {
+                Some(key) if from_file => {
+                    let secret = read_secret(Path::new(value), &format!("${name}"))?;
+                    self.set_text(&key, &secret, Origin::Credential(PathBuf::from(value)))?;
+                }
+                Some(key) => self.set_text(&key, value, Origin::Variable(name.clone()))?,
+                None if name.starts_with("SYNCCTL_") => {
+                    let message = format!(
+                        "${name}: no such setting; variables are SYNCCTL_ and a key of `syncctl config show` in capitals, dots as underscores"
+                    );
+                    return Err(Fault::settings(message).into());
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The key that a variable stands for.
+    fn key_of(&self, variable: &str) -> Option<String> {
+        if let Some((_, key)) = ALIASES.iter().find(|(alias, _)| *alias == variable) {
+            return Some((*key).to_owned());
+        }
+        let wanted = variable.strip_prefix("SYNCCTL_")?;
+        self.leaves.keys().find(|key| key.replace('.', "_").to_uppercase() == wanted).cloned()
+    }
+
+    /// Sets a key from text, by the kind of its default.
+    fn set_text(&mut self, key: &str, text: &str, origin: Origin) -> anyhow::Result<()> {
+        let wrong = |kind: &str| Fault::settings(format!("{origin}: {key} must be {kind}, not {text:?}"));
+        let value = match self.leaves.get(key).map(|(value, _)| value) {
+            Some(Value::Integer(_)) => Value::Integer(text.trim().parse().map_err(|_| wrong("a whole number"))?),
+            Some(Value::Float(_)) => Value::Float(text.trim().parse().map_err(|_| wrong("a number"))?),
+            Some(Value::Boolean(_)) => Value::Boolean(text.trim().parse().map_err(|_| wrong("true or false"))?),
+            Some(Value::Array(_)) => {
+                text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect::<Vec<_>>().into()
+            }
+            _ => Value::from(text),
+        };
+        self.set(key, value, origin)
+    }
+
+    fn set(&mut self, key: &str, value: Value, origin: Origin) -> anyhow::Result<()> {
+        let Some((old, _)) = self.leaves.get(key) else {
+            return Err(Fault::settings(format!("{origin}: {}", self.unknown(key))).into());
+        };
+        let value = match (old, value) {
+            (Value::Float(_), Value::Integer(n)) => Value::Float(n as f64),
+            (old, value) if old.same_type(&value) => value,
+            (old, value) => {
+                let message = format!("{origin}: {key} must be {}, not {}", kind(old), kind(&value));
+                return Err(Fault::settings(message).into());
+            }
+        };
+        self.leaves.insert(key.to_owned(), (value, origin));
+        Ok(())
+    }
+
+    /// What to say of a key that does not exist: what its section allows.
+    fn unknown(&self, key: &str) -> String {
+        let section = key.rsplit_once('.').map_or("", |(section, _)| section);
+        let prefix = format!("{section}.");
+        let siblings: Vec<&str> =
+            self.leaves.keys().filter_map(|known| known.strip_prefix(&prefix)).filter(|rest| !rest.contains('.')).collect();
+        if siblings.is_empty() {
+            let mut sections: Vec<&str> = self.leaves.keys().filter_map(|known| Some(known.split_once('.')?.0)).collect();
+            sections.dedup();
+            return format!("unknown setting {key:?}; the sections are {}", sections.join(", "));
+        }
+        format!("unknown setting {key:?}; [{section}] allows {}", siblings.join(", "))
+    }
+
+    fn finish(self) -> anyhow::Result<Loaded> {
+        let merged = nest(&self.leaves);
+        let settings: Settings = serde_path_to_error::deserialize(Value::Table(merged).into_deserializer()).map_err(
+            |error: serde_path_to_error::Error<toml::de::Error>| {
+                let key = error.path().to_string();
+                let key = self.leaves.keys().find(|known| key.starts_with(*known)).unwrap_or(&key).clone();
+                let reason = error.into_inner().message().trim().to_owned();
+                self.refused(&key, &reason)
+            },
+        )?;
+        if let Some((key, must)) = settings.out_of_bounds() {
+            return Err(self.refused(key, &format!("must be {must}")).into());
+        }
+        let shown = self.leaves.iter().map(|(key, (value, origin))| (key.clone(), masked(key, value), origin.clone())).collect();
+        Ok(Loaded { settings, shown })
+    }
+
+    fn refused(&self, key: &str, reason: &str) -> Fault {
+        let (value, origin) = match self.leaves.get(key) {
+            Some((value, origin)) => (masked(key, value), origin.to_string()),
+            None => (String::new(), "settings".into()),
+        };
+        let hint = match reason.contains("duration") || reason.contains("time unit") {
+            true => " (a duration is written like \"90s\", \"5m\" or \"30days\")",
+            false => "",
+        };
+        Fault::settings(format!("{origin}: {key} = {value}: {reason}{hint}"))
+    }
+}
+
+fn flatten(prefix: &str, table: &Table, leaf: &mut impl FnMut(String, &Value)) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(inner) => flatten(&path, inner, leaf),
+            value => leaf(path, value),
+        }
+    }
+}
+
+fn nest(leaves: &BTreeMap<String, (Value, Origin)>) -> Table {
+    let mut root = Table::new();
+    for (path, (value, _)) in leaves {
+        let mut table = &mut root;
+        let mut parts = path.split('.').peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                table.insert(part.to_owned(), value.clone());
+                break;
+            }
+            let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+            let Value::Table(inner) = inner else { break };
+            table = inner;
+        }
+    }
+    root
+}
+
+/// The line of each leaf of a valid TOML text.
+fn key_lines(text: &str) -> BTreeMap<String, usize> {
+    fn walk(prefix: &str, table: &toml::de::DeTable<'_>, text: &str, into: &mut BTreeMap<String, usize>) {
+        for (key, value) in table {
+            let path = match prefix {
+                "" => key.get_ref().to_string(),
+                prefix => format!("{prefix}.{}", key.get_ref()),
+            };
+            if let toml::de::DeValue::Table(inner) = value.get_ref() {
+                walk(&path, inner, text, into);
+            } else {
+                into.insert(path, line_of(text, key.span().start));
+            }
+        }
+    }
+    let mut lines = BTreeMap::new();
+    if let Ok(table) = toml::de::DeTable::parse(text) {
+        walk("", table.get_ref(), text, &mut lines);
+    }
+    lines
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+fn read_secret(path: &Path, origin: &str) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Fault::settings(format!("{origin}: {} cannot be read: {error}", path.display())))?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a string",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a section",
+    }
+}
+
+fn masked(key: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) if SECRETS.contains(&key) && !text.is_empty() => "***".into(),
+        value => value.to_string(),
+    }
+}

@@ -1,0 +1,239 @@
+//! Users and their accounts (tables `users`, `accounts`). Blobs come in sealed and go out sealed.
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::Pool;
+use super::streams::AccountRow;
+
+/// A user with the state of the account, for `accounts list`.
+#[derive(Debug, Clone, serde::Serialize)]
+#[allow(missing_docs)]
+pub struct Listed {
+    pub user_id: Uuid,
+    pub email: String,
+    pub username: Option<String>,
+    pub kind: String,
+    pub project: String,
+    pub state: String,
+    pub state_reason: Option<String>,
+    pub imported_at: DateTime<Utc>,
+    pub streams: i64,
+    pub failing_streams: i64,
+}
+
+/// A user to add or renew.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct NewUser<'a> {
+    pub email: &'a str,
+    pub username: Option<&'a str>,
+    pub settings: &'a serde_json::Value,
+}
+
+/// Adds a user, or finds the one with this address (compared without case). Answers its id and whether it is new.
+pub async fn upsert_user(tx: &Transaction<'_>, user: &NewUser<'_>) -> anyhow::Result<(Uuid, bool)> {
+    let row = tx
+        .query_typed_one(
+            "INSERT INTO users (email, username, settings) VALUES ($1, $2, $3)
+             ON CONFLICT (lower(email)) DO UPDATE SET username = coalesce(excluded.username, users.username),
+               settings = users.settings || excluded.settings
+             RETURNING id, xmax = 0",
+            &[(&user.email, Type::TEXT), (&user.username, Type::TEXT), (user.settings, Type::JSONB)],
+        )
+        .await
+        .context("storing the user")?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+/// Stores sealed credentials; whatever was cached of older ones goes.
+pub async fn store_credentials(tx: &Transaction<'_>, user: Uuid, kind: &str, project: &str, sealed: &[u8]) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "INSERT INTO accounts (user_id, kind, project, credentials) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (user_id) DO UPDATE SET kind = excluded.kind, project = excluded.project, credentials = excluded.credentials,
+           state = 'active', state_reason = NULL, state_since = now(), imported_at = now(),
+           access_token = NULL, token_expires_at = NULL, refreshing_by = NULL, refreshing_until = NULL",
+        &[(&user, Type::UUID), (&kind, Type::TEXT), (&project, Type::TEXT), (&sealed, Type::BYTEA)],
+    )
+    .await
+    .context("storing the credentials")?;
+    // New consent may bring a scope that was missing.
+    tx.execute_typed("UPDATE streams SET due_at = now() WHERE user_id = $1 AND failures > 0", &[(&user, Type::UUID)])
+        .await
+        .context("making failed streams due")?;
+    Ok(())
+}
+
+/// All users, or those among `users`.
+pub async fn list(pool: &Pool, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Listed>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT u.id, u.email, u.username, a.kind, a.project, a.state, a.state_reason, a.imported_at,
+               count(s.id) FILTER (WHERE s.state <> 'removed'), count(s.id) FILTER (WHERE s.failures > 0 AND s.state <> 'removed')
+             FROM users u JOIN accounts a ON a.user_id = u.id LEFT JOIN streams s ON s.user_id = u.id
+             WHERE $1::uuid[] IS NULL OR u.id = ANY ($1)
+             GROUP BY u.id, a.user_id ORDER BY lower(u.email)",
+            &[(&users, Type::UUID_ARRAY)],
+        )
+        .await
+        .context("listing accounts")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Listed {
+                user_id: row.try_get(0)?,
+                email: row.try_get(1)?,
+                username: row.try_get(2)?,
+                kind: row.try_get(3)?,
+                project: row.try_get(4)?,
+                state: row.try_get(5)?,
+                state_reason: row.try_get(6)?,
+                imported_at: row.try_get(7)?,
+                streams: row.try_get(8)?,
+                failing_streams: row.try_get(9)?,
+            })
+        })
+        .collect()
+}
+
+/// The users that UUIDs or addresses name, in order; `None` where nobody is named so.
+pub async fn find(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<Option<Uuid>>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT (SELECT id FROM users WHERE lower(email) = lower(n.name) OR id::text = lower(n.name))
+             FROM unnest($1::text[]) WITH ORDINALITY AS n (name, place) ORDER BY n.place",
+            &[(&names, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("looking for users")?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Removes a user and everything that hangs on it.
+pub async fn remove(pool: &Pool, user: Uuid) -> anyhow::Result<u64> {
+    pool.get().await?.execute_typed("DELETE FROM users WHERE id = $1", &[(&user, Type::UUID)]).await.context("removing the user")
+}
+
+/// The account of a user as a claim would carry it, and whether it is revoked.
+pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<(AccountRow, Option<String>)>> {
+    let row = pool
+        .get()
+        .await?
+        .query_typed_opt(
+            "SELECT kind, project, credentials, access_token, extract(epoch FROM token_expires_at - now())::float8,
+               CASE WHEN state = 'revoked' THEN coalesce(state_reason, '') END
+             FROM accounts WHERE user_id = $1",
+            &[(&user, Type::UUID)],
+        )
+        .await
+        .context("reading the account")?;
+    let Some(row) = row else { return Ok(None) };
+    let account = AccountRow {
+        user_id: user,
+        kind: row.try_get(0)?,
+        project: row.try_get(1)?,
+        credentials: row.try_get(2)?,
+        access_token: row.try_get(3)?,
+        token_seconds: row.try_get(4)?,
+    };
+    Ok(Some((account, row.try_get(5)?)))
+}
+
+/// Takes the right to refresh this user's token for `seconds`. False: another process has it.
+pub async fn begin_refresh(pool: &Pool, user: Uuid, by: Uuid, seconds: f64) -> anyhow::Result<bool> {
+    let taken = pool
+        .get()
+        .await?
+        .execute_typed(
+            "UPDATE accounts SET refreshing_by = $2, refreshing_until = now() + make_interval(secs => $3)
+             WHERE user_id = $1 AND (refreshing_until IS NULL OR refreshing_until < now())",
+            &[(&user, Type::UUID), (&by, Type::UUID), (&seconds, Type::FLOAT8)],
+        )
+        .await
+        .context("taking the right to refresh a token")?;
+    Ok(taken == 1)
+}
+
+/// Stores a fresh access token and gives the right to refresh back. An account that was revoked lives again.
+pub async fn store_token(pool: &Pool, user: Uuid, by: Uuid, sealed: &[u8], seconds: f64) -> anyhow::Result<()> {
+    pool.get()
+        .await?
+        .execute_typed(
+            "UPDATE accounts SET access_token = $3, token_expires_at = now() + make_interval(secs => $4),
+               refreshing_by = NULL, refreshing_until = NULL, state = 'active', state_reason = NULL
+             WHERE user_id = $1 AND refreshing_by = $2",
+            &[(&user, Type::UUID), (&by, Type::UUID), (&sealed, Type::BYTEA), (&seconds, Type::FLOAT8)],
+        )
+        .await
+        .context("storing an access token")?;
+    Ok(())
+}
+
+/// Gives the right to refresh back without a token; with a `reason` the account is revoked. True: it was not before.
+pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, reason: Option<&str>) -> anyhow::Result<bool> {
+    let row = pool
+        .get()
+        .await?
+        .query_typed_opt(
+            "UPDATE accounts a SET refreshing_by = NULL, refreshing_until = NULL,
+               state = CASE WHEN $3::text IS NULL THEN a.state ELSE 'revoked' END,
+               state_reason = coalesce($3, a.state_reason),
+               state_since = CASE WHEN $3 IS NULL OR a.state = 'revoked' THEN a.state_since ELSE now() END,
+               access_token = CASE WHEN $3 IS NULL THEN a.access_token END
+             FROM (SELECT user_id, state FROM accounts WHERE user_id = $1 FOR UPDATE) old
+             WHERE a.user_id = $1 AND a.refreshing_by = $2
+             RETURNING $3 IS NOT NULL AND old.state <> 'revoked'",
+            &[(&user, Type::UUID), (&by, Type::UUID), (&reason, Type::TEXT)],
+        )
+        .await
+        .context("ending a token refresh")?;
+    row.map_or(Ok(false), |row| Ok(row.try_get(0)?))
+}
+
+/// Sealed blobs from `after` on, to seal again: user, credentials, access token.
+pub async fn sealed_after(pool: &Pool, after: Uuid, limit: i64) -> anyhow::Result<Vec<(Uuid, Vec<u8>, Option<Vec<u8>>)>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT user_id, credentials, access_token FROM accounts WHERE user_id > $1 ORDER BY user_id LIMIT $2",
+            &[(&after, Type::UUID), (&limit, Type::INT8)],
+        )
+        .await
+        .context("reading sealed values")?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+}
+
+/// Puts newly sealed values in place of the old ones, unless somebody changed them meanwhile.
+pub async fn reseal(pool: &Pool, user: Uuid, old: (&[u8], Option<&[u8]>), new: (&[u8], Option<&[u8]>)) -> anyhow::Result<bool> {
+    let done = pool
+        .get()
+        .await?
+        .execute_typed(
+            "UPDATE accounts SET credentials = $4, access_token = $5
+             WHERE user_id = $1 AND credentials = $2 AND access_token IS NOT DISTINCT FROM $3",
+            &[(&user, Type::UUID), (&old.0, Type::BYTEA), (&old.1, Type::BYTEA), (&new.0, Type::BYTEA), (&new.1, Type::BYTEA)],
+        )
+        .await
+        .context("storing a newly sealed value")?;
+    Ok(done == 1)
+}
+
+/// Makes failed streams due again: what stopped them was found to be mended.
+pub async fn resume(pool: &Pool, user: Uuid) -> anyhow::Result<()> {
+    pool.get()
+        .await?
+        .execute_typed(
+            "UPDATE streams SET due_at = now() WHERE user_id = $1 AND failures > 0 AND state <> 'removed'",
+            &[(&user, Type::UUID)],
+        )
+        .await
+        .context("making failed streams due")?;
+    Ok(())
+}

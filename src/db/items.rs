@@ -1,0 +1,99 @@
+//! Items that could not be applied (table `quarantined_items`).
+
+use anyhow::Context;
+use deadpool_postgres::Transaction;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::Pool;
+
+/// An item to put aside: its id at the provider, its JSON as received, and why it could not be applied.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Poison {
+    pub item_id: String,
+    pub raw: String,
+    pub error: String,
+}
+
+/// A row of `quarantined_items` with its stream.
+#[derive(Debug, Clone, serde::Serialize)]
+#[allow(missing_docs)]
+pub struct Quarantined {
+    pub id: i64,
+    pub stream_id: i64,
+    pub user_id: Uuid,
+    pub service: String,
+    pub kind: String,
+    pub resource: String,
+    pub item_id: String,
+    pub error: String,
+    pub attempts: i32,
+    pub first_seen_at: chrono::DateTime<chrono::Utc>,
+    #[serde(skip)]
+    pub raw: String,
+}
+
+/// Puts items aside; one that is there already gets the newer text and error.
+pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison]) -> anyhow::Result<()> {
+    for item in items {
+        // NUL is the one character that text cannot hold.
+        let clean = |text: &str| text.replace('\0', "\u{fffd}");
+        tx.execute_typed(
+            "INSERT INTO quarantined_items (stream_id, item_id, raw, error) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (stream_id, item_id) DO UPDATE
+             SET raw = excluded.raw, error = excluded.error, attempts = quarantined_items.attempts + 1, last_tried_at = now()",
+            &[
+                (&stream, Type::INT8),
+                (&clean(&item.item_id), Type::TEXT),
+                (&clean(&item.raw), Type::TEXT),
+                (&clean(&item.error), Type::TEXT),
+            ],
+        )
+        .await
+        .context("quarantining an item")?;
+    }
+    Ok(())
+}
+
+/// Forgets items that were applied after all.
+pub async fn clear(tx: &Transaction<'_>, stream: i64, item_ids: &[&str]) -> anyhow::Result<u64> {
+    tx.execute_typed(
+        "DELETE FROM quarantined_items WHERE stream_id = $1 AND item_id = ANY ($2)",
+        &[(&stream, Type::INT8), (&item_ids, Type::TEXT_ARRAY)],
+    )
+    .await
+    .context("clearing applied items from quarantine")
+}
+
+/// The quarantine, oldest first; `id`: one row only.
+pub async fn list(pool: &Pool, id: Option<i64>) -> anyhow::Result<Vec<Quarantined>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT q.id, q.stream_id, s.user_id, s.service, s.kind, s.resource, q.item_id, q.error, q.attempts, q.first_seen_at, q.raw
+             FROM quarantined_items q JOIN streams s ON s.id = q.stream_id
+             WHERE $1::bigint IS NULL OR q.id = $1 ORDER BY q.id",
+            &[(&id, Type::INT8)],
+        )
+        .await
+        .context("reading the quarantine")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Quarantined {
+                id: row.try_get(0)?,
+                stream_id: row.try_get(1)?,
+                user_id: row.try_get(2)?,
+                service: row.try_get(3)?,
+                kind: row.try_get(4)?,
+                resource: row.try_get(5)?,
+                item_id: row.try_get(6)?,
+                error: row.try_get(7)?,
+                attempts: row.try_get(8)?,
+                first_seen_at: row.try_get(9)?,
+                raw: row.try_get(10)?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,165 @@
+//! The schema: numbered migrations, embedded, applied in one transaction under a lock. Synchronous: it runs where no runtime is wanted.
+
+use anyhow::Context;
+use postgres::{Client, SimpleQueryMessage};
+use sha2::{Digest, Sha256};
+
+use super::target::{self, Target};
+use crate::error::Fault;
+
+/// Number, name, text. A migration is never edited once it has landed.
+const MIGRATIONS: [(i32, &str, &str); 4] = [
+    (1, "run_tables", include_str!("../../sql/migrations/0001_run_tables.sql")),
+    (2, "accounts", include_str!("../../sql/migrations/0002_accounts.sql")),
+    (3, "streams", include_str!("../../sql/migrations/0003_streams.sql")),
+    (4, "calendar", include_str!("../../sql/migrations/0004_calendar.sql")),
+];
+
+/// Any number does, as long as nobody else takes it: "syncctl" in ASCII.
+const LOCK: i64 = 0x0073_796e_6363_746c;
+
+/// The schema found, against the one that this binary knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Schema {
+    Current,
+    Behind { version: i32 },
+    Ahead { version: i32 },
+}
+
+/// The version that this binary knows.
+pub fn newest() -> i32 {
+    MIGRATIONS.last().map_or(0, |(version, _, _)| *version)
+}
+
+/// Compares a version with the one that this binary knows.
+pub fn compare(version: i32) -> Schema {
+    match version.cmp(&newest()) {
+        std::cmp::Ordering::Equal => Schema::Current,
+        std::cmp::Ordering::Less => Schema::Behind { version },
+        std::cmp::Ordering::Greater => Schema::Ahead { version },
+    }
+}
+
+impl Schema {
+    /// # Errors
+    /// A `Fault` (exit 78) unless the schema is current, with what to do.
+    pub fn must_be_current(self) -> Result<(), Fault> {
+        let known = newest();
+        match self {
+            Self::Current => Ok(()),
+            Self::Behind { version: 0 } => {
+                Err(Fault::settings("the database has no syncctl schema yet: run `syncctl db migrate`"))
+            }
+            Self::Behind { version } => Err(Fault::settings(format!(
+                "the schema is at version {version}, this syncctl needs {known}: run `syncctl db migrate`"
+            ))),
+            Self::Ahead { version } => Err(Fault::settings(format!(
+                "the schema is at version {version}, newer than this syncctl knows ({known}): install the newer syncctl"
+            ))),
+        }
+    }
+}
+
+/// One row of `schema_migrations`, or one that is still to be applied.
+#[derive(Debug, Clone, serde::Serialize)]
+#[allow(missing_docs)]
+pub struct Entry {
+    pub version: i32,
+    pub name: String,
+    /// As PostgreSQL prints it; absent: not applied.
+    pub applied_at: Option<String>,
+}
+
+/// Connects without a runtime.
+///
+/// # Errors
+/// A `Fault` that says why the database cannot be reached.
+pub fn connect(target: &Target) -> anyhow::Result<Client> {
+    let config = postgres::Config::from(target.config());
+    config.connect(target.tls()?).map_err(|error| target::explain(&error, target).into())
+}
+
+/// Applies what is missing; answers the names of what it applied. Two hosts at once are safe: the second waits, then finds nothing to do.
+///
+/// # Errors
+/// A migration that fails (nothing of it stays), or a schema that is newer or was changed after it landed.
+pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
+    let mut client = connect(target)?;
+    let mut tx = client.transaction().context("beginning the migration")?;
+    tx.batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})")).context("taking the migration lock")?;
+    tx.batch_execute(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (
+           version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
+    )
+    .context("making schema_migrations")?;
+    let rows = tx
+        .simple_query("SELECT version, checksum FROM schema_migrations ORDER BY version")
+        .context("reading schema_migrations")?;
+    let mut applied = std::collections::BTreeMap::new();
+    for message in rows {
+        if let SimpleQueryMessage::Row(row) = message {
+            let version: i32 = row.get(0).unwrap_or_default().parse().context("schema_migrations.version")?;
+            applied.insert(version, row.get(1).unwrap_or_default().to_owned());
+        }
+    }
+    if let Some((version, _)) = applied.last_key_value()
+        && let ahead @ Schema::Ahead { .. } = compare(*version)
+    {
+        ahead.must_be_current()?;
+    }
+    let mut done = Vec::new();
+    for (version, name, text) in MIGRATIONS {
+        let checksum = checksum(text);
+        match applied.get(&version) {
+            Some(known) if *known == checksum => continue,
+            Some(_) => {
+                return Err(Fault::settings(format!(
+                    "migration {version} ({name}) in the database is not the one this syncctl carries: the binary is from another branch"
+                ))
+                .into());
+            }
+            None => {}
+        }
+        tx.batch_execute(text).with_context(|| format!("applying migration {version} ({name})"))?;
+        tx.batch_execute(&format!(
+            "INSERT INTO schema_migrations (version, name, checksum) VALUES ({version}, '{name}', '{checksum}')"
+        ))
+        .context("recording the migration")?;
+        done.push(format!("{version:04}_{name}"));
+    }
+    tx.commit().context("committing the migration")?;
+    Ok(done)
+}
+
+/// Every migration with when it was applied, newer ones of another binary included.
+pub fn status(target: &Target) -> anyhow::Result<Vec<Entry>> {
+    let mut client = connect(target)?;
+    let exists = client
+        .simple_query("SELECT to_regclass('schema_migrations') IS NOT NULL")
+        .context("looking for schema_migrations")?
+        .iter()
+        .any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
+    let mut entries: Vec<Entry> =
+        MIGRATIONS.iter().map(|(version, name, _)| Entry { version: *version, name: (*name).into(), applied_at: None }).collect();
+    if !exists {
+        return Ok(entries);
+    }
+    let rows = client
+        .simple_query("SELECT version, name, applied_at FROM schema_migrations ORDER BY version")
+        .context("reading schema_migrations")?;
+    for message in rows {
+        let SimpleQueryMessage::Row(row) = message else { continue };
+        let version: i32 = row.get(0).unwrap_or_default().parse().context("schema_migrations.version")?;
+        let applied_at = row.get(2).map(str::to_owned);
+        match entries.iter_mut().find(|entry| entry.version == version) {
+            Some(entry) => entry.applied_at = applied_at,
+            None => entries.push(Entry { version, name: row.get(1).unwrap_or_default().into(), applied_at }),
+        }
+    }
+    Ok(entries)
+}
+
+fn checksum(text: &str) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
+}

@@ -1,0 +1,15 @@
+//! PostgreSQL: the pool, the schema, and a file per table group. Knows no Google and no service.
+//!
+//! Statements go out with their parameter types (`*_typed`), so nothing is prepared by name and a pooler in transaction mode serves them.
+
+pub mod accounts;
+pub mod embedded;
+pub mod items;
+pub mod migrate;
+pub mod pool;
+pub mod quota;
+pub mod runs;
+pub mod streams;
+pub mod target;
+
+pub use pool::Pool;

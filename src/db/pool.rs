@@ -1,0 +1,114 @@
+//! Which database, opened: the private cluster or the one named, its schema checked, and a pool of connections.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use deadpool_postgres::{Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime};
+use secrecy::ExposeSecret;
+
+use super::embedded::{self, Cluster};
+use super::migrate;
+use super::target::{self, Target};
+use crate::config::{AutoMigrate, Db};
+use crate::error::Fault;
+
+/// Where the database is, before anything is connected.
+pub struct Place {
+    /// How to connect.
+    pub target: Target,
+    /// The private cluster, where no database is configured.
+    pub cluster: Option<Cluster>,
+}
+
+/// Finds the database that the settings name. Starts nothing.
+///
+/// # Errors
+/// Settings that name no usable database (exit 78).
+pub fn place(settings: &Db) -> anyhow::Result<Place> {
+    let password = Some(settings.password.expose_secret()).filter(|password| !password.is_empty());
+    let url = settings.url.expose_secret();
+    if !url.is_empty() {
+        let target = Target::parse(url, password, settings.connect_timeout)?;
+        return Ok(Place { target, cluster: None });
+    }
+    let cluster = Cluster::at(&data_dir(settings)?);
+    let target = Target::parse(&cluster.url(), None, settings.connect_timeout)?;
+    Ok(Place { target, cluster: Some(cluster) })
+}
+
+/// The folder of the private cluster.
+pub fn data_dir(settings: &Db) -> anyhow::Result<PathBuf> {
+    match settings.data_dir.as_os_str().is_empty() {
+        true => embedded::default_data_dir(),
+        false => Ok(settings.data_dir.clone()),
+    }
+}
+
+impl Place {
+    /// Starts the private cluster if that is what we have and it does not run.
+    pub fn ensure_running(&self) -> anyhow::Result<()> {
+        self.cluster.as_ref().map_or(Ok(()), Cluster::ensure_running)
+    }
+
+    /// Whether a command may apply migrations by itself.
+    pub fn migrates_itself(&self, settings: &Db) -> bool {
+        match settings.auto_migrate {
+            AutoMigrate::Auto => self.cluster.is_some(),
+            AutoMigrate::On => true,
+            AutoMigrate::Off => false,
+        }
+    }
+}
+
+/// Connections of one run. Cheap to clone.
+#[derive(Clone)]
+pub struct Pool {
+    inner: deadpool_postgres::Pool,
+    target: Target,
+}
+
+impl Pool {
+    /// A pool that has not connected yet.
+    pub fn new(target: Target, settings: &Db) -> anyhow::Result<Self> {
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(target.config(), target.tls()?, recycling);
+        let inner = deadpool_postgres::Pool::builder(manager)
+            .max_size(settings.pool_size as usize)
+            .create_timeout(Some(settings.connect_timeout))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .context("building the connection pool")?;
+        Ok(Self { inner, target })
+    }
+
+    /// A connection.
+    ///
+    /// # Errors
+    /// A `Fault` that says why the database cannot be reached.
+    pub async fn get(&self) -> anyhow::Result<Object> {
+        match self.inner.get().await {
+            Ok(connection) => Ok(connection),
+            Err(PoolError::Backend(error)) => Err(target::explain(&error, &self.target).into()),
+            Err(PoolError::Timeout(_)) => {
+                let message = format!("no connection to {} in time", self.target.display());
+                Err(Fault::unavailable(message).into())
+            }
+            Err(error) => Err(anyhow::Error::new(error).context("getting a connection")),
+        }
+    }
+
+    /// Checks that the schema is the one this binary knows.
+    ///
+    /// # Errors
+    /// A `Fault` (exit 78) when it is missing, older or newer, with what to do.
+    pub async fn check_schema(&self) -> anyhow::Result<migrate::Schema> {
+        use deadpool_postgres::tokio_postgres::error::SqlState;
+        let client = self.get().await?;
+        let found = client.query_typed_one("SELECT coalesce(max(version), 0) FROM schema_migrations", &[]).await;
+        match found {
+            Ok(row) => Ok(migrate::compare(row.try_get(0)?)),
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(migrate::Schema::Behind { version: 0 }),
+            Err(error) => Err(error).context("reading the schema version"),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Run rows, job locks and heartbeats (tables `runs`, `job_locks`, `*_cron_results`, `*_cron_metrics`, `*_cron_summaries`).
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::Pool;
+
+/// The run tables of one service: how its columns are called.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables {
+    /// `calendar`, `drive`, `gmail`, `attendee`
+    pub service: &'static str,
+    /// `total_users`, `total_files`, `total_meetings`
+    pub total: &'static str,
+    /// `syncs` or `polls`
+    pub successes: &'static str,
+}
+
+/// What a run says of itself when it starts.
+#[derive(Debug, Clone)]
+pub struct Opening<'a> {
+    /// `execution_id` of all its rows.
+    pub run: Uuid,
+    /// `calendar cron`
+    pub job: &'a str,
+    /// Take the job's lock, or be skipped.
+    pub exclusive: bool,
+    /// Seconds between heartbeats after which others may take over.
+    pub lease: f64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Closing<'a> {
+    pub status: &'a str,
+    pub total: i32,
+    pub successful: i32,
+    pub failed: i32,
+    pub elapsed_ms: i32,
+    pub error_message: Option<&'a str>,
+    pub summary: &'a serde_json::Value,
+}
+
+/// Opens a run in one statement: closes the rows of runs that died, takes the job's lock, writes the run row.
+/// Answers whether the run may go on; if not, its row reads `skipped`.
+pub async fn open(pool: &Pool, tables: Tables, opening: &Opening<'_>) -> anyhow::Result<bool> {
+    let Tables { service, total, successes } = tables;
+    let statement = format!(
+        "WITH died AS (
+           UPDATE runs SET status = 'abandoned', ended_at = now()
+           WHERE service = $2 AND status = 'running' AND alive_until < now()
+           RETURNING id, job, (extract(epoch FROM alive_until - started_at) * 1000)::int AS lived_ms
+         ), died_results AS (
+           UPDATE {service}_cron_results r
+           SET status = 'abandoned', end_time = now(), total_processing_time_ms = died.lived_ms,
+               error_message = 'the process died before it could close this run'
+           FROM died WHERE r.execution_id = died.id::text AND r.status = 'running'
+         ), died_metrics AS (
+           INSERT INTO {service}_cron_metrics (execution_id, successful_{successes}, failed_{successes}, total_processing_time_ms)
+           SELECT id::text, 0, 0, lived_ms FROM died
+         ), died_summaries AS (
+           INSERT INTO {service}_cron_summaries (summary_data)
+           SELECT jsonb_build_object('execution_id', id, 'job', job, 'status', 'abandoned', 'closed_by', $1) FROM died
+         ), lock AS (
+           INSERT INTO job_locks (job, run_id, held_until)
+           SELECT $3, $1, now() + make_interval(secs => $5) WHERE $4
+           ON CONFLICT (job) DO UPDATE SET run_id = excluded.run_id, held_until = excluded.held_until
+           WHERE job_locks.held_until < now()
+           RETURNING 1
+         ), verdict AS (
+           SELECT NOT $4 OR EXISTS (SELECT 1 FROM lock) AS goes_on
+         ), opened AS (
+           INSERT INTO runs (id, service, job, host, pid, version, alive_until)
+           SELECT $1, $2, $3, $6, $7, $8, now() + make_interval(secs => $5)
+         ), result AS (
+           INSERT INTO {service}_cron_results (execution_id, start_time, status, {total}, successful_{successes}, failed_{successes})
+           VALUES ($1::text, now(), 'running', 0, 0, 0)
+         )
+         SELECT goes_on FROM verdict"
+    );
+    let pid = i32::try_from(std::process::id()).unwrap_or(0);
+    let row = pool
+        .get()
+        .await?
+        .query_typed_one(
+            &statement,
+            &[
+                (&opening.run, Type::UUID),
+                (&service, Type::TEXT),
+                (&opening.job, Type::TEXT),
+                (&opening.exclusive, Type::BOOL),
+                (&opening.lease, Type::FLOAT8),
+                (&host(), Type::TEXT),
+                (&pid, Type::INT4),
+                (&env!("CARGO_PKG_VERSION"), Type::TEXT),
+            ],
+        )
+        .await
+        .context("opening the run row")?;
+    Ok(row.try_get(0)?)
+}
+
+/// Says that the run lives: its row, its lock and its leases hold for another `lease` seconds.
+pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64) -> anyhow::Result<()> {
+    pool.get()
+        .await?
+        .execute_typed(
+            "WITH lock AS (UPDATE job_locks SET held_until = now() + make_interval(secs => $2) WHERE run_id = $1),
+                  leases AS (UPDATE streams SET claimed_until = now() + make_interval(secs => $2)
+                             WHERE claimed_by = $1 AND claimed_until > now())
+             UPDATE runs SET alive_until = now() + make_interval(secs => $2) WHERE id = $1 AND status = 'running'",
+            &[(&run, Type::UUID), (&lease, Type::FLOAT8)],
+        )
+        .await
+        .context("writing the heartbeat")?;
+    Ok(())
+}
+
+/// Closes a run in one statement: result, metrics and summary rows, and the job's lock.
+pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>) -> anyhow::Result<()> {
+    let Tables { service, total, successes } = tables;
+    let statement = format!(
+        "WITH result AS (
+           UPDATE {service}_cron_results
+           SET end_time = now(), {total} = $3, successful_{successes} = $4, failed_{successes} = $5,
+               total_processing_time_ms = $6, status = $2, error_message = $7
+           WHERE execution_id = $1::text
+         ), metrics AS (
+           INSERT INTO {service}_cron_metrics (execution_id, successful_{successes}, failed_{successes}, total_processing_time_ms)
+           VALUES ($1::text, $4, $5, $6)
+         ), summary AS (
+           INSERT INTO {service}_cron_summaries (summary_data) VALUES ($8)
+         ), lock AS (
+           DELETE FROM job_locks WHERE run_id = $1
+         )
+         UPDATE runs SET status = $2, ended_at = now() WHERE id = $1"
+    );
+    pool.get()
+        .await?
+        .execute_typed(
+            &statement,
+            &[
+                (&run, Type::UUID),
+                (&closing.status, Type::TEXT),
+                (&closing.total, Type::INT4),
+                (&closing.successful, Type::INT4),
+                (&closing.failed, Type::INT4),
+                (&closing.elapsed_ms, Type::INT4),
+                (&closing.error_message, Type::TEXT),
+                (closing.summary, Type::JSONB),
+            ],
+        )
+        .await
+        .context("closing the run row")?;
+    Ok(())
+}
+
+/// One finished or running run, for `metrics`.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct PastRun {
+    pub started_at: DateTime<Utc>,
+    pub status: String,
+    pub duration_ms: Option<i32>,
+    pub successful: i32,
+    pub failed: i32,
+    pub summary: Option<serde_json::Value>,
+}
+
+/// Runs that started within the last `seconds`, oldest first, with their summaries.
+pub async fn since(pool: &Pool, tables: Tables, seconds: f64) -> anyhow::Result<Vec<PastRun>> {
+    let Tables { service, successes, .. } = tables;
+    let statement = format!(
+        "SELECT r.start_time, r.status, r.total_processing_time_ms, coalesce(r.successful_{successes}, 0), coalesce(r.failed_{successes}, 0),
+           s.summary_data
+         FROM {service}_cron_results r
+         LEFT JOIN LATERAL (
+           SELECT summary_data FROM {service}_cron_summaries
+           WHERE summary_data ->> 'execution_id' = r.execution_id AND timestamp >= r.start_time LIMIT 1
+         ) s ON true
+         WHERE r.start_time >= now() - make_interval(secs => $1) ORDER BY r.start_time"
+    );
+    let rows = pool.get().await?.query_typed(&statement, &[(&seconds, Type::FLOAT8)]).await.context("reading past runs")?;
+    rows.iter()
+        .map(|row| {
+            Ok(PastRun {
+                started_at: row.try_get(0)?,
+                status: row.try_get::<_, Option<String>>(1)?.unwrap_or_else(|| "unknown".into()),
+                duration_ms: row.try_get(2)?,
+                successful: row.try_get(3)?,
+                failed: row.try_get(4)?,
+                summary: row.try_get(5)?,
+            })
+        })
+        .collect()
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,354 @@
+//! Leases, cursors and pace of streams (table `streams`). Knows no Google.
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::Pool;
+
+const CLAIM: &str = include_str!("sql/claim_streams.sql");
+const CLOSE_IDLE: &str = include_str!("sql/close_idle_streams.sql");
+
+/// Where a stream stands at the provider.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Moves only with the last page of a pass.
+    pub cursor: Option<String>,
+    /// The next page of the pass under way.
+    pub page_token: Option<String>,
+    /// What the service pinned at the first page of a full pass; opaque here.
+    pub pinned: Option<String>,
+    /// The full pass under way, by number; rows that it sees are stamped with it.
+    pub pass: Option<i64>,
+}
+
+/// A claimed row of `streams`, with the account that it is asked with.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct StreamRow {
+    pub id: i64,
+    pub user_id: Uuid,
+    pub kind: String,
+    pub resource: String,
+    pub position: Position,
+    /// Full passes begun so far; the next one takes the next number.
+    pub pass_count: i64,
+    pub full_pass_at: Option<DateTime<Utc>>,
+    pub failures: i32,
+    /// Changes, exponentially forgotten, as of `change_mass_at`.
+    pub change_mass: f64,
+    pub change_mass_at: DateTime<Utc>,
+    pub weight: f64,
+    pub polled_at: Option<DateTime<Utc>>,
+    pub resyncs_today: i32,
+    pub has_quarantine: bool,
+    pub account: AccountRow,
+}
+
+/// What a claim carries of `accounts`, so that an idle poll needs no further statement.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct AccountRow {
+    pub user_id: Uuid,
+    pub kind: String,
+    pub project: String,
+    pub credentials: Vec<u8>,
+    pub access_token: Option<Vec<u8>>,
+    /// Seconds that the access token still lives, by the database's clock.
+    pub token_seconds: Option<f64>,
+}
+
+/// Which streams a run takes.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Only these users; `None`: all.
+    pub users: Option<Vec<Uuid>>,
+    /// Also streams that are not due.
+    pub force: bool,
+}
+
+/// A stream that is done for now, without a change.
+#[derive(Debug, Clone)]
+pub struct Idle {
+    /// `streams.id`
+    pub id: i64,
+    /// The cursor to store.
+    pub cursor: Option<String>,
+    /// Seconds to the next poll.
+    pub wait: f64,
+}
+
+fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
+    let user_id = row.try_get("user_id")?;
+    Ok(StreamRow {
+        id: row.try_get("id")?,
+        user_id,
+        kind: row.try_get("kind")?,
+        resource: row.try_get("resource")?,
+        position: Position {
+            cursor: row.try_get("cursor")?,
+            page_token: row.try_get("page_token")?,
+            pinned: row.try_get("pinned")?,
+            pass: row.try_get("pass")?,
+        },
+        pass_count: row.try_get("pass_count")?,
+        full_pass_at: row.try_get("full_pass_at")?,
+        failures: row.try_get("failures")?,
+        change_mass: row.try_get("change_mass")?,
+        change_mass_at: row.try_get("change_mass_at")?,
+        weight: row.try_get("weight")?,
+        polled_at: row.try_get("polled_at")?,
+        resyncs_today: row.try_get("resyncs_today")?,
+        has_quarantine: row.try_get("has_quarantine")?,
+        account: AccountRow {
+            user_id,
+            kind: row.try_get("account_kind")?,
+            project: row.try_get("project")?,
+            credentials: row.try_get("credentials")?,
+            access_token: row.try_get("access_token")?,
+            token_seconds: row.try_get("token_seconds")?,
+        },
+    })
+}
+
+/// Claims up to `limit` streams for `run`, `lease` seconds long.
+pub async fn claim(
+    pool: &Pool,
+    run: Uuid,
+    service: &str,
+    lease: f64,
+    limit: i64,
+    selection: &Selection,
+) -> anyhow::Result<Vec<StreamRow>> {
+    let client = pool.get().await?;
+    claim_with(&**client, run, service, lease, limit, selection).await
+}
+
+/// What a claim would take, without taking it: for dry runs.
+pub async fn preview(pool: &Pool, run: Uuid, service: &str, selection: &Selection) -> anyhow::Result<Vec<StreamRow>> {
+    let mut client = pool.get().await?;
+    let tx = client.transaction().await.context("beginning the preview")?;
+    let rows = claim_with(&*tx, run, service, 1.0, i64::MAX, selection).await?;
+    tx.rollback().await.context("rolling the preview back")?;
+    Ok(rows)
+}
+
+async fn claim_with(
+    client: &impl tokio_postgres::GenericClient,
+    run: Uuid,
+    service: &str,
+    lease: f64,
+    limit: i64,
+    selection: &Selection,
+) -> anyhow::Result<Vec<StreamRow>> {
+    let rows = client
+        .query_typed(
+            CLAIM,
+            &[
+                (&run, Type::UUID),
+                (&service, Type::TEXT),
+                (&lease, Type::FLOAT8),
+                (&limit, Type::INT8),
+                (&selection.force, Type::BOOL),
+                (&selection.users, Type::UUID_ARRAY),
+            ],
+        )
+        .await
+        .context("claiming due streams")?;
+    rows.iter().map(stream_of).collect::<anyhow::Result<_>>().context("reading claimed streams")
+}
+
+/// Closes idle streams together; answers the ids that were still ours.
+pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result<Vec<i64>> {
+    let ids: Vec<i64> = idle.iter().map(|stream| stream.id).collect();
+    let cursors: Vec<Option<&str>> = idle.iter().map(|stream| stream.cursor.as_deref()).collect();
+    let waits: Vec<f64> = idle.iter().map(|stream| stream.wait).collect();
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            CLOSE_IDLE,
+            &[(&run, Type::UUID), (&ids, Type::INT8_ARRAY), (&cursors, Type::TEXT_ARRAY), (&waits, Type::FLOAT8_ARRAY)],
+        )
+        .await
+        .context("closing idle streams")?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Moves the position between two pages and renews the lease. False: the stream is not ours any more, and the caller rolls back.
+pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, to: &Position, lease: f64) -> anyhow::Result<bool> {
+    let moved = tx
+        .execute_typed(
+            "UPDATE streams SET cursor = $3, page_token = $4, pinned = $5, pass = $6,
+               pass_count = greatest(pass_count, coalesce($6, 0)), claimed_until = now() + make_interval(secs => $7)
+             WHERE id = $1 AND claimed_by = $2",
+            &[
+                (&id, Type::INT8),
+                (&run, Type::UUID),
+                (&to.cursor, Type::TEXT),
+                (&to.page_token, Type::TEXT),
+                (&to.pinned, Type::TEXT),
+                (&to.pass, Type::INT8),
+                (&lease, Type::FLOAT8),
+            ],
+        )
+        .await
+        .context("moving the page token")?;
+    Ok(moved == 1)
+}
+
+/// How a pass ends.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Finish {
+    pub cursor: String,
+    /// The pass was a full one: the window counts from now.
+    pub full: bool,
+    /// Seconds to the next poll.
+    pub wait: f64,
+    pub change_mass: f64,
+    pub change_mass_at: DateTime<Utc>,
+}
+
+/// Moves the cursor with the last page and gives the stream back. False: it is not ours any more, and the caller rolls back.
+pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> anyhow::Result<bool> {
+    let moved = tx
+        .execute_typed(
+            "UPDATE streams SET cursor = $3, page_token = NULL, pinned = NULL, pass = NULL,
+               full_pass_at = CASE WHEN $4 THEN now() ELSE full_pass_at END,
+               due_at = now() + make_interval(secs => $5), polled_at = now(), claimed_by = NULL, claimed_until = NULL,
+               failures = 0, failed_class = NULL, failed_message = NULL,
+               state = CASE WHEN state = 'stopped' OR (state = 'degraded' AND resync_day < current_date) THEN 'active' ELSE state END,
+               change_mass = $6, change_mass_at = $7
+             WHERE id = $1 AND claimed_by = $2",
+            &[
+                (&id, Type::INT8),
+                (&run, Type::UUID),
+                (&end.cursor, Type::TEXT),
+                (&end.full, Type::BOOL),
+                (&end.wait, Type::FLOAT8),
+                (&end.change_mass, Type::FLOAT8),
+                (&end.change_mass_at, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await
+        .context("advancing the cursor")?;
+    Ok(moved == 1)
+}
+
+/// Forgets a cursor that expired, so that a full pass follows; counts it against the day. False: not ours any more.
+pub async fn forget_cursor(pool: &Pool, run: Uuid, id: i64, most_a_day: i32) -> anyhow::Result<bool> {
+    let moved = pool
+        .get()
+        .await?
+        .execute_typed(
+            "UPDATE streams SET cursor = NULL, page_token = NULL, pinned = NULL, pass = NULL,
+               resyncs = CASE WHEN resync_day = current_date THEN resyncs + 1 ELSE 1 END, resync_day = current_date,
+               state = CASE WHEN resync_day = current_date AND resyncs + 1 > $3 THEN 'degraded' ELSE state END
+             WHERE id = $1 AND claimed_by = $2",
+            &[(&id, Type::INT8), (&run, Type::UUID), (&most_a_day, Type::INT4)],
+        )
+        .await
+        .context("forgetting an expired cursor")?;
+    Ok(moved == 1)
+}
+
+/// Records a failure and gives the stream back; the cursor stays. `state`: `stopped` or `removed`, where the failure says so.
+pub async fn fail(
+    pool: &Pool,
+    run: Uuid,
+    id: i64,
+    failure: &crate::error::Failure,
+    wait: f64,
+    state: Option<&str>,
+) -> anyhow::Result<()> {
+    pool.get()
+        .await?
+        .execute_typed(
+            "UPDATE streams SET failures = failures + 1, failed_class = $3, failed_message = $4, failed_at = now(),
+               due_at = now() + make_interval(secs => $5), polled_at = now(), state = coalesce($6, state),
+               claimed_by = NULL, claimed_until = NULL
+             WHERE id = $1 AND claimed_by = $2",
+            &[
+                (&id, Type::INT8),
+                (&run, Type::UUID),
+                (&failure.class.name(), Type::TEXT),
+                (&failure.message, Type::TEXT),
+                (&wait, Type::FLOAT8),
+                (&state, Type::TEXT),
+            ],
+        )
+        .await
+        .context("recording a failed stream")?;
+    Ok(())
+}
+
+/// Gives back whatever a run still holds, due at once: it was stopped before it came to them.
+pub async fn release_all(pool: &Pool, run: Uuid) -> anyhow::Result<u64> {
+    pool.get()
+        .await?
+        .execute_typed(
+            "UPDATE streams SET claimed_by = NULL, claimed_until = NULL, last_run = NULL WHERE claimed_by = $1",
+            &[(&run, Type::UUID)],
+        )
+        .await
+        .context("releasing leases")
+}
+
+/// Adds a stream if it is not there yet; one that was removed comes back.
+pub async fn ensure(tx: &Transaction<'_>, user: Uuid, service: &str, kind: &str, resources: &[&str]) -> anyhow::Result<u64> {
+    tx.execute_typed(
+        "INSERT INTO streams (user_id, service, kind, resource)
+         SELECT $1, $2, $3, unnest($4::text[])
+         ON CONFLICT (user_id, service, kind, resource) DO UPDATE SET state = 'active', due_at = now()
+         WHERE streams.state = 'removed'",
+        &[(&user, Type::UUID), (&service, Type::TEXT), (&kind, Type::TEXT), (&resources, Type::TEXT_ARRAY)],
+    )
+    .await
+    .context("adding streams")
+}
+
+/// Where a user's stream stands in time, for `smart-poll`.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Standing {
+    pub id: i64,
+    pub kind: String,
+    /// Seconds; negative: overdue.
+    pub due_in: f64,
+    pub polled_ago: Option<f64>,
+    pub claimed: bool,
+    pub failures: i32,
+    pub failed_class: Option<String>,
+}
+
+/// The streams of a user and when they are due.
+pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<Vec<Standing>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT id, kind, extract(epoch FROM due_at - now())::float8, extract(epoch FROM now() - polled_at)::float8,
+               coalesce(claimed_until > now(), false), failures, failed_class
+             FROM streams WHERE service = $1 AND user_id = $2 AND state <> 'removed' ORDER BY id",
+            &[(&service, Type::TEXT), (&user, Type::UUID)],
+        )
+        .await
+        .context("reading a user's streams")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Standing {
+                id: row.try_get(0)?,
+                kind: row.try_get(1)?,
+                due_in: row.try_get(2)?,
+                polled_ago: row.try_get(3)?,
+                claimed: row.try_get(4)?,
+                failures: row.try_get(5)?,
+                failed_class: row.try_get(6)?,
+            })
+        })
+        .collect()
+}

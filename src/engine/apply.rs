@@ -1,0 +1,133 @@
+//! The page transaction: changes, quarantine and position move together or not at all. Knows no network.
+
+use anyhow::Context as _;
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres;
+use uuid::Uuid;
+
+use super::{Counts, Item, Next, Page, Position, Source, Stream};
+use crate::db::Pool;
+use crate::db::items::{self, Poison};
+use crate::db::streams::{self, Finish};
+use crate::error::{Class, Failure};
+
+/// What a page's transaction needs to know beside the page.
+pub struct Write<'a> {
+    /// Who must still hold the stream.
+    pub run: Uuid,
+    /// Where the pass stands.
+    pub at: &'a Position,
+    /// Seconds by which a page renews the lease.
+    pub lease: f64,
+    /// How the pass ends, if this page is its last.
+    pub finish: Option<Finish>,
+    /// Items of this stream lie in quarantine: those that apply now leave it.
+    pub has_quarantine: bool,
+}
+
+/// Applies a page and moves the position in one transaction. Answers the counts and how many items went to quarantine.
+///
+/// # Errors
+/// `LeaseLost` when another run has taken the stream over: nothing stays of the page.
+pub async fn page<S: Source>(
+    source: &S,
+    pool: &Pool,
+    stream: &Stream,
+    page: &Page<S::Change>,
+    write: &Write<'_>,
+) -> Result<(Counts, u64), Failure> {
+    let mut client = pool.get().await?;
+    let mut tx = client.transaction().await.context("beginning the page")?;
+    // The fence first: it also locks the row, so that whoever takes the stream over waits for this page.
+    let ours = match (&write.finish, &page.next) {
+        (Some(finish), _) => streams::finish(&tx, write.run, stream.id, finish).await?,
+        (None, Next::Page(token)) => {
+            let to = Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..write.at.clone() };
+            streams::advance_page(&tx, write.run, stream.id, &to, write.lease).await?
+        }
+        (None, Next::Cursor(_)) => return Err(Failure::new(Class::Internal, "a last page without its finish")),
+    };
+    if !ours {
+        return Err(Failure::new(Class::LeaseLost, "another run has taken this stream over"));
+    }
+    let done = changes(source, &mut tx, stream, page, write).await?;
+    tx.commit().await.context("committing the page")?;
+    Ok(done)
+}
+
+/// Applies a page's changes without moving the position; the last page of a full pass makes the tombstones.
+pub async fn changes<S: Source>(
+    source: &S,
+    tx: &mut Transaction<'_>,
+    stream: &Stream,
+    page: &Page<S::Change>,
+    write: &Write<'_>,
+) -> anyhow::Result<(Counts, u64)> {
+    let (mut counts, quarantined) = apply_items(source, tx, stream, page, write).await?;
+    if let (Some(_), Some(pass)) = (&write.finish, write.at.pass) {
+        counts += S::sweep(tx, stream, pass, page.pinned.as_deref()).await?;
+    }
+    Ok((counts, quarantined))
+}
+
+async fn apply_items<S: Source>(
+    source: &S,
+    tx: &mut Transaction<'_>,
+    stream: &Stream,
+    page: &Page<S::Change>,
+    write: &Write<'_>,
+) -> anyhow::Result<(Counts, u64)> {
+    let mut counts = Counts::default();
+    let mut poison: Vec<Poison> = page.poison.clone();
+    // Halves that fail are halved again, so one bad item among thousands costs a dozen statements and nobody else.
+    let mut pending: Vec<&[Item<S::Change>]> = vec![&page.items];
+    while let Some(part) = pending.pop() {
+        if part.is_empty() {
+            continue;
+        }
+        let savepoint = tx.transaction().await.context("setting a savepoint")?;
+        match source.apply(&savepoint, stream, write.at.pass, part).await {
+            Ok(done) => {
+                savepoint.commit().await.context("releasing the savepoint")?;
+                counts += done;
+            }
+            Err(error) if blames_the_data(&error) => {
+                savepoint.rollback().await.context("rolling back to the savepoint")?;
+                match part {
+                    [item] => poison.push(Poison {
+                        item_id: item.id.clone(),
+                        raw: item.raw.get().to_owned(),
+                        error: format!("{error:#}"),
+                    }),
+                    part => {
+                        let (left, right) = part.split_at(part.len() / 2);
+                        pending.push(right);
+                        pending.push(left);
+                    }
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if write.has_quarantine {
+        let applied: Vec<&str> =
+            page.items.iter().map(|item| item.id.as_str()).filter(|id| !poison.iter().any(|bad| bad.item_id == *id)).collect();
+        items::clear(tx, stream.id, &applied).await?;
+    }
+    for bad in &poison {
+        log::warn!(stream = stream.id, user:% = stream.user_id; "item quarantined: {}", bad.error);
+    }
+    items::quarantine(tx, stream.id, &poison).await?;
+    Ok((counts, poison.len() as u64))
+}
+
+/// Whether PostgreSQL refused a value (SQLSTATE class 22, data; 23, constraints), or the item could not be turned into one.
+/// Anything else (no connection, a deadlock, a full disk) never condemns an item.
+pub fn blames_the_data(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<tokio_postgres::Error>()
+            .and_then(|error| error.code())
+            .is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("23") || state.code() == "54000")
+    })
+}

@@ -1,0 +1,153 @@
+//! One execution of one job: run row, lock, heartbeat, the streams, and the rows that tell of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::meter::Meter;
+use super::poll::Shared;
+use super::tokens::Broker;
+use super::{Context, Report, Source, workers};
+use crate::db::runs::{self, Closing, Opening};
+use crate::db::streams::{self, Selection};
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// `calendar cron`: the name in the run tables, and of the lock.
+    pub name: String,
+    /// One run of this job at a time.
+    pub exclusive: bool,
+    /// Ask and compare, write nothing.
+    pub dry_run: bool,
+    /// Which streams.
+    pub selection: Selection,
+    /// Wind down after this long.
+    pub max_duration: Option<Duration>,
+    /// OAuth scopes of every service that is enabled.
+    pub scopes: Vec<&'static str>,
+    /// How many of the ids given name nobody; they count as failed.
+    pub unknown_users: u64,
+}
+
+/// Runs a job to its end. Whatever happens to the streams is in the report and in the run tables.
+///
+/// # Errors
+/// Only when the run could not be recorded at all.
+pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
+    let started = Instant::now();
+    let run = Uuid::now_v7();
+    let engine = &context.settings.engine;
+    let lease = engine.lease.as_secs_f64();
+    let mut report = Report::new(run, &job.name, job.dry_run);
+    report.add_unknown(job.unknown_users);
+    if !job.dry_run {
+        let opening = Opening { run, job: &job.name, exclusive: job.exclusive, lease };
+        if !runs::open(&context.pool, S::TABLES, &opening).await? {
+            report.status = "skipped".into();
+            report.error = Some(format!("another run of `{}` holds the job; this one was skipped", job.name));
+            record::<S>(context, &mut report, started).await?;
+            return Ok(report);
+        }
+    }
+    let wind_down = context.stop.child_token();
+    let broker =
+        Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), job.scopes.clone(), !job.dry_run);
+    let limits = context.settings.quota.limits(S::TABLES.service);
+    let shared = Arc::new(Shared {
+        source,
+        context: context.clone(),
+        run,
+        broker,
+        meter: Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run),
+        full_passes: Semaphore::new(engine.first_sync_concurrency as usize),
+        wind_down: wind_down.clone(),
+        dry_run: job.dry_run,
+        retries: AtomicU64::new(0),
+        units: AtomicU64::new(0),
+    });
+    let calls_before = context.google.calls();
+    let watch = tokio::spawn(watch(context.clone(), run, job.clone(), wind_down.clone()));
+    let drained = workers::drain(&shared, &job.selection, &mut report).await;
+    if wind_down.is_cancelled() {
+        let why = if context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };
+        report.stopped_early = Some(why.into());
+    }
+    watch.abort();
+    report.api_calls = context.google.calls() - calls_before;
+    report.quota_units = shared.units.load(Ordering::Relaxed);
+    report.retries = shared.retries.load(Ordering::Relaxed);
+    if let Err(error) = &drained {
+        report.error = Some(format!("{error:#}"));
+    }
+    if job.dry_run {
+        report.close(started.elapsed());
+        return Ok(report);
+    }
+    // Nothing of this run may stay behind; if the database is gone, the leases lapse and the next run closes the row.
+    let released = async {
+        shared.meter.settle().await?;
+        if report.stopped_early.is_some() || drained.is_err() {
+            streams::release_all(&context.pool, run).await?;
+        }
+        record::<S>(context, &mut report, started).await
+    };
+    match (released.await, drained) {
+        (Ok(()), _) => Ok(report),
+        (Err(error), Ok(())) => Err(error),
+        (Err(_), Err(first)) => Err(first),
+    }
+}
+
+async fn record<S: Source>(context: &Context, report: &mut Report, started: Instant) -> anyhow::Result<()> {
+    report.close(started.elapsed());
+    let error_message = report.error_message();
+    let int = |n: u64| i32::try_from(n).unwrap_or(i32::MAX);
+    let closing = Closing {
+        status: &report.status,
+        total: int(report.total_users as u64),
+        successful: int(report.successful_users as u64),
+        failed: int(report.failed_users as u64),
+        elapsed_ms: int(report.elapsed_ms),
+        error_message: error_message.as_deref(),
+        summary: &serde_json::to_value(&*report)?,
+    };
+    runs::close(&context.pool, S::TABLES, report.execution_id, &closing).await
+}
+
+/// Keeps the run alive in the tables, and winds it down when its time is over.
+async fn watch(context: Context, run: Uuid, job: Job, wind_down: CancellationToken) {
+    let lease = context.settings.engine.lease;
+    let mut beats = tokio::time::interval(lease / 3);
+    beats.tick().await;
+    let end = async {
+        match job.max_duration {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(end);
+    let mut ended = false;
+    loop {
+        tokio::select! {
+            () = &mut end, if !ended => {
+                ended = true;
+                log::info!("max_duration reached, winding down");
+                wind_down.cancel();
+            }
+            _ = beats.tick() => {
+                if job.dry_run {
+                    continue;
+                }
+                if let Err(error) = runs::heartbeat(&context.pool, run, lease.as_secs_f64()).await {
+                    // No verdict on the run: if this goes on, the leases lapse and the fence keeps others' work whole.
+                    log::warn!("heartbeat not written: {error:#}");
+                }
+            }
+        }
+    }
+}

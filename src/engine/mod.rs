@@ -1,0 +1,158 @@
+//! The one sync loop: claims streams, fetches pages, applies them, paces and reports. Knows no service.
+
+mod apply;
+pub mod job;
+mod meter;
+pub mod pace;
+mod poll;
+mod report;
+mod retry;
+pub mod retry_items;
+pub mod tokens;
+mod workers;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::Settings;
+use crate::db::Pool;
+use crate::db::items::Poison;
+use crate::db::runs::Tables;
+use crate::error::Failure;
+use crate::google;
+use crate::seal::Vault;
+
+pub use crate::db::streams::Position;
+pub use report::{ClassCount, Report};
+pub use tokens::Credential;
+
+/// What every job needs. Cheap to clone.
+#[derive(Clone)]
+#[allow(missing_docs)]
+pub struct Context {
+    pub pool: Pool,
+    pub settings: Arc<Settings>,
+    pub vault: Vault,
+    pub google: Arc<google::Client>,
+    /// Cancelled by SIGTERM and SIGINT: the pages in hand are finished, then the run ends.
+    pub stop: CancellationToken,
+}
+
+/// One incremental feed of one user, claimed.
+pub struct Stream {
+    /// `streams.id`
+    pub id: i64,
+    /// `users.id`
+    pub user_id: Uuid,
+    /// What the service calls this sort of feed.
+    pub kind: String,
+    /// The provider's id of what is fed: a calendar id, a drive id.
+    pub resource: String,
+    /// The right to ask for it.
+    pub credential: Credential,
+}
+
+/// One thing that the provider named in a page.
+pub struct Item<C> {
+    /// The provider's id.
+    pub id: String,
+    /// As received.
+    pub raw: Box<RawValue>,
+    /// When it changed, by the provider's clock; feeds the pace.
+    pub changed_at: Option<DateTime<Utc>>,
+    /// What the service made of it.
+    pub change: C,
+}
+
+/// One page of changes.
+pub struct Page<C> {
+    /// In the order of the provider.
+    pub items: Vec<Item<C>>,
+    /// What could not be decoded.
+    pub poison: Vec<Poison>,
+    /// What every page of this full pass, and its sweep, must repeat; opaque to the engine.
+    pub pinned: Option<String>,
+    /// Whether more follow.
+    pub next: Next,
+}
+
+/// What follows a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Next {
+    /// Another page.
+    Page(String),
+    /// Nothing: the pass is complete and the next one starts at this cursor.
+    Cursor(String),
+}
+
+/// What a page did to the database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[allow(missing_docs)]
+pub struct Counts {
+    pub created: u64,
+    pub updated: u64,
+    pub deleted: u64,
+    pub unchanged: u64,
+    /// Streams that the page brought up; they are due at once.
+    pub streams: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.created += other.created;
+        self.updated += other.updated;
+        self.deleted += other.deleted;
+        self.unchanged += other.unchanged;
+        self.streams += other.streams;
+    }
+}
+
+impl Counts {
+    /// Rows that differ from before.
+    pub fn changes(&self) -> u64 {
+        self.created + self.updated + self.deleted
+    }
+}
+
+/// A service, as the engine sees it. `fetch` has no database, `apply` has no network: the signatures keep them apart.
+pub trait Source: Send + Sync + 'static {
+    /// The service's run tables.
+    const TABLES: Tables;
+    /// What the service makes of an item.
+    type Change: Send + Sync + 'static;
+
+    /// One page of changes after `at`; the page says whether more follow.
+    fn fetch(&self, stream: &Stream, at: &Position) -> impl Future<Output = Result<Page<Self::Change>, Failure>> + Send;
+
+    /// Makes an item of its JSON: for a page, and for an item that leaves quarantine.
+    fn decode(kind: &str, raw: Box<RawValue>) -> Result<Item<Self::Change>, Poison>;
+
+    /// Writes a page's changes; in a full pass, stamped with its number. The caller owns the transaction.
+    fn apply(
+        &self,
+        tx: &Transaction<'_>,
+        stream: &Stream,
+        pass: Option<i64>,
+        items: &[Item<Self::Change>],
+    ) -> impl Future<Output = anyhow::Result<Counts>> + Send;
+
+    /// Makes tombstones of the rows that a complete pass did not stamp. `pinned` says what the pass had asked for.
+    fn sweep(
+        tx: &Transaction<'_>,
+        stream: &Stream,
+        pass: i64,
+        pinned: Option<&str>,
+    ) -> impl Future<Output = anyhow::Result<Counts>> + Send;
+
+    /// Quota units that one page costs.
+    fn cost(kind: &str) -> u64;
+
+    /// How often such a stream is polled.
+    fn bounds(&self, kind: &str) -> pace::Bounds;
+}

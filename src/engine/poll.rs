@@ -1,0 +1,291 @@
+//! One stream from its position to its end: page by page, each applied as soon as it is there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::meter::Meter;
+use super::pace::{self, History};
+use super::tokens::Broker;
+use super::{Context, Counts, Next, Page, Position, Source, Stream, apply, retry};
+use crate::db::quota;
+use crate::db::streams::{self, Finish, Idle, StreamRow};
+use crate::error::{Class, Failure};
+
+/// A pass that loses its page token begins again this often in one run before its stream fails.
+const PASS_RESTARTS: u32 = 3;
+
+/// What the streams of a run share.
+pub struct Shared<S> {
+    pub source: S,
+    pub context: Context,
+    pub run: Uuid,
+    pub broker: Arc<Broker>,
+    pub meter: Meter,
+    /// Bounds the full passes under way: each may hold a page of thousands of items.
+    pub full_passes: Semaphore,
+    /// Cancelled when no further page should be begun: SIGTERM, or the end of `--max-duration`.
+    pub wind_down: CancellationToken,
+    pub dry_run: bool,
+    pub retries: AtomicU64,
+    pub units: AtomicU64,
+}
+
+/// How one stream ended.
+pub struct Outcome {
+    pub id: i64,
+    pub user_id: Uuid,
+    pub kind: String,
+    pub counts: Counts,
+    pub quarantined: u64,
+    pub resyncs: u32,
+    pub took: Duration,
+    pub fetches: Vec<Duration>,
+    pub end: End,
+}
+
+pub enum End {
+    /// Nothing had changed: to be closed together with others.
+    Idle(Idle),
+    /// The pass is complete and stored.
+    Done,
+    /// Stopped between two pages; the position is stored.
+    Interrupted,
+    Failed(Failure),
+}
+
+/// Polls one claimed stream to its end.
+pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome {
+    let started = Instant::now();
+    let mut outcome = Outcome {
+        id: row.id,
+        user_id: row.user_id,
+        kind: row.kind.clone(),
+        counts: Counts::default(),
+        quarantined: 0,
+        resyncs: 0,
+        took: Duration::ZERO,
+        fetches: Vec::new(),
+        end: End::Done,
+    };
+    outcome.end = match pass(&shared, &row, &mut outcome).await {
+        Ok(end) => end,
+        Err(failure) => End::Failed(failed(&shared, &row, failure).await),
+    };
+    outcome.took = started.elapsed();
+    outcome
+}
+
+async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outcome) -> Result<End, Failure> {
+    let Shared { source, context, run, .. } = shared;
+    let settings = &context.settings;
+    let stream = Stream {
+        id: row.id,
+        user_id: row.user_id,
+        kind: row.kind.clone(),
+        resource: row.resource.clone(),
+        credential: shared.broker.credential(&row.account),
+    };
+    let bounds = source.bounds(&row.kind);
+    let mut passes = row.pass_count;
+    let mut at = row.position.clone();
+    if window_is_stale(row, &at, bounds.full_pass_every, Utc::now()) {
+        at = Position::default();
+    }
+    let mut history = History { mass: row.change_mass, at: row.change_mass_at };
+    let mut restarts = 0;
+    let mut permit = None;
+    // A dry run applies everything in one transaction that is never committed: its figures are those of a real run.
+    let mut rehearsal = match shared.dry_run {
+        true => Some(context.pool.get().await?),
+        false => None,
+    };
+    let mut rehearsed = match &mut rehearsal {
+        Some(client) => Some(client.transaction().await.context("beginning the dry run")?),
+        None => None,
+    };
+    loop {
+        if at.cursor.is_none() {
+            if at.pass.is_none() {
+                passes += 1;
+                at.pass = Some(passes);
+                history = History::empty(history.at);
+            }
+            if permit.is_none() {
+                permit =
+                    Some(shared.full_passes.acquire().await.map_err(|_| Failure::new(Class::Internal, "the run is closed"))?);
+            }
+        }
+        let page = match fetch(shared, row, &stream, &at, outcome).await {
+            Ok(Some(page)) => page,
+            Ok(None) => return Ok(End::Interrupted),
+            Err(failure) if at.page_token.is_some() && matches!(failure.class, Class::PageExpired | Class::CursorExpired) => {
+                restarts += 1;
+                if restarts > PASS_RESTARTS {
+                    return Err(failure);
+                }
+                log::info!(stream = row.id; "page token no longer good, beginning the pass again");
+                // A new pass number: what earlier pages saw may be gone by now.
+                at = Position { cursor: at.cursor, ..Position::default() };
+                continue;
+            }
+            Err(failure) if failure.class == Class::CursorExpired && at.cursor.is_some() => {
+                outcome.resyncs += 1;
+                let resyncs = row.resyncs_today + outcome.resyncs as i32;
+                let most = settings.engine.resyncs_per_day as i32;
+                if !shared.dry_run && !streams::forget_cursor(&context.pool, *run, row.id, most).await? {
+                    return Err(lease_lost());
+                }
+                if resyncs > most {
+                    return Err(Failure::new(
+                        Class::CursorExpired,
+                        format!("degraded: resync {resyncs} of this day, {most} are allowed; {}", failure.message),
+                    ));
+                }
+                log::info!(stream = row.id, user:% = row.user_id; "cursor expired, full pass follows");
+                at = Position::default();
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        let now = Utc::now();
+        history = history.observe(now, &change_times(&page), settings.pace.half_life);
+        let wait = || wait_of(shared, row, history, &bounds, now);
+        if let Next::Cursor(cursor) = &page.next
+            && page.items.is_empty()
+            && page.poison.is_empty()
+            && at.pass.is_none()
+            && row.position.page_token.is_none()
+            && outcome.counts == Counts::default()
+        {
+            return Ok(End::Idle(Idle { id: row.id, cursor: Some(cursor.clone()), wait: wait() }));
+        }
+        let finish = match &page.next {
+            Next::Cursor(cursor) => Some(Finish {
+                cursor: cursor.clone(),
+                full: at.pass.is_some(),
+                wait: wait(),
+                change_mass: history.mass,
+                change_mass_at: history.at,
+            }),
+            Next::Page(_) => None,
+        };
+        let lease = settings.engine.lease.as_secs_f64();
+        let write = apply::Write { run: *run, at: &at, lease, finish, has_quarantine: row.has_quarantine };
+        let (counts, quarantined) = match &mut rehearsed {
+            Some(tx) => apply::changes(source, tx, &stream, &page, &write).await?,
+            None => apply::page(source, &context.pool, &stream, &page, &write).await?,
+        };
+        outcome.counts += counts;
+        outcome.quarantined += quarantined;
+        match page.next {
+            Next::Cursor(_) => return Ok(End::Done),
+            Next::Page(token) => {
+                at.page_token = Some(token);
+                at.pinned = page.pinned;
+            }
+        }
+        if shared.wind_down.is_cancelled() {
+            return Ok(End::Interrupted);
+        }
+    }
+}
+
+/// One page, with the quota it costs, retries, and one refresh if the token is refused. `None`: the run ended before the answer came.
+async fn fetch<S: Source>(
+    shared: &Shared<S>,
+    row: &StreamRow,
+    stream: &Stream,
+    at: &Position,
+    outcome: &mut Outcome,
+) -> Result<Option<Page<S::Change>>, Failure> {
+    let engine = &shared.context.settings.engine;
+    let units = S::cost(&row.kind);
+    let ask = || async {
+        shared.meter.spend(&row.account.project, row.user_id, units, at.pass.is_some()).await?;
+        shared.units.fetch_add(units, Ordering::Relaxed);
+        let used = stream.credential.current().await;
+        match shared.source.fetch(stream, at).await {
+            Err(failure) if failure.class == Class::TokenStale => {
+                stream.credential.replace(used.as_deref()).await?;
+                shared.meter.spend(&row.account.project, row.user_id, units, at.pass.is_some()).await?;
+                shared.units.fetch_add(units, Ordering::Relaxed);
+                shared.source.fetch(stream, at).await
+            }
+            answer => answer,
+        }
+    };
+    let started = Instant::now();
+    let attempts = retry::with_backoff(engine, ask, |_| {
+        shared.retries.fetch_add(1, Ordering::Relaxed);
+    });
+    let answer = tokio::select! {
+        answer = attempts => answer.map(Some),
+        // A run that is told to stop does not wait out its backoffs, only the answers under way.
+        () = grace(shared) => Ok(None),
+    };
+    outcome.fetches.push(started.elapsed());
+    answer
+}
+
+/// Ends some time after the run was told to stop: as long as one answer may take.
+async fn grace<S>(shared: &Shared<S>) {
+    shared.wind_down.cancelled().await;
+    tokio::time::sleep(Duration::from_secs(5).min(shared.context.settings.google.timeout)).await;
+}
+
+/// Stores what became of a failed stream; answers the failure that is reported.
+async fn failed<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Failure) -> Failure {
+    let Shared { context, run, .. } = shared;
+    log::warn!(stream = row.id, user:% = row.user_id, class:% = failure.class; "stream failed: {}", failure.message);
+    if shared.dry_run || failure.class == Class::LeaseLost {
+        return failure;
+    }
+    let stored = async {
+        let mut hint = failure.retry_after;
+        // Google's own verdict stops the whole project; our own cap only this stream, whose hint names the end of the day.
+        if failure.class == Class::DailyQuota && hint.is_none() {
+            let seconds =
+                quota::pause_until_day_ends(&context.pool, S::TABLES.service, &row.account.project, &failure.message).await?;
+            hint = Duration::try_from_secs_f64(seconds).ok();
+        }
+        let wait = pace::after_failure(failure.class, u32::try_from(row.failures).unwrap_or(0), hint);
+        let wait = pace::jittered(wait, context.settings.pace.jitter, rand::random());
+        let state = match failure.class {
+            Class::ScopeMissing | Class::ApiDisabled => Some("stopped"),
+            Class::Gone => Some("removed"),
+            _ => None,
+        };
+        streams::fail(&context.pool, *run, row.id, &failure, wait.as_secs_f64(), state).await
+    };
+    if let Err(error) = stored.await {
+        log::error!(stream = row.id; "the failure could not be stored: {error:#}");
+    }
+    failure
+}
+
+fn window_is_stale(row: &StreamRow, at: &Position, every: Option<Duration>, now: DateTime<Utc>) -> bool {
+    let (Some(every), Some(last)) = (every, row.full_pass_at) else { return false };
+    at.cursor.is_some() && at.page_token.is_none() && (now - last).to_std().is_ok_and(|age| age > every)
+}
+
+fn wait_of<S: Source>(shared: &Shared<S>, row: &StreamRow, history: History, bounds: &pace::Bounds, now: DateTime<Utc>) -> f64 {
+    let settings = &shared.context.settings.pace;
+    let rate = history.rate(now, settings.half_life, bounds.prior);
+    let interval = pace::interval(rate, row.weight, settings.price, bounds);
+    pace::jittered(interval, settings.jitter, rand::random()).as_secs_f64()
+}
+
+fn change_times<C>(page: &Page<C>) -> Vec<DateTime<Utc>> {
+    page.items.iter().filter_map(|item| item.changed_at).collect()
+}
+
+fn lease_lost() -> Failure {
+    Failure::new(Class::LeaseLost, "another run has taken this stream over")
+}

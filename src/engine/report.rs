@@ -1,0 +1,197 @@
+//! What a run did: counted while it goes, written to the run tables, shown to people.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::Counts;
+use super::poll::{End, Outcome};
+use crate::error::{Class, Exit, Failure};
+
+/// How many of the slowest streams a summary names.
+const SLOWEST: usize = 5;
+
+/// Failures of one class.
+#[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
+#[allow(missing_docs)]
+pub struct ClassCount {
+    pub count: u64,
+    pub example: String,
+}
+
+/// The outcome of a run.
+#[derive(Debug, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct Report {
+    pub execution_id: Uuid,
+    pub job: String,
+    pub version: &'static str,
+    pub dry_run: bool,
+    /// `completed`, `partial`, `failed` or `skipped`.
+    pub status: String,
+    /// Why the run ended before everything due was polled.
+    pub stopped_early: Option<String>,
+    /// Why the run itself failed.
+    pub error: Option<String>,
+    pub total_users: usize,
+    pub successful_users: usize,
+    pub failed_users: usize,
+    /// Ids on the command line that name nobody; they count as failed users.
+    pub unknown_users: u64,
+    pub streams: u64,
+    pub idle_streams: u64,
+    pub failed_streams: u64,
+    pub interrupted_streams: u64,
+    pub resyncs: u64,
+    pub quarantined: u64,
+    /// Changes by kind of stream.
+    pub changes: BTreeMap<String, Counts>,
+    /// Answers asked for at Google, tokens included.
+    pub api_calls: u64,
+    pub quota_units: u64,
+    pub retries: u64,
+    /// Failed streams by class, with one example each.
+    pub errors: BTreeMap<&'static str, ClassCount>,
+    pub fetch_ms: Quantiles,
+    pub slowest: Vec<Slow>,
+    /// Streams that were left alone, each with why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
+    pub elapsed_ms: u64,
+    #[serde(skip)]
+    classes: BTreeSet<Class>,
+    #[serde(skip)]
+    users: BTreeMap<Uuid, bool>,
+    #[serde(skip)]
+    fetches: Vec<u32>,
+}
+
+/// Latency of one fetch, retries included, in milliseconds.
+#[derive(Debug, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct Quantiles {
+    pub p50: u32,
+    pub p95: u32,
+    pub max: u32,
+}
+
+/// A stream that took long.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Slow {
+    pub stream_id: i64,
+    pub user_id: Uuid,
+    pub kind: String,
+    pub ms: u64,
+}
+
+impl Report {
+    /// A report of nothing so far.
+    pub fn new(execution_id: Uuid, job: &str, dry_run: bool) -> Self {
+        Self { execution_id, job: job.into(), version: env!("CARGO_PKG_VERSION"), dry_run, ..Self::default() }
+    }
+
+    /// Counts ids that name nobody.
+    pub(super) fn add_unknown(&mut self, count: u64) {
+        if count > 0 {
+            self.unknown_users = count;
+            self.errors.insert("unknown_user", ClassCount { count, example: "an id on the command line names no user".into() });
+        }
+    }
+
+    /// Counts a stream.
+    pub(super) fn add(&mut self, outcome: &Outcome) {
+        self.streams += 1;
+        self.resyncs += u64::from(outcome.resyncs);
+        self.quarantined += outcome.quarantined;
+        *self.changes.entry(outcome.kind.clone()).or_default() += outcome.counts;
+        let ms = |duration: &Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+        self.fetches.extend(outcome.fetches.iter().map(ms));
+        let ok = !matches!(outcome.end, End::Failed(_));
+        *self.users.entry(outcome.user_id).or_insert(true) &= ok;
+        match &outcome.end {
+            End::Idle(_) => self.idle_streams += 1,
+            End::Done => {}
+            End::Interrupted => self.interrupted_streams += 1,
+            End::Failed(failure) => self.fail(failure),
+        }
+        let slow = Slow {
+            stream_id: outcome.id,
+            user_id: outcome.user_id,
+            kind: outcome.kind.clone(),
+            ms: outcome.took.as_millis() as u64,
+        };
+        let place = self.slowest.partition_point(|other| other.ms >= slow.ms);
+        if place < SLOWEST {
+            self.slowest.insert(place, slow);
+            self.slowest.truncate(SLOWEST);
+        }
+    }
+
+    /// Counts an idle stream that turned out to be another run's by the time it was to be closed.
+    pub(super) fn lost(&mut self, user: Uuid) {
+        self.idle_streams -= 1;
+        self.users.insert(user, false);
+        self.fail(&Failure::new(Class::LeaseLost, "another run has taken this stream over"));
+    }
+
+    fn fail(&mut self, failure: &Failure) {
+        self.failed_streams += 1;
+        self.classes.insert(failure.class);
+        let class = self.errors.entry(failure.class.name()).or_default();
+        class.count += 1;
+        if class.example.is_empty() {
+            class.example.clone_from(&failure.message);
+        }
+    }
+
+    /// Draws the sums.
+    pub(super) fn close(&mut self, elapsed: Duration) {
+        self.elapsed_ms = elapsed.as_millis() as u64;
+        self.total_users = self.users.len() + self.unknown_users as usize;
+        self.successful_users = self.users.values().filter(|ok| **ok).count();
+        self.failed_users = self.total_users - self.successful_users;
+        self.fetches.sort_unstable();
+        let at = |share: f64| {
+            let last = self.fetches.len().saturating_sub(1);
+            self.fetches.get((last as f64 * share).round() as usize).copied().unwrap_or(0)
+        };
+        self.fetch_ms = Quantiles { p50: at(0.5), p95: at(0.95), max: at(1.0) };
+        if self.status.is_empty() {
+            let failed = self.failed_streams + self.unknown_users;
+            let all_failed = failed > 0 && failed == self.streams + self.unknown_users;
+            self.status = match () {
+                () if self.error.is_some() || all_failed => "failed",
+                () if failed > 0 => "partial",
+                () => "completed",
+            }
+            .into();
+        }
+    }
+
+    /// One readable line for `error_message`.
+    pub fn error_message(&self) -> Option<String> {
+        if let Some(error) = &self.error {
+            return Some(error.clone());
+        }
+        let parts: Vec<String> =
+            self.errors.iter().map(|(class, entry)| format!("{} × {class} ({})", entry.count, entry.example)).collect();
+        (!parts.is_empty()).then(|| format!("{} of {} streams failed: {}", self.failed_streams, self.streams, parts.join("; ")))
+    }
+
+    /// The process's exit code.
+    pub fn exit(&self) -> Exit {
+        let only = |classes: &[Class]| self.classes.iter().all(|class| classes.contains(class));
+        match self.status.as_str() {
+            "completed" => Exit::Done,
+            "skipped" => Exit::Busy,
+            "failed" if self.error.is_some() => Exit::Unavailable,
+            "failed" if self.unknown_users > 0 => Exit::SomeFailed,
+            "failed" if only(&[Class::Transient]) => Exit::Unavailable,
+            "failed" if only(&[Class::AuthRevoked, Class::TokenStale]) => Exit::Refused,
+            _ => Exit::SomeFailed,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Tries a request again where that may help, with full jitter and the server's hint.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, Retryable};
+
+use crate::config;
+use crate::error::{Class, Failure};
+
+/// Waits of random(0, base * 2^n), capped; as many as there are tries after the first.
+#[derive(Debug)]
+struct FullJitter {
+    next: Duration,
+    cap: Duration,
+    left: u32,
+}
+
+impl Iterator for FullJitter {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.left = self.left.checked_sub(1)?;
+        let most = self.next.min(self.cap);
+        self.next = most.saturating_mul(2);
+        Some(most.mul_f64(rand::random::<f64>()))
+    }
+}
+
+/// Runs `request` until it succeeds, fails for good, or the tries are used up. `retried` is told of each wait.
+pub async fn with_backoff<T, F, Fut>(
+    settings: &config::Engine,
+    request: F,
+    mut retried: impl FnMut(&Failure),
+) -> Result<T, Failure>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, Failure>>,
+{
+    let cap = settings.backoff_cap;
+    let waits = FullJitter { next: settings.backoff_base, cap, left: settings.tries - 1 };
+    request
+        .retry(waits.build())
+        .when(|failure: &Failure| matches!(failure.class, Class::Transient | Class::RateLimited))
+        // The hint is sometimes wrong, so it is capped like our own waits; a longer one is honoured by the stream's next due time.
+        .adjust(move |failure: &Failure, wait: Option<Duration>| {
+            Some(wait?.max(failure.retry_after.unwrap_or_default()).min(cap))
+        })
+        .notify(|failure: &Failure, wait: Duration| {
+            log::debug!(wait_ms = wait.as_millis() as u64; "trying again: {failure}");
+            retried(failure);
+        })
+        .await
+}

@@ -1,0 +1,117 @@
+//! Feeds claimed streams to concurrent polls and closes the idle ones together.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::poll::{self, End, Outcome, Shared};
+use super::{Report, Source};
+use crate::db::streams::{self, Idle, Selection, StreamRow};
+
+/// Polls everything that the selection names, until nothing is due or the run winds down.
+///
+/// # Errors
+/// Only what ends the whole run: the database is gone, or a poll panicked.
+pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, report: &mut Report) -> anyhow::Result<()> {
+    let engine = &shared.context.settings.engine;
+    let (limit, width) = (i64::from(engine.chunk), engine.concurrency as usize);
+    let mut queue: VecDeque<StreamRow> = VecDeque::new();
+    let mut polls: JoinSet<Outcome> = JoinSet::new();
+    let mut claims = JoinSet::new();
+    let mut closer = Closer::new(shared);
+    // Whether a claim may still find something.
+    let mut more = true;
+    loop {
+        let winding_down = shared.wind_down.is_cancelled();
+        if winding_down {
+            queue.clear();
+        }
+        while polls.len() < width
+            && let Some(row) = queue.pop_front()
+        {
+            polls.spawn(poll::poll(Arc::clone(shared), row));
+        }
+        if more && !winding_down && claims.is_empty() && queue.len() < limit as usize / 2 {
+            claims.spawn(claim(Arc::clone(shared), limit, selection.clone()));
+        }
+        if polls.is_empty() && claims.is_empty() {
+            closer.flush();
+            if closer.closing.is_empty() {
+                break;
+            }
+        }
+        tokio::select! {
+            Some(claimed) = claims.join_next() => {
+                let claimed: Vec<StreamRow> = claimed??;
+                more = claimed.len() == limit as usize;
+                queue.extend(claimed);
+            }
+            Some(outcome) = polls.join_next() => {
+                let outcome = outcome?;
+                report.add(&outcome);
+                // A list that brought new streams up: they are due in this very run.
+                more |= outcome.counts.streams > 0;
+                if let End::Idle(idle) = outcome.end {
+                    closer.push(idle, outcome.user_id);
+                }
+            }
+            Some(closed) = closer.closing.join_next() => {
+                for user in closed?? {
+                    report.lost(user);
+                }
+            }
+            () = shared.wind_down.cancelled(), if !winding_down => {}
+        }
+    }
+    Ok(())
+}
+
+async fn claim<S: Source>(shared: Arc<Shared<S>>, limit: i64, selection: Selection) -> anyhow::Result<Vec<StreamRow>> {
+    let pool = &shared.context.pool;
+    let service = S::TABLES.service;
+    if shared.dry_run {
+        return streams::preview(pool, shared.run, service, &selection).await;
+    }
+    let lease = shared.context.settings.engine.lease.as_secs_f64();
+    streams::claim(pool, shared.run, service, lease, limit, &selection).await
+}
+
+/// Collects idle streams; one statement closes a chunk of them while polls go on.
+struct Closer<'a, S> {
+    shared: &'a Arc<Shared<S>>,
+    waiting: Vec<(Idle, Uuid)>,
+    /// Answers the users whose streams were not ours any more.
+    closing: JoinSet<anyhow::Result<Vec<Uuid>>>,
+}
+
+impl<'a, S: Source> Closer<'a, S> {
+    fn new(shared: &'a Arc<Shared<S>>) -> Self {
+        Self { shared, waiting: Vec::new(), closing: JoinSet::new() }
+    }
+
+    fn push(&mut self, idle: Idle, user: Uuid) {
+        self.waiting.push((idle, user));
+        if self.waiting.len() >= self.shared.context.settings.engine.chunk as usize {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.waiting.is_empty() || self.shared.dry_run {
+            return;
+        }
+        let (pool, run) = (self.shared.context.pool.clone(), self.shared.run);
+        let waiting = std::mem::take(&mut self.waiting);
+        self.closing.spawn(async move {
+            let (idle, users): (Vec<Idle>, Vec<Uuid>) = waiting.into_iter().unzip();
+            let closed = streams::close_idle(&pool, run, &idle).await?;
+            let mut lost: HashMap<i64, Uuid> = idle.iter().map(|stream| stream.id).zip(users).collect();
+            for id in closed {
+                lost.remove(&id);
+            }
+            Ok(lost.into_values().collect())
+        });
+    }
+}

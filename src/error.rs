@@ -1,0 +1,149 @@
+//! What can go wrong, as far as somebody branches on it: exit codes for the process, classes for streams.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Exit codes of the process, after sysexits(3) where it has a name for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing was due.
+    Done = 0,
+    /// Some streams failed; the run row says which.
+    SomeFailed = 1,
+    /// The arguments make no sense.
+    Usage = 2,
+    /// The database or Google cannot be reached.
+    Unavailable = 69,
+    /// Another run holds the job.
+    Busy = 75,
+    /// Credentials were refused.
+    Refused = 77,
+    /// The settings are wrong.
+    Settings = 78,
+}
+
+/// The table that `--help` prints.
+pub const EXIT_HELP: &str = "Exit codes:
+   0  done, or nothing was due
+   1  some streams failed (the run row and `syncctl items list` say which)
+   2  usage: the arguments make no sense
+  69  the database or Google is unreachable
+  75  another run holds the job, try later
+  77  credentials were refused
+  78  settings are wrong";
+
+/// An error that decides the exit code. Put it anywhere in an `anyhow` chain.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// The code the process ends with.
+    pub exit: Exit,
+    /// What was wrong, where, and what to do.
+    pub message: String,
+}
+
+impl Fault {
+    /// Settings that cannot be used (exit 78).
+    pub fn settings(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Settings, message: message.into() }
+    }
+    /// Arguments that name nothing (exit 2).
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into() }
+    }
+    /// A server that cannot be reached (exit 69).
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Unavailable, message: message.into() }
+    }
+    /// Credentials that were refused (exit 77).
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Refused, message: message.into() }
+    }
+}
+
+/// Why a stream failed, as far as the engine treats the cases differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The access token was refused (401): refresh it once, then it is `AuthRevoked`.
+    TokenStale,
+    /// The grant is gone: only a new consent helps.
+    AuthRevoked,
+    /// A scope is missing from the grant.
+    ScopeMissing,
+    /// The API is not enabled in the project.
+    ApiDisabled,
+    /// Too many requests for the moment.
+    RateLimited,
+    /// The quota of the day is used up.
+    DailyQuota,
+    /// The cursor is too old: a full resync is needed.
+    CursorExpired,
+    /// The page token is no longer good: the pass starts again.
+    PageExpired,
+    /// The resource itself is gone or was never there.
+    Gone,
+    /// Worth another try: 5xx, timeouts, cut bodies.
+    Transient,
+    /// A request that will never be answered: 400 and other 4xx.
+    Permanent,
+    /// Another run took the stream over.
+    LeaseLost,
+    /// The database or this program failed.
+    Internal,
+}
+
+impl Class {
+    /// The name that run summaries and `streams.failed_class` carry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TokenStale => "token_stale",
+            Self::AuthRevoked => "auth_revoked",
+            Self::ScopeMissing => "scope_missing",
+            Self::ApiDisabled => "api_disabled",
+            Self::RateLimited => "rate_limited",
+            Self::DailyQuota => "daily_quota",
+            Self::CursorExpired => "cursor_expired",
+            Self::PageExpired => "page_expired",
+            Self::Gone => "gone",
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+            Self::LeaseLost => "lease_lost",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A failed request or stream: its class, a readable line without secrets, and the server's wish to wait.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{class}: {message}")]
+pub struct Failure {
+    /// What the engine does about it.
+    pub class: Class,
+    /// One line, without tokens, bodies or addresses.
+    pub message: String,
+    /// How long the server asked to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure of this class with its line.
+    pub fn new(class: Class, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), retry_after: None }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<Failure>() {
+            Ok(failure) => failure,
+            Err(error) => Self::new(Class::Internal, format!("{error:#}")),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Authorized GETs against Google's APIs, each answered with the body or a classified failure.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use google_apis_common::GetToken;
+use reqwest::header::RETRY_AFTER;
+use url::Url;
+
+use super::classify;
+use crate::config;
+use crate::error::{Class, Failure, Fault};
+
+// "gzip" in the User-Agent is what makes Google compress.
+const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"), " (gzip)");
+
+/// Google's hosts. One origin setting replaces both.
+#[derive(Debug, Clone, Copy)]
+pub enum Host {
+    /// Calendar and Drive.
+    Apis,
+    /// Gmail.
+    Gmail,
+}
+
+impl Host {
+    fn origin(self) -> &'static str {
+        match self {
+            Self::Apis => "https://www.googleapis.com",
+            Self::Gmail => "https://gmail.googleapis.com",
+        }
+    }
+}
+
+/// The HTTP client of one run.
+pub struct Client {
+    root: Option<Url>,
+    timeout: Duration,
+    connect_timeout: Duration,
+    // Built at the first call: a run in which nothing is due loads no certificates.
+    http: OnceLock<reqwest::Client>,
+    calls: AtomicU64,
+}
+
+impl Client {
+    /// A client that has opened nothing yet.
+    ///
+    /// # Errors
+    /// A root that is no http(s) origin (exit 78).
+    pub fn new(settings: &config::Google) -> anyhow::Result<Self> {
+        let root = match settings.root.as_str() {
+            "" => None,
+            root => {
+                Some(Url::parse(root).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()).ok_or_else(
+                    || Fault::settings(format!("google.root must be an origin such as http://127.0.0.1:8080, not {root:?}")),
+                )?)
+            }
+        };
+        Ok(Self {
+            root,
+            timeout: settings.timeout,
+            connect_timeout: settings.connect_timeout,
+            http: OnceLock::new(),
+            calls: AtomicU64::new(0),
+        })
+    }
+
+    /// API calls made so far.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// The address of a resource. Each segment is percent-encoded, so ids with `#`, `/` or `@` are safe.
+    pub fn url(&self, host: Host, segments: &[&str]) -> anyhow::Result<Url> {
+        let mut url = match &self.root {
+            Some(root) => root.clone(),
+            None => Url::parse(host.origin()).context("parsing Google's origin")?,
+        };
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("Google's origin cannot have a path"))?
+            .pop_if_empty()
+            .extend(segments);
+        Ok(url)
+    }
+
+    /// GETs `url` with the caller's token. `what` names the method for messages (`events.list`).
+    ///
+    /// # Errors
+    /// A `Failure` of the class that google.md's error table gives, or the one that the token source raised.
+    pub async fn get(&self, what: &str, token: &dyn GetToken, scope: &str, url: Url) -> Result<Vec<u8>, Failure> {
+        let scopes = [scope];
+        let token = token.get_token(&scopes).await.map_err(|error| match error.downcast::<Failure>() {
+            Ok(failure) => *failure,
+            Err(error) => Failure::new(Class::Internal, format!("{what}: no token: {error}")),
+        })?;
+        let http = self.http()?;
+        let mut request = http.get(url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let response = request.send().await.map_err(|error| transient(what, error))?;
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        // The body may be cut after a good status: that is a failure too.
+        let body = response.bytes().await.map_err(|error| transient(what, error))?;
+        if (200..300).contains(&status) {
+            return Ok(body.into());
+        }
+        Err(classify(what, status, retry_after.as_deref(), &body, chrono::Utc::now()))
+    }
+
+    /// Sends a form to a token endpoint; answers status, `Retry-After` and body.
+    pub(super) async fn post_form(
+        &self,
+        what: &str,
+        url: Url,
+        form: &[(&str, &str)],
+    ) -> Result<(u16, Option<String>, Vec<u8>), Failure> {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let response = self
+            .http()?
+            .post(url)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| transient(what, error))?;
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = response.bytes().await.map_err(|error| transient(what, error))?;
+        Ok((status, retry_after, body.into()))
+    }
+
+    /// Where tokens are asked for when a credential does not say.
+    pub(super) fn default_token_uri(&self) -> anyhow::Result<Url> {
+        match &self.root {
+            Some(root) => root.join("token").context("joining the token path"),
+            None => Url::parse("https://oauth2.googleapis.com/token").context("parsing Google's token address"),
+        }
+    }
+
+    /// How long one answer may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn http(&self) -> Result<&reqwest::Client, Failure> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let http = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .timeout(self.timeout)
+            .connect_timeout(self.connect_timeout)
+            .gzip(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| Failure::new(Class::Internal, format!("building the HTTP client: {error}")))?;
+        Ok(self.http.get_or_init(|| http))
+    }
+}
+
+/// Connection, timeout, cut body: worth another try. The address stays out of the message, since it can hold one.
+fn transient(what: &str, error: reqwest::Error) -> Failure {
+    let kind = if error.is_timeout() {
+        "timed out"
+    } else if error.is_connect() {
+        "could not connect"
+    } else if error.is_body() || error.is_decode() {
+        "the answer was cut"
+    } else {
+        "the connection broke"
+    };
+    let error = error.without_url();
+    let mut cause = String::new();
+    let mut source = std::error::Error::source(&error);
+    while let Some(inner) = source {
+        cause = format!(": {inner}");
+        source = inner.source();
+    }
+    Failure::new(Class::Transient, format!("{what}: {kind}{cause}"))
+}

@@ -1,0 +1,11 @@
+//! Google's HTTP: one client, its error bodies, its token endpoint. Knows no database and no service.
+
+mod client;
+mod failure;
+pub mod oauth;
+
+pub use client::{Client, Host};
+pub use failure::classify;
+
+/// Sees a user's calendars and events, and may watch them.
+pub const SCOPE_CALENDAR: &str = "https://www.googleapis.com/auth/calendar.readonly";

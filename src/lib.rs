@@ -1,0 +1,20 @@
+//! syncctl keeps Google Calendar, Drive and Gmail in step with PostgreSQL, one cron job at a time.
+//!
+//! The floors, from the top; imports go down only:
+//!
+//! - `main.rs`, `cli`: parse, log, dispatch, exit code
+//! - `commands`: what is not a sync (accounts, db, items, config)
+//! - `services`: one folder each; no folder knows another
+//! - `engine`: the one sync loop, pacing, quotas, reports; knows no service
+//! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet
+//! - `config`, `error`, `seal`: ground
+
+pub mod cli;
+mod commands;
+pub mod config;
+pub mod db;
+pub mod engine;
+pub mod error;
+pub mod google;
+pub mod seal;
+pub mod services;

@@ -1,0 +1,257 @@
+//! Seals secrets before they reach the database: XChaCha20-Poly1305, bound to user and column. Knows no database.
+//!
+//! A blob is `0x01 | key id length | key id | nonce (24) | ciphertext and tag`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Context;
+use chacha20poly1305::aead::{Aead, AeadCore, KeyInit, OsRng, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use data_encoding::BASE64;
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use crate::error::Fault;
+
+const FORMAT: u8 = 1;
+const NONCE: usize = 24;
+
+/// The columns that hold sealed values. The name is part of what the seal proves.
+#[derive(Debug, Clone, Copy)]
+pub enum Column {
+    /// `accounts.credentials`
+    Credentials,
+    /// `accounts.access_token`
+    AccessToken,
+}
+
+impl Column {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Credentials => "accounts.credentials",
+            Self::AccessToken => "accounts.access_token",
+        }
+    }
+}
+
+/// The keys of this process: the first one writes, all of them read.
+#[derive(Clone)]
+pub struct Vault {
+    keys: Vec<(String, XChaCha20Poly1305)>,
+    /// Why there is no key: told when one is needed, since many commands never need one.
+    missing: String,
+}
+
+impl Vault {
+    /// Reads keys from lines of `key-id base64(32 bytes)`. Empty lines and `#` comments are passed over.
+    ///
+    /// # Errors
+    /// Names the source and the line, never the key.
+    pub fn parse(source: &str, lines: &str) -> Result<Self, Fault> {
+        let mut keys: Vec<(String, XChaCha20Poly1305)> = Vec::new();
+        for (number, line) in lines.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let wrong = |what: &str| {
+                Fault::settings(format!("{source}, line {}: {what}; a key is written `key-id base64-of-32-bytes`", number + 1))
+            };
+            let (id, key) = line.split_once(char::is_whitespace).ok_or_else(|| wrong("no key id"))?;
+            let key = BASE64.decode(key.trim().as_bytes()).map_err(|_| wrong("not base64"))?;
+            let key: [u8; 32] = key.try_into().map_err(|_| wrong("the key is not 32 bytes long"))?;
+            if id.len() > 64 || keys.iter().any(|(known, _)| known == id) {
+                return Err(wrong("the key id is longer than 64 characters or stands twice"));
+            }
+            keys.push((id.to_owned(), XChaCha20Poly1305::new(&Key::from(key))));
+        }
+        if keys.is_empty() {
+            return Err(Fault::settings(format!("{source} holds no key; add one with `syncctl accounts rekey --new-key`")));
+        }
+        Ok(Self { keys, missing: String::new() })
+    }
+
+    /// A vault without keys: every use says why.
+    pub fn without_keys(why: impl Into<String>) -> Self {
+        Self { keys: Vec::new(), missing: why.into() }
+    }
+
+    /// The id of the key that seals, and the key.
+    fn writing(&self) -> Result<&(String, XChaCha20Poly1305), Fault> {
+        self.keys.first().ok_or_else(|| Fault::settings(self.missing.clone()))
+    }
+
+    /// The id of the key that seals.
+    ///
+    /// # Errors
+    /// There is no key.
+    pub fn writing_key(&self) -> Result<&str, Fault> {
+        Ok(&self.writing()?.0)
+    }
+
+    /// Seals `secret` for this user and column.
+    ///
+    /// # Errors
+    /// Only when the cipher refuses the length (over 256 GiB).
+    pub fn seal(&self, user: Uuid, column: Column, secret: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let (id, cipher) = self.writing()?;
+        let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
+        let bound = bound_to(user, column);
+        let sealed = cipher
+            .encrypt(&nonce, Payload { msg: secret, aad: bound.as_bytes() })
+            .map_err(|_| anyhow::anyhow!("sealing {} for user {user}", column.name()))?;
+        let mut blob = vec![FORMAT, u8::try_from(id.len()).context("key id too long")?];
+        blob.extend_from_slice(id.as_bytes());
+        blob.extend_from_slice(&nonce);
+        blob.extend_from_slice(&sealed);
+        Ok(blob)
+    }
+
+    /// Opens what `seal` made for the same user and column.
+    ///
+    /// # Errors
+    /// Names the account and what is wrong: cut, sealed with a key that is not here, or not sealed for it.
+    pub fn open(&self, user: Uuid, column: Column, blob: &[u8]) -> anyhow::Result<SecretString> {
+        self.writing()?;
+        let place = format!("{} of user {user}", column.name());
+        let (id, rest) = key_id(blob)
+            .with_context(|| format!("{place}: the sealed value is cut or of another format; import the account again"))?;
+        let cipher = self.keys.iter().find(|(known, _)| known == id).map(|(_, cipher)| cipher);
+        let cipher = cipher.ok_or_else(|| {
+            Fault::settings(format!(
+                "{place}: sealed with key {id:?}, which is not among the seal keys; add its line to the key file"
+            ))
+        })?;
+        if rest.len() < NONCE {
+            anyhow::bail!("{place}: the sealed value is cut; import the account again");
+        }
+        let (nonce, sealed) = rest.split_at(NONCE);
+        let bound = bound_to(user, column);
+        let opened = cipher.decrypt(XNonce::from_slice(nonce), Payload { msg: sealed, aad: bound.as_bytes() }).map_err(|_| {
+            anyhow::anyhow!(
+                "{place}: the sealed value was changed, cut, or belongs to another account or column; import the account again"
+            )
+        })?;
+        let text = String::from_utf8(opened).map_err(|_| anyhow::anyhow!("{place}: not text"))?;
+        Ok(SecretString::from(text))
+    }
+}
+
+/// The id of the key that sealed a blob, and what follows it.
+pub fn key_id(blob: &[u8]) -> Option<(&str, &[u8])> {
+    let (head, rest) = blob.split_at_checked(2)?;
+    if head[0] != FORMAT {
+        return None;
+    }
+    let (id, rest) = rest.split_at_checked(head[1].into())?;
+    Some((std::str::from_utf8(id).ok()?, rest))
+}
+
+fn bound_to(user: Uuid, column: Column) -> String {
+    format!("syncctl:{}:{user}", column.name())
+}
+
+/// A new key as a line for the key file.
+pub fn new_key_line() -> String {
+    let key = XChaCha20Poly1305::generate_key(&mut OsRng);
+    let mut id = chrono::Utc::now().format("k%Y%m%d").to_string();
+    let suffix = Uuid::new_v4().simple().to_string();
+    let _ = write!(id, "-{}", &suffix[..6]);
+    format!("{id} {}\n", BASE64.encode(&key))
+}
+
+/// Puts a new key in front of a key file (made if it is missing), readable by its owner alone.
+///
+/// # Errors
+/// Names the file.
+pub fn add_key(path: &Path) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let old = match std::fs::read_to_string(path) {
+        Ok(old) => old,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
+    // Written beside and renamed, so that a crash never leaves a file without the old keys.
+    let beside = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(new_key_line().as_bytes())?;
+        file.write_all(old.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}
+
+/// Opens the vault that the settings name. With `make` (the private cluster), a missing key file is made. A vault without keys is no
+/// error yet: whoever uses it is told what to set.
+///
+/// # Errors
+/// A `Fault` (exit 78) for keys that are there and malformed.
+pub fn open_vault(keys: &SecretString, file: &Path, make: bool) -> anyhow::Result<Vault> {
+    if !keys.expose_secret().is_empty() {
+        return Ok(Vault::parse("seal.keys", keys.expose_secret())?);
+    }
+    if file.as_os_str().is_empty() {
+        return Ok(Vault::without_keys(
+            "no seal key: set seal.key_file (SYNCCTL_SEAL_KEY_FILE), or seal.keys as a credential; make a file with `syncctl accounts rekey --new-key`",
+        ));
+    }
+    if make && !file.exists() {
+        add_key(file)?;
+    }
+    match std::fs::read_to_string(file) {
+        Ok(lines) => Ok(Vault::parse(&file.display().to_string(), &lines)?),
+        Err(error) => Ok(Vault::without_keys(format!(
+            "seal.key_file {}: {error}; make one with `syncctl accounts rekey --new-key`",
+            file.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vault() -> Vault {
+        Vault::parse("test", &new_key_line()).expect("a key line that was just made")
+    }
+
+    #[test]
+    fn what_was_sealed_opens_for_the_same_user_and_column_only() {
+        let vault = vault();
+        let (user, other) = (Uuid::new_v4(), Uuid::new_v4());
+        let blob = vault.seal(user, Column::Credentials, b"secret").expect("sealing");
+        let opened = vault.open(user, Column::Credentials, &blob).expect("opening");
+        assert_eq!(opened.expose_secret(), "secret");
+        for wrong in [
+            vault.open(other, Column::Credentials, &blob),
+            vault.open(user, Column::AccessToken, &blob),
+            vault.open(user, Column::Credentials, &blob[..blob.len() - 1]),
+            vault.open(user, Column::Credentials, &[]),
+        ] {
+            let error = wrong.expect_err("opened what was not sealed for it");
+            assert!(error.to_string().contains("of user"), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn an_older_key_still_reads_and_a_missing_one_is_named() {
+        let (old, new) = (new_key_line(), new_key_line());
+        let user = Uuid::new_v4();
+        let blob = Vault::parse("old", &old)
+            .map(|vault| vault.seal(user, Column::Credentials, b"x").expect("sealing"))
+            .expect("parsing");
+        let both = Vault::parse("both", &format!("{new}{old}")).expect("parsing");
+        assert!(both.open(user, Column::Credentials, &blob).is_ok());
+        let without = Vault::parse("new", &new).expect("parsing");
+        let error = without.open(user, Column::Credentials, &blob).expect_err("no key");
+        assert!(error.to_string().contains("not among the seal keys"), "{error:#}");
+    }
+}

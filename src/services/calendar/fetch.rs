@@ -1,0 +1,150 @@
+//! One page of `calendarList.list` or `events.list`. Knows no database.
+
+use chrono::{SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::{Change, event, list};
+use crate::config;
+use crate::db::items::Poison;
+use crate::engine::{Item, Next, Page, Position, Stream};
+use crate::error::{Class, Failure};
+use crate::google::{self, Host};
+
+/// Entries a page of the list of calendars: the most that Google gives.
+const LIST_PAGE: &str = "250";
+/// Items whole, nothing around them but the tokens.
+const FIELDS: &str = "items,nextPageToken,nextSyncToken";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(borrow, default)]
+    items: Vec<&'a RawValue>,
+    next_page_token: Option<String>,
+    next_sync_token: Option<String>,
+}
+
+/// The window of a full pass, pinned at its first page: every page and the sweep speak of the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// RFC 3339
+    pub time_min: String,
+    /// RFC 3339
+    pub time_max: String,
+}
+
+impl Window {
+    fn now(settings: &config::Calendar) -> Self {
+        let now = Utc::now();
+        let at = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        Self { time_min: at(now - settings.window_past), time_max: at(now + settings.window_future) }
+    }
+
+    /// Reads what a position pinned.
+    pub fn parse(pinned: &str) -> Result<Self, Failure> {
+        serde_json::from_str(pinned)
+            .map_err(|error| Failure::new(Class::PageExpired, format!("the pinned window is malformed: {error}")))
+    }
+}
+
+/// A page of a user's calendars.
+pub async fn calendars(google: &google::Client, stream: &Stream, at: &Position) -> Result<Page<Change>, Failure> {
+    let mut url = google.url(Host::Apis, &["calendar", "v3", "users", "me", "calendarList"])?;
+    url.query_pairs_mut()
+        .append_pair("maxResults", LIST_PAGE)
+        .append_pair("showDeleted", "true")
+        .append_pair("showHidden", "true")
+        .append_pair("fields", FIELDS);
+    append_place(&mut url, at);
+    page(google, "calendarList.list", stream, at, url, None, list::decode).await
+}
+
+/// A page of a calendar's events: the window in a full pass, what changed since the cursor otherwise.
+pub async fn events(
+    google: &google::Client,
+    settings: &config::Calendar,
+    stream: &Stream,
+    at: &Position,
+) -> Result<Page<Change>, Failure> {
+    let mut url = google.url(Host::Apis, &["calendar", "v3", "calendars", &stream.resource, "events"])?;
+    let mut pinned = None;
+    {
+        let mut query = url.query_pairs_mut();
+        query
+            .append_pair("maxResults", &settings.page_size.to_string())
+            .append_pair("showDeleted", "true")
+            .append_pair("singleEvents", "false")
+            .append_pair("fields", FIELDS);
+        // With a sync token Google refuses the window: the token remembers it.
+        if at.cursor.is_none() {
+            let window = match &at.pinned {
+                Some(pinned) => Window::parse(pinned)?,
+                None => Window::now(settings),
+            };
+            query.append_pair("timeMin", &window.time_min).append_pair("timeMax", &window.time_max);
+            pinned = serde_json::to_string(&window).ok();
+        }
+    }
+    append_place(&mut url, at);
+    page(google, "events.list", stream, at, url, pinned, event::decode).await
+}
+
+fn append_place(url: &mut Url, at: &Position) {
+    let mut query = url.query_pairs_mut();
+    if let Some(cursor) = &at.cursor {
+        query.append_pair("syncToken", cursor);
+    }
+    if let Some(token) = &at.page_token {
+        query.append_pair("pageToken", token);
+    }
+}
+
+async fn page(
+    google: &google::Client,
+    what: &str,
+    stream: &Stream,
+    at: &Position,
+    url: Url,
+    pinned: Option<String>,
+    decode: fn(Box<RawValue>) -> Result<Item<Change>, Poison>,
+) -> Result<Page<Change>, Failure> {
+    let body = google
+        .get(what, &stream.credential, google::SCOPE_CALENDAR, url)
+        .await
+        .map_err(|failure| about_the_place(failure, at))?;
+    // A body that ends early can still have come with a good status and length.
+    let Body { items: raws, next_page_token, next_sync_token } = serde_json::from_slice(&body)
+        .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))?;
+    let next = match (next_page_token, next_sync_token) {
+        (Some(token), _) => Next::Page(token),
+        (None, Some(cursor)) => Next::Cursor(cursor),
+        (None, None) => {
+            return Err(Failure::new(
+                Class::Transient,
+                format!("{what}: the answer has neither nextPageToken nor nextSyncToken"),
+            ));
+        }
+    };
+    let mut items = Vec::with_capacity(raws.len());
+    let mut poison = Vec::new();
+    for raw in raws {
+        match decode(raw.to_owned()) {
+            Ok(item) => items.push(item),
+            Err(bad) => poison.push(bad),
+        }
+    }
+    Ok(Page { items, poison, pinned, next })
+}
+
+/// A 400 for a request that carried a token is about the token: tokens are bound to the parameters of the request that they come from,
+/// and those change with settings and versions. The pass, or a resync, begins with today's parameters.
+fn about_the_place(failure: Failure, at: &Position) -> Failure {
+    let class = match failure.class {
+        Class::Permanent if at.page_token.is_some() => Class::PageExpired,
+        Class::Permanent if at.cursor.is_some() && failure.message.contains("HTTP 400") => Class::CursorExpired,
+        class => class,
+    };
+    Failure { class, ..failure }
+}

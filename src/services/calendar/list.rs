@@ -1,0 +1,151 @@
+//! A user's list of calendars (table `calendars`), which decides which calendars are streams.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::types::Type;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Change, EVENTS, REGISTERED, event};
+use crate::db::items::Poison;
+use crate::db::streams;
+use crate::engine::{Counts, Item, Stream};
+
+/// The parts of `CalendarListEntry` that syncctl reads.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs)]
+pub struct Entry {
+    pub id: String,
+    pub summary: Option<String>,
+    pub time_zone: Option<String>,
+    pub access_role: Option<String>,
+    pub primary: bool,
+    pub selected: bool,
+    pub deleted: bool,
+    pub etag: Option<String>,
+}
+
+impl Entry {
+    /// Whether its events are synced: the configured calendars, or else the primary one and what the user has selected.
+    fn is_wanted(&self, configured: &[String]) -> bool {
+        if self.deleted {
+            return false;
+        }
+        if configured.is_empty() {
+            return self.primary || self.selected;
+        }
+        configured.iter().any(|id| *id == self.id || (id == "primary" && self.primary))
+    }
+}
+
+/// Makes an item of an entry's JSON.
+pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
+    let poison = |error: String| Poison { item_id: event::item_id(&raw), raw: raw.get().to_owned(), error };
+    let entry: Entry = serde_json::from_str(raw.get()).map_err(|error| poison(format!("not a calendar: {error}")))?;
+    if entry.id.is_empty() {
+        return Err(poison("not a calendar: no id".into()));
+    }
+    Ok(Item { id: entry.id.clone(), raw, changed_at: None, change: Change::Calendar(entry) })
+}
+
+/// Writes a page of the list and brings up or retires the streams it speaks of.
+pub async fn apply(
+    tx: &Transaction<'_>,
+    configured: &[String],
+    stream: &Stream,
+    pass: Option<i64>,
+    items: &[Item<Change>],
+) -> anyhow::Result<Counts> {
+    let mut entries: BTreeMap<&str, (&Entry, &str)> = BTreeMap::new();
+    for item in items {
+        if let Change::Calendar(entry) = &item.change {
+            entries.insert(&entry.id, (entry, item.raw.get()));
+        }
+    }
+    let mut counts = Counts::default();
+    for (entry, raw) in entries.values() {
+        counts += store(tx, stream, pass, entry, raw).await?;
+    }
+    let ids = |wanted: bool| -> Vec<&str> {
+        entries.values().filter(|(entry, _)| entry.is_wanted(configured) == wanted).map(|(entry, _)| entry.id.as_str()).collect()
+    };
+    counts.streams = streams::ensure(tx, stream.user_id, REGISTERED.service, EVENTS, &ids(true)).await?;
+    retire(tx, stream, &ids(false)).await?;
+    Ok(counts)
+}
+
+async fn store(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, entry: &Entry, raw: &str) -> anyhow::Result<Counts> {
+    let row = tx
+        .query_typed_opt(
+            "INSERT INTO calendars AS c (user_id, calendar_id, summary, time_zone, access_role, is_primary, selected, etag, raw, seen_pass, deleted_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, CASE WHEN $11 THEN now() END)
+             ON CONFLICT (user_id, calendar_id) DO UPDATE SET summary = excluded.summary, time_zone = excluded.time_zone,
+               access_role = excluded.access_role, is_primary = excluded.is_primary, selected = excluded.selected, etag = excluded.etag,
+               raw = excluded.raw, seen_pass = coalesce(excluded.seen_pass, c.seen_pass), deleted_at = excluded.deleted_at, synced_at = now()
+             WHERE c.raw IS DISTINCT FROM excluded.raw OR c.deleted_at IS NOT NULL OR excluded.deleted_at IS NOT NULL
+               OR excluded.seen_pass IS NOT NULL
+             RETURNING xmax = 0",
+            &[
+                (&stream.user_id, Type::UUID),
+                (&entry.id, Type::TEXT),
+                (&entry.summary, Type::TEXT),
+                (&entry.time_zone, Type::TEXT),
+                (&entry.access_role, Type::TEXT),
+                (&entry.primary, Type::BOOL),
+                (&entry.selected, Type::BOOL),
+                (&entry.etag, Type::TEXT),
+                (&raw, Type::TEXT),
+                (&pass, Type::INT8),
+                (&entry.deleted, Type::BOOL),
+            ],
+        )
+        .await
+        .context("storing a calendar")?;
+    let created = match row {
+        Some(row) => Some(row.try_get::<_, bool>(0)?),
+        None => None,
+    };
+    Ok(match created {
+        _ if entry.deleted => Counts { deleted: 1, ..Counts::default() },
+        Some(true) => Counts { created: 1, ..Counts::default() },
+        Some(false) => Counts { updated: 1, ..Counts::default() },
+        None => Counts { unchanged: 1, ..Counts::default() },
+    })
+}
+
+/// Calendars that are not followed any more keep their rows; their streams are not polled.
+async fn retire(tx: &Transaction<'_>, stream: &Stream, calendars: &[&str]) -> anyhow::Result<()> {
+    if calendars.is_empty() {
+        return Ok(());
+    }
+    tx.execute_typed(
+        "UPDATE streams SET state = 'removed' WHERE user_id = $1 AND service = $2 AND kind = $3 AND resource = ANY ($4) AND state <> 'removed'",
+        &[
+            (&stream.user_id, Type::UUID),
+            (&REGISTERED.service, Type::TEXT),
+            (&EVENTS, Type::TEXT),
+            (&calendars, Type::TEXT_ARRAY),
+        ],
+    )
+    .await
+    .context("retiring streams")?;
+    Ok(())
+}
+
+/// Retires the calendars that a complete list did not name.
+pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::Result<Counts> {
+    let rows = tx
+        .query_typed(
+            "UPDATE calendars SET deleted_at = now(), synced_at = now()
+             WHERE user_id = $1 AND deleted_at IS NULL AND seen_pass IS DISTINCT FROM $2 RETURNING calendar_id",
+            &[(&stream.user_id, Type::UUID), (&pass, Type::INT8)],
+        )
+        .await
+        .context("sweeping calendars")?;
+    let gone: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    retire(tx, stream, &gone).await?;
+    Ok(Counts { deleted: gone.len() as u64, ..Counts::default() })
+}

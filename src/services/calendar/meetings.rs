@@ -1,0 +1,100 @@
+//! Meetings among events (table `meetings`). An update never touches `bot_status`. Knows no network.
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::types::Type;
+
+use super::detect;
+use super::event::{Event, When};
+use crate::engine::Stream;
+
+/// Brings the meetings of changed events up to date: new ones come, moved ones keep their row, what is no meeting any more goes.
+pub async fn apply(tx: &Transaction<'_>, stream: &Stream, words: &[String], events: &[&Event]) -> anyhow::Result<()> {
+    let mut found = Vec::new();
+    let mut others = Vec::new();
+    for event in events {
+        match detect::meeting(event, words) {
+            Some(detected) => found.push((*event, detected)),
+            None => others.push(event.id.as_str()),
+        }
+    }
+    if !found.is_empty() {
+        upsert(tx, stream, &found).await?;
+    }
+    if !others.is_empty() {
+        remove_empty(tx, stream, &others).await?;
+    }
+    Ok(())
+}
+
+async fn upsert(tx: &Transaction<'_>, stream: &Stream, found: &[(&Event, detect::Detected)]) -> anyhow::Result<()> {
+    let ids: Vec<&str> = found.iter().map(|(event, _)| event.id.as_str()).collect();
+    let titles: Vec<Option<&str>> = found.iter().map(|(event, _)| event.summary.as_deref()).collect();
+    let instant = |when: &Option<When>| when.as_ref().and_then(When::instant);
+    let starts: Vec<Option<DateTime<Utc>>> = found.iter().map(|(event, _)| instant(&event.start)).collect();
+    let ends: Vec<Option<DateTime<Utc>>> = found.iter().map(|(event, _)| instant(&event.end)).collect();
+    let links: Vec<Option<&str>> = found.iter().map(|(_, detected)| Some(detected.link.as_ref()?.0.as_str())).collect();
+    let kinds: Vec<Option<&str>> = found.iter().map(|(_, detected)| Some(detected.link.as_ref()?.1.name())).collect();
+    let capable: Vec<bool> =
+        found.iter().map(|(_, detected)| detected.link.as_ref().is_some_and(|link| link.1.is_bot_capable())).collect();
+    let rules: Vec<&str> = found.iter().map(|(_, detected)| detected.rule).collect();
+    let statuses: Vec<&str> = found.iter().map(|(event, _)| event.status.as_deref().unwrap_or("confirmed")).collect();
+    tx.execute_typed(
+        "INSERT INTO meetings AS m (user_id, stream_id, event_id, title, start_at, end_at, link, link_kind, bot_capable, detected_by, event_status)
+         SELECT $1, $2, t.* FROM unnest($3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::text[], $9::bool[],
+           $10::text[], $11::text[]) AS t (event_id, title, start_at, end_at, link, link_kind, bot_capable, detected_by, event_status)
+         ON CONFLICT (stream_id, event_id) DO UPDATE SET title = excluded.title, start_at = excluded.start_at, end_at = excluded.end_at,
+           link = excluded.link, link_kind = excluded.link_kind, bot_capable = excluded.bot_capable, detected_by = excluded.detected_by,
+           event_status = excluded.event_status, updated_at = now()
+         WHERE (m.title, m.start_at, m.end_at, m.link, m.link_kind, m.bot_capable, m.detected_by, m.event_status)
+           IS DISTINCT FROM (excluded.title, excluded.start_at, excluded.end_at, excluded.link, excluded.link_kind, excluded.bot_capable,
+             excluded.detected_by, excluded.event_status)",
+        &[
+            (&stream.user_id, Type::UUID),
+            (&stream.id, Type::INT8),
+            (&ids, Type::TEXT_ARRAY),
+            (&titles, Type::TEXT_ARRAY),
+            (&starts, Type::TIMESTAMPTZ_ARRAY),
+            (&ends, Type::TIMESTAMPTZ_ARRAY),
+            (&links, Type::TEXT_ARRAY),
+            (&kinds, Type::TEXT_ARRAY),
+            (&capable, Type::BOOL_ARRAY),
+            (&rules, Type::TEXT_ARRAY),
+            (&statuses, Type::TEXT_ARRAY),
+        ],
+    )
+    .await
+    .context("upserting meetings")?;
+    Ok(())
+}
+
+/// A cancelled meeting with a bot, a transcript or a project is kept and says so; an empty one is removed.
+pub async fn cancel(tx: &Transaction<'_>, stream: &Stream, event_ids: &[String]) -> anyhow::Result<()> {
+    if event_ids.is_empty() {
+        return Ok(());
+    }
+    remove_empty(tx, stream, event_ids).await?;
+    tx.execute_typed(
+        "UPDATE meetings SET event_status = 'cancelled', updated_at = now()
+         WHERE stream_id = $1 AND event_id = ANY ($2) AND event_status <> 'cancelled'",
+        &[(&stream.id, Type::INT8), (&event_ids, Type::TEXT_ARRAY)],
+    )
+    .await
+    .context("cancelling meetings")?;
+    Ok(())
+}
+
+async fn remove_empty<T>(tx: &Transaction<'_>, stream: &Stream, event_ids: &[T]) -> anyhow::Result<()>
+where
+    T: deadpool_postgres::tokio_postgres::types::ToSql + Sync,
+{
+    tx.execute_typed(
+        "DELETE FROM meetings WHERE stream_id = $1 AND event_id = ANY ($2)
+           AND bot_id IS NULL AND transcript_id IS NULL AND project_id IS NULL",
+        &[(&stream.id, Type::INT8), (&event_ids, Type::TEXT_ARRAY)],
+    )
+    .await
+    .context("removing empty meetings")?;
+    Ok(())
+}

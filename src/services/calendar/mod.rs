@@ -1,0 +1,116 @@
+//! Google Calendar: a user's list of calendars, and the events of each.
+
+mod detect;
+mod event;
+mod fetch;
+mod links;
+mod list;
+mod meetings;
+mod series;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Transaction;
+use serde_json::value::RawValue;
+
+use super::Registered;
+use crate::config;
+use crate::db::items::Poison;
+use crate::db::runs::Tables;
+use crate::engine::pace::Bounds;
+use crate::engine::{Counts, Item, Page, Position, Source, Stream};
+use crate::error::{Class, Failure};
+use crate::google;
+
+/// `calendarList.list` of one user.
+pub const LIST: &str = "calendar_list";
+/// `events.list` of one calendar.
+pub const EVENTS: &str = "events";
+
+/// The registry's line.
+pub const REGISTERED: Registered = Registered { service: "calendar", root_kind: LIST, scope: google::SCOPE_CALENDAR };
+
+/// The Calendar service of one run.
+pub struct Calendar {
+    google: Arc<google::Client>,
+    settings: config::Calendar,
+}
+
+/// What a page of Calendar names.
+pub enum Change {
+    /// An entry of the list of calendars.
+    Calendar(list::Entry),
+    /// An event, boxed: it is ten times the size of an entry.
+    Event(Box<event::Event>),
+}
+
+impl Calendar {
+    /// The service with these settings.
+    pub fn new(google: Arc<google::Client>, settings: config::Calendar) -> Self {
+        Self { google, settings }
+    }
+}
+
+impl Source for Calendar {
+    const TABLES: Tables = Tables { service: "calendar", total: "total_users", successes: "syncs" };
+    type Change = Change;
+
+    async fn fetch(&self, stream: &Stream, at: &Position) -> Result<Page<Change>, Failure> {
+        match stream.kind.as_str() {
+            LIST => fetch::calendars(&self.google, stream, at).await,
+            EVENTS => fetch::events(&self.google, &self.settings, stream, at).await,
+            kind => Err(unknown(kind)),
+        }
+    }
+
+    fn decode(kind: &str, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
+        match kind {
+            LIST => list::decode(raw),
+            _ => event::decode(raw),
+        }
+    }
+
+    async fn apply(
+        &self,
+        tx: &Transaction<'_>,
+        stream: &Stream,
+        pass: Option<i64>,
+        items: &[Item<Change>],
+    ) -> anyhow::Result<Counts> {
+        match stream.kind.as_str() {
+            LIST => list::apply(tx, &self.settings.calendars, stream, pass, items).await,
+            _ => store::apply(tx, &self.settings.meeting_words, stream, pass, items).await,
+        }
+    }
+
+    async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
+        match stream.kind.as_str() {
+            LIST => list::sweep(tx, stream, pass).await,
+            _ => store::sweep(tx, stream, pass, pinned).await,
+        }
+    }
+
+    /// Calendar counts requests.
+    fn cost(_kind: &str) -> u64 {
+        1
+    }
+
+    fn bounds(&self, kind: &str) -> Bounds {
+        let settings = &self.settings;
+        match kind {
+            LIST => Bounds { min: settings.list_interval, max: settings.list_interval, prior: 0.001, full_pass_every: None },
+            _ => Bounds {
+                min: settings.min_interval,
+                max: settings.max_interval,
+                prior: 0.1,
+                full_pass_every: Some(settings.full_pass_every).filter(|every| *every > Duration::ZERO),
+            },
+        }
+    }
+}
+
+fn unknown(kind: &str) -> Failure {
+    Failure::new(Class::Internal, format!("calendar has no streams of kind {kind:?}; the database is of a newer syncctl"))
+}

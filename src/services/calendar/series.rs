@@ -1,0 +1,99 @@
+//! When a recurring series ends, so that a bounded pass knows which series it must have named. Pure.
+
+use rrule::RRuleSet;
+
+use super::event::Event;
+
+/// Instances looked at before a finite series counts as unknown.
+const MOST_INSTANCES: u16 = 10_000;
+
+/// The end of the last instance, as PostgreSQL reads a timestamptz: `infinity` for an endless series; `None` for a single event,
+/// and for a series whose rule cannot be read: absence from a pass then proves nothing.
+pub fn end(event: &Event) -> Option<String> {
+    let rule = event.recurrence.iter().find(|line| line.starts_with("RRULE"))?;
+    let upper = rule.to_uppercase();
+    if !upper.contains("UNTIL=") && !upper.contains("COUNT=") {
+        return Some("infinity".into());
+    }
+    let start = event.start.as_ref()?;
+    let zone = start.time_zone.as_deref().unwrap_or("UTC");
+    let (head, length) = match (start.date, start.instant()) {
+        (Some(date), _) => {
+            let end = event.end.as_ref().and_then(|end| end.date);
+            let days = end.map_or(1, |end| (end - date).num_days());
+            (format!("DTSTART:{}T000000Z", date.format("%Y%m%d")), chrono::Duration::days(days))
+        }
+        (None, Some(at)) => {
+            let tz: chrono_tz::Tz = zone.parse().ok()?;
+            let local = at.with_timezone(&tz).format("%Y%m%dT%H%M%S");
+            let length = event.end.as_ref().and_then(|end| end.instant()).map_or_else(chrono::Duration::zero, |end| end - at);
+            (format!("DTSTART;TZID={zone}:{local}"), length)
+        }
+        (None, None) => return None,
+    };
+    // An all-day rule has a date as its UNTIL; the set wants it in the form of its start.
+    let lines: Vec<String> = event.recurrence.iter().map(|line| dated_until(line, start.date.is_some())).collect();
+    let set: RRuleSet = format!("{head}\n{}", lines.join("\n")).parse().ok()?;
+    let instances = set.all(MOST_INSTANCES);
+    if instances.limited {
+        return None;
+    }
+    let last = instances.dates.iter().max()?;
+    Some((last.with_timezone(&chrono::Utc) + length).to_rfc3339())
+}
+
+fn dated_until(line: &str, all_day: bool) -> String {
+    if !all_day {
+        return line.to_owned();
+    }
+    line.split(';')
+        .map(|part| match part.split_once("UNTIL=") {
+            Some((head, date)) if date.len() == 8 => format!("{head}UNTIL={date}T235959Z"),
+            _ => part.to_owned(),
+        })
+        .collect::<Vec<_>>()
+        .join(";")
+        .replace("EXDATE;VALUE=DATE:", "EXDATE:")
+        .replace("RDATE;VALUE=DATE:", "RDATE:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(json: &str) -> Event {
+        serde_json::from_str(json).expect("an event")
+    }
+
+    #[test]
+    fn an_endless_series_ends_at_infinity() {
+        let event = event(
+            r#"{"id":"a","start":{"dateTime":"2026-01-05T10:00:00+01:00","timeZone":"Europe/Berlin"},"recurrence":["RRULE:FREQ=WEEKLY"]}"#,
+        );
+        assert_eq!(end(&event).as_deref(), Some("infinity"));
+    }
+
+    #[test]
+    fn a_counted_series_ends_with_its_last_instance_in_its_own_zone() {
+        // The third week lies behind the change to summer time.
+        let event = event(
+            r#"{"id":"a","start":{"dateTime":"2026-03-16T10:00:00+01:00","timeZone":"Europe/Berlin"},
+                "end":{"dateTime":"2026-03-16T11:00:00+01:00","timeZone":"Europe/Berlin"},"recurrence":["RRULE:FREQ=WEEKLY;COUNT=3"]}"#,
+        );
+        assert_eq!(end(&event).as_deref(), Some("2026-03-30T09:00:00+00:00"));
+    }
+
+    #[test]
+    fn an_all_day_series_with_a_dated_until_is_read() {
+        let event = event(
+            r#"{"id":"a","start":{"date":"2026-01-01"},"end":{"date":"2026-01-02"},"recurrence":["RRULE:FREQ=DAILY;UNTIL=20260105"]}"#,
+        );
+        assert_eq!(end(&event).as_deref(), Some("2026-01-06T00:00:00+00:00"));
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_read_proves_nothing() {
+        let event = event(r#"{"id":"a","start":{"date":"2026-01-01"},"recurrence":["RRULE:FREQ=SOMETIMES;COUNT=3"]}"#);
+        assert_eq!(end(&event), None);
+    }
+}

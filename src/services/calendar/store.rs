@@ -1,0 +1,204 @@
+//! Events in `calendar_events`: upserts, tombstones, and the sweep of a full pass. Knows no network.
+
+use std::collections::HashMap;
+
+use anyhow::Context as _;
+use chrono::{DateTime, NaiveDate, Utc};
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::types::Type;
+
+use super::event::{Event, When};
+use super::fetch::Window;
+use super::{Change, meetings};
+use crate::engine::{Counts, Item, Stream};
+
+const UPSERT: &str = include_str!("sql/upsert_events.sql");
+const SWEEP: &str = include_str!("sql/sweep_events.sql");
+/// Rows a statement: beyond this the gain is gone and the arrays only cost memory.
+const CHUNK: usize = 2_000;
+
+/// An event and its JSON, as received.
+pub type Sent<'a> = (&'a Event, &'a str);
+
+/// Writes a page of events and the meetings among them.
+pub async fn apply(
+    tx: &Transaction<'_>,
+    words: &[String],
+    stream: &Stream,
+    pass: Option<i64>,
+    items: &[Item<Change>],
+) -> anyhow::Result<Counts> {
+    // The last word on an event counts; one statement cannot touch a row twice.
+    let mut latest: HashMap<&str, usize> = HashMap::new();
+    for (place, item) in items.iter().enumerate() {
+        latest.insert(&item.id, place);
+    }
+    let (mut live, mut gone) = (Vec::new(), Vec::new());
+    for (place, item) in items.iter().enumerate() {
+        let Change::Event(event) = &item.change else { continue };
+        if latest.get(item.id.as_str()) != Some(&place) {
+            continue;
+        }
+        let group = if event.is_cancelled() { &mut gone } else { &mut live };
+        group.push((&**event, item.raw.get()));
+    }
+    let mut counts = Counts::default();
+    for part in live.chunks(CHUNK) {
+        let current = upsert(tx, stream, pass, part, &mut counts).await?;
+        meetings::apply(tx, stream, words, &current).await?;
+    }
+    for part in gone.chunks(CHUNK) {
+        counts += bury(tx, stream, pass, part).await?;
+    }
+    Ok(counts)
+}
+
+/// Upserts live events; answers those whose row says today what the event says.
+async fn upsert<'a>(
+    tx: &Transaction<'_>,
+    stream: &Stream,
+    pass: Option<i64>,
+    events: &[Sent<'a>],
+    counts: &mut Counts,
+) -> anyhow::Result<Vec<&'a Event>> {
+    let column = |read: fn(&'a Event) -> Option<&'a str>| events.iter().map(|(event, _)| read(event)).collect::<Vec<_>>();
+    let instants = |read: fn(&'a Event) -> Option<&'a When>| -> Vec<Option<DateTime<Utc>>> {
+        events.iter().map(|(event, _)| read(event).and_then(When::instant)).collect()
+    };
+    let dates = |read: fn(&'a Event) -> Option<&'a When>| -> Vec<Option<NaiveDate>> {
+        events.iter().map(|(event, _)| read(event).and_then(|when| when.date)).collect()
+    };
+    let attendees: Vec<i32> = events.iter().map(|(event, _)| i32::try_from(event.attendees.len()).unwrap_or(i32::MAX)).collect();
+    let updated: Vec<Option<DateTime<Utc>>> = events.iter().map(|(event, _)| event.updated).collect();
+    let raws: Vec<&str> = events.iter().map(|(_, raw)| *raw).collect();
+    let rows = tx
+        .query_typed(
+            UPSERT,
+            &[
+                (&stream.id, Type::INT8),
+                (&stream.user_id, Type::UUID),
+                (&stream.resource, Type::TEXT),
+                (&pass, Type::INT8),
+                (&column(|e| Some(e.id.as_str())), Type::TEXT_ARRAY),
+                (&column(|e| Some(e.status.as_deref().unwrap_or("confirmed"))), Type::TEXT_ARRAY),
+                (&column(|e| e.event_type.as_deref()), Type::TEXT_ARRAY),
+                (&column(|e| e.summary.as_deref()), Type::TEXT_ARRAY),
+                (&instants(|e| e.start.as_ref()), Type::TIMESTAMPTZ_ARRAY),
+                (&instants(|e| e.end.as_ref()), Type::TIMESTAMPTZ_ARRAY),
+                (&dates(|e| e.start.as_ref()), Type::DATE_ARRAY),
+                (&dates(|e| e.end.as_ref()), Type::DATE_ARRAY),
+                (&column(|e| e.start.as_ref()?.time_zone.as_deref()), Type::TEXT_ARRAY),
+                (&column(|e| e.organizer.as_ref()?.email.as_deref()), Type::TEXT_ARRAY),
+                (&attendees, Type::INT4_ARRAY),
+                (&column(|e| e.recurring_event_id.as_deref()), Type::TEXT_ARRAY),
+                (&instants(|e| e.original_start_time.as_ref()), Type::TIMESTAMPTZ_ARRAY),
+                (&dates(|e| e.original_start_time.as_ref()), Type::DATE_ARRAY),
+                (&column(|e| e.series_end.as_deref()), Type::TEXT_ARRAY),
+                (&column(|e| e.ical_uid.as_deref()), Type::TEXT_ARRAY),
+                (&column(|e| e.etag.as_deref()), Type::TEXT_ARRAY),
+                (&updated, Type::TIMESTAMPTZ_ARRAY),
+                (&raws, Type::TEXT_ARRAY),
+            ],
+        )
+        .await
+        .context("upserting events")?;
+    let mut changed: HashMap<String, bool> = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let outcome: &str = row.try_get(1)?;
+        match outcome {
+            "created" => counts.created += 1,
+            "updated" => counts.updated += 1,
+            _ => counts.unchanged += 1,
+        }
+        changed.insert(row.try_get(0)?, outcome != "unchanged");
+    }
+    Ok(events.iter().map(|(event, _)| *event).filter(|event| changed.get(&event.id) == Some(&true)).collect())
+}
+
+/// Makes tombstones of cancelled events. A series takes its exceptions along; a cancelled exception is kept even if it was never seen,
+/// because without it the series would show an instance that does not take place.
+async fn bury(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, events: &[Sent<'_>]) -> anyhow::Result<Counts> {
+    let ids: Vec<&str> = events.iter().map(|(event, _)| event.id.as_str()).collect();
+    let etags: Vec<Option<&str>> = events.iter().map(|(event, _)| event.etag.as_deref()).collect();
+    let rows = tx
+        .query_typed(
+            "UPDATE calendar_events e SET status = 'cancelled', deleted_at = now(), synced_at = now(),
+               seen_pass = coalesce($2, e.seen_pass), etag = coalesce(gone.etag, e.etag)
+             FROM unnest($3::text[], $4::text[]) AS gone (event_id, etag)
+             WHERE e.stream_id = $1 AND (e.event_id = gone.event_id OR e.recurring_event_id = gone.event_id) AND e.deleted_at IS NULL
+             RETURNING e.event_id",
+            &[
+                (&stream.id, Type::INT8),
+                (&pass, Type::INT8),
+                (&ids, Type::TEXT_ARRAY),
+                (&etags, Type::TEXT_ARRAY),
+            ],
+        )
+        .await
+        .context("making tombstones")?;
+    let buried: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    keep_cancelled_exceptions(tx, stream, pass, events).await?;
+    meetings::cancel(tx, stream, &buried).await?;
+    let deleted = buried.len() as u64;
+    Ok(Counts { deleted, unchanged: (events.len() as u64).saturating_sub(deleted), ..Counts::default() })
+}
+
+async fn keep_cancelled_exceptions(
+    tx: &Transaction<'_>,
+    stream: &Stream,
+    pass: Option<i64>,
+    events: &[Sent<'_>],
+) -> anyhow::Result<()> {
+    let exceptions: Vec<&Sent<'_>> = events.iter().filter(|(event, _)| event.recurring_event_id.is_some()).collect();
+    if exceptions.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = exceptions.iter().map(|(event, _)| event.id.as_str()).collect();
+    let series: Vec<Option<&str>> = exceptions.iter().map(|(event, _)| event.recurring_event_id.as_deref()).collect();
+    let original = |event: &Event| event.original_start_time.clone();
+    let starts: Vec<Option<DateTime<Utc>>> = exceptions.iter().map(|(event, _)| original(event)?.instant()).collect();
+    let dates: Vec<Option<NaiveDate>> = exceptions.iter().map(|(event, _)| original(event)?.date).collect();
+    let etags: Vec<Option<&str>> = exceptions.iter().map(|(event, _)| event.etag.as_deref()).collect();
+    let raws: Vec<&str> = exceptions.iter().map(|(_, raw)| *raw).collect();
+    tx.execute_typed(
+        "INSERT INTO calendar_events (stream_id, user_id, calendar_id, seen_pass, event_id, status, recurring_event_id, original_start_at,
+           original_start_date, etag, raw, deleted_at)
+         SELECT $1, $2, $3, $4, t.event_id, 'cancelled', t.series, t.start_at, t.start_date, t.etag, t.raw::jsonb, now()
+         FROM unnest($5::text[], $6::text[], $7::timestamptz[], $8::date[], $9::text[], $10::text[])
+           AS t (event_id, series, start_at, start_date, etag, raw)
+         ON CONFLICT (stream_id, event_id) DO NOTHING",
+        &[
+            (&stream.id, Type::INT8),
+            (&stream.user_id, Type::UUID),
+            (&stream.resource, Type::TEXT),
+            (&pass, Type::INT8),
+            (&ids, Type::TEXT_ARRAY),
+            (&series, Type::TEXT_ARRAY),
+            (&starts, Type::TIMESTAMPTZ_ARRAY),
+            (&dates, Type::DATE_ARRAY),
+            (&etags, Type::TEXT_ARRAY),
+            (&raws, Type::TEXT_ARRAY),
+        ],
+    )
+    .await
+    .context("keeping cancelled exceptions")?;
+    Ok(())
+}
+
+/// Makes tombstones of the events that a complete pass over its window did not name.
+pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
+    let pinned = pinned.context("a full pass of events without its window")?;
+    let window = Window::parse(pinned)?;
+    let parse = |time: &str| DateTime::parse_from_rfc3339(time).map(|at| at.to_utc());
+    let (start, end) = (parse(&window.time_min)?, parse(&window.time_max)?);
+    let rows = tx
+        .query_typed(
+            SWEEP,
+            &[(&stream.id, Type::INT8), (&pass, Type::INT8), (&start, Type::TIMESTAMPTZ), (&end, Type::TIMESTAMPTZ)],
+        )
+        .await
+        .context("sweeping events")?;
+    let buried: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    meetings::cancel(tx, stream, &buried).await?;
+    Ok(Counts { deleted: buried.len() as u64, ..Counts::default() })
+}

@@ -1,0 +1,127 @@
+//! The floors of the house: an import may go down, never up and never sideways into another service.
+
+use std::path::{Path, PathBuf};
+
+/// Floors from the top. Modules on one floor may know each other only where `MAY_MEET` says so.
+const FLOORS: [&[&str]; 6] =
+    [&["main", "cli"], &["commands"], &["services"], &["engine"], &["google", "db"], &["config", "error", "seal"]];
+
+/// Neighbours on one floor that may know each other: the command line is one thing in two files, the ground is the ground.
+const MAY_MEET: [(&str, &str); 3] = [("main", "cli"), ("config", "error"), ("seal", "error")];
+
+fn floor(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&module))
+}
+
+/// Every `crate::` path in the code of a file, tests within the file included.
+fn imports(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        let mut rest = line;
+        while let Some(at) = rest.find("crate::") {
+            rest = &rest[at + "crate::".len()..];
+            let braced = rest.strip_prefix('{');
+            match braced {
+                // `use crate::{google, seal};`: the first word of each part.
+                Some(list) => found.extend(
+                    list.split(['{', '}', ','])
+                        .filter_map(|part| part.trim().split("::").next())
+                        .filter(|name| !name.is_empty())
+                        .map(str::to_owned),
+                ),
+                None => found.extend(rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::to_owned)),
+            }
+        }
+    }
+    found
+}
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("src is readable") {
+        let path = entry.expect("src is readable").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// `src/services/calendar/list.rs` is of `services`, and of the service `calendar`.
+fn place(src: &Path, path: &Path) -> (String, Option<String>) {
+    let inside = path.strip_prefix(src).expect("a path under src").with_extension("");
+    let mut parts = inside.iter().map(|part| part.to_string_lossy().into_owned());
+    let module = parts.next().expect("a file has a name");
+    (module, parts.next())
+}
+
+fn faults(src: &Path) -> Vec<String> {
+    let mut paths = Vec::new();
+    sources(src, &mut paths);
+    let mut faults = Vec::new();
+    for path in paths {
+        let (module, _) = place(src, &path);
+        if module == "lib" {
+            continue;
+        }
+        let shown = path.strip_prefix(src).expect("a path under src").display().to_string();
+        let from = floor(&module).unwrap_or_else(|| panic!("{shown}: the module {module} stands on no floor: add it to FLOORS"));
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        for import in imports(&text) {
+            let Some(to) = floor(&import) else { continue };
+            let allowed = import == module || to > from || MAY_MEET.contains(&(module.as_str(), import.as_str()));
+            if !allowed {
+                faults.push(format!("{shown} ({module}) imports crate::{import}"));
+            }
+        }
+    }
+    faults
+}
+
+/// `crate::services::calendar` inside the folder of another service.
+fn strangers(src: &Path) -> Vec<String> {
+    let mut paths = Vec::new();
+    sources(&src.join("services"), &mut paths);
+    let services: Vec<String> = std::fs::read_dir(src.join("services"))
+        .expect("services is readable")
+        .filter_map(|entry| {
+            entry.ok().filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().to_string_lossy().into_owned())
+        })
+        .collect();
+    let mut faults = Vec::new();
+    for path in paths {
+        let (_, own) = place(src, &path);
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        for other in services.iter().filter(|other| Some(*other) != own.as_ref() && own.as_deref() != Some("mod")) {
+            if text.contains(&format!("services::{other}")) || text.contains(&format!("super::super::{other}")) {
+                faults.push(format!("{} knows the service {other}", path.display()));
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn imports_go_down_only() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    assert_eq!(faults(&src), Vec::<String>::new());
+}
+
+#[test]
+fn no_service_knows_another() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    assert_eq!(strangers(&src), Vec::<String>::new());
+}
+
+#[test]
+fn an_import_that_runs_up_or_sideways_is_seen() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let src = folder.path();
+    std::fs::create_dir_all(src.join("db")).expect("making db");
+    std::fs::write(src.join("db/up.rs"), "use crate::{engine::pace, error};\n").expect("writing");
+    std::fs::write(src.join("db/sideways.rs"), "fn f() { crate::google::get() }\n").expect("writing");
+    std::fs::write(src.join("db/down.rs"), "use crate::error::Fault;\n// crate::engine in a comment\n").expect("writing");
+    let mut found = faults(src);
+    found.sort();
+    assert_eq!(found, ["db/sideways.rs (db) imports crate::google", "db/up.rs (db) imports crate::engine"]);
+}
