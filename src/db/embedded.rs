@@ -31,6 +31,10 @@ use process::PidFile;
 /// Superuser and database of the cluster.
 const NAME: &str = "syncctl";
 
+/// PostgreSQL's own folder and the server's log, in the cluster's.
+const DATA: &str = "data";
+const LOG: &str = "server.log";
+
 /// A private cluster in a folder. Nothing is made or started before [`Cluster::ensure_running`].
 #[derive(Debug, Clone)]
 pub struct Cluster {
@@ -111,7 +115,7 @@ impl Cluster {
 
     /// Stops it, rolling back what is open, and waits until it is down. Not running is fine.
     pub fn stop(&self) -> anyhow::Result<()> {
-        if !self.data_dir.try_exists().unwrap_or(true) {
+        if !self.data().try_exists().unwrap_or(true) {
             return Ok(());
         }
         let owner = owner::Owner::of(&self.data_dir)?;
@@ -158,7 +162,7 @@ impl Cluster {
     }
 
     fn data(&self) -> PathBuf {
-        self.data_dir.join("data")
+        self.data_dir.join(DATA)
     }
 
     fn lock_file(&self) -> PathBuf {
@@ -166,7 +170,7 @@ impl Cluster {
     }
 
     fn log_file(&self) -> PathBuf {
-        self.data_dir.join("server.log")
+        self.data_dir.join(LOG)
     }
 
     fn socket(&self) -> PathBuf {

@@ -1,25 +1,161 @@
-//! stub
-use crate::error::Fault;
+//! Which database, and how to connect to it: libpq's URLs and keywords, with libpq's TLS rules. Opens nothing itself.
+
+mod explain;
+mod keywords;
+mod tls;
+
 use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::error::Fault;
+use keywords::Pairs;
+use tls::{Roots, Trust};
+
+pub use explain::explain;
+
+/// A database that can be connected to. Never shows its password.
 #[derive(Clone)]
 pub struct Target {
-    config: tokio_postgres::Config,
+    config: Config,
+    trust: Trust,
+    client_cert: Option<(String, String)>,
+    shown: String,
 }
+
 impl Target {
-    pub fn parse(url: &str, _password: Option<&str>, _t: Duration) -> Result<Self, Fault> {
-        Ok(Self { config: url.parse().map_err(|_| Fault::settings("bad url"))? })
+    /// Reads a URL (`postgres://`, `postgresql://`) or keywords (`host=… dbname=…`) as libpq does.
+    ///
+    /// `password` counts where the URL has none; `connect_timeout` likewise.
+    ///
+    /// # Errors
+    /// A `Fault` (exit 78) that names the key and what it may be.
+    pub fn parse(url: &str, password: Option<&str>, connect_timeout: Duration) -> Result<Self, Fault> {
+        let mut pairs = Pairs::parse(url).map_err(|reason| Fault::settings(format!("db.url: {reason}")))?;
+        Self::from_pairs(&mut pairs, password, connect_timeout).map_err(|reason| Fault::settings(format!("db.url: {reason}")))
     }
-    pub fn tls(&self) -> anyhow::Result<tokio_postgres_rustls::MakeRustlsConnect> {
-        let c = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-        Ok(tokio_postgres_rustls::MakeRustlsConnect::new(c))
+
+    fn from_pairs(pairs: &mut Pairs, password: Option<&str>, connect_timeout: Duration) -> Result<Self, String> {
+        let (mode, trust) = trust(pairs)?;
+        let client_cert = match (pairs.take("sslcert"), pairs.take("sslkey")) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => return Err("sslcert and sslkey are only of use together".into()),
+        };
+        let name = pairs.take("application_name").or_else(|| pairs.take("fallback_application_name"));
+        pairs.take_ignored()?;
+        default_host(pairs);
+
+        let mut config: Config = pairs.keywords().parse().map_err(|error| reason(&error))?;
+        config.application_name(name.as_deref().unwrap_or("syncctl"));
+        if let (None, Some(password)) = (config.get_password(), password) {
+            config.password(password);
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(connect_timeout);
+        }
+        // PostgreSQL has no TLS on unix sockets; libpq ignores sslmode there.
+        let local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+        config.ssl_mode(if local { SslMode::Disable } else { mode });
+        Ok(Self { trust, client_cert, shown: shown(&config), config })
     }
-    pub fn config(&self) -> tokio_postgres::Config {
+
+    /// The rest, for tokio-postgres; `postgres::Config::from` takes it too.
+    pub fn config(&self) -> Config {
         self.config.clone()
     }
+
+    /// TLS as `sslmode` and `sslrootcert` ask for it, for tokio-postgres and postgres alike.
+    ///
+    /// Reads the certificates anew each time; those of the platform only where they are needed (verify-full without sslrootcert).
+    ///
+    /// # Errors
+    /// A `Fault` (exit 78) for certificates that cannot be read.
+    pub fn tls(&self) -> anyhow::Result<MakeRustlsConnect> {
+        // A connection without TLS must not fail for a certificate that it does not use.
+        let plain = self.config.get_ssl_mode() == SslMode::Disable;
+        let trust = if plain { &Trust::Anyone } else { &self.trust };
+        let client_cert = self.client_cert.as_ref().filter(|_| !plain);
+        tls::connector(trust, client_cert)
+    }
+
+    /// Host, port and database, for messages.
     pub fn display(&self) -> String {
-        "db".into()
+        self.shown.clone()
     }
 }
-pub fn explain(error: &tokio_postgres::Error, _t: &Target) -> Fault {
-    Fault::unavailable(format!("{error:?}"))
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Target").field(&self.shown).finish()
+    }
 }
+
+/// libpq's rules: how much `sslmode` wants to know of the server, and from which roots.
+fn trust(pairs: &mut Pairs) -> Result<(SslMode, Trust), String> {
+    let mode = pairs.take("sslmode").filter(|mode| !mode.is_empty());
+    let roots = match pairs.take("sslrootcert").filter(|roots| !roots.is_empty()) {
+        Some(roots) if roots == "system" => Some(Roots::Platform),
+        Some(path) => Some(Roots::File(path)),
+        None => None,
+    };
+    let platform = matches!(roots, Some(Roots::Platform));
+    let default = if platform { "verify-full" } else { "prefer" };
+    let mode = mode.unwrap_or_else(|| default.into());
+    Ok(match (mode.as_str(), roots) {
+        ("verify-full", roots) => (SslMode::Require, Trust::Name(roots.unwrap_or(Roots::Platform))),
+        // Anybody gets a certificate for some name from the platform's authorities.
+        ("disable" | "allow" | "prefer" | "require" | "verify-ca", Some(Roots::Platform)) => {
+            return Err(format!("sslmode={mode} is too weak for sslrootcert=system: use sslmode=verify-full"));
+        }
+        ("verify-ca", None) => return Err("sslmode=verify-ca needs sslrootcert, the file of the authority's certificate".into()),
+        ("verify-ca" | "require", Some(roots)) => (SslMode::Require, Trust::Chain(roots)),
+        ("require", None) => (SslMode::Require, Trust::Anyone),
+        ("prefer" | "allow", _) => (SslMode::Prefer, Trust::Anyone),
+        ("disable", _) => (SslMode::Disable, Trust::Anyone),
+        _ => {
+            let allowed = "disable, allow, prefer, require, verify-ca or verify-full";
+            return Err(format!("sslmode={mode:?} is not one of {allowed}"));
+        }
+    })
+}
+
+/// Where libpq looks when no host is named.
+fn default_host(pairs: &mut Pairs) {
+    let named = |key: &str| pairs.get(key).is_some_and(|value| !value.is_empty());
+    if named("host") {
+        return;
+    }
+    let host = match (pairs.get("hostaddr"), std::path::Path::new("/var/run/postgresql").is_dir()) {
+        // TLS needs a name, and has none but the address.
+        (Some(address), _) => address.to_owned(),
+        (None, true) => "/var/run/postgresql".into(),
+        (None, false) => "localhost".into(),
+    };
+    pairs.set("host", host);
+}
+
+fn shown(config: &Config) -> String {
+    let port = |at: usize| config.get_ports().get(at).or(config.get_ports().first()).copied().unwrap_or(5432);
+    let host = |(at, host): (usize, &Host)| match host {
+        Host::Tcp(host) if host.contains(':') => format!("[{host}]:{}", port(at)),
+        Host::Tcp(host) => format!("{host}:{}", port(at)),
+        Host::Unix(path) if port(at) == 5432 => path.display().to_string(),
+        Host::Unix(path) => format!("{} (port {})", path.display(), port(at)),
+    };
+    let hosts: Vec<String> = config.get_hosts().iter().enumerate().map(host).collect();
+    let database = config.get_dbname().or(config.get_user()).unwrap_or("its default");
+    format!("database {database} on {}", hosts.join(", "))
+}
+
+fn reason(error: &tokio_postgres::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -101,6 +101,8 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
     let mut history = History { mass: row.change_mass, at: row.change_mass_at };
     let mut restarts = 0;
     let mut permit = None;
+    // The answer to the page that was asked for while the one before was applied.
+    let mut ahead = None;
     // A dry run applies everything in one transaction that is never committed: its figures are those of a real run.
     let mut rehearsal = match shared.dry_run {
         true => Some(context.pool.get().await?),
@@ -122,7 +124,11 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
                     Some(shared.full_passes.acquire().await.map_err(|_| Failure::new(Class::Internal, "the run is closed"))?);
             }
         }
-        let page = match fetch(shared, row, &stream, &at, outcome).await {
+        let answer = match ahead.take() {
+            Some(answer) => answer,
+            None => fetch(shared, row, &stream, &at, &mut outcome.fetches).await,
+        };
+        let page = match answer {
             Ok(Some(page)) => page,
             Ok(None) => return Ok(End::Interrupted),
             Err(failure) if at.page_token.is_some() && matches!(failure.class, Class::PageExpired | Class::CursorExpired) => {
@@ -178,22 +184,37 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         };
         let lease = settings.engine.lease.as_secs_f64();
         let write = apply::Write { run: *run, at: &at, lease, finish, has_quarantine: row.has_quarantine };
-        let (counts, quarantined) = match &mut rehearsed {
-            Some(tx) => apply::changes(source, tx, &stream, &page, &write).await?,
-            None => apply::page(source, &context.pool, &stream, &page, &write).await?,
+        let applied = async {
+            match &mut rehearsed {
+                Some(tx) => Ok(apply::changes(source, tx, &stream, &page, &write).await?),
+                None => apply::page(source, &context.pool, &stream, &page, &write).await,
+            }
         };
+        let next = match &page.next {
+            Next::Page(token) => Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..at.clone() },
+            Next::Cursor(_) => {
+                let (counts, quarantined) = applied.await?;
+                outcome.counts += counts;
+                outcome.quarantined += quarantined;
+                return Ok(End::Done);
+            }
+        };
+        let winding_down = shared.wind_down.is_cancelled();
+        let asked = async {
+            match winding_down {
+                true => None,
+                false => Some(fetch(shared, row, &stream, &next, &mut outcome.fetches).await),
+            }
+        };
+        // Google writes the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
+        let (written, answer) = tokio::join!(applied, asked);
+        let (counts, quarantined) = written?;
         outcome.counts += counts;
         outcome.quarantined += quarantined;
-        match page.next {
-            Next::Cursor(_) => return Ok(End::Done),
-            Next::Page(token) => {
-                at.page_token = Some(token);
-                at.pinned = page.pinned;
-            }
-        }
-        if shared.wind_down.is_cancelled() {
+        if winding_down {
             return Ok(End::Interrupted);
         }
+        (ahead, at) = (answer, next);
     }
 }
 
@@ -203,7 +224,7 @@ async fn fetch<S: Source>(
     row: &StreamRow,
     stream: &Stream,
     at: &Position,
-    outcome: &mut Outcome,
+    fetches: &mut Vec<Duration>,
 ) -> Result<Option<Page<S::Change>>, Failure> {
     let engine = &shared.context.settings.engine;
     let units = S::cost(&row.kind);
@@ -230,7 +251,7 @@ async fn fetch<S: Source>(
         // A run that is told to stop does not wait out its backoffs, only the answers under way.
         () = grace(shared) => Ok(None),
     };
-    outcome.fetches.push(started.elapsed());
+    fetches.push(started.elapsed());
     answer
 }
 

@@ -60,6 +60,8 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
     pub elapsed_ms: u64,
+    /// Most memory that the process held, where the system tells.
+    pub peak_rss_kib: Option<u64>,
     #[serde(skip)]
     classes: BTreeSet<Class>,
     #[serde(skip)]
@@ -150,6 +152,7 @@ impl Report {
     /// Draws the sums.
     pub(super) fn close(&mut self, elapsed: Duration) {
         self.elapsed_ms = elapsed.as_millis() as u64;
+        self.peak_rss_kib = peak_rss_kib();
         self.total_users = self.users.len() + self.unknown_users as usize;
         self.successful_users = self.users.values().filter(|ok| **ok).count();
         self.failed_users = self.total_users - self.successful_users;
@@ -194,4 +197,11 @@ impl Report {
             _ => Exit::SomeFailed,
         }
     }
+}
+
+/// `VmHWM` of /proc/self/status; absent on systems without it.
+fn peak_rss_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim().parse().ok()
 }

@@ -55,7 +55,7 @@ impl Owner {
     pub(super) fn prepare(&self) -> anyhow::Result<()> {
         let data_dir = &self.home;
         let made = match data_dir.parent() {
-            Some(parent) => fs::create_dir_all(parent).and_then(|()| files::make_private_dir(data_dir)),
+            Some(parent) => files::make_parents(parent).and_then(|()| files::make_private_dir(data_dir)),
             None => Ok(()),
         };
         made.map_err(|error| unusable(data_dir, &error))?;
@@ -97,6 +97,7 @@ impl Owner {
         let mut options = OpenOptions::new();
         options.create(true).append(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
         let lock = options.open(path).map_err(|error| unusable(path, &error))?;
+        self.give(path)?;
         lock.lock().with_context(|| format!("locking {}", path.display()))?;
         Ok(lock)
     }
@@ -143,10 +144,14 @@ impl Owner {
     }
 }
 
-/// The end of a log, on one line.
+/// Why a program failed, on one line: its first fatal error and the lines around it, or else its last lines.
 pub(super) fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(4)..].join("; ")
+    let fatal = lines.iter().position(|line| ["FATAL:", "PANIC:", "ERROR:"].iter().any(|word| line.contains(word)));
+    let start = fatal.unwrap_or(lines.len().saturating_sub(2)).saturating_sub(1);
+    // The server's log has a time and a process before each line's level.
+    let bare = |line: &&str| line.split_once("] ").map_or(*line, |(_, line)| line).to_owned();
+    lines.iter().skip(start).take(3).map(bare).collect::<Vec<_>>().join("; ")
 }
 
 fn unprivileged() -> anyhow::Result<(u32, u32)> {

@@ -45,8 +45,9 @@ pub(super) fn is_server(pid: i32, data: &Path) -> bool {
     if cfg!(target_os = "linux") {
         return fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == data);
     }
-    let listed = std::process::Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
-    listed.is_ok_and(|listed| String::from_utf8_lossy(&listed.stdout).contains(&*data.to_string_lossy()))
+    let listed = std::process::Command::new("lsof").args(["-a", "-d", "cwd", "-Fn", "-p", &pid.to_string()]).output();
+    let cwd = format!("n{}", data.display());
+    listed.is_ok_and(|listed| String::from_utf8_lossy(&listed.stdout).lines().any(|line| line == cwd))
 }
 
 /// Asks the server to stop, rolling back what is open.

@@ -11,7 +11,7 @@ use anyhow::Context;
 use super::binaries::Binaries;
 use super::owner::{self, Owner};
 use super::process::{self, PidFile};
-use super::{Cluster, files};
+use super::{Cluster, DATA, LOG, files};
 use crate::error::Fault;
 
 /// How long a server may take to start or to stop; recovery after a crash is part of it.
@@ -88,13 +88,15 @@ impl Cluster {
     /// Starts the server and waits until it is ready.
     fn launch(&self, owner: &Owner, binaries: &Binaries) -> anyhow::Result<()> {
         self.rotate_log();
+        self.remove_socket().context("removing a dead server's socket")?;
         process::keep_descriptors();
         let began = Instant::now();
         loop {
             let log_end = fs::metadata(self.log_file()).map_or(0, |log| log.len());
             let mut pg_ctl = owner.command(binaries.program("pg_ctl"));
-            pg_ctl.args(["start", "--wait", "--silent", "--timeout", &PATIENCE.as_secs().to_string(), "--pgdata"]);
-            pg_ctl.arg(self.data()).arg("--log").arg(self.log_file());
+            pg_ctl.args(["start", "--wait", "--silent", "--timeout", &PATIENCE.as_secs().to_string()]);
+            // Names from where it runs: pg_ctl hands them to a shell, and not every path survives that.
+            pg_ctl.args(["--pgdata", DATA, "--log", LOG]);
             // Its streams go nowhere: the server would hold a pipe open for as long as it runs.
             let status = pg_ctl.status().context("running pg_ctl")?;
             if status.success() {
@@ -126,12 +128,25 @@ impl Cluster {
         Ok(())
     }
 
+    /// What a killed server left: its lock names a process, whose number a zombie or another program may have now. The folder
+    /// is this cluster's alone, and no server of it runs.
+    fn remove_socket(&self) -> io::Result<()> {
+        let socket = self.socket();
+        for path in [socket.with_file_name(format!(".s.PGSQL.{}.lock", self.port)), socket] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn late(&self, act: &str) -> Fault {
         let (log, waited) = (self.log_file(), PATIENCE.as_secs());
         Fault::unavailable(format!("the server did not {act} in {waited} s: see {}", log.display()))
     }
 
-    /// A server that runs for years must not fill the disk with its log.
+    /// A server that is started again and again must not fill the disk with its log.
     fn rotate_log(&self) {
         let log = self.log_file();
         if fs::metadata(&log).is_ok_and(|found| found.len() > LOG_MAX)
@@ -152,6 +167,7 @@ listen_addresses = '{addresses}'
 port = {}
 unix_socket_directories = '\"{folder}\"'
 unix_socket_permissions = 0700
+cluster_name = 'syncctl'
 max_connections = 100
 shared_buffers = '32MB'
 max_wal_size = '256MB'

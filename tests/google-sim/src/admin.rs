@@ -1,0 +1,322 @@
+//! The test's side: seed, change, move time, inject faults, and read the truth and the ledger.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use axum::Router;
+use axum::extract::{Json, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::churn;
+use crate::faults::Fault;
+use crate::state::{Calendar, User, World, lock};
+use crate::{event, generate, ics, oauth};
+
+type Shared = State<Arc<World>>;
+type Params = Query<BTreeMap<String, String>>;
+type Answer = Result<Json<Value>, Wrong>;
+
+/// A request that names something that is not there, or makes no sense.
+struct Wrong(String);
+
+impl IntoResponse for Wrong {
+    fn into_response(self) -> Response {
+        (StatusCode::BAD_REQUEST, Json(json!({ "error": self.0 }))).into_response()
+    }
+}
+
+pub fn routes() -> Router<Arc<World>> {
+    Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/generate", post(|State(world): Shared, Json(order): Json<generate::Order>| async move { Json(generate::generate(&world, &order)) }))
+        .route("/churn", post(|State(world): Shared, Json(order): Json<churn::Order>| async move { Json(churn::churn(&world, &order)) }))
+        .route("/load", post(load))
+        .route("/accounts", get(accounts))
+        .route("/users", post(add_user))
+        .route("/calendars", post(put_calendar).delete(delete_calendar))
+        .route("/events", post(put_event).put(put_event).delete(delete_event))
+        .route("/state", get(state))
+        .route("/ledger", get(|State(world): Shared| async move { Json(world.ledger.counts()) }))
+        .route("/ledger/reset", post(|State(world): Shared| async move { world.ledger.reset() }))
+        .route("/clock", get(|State(world): Shared| async move { Json(json!({ "now": world.now() })) }).post(clock))
+        .route("/expire", post(expire))
+        .route("/revoke", post(|state: Shared, body: Json<Named>| async move { set_revoked(&state, &body, true) }))
+        .route("/restore", post(|state: Shared, body: Json<Named>| async move { set_revoked(&state, &body, false) }))
+        .route("/scopes", post(scopes))
+        .route("/api", post(api))
+        .route("/empty_pages", post(empty_pages))
+        .route("/faults", get(|State(world): Shared| async move { Json(world.faults.list()) }).post(add_fault).delete(clear_faults))
+        .route("/release", post(|State(world): Shared| async move { world.faults.release() }))
+        .route("/stalled", get(stalled))
+}
+
+#[derive(Deserialize)]
+struct Named {
+    user: String,
+}
+
+fn user(world: &World, email: &str) -> Result<Arc<User>, Wrong> {
+    world.user(email).ok_or_else(|| Wrong(format!("no user {email}")))
+}
+
+fn calendar(world: &World, email: &str, id: &str) -> Result<Arc<Calendar>, Wrong> {
+    user(world, email)?.calendar(id).ok_or_else(|| Wrong(format!("{email} has no calendar {id}")))
+}
+
+async fn load(State(world): Shared, Json(order): Json<ics::Order>) -> Answer {
+    let loaded = ics::load(&world, &order).map_err(|error| Wrong(format!("{error:#}")))?;
+    Ok(Json(json!(loaded)))
+}
+
+/// JSON lines for `syncctl accounts import`.
+async fn accounts(State(world): Shared, Query(params): Params) -> String {
+    let service_account = params.get("kind").is_some_and(|kind| kind == "service_account");
+    world.all_users().iter().map(|user| format!("{}\n", oauth::account_line(&world, user, service_account))).collect()
+}
+
+#[derive(Deserialize)]
+struct NewUser {
+    email: String,
+}
+
+async fn add_user(State(world): Shared, Json(new): Json<NewUser>) -> Answer {
+    let user = world.add_user(&new.email);
+    Ok(Json(oauth::account_line(&world, &user, false)))
+}
+
+#[derive(Deserialize)]
+struct PutCalendar {
+    user: String,
+    id: String,
+    summary: Option<String>,
+    #[serde(default)]
+    selected: bool,
+    time_zone: Option<String>,
+}
+
+/// Adds a calendar, or changes the entry of one that is there; its events stay.
+async fn put_calendar(State(world): Shared, Json(put): Json<PutCalendar>) -> Answer {
+    let user = user(&world, &put.user)?;
+    let (summary, zone) = (put.summary.as_deref().unwrap_or("Calendar"), put.time_zone.as_deref().unwrap_or("UTC"));
+    if user.calendar(&put.id).is_none() {
+        user.add_calendar(&put.id, summary, false, put.selected, zone, world.now());
+    } else {
+        let mut entry = json!({ "kind": "calendar#calendarListEntry", "id": put.id, "summary": summary, "timeZone": zone,
+            "accessRole": "owner", "selected": put.selected });
+        if put.id == user.email {
+            entry["primary"] = json!(true);
+        }
+        user.put_entry(entry, world.now());
+    }
+    Ok(Json(json!({ "id": put.id })))
+}
+
+#[derive(Deserialize)]
+struct DeleteCalendar {
+    user: String,
+    id: String,
+}
+
+async fn delete_calendar(State(world): Shared, Json(gone): Json<DeleteCalendar>) -> Answer {
+    let user = user(&world, &gone.user)?;
+    calendar(&world, &gone.user, &gone.id)?;
+    user.calendars.write().unwrap_or_else(PoisonError::into_inner).remove(&gone.id);
+    user.put_entry(json!({ "kind": "calendar#calendarListEntry", "id": gone.id, "deleted": true }), world.now());
+    Ok(Json(json!({ "deleted": gone.id })))
+}
+
+#[derive(Deserialize)]
+struct PutEvent {
+    user: String,
+    calendar: String,
+    /// As Google would write it; what is missing is filled in.
+    event: Option<Value>,
+    /// Text that is served as it is, however odd.
+    raw: Option<String>,
+}
+
+async fn put_event(State(world): Shared, Json(put): Json<PutEvent>) -> Answer {
+    let calendar = calendar(&world, &put.user, &put.calendar)?;
+    let mut feed = lock(&calendar.events);
+    match (put.event, put.raw) {
+        (Some(mut event), None) => {
+            if event["id"].as_str().is_none_or(str::is_empty) {
+                event["id"] = json!(format!("made{:012}", world.serial()));
+            }
+            let id = event::put(&mut feed, &calendar.id, event, world.now());
+            Ok(Json(json!({ "id": id })))
+        }
+        (None, Some(raw)) => {
+            let named: Option<Value> = serde_json::from_str(&raw).ok();
+            let id = named.and_then(|event| event["id"].as_str().map(str::to_owned)).unwrap_or_else(|| format!("raw{}", world.serial()));
+            feed.put(&id, raw.into(), None, None);
+            Ok(Json(json!({ "id": id })))
+        }
+        _ => Err(Wrong("give either event or raw".into())),
+    }
+}
+
+#[derive(Deserialize)]
+struct DeleteEvent {
+    user: String,
+    calendar: String,
+    id: String,
+}
+
+async fn delete_event(State(world): Shared, Json(gone): Json<DeleteEvent>) -> Answer {
+    let calendar = calendar(&world, &gone.user, &gone.calendar)?;
+    match event::delete(&mut lock(&calendar.events), &gone.id, world.now()) {
+        true => Ok(Json(json!({ "deleted": gone.id }))),
+        false => Err(Wrong(format!("no live event {}", gone.id))),
+    }
+}
+
+/// Every live event, as JSON lines: user, calendar, id, etag, status, updated.
+async fn state(State(world): Shared, Query(params): Params) -> String {
+    #[derive(Deserialize)]
+    struct Shown {
+        etag: Option<String>,
+        status: Option<String>,
+        updated: Option<String>,
+    }
+    let mut lines = String::new();
+    for user in world.all_users() {
+        if params.get("user").is_some_and(|wanted| *wanted != user.email) {
+            continue;
+        }
+        for calendar in user.all_calendars() {
+            if params.get("calendar").is_some_and(|wanted| *wanted != calendar.id) {
+                continue;
+            }
+            for (id, entry) in lock(&calendar.events).live() {
+                let shown = serde_json::from_str(&entry.text).unwrap_or(Shown { etag: None, status: None, updated: None });
+                let line = json!({ "user": user.email, "calendar": calendar.id, "id": **id, "etag": shown.etag, "status": shown.status, "updated": shown.updated });
+                lines.push_str(&format!("{line}\n"));
+            }
+        }
+    }
+    lines
+}
+
+#[derive(Deserialize)]
+struct Clock {
+    /// Seconds to go forward.
+    advance: Option<i64>,
+    set: Option<DateTime<Utc>>,
+}
+
+async fn clock(State(world): Shared, Json(clock): Json<Clock>) -> Answer {
+    if let Some(seconds) = clock.advance {
+        world.advance(seconds.saturating_mul(1_000));
+    }
+    if let Some(set) = clock.set {
+        world.advance((set - world.now()).num_milliseconds());
+    }
+    Ok(Json(json!({ "now": world.now() })))
+}
+
+#[derive(Deserialize)]
+struct Expire {
+    what: What,
+    user: Option<String>,
+    calendar: Option<String>,
+    /// `fullSyncRequired` (default) or `updatedMinTooLongAgo`.
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    AccessTokens,
+    SyncTokens,
+    PageTokens,
+}
+
+async fn expire(State(world): Shared, Json(order): Json<Expire>) -> Answer {
+    let users: Vec<Arc<User>> = match &order.user {
+        Some(email) => vec![user(&world, email)?],
+        None => world.all_users(),
+    };
+    let mut count = 0;
+    if matches!(order.what, What::AccessTokens) {
+        let mut tokens = world.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        let before = tokens.len();
+        tokens.retain(|_, token| !users.iter().any(|user| user.email == token.email));
+        return Ok(Json(json!({ "expired": before - tokens.len() })));
+    }
+    for user in &users {
+        for calendar in user.all_calendars() {
+            if order.calendar.as_ref().is_some_and(|wanted| *wanted != calendar.id) {
+                continue;
+            }
+            let mut feed = lock(&calendar.events);
+            match order.what {
+                What::SyncTokens => feed.sync_epoch += 1,
+                _ => feed.page_epoch += 1,
+            }
+            feed.expired_reason.clone_from(&order.reason);
+            count += 1;
+        }
+    }
+    Ok(Json(json!({ "expired": count })))
+}
+
+fn set_revoked(world: &World, named: &Named, revoked: bool) -> Answer {
+    user(world, &named.user)?.revoked.store(revoked, Ordering::Relaxed);
+    if revoked {
+        world.tokens.write().unwrap_or_else(PoisonError::into_inner).retain(|_, token| token.email != named.user);
+    }
+    Ok(Json(json!({ "revoked": revoked })))
+}
+
+#[derive(Deserialize)]
+struct Scopes {
+    user: String,
+    scopes: Vec<String>,
+}
+
+async fn scopes(State(world): Shared, Json(order): Json<Scopes>) -> Answer {
+    let user = user(&world, &order.user)?;
+    *lock(&user.scopes) = order.scopes;
+    Ok(Json(json!({ "user": order.user })))
+}
+
+#[derive(Deserialize)]
+struct Api {
+    enabled: bool,
+}
+
+async fn api(State(world): Shared, Json(api): Json<Api>) {
+    world.api_enabled.store(api.enabled, Ordering::Relaxed);
+}
+
+#[derive(Deserialize)]
+struct EmptyPages {
+    probability: f64,
+}
+
+async fn empty_pages(State(world): Shared, Json(order): Json<EmptyPages>) {
+    world.empty_pages.store((order.probability.clamp(0.0, 1.0) * 1_000.0) as u64, Ordering::Relaxed);
+}
+
+async fn add_fault(State(world): Shared, Json(fault): Json<Fault>) -> Answer {
+    let shown = json!(fault);
+    world.faults.add(fault);
+    Ok(Json(shown))
+}
+
+async fn clear_faults(State(world): Shared) {
+    world.faults.clear();
+}
+
+async fn stalled(State(world): Shared, Query(params): Params) -> Answer {
+    let waits = params.get("wait").is_some_and(|wait| wait == "1");
+    Ok(Json(json!({ "stalled": world.faults.stalled(waits).await })))
+}

@@ -1,0 +1,117 @@
+//! Events as the simulator keeps them: JSON text with its etag, its deletion stub, and its place in time.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use rrule::RRuleSet;
+use serde_json::{Value, json};
+
+use crate::feed::{Feed, Span};
+
+/// An end beyond every window, for series without one.
+const FOREVER: i64 = i64::MAX;
+
+/// Writes an event as a user's change does: new etag and updated time, whatever Google adds filled in.
+pub fn put(feed: &mut Feed, calendar: &str, mut event: Value, now: DateTime<Utc>) -> String {
+    let id = event["id"].as_str().unwrap_or_default().to_owned();
+    let millis = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let defaults = [
+        ("kind", json!("calendar#event")),
+        ("status", json!("confirmed")),
+        ("htmlLink", json!(format!("https://calendar.example.com/event?eid={id}"))),
+        ("created", json!(millis(now))),
+        ("creator", json!({ "email": calendar })),
+        ("organizer", json!({ "email": calendar, "self": true })),
+        ("iCalUID", json!(format!("{id}@example.com"))),
+        ("sequence", json!(0)),
+        ("eventType", json!("default")),
+    ];
+    for (name, value) in defaults {
+        if event.get(name).is_none() {
+            event[name] = value;
+        }
+    }
+    if event.get("updated").is_none() || feed.get(&id).is_some() {
+        event["updated"] = json!(millis(now));
+    }
+    event["etag"] = etag(feed, now);
+    let cancelled = event["status"] == "cancelled";
+    let stub = cancelled.then(|| stub_of(&event));
+    let span = span(&event);
+    feed.put(&id, event.to_string().into(), stub, span);
+    id
+}
+
+fn etag(feed: &Feed, now: DateTime<Utc>) -> Value {
+    json!(format!("\"{}\"", now.timestamp_millis() * 1_000 + i64::try_from(feed.version() % 1_000).unwrap_or(0)))
+}
+
+/// Deletes an event; a series takes its exceptions along. False: there is no such live event.
+pub fn delete(feed: &mut Feed, id: &str, now: DateTime<Utc>) -> bool {
+    let Some(entry) = feed.get(id).filter(|entry| entry.stub.is_none()) else { return false };
+    let Ok(mut event) = serde_json::from_str::<Value>(&entry.text) else { return false };
+    if event.get("recurrence").is_some() {
+        let prefix = format!("{id}_");
+        let exceptions: Vec<String> = feed.live().map(|(id, _)| id.to_string()).filter(|id| id.starts_with(&prefix)).collect();
+        for exception in exceptions {
+            delete(feed, &exception, now);
+        }
+    }
+    event["status"] = json!("cancelled");
+    put(feed, "", event, now);
+    true
+}
+
+/// What Google shows of a deletion: little more than the id, and for an exception where it belongs.
+fn stub_of(event: &Value) -> Arc<str> {
+    let mut stub = json!({ "kind": "calendar#event", "etag": event["etag"], "id": event["id"], "status": "cancelled" });
+    for name in ["recurringEventId", "originalStartTime"] {
+        if let Some(value) = event.get(name) {
+            stub[name] = value.clone();
+        }
+    }
+    stub.to_string().into()
+}
+
+fn instant(when: &Value) -> Option<DateTime<Utc>> {
+    if let Some(at) = when["dateTime"].as_str() {
+        return DateTime::parse_from_rfc3339(at).ok().map(|at| at.to_utc());
+    }
+    let date: NaiveDate = when["date"].as_str()?.parse().ok()?;
+    Some(date.and_hms_opt(0, 0, 0)?.and_utc())
+}
+
+/// From the first start to the last end of an event, its series included. `None`: it cannot be told, and the event lies in every window.
+pub fn span(event: &Value) -> Span {
+    let start = instant(&event["start"])?;
+    let end = instant(&event["end"]).unwrap_or(start);
+    let rules: Vec<&str> = event["recurrence"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if rules.is_empty() {
+        return Some((start.timestamp_millis(), end.timestamp_millis()));
+    }
+    let finite = rules.iter().any(|rule| rule.contains("COUNT=") || rule.contains("UNTIL="));
+    let last = if finite { last_start(event, start, &rules) } else { None };
+    let end = last.map_or(FOREVER, |last| (last + (end - start)).timestamp_millis());
+    Some((start.timestamp_millis(), end))
+}
+
+fn last_start(event: &Value, start: DateTime<Utc>, rules: &[&str]) -> Option<DateTime<Utc>> {
+    let all_day = event["start"].get("date").is_some();
+    let zone = event["start"]["timeZone"].as_str().unwrap_or("UTC");
+    let head = match zone.parse::<chrono_tz::Tz>() {
+        Ok(tz) if !all_day => format!("DTSTART;TZID={zone}:{}", start.with_timezone(&tz).format("%Y%m%dT%H%M%S")),
+        _ => format!("DTSTART:{}", start.format("%Y%m%dT%H%M%SZ")),
+    };
+    let lines: Vec<String> = rules
+        .iter()
+        .filter(|rule| rule.starts_with("RRULE"))
+        .map(|rule| match rule.split_once("UNTIL=") {
+            Some((front, until)) if until.split(';').next().is_some_and(|date| date.len() == 8) => {
+                format!("{front}UNTIL={}T235959Z{}", &until[..8], &until[8..])
+            }
+            _ => (*rule).to_owned(),
+        })
+        .collect();
+    let set: RRuleSet = format!("{head}\n{}", lines.join("\n")).parse().ok()?;
+    set.all(20_000).dates.iter().max().map(|at| at.with_timezone(&Utc))
+}

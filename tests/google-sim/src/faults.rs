@@ -1,0 +1,174 @@
+//! Faults on demand: what to answer instead, by probability or at a certain call.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+
+use crate::state::lock;
+
+/// A fault to inject: POST it to `/admin/faults`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    pub fault: Kind,
+    /// Strikes each matching call with this probability.
+    pub probability: Option<f64>,
+    /// Strikes the Nth matching call from now on (the first is 1).
+    pub at_call: Option<u64>,
+    /// Strikes so often at the most.
+    pub times: Option<u64>,
+    /// `events.list`, `calendarList.list`, `token`; absent: all.
+    pub method: Option<String>,
+    pub user: Option<String>,
+    /// Seconds that the answer asks to wait.
+    pub retry_after: Option<u64>,
+    /// Where it says so: `header` (default) or `message`.
+    pub hint: Option<String>,
+    /// How long a slow answer takes.
+    pub seconds: Option<f64>,
+    #[serde(default, skip_deserializing)]
+    pub calls: u64,
+    #[serde(default, skip_deserializing)]
+    pub hits: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    AuthError,
+    InvalidGrant,
+    InsufficientPermissions,
+    AccessNotConfigured,
+    #[serde(rename = "rate_limit_403")]
+    RateLimit403,
+    #[serde(rename = "rate_limit_429")]
+    RateLimit429,
+    UserRateLimit,
+    QuotaMetric,
+    QuotaExceeded,
+    DailyLimit,
+    CursorExpired,
+    CursorExpiredUpdatedMin,
+    NotFound,
+    GoneDeleted,
+    #[serde(rename = "bad_request_400")]
+    BadRequest400,
+    #[serde(rename = "timeout_408")]
+    Timeout408,
+    #[serde(rename = "server_500")]
+    Server500,
+    #[serde(rename = "bad_gateway_502")]
+    BadGateway502,
+    #[serde(rename = "unavailable_503")]
+    Unavailable503,
+    #[serde(rename = "gateway_timeout_504")]
+    GatewayTimeout504,
+    ConnectionReset,
+    CutBody,
+    CutJson,
+    SlowBody,
+    SlowHeaders,
+    /// The answer is withheld until `/admin/release`.
+    Stall,
+}
+
+pub struct Faults {
+    list: Mutex<(Vec<Fault>, StdRng)>,
+    any: AtomicBool,
+    /// Calls that wait for their release.
+    stalled: watch::Sender<u64>,
+    release: Notify,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        let chance = StdRng::seed_from_u64(20_261_124);
+        Self { list: Mutex::new((Vec::new(), chance)), any: AtomicBool::new(false), stalled: watch::Sender::new(0), release: Notify::new() }
+    }
+}
+
+impl Faults {
+    pub fn add(&self, fault: Fault) {
+        lock(&self.list).0.push(fault);
+        self.any.store(true, Ordering::Release);
+    }
+
+    pub fn clear(&self) {
+        self.any.store(false, Ordering::Release);
+        lock(&self.list).0.clear();
+    }
+
+    pub fn list(&self) -> Vec<Fault> {
+        lock(&self.list).0.clone()
+    }
+
+    /// The fault that strikes this call, if one does. `follows`: the call carries a sync token.
+    pub fn strike(&self, method: &str, user: Option<&str>, follows: bool) -> Option<Fault> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut guard = lock(&self.list);
+        let (list, chance) = &mut *guard;
+        for fault in list.iter_mut() {
+            let matches = fault.method.as_deref().is_none_or(|wanted| wanted == method)
+                && fault.user.as_deref().is_none_or(|wanted| Some(wanted) == user)
+                && fault.fault.can_strike(method, follows, fault.at_call.is_some());
+            if !matches || fault.times.is_some_and(|times| fault.hits >= times) {
+                continue;
+            }
+            fault.calls += 1;
+            let struck = match (fault.at_call, fault.probability) {
+                (Some(at), _) => fault.calls == at,
+                (None, probability) => chance.random_bool(probability.unwrap_or(1.0).clamp(0.0, 1.0)),
+            };
+            if struck {
+                fault.hits += 1;
+                return Some(fault.clone());
+            }
+        }
+        None
+    }
+
+    /// Waits for `/admin/release`.
+    pub async fn stall(&self) {
+        let released = self.release.notified();
+        self.stalled.send_modify(|stalled| *stalled += 1);
+        released.await;
+        self.stalled.send_modify(|stalled| *stalled -= 1);
+    }
+
+    pub fn release(&self) {
+        self.release.notify_waiters();
+    }
+
+    /// How many calls wait; with `wait`, answers once there is one.
+    pub async fn stalled(&self, wait: bool) -> u64 {
+        let mut stalled = self.stalled.subscribe();
+        if wait {
+            // The sender lives as long as the world does.
+            let _ = stalled.wait_for(|stalled| *stalled > 0).await;
+        }
+        *stalled.borrow()
+    }
+}
+
+impl Kind {
+    /// A cursor can only expire where there is one; a grant only dies at the token endpoint.
+    fn can_strike(self, method: &str, follows: bool, at_call: bool) -> bool {
+        match self {
+            Self::CursorExpired | Self::CursorExpiredUpdatedMin => follows || at_call,
+            Self::InvalidGrant => method == "token",
+            Self::AuthError => method != "token",
+            _ => true,
+        }
+    }
+
+    pub fn pause(fault: &Fault) -> Duration {
+        Duration::from_secs_f64(fault.seconds.unwrap_or(1.0))
+    }
+}

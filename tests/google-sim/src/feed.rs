@@ -1,0 +1,111 @@
+//! A collection that can be listed page by page and followed from a token, as Google's incremental feeds are.
+//!
+//! Entries lie in the order of their last change. A full pass and an incremental one both walk that order to its end, so what changes while
+//! a client pages comes on a later page, or again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// An event's place in time, milliseconds since the epoch: `None` for what has no place.
+pub type Span = Option<(i64, i64)>;
+
+/// Entries by id, in the order of their last change.
+#[derive(Default)]
+pub struct Feed {
+    version: u64,
+    order: BTreeMap<u64, Arc<str>>,
+    entries: HashMap<Arc<str>, Entry>,
+    /// Sync tokens of an older epoch have expired.
+    pub sync_epoch: u64,
+    /// Page tokens of an older epoch have expired.
+    pub page_epoch: u64,
+    /// The reason that a 410 for an expired token gives.
+    pub expired_reason: Option<String>,
+}
+
+/// One entry in its latest state.
+#[derive(Clone)]
+pub struct Entry {
+    pub version: u64,
+    /// Whole, as JSON text.
+    pub text: Arc<str>,
+    /// What a deletion shows.
+    pub stub: Option<Arc<str>>,
+    pub span: Span,
+}
+
+/// What a page asks for.
+pub struct Ask {
+    /// After this version.
+    pub after: u64,
+    pub limit: usize,
+    /// Names deletions: an incremental pass does, a full one does not.
+    pub deletions: bool,
+    /// Only what lies in this window; deletions lie in every window.
+    pub window: Span,
+}
+
+/// A page.
+pub struct Page {
+    pub texts: Vec<Arc<str>>,
+    /// Where the next page goes on; `None`: this was the last.
+    pub next: Option<u64>,
+    /// The version that a sync token of this page stands for.
+    pub version: u64,
+}
+
+impl Feed {
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Entry> {
+        self.entries.get(id)
+    }
+
+    /// Live entries.
+    pub fn live(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)> {
+        self.order.values().filter_map(|id| Some((id, self.entries.get(id)?))).filter(|(_, entry)| entry.stub.is_none())
+    }
+
+    /// Writes an entry; with a stub it counts as deleted.
+    pub fn put(&mut self, id: &str, text: Arc<str>, stub: Option<Arc<str>>, span: Span) {
+        self.version += 1;
+        let id: Arc<str> = match self.entries.get_key_value(id) {
+            Some((known, entry)) => {
+                self.order.remove(&entry.version);
+                Arc::clone(known)
+            }
+            None => id.into(),
+        };
+        self.order.insert(self.version, Arc::clone(&id));
+        self.entries.insert(id, Entry { version: self.version, text, stub, span });
+    }
+
+    pub fn page(&self, ask: &Ask) -> Page {
+        let mut texts = Vec::new();
+        let mut last = ask.after;
+        for (version, id) in self.order.range(ask.after + 1..) {
+            let Some(entry) = self.entries.get(id) else { continue };
+            let wanted = match &entry.stub {
+                Some(_) => ask.deletions,
+                None => overlaps(entry.span, ask.window),
+            };
+            if wanted {
+                if texts.len() == ask.limit {
+                    return Page { texts, next: Some(last), version: self.version };
+                }
+                texts.push(Arc::clone(entry.stub.as_ref().unwrap_or(&entry.text)));
+            }
+            last = *version;
+        }
+        Page { texts, next: None, version: self.version }
+    }
+}
+
+fn overlaps(span: Span, window: Span) -> bool {
+    match (span, window) {
+        (Some((start, end)), Some((from, to))) => end > from && start < to,
+        _ => true,
+    }
+}

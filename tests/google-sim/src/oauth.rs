@@ -1,0 +1,134 @@
+//! The token endpoint: refresh tokens, and assertions of a service account that acts for people.
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use axum::extract::{Form, State};
+use axum::response::Response;
+use axum::routing::post;
+use axum::{Json, Router, response::IntoResponse as _};
+use data_encoding::BASE64URL_NOPAD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::errors;
+use crate::reply;
+use crate::state::{AccessToken, PROJECT, User, World, lock};
+
+pub const CLIENT_ID: &str = "123456789012-sim.apps.example.com";
+pub const CLIENT_SECRET: &str = "sim-client-secret";
+pub const SERVICE_ACCOUNT: &str = "sync@sim-project.iam.example.com";
+/// A key pair that serves nothing but this simulator.
+pub const SERVICE_ACCOUNT_KEY: &str = include_str!("../data/service-account.pem");
+const SERVICE_ACCOUNT_PUBLIC: &[u8] = include_bytes!("../data/service-account.der");
+/// How long a token lives, in seconds, as Google's do.
+const LIVES: i64 = 3_599;
+
+pub fn routes() -> Router<Arc<World>> {
+    Router::new().route("/token", post(token)).route("/oauth2/token", post(token))
+}
+
+#[derive(Deserialize)]
+struct Request {
+    grant_type: String,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    refresh_token: Option<String>,
+    assertion: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    scope: String,
+    aud: String,
+    iat: i64,
+    exp: i64,
+    sub: Option<String>,
+}
+
+async fn token(State(world): State<Arc<World>>, Form(request): Form<Request>) -> Response {
+    let fault = world.faults.strike("token", None, false);
+    let struck = fault.is_some();
+    let answered = Arc::clone(&world);
+    let response = reply::with_fault(&world, fault, async || grant(&answered, &request).unwrap_or_else(|refusal| *refusal)).await;
+    world.ledger.token(!struck && response.status().is_success());
+    response
+}
+
+fn grant(world: &World, request: &Request) -> Result<Response, Box<Response>> {
+    let (user, scopes) = match request.grant_type.as_str() {
+        "refresh_token" => by_refresh_token(world, request)?,
+        "urn:ietf:params:oauth:grant-type:jwt-bearer" => by_assertion(world, request)?,
+        _ => return Err(refuse(400, "unsupported_grant_type", "Invalid grant_type")),
+    };
+    let secret = format!("ya29.sim-{}-{:016x}", world.serial(), rand::random::<u64>());
+    let expires = world.now() + chrono::Duration::seconds(LIVES);
+    let scope = scopes.join(" ");
+    let token = AccessToken { email: user.email.clone(), scopes, expires };
+    world.tokens.write().unwrap_or_else(PoisonError::into_inner).insert(secret.clone(), token);
+    Ok(Json(json!({ "access_token": secret, "expires_in": LIVES, "scope": scope, "token_type": "Bearer" })).into_response())
+}
+
+fn by_refresh_token(world: &World, request: &Request) -> Result<(Arc<User>, Vec<String>), Box<Response>> {
+    if request.client_id.as_deref() != Some(CLIENT_ID) || request.client_secret.as_deref() != Some(CLIENT_SECRET) {
+        return Err(refuse(401, "invalid_client", "The OAuth client was not found."));
+    }
+    let given = request.refresh_token.as_deref().unwrap_or_default();
+    let user = world.all_users().into_iter().find(|user| user.refresh_token == given);
+    match user {
+        Some(user) if !user.revoked.load(Ordering::Relaxed) => {
+            let scopes = lock(&user.scopes).clone();
+            Ok((user, scopes))
+        }
+        _ => Err(refuse(400, "invalid_grant", "Token has been expired or revoked.")),
+    }
+}
+
+fn by_assertion(world: &World, request: &Request) -> Result<(Arc<User>, Vec<String>), Box<Response>> {
+    let invalid = |why: &str| refuse(400, "invalid_grant", why);
+    let assertion = request.assertion.as_deref().unwrap_or_default();
+    let (signed, signature) = assertion.rsplit_once('.').ok_or_else(|| invalid("Invalid JWT: not three parts."))?;
+    let (head, claims) = signed.split_once('.').ok_or_else(|| invalid("Invalid JWT: not three parts."))?;
+    let decode = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| invalid("Invalid JWT: not base64url."));
+    let head: Value = serde_json::from_slice(&decode(head)?).map_err(|_| invalid("Invalid JWT header."))?;
+    if head["alg"] != "RS256" {
+        return Err(invalid("Invalid JWT: alg must be RS256."));
+    }
+    let key = ring::signature::UnparsedPublicKey::new(&ring::signature::RSA_PKCS1_2048_8192_SHA256, SERVICE_ACCOUNT_PUBLIC);
+    key.verify(signed.as_bytes(), &decode(signature)?).map_err(|_| invalid("Invalid JWT Signature."))?;
+    let claims: Claims = serde_json::from_slice(&decode(claims)?).map_err(|_| invalid("Invalid JWT claims."))?;
+    let now = world.now().timestamp();
+    if claims.iss != SERVICE_ACCOUNT || !claims.aud.starts_with(&world.origin) {
+        return Err(invalid("Invalid JWT: iss or aud."));
+    }
+    if claims.exp < now - 60 || claims.iat > now + 60 || claims.exp - claims.iat > 3_600 {
+        return Err(invalid("Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."));
+    }
+    let user = claims.sub.as_deref().and_then(|email| world.user(email)).filter(|user| !user.revoked.load(Ordering::Relaxed));
+    let user = user.ok_or_else(|| refuse(401, "unauthorized_client", "Client is unauthorized to retrieve access tokens using this method."))?;
+    let scopes: Vec<String> = claims.scope.split_whitespace().map(str::to_owned).collect();
+    let delegated = lock(&user.scopes).clone();
+    match scopes.iter().all(|scope| delegated.contains(scope)) {
+        true => Ok((user, scopes)),
+        false => Err(refuse(401, "unauthorized_client", "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.")),
+    }
+}
+
+fn refuse(status: u16, error: &str, description: &str) -> Box<Response> {
+    Box::new(errors::oauth(status, error, description))
+}
+
+/// The account of a user as `syncctl accounts import` reads it.
+pub fn account_line(world: &World, user: &User, service_account: bool) -> Value {
+    let token_uri = format!("{}/token", world.origin);
+    let username = user.email.split('@').next().unwrap_or(&user.email);
+    if service_account {
+        return json!({ "email": user.email, "username": username, "subject": user.email, "credentials": {
+            "type": "service_account", "project_id": PROJECT, "private_key_id": "sim", "private_key": SERVICE_ACCOUNT_KEY,
+            "client_email": SERVICE_ACCOUNT, "client_id": "1", "token_uri": token_uri } });
+    }
+    json!({ "email": user.email, "username": username, "credentials": { "type": "authorized_user", "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET, "refresh_token": user.refresh_token, "token_uri": token_uri } })
+}

@@ -1,0 +1,139 @@
+//! How an answer goes out: whole, compressed, or spoilt by a fault.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, Response, header};
+use futures_util::stream;
+
+use crate::errors;
+use crate::faults::{Fault, Kind};
+use crate::state::World;
+
+type Answer = Response<Body>;
+
+/// Below this size Google does not bother to compress.
+const COMPRESS_FROM: usize = 1_000;
+
+/// A JSON answer, compressed if the client asks for it in both places that Google looks at.
+pub fn json(body: String, asked: &HeaderMap) -> Answer {
+    let says = |name| asked.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("gzip"));
+    let kind = HeaderValue::from_static("application/json; charset=UTF-8");
+    let mut response = if body.len() >= COMPRESS_FROM && says(header::ACCEPT_ENCODING) && says(header::USER_AGENT) {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 6), flate2::Compression::fast());
+        match encoder.write_all(body.as_bytes()).and_then(|()| encoder.finish()) {
+            Ok(compressed) => {
+                let mut response = Answer::new(Body::from(compressed));
+                response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                response
+            }
+            Err(_) => Answer::new(Body::from(body)),
+        }
+    } else {
+        Answer::new(Body::from(body))
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Answers with the fault that struck, or with what `answer` gives, spoilt as the fault says.
+pub async fn with_fault(world: &Arc<World>, fault: Option<Fault>, answer: impl AsyncFnOnce() -> Answer) -> Answer {
+    let Some(fault) = fault else { return answer().await };
+    match fault.fault {
+        Kind::Stall => {
+            world.faults.stall().await;
+            answer().await
+        }
+        Kind::SlowHeaders => {
+            tokio::time::sleep(Kind::pause(&fault)).await;
+            answer().await
+        }
+        Kind::SlowBody => slow(answer().await, Kind::pause(&fault)).await,
+        Kind::ConnectionReset => broken(Bytes::new(), 1_000),
+        Kind::CutBody => {
+            let body = whole(answer().await).await;
+            broken(body.slice(..body.len() / 2), body.len())
+        }
+        Kind::CutJson => {
+            let response = answer().await;
+            let (mut parts, body) = response.into_parts();
+            let body = whole(Answer::new(body)).await;
+            let half = match parts.headers.remove(header::CONTENT_ENCODING) {
+                Some(_) => Bytes::from_static(b"{\"items\":[{\"id\":\"half"),
+                None => body.slice(..body.len() / 2),
+            };
+            Answer::from_parts(parts, Body::from(half))
+        }
+        _ => refusal(world, &fault),
+    }
+}
+
+/// Faults that are an answer of their own.
+fn refusal(world: &World, fault: &Fault) -> Answer {
+    let wish = match (fault.retry_after, fault.hint.as_deref()) {
+        (Some(seconds), Some("message")) => {
+            let at = world.now() + chrono::Duration::seconds(i64::try_from(seconds).unwrap_or(0));
+            format!("  Retry after {}", at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+        }
+        _ => String::new(),
+    };
+    let google = |status, reason, message: &str| errors::google(status, reason, &format!("{message}{wish}"));
+    let mut response = match fault.fault {
+        Kind::AuthError => errors::auth_error(),
+        Kind::InvalidGrant => errors::oauth(400, "invalid_grant", "Token has been expired or revoked."),
+        Kind::InsufficientPermissions => errors::insufficient_permissions(),
+        Kind::AccessNotConfigured => errors::not_configured(),
+        Kind::RateLimit403 => google(403, "rateLimitExceeded", "Rate Limit Exceeded"),
+        Kind::RateLimit429 => google(429, "rateLimitExceeded", "Rate Limit Exceeded"),
+        Kind::UserRateLimit => google(403, "userRateLimitExceeded", "User Rate Limit Exceeded"),
+        Kind::QuotaMetric => google(403, "forbidden", "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute per user' of service 'calendar-json.googleapis.com'"),
+        Kind::QuotaExceeded => google(403, "quotaExceeded", "Calendar usage limits exceeded."),
+        Kind::DailyLimit => google(403, "dailyLimitExceeded", "Daily Limit Exceeded"),
+        Kind::CursorExpired => google(410, "fullSyncRequired", "Sync token is no longer valid, a full sync is required."),
+        Kind::CursorExpiredUpdatedMin => google(410, "updatedMinTooLongAgo", "The requested minimum modification time lies too far in the past."),
+        Kind::NotFound => google(404, "notFound", "Not Found"),
+        Kind::GoneDeleted => google(410, "deleted", "Resource has been deleted"),
+        Kind::BadRequest400 => google(400, "badRequest", "Bad Request"),
+        Kind::Timeout408 => google(408, "timeout", "Request Timeout"),
+        Kind::Server500 => google(500, "backendError", "Backend Error"),
+        Kind::Unavailable503 => google(503, "backendError", "Service unavailable. Please try again"),
+        Kind::GatewayTimeout504 => google(504, "backendError", "Gateway Timeout"),
+        Kind::BadGateway502 => {
+            let page = "<!DOCTYPE html><html lang=en><title>Error 502 (Server Error)!!1</title><p><b>502.</b> That’s an error.";
+            errors::with(502, page.into(), "text/html; charset=UTF-8")
+        }
+        _ => google(500, "internalError", "Internal Error"),
+    };
+    if let (Some(seconds), None | Some("header")) = (fault.retry_after, fault.hint.as_deref()) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Promises `length` bytes, sends `part`, and breaks the connection.
+fn broken(part: Bytes, length: usize) -> Answer {
+    let cut = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut on purpose");
+    let parts = [Some(Ok(part)).filter(|part: &Result<Bytes, std::io::Error>| part.as_ref().is_ok_and(|part| !part.is_empty())), Some(Err(cut))];
+    let mut response = Answer::new(Body::from_stream(stream::iter(parts.into_iter().flatten())));
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length.max(2)));
+    response
+}
+
+async fn slow(response: Answer, pause: std::time::Duration) -> Answer {
+    let (parts, body) = response.into_parts();
+    let body = whole(Answer::new(body)).await;
+    let halves = [body.slice(..body.len() / 2), body.slice(body.len() / 2..)];
+    let slowed = stream::unfold(halves.into_iter().enumerate(), move |mut halves| async move {
+        let (place, half) = halves.next()?;
+        if place > 0 {
+            tokio::time::sleep(pause).await;
+        }
+        Some((Ok::<_, std::io::Error>(half), halves))
+    });
+    Answer::from_parts(parts, Body::from_stream(slowed))
+}
+
+async fn whole(response: Answer) -> Bytes {
+    axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default()
+}

@@ -1,0 +1,152 @@
+//! What the simulator holds: users, calendars, tokens, and a clock that can be moved.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::faults::Faults;
+use crate::feed::Feed;
+use crate::ledger::Ledger;
+
+pub const CALENDAR_SCOPE: &str = "https://www.googleapis.com/auth/calendar.readonly";
+/// The project that all clients and service accounts of the simulator belong to.
+pub const PROJECT: &str = "123456789012";
+
+/// Everything.
+pub struct World {
+    pub origin: String,
+    pub users: RwLock<BTreeMap<String, Arc<User>>>,
+    pub tokens: RwLock<HashMap<String, AccessToken>>,
+    pub faults: Faults,
+    pub ledger: Ledger,
+    pub api_enabled: AtomicBool,
+    /// Probability, in thousandths, that a page comes empty with a token for more.
+    pub empty_pages: AtomicU64,
+    clock_offset_ms: AtomicI64,
+    next: AtomicU64,
+}
+
+/// A person with an account.
+pub struct User {
+    pub email: String,
+    pub refresh_token: String,
+    pub revoked: AtomicBool,
+    pub scopes: Mutex<Vec<String>>,
+    pub calendars: RwLock<BTreeMap<String, Arc<Calendar>>>,
+    /// The list of calendars, as a feed of its own.
+    pub list: Mutex<Feed>,
+}
+
+/// One calendar of one user.
+pub struct Calendar {
+    pub id: String,
+    pub time_zone: String,
+    pub events: Mutex<Feed>,
+}
+
+/// A bearer token.
+#[derive(Clone)]
+pub struct AccessToken {
+    pub email: String,
+    pub scopes: Vec<String>,
+    pub expires: DateTime<Utc>,
+}
+
+/// A lock that a panicking test thread cannot poison for the others.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    pub fn new(origin: String) -> Self {
+        Self {
+            origin,
+            users: RwLock::default(),
+            tokens: RwLock::default(),
+            faults: Faults::default(),
+            ledger: Ledger::default(),
+            api_enabled: AtomicBool::new(true),
+            empty_pages: AtomicU64::new(0),
+            clock_offset_ms: AtomicI64::new(0),
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// The simulated time.
+    pub fn now(&self) -> DateTime<Utc> {
+        Utc::now() + chrono::Duration::milliseconds(self.clock_offset_ms.load(Ordering::Relaxed))
+    }
+
+    pub fn advance(&self, ms: i64) {
+        self.clock_offset_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// A number that no call before got.
+    pub fn serial(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn user(&self, email: &str) -> Option<Arc<User>> {
+        self.users.read().unwrap_or_else(PoisonError::into_inner).get(email).cloned()
+    }
+
+    pub fn all_users(&self) -> Vec<Arc<User>> {
+        self.users.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Adds a user with a primary calendar; one who is there already stays as is.
+    pub fn add_user(&self, email: &str) -> Arc<User> {
+        if let Some(user) = self.user(email) {
+            return user;
+        }
+        let user = Arc::new(User {
+            email: email.to_owned(),
+            refresh_token: format!("1//sim-{:06}-{:016x}", self.serial(), rand::random::<u64>()),
+            revoked: AtomicBool::new(false),
+            scopes: Mutex::new(vec![CALENDAR_SCOPE.to_owned()]),
+            calendars: RwLock::default(),
+            list: Mutex::default(),
+        });
+        user.add_calendar(email, "Primary", true, true, "Europe/Berlin", self.now());
+        self.users.write().unwrap_or_else(PoisonError::into_inner).insert(email.to_owned(), Arc::clone(&user));
+        user
+    }
+}
+
+impl User {
+    pub fn calendar(&self, id: &str) -> Option<Arc<Calendar>> {
+        let id = if id == "primary" { &self.email } else { id };
+        self.calendars.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    pub fn all_calendars(&self) -> Vec<Arc<Calendar>> {
+        self.calendars.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub fn add_calendar(&self, id: &str, summary: &str, primary: bool, selected: bool, zone: &str, now: DateTime<Utc>) -> Arc<Calendar> {
+        let calendar = Arc::new(Calendar { id: id.to_owned(), time_zone: zone.to_owned(), events: Mutex::default() });
+        self.calendars.write().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), Arc::clone(&calendar));
+        let mut entry = json!({ "kind": "calendar#calendarListEntry", "id": id, "summary": summary, "timeZone": zone, "accessRole": "owner" });
+        if primary {
+            entry["primary"] = json!(true);
+        }
+        if selected {
+            entry["selected"] = json!(true);
+        }
+        self.put_entry(entry, now);
+        calendar
+    }
+
+    /// Writes an entry of the list of calendars.
+    pub fn put_entry(&self, mut entry: Value, now: DateTime<Utc>) {
+        let id = entry["id"].as_str().unwrap_or_default().to_owned();
+        let deleted = entry["deleted"] == json!(true);
+        let mut list = lock(&self.list);
+        entry["etag"] = json!(format!("\"{}\"", now.timestamp_micros() + list.version() as i64));
+        let text: Arc<str> = entry.to_string().into();
+        list.put(&id, Arc::clone(&text), deleted.then_some(text), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! Accounts: imports, checks, seals.
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+
+#[test]
+fn a_bad_line_is_reported_by_number_and_never_stops_the_good_ones() {
+    let world = World::empty();
+    world.sim.generate(2, 1);
+    let accounts = world.sim.text("accounts");
+    let mut lines: Vec<&str> = accounts.lines().collect();
+    lines.insert(1, r#"{"email":"x"#);
+    lines.insert(2, r#"{"email":"no-address","credentials":{}}"#);
+    lines.insert(3, r#"{"email":"a@example.com","credentials":{"type":"api_key","key":"hunter2"}}"#);
+    lines.push(r#"{"email":"b@example.com","credentials":{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":{"oops":"hunter2"}}}"#);
+    let ran = world.syncctl_with_input(&["accounts", "import", "-", "--json"], &lines.join("\n")).expect(1);
+    let imported = ran.json();
+    assert_eq!(imported["added"], 2);
+    let numbers: Vec<u64> = imported["bad"].as_array().expect("a list").iter().filter_map(|bad| bad[0].as_u64()).collect();
+    assert_eq!(numbers, [2, 3, 4, 6]);
+    assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"), "a secret was printed: {ran:?}");
+    assert!(ran.stderr.contains("line 2:"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_import_again_renews_and_keeps_what_was_synced() {
+    let world = World::with_users(2, 5);
+    world.sync_all().expect(0);
+    let again = world.syncctl_with_input(&["accounts", "import", "-", "--json"], &world.sim.text("accounts")).expect(0).json();
+    assert_eq!((&again["added"], &again["renewed"]), (&json!(0), &json!(2)));
+    let report = world.sync_all().expect(0).json();
+    assert_eq!(report["idle_streams"], report["streams"]);
+    world.assert_in_step();
+}
+
+#[test]
+fn a_service_account_acts_for_its_subjects() {
+    let world = World::empty();
+    world.sim.generate(3, 5);
+    let accounts = world.sim.text("accounts?kind=service_account");
+    world.syncctl_with_input(&["accounts", "import", "-"], &accounts).expect(0);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    world.assert_in_step();
+    let kinds = world.count("SELECT count(*) FROM accounts WHERE kind = 'service_account'");
+    assert_eq!(kinds, 3);
+}
+
+#[test]
+fn secrets_are_sealed_in_the_database_and_stay_out_of_logs() {
+    let world = World::with_users(2, 2);
+    let ran = world.syncctl(&["calendar", "cron", "-vv"]).expect(0);
+    let accounts = world.sim.text("accounts");
+    let first: Value = serde_json::from_str(accounts.lines().next().expect("a line")).expect("JSON");
+    let secret = first["credentials"]["refresh_token"].as_str().expect("a token");
+    assert!(!ran.stderr.contains(secret) && !ran.stderr.contains("Bearer"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains('@'), "an address in the log: {}", ran.stderr);
+    let found = world.count(&format!("SELECT count(*) FROM accounts WHERE position('{secret}'::bytea IN credentials) > 0"));
+    assert_eq!(found, 0);
+}
+
+#[test]
+fn a_swapped_or_cut_blob_names_the_account_and_stops_nobody_else() {
+    let world = World::with_users(3, 3);
+    world.execute(
+        "UPDATE accounts a SET credentials = b.credentials FROM (SELECT user_id, credentials FROM accounts ORDER BY user_id LIMIT 1) b
+         WHERE a.user_id = (SELECT user_id FROM accounts ORDER BY user_id OFFSET 1 LIMIT 1)",
+    );
+    world.execute(
+        "UPDATE accounts SET credentials = substring(credentials FROM 1 FOR 20)
+         WHERE user_id = (SELECT user_id FROM accounts ORDER BY user_id OFFSET 2 LIMIT 1)",
+    );
+    let run = world.syncctl(&["calendar", "cron", "--json"]).expect(1);
+    let users = world.query("SELECT user_id::text FROM accounts ORDER BY user_id");
+    let second: String = users[1].get(0);
+    assert!(run.stderr.contains(&second), "{}", run.stderr);
+    assert_eq!(run.json()["successful_users"], 1);
+}
+
+#[test]
+fn rekey_seals_everything_with_the_new_key_and_the_old_one_can_go() {
+    let world = World::with_users(4, 2);
+    world.sync_all().expect(0);
+    world.syncctl(&["accounts", "rekey", "--new-key"]).expect(0);
+    let keys = world.folder.path().join("seal.keys");
+    let text = std::fs::read_to_string(&keys).expect("the key file");
+    assert_eq!(text.lines().count(), 2);
+    let newest = text.lines().next().expect("a key");
+    std::fs::write(&keys, format!("{newest}\n")).expect("forgetting the old key");
+    world.sync_all().expect(0);
+    world.execute("UPDATE accounts SET access_token = NULL");
+    world.sync_all().expect(0);
+}
+
+#[test]
+fn check_names_the_missing_scope_and_finds_a_revoked_grant_mended() {
+    let world = World::with_users(1, 2);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.syncctl(&["accounts", "check", &user]).expect(0);
+    world.sim.admin("scopes", json!({ "user": user, "scopes": ["https://www.googleapis.com/auth/drive.readonly"] }));
+    world.execute("UPDATE accounts SET access_token = NULL");
+    let missing = world.syncctl(&["accounts", "check", &user]).expect(77);
+    assert!(missing.stdout.contains("auth/calendar.readonly"), "{}", missing.stdout);
+    world.sim.admin("scopes", json!({ "user": user, "scopes": ["https://www.googleapis.com/auth/calendar.readonly"] }));
+    world.sim.admin("revoke", json!({ "user": user }));
+    world.syncctl(&["accounts", "check", &user]).expect(77);
+    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 1);
+    world.sim.admin("restore", json!({ "user": user }));
+    world.syncctl(&["accounts", "check"]).expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0);
+}
+
+#[test]
+fn removing_a_user_removes_everything_of_that_user_only() {
+    let world = World::with_users(2, 5);
+    world.sync_all().expect(0);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    world.syncctl(&["accounts", "remove", &users[0]]).expect(0);
+    assert!(world.stored().keys().all(|(user, _, _)| *user == users[1]));
+    assert_eq!(world.stored().len(), 5);
+    world.syncctl(&["accounts", "remove", &users[0]]).expect(2);
+}

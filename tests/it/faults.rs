@@ -1,0 +1,183 @@
+//! Each fault of the error table, alone and mixed: nothing lost, nothing doubled, the right class recorded.
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+
+/// A fault that passes: it may cost retries or a failed stream, never data.
+#[track_caller]
+fn a_passing_fault_loses_nothing(fault: &str, extra: Value) {
+    let world = World::with_users(6, 20);
+    world.sync_all().expect(0);
+    world.sim.churn(40, 5);
+    let mut body = json!({ "fault": fault, "probability": 0.3, "method": "events.list", "times": 20 });
+    for (key, value) in extra.as_object().into_iter().flatten() {
+        body[key] = value.clone();
+    }
+    world.sim.fault(body);
+    let run = world.sync_all();
+    let faults = world.sim.get("faults").to_string();
+    world.sim.clear_faults();
+    assert!([0, 1].contains(&run.code), "{run:#?}");
+    world.sync_all().expect(0);
+    world.assert_in_step();
+    world.assert_no_leftovers();
+    assert!(!faults.contains("\"hits\":0"), "the fault never struck: {faults}");
+}
+
+macro_rules! passing {
+    ($($name:ident: $fault:literal $(, $extra:tt)?;)+) => { $(
+        #[test]
+        fn $name() {
+            #[allow(unused_mut, unused_assignments)]
+            let mut extra = json!({});
+            $(extra = json!($extra);)?
+            a_passing_fault_loses_nothing($fault, extra);
+        }
+    )+ };
+}
+
+passing! {
+    a_refused_token_is_replaced: "auth_error";
+    a_403_rate_limit_is_waited_out: "rate_limit_403", { "retry_after": 1, "hint": "header" };
+    a_429_rate_limit_is_waited_out: "rate_limit_429", { "retry_after": 1, "hint": "message" };
+    a_user_rate_limit_is_waited_out: "user_rate_limit";
+    a_quota_metric_message_is_a_rate_limit: "quota_metric";
+    an_expired_cursor_is_resynced: "cursor_expired";
+    an_updated_min_that_is_too_long_ago_is_resynced: "cursor_expired_updated_min";
+    a_408_is_tried_again: "timeout_408";
+    a_500_is_tried_again: "server_500";
+    a_502_page_of_the_front_end_is_tried_again: "bad_gateway_502";
+    a_503_is_tried_again: "unavailable_503";
+    a_504_is_tried_again: "gateway_timeout_504";
+    a_reset_connection_is_tried_again: "connection_reset";
+    a_cut_body_is_tried_again: "cut_body";
+    a_cut_json_is_tried_again: "cut_json";
+}
+
+/// A fault that stays: every stream fails with its class, and the run says so.
+#[track_caller]
+fn a_lasting_fault_is_named(fault: &str, method: &str, class: &str, code: i32) -> World {
+    let mut world = World::with_users(2, 5);
+    world.sync_all().expect(0);
+    world.set("SYNCCTL_ENGINE_TRIES", "2");
+    if method == "token" {
+        world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+    }
+    world.sim.fault(json!({ "fault": fault, "probability": 1.0, "method": method }));
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    let run = world.syncctl(&["calendar", "batch-poll", "--json", &users[0], &users[1]]);
+    assert_eq!(run.code, code, "{run:#?}");
+    let errors = run.json()["errors"].clone();
+    assert!(errors[class]["count"].as_u64() > Some(0), "{errors}");
+    let row = &world.query("SELECT status, error_message FROM calendar_cron_results ORDER BY start_time DESC LIMIT 1")[0];
+    let (status, message): (String, Option<String>) = (row.get(0), row.get(1));
+    assert!(["partial", "failed"].contains(&status.as_str()), "{status}");
+    assert!(message.as_deref().is_some_and(|message| message.contains(class) && !message.contains('@')), "{message:?}");
+    assert!(!run.stderr.contains('@'), "an address in the log: {}", run.stderr);
+    world.assert_no_leftovers();
+    world
+}
+
+#[test]
+fn a_missing_scope_stops_the_stream_until_a_check_finds_it_mended() {
+    let world = a_lasting_fault_is_named("insufficient_permissions", "events.list", "scope_missing", 1);
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'stopped' AND due_at > now() + interval '20 hours'"), 2);
+    world.sim.clear_faults();
+    world.syncctl(&["accounts", "check"]).expect(0);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'active'"), 4);
+}
+
+#[test]
+fn a_disabled_api_stops_the_stream() {
+    a_lasting_fault_is_named("access_not_configured", "events.list", "api_disabled", 1);
+}
+
+#[test]
+fn a_lasting_server_error_is_transient_and_the_cursor_stays() {
+    let world = a_lasting_fault_is_named("server_500", "events.list", "transient", 1);
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND cursor IS NOT NULL AND failures = 1"), 2);
+}
+
+#[test]
+fn a_bad_request_without_a_token_in_it_is_permanent() {
+    let world = a_lasting_fault_is_named("bad_request_400", "calendarList.list", "permanent", 1);
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failed_class = 'permanent'"), 2);
+}
+
+#[test]
+fn a_used_up_day_pauses_the_project() {
+    let world = a_lasting_fault_is_named("daily_limit", "events.list", "daily_quota", 1);
+    world.sim.reset_ledger();
+    world.sync_all().expect(0);
+    assert_eq!(world.sim.ledger()["total"], 0, "a paused project is not called");
+}
+
+#[test]
+fn a_revoked_grant_is_told_once_and_not_called_again_until_it_is_imported_anew() {
+    let world = a_lasting_fault_is_named("invalid_grant", "token", "auth_revoked", 77);
+    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 2);
+    world.sim.reset_ledger();
+    let again = world.sync_all().expect(0);
+    assert!(!again.stderr.contains("revoked"), "told twice: {}", again.stderr);
+    assert_eq!((&world.sim.ledger()["total"], &world.sim.ledger()["oauth"]["refreshes"]), (&json!(0), &json!(0)));
+    world.sim.clear_faults();
+    world.import();
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}
+
+#[test]
+fn a_calendar_that_is_gone_is_named_once_and_then_left_alone() {
+    let world = a_lasting_fault_is_named("not_found", "events.list", "gone", 1);
+    world.sim.clear_faults();
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'removed'"), 2);
+    world.sync_all().expect(0);
+}
+
+#[test]
+fn an_unreachable_google_ends_with_69() {
+    let mut world = World::with_users(2, 5);
+    world.sync_all().expect(0);
+    world.set("SYNCCTL_ENGINE_TRIES", "2");
+    // A port that was free a moment ago: nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    world.set("SYNCCTL_GOOGLE_ROOT", format!("http://127.0.0.1:{port}"));
+    let run = world.sync_all().expect(69);
+    assert!(run.stderr.contains("could not connect"), "{}", run.stderr);
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn every_fault_at_once_at_twenty_percent_loses_and_doubles_nothing() {
+    let world = World::with_users(20, 40);
+    for fault in [
+        "auth_error",
+        "rate_limit_403",
+        "rate_limit_429",
+        "user_rate_limit",
+        "quota_metric",
+        "cursor_expired",
+        "timeout_408",
+        "server_500",
+        "bad_gateway_502",
+        "unavailable_503",
+        "connection_reset",
+        "cut_body",
+        "cut_json",
+    ] {
+        world.sim.fault(json!({ "fault": fault, "probability": 0.2 / 13.0 }));
+    }
+    for seed in 0..8 {
+        let run = world.sync_all();
+        assert!([0, 1].contains(&run.code), "{run:#?}");
+        world.sim.churn(60, seed);
+    }
+    world.sim.clear_faults();
+    world.sync_all().expect(0);
+    world.assert_in_step();
+    world.assert_no_leftovers();
+    let doubles = world.count("SELECT count(*) FROM (SELECT user_id, calendar_id, event_id FROM calendar_events GROUP BY 1, 2, 3 HAVING count(*) > 1) d");
+    assert_eq!(doubles, 0);
+}

@@ -1,0 +1,260 @@
+//! The ground: the private cluster through starts, kills and leftovers; connections and what is said when they fail.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use postgres::types::Type;
+use rustix::process::{Pid, Signal, kill_process};
+use syncctl::db::embedded::Cluster;
+use syncctl::db::target::{Target, explain};
+use syncctl::error::{Exit, Fault};
+
+use crate::support::postgres::{self as server, Postgres};
+use crate::support::{pgbouncer, tls};
+
+/// A cluster that is not made yet.
+fn private() -> Postgres {
+    Postgres::new(None, &[])
+}
+
+#[track_caller]
+fn start(cluster: &Cluster) -> i32 {
+    cluster.ensure_running().unwrap_or_else(|error| panic!("{error:#}"));
+    let status = cluster.status().expect("a status");
+    assert!(status.running, "{status}");
+    status.pid.expect("a process")
+}
+
+/// Kills the server, and waits until nobody listens.
+fn kill(server: &Postgres) {
+    let pid = server.cluster.status().expect("a status").pid.expect("a server");
+    kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("killed");
+    let socket = server.socket_dir().join(".s.PGSQL.5432");
+    while UnixStream::connect(&socket).is_ok() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_cluster_is_made_and_started_once_by_many_at_once() {
+    let server = private();
+    let pids: HashSet<i32> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| start(&server.cluster))).collect();
+        starts.into_iter().map(|start| start.join().expect("started")).collect()
+    });
+    assert_eq!(pids.len(), 1, "{pids:?}");
+    assert_eq!(HashSet::from([start(&server.cluster)]), pids);
+    let encoding: String = server.connect("syncctl").query_one("SHOW server_encoding", &[]).expect("a row").get(0);
+    assert_eq!(encoding, "UTF8");
+    assert_eq!(fs::metadata(server.folder.join("postgres")).expect("the folder").mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_stopped_cluster_says_so_and_keeps_its_rows() {
+    let server = private();
+    assert_eq!(server.cluster.status().expect("a status").version, None);
+    server.cluster.stop().expect("nothing to stop");
+    let pid = start(&server.cluster);
+    server.connect("syncctl").batch_execute("CREATE TABLE kept AS SELECT 7 AS number").expect("a table");
+    server.cluster.stop().expect("stopped");
+    server.cluster.stop().expect("stopped already");
+    let status = server.cluster.status().expect("a status");
+    assert!(!status.running && status.pid.is_none() && status.version.is_some(), "{status}");
+    assert_ne!(start(&server.cluster), pid);
+    let number: i32 = server.connect("syncctl").query_one("SELECT number FROM kept", &[]).expect("a row").get(0);
+    assert_eq!(number, 7);
+}
+
+#[test]
+fn a_killed_server_is_started_again_with_what_it_had_committed() {
+    let server = Postgres::new(None, &["synchronous_commit = on"]);
+    let pid = start(&server.cluster);
+    let mut client = server.connect("syncctl");
+    client.batch_execute("CREATE TABLE kept AS SELECT 7 AS number").expect("a table");
+    kill(&server);
+    assert_ne!(start(&server.cluster), pid);
+    let number: i32 = server.connect("syncctl").query_one("SELECT number FROM kept", &[]).expect("a row").get(0);
+    assert_eq!(number, 7);
+}
+
+#[test]
+fn pid_files_that_name_another_program_or_nothing_are_cleared() {
+    let server = private();
+    let pid = start(&server.cluster);
+    let folder = server.folder.join("postgres");
+    let pid_file = folder.join("data/postmaster.pid");
+    let owner = fs::metadata(&pid_file).expect("the pid file");
+    kill(&server);
+    // PostgreSQL believes any living process of its own user.
+    let mut other = Command::new("cat");
+    other.stdin(Stdio::piped()).stdout(Stdio::null());
+    if rustix::process::geteuid().is_root() {
+        other.uid(owner.uid()).gid(owner.gid());
+    }
+    let mut other = other.spawn().expect("cat");
+    let text = fs::read_to_string(&pid_file).expect("the pid file");
+    let reused = text.replacen(&pid.to_string(), &other.id().to_string(), 1);
+    fs::write(&pid_file, reused).expect("written");
+    fs::write(folder.join("run/.s.PGSQL.5432.lock"), format!("{}\n", other.id())).expect("written");
+    start(&server.cluster);
+    assert!(other.try_wait().expect("a child").is_none(), "the other program was harmed");
+    drop(other.stdin.take());
+    other.wait().expect("it ends");
+
+    // What a machine leaves that lost its power.
+    kill(&server);
+    fs::write(&pid_file, "").expect("written");
+    start(&server.cluster);
+}
+
+#[test]
+fn a_half_made_cluster_is_made_anew() {
+    let server = private();
+    let data_dir = server.folder.join("postgres");
+    let mut first = syncctl(&server, &["db", "start"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("syncctl");
+    let unfinished = || {
+        let mut entries = fs::read_dir(&data_dir).into_iter().flatten().flatten();
+        entries.any(|entry| entry.path().join("PG_VERSION").is_file())
+    };
+    while !unfinished() {
+        assert!(first.try_wait().expect("a child").is_none(), "it ended before it could be killed");
+        std::thread::yield_now();
+    }
+    first.kill().expect("killed");
+    first.wait().expect("it ends");
+    start(&server.cluster);
+    server.connect("syncctl").batch_execute("SELECT 1").expect("an answer");
+}
+
+#[test]
+fn the_server_keeps_nothing_of_its_caller_open() {
+    let server = private();
+    // Were the pipe open in the server, as itself or as descriptor 9, this would wait for the server's end.
+    let mut shell = syncctl(&server, &[]);
+    let binary = shell.get_program().to_owned();
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" db start 9>&1"]).arg(binary).stdin(Stdio::null());
+    command.envs(shell.env("RUST_BACKTRACE", "1").get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().expect("a shell");
+    assert!(output.status.success(), "{output:?}");
+    assert!(server.cluster.status().expect("a status").running);
+}
+
+/// The binary, with a private cluster of this server's folder.
+fn syncctl(server: &Postgres, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_syncctl"));
+    command.args(arguments).env_remove("DATABASE_URL").env("HOME", &server.folder);
+    command.env("SYNCCTL_DB_DATA_DIR", server.folder.join("postgres")).stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn a_folder_that_holds_something_else_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("thesis.txt"), "chapter 1").expect("written");
+    let error = Cluster::at(folder.path()).ensure_running().expect_err("not a cluster");
+    assert_eq!(error.downcast_ref::<Fault>().map(|fault| fault.exit), Some(Exit::Settings), "{error:#}");
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 1);
+}
+
+fn target(url: &str) -> Target {
+    Target::parse(url, None, Duration::from_secs(10)).unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+/// Connects without a runtime; what goes wrong is explained.
+fn connect(url: &str) -> Result<postgres::Client, Fault> {
+    let target = target(url);
+    let tls = target.tls().unwrap_or_else(|error| panic!("{error:#}"));
+    postgres::Config::from(target.config()).connect(tls).map_err(|error| explain(&error, &target))
+}
+
+#[track_caller]
+fn assert_refused(url: &str, exit: Exit, expected: &str) {
+    let fault = connect(url).err().expect("refused");
+    assert!(fault.exit == exit && fault.message.contains(expected), "{fault:?}");
+    assert!(!fault.message.contains(tls::PASSWORD), "{fault}");
+}
+
+fn is_encrypted(url: &str) -> bool {
+    let mut client = connect(url).unwrap_or_else(|fault| panic!("{url}: {fault}"));
+    client.query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[]).expect("a row").get(0)
+}
+
+#[test]
+fn a_server_that_proves_who_it_is_is_let_in() {
+    let server = tls::server();
+    assert!(is_encrypted(&server.url_verify_full()));
+    assert!(is_encrypted(&server.url("127.0.0.1", "verify-ca", Some(&server.ca()))), "the name does not count");
+    assert!(is_encrypted(&server.url("127.0.0.1", "require", None)), "nothing counts");
+    assert!(is_encrypted(&server.url("127.0.0.1", "prefer", None)));
+    assert!(!is_encrypted(&server.url("127.0.0.1", "disable", None)));
+}
+
+#[test]
+fn a_server_that_could_be_anybody_is_refused_with_the_reason() {
+    let server = tls::server();
+    let (ca, other) = (server.ca(), server.other_ca());
+    let signed = "signed by an authority that is not trusted here";
+    assert_refused(&server.url("localhost", "verify-full", Some(&other)), Exit::Unavailable, signed);
+    assert_refused(&server.url("localhost", "verify-ca", Some(&other)), Exit::Unavailable, signed);
+    assert_refused(&server.url("localhost", "require", Some(&other)), Exit::Unavailable, signed);
+    assert_refused(&server.url("localhost", "verify-full", None), Exit::Unavailable, signed);
+    let name = "it is for localhost, not for 127.0.0.1";
+    assert_refused(&server.url("127.0.0.1", "verify-full", Some(&ca)), Exit::Unavailable, name);
+}
+
+#[test]
+fn a_failed_connection_says_what_is_wrong() {
+    let server = tls::server();
+    let good = server.url_verify_full();
+    let wrong = good.replacen(":p%40", ":wrong-", 1);
+    assert_refused(&wrong, Exit::Refused, "wrong password for user \"tess\"");
+    assert_refused(&good.replacen(":p%40ss%2Fw0rd%25", "", 1), Exit::Refused, "asks for a password and none is set");
+    let name = server.database.name();
+    let missing = good.replacen(&format!("/{name}?"), "/nowhere?", 1);
+    assert_refused(&missing, Exit::Unavailable, "there is no such database: create it with `createdb nowhere`");
+
+    let port = pgbouncer::free_port();
+    assert_refused(&format!("postgres://u@127.0.0.1:{port}/d"), Exit::Unavailable, "nothing listens there");
+    assert_refused(
+        "postgres://u@no-such-host.invalid/d",
+        Exit::Unavailable,
+        "cannot reach database d on no-such-host.invalid:5432",
+    );
+    assert_refused("host=/no/such/folder user=u dbname=d", Exit::Unavailable, "there is no such socket");
+
+    server.database.connect().batch_execute("CREATE ROLE crowd LOGIN PASSWORD 'x' CONNECTION LIMIT 0").expect("a role");
+    let crowd = good.replacen("tess:p%40ss%2Fw0rd%25", "crowd:x", 1);
+    assert_refused(&crowd, Exit::Unavailable, "too many connections");
+}
+
+#[test]
+fn a_pooler_in_transaction_mode_serves_more_clients_than_it_has_connections() {
+    let database = server::shared().database();
+    let bouncer = pgbouncer::start(server::shared());
+    let url = bouncer.url(database.name());
+    let clients = 2 * pgbouncer::SERVER_CONNECTIONS;
+    let mut clients: Vec<_> = (0..clients).map(|_| connect(&url).unwrap_or_else(|fault| panic!("{fault}"))).collect();
+    let mut backends = HashSet::new();
+    for round in 0..3_i32 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            let number = i32::try_from(number).expect("few clients");
+            let mut tx = client.transaction().expect("a transaction");
+            let sum = "SELECT $1 + $2, pg_backend_pid()";
+            let rows = tx.query_typed(sum, &[(&round, Type::INT4), (&number, Type::INT4)]).expect("an answer");
+            assert_eq!(rows[0].get::<_, i32>(0), round + number);
+            backends.insert(rows[0].get::<_, i32>(1));
+            tx.commit().expect("a commit");
+        }
+    }
+    assert!(backends.len() <= pgbouncer::SERVER_CONNECTIONS, "{backends:?}");
+
+    let has_no_tls = format!("{url}?sslmode=require");
+    assert_refused(&has_no_tls, Exit::Unavailable, "the server has no TLS, which sslmode asks for");
+    assert_refused(&bouncer.url("nowhere"), Exit::Unavailable, "there is no such database");
+}

@@ -1,0 +1,14 @@
+//! The main job, end to end: the real binary, a real PostgreSQL, real HTTP to the simulator.
+
+mod accounts;
+mod faults;
+mod first_sync;
+mod ground;
+mod kill;
+mod messages;
+mod quarantine;
+mod resync;
+mod settings;
+mod sharing;
+mod support;
+mod ways;

@@ -1,0 +1,127 @@
+//! What is said of bad input: each message as a person reads it.
+
+use insta::assert_snapshot;
+use serde_json::json;
+
+use crate::support::World;
+
+/// Replaces what differs from run to run.
+fn steady(world: &World, text: &str) -> String {
+    let mut text = text.replace(&world.folder.path().display().to_string(), "<folder>").replace(&world.url, "<url>");
+    for (pattern, name) in [
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uuid>"),
+        (r"127\.0\.0\.1:\d+", "<address>"),
+        (r"k\d{8}-[0-9a-f]{6}", "<key>"),
+        (r"port \d+", "port <port>"),
+        (r"/[^ ]*/\.s\.PGSQL\.\d+", "<socket>"),
+        (r"host=[^ ]+|(/[\w.-]+)+/socket", "<socket folder>"),
+        (r"it_[0-9a-z_]+", "<database>"),
+    ] {
+        text = regex::Regex::new(pattern).expect("a pattern").replace_all(&text, name).into_owned();
+    }
+    text
+}
+
+#[track_caller]
+fn said(world: &World, arguments: &[&str], code: i32) -> String {
+    let ran = world.syncctl(arguments).expect(code);
+    steady(world, &ran.stderr)
+}
+
+#[test]
+fn no_such_user() {
+    let world = World::empty();
+    assert_snapshot!(said(&world, &["calendar", "poll", "nobody@example.com"], 2));
+}
+
+#[test]
+fn a_broken_settings_file() {
+    let world = World::empty();
+    let file = world.folder.path().join("syncctl.toml");
+    let file_name = file.display().to_string();
+    let mut messages = Vec::new();
+    for text in [
+        "[calendar\npage_size = 1\n",
+        "\n[calendar]\npage_sise = 100\n",
+        "[calender]\npage_size = 100\n",
+        "[calendar]\npage_size = \"many\"\n",
+        "[calendar]\n\npage_size = 9999\n",
+        "[engine]\nlease = \"5 parsecs\"\n",
+        "[db]\nauto_migrate = \"perhaps\"\n",
+    ] {
+        std::fs::write(&file, text).expect("writing");
+        messages.push(said(&world, &["config", "show", "--config", &file_name], 78));
+    }
+    messages.push(said(&world, &["config", "show", "--config", "/nowhere.toml"], 78));
+    messages.push(said(&world, &["config", "show", "--set", "engine.tries=few"], 78));
+    assert_snapshot!(messages.join(""));
+}
+
+#[test]
+fn a_variable_that_is_no_setting() {
+    let mut world = World::empty();
+    world.set("SYNCCTL_CALENDAR_PAGESIZE", "5");
+    assert_snapshot!(said(&world, &["config", "show"], 78));
+}
+
+#[test]
+fn a_schema_that_is_missing_or_too_new() {
+    let mut world = World::empty();
+    let fresh = crate::support::postgres::shared().database();
+    let url = std::mem::replace(&mut world.url, fresh.url());
+    let missing = said(&world, &["calendar", "cron"], 78);
+    world.url = url;
+    world.execute("INSERT INTO schema_migrations (version, name, checksum) VALUES (9999, 'future', '')");
+    let newer = said(&world, &["calendar", "cron"], 78);
+    assert_snapshot!(format!("{missing}{newer}"));
+}
+
+#[test]
+fn a_cut_json_body() {
+    let mut world = World::with_users(1, 1);
+    world.set("SYNCCTL_ENGINE_TRIES", "1");
+    world.sim.fault(json!({ "fault": "cut_json", "probability": 1.0, "method": "calendarList.list" }));
+    let ran = world.syncctl(&["calendar", "cron"]).expect(69);
+    let last = ran.stderr.lines().last().unwrap_or_default();
+    let last = regex::Regex::new(r"line \d+ column \d+").expect("a pattern").replace_all(last, "line <n> column <n>");
+    assert_snapshot!(last);
+}
+
+#[test]
+fn a_key_that_cannot_open_a_blob() {
+    let world = World::with_users(1, 1);
+    std::fs::remove_file(world.folder.path().join("seal.keys")).expect("losing the key");
+    let without = world.syncctl(&["calendar", "cron"]).expect(1);
+    world.syncctl(&["accounts", "rekey", "--new-key"]);
+    world.execute("UPDATE streams SET due_at = now()");
+    let other = world.syncctl(&["calendar", "cron"]).expect(1);
+    let last = |text: &str| steady(&world, text.lines().last().unwrap_or_default());
+    assert_snapshot!(format!("{}\n{}", last(&without.stderr), last(&other.stderr)));
+}
+
+#[test]
+fn broken_import_lines() {
+    let world = World::empty();
+    let lines = [
+        r#"{"email":"#,
+        r#"{"email":"ann"}"#,
+        r#"{"email":"ann","credentials":{"type":"authorized_user"}}"#,
+        r#"{"email":"ann@example.com","credentials":{"type":"password"}}"#,
+        r#"{"email":"ann@example.com","credentials":{"type":"authorized_user","client_id":"1"}}"#,
+        r#"{"email":"ann@example.com","credentials":{"type":"service_account","client_email":"s@p"}}"#,
+        r#"{"email":"ann@example.com","credentials":{"type":"authorized_user","client_id":"1","client_secret":"2","refresh_token":"3","token_uri":"ftp://x"}}"#,
+        r#"{"email":"ann@example.com","colour":"blue","credentials":{}}"#,
+    ];
+    let ran = world.syncctl_with_input(&["accounts", "import", "-"], &lines.join("\n")).expect(1);
+    assert_snapshot!(ran.stderr);
+}
+
+#[test]
+fn arguments_that_make_no_sense() {
+    let world = World::empty();
+    world.syncctl(&["calendar"]).expect(2);
+    world.syncctl(&["calendar", "cron", "--max-duration", "soon"]).expect(2);
+    world.syncctl(&["items", "retry", "12345"]).expect(2);
+    let help = world.syncctl(&["--help"]).expect(0).stdout;
+    assert!(help.contains("75  another run holds the job"), "{help}");
+}

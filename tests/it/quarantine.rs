@@ -1,0 +1,89 @@
+//! Items that cannot be applied: put aside with their error, never in the way of the others.
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+
+fn world_with(raws: &[&str]) -> World {
+    let world = World::with_users(1, 25);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    for raw in raws {
+        world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": raw }));
+    }
+    world
+}
+
+const NUL: &str = r#"{"id":"nul","status":"confirmed","etag":"\"1\"","summary":"a\u0000b","start":{"date":"2026-11-25"},"end":{"date":"2026-11-26"}}"#;
+const ODD: &str = r#"{"id":"odd","status":"confirmed","etag":"\"1\"","start":5,"end":{"date":"2026-11-26"}}"#;
+const NO_START: &str = r#"{"id":"nostart","status":"confirmed","etag":"\"1\""}"#;
+
+#[test]
+fn poison_items_are_put_aside_and_the_cursor_moves_on() {
+    let world = world_with(&[NUL, ODD, NO_START]);
+    let report = world.sync_all().expect(0).json();
+    assert_eq!(report["quarantined"], 3, "{report}");
+    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL"), 25);
+    let listed = world.syncctl(&["items", "list", "--json"]).expect(0).json();
+    let ids: Vec<&str> = listed.as_array().expect("a list").iter().filter_map(|item| item["item_id"].as_str()).collect();
+    assert_eq!(ids.len(), 3, "{ids:?}");
+    for id in ["nul", "odd", "nostart"] {
+        assert!(ids.contains(&id), "{ids:?}");
+    }
+    let again = world.sync_all().expect(0).json();
+    assert_eq!(again["quarantined"], 0, "the cursor stands behind them");
+}
+
+#[test]
+fn an_item_leaves_quarantine_when_a_good_version_comes() {
+    let world = world_with(&[ODD]);
+    world.sync_all().expect(0);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    let good = json!({ "id": "odd", "status": "confirmed", "start": { "date": "2026-11-25" }, "end": { "date": "2026-11-26" } });
+    let url = format!("{}/admin/events", world.sim.url);
+    ureq::put(url).send_json(json!({ "user": user, "calendar": "primary", "event": good })).expect("mending the event");
+    world.sync_all().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE event_id = 'odd' AND deleted_at IS NULL"), 1);
+}
+
+#[test]
+fn retry_applies_what_can_be_applied_now_and_keeps_the_rest() {
+    let world = world_with(&[NUL, ODD]);
+    world.sync_all().expect(0);
+    world.syncctl(&["items", "retry"]).expect(1);
+    world.execute(r#"UPDATE quarantined_items SET raw = replace(raw, '\u0000', '') WHERE item_id = 'nul'"#);
+    let retried = world.syncctl(&["items", "retry"]).expect(1);
+    assert!(retried.stdout.contains("1 applied, 1 kept"), "{}", retried.stdout);
+    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE event_id = 'nul'"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items WHERE item_id = 'odd' AND attempts > 1"), 1);
+}
+
+#[test]
+fn a_full_pass_does_not_bury_the_good_version_of_a_quarantined_item() {
+    let world = World::with_users(1, 5);
+    world.sync_all().expect(0);
+    let (user, event) = {
+        let truth = world.sim.truth();
+        let key = truth.keys().next().expect("an event").clone();
+        (key.0, key.2)
+    };
+    let poison = ODD.replace("\"odd\"", &format!("{event:?}"));
+    world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": poison }));
+    world.sync_all().expect(0);
+    world.sim.admin("expire", json!({ "what": "sync_tokens" }));
+    world.sync_all().expect(0);
+    let live = format!("SELECT count(*) FROM calendar_events WHERE event_id = '{event}' AND deleted_at IS NULL");
+    assert_eq!(world.count(&live), 1);
+}
+
+#[test]
+fn a_server_that_stutters_never_condemns_an_item() {
+    let world = World::with_users(3, 20);
+    for fault in ["server_500", "rate_limit_429", "cut_json", "cut_body"] {
+        world.sim.fault(json!({ "fault": fault, "probability": 0.2 }));
+    }
+    world.sync_all();
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    let listed: Value = world.syncctl(&["items", "list", "--json"]).expect(0).json();
+    assert_eq!(listed, json!([]));
+}

@@ -1,0 +1,54 @@
+//! Settings: their layers, where each came from, and what is said of bad ones.
+
+use crate::support::World;
+
+fn shown(world: &World, key: &str, extra: &[&str]) -> (String, String) {
+    let mut arguments = vec!["config", "show", "--json"];
+    arguments.extend(extra);
+    let rows = world.syncctl(&arguments).expect(0).json();
+    let row = rows.as_array().expect("a list").iter().find(|row| row["key"] == key).unwrap_or_else(|| panic!("no {key}")).clone();
+    (row["value"].as_str().expect("a value").to_owned(), row["from"].as_str().expect("an origin").to_owned())
+}
+
+#[test]
+fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
+    let mut world = World::empty();
+    let key = "calendar.page_size";
+    assert_eq!(shown(&world, key, &[]), ("2500".into(), "default".into()));
+    let file = world.folder.path().join("settings.toml");
+    std::fs::write(&file, "# a comment\n[calendar]\npage_size = 100\n").expect("writing");
+    let file = file.display().to_string();
+    assert_eq!(shown(&world, key, &["--config", &file]), ("100".into(), format!("{file}:3")));
+    world.set("SYNCCTL_CALENDAR_PAGE_SIZE", "200");
+    assert_eq!(shown(&world, key, &["--config", &file]), ("200".into(), "$SYNCCTL_CALENDAR_PAGE_SIZE".into()));
+    assert_eq!(shown(&world, key, &["--config", &file, "--set", "calendar.page_size=300"]), ("300".into(), "flag".into()));
+}
+
+#[test]
+fn the_file_in_the_configuration_folder_is_found() {
+    let mut world = World::empty();
+    let folder = world.folder.path().join("xdg/syncctl");
+    std::fs::create_dir_all(&folder).expect("making the folder");
+    std::fs::write(folder.join("syncctl.toml"), "log.level = \"info\"\n").expect("writing");
+    world.set("XDG_CONFIG_HOME", world.folder.path().join("xdg").display().to_string());
+    let (value, from) = shown(&world, "log.level", &[]);
+    assert_eq!(value, "\"info\"");
+    assert!(from.ends_with("syncctl.toml:1"), "{from}");
+}
+
+#[test]
+fn secrets_come_from_credentials_and_files_and_are_never_shown() {
+    let mut world = World::empty();
+    let credentials = world.folder.path().join("credentials");
+    std::fs::create_dir_all(&credentials).expect("making the folder");
+    std::fs::write(credentials.join("db_password"), "hunter2\n").expect("writing");
+    world.set("CREDENTIALS_DIRECTORY", credentials.display().to_string());
+    let (value, from) = shown(&world, "db.password", &[]);
+    assert_eq!(value, "***");
+    assert!(from.ends_with("credentials/db_password"), "{from}");
+    let file = world.folder.path().join("password");
+    std::fs::write(&file, "hunter3\n").expect("writing");
+    world.set("SYNCCTL_DB_PASSWORD_FILE", file.display().to_string());
+    assert_eq!(shown(&world, "db.password", &[]), ("***".into(), file.display().to_string()));
+    assert_eq!(shown(&world, "db.url", &[]).0, "***");
+}

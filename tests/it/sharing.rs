@@ -1,0 +1,112 @@
+//! Several processes at once: one job on one host, one job on many hosts, stolen leases, shared tokens and quotas.
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+
+#[test]
+fn a_second_run_of_the_job_exits_75_with_a_skipped_row() {
+    let world = World::with_users(2, 5);
+    world.sim.fault(json!({ "fault": "stall", "at_call": 1, "times": 1 }));
+    let first = world.spawn(&["calendar", "cron"]);
+    world.wait_for_stall();
+    let second = world.syncctl(&["calendar", "cron"]).expect(75);
+    assert!(second.stderr.contains("holds the job"), "{}", second.stderr);
+    world.sim.admin("release", json!({}));
+    assert!(first.wait_with_output().expect("the run ends").status.success());
+    let rows = world.query("SELECT status FROM calendar_cron_results ORDER BY start_time");
+    assert_eq!(rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), ["completed", "skipped"]);
+    world.assert_in_step();
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn two_parallel_runs_share_the_streams_and_poll_none_twice() {
+    let mut world = World::with_users(150, 3);
+    world.set("SYNCCTL_ENGINE_CHUNK", "10");
+    world.set("SYNCCTL_ENGINE_CONCURRENCY", "4");
+    world.sync_all().expect(0);
+    world.execute("UPDATE streams SET due_at = now()");
+    world.sim.reset_ledger();
+    let runs: Vec<_> = (0..2).map(|_| world.spawn(&["calendar", "cron", "--parallel", "--json"])).collect();
+    let reports: Vec<Value> = runs
+        .into_iter()
+        .map(|run| serde_json::from_slice(&run.wait_with_output().expect("the run ends").stdout).expect("a report"))
+        .collect();
+    let polled: Vec<u64> = reports.iter().map(|report| report["streams"].as_u64().expect("a number")).collect();
+    assert_eq!(polled.iter().sum::<u64>(), 300);
+    assert!(polled.iter().all(|streams| *streams > 0), "one run did everything: {polled:?}");
+    assert_eq!(world.sim.ledger()["total"], 300);
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn a_run_whose_lease_was_taken_writes_nothing_more() {
+    let world = World::with_users(1, 10);
+    world.sync_all().expect(0);
+    world.sim.churn(5, 1);
+    world.sim.fault(json!({ "fault": "stall", "at_call": 1, "method": "events.list", "times": 1 }));
+    let run = world.spawn(&["calendar", "cron", "--force", "--json"]);
+    world.wait_for_stall();
+    let before = world.stored();
+    world.execute("UPDATE streams SET claimed_by = gen_random_uuid() WHERE kind = 'events'");
+    world.sim.admin("release", json!({}));
+    let output = run.wait_with_output().expect("the run ends");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!(report["errors"]["lease_lost"]["count"], 1, "{report}");
+    assert_eq!(world.stored(), before);
+    world.execute("UPDATE streams SET claimed_by = NULL, claimed_until = NULL");
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}
+
+#[test]
+fn two_processes_refresh_a_token_once_between_them() {
+    let world = World::with_users(5, 2);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    let runs: Vec<_> = (0..4)
+        .map(|_| {
+            let mut arguments = vec!["calendar", "batch-poll"];
+            arguments.extend(users.iter().map(String::as_str));
+            world.spawn(&arguments)
+        })
+        .collect();
+    for run in runs {
+        run.wait_with_output().expect("the run ends");
+    }
+    assert_eq!(world.sim.ledger()["oauth"]["refreshes"], 5, "{}", world.sim.ledger()["oauth"]);
+    world.sim.reset_ledger();
+    world.sync_all().expect(0);
+    assert_eq!(world.sim.ledger()["oauth"]["refreshes"], 0, "cached tokens serve later runs");
+}
+
+#[test]
+fn the_day_cap_holds_across_runs_and_hosts() {
+    let mut world = World::with_users(10, 2);
+    world.set("SYNCCTL_QUOTA_CALENDAR_PER_DAY", "12");
+    world.set("SYNCCTL_QUOTA_CALENDAR_PROJECT_PER_MINUTE", "20");
+    for _ in 0..3 {
+        world.sync_all();
+    }
+    let calls = world.sim.ledger()["total"].as_u64().expect("a number");
+    assert!(calls <= 12, "{calls} calls where 12 are allowed");
+    assert!(calls >= 8, "{calls} calls: quota was lost");
+    assert!(world.count("SELECT count(*) FROM streams WHERE failed_class = 'daily_quota'") > 0);
+}
+
+#[test]
+fn a_time_budget_ends_the_run_and_leaves_the_rest_due() {
+    let mut world = World::with_users(30, 2);
+    world.set("SYNCCTL_ENGINE_CONCURRENCY", "4");
+    world.sim.fault(json!({ "fault": "stall", "at_call": 5, "times": 1 }));
+    let run = world.spawn(&["calendar", "cron", "--max-duration", "300ms", "--json"]);
+    world.wait_for_stall();
+    // The withheld answer comes only after the budget is over: the run must end by itself, and not wait for a slow Google.
+    let output = run.wait_with_output().expect("the run ends");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!(report["stopped_early"], "max_duration reached");
+    world.sim.admin("release", json!({}));
+    world.assert_no_leftovers();
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    world.assert_in_step();
+}

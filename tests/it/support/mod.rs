@@ -1,0 +1,10 @@
+//! What the tests stand on: real PostgreSQL servers, a real pooler, the simulator, and the real binary.
+
+pub mod pgbouncer;
+pub mod postgres;
+pub mod sim;
+pub mod tls;
+pub mod world;
+
+pub use sim::Sim;
+pub use world::{Ran, World};

@@ -1,0 +1,114 @@
+//! A PostgreSQL cluster for the whole test process, and databases in it for single tests. Made by syncctl's own private cluster.
+
+pub mod watchdog;
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use postgres::{Client, NoTls};
+use syncctl::db::embedded::Cluster;
+use watchdog::Watchdog;
+
+/// A running cluster. Gone with the value, or with the test process.
+pub struct Postgres {
+    pub cluster: Cluster,
+    pub folder: PathBuf,
+    port: u16,
+    databases: AtomicU32,
+    _watchdog: Watchdog,
+}
+
+/// The cluster that the tests of this process share.
+pub fn shared() -> &'static Postgres {
+    static SHARED: OnceLock<Postgres> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let preload = ["shared_preload_libraries = 'pg_stat_statements'", "pg_stat_statements.max = 20000"];
+        let server = Postgres::new(None, &preload);
+        server.cluster.ensure_running().unwrap_or_else(|error| panic!("{error:#}"));
+        server
+    })
+}
+
+impl Postgres {
+    /// A cluster that is not made yet, with further lines of `postgresql.conf`; on a port of 127.0.0.1 too if one is given.
+    pub fn new(port: Option<u16>, config: &[&str]) -> Self {
+        // As root the server runs as another user, who has to pass this folder.
+        let folder = tempfile::Builder::new().prefix("syncctl-test-").permissions(Permissions::from_mode(0o711)).tempdir();
+        let folder = folder.expect("a temporary folder").keep();
+        let cluster = Cluster::at(&folder.join("postgres")).with_config(lines(config));
+        let cluster = port.map_or(cluster.clone(), |port| cluster.with_tcp(port));
+        let watchdog = Watchdog::over(&folder, &cluster.status().expect("a status").socket_dir);
+        Self { cluster, folder, port: port.unwrap_or(5432), databases: AtomicU32::new(0), _watchdog: watchdog }
+    }
+
+    /// Starts it anew with these lines of `postgresql.conf`.
+    pub fn restart_with(&mut self, config: &[&str]) {
+        self.cluster.stop().unwrap_or_else(|error| panic!("{error:#}"));
+        self.cluster = self.cluster.clone().with_config(lines(config));
+        self.cluster.ensure_running().unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// A fresh, empty database.
+    pub fn database(&'static self) -> Database {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let database = Database { server: self, name: format!("test_{number}") };
+        self.connect("postgres").batch_execute(&format!("CREATE DATABASE {}", database.name)).expect("a new database");
+        database
+    }
+
+    /// libpq keywords for a database, by the socket, as the superuser.
+    pub fn url(&self, database: &str) -> String {
+        let host = self.socket_dir().display().to_string().replace('\\', r"\\").replace('\'', r"\'");
+        format!("host='{host}' port={} user=syncctl dbname={database}", self.port)
+    }
+
+    pub fn connect(&self, database: &str) -> Client {
+        Client::connect(&self.url(database), NoTls).unwrap_or_else(|error| panic!("{database}: {error}"))
+    }
+
+    pub fn socket_dir(&self) -> PathBuf {
+        self.cluster.status().expect("a status").socket_dir
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// What is asked for on top of the cluster's settings: more connections, and no waiting for a disk whose contents do not matter.
+fn lines(config: &[&str]) -> Vec<String> {
+    let common = ["fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 200"];
+    common.iter().chain(config).map(|line| (*line).to_owned()).collect()
+}
+
+/// One test's database. Dropped with the value, connections or not.
+pub struct Database {
+    server: &'static Postgres,
+    name: String,
+}
+
+impl Database {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+
+    pub fn connect(&self) -> Client {
+        self.server.connect(&self.name)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // A test that has failed already must not abort for this; the cluster goes in any case.
+        if let Ok(mut client) = Client::connect(&self.server.url("postgres"), NoTls) {
+            let _ = client.batch_execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        }
+    }
+}

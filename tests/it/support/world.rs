@@ -1,0 +1,184 @@
+//! One test's world: a fresh database, a simulator, and the binary with the settings that join them.
+
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use super::Sim;
+use super::postgres::{self, Database};
+use super::sim::Truth;
+
+/// What a run of the binary left.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The result on stdout, of a run with `--json`.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON on stdout ({error}): {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+}
+
+pub struct World {
+    pub sim: Sim,
+    pub database: Database,
+    pub folder: tempfile::TempDir,
+    /// How the binary reaches the database; the plain URL unless a test goes by another way.
+    pub url: String,
+    pub settings: Vec<(&'static str, String)>,
+}
+
+impl World {
+    /// An empty database and an empty Google.
+    pub fn empty() -> Self {
+        let database = postgres::shared().database();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = database.url();
+        let world = Self { sim: Sim::start(), database, folder, url, settings: Vec::new() };
+        world.syncctl(&["accounts", "rekey", "--new-key", "--set", "db.auto_migrate=on"]).expect(0);
+        world
+    }
+
+    /// So many users with so many events each, imported and not synced yet.
+    pub fn with_users(users: u32, events: u32) -> Self {
+        let world = Self::empty();
+        world.sim.generate(users, events);
+        world.import();
+        world
+    }
+
+    pub fn import(&self) {
+        let accounts = self.sim.text("accounts");
+        self.syncctl_with_input(&["accounts", "import", "-"], &accounts).expect(0);
+    }
+
+    /// Sets a setting for all later runs, as its environment variable.
+    pub fn set(&mut self, variable: &'static str, value: impl Into<String>) {
+        self.settings.push((variable, value.into()));
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_syncctl"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path())
+            .env("RUST_BACKTRACE", "1")
+            .env("DATABASE_URL", &self.url)
+            .env("SYNCCTL_GOOGLE_ROOT", &self.sim.url)
+            .env("SYNCCTL_SEAL_KEY_FILE", self.folder.path().join("seal.keys"))
+            .env("SYNCCTL_ENGINE_BACKOFF_BASE", "1ms")
+            .env("SYNCCTL_ENGINE_BACKOFF_CAP", "10ms")
+            .env("SYNCCTL_ENGINE_TRIES", "12")
+            .envs(self.settings.iter().map(|(name, value)| (*name, value.as_str())))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the binary to its end.
+    pub fn syncctl(&self, arguments: &[&str]) -> Ran {
+        ran(self.command(arguments).output().expect("the binary starts"))
+    }
+
+    pub fn syncctl_with_input(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut child =
+            self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let written = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("the binary ends");
+        // A binary that ends before it has read everything is judged by its exit code.
+        drop(written);
+        ran(output)
+    }
+
+    /// Starts the binary and leaves it running.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
+    }
+
+    /// `calendar cron` of everything, due or not.
+    pub fn sync_all(&self) -> Ran {
+        self.syncctl(&["calendar", "cron", "--force", "--json"])
+    }
+
+    /// Live events in the database, in the simulator's terms.
+    pub fn stored(&self) -> Truth {
+        let rows = self.query(
+            "SELECT u.email, e.calendar_id, e.event_id, e.etag FROM calendar_events e JOIN users u ON u.id = e.user_id WHERE e.deleted_at IS NULL",
+        );
+        rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), row.get(3))).collect()
+    }
+
+    pub fn query(&self, statement: &str) -> Vec<::postgres::Row> {
+        self.database.connect().query(statement, &[]).unwrap_or_else(|error| panic!("{statement}: {error}"))
+    }
+
+    /// The first column of the first row, as a number.
+    pub fn count(&self, statement: &str) -> i64 {
+        self.query(statement).first().map_or(0, |row| row.get(0))
+    }
+
+    pub fn execute(&self, statement: &str) {
+        self.database.connect().batch_execute(statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    /// Asserts that the database holds what the simulator holds: nothing lost, nothing left over, nothing stale.
+    #[track_caller]
+    pub fn assert_in_step(&self) {
+        let (truth, stored) = (self.sim.truth(), self.stored());
+        let lost: Vec<_> = truth.keys().filter(|key| !stored.contains_key(*key)).take(5).collect();
+        let excess: Vec<_> = stored.keys().filter(|key| !truth.contains_key(*key)).take(5).collect();
+        let stale: Vec<_> = truth.iter().filter(|(key, etag)| stored.get(*key).is_some_and(|stored| stored != *etag)).take(5).collect();
+        assert!(
+            lost.is_empty() && excess.is_empty() && stale.is_empty(),
+            "{} at Google, {} stored; lost {lost:?}, excess {excess:?}, stale {stale:?}",
+            truth.len(),
+            stored.len()
+        );
+    }
+
+    /// Asserts that nothing of a run is left behind.
+    #[track_caller]
+    pub fn assert_no_leftovers(&self) {
+        assert_eq!(self.count("SELECT count(*) FROM streams WHERE claimed_by IS NOT NULL"), 0, "leases");
+        assert_eq!(self.count("SELECT count(*) FROM job_locks"), 0, "locks");
+        assert_eq!(self.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'running'"), 0, "running rows");
+        let rows = "SELECT count(*) FROM calendar_cron_results r WHERE NOT EXISTS (SELECT 1 FROM calendar_cron_metrics m
+          WHERE m.execution_id = r.execution_id) OR NOT EXISTS (SELECT 1 FROM calendar_cron_summaries s WHERE s.summary_data ->> 'execution_id' = r.execution_id)";
+        assert_eq!(self.count(rows), 0, "run rows without metrics or summary");
+    }
+}
+
+fn ran(output: std::process::Output) -> Ran {
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+impl World {
+    /// Blocks until the simulator holds an answer back (fault `stall`).
+    pub fn wait_for_stall(&self) {
+        self.sim.text("stalled?wait=1");
+    }
+
+    /// Blocks until no lease of a dead process holds, as the database's clock goes on.
+    pub fn wait_until_leases_lapse(&self) {
+        let left = "SELECT pg_sleep(greatest(0, extract(epoch FROM greatest((SELECT max(claimed_until) FROM streams),
+            (SELECT max(held_until) FROM job_locks), (SELECT max(alive_until) FROM runs WHERE status = 'running'),
+            (SELECT max(refreshing_until) FROM accounts)) - now()) + 0.01)::float8)";
+        self.query(left);
+    }
+}
