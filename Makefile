@@ -13,7 +13,7 @@ test: ## Every test, against a real PostgreSQL and PgBouncer
 
 bench: ## Prints the figures and writes target/bench.json
 	scripts/ensure-postgres
-	cargo bench --locked
+	cargo bench --locked --bench main_job
 
 check: fmt clippy doc deny ## What CI asks beyond the tests
 

@@ -36,12 +36,14 @@ pub(super) fn socket_dir(data_dir: &Path) -> PathBuf {
     Path::new("/tmp").join(format!("syncctl-{hash}"))
 }
 
-/// The folders above the cluster's, which the server's user must be able to pass, whatever our umask.
+/// The folders above the cluster's. Those that root makes, the server's user must be able to pass, whatever root's umask.
 pub(super) fn make_parents(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|part| !part.exists()).collect();
     for part in missing.into_iter().rev() {
         fs::create_dir_all(part)?;
-        fs::set_permissions(part, fs::Permissions::from_mode(0o755))?;
+        if rustix::process::geteuid().is_root() {
+            fs::set_permissions(part, fs::Permissions::from_mode(0o755))?;
+        }
     }
     Ok(())
 }
