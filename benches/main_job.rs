@@ -93,7 +93,7 @@ fn idle_pass() -> Idle {
         bare.push(seconds);
         world.execute("UPDATE streams SET due_at = now() WHERE kind = 'events'");
         world.sim.reset_ledger();
-        world.execute("SELECT pg_stat_statements_reset()");
+        world.execute("SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()), 0)");
         let (seconds, report) = timed(|| world.syncctl(&["calendar", "cron", "--json"]).expect(0).json());
         ours.push(seconds);
         assert_eq!(report["idle_streams"], json!(CALENDARS), "{report}");
@@ -259,9 +259,20 @@ impl Columns {
             stream: rows[0].get("stream_id"),
             user: rows[0].get("user_id"),
             calendar: rows[0].get("calendar_id"),
-            texts: ["event_id", "status", "event_type", "summary", "time_zone", "organizer", "recurring_event_id", "ical_uid", "etag", "raw"]
-                .map(text)
-                .into(),
+            texts: [
+                "event_id",
+                "status",
+                "event_type",
+                "summary",
+                "time_zone",
+                "organizer",
+                "recurring_event_id",
+                "ical_uid",
+                "etag",
+                "raw",
+            ]
+            .map(text)
+            .into(),
             times: ["start_at", "end_at", "original_start_at", "updated"].map(time).into(),
             dates: ["start_date", "end_date", "original_start_date"].map(date).into(),
             attendees: rows.iter().map(|row| row.get("attendees_count")).collect(),
@@ -273,8 +284,27 @@ impl Columns {
         tx.execute(
             statement,
             &[
-                &self.stream, &self.user, &self.calendar, &t[0], &t[1], &t[2], &t[3], &at[0], &at[1], &on[0], &on[1], &t[4], &t[5],
-                &self.attendees, &t[6], &at[2], &on[2], &t[7], &t[8], &at[3], &t[9],
+                &self.stream,
+                &self.user,
+                &self.calendar,
+                &t[0],
+                &t[1],
+                &t[2],
+                &t[3],
+                &at[0],
+                &at[1],
+                &on[0],
+                &on[1],
+                &t[4],
+                &t[5],
+                &self.attendees,
+                &t[6],
+                &at[2],
+                &on[2],
+                &t[7],
+                &t[8],
+                &at[3],
+                &t[9],
             ],
         )
         .expect("an upsert");

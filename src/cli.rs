@@ -110,6 +110,8 @@ fn log_to_stderr(level: &str, verbose: u8) {
     for module in ["yup_oauth2", "tokio_postgres", "postgres", "hyper", "hyper_util", "h2", "reqwest", "rustls"] {
         builder.filter_module(module, log::LevelFilter::Warn);
     }
+    // Says itself what the refused connection says.
+    builder.filter_module("rustls_platform_verifier", log::LevelFilter::Off);
     if std::env::var_os("JOURNAL_STREAM").is_some() || !std::io::stderr().is_terminal() {
         builder.write_style(env_logger::WriteStyle::Never);
     }

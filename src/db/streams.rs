@@ -205,8 +205,8 @@ pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, to: &Positio
 #[allow(missing_docs)]
 pub struct Finish {
     pub cursor: String,
-    /// The pass was a full one: the window counts from now.
-    pub full: bool,
+    /// The number of the full pass that ends; `None`: an incremental one.
+    pub pass: Option<i64>,
     /// Seconds to the next poll.
     pub wait: f64,
     pub change_mass: f64,
@@ -218,7 +218,8 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> a
     let moved = tx
         .execute_typed(
             "UPDATE streams SET cursor = $3, page_token = NULL, pinned = NULL, pass = NULL,
-               full_pass_at = CASE WHEN $4 THEN now() ELSE full_pass_at END,
+               full_pass_at = CASE WHEN $4::bigint IS NULL THEN full_pass_at ELSE now() END,
+               pass_count = greatest(pass_count, coalesce($4, 0)),
                due_at = now() + make_interval(secs => $5), polled_at = now(), claimed_by = NULL, claimed_until = NULL,
                failures = 0, failed_class = NULL, failed_message = NULL,
                state = CASE WHEN state = 'stopped' OR (state = 'degraded' AND resync_day < current_date) THEN 'active' ELSE state END,
@@ -228,7 +229,7 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> a
                 (&id, Type::INT8),
                 (&run, Type::UUID),
                 (&end.cursor, Type::TEXT),
-                (&end.full, Type::BOOL),
+                (&end.pass, Type::INT8),
                 (&end.wait, Type::FLOAT8),
                 (&end.change_mass, Type::FLOAT8),
                 (&end.change_mass_at, Type::TIMESTAMPTZ),

@@ -175,7 +175,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         let finish = match &page.next {
             Next::Cursor(cursor) => Some(Finish {
                 cursor: cursor.clone(),
-                full: at.pass.is_some(),
+                pass: at.pass,
                 wait: wait(),
                 change_mass: history.mass,
                 change_mass_at: history.at,

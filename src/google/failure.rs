@@ -83,7 +83,7 @@ fn message_hint(message: &str, now: DateTime<Utc>) -> Option<Duration> {
 }
 
 /// One short line of Google's message, addresses replaced: messages end up in logs and tables.
-fn without_addresses(message: &str) -> String {
+pub(super) fn without_addresses(message: &str) -> String {
     let clean: Vec<&str> = message.split_whitespace().map(|word| if word.contains('@') { "<address>" } else { word }).collect();
     let clean = clean.join(" ");
     match clean.char_indices().nth(300) {

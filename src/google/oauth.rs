@@ -12,6 +12,7 @@ use yup_oauth2::authenticator::ServiceAccountAuthenticator;
 use yup_oauth2::client::CustomHyperClientBuilder;
 use yup_oauth2::error::AuthError;
 
+use super::failure::without_addresses;
 use super::{Client, classify};
 use crate::error::{Class, Failure};
 
@@ -161,7 +162,8 @@ fn refused(error: &AuthError) -> Failure {
         "invalid_client" => "the OAuth client id or secret is wrong; import the account again",
         _ => "the token endpoint refused the credentials",
     };
-    Failure::new(Class::AuthRevoked, format!("token: {code}: {hint}"))
+    let said = error.error_description.as_deref().map(|said| format!(" ({})", without_addresses(said))).unwrap_or_default();
+    Failure::new(Class::AuthRevoked, format!("token: {code}{said}: {hint}"))
 }
 
 async fn service_account(

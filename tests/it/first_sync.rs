@@ -14,7 +14,7 @@ fn two_hundred_users_are_stored_and_an_idle_run_costs_one_call_a_stream() {
     assert_eq!(world.sim.truth().len(), 200 * 50);
 
     world.sim.reset_ledger();
-    world.database.connect().batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()").expect("statistics");
+    world.database.connect().batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()), 0)").expect("statistics");
     let second = world.sync_all().expect(0).json();
     let streams = second["streams"].as_u64().expect("a number");
     assert_eq!(second["idle_streams"].as_u64(), Some(streams));
@@ -63,13 +63,24 @@ fn a_dry_run_says_what_would_change_and_writes_nothing() {
     world.sync_all().expect(0);
     world.sim.churn(25, 3);
     let dump = |world: &World| -> Vec<String> {
-        ["users", "accounts", "streams", "calendars", "calendar_events", "meetings", "calendar_cron_results", "runs", "quota_usage"]
-            .iter()
-            .map(|table| {
-                let row = &world.query(&format!("SELECT coalesce(md5(string_agg(t::text, '' ORDER BY t::text)), '') FROM {table} t"))[0];
-                row.get(0)
-            })
-            .collect()
+        [
+            "users",
+            "accounts",
+            "streams",
+            "calendars",
+            "calendar_events",
+            "meetings",
+            "calendar_cron_results",
+            "runs",
+            "quota_usage",
+        ]
+        .iter()
+        .map(|table| {
+            let row =
+                &world.query(&format!("SELECT coalesce(md5(string_agg(t::text, '' ORDER BY t::text)), '') FROM {table} t"))[0];
+            row.get(0)
+        })
+        .collect()
     };
     let before = dump(&world);
     let rehearsal = world.syncctl(&["calendar", "cron", "--force", "--dry-run", "--json"]).expect(0).json();
@@ -95,15 +106,16 @@ fn a_cancelled_meeting_with_a_bot_is_kept_and_a_moved_one_keeps_its_row_and_bot_
     assert_eq!(world.count("SELECT count(*) FROM meetings"), 3);
     world.execute("UPDATE meetings SET bot_id = 'bot_1', bot_status = 'bot_scheduled' WHERE event_id IN ('withbot', 'moved')");
     for id in ["withbot", "empty"] {
-        let url = format!("{}/admin/events", world.sim.url);
-        let body = json!({ "user": "ann@example.com", "calendar": "primary", "id": id }).to_string();
-        ureq::delete(url).force_send_body().send(body).expect("deleting an event");
+        world.sim.delete_event("ann@example.com", id);
     }
     let url = format!("{}/admin/events", world.sim.url);
-    ureq::put(url).send_json(json!({ "user": "ann@example.com", "calendar": "primary", "event": event("moved", 15) })).expect("moving an event");
+    ureq::put(url)
+        .send_json(json!({ "user": "ann@example.com", "calendar": "primary", "event": event("moved", 15) }))
+        .expect("moving an event");
     world.sync_all().expect(0);
     let rows = world.query("SELECT event_id, event_status, bot_status, extract(hour FROM start_at AT TIME ZONE 'UTC')::int FROM meetings ORDER BY event_id");
-    let rows: Vec<(String, String, String, i32)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
+    let rows: Vec<(String, String, String, i32)> =
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
     assert_eq!(
         rows,
         [

@@ -54,7 +54,11 @@ fn an_interrupted_full_pass_deletes_nothing_and_the_next_run_goes_on_with_it() {
     child.wait().expect("the run ends");
     world.sim.admin("release", json!({}));
     world.sim.clear_faults();
-    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL"), 60, "an unfinished pass deletes nothing");
+    assert_eq!(
+        world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL"),
+        60,
+        "an unfinished pass deletes nothing"
+    );
     world.wait_until_leases_lapse();
     world.sim.reset_ledger();
     world.sync_all().expect(0);

@@ -85,7 +85,11 @@ fn made_by_hand_run_tables_are_adopted_with_their_rows() {
     world.syncctl(&["calendar", "cron"]).expect(0);
     world.syncctl(&["calendar", "metrics"]).expect(0);
     let mut client = fresh.connect();
-    let rows = client.query("SELECT status FROM calendar_cron_results WHERE execution_id LIKE 'old-%' ORDER BY 1", &[]).expect("rows");
+    let rows =
+        client.query("SELECT status FROM calendar_cron_results WHERE execution_id LIKE 'old-%' ORDER BY 1", &[]).expect("rows");
     assert_eq!(rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), ["completed", "running"]);
-    assert_eq!(client.query("SELECT 1 FROM drive_cron_summaries WHERE summary_data = '{\"files\": 3}'", &[]).expect("rows").len(), 1);
+    assert_eq!(
+        client.query("SELECT 1 FROM drive_cron_summaries WHERE summary_data = '{\"files\": 3}'", &[]).expect("rows").len(),
+        1
+    );
 }

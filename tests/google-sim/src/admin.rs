@@ -155,7 +155,9 @@ async fn put_event(State(world): Shared, Json(put): Json<PutEvent>) -> Answer {
         }
         (None, Some(raw)) => {
             let named: Option<Value> = serde_json::from_str(&raw).ok();
-            let id = named.and_then(|event| event["id"].as_str().map(str::to_owned)).unwrap_or_else(|| format!("raw{}", world.serial()));
+            let id = named
+                .and_then(|event| event["id"].as_str().map(str::to_owned))
+                .unwrap_or_else(|| format!("raw{}", world.serial()));
             feed.put(&id, raw.into(), None, None);
             Ok(Json(json!({ "id": id })))
         }

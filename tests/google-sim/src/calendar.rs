@@ -44,6 +44,8 @@ struct Place {
     /// Hash of the parameters that it is bound to.
     bound: u64,
     after: u64,
+    /// The feed's version when the pass began: a full pass does not name what is deleted meanwhile, so its sync token goes back to here.
+    began: u64,
     window: Span,
     /// Whether the pass follows a sync token.
     follows: bool,
@@ -68,7 +70,12 @@ async fn calendar_list(State(world): State<Arc<World>>, Query(params): Query<Par
     .await
 }
 
-async fn events(State(world): State<Arc<World>>, Path(calendar): Path<String>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
+async fn events(
+    State(world): State<Arc<World>>,
+    Path(calendar): Path<String>,
+    Query(params): Query<Params>,
+    headers: HeaderMap,
+) -> Response {
     call(&world, &headers, "events.list", Some(&calendar), params.contains_key("syncToken"), |user| {
         let calendar = user.calendar(&calendar).ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))?;
         if params.get("singleEvents").is_some_and(|value| value == "true") {
@@ -85,7 +92,8 @@ async fn event(State(world): State<Arc<World>>, Path((calendar, id)): Path<(Stri
     call(&world, &headers, "events.get", Some(&calendar), false, |user| {
         let calendar = user.calendar(&calendar);
         let text = calendar.as_ref().and_then(|calendar| lock(&calendar.events).get(&id).map(|entry| Arc::clone(&entry.text)));
-        text.map(|text| reply::json(text.to_string(), &headers)).ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))
+        text.map(|text| reply::json(text.to_string(), &headers))
+            .ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))
     })
     .await
 }
@@ -142,7 +150,12 @@ fn list(
     frame: impl FnOnce() -> String,
 ) -> Result<Response, Refusal> {
     let limit = match params.get("maxResults") {
-        Some(text) => text.parse::<usize>().ok().filter(|limit| *limit > 0).ok_or_else(|| bad("maxResults", "not a number above 0"))?.min(most),
+        Some(text) => text
+            .parse::<usize>()
+            .ok()
+            .filter(|limit| *limit > 0)
+            .ok_or_else(|| bad("maxResults", "not a number above 0"))?
+            .min(most),
         None => default,
     };
     let selector = match params.get("fields") {
@@ -165,7 +178,8 @@ fn list(
             format!("\"nextPageToken\":\"{}\"", place.encode())
         }
         None => {
-            let place = Place { k: 's', epoch: feed.sync_epoch, after: page.version, ..start };
+            let after = if start.follows { page.version } else { start.began };
+            let place = Place { k: 's', epoch: feed.sync_epoch, after, ..start };
             format!("\"nextSyncToken\":\"{}\"", place.encode())
         }
     };
@@ -243,7 +257,7 @@ fn place(feed: &Feed, params: &Params, bound: u64) -> Result<Place, Refusal> {
             false => Err(bad("syncToken", "belongs to a request with other parameters")),
         };
     }
-    Ok(Place { k: 'p', epoch: feed.page_epoch, bound, after: 0, window: window(params)?, follows: false })
+    Ok(Place { k: 'p', epoch: feed.page_epoch, bound, after: 0, began: feed.version(), window: window(params)?, follows: false })
 }
 
 fn window(params: &Params) -> Result<Span, Refusal> {

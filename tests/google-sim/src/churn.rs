@@ -83,7 +83,8 @@ fn change(world: &World, owner: &str, calendar: &Calendar, kind: Kind, chance: &
     let now = world.now();
     let mut feed = lock(&calendar.events);
     let picked: Option<Value> = {
-        let live: Vec<_> = feed.live().filter(|(_, entry)| kind != Kind::CancelInstance || entry.text.contains("\"recurrence\"")).collect();
+        let live: Vec<_> =
+            feed.live().filter(|(_, entry)| kind != Kind::CancelInstance || entry.text.contains("\"recurrence\"")).collect();
         let entry = (!live.is_empty()).then(|| live[chance.random_range(0..live.len())].1);
         entry.and_then(|entry| serde_json::from_str(&entry.text).ok())
     };
@@ -107,7 +108,8 @@ fn change(world: &World, owner: &str, calendar: &Calendar, kind: Kind, chance: &
             }
         }
         Kind::Update | Kind::Create => {
-            picked["summary"] = json!(format!("{} v{}", picked["summary"].as_str().unwrap_or("Event"), chance.random_range(2..99)));
+            picked["summary"] =
+                json!(format!("{} v{}", picked["summary"].as_str().unwrap_or("Event"), chance.random_range(2..99)));
             picked["sequence"] = json!(picked["sequence"].as_i64().unwrap_or(0) + 1);
             event::put(&mut feed, &calendar.id, picked, now);
         }

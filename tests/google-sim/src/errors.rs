@@ -18,7 +18,10 @@ pub fn oauth(status: u16, error: &str, description: &str) -> Response {
 
 pub fn auth_error() -> Response {
     let mut response = google(401, "authError", "Invalid Credentials");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\""));
+    response.headers_mut().insert(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static("Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\""),
+    );
     response
 }
 

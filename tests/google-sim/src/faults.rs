@@ -88,7 +88,12 @@ pub struct Faults {
 impl Default for Faults {
     fn default() -> Self {
         let chance = StdRng::seed_from_u64(20_261_124);
-        Self { list: Mutex::new((Vec::new(), chance)), any: AtomicBool::new(false), stalled: watch::Sender::new(0), release: Notify::new() }
+        Self {
+            list: Mutex::new((Vec::new(), chance)),
+            any: AtomicBool::new(false),
+            stalled: watch::Sender::new(0),
+            release: Notify::new(),
+        }
     }
 }
 

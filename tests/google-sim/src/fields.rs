@@ -86,8 +86,10 @@ impl Selector {
             value if self.is_everything() => value,
             Value::Array(list) => list.into_iter().map(|value| self.of(value)).collect(),
             Value::Object(object) => {
-                let kept: Map<String, Value> =
-                    object.into_iter().filter_map(|(name, value)| Some((name.clone(), self.parts.get(&name)?.of(value)))).collect();
+                let kept: Map<String, Value> = object
+                    .into_iter()
+                    .filter_map(|(name, value)| Some((name.clone(), self.parts.get(&name)?.of(value))))
+                    .collect();
                 Value::Object(kept)
             }
             value => value,

@@ -113,7 +113,10 @@ pub fn event(id: &str, owner: &str, now: DateTime<Utc>, chance: &mut StdRng) -> 
             event["eventType"] = json!(["focusTime", "outOfOffice", "workingLocation"].choose(chance));
         }
         10..35 => add_meet(&mut event, chance),
-        35..45 => event["location"] = json!(format!("https://acme.zoom.us/j/{}?pwd=abc", chance.random_range(100_000_000u64..999_999_999))),
+        35..45 => {
+            event["location"] =
+                json!(format!("https://acme.zoom.us/j/{}?pwd=abc", chance.random_range(100_000_000u64..999_999_999)))
+        }
         45..55 => {
             let link = format!("https://teams.microsoft.com/l/meetup-join/19%3ameeting_{}", chance.random::<u32>());
             event["description"] = json!(format!("<p>Agenda</p><a href=\"{link}\">Join</a>"));
@@ -165,7 +168,9 @@ fn add_meet(event: &mut Value, chance: &mut StdRng) {
 fn add_attendees(event: &mut Value, owner: &str, chance: &mut StdRng) {
     let mut attendees = vec![json!({ "email": owner, "self": true, "organizer": true, "responseStatus": "accepted" })];
     for number in 0..chance.random_range(0..5) {
-        attendees.push(json!({ "email": format!("guest{number}@partner.example"), "displayName": "Guest", "responseStatus": "needsAction" }));
+        attendees.push(
+            json!({ "email": format!("guest{number}@partner.example"), "displayName": "Guest", "responseStatus": "needsAction" }),
+        );
     }
     if chance.random_bool(0.3) {
         attendees.push(json!({ "email": "room-1@resource.calendar.google.com", "resource": true, "responseStatus": "accepted" }));

@@ -54,7 +54,9 @@ pub fn load(world: &World, order: &Order) -> anyhow::Result<Loaded> {
                 continue;
             }
         };
-        let own = |wanted: &str| parsed.properties.iter().find(|property| property.name == wanted).map(|property| property.val.to_string());
+        let own = |wanted: &str| {
+            parsed.properties.iter().find(|property| property.name == wanted).map(|property| property.val.to_string())
+        };
         let name = own("X-WR-CALNAME").unwrap_or(name);
         let zone = own("X-WR-TIMEZONE").unwrap_or_else(|| "UTC".into());
         let calendar = match place {
@@ -118,7 +120,8 @@ fn convert(component: &Component<'_>, calendar_zone: &str) -> Result<Value, Stri
         let original = when(original, calendar_zone).ok_or("RECURRENCE-ID cannot be read")?;
         let stamp = match (original["date"].as_str(), original["dateTime"].as_str()) {
             (Some(date), _) => date.replace('-', ""),
-            (None, Some(at)) => DateTime::parse_from_rfc3339(at).map_or_else(|_| at.to_owned(), |at| at.to_utc().format("%Y%m%dT%H%M%SZ").to_string()),
+            (None, Some(at)) => DateTime::parse_from_rfc3339(at)
+                .map_or_else(|_| at.to_owned(), |at| at.to_utc().format("%Y%m%dT%H%M%SZ").to_string()),
             (None, None) => return Err("RECURRENCE-ID cannot be read".into()),
         };
         event["recurringEventId"] = json!(id);
@@ -126,17 +129,21 @@ fn convert(component: &Component<'_>, calendar_zone: &str) -> Result<Value, Stri
         id = format!("{id}_{stamp}");
     }
     event["id"] = json!(id);
-    for (property, name) in [("SUMMARY", "summary"), ("DESCRIPTION", "description"), ("LOCATION", "location"), ("TRANSP", "transparency")] {
+    for (property, name) in
+        [("SUMMARY", "summary"), ("DESCRIPTION", "description"), ("LOCATION", "location"), ("TRANSP", "transparency")]
+    {
         if let Some(value) = text(property).filter(|value| !value.is_empty()) {
             event[name] = json!(if property == "TRANSP" { value.to_lowercase() } else { value });
         }
     }
     event["status"] = json!(text("STATUS").map_or_else(|| "confirmed".into(), |status| status.to_lowercase()));
-    let recurrence: Vec<String> = component.properties.iter().filter(|p| ["RRULE", "EXDATE", "RDATE"].contains(&p.name.as_str())).map(line).collect();
+    let recurrence: Vec<String> =
+        component.properties.iter().filter(|p| ["RRULE", "EXDATE", "RDATE"].contains(&p.name.as_str())).map(line).collect();
     if !recurrence.is_empty() && event.get("recurringEventId").is_none() {
         event["recurrence"] = json!(recurrence);
     }
-    let address = |property: &Property<'_>| property.val.to_string().trim_start_matches("mailto:").trim_start_matches("MAILTO:").to_owned();
+    let address =
+        |property: &Property<'_>| property.val.to_string().trim_start_matches("mailto:").trim_start_matches("MAILTO:").to_owned();
     if let Some(organizer) = find(component, "ORGANIZER") {
         event["organizer"] = json!({ "email": address(organizer) });
     }

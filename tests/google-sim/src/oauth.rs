@@ -107,12 +107,18 @@ fn by_assertion(world: &World, request: &Request) -> Result<(Arc<User>, Vec<Stri
         return Err(invalid("Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."));
     }
     let user = claims.sub.as_deref().and_then(|email| world.user(email)).filter(|user| !user.revoked.load(Ordering::Relaxed));
-    let user = user.ok_or_else(|| refuse(401, "unauthorized_client", "Client is unauthorized to retrieve access tokens using this method."))?;
+    let user = user.ok_or_else(|| {
+        refuse(401, "unauthorized_client", "Client is unauthorized to retrieve access tokens using this method.")
+    })?;
     let scopes: Vec<String> = claims.scope.split_whitespace().map(str::to_owned).collect();
     let delegated = lock(&user.scopes).clone();
     match scopes.iter().all(|scope| delegated.contains(scope)) {
         true => Ok((user, scopes)),
-        false => Err(refuse(401, "unauthorized_client", "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.")),
+        false => Err(refuse(
+            401,
+            "unauthorized_client",
+            "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.",
+        )),
     }
 }
 

@@ -87,11 +87,17 @@ fn refusal(world: &World, fault: &Fault) -> Answer {
         Kind::RateLimit403 => google(403, "rateLimitExceeded", "Rate Limit Exceeded"),
         Kind::RateLimit429 => google(429, "rateLimitExceeded", "Rate Limit Exceeded"),
         Kind::UserRateLimit => google(403, "userRateLimitExceeded", "User Rate Limit Exceeded"),
-        Kind::QuotaMetric => google(403, "forbidden", "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute per user' of service 'calendar-json.googleapis.com'"),
+        Kind::QuotaMetric => google(
+            403,
+            "forbidden",
+            "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute per user' of service 'calendar-json.googleapis.com'",
+        ),
         Kind::QuotaExceeded => google(403, "quotaExceeded", "Calendar usage limits exceeded."),
         Kind::DailyLimit => google(403, "dailyLimitExceeded", "Daily Limit Exceeded"),
         Kind::CursorExpired => google(410, "fullSyncRequired", "Sync token is no longer valid, a full sync is required."),
-        Kind::CursorExpiredUpdatedMin => google(410, "updatedMinTooLongAgo", "The requested minimum modification time lies too far in the past."),
+        Kind::CursorExpiredUpdatedMin => {
+            google(410, "updatedMinTooLongAgo", "The requested minimum modification time lies too far in the past.")
+        }
         Kind::NotFound => google(404, "notFound", "Not Found"),
         Kind::GoneDeleted => google(410, "deleted", "Resource has been deleted"),
         Kind::BadRequest400 => google(400, "badRequest", "Bad Request"),
@@ -114,7 +120,10 @@ fn refusal(world: &World, fault: &Fault) -> Answer {
 /// Promises `length` bytes, sends `part`, and breaks the connection.
 fn broken(part: Bytes, length: usize) -> Answer {
     let cut = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut on purpose");
-    let parts = [Some(Ok(part)).filter(|part: &Result<Bytes, std::io::Error>| part.as_ref().is_ok_and(|part| !part.is_empty())), Some(Err(cut))];
+    let parts = [
+        Some(Ok(part)).filter(|part: &Result<Bytes, std::io::Error>| part.as_ref().is_ok_and(|part| !part.is_empty())),
+        Some(Err(cut)),
+    ];
     let mut response = Answer::new(Body::from_stream(stream::iter(parts.into_iter().flatten())));
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length.max(2)));
     response

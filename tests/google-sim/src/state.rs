@@ -126,7 +126,15 @@ impl User {
         self.calendars.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    pub fn add_calendar(&self, id: &str, summary: &str, primary: bool, selected: bool, zone: &str, now: DateTime<Utc>) -> Arc<Calendar> {
+    pub fn add_calendar(
+        &self,
+        id: &str,
+        summary: &str,
+        primary: bool,
+        selected: bool,
+        zone: &str,
+        now: DateTime<Utc>,
+    ) -> Arc<Calendar> {
         let calendar = Arc::new(Calendar { id: id.to_owned(), time_zone: zone.to_owned(), events: Mutex::default() });
         self.calendars.write().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), Arc::clone(&calendar));
         let mut entry = json!({ "kind": "calendar#calendarListEntry", "id": id, "summary": summary, "timeZone": zone, "accessRole": "owner" });

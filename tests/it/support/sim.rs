@@ -22,14 +22,17 @@ impl Sim {
 
     /// POSTs to the admin interface.
     pub fn admin(&self, path: &str, body: Value) -> Value {
-        let mut answer = ureq::post(format!("{}/admin/{path}", self.url)).send_json(&body).unwrap_or_else(|error| panic!("admin/{path}: {error}"));
+        let mut answer = ureq::post(format!("{}/admin/{path}", self.url))
+            .send_json(&body)
+            .unwrap_or_else(|error| panic!("admin/{path}: {error}"));
         let text = answer.body_mut().with_config().limit(1 << 30).read_to_string().expect("an answer");
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
     /// GETs text from the admin interface.
     pub fn text(&self, path: &str) -> String {
-        let mut answer = ureq::get(format!("{}/admin/{path}", self.url)).call().unwrap_or_else(|error| panic!("admin/{path}: {error}"));
+        let mut answer =
+            ureq::get(format!("{}/admin/{path}", self.url)).call().unwrap_or_else(|error| panic!("admin/{path}: {error}"));
         answer.body_mut().with_config().limit(1 << 30).read_to_string().expect("an answer")
     }
 
@@ -53,6 +56,13 @@ impl Sim {
         ureq::delete(format!("{}/admin/faults", self.url)).call().expect("clearing faults");
     }
 
+    /// Deletes an event as its owner does.
+    pub fn delete_event(&self, user: &str, id: &str) {
+        let body = json!({ "user": user, "calendar": "primary", "id": id });
+        let request = ureq::delete(format!("{}/admin/events", self.url)).header("content-type", "application/json");
+        request.force_send_body().send(body.to_string()).expect("deleting an event");
+    }
+
     pub fn ledger(&self) -> Value {
         self.get("ledger")
     }
@@ -66,7 +76,9 @@ impl Sim {
         self.text("accounts")
             .lines()
             .filter(|line| !line.is_empty())
-            .map(|line| serde_json::from_str::<Value>(line).expect("an account line")["email"].as_str().expect("an email").to_owned())
+            .map(|line| {
+                serde_json::from_str::<Value>(line).expect("an account line")["email"].as_str().expect("an email").to_owned()
+            })
             .collect()
     }
 
@@ -75,7 +87,11 @@ impl Sim {
         let text = self.text("state");
         let rows: Vec<Value> = match text.trim_start().starts_with('[') {
             true => serde_json::from_str(&text).expect("JSON"),
-            false => text.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).expect("a JSON line")).collect(),
+            false => text
+                .lines()
+                .filter(|line| !line.is_empty())
+                .map(|line| serde_json::from_str(line).expect("a JSON line"))
+                .collect(),
         };
         let field = |row: &Value, name: &str| row[name].as_str().unwrap_or_else(|| panic!("{name} in {row}")).to_owned();
         rows.iter()

@@ -93,8 +93,13 @@ impl World {
     }
 
     pub fn syncctl_with_input(&self, arguments: &[&str], input: &str) -> Ran {
-        let mut child =
-            self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
         let written = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
         let output = child.wait_with_output().expect("the binary ends");
         // A binary that ends before it has read everything is judged by its exit code.
@@ -139,7 +144,8 @@ impl World {
         let (truth, stored) = (self.sim.truth(), self.stored());
         let lost: Vec<_> = truth.keys().filter(|key| !stored.contains_key(*key)).take(5).collect();
         let excess: Vec<_> = stored.keys().filter(|key| !truth.contains_key(*key)).take(5).collect();
-        let stale: Vec<_> = truth.iter().filter(|(key, etag)| stored.get(*key).is_some_and(|stored| stored != *etag)).take(5).collect();
+        let stale: Vec<_> =
+            truth.iter().filter(|(key, etag)| stored.get(*key).is_some_and(|stored| stored != *etag)).take(5).collect();
         assert!(
             lost.is_empty() && excess.is_empty() && stale.is_empty(),
             "{} at Google, {} stored; lost {lost:?}, excess {excess:?}, stale {stale:?}",
