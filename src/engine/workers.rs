@@ -34,6 +34,8 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
             polls.spawn(poll::poll(Arc::clone(shared), row));
         }
         if more && !winding_down && claims.is_empty() && queue.len() < limit as usize / 2 {
+            // Whatever asks for another claim from here on was not seen by this one.
+            more = false;
             claims.spawn(claim(Arc::clone(shared), limit, selection.clone()));
         }
         if polls.is_empty() && claims.is_empty() {
@@ -45,7 +47,7 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
         tokio::select! {
             Some(claimed) = claims.join_next() => {
                 let claimed: Vec<StreamRow> = claimed??;
-                more = claimed.len() == limit as usize;
+                more |= claimed.len() == limit as usize;
                 queue.extend(claimed);
             }
             Some(outcome) = polls.join_next() => {

@@ -14,7 +14,8 @@ fn paged(users: u32, events: u32) -> World {
 #[test]
 fn a_cursor_that_expires_twice_in_one_day_is_resynced_and_deletions_in_the_gap_become_tombstones() {
     let world = paged(3, 40);
-    world.sync_all().expect(0);
+    let first = world.sync_all().expect(0).json();
+    assert_eq!(first["changes"]["events"]["created"], 120, "{first}");
     let before = world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NOT NULL");
     for seed in [1, 2] {
         world.sim.admin("churn", json!({ "changes": 30, "seed": seed, "kinds": { "delete": 1, "update": 1 } }));

@@ -91,7 +91,10 @@ fn by_assertion(world: &World, request: &Request) -> Result<(Arc<User>, Vec<Stri
     let assertion = request.assertion.as_deref().unwrap_or_default();
     let (signed, signature) = assertion.rsplit_once('.').ok_or_else(|| invalid("Invalid JWT: not three parts."))?;
     let (head, claims) = signed.split_once('.').ok_or_else(|| invalid("Invalid JWT: not three parts."))?;
-    let decode = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| invalid("Invalid JWT: not base64url."));
+    // Padding is not in the standard, but Google takes it.
+    let decode = |part: &str| {
+        BASE64URL_NOPAD.decode(part.trim_end_matches('=').as_bytes()).map_err(|_| invalid("Invalid JWT: not base64url."))
+    };
     let head: Value = serde_json::from_slice(&decode(head)?).map_err(|_| invalid("Invalid JWT header."))?;
     if head["alg"] != "RS256" {
         return Err(invalid("Invalid JWT: alg must be RS256."));
