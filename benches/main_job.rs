@@ -21,6 +21,8 @@ const ROUNDS: usize = 5;
 const AT_ONCE: usize = 32;
 
 fn main() {
+    // A second installation cannot happen: this process has just begun.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let idle = idle_pass();
     let first = first_sync();
     let figures = json!({
