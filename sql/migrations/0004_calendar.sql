@@ -33,8 +33,6 @@ CREATE TABLE calendar_events (
   recurring_event_id text,
   original_start_at timestamptz,
   original_start_date date,
-  -- Last end of a series, 'infinity' for an endless one, NULL for a single event.
-  series_end timestamptz,
   ical_uid text,
   etag text,
   updated timestamptz,

@@ -149,10 +149,10 @@ async fn check(context: &Context, user: Option<&str>, output: Output) -> anyhow:
 }
 
 async fn check_one(context: &Context, broker: &Arc<Broker>, user: Uuid) -> Result<(), Failure> {
-    let Some((account, _)) = accounts::get(&context.pool, user).await? else {
+    let Some(account) = accounts::get(&context.pool, user).await? else {
         return Err(Failure::new(Class::AuthRevoked, "the user has no credentials"));
     };
-    let credential = broker.credential(&account);
+    let credential = broker.credential(&account.row);
     // Asked for anew even if the account is marked revoked: a check is how an operator finds out that it works again.
     credential.renew().await?;
     let url = context.google.url(Host::Apis, &["calendar", "v3", "users", "me", "calendarList"])?;

@@ -120,13 +120,24 @@ pub async fn remove(pool: &Pool, user: Uuid) -> anyhow::Result<u64> {
     pool.get().await?.execute_typed("DELETE FROM users WHERE id = $1", &[(&user, Type::UUID)]).await.context("removing the user")
 }
 
-/// The account of a user as a claim would carry it, and whether it is revoked.
-pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<(AccountRow, Option<String>)>> {
+/// An account as far as tokens are concerned.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Account {
+    pub row: AccountRow,
+    /// Sealed.
+    pub credentials: Vec<u8>,
+    /// Why the account is not called any more.
+    pub revoked: Option<String>,
+}
+
+/// The account of a user.
+pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
     let row = pool
         .get()
         .await?
         .query_typed_opt(
-            "SELECT kind, project, credentials, access_token, extract(epoch FROM token_expires_at - now())::float8,
+            "SELECT project, credentials, access_token, extract(epoch FROM token_expires_at - now())::float8,
                CASE WHEN state = 'revoked' THEN coalesce(state_reason, '') END
              FROM accounts WHERE user_id = $1",
             &[(&user, Type::UUID)],
@@ -134,15 +145,16 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<(AccountRow, 
         .await
         .context("reading the account")?;
     let Some(row) = row else { return Ok(None) };
-    let account = AccountRow {
-        user_id: user,
-        kind: row.try_get(0)?,
-        project: row.try_get(1)?,
-        credentials: row.try_get(2)?,
-        access_token: row.try_get(3)?,
-        token_seconds: row.try_get(4)?,
-    };
-    Ok(Some((account, row.try_get(5)?)))
+    Ok(Some(Account {
+        row: AccountRow {
+            user_id: user,
+            project: row.try_get(0)?,
+            access_token: row.try_get(2)?,
+            token_seconds: row.try_get(3)?,
+        },
+        credentials: row.try_get(1)?,
+        revoked: row.try_get(4)?,
+    }))
 }
 
 /// Takes the right to refresh this user's token for `seconds`. False: another process has it.

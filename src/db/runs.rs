@@ -103,16 +103,16 @@ pub async fn open(pool: &Pool, tables: Tables, opening: &Opening<'_>) -> anyhow:
     Ok(row.try_get(0)?)
 }
 
-/// Says that the run lives: its row, its lock and its leases hold for another `lease` seconds.
-pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64) -> anyhow::Result<()> {
+/// Says that the run lives: its row, its lock and its leases on these streams hold for another `lease` seconds.
+pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64]) -> anyhow::Result<()> {
     pool.get()
         .await?
         .execute_typed(
             "WITH lock AS (UPDATE job_locks SET held_until = now() + make_interval(secs => $2) WHERE run_id = $1),
                   leases AS (UPDATE streams SET claimed_until = now() + make_interval(secs => $2)
-                             WHERE claimed_by = $1 AND claimed_until > now())
+                             WHERE id = ANY ($3) AND claimed_by = $1 AND claimed_until > now())
              UPDATE runs SET alive_until = now() + make_interval(secs => $2) WHERE id = $1 AND status = 'running'",
-            &[(&run, Type::UUID), (&lease, Type::FLOAT8)],
+            &[(&run, Type::UUID), (&lease, Type::FLOAT8), (&streams, Type::INT8_ARRAY)],
         )
         .await
         .context("writing the heartbeat")?;

@@ -44,7 +44,6 @@ pub struct StreamRow {
     pub weight: f64,
     pub polled_at: Option<DateTime<Utc>>,
     pub resyncs_today: i32,
-    pub has_quarantine: bool,
     pub account: AccountRow,
 }
 
@@ -53,9 +52,8 @@ pub struct StreamRow {
 #[allow(missing_docs)]
 pub struct AccountRow {
     pub user_id: Uuid,
-    pub kind: String,
+    /// Whose quota the calls count against.
     pub project: String,
-    pub credentials: Vec<u8>,
     pub access_token: Option<Vec<u8>>,
     /// Seconds that the access token still lives, by the database's clock.
     pub token_seconds: Option<f64>,
@@ -102,12 +100,9 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
         weight: row.try_get("weight")?,
         polled_at: row.try_get("polled_at")?,
         resyncs_today: row.try_get("resyncs_today")?,
-        has_quarantine: row.try_get("has_quarantine")?,
         account: AccountRow {
             user_id,
-            kind: row.try_get("account_kind")?,
             project: row.try_get("project")?,
-            credentials: row.try_get("credentials")?,
             access_token: row.try_get("access_token")?,
             token_seconds: row.try_get("token_seconds")?,
         },
@@ -122,16 +117,23 @@ pub async fn claim(
     lease: f64,
     limit: i64,
     selection: &Selection,
+    first_syncs: bool,
 ) -> anyhow::Result<Vec<StreamRow>> {
     let client = pool.get().await?;
-    claim_with(&**client, run, service, lease, limit, selection).await
+    claim_with(&**client, run, service, lease, limit, selection, first_syncs).await
 }
 
 /// What a claim would take, without taking it: for dry runs.
-pub async fn preview(pool: &Pool, run: Uuid, service: &str, selection: &Selection) -> anyhow::Result<Vec<StreamRow>> {
+pub async fn preview(
+    pool: &Pool,
+    run: Uuid,
+    service: &str,
+    selection: &Selection,
+    first_syncs: bool,
+) -> anyhow::Result<Vec<StreamRow>> {
     let mut client = pool.get().await?;
     let tx = client.transaction().await.context("beginning the preview")?;
-    let rows = claim_with(&*tx, run, service, 1.0, i64::MAX, selection).await?;
+    let rows = claim_with(&*tx, run, service, 1.0, i64::MAX, selection, first_syncs).await?;
     tx.rollback().await.context("rolling the preview back")?;
     Ok(rows)
 }
@@ -143,6 +145,7 @@ async fn claim_with(
     lease: f64,
     limit: i64,
     selection: &Selection,
+    first_syncs: bool,
 ) -> anyhow::Result<Vec<StreamRow>> {
     let rows = client
         .query_typed(
@@ -154,6 +157,7 @@ async fn claim_with(
                 (&limit, Type::INT8),
                 (&selection.force, Type::BOOL),
                 (&selection.users, Type::UUID_ARRAY),
+                (&first_syncs, Type::BOOL),
             ],
         )
         .await
@@ -287,13 +291,13 @@ pub async fn fail(
     Ok(())
 }
 
-/// Gives back whatever a run still holds, due at once: it was stopped before it came to them.
-pub async fn release_all(pool: &Pool, run: Uuid) -> anyhow::Result<u64> {
+/// Gives back what a run still holds of these streams, due at once: it was stopped before it came to them.
+pub async fn release(pool: &Pool, run: Uuid, ids: &[i64]) -> anyhow::Result<u64> {
     pool.get()
         .await?
         .execute_typed(
-            "UPDATE streams SET claimed_by = NULL, claimed_until = NULL, last_run = NULL WHERE claimed_by = $1",
-            &[(&run, Type::UUID)],
+            "UPDATE streams SET claimed_by = NULL, claimed_until = NULL, last_run = NULL WHERE id = ANY ($2) AND claimed_by = $1",
+            &[(&run, Type::UUID), (&ids, Type::INT8_ARRAY)],
         )
         .await
         .context("releasing leases")

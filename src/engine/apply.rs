@@ -21,8 +21,6 @@ pub struct Write<'a> {
     pub lease: f64,
     /// How the pass ends, if this page is its last.
     pub finish: Option<Finish>,
-    /// Items of this stream lie in quarantine: those that apply now leave it.
-    pub has_quarantine: bool,
 }
 
 /// Applies a page and moves the position in one transaction. Answers the counts and how many items went to quarantine.
@@ -109,7 +107,8 @@ async fn apply_items<S: Source>(
             Err(error) => return Err(error),
         }
     }
-    if write.has_quarantine {
+    // What applies now leaves quarantine, whatever version of it lies there.
+    if !page.items.is_empty() {
         let applied: Vec<&str> =
             page.items.iter().map(|item| item.id.as_str()).filter(|id| !poison.iter().any(|bad| bad.item_id == *id)).collect();
         items::clear(tx, stream.id, &applied).await?;

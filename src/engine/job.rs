@@ -1,11 +1,10 @@
 //! One execution of one job: run row, lock, heartbeat, the streams, and the rows that tell of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::meter::Meter;
@@ -67,11 +66,12 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
         full_passes: Semaphore::new(engine.first_sync_concurrency as usize),
         wind_down: wind_down.clone(),
         dry_run: job.dry_run,
+        held: Mutex::default(),
         retries: AtomicU64::new(0),
         units: AtomicU64::new(0),
     });
     let calls_before = context.google.calls();
-    let watch = tokio::spawn(watch(context.clone(), run, job.clone(), wind_down.clone()));
+    let watch = tokio::spawn(watch(Arc::clone(&shared), job.max_duration));
     let drained = workers::drain(&shared, &job.selection, &mut report).await;
     if wind_down.is_cancelled() {
         let why = if context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };
@@ -92,7 +92,8 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
     let released = async {
         shared.meter.settle().await?;
         if report.stopped_early.is_some() || drained.is_err() {
-            streams::release_all(&context.pool, run).await?;
+            let held: Vec<i64> = shared.held().iter().copied().collect();
+            streams::release(&context.pool, run, &held).await?;
         }
         record::<S>(context, &mut report, started).await
     };
@@ -120,12 +121,13 @@ async fn record<S: Source>(context: &Context, report: &mut Report, started: Inst
 }
 
 /// Keeps the run alive in the tables, and winds it down when its time is over.
-async fn watch(context: Context, run: Uuid, job: Job, wind_down: CancellationToken) {
+async fn watch<S: Source>(shared: Arc<Shared<S>>, max_duration: Option<Duration>) {
+    let Shared { context, run, wind_down, dry_run, .. } = &*shared;
     let lease = context.settings.engine.lease;
     let mut beats = tokio::time::interval(lease / 3);
     beats.tick().await;
     let end = async {
-        match job.max_duration {
+        match max_duration {
             Some(limit) => tokio::time::sleep(limit).await,
             None => std::future::pending().await,
         }
@@ -140,10 +142,11 @@ async fn watch(context: Context, run: Uuid, job: Job, wind_down: CancellationTok
                 wind_down.cancel();
             }
             _ = beats.tick() => {
-                if job.dry_run {
+                if *dry_run {
                     continue;
                 }
-                if let Err(error) = runs::heartbeat(&context.pool, run, lease.as_secs_f64()).await {
+                let held: Vec<i64> = shared.held().iter().copied().collect();
+                if let Err(error) = runs::heartbeat(&context.pool, *run, lease.as_secs_f64(), &held).await {
                     // No verdict on the run: if this goes on, the leases lapse and the fence keeps others' work whole.
                     log::warn!("heartbeat not written: {error:#}");
                 }

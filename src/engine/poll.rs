@@ -1,7 +1,8 @@
 //! One stream from its position to its end: page by page, each applied as soon as it is there.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -33,8 +34,17 @@ pub struct Shared<S> {
     /// Cancelled when no further page should be begun: SIGTERM, or the end of `--max-duration`.
     pub wind_down: CancellationToken,
     pub dry_run: bool,
+    /// Streams that this run has claimed and not given back: what a heartbeat renews.
+    pub held: Mutex<HashSet<i64>>,
     pub retries: AtomicU64,
     pub units: AtomicU64,
+}
+
+impl<S> Shared<S> {
+    /// The streams held, to add to, take from or list.
+    pub fn held(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How one stream ended.
@@ -183,13 +193,14 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
             Next::Page(_) => None,
         };
         let lease = settings.engine.lease.as_secs_f64();
-        let write = apply::Write { run: *run, at: &at, lease, finish, has_quarantine: row.has_quarantine };
-        let applied = async {
+        let write = apply::Write { run: *run, at: &at, lease, finish };
+        // Boxed, so that the many streams that have nothing to apply do not carry the room for it.
+        let applied = Box::pin(async {
             match &mut rehearsed {
                 Some(tx) => Ok(apply::changes(source, tx, &stream, &page, &write).await?),
                 None => apply::page(source, &context.pool, &stream, &page, &write).await,
             }
-        };
+        });
         let next = match &page.next {
             Next::Page(token) => Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..at.clone() },
             Next::Cursor(_) => {
@@ -200,12 +211,12 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
             }
         };
         let winding_down = shared.wind_down.is_cancelled();
-        let asked = async {
+        let asked = Box::pin(async {
             match winding_down {
                 true => None,
                 false => Some(fetch(shared, row, &stream, &next, &mut outcome.fetches).await),
             }
-        };
+        });
         // Google writes the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
         let (written, answer) = tokio::join!(applied, asked);
         let (counts, quarantined) = written?;

@@ -28,7 +28,7 @@ pub async fn retry<S: Source>(
     broker: &std::sync::Arc<Broker>,
     item: &Quarantined,
 ) -> anyhow::Result<Retried> {
-    let Some((account, _)) = accounts::get(&context.pool, item.user_id).await? else {
+    let Some(account) = accounts::get(&context.pool, item.user_id).await? else {
         return Ok(Retried::Kept("the account was removed".into()));
     };
     let stream = Stream {
@@ -36,7 +36,7 @@ pub async fn retry<S: Source>(
         user_id: item.user_id,
         kind: item.kind.clone(),
         resource: item.resource.clone(),
-        credential: broker.credential(&account),
+        credential: broker.credential(&account.row),
     };
     let decoded = RawValue::from_string(item.raw.clone())
         .map_err(|error| format!("not JSON: {error}"))

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::db::Pool;
-use crate::db::accounts;
+use crate::db::accounts::{self, Account};
 use crate::db::streams::AccountRow;
 use crate::error::{Class, Failure};
 use crate::google::{self, oauth};
@@ -42,7 +42,7 @@ pub struct Credential(Arc<Inner>);
 
 struct Inner {
     broker: Arc<Broker>,
-    account: AccountRow,
+    user: Uuid,
     access: Mutex<Option<Access>>,
 }
 
@@ -71,16 +71,16 @@ impl Broker {
         if let Some(inner) = known.get(&account.user_id).and_then(Weak::upgrade) {
             return Credential(inner);
         }
-        let access = self.opened(account.user_id, account.access_token.as_deref(), account.token_seconds);
-        let inner = Arc::new(Inner { broker: Arc::clone(self), account: account.clone(), access: Mutex::new(access) });
+        let access = Mutex::new(self.opened(account));
+        let inner = Arc::new(Inner { broker: Arc::clone(self), user: account.user_id, access });
         known.insert(account.user_id, Arc::downgrade(&inner));
         Credential(inner)
     }
 
     /// A cached token that cannot be opened is no error: a new one is asked for.
-    fn opened(&self, user: Uuid, sealed: Option<&[u8]>, seconds: Option<f64>) -> Option<Access> {
-        let lives = Duration::try_from_secs_f64(seconds?).ok()?;
-        match self.vault.open(user, Column::AccessToken, sealed?) {
+    fn opened(&self, account: &AccountRow) -> Option<Access> {
+        let lives = Duration::try_from_secs_f64(account.token_seconds?).ok()?;
+        match self.vault.open(account.user_id, Column::AccessToken, account.access_token.as_deref()?) {
             Ok(secret) => Some(Access { secret, expires: Instant::now() + lives }),
             Err(error) => {
                 log::warn!("cached token not usable, asking for a new one: {error:#}");
@@ -115,10 +115,13 @@ impl Credential {
     pub async fn renew(&self) -> Result<(), Failure> {
         let mut access = self.0.access.lock().await;
         let Broker { pool, process, .. } = &*self.0.broker;
-        while !accounts::begin_refresh(pool, self.0.account.user_id, *process, REFRESH_LEASE.as_secs_f64()).await? {
+        let user = self.0.user;
+        while !accounts::begin_refresh(pool, user, *process, REFRESH_LEASE.as_secs_f64()).await? {
             tokio::time::sleep(REFRESH_POLL).await;
         }
-        *access = Some(self.0.ask_and_store().await?);
+        let account =
+            accounts::get(pool, user).await?.ok_or_else(|| Failure::new(Class::AuthRevoked, "the account was removed"))?;
+        *access = Some(self.0.ask_and_store(&account).await?);
         Ok(())
     }
 
@@ -132,78 +135,69 @@ impl Inner {
     /// Refreshes, or waits for the process that does.
     async fn refreshed(&self, refused: Option<&str>) -> Result<Access, Failure> {
         let Broker { pool, process, stores, .. } = &*self.broker;
-        let user = self.account.user_id;
         if !stores {
-            return self.ask().await;
+            let account = self.living().await?;
+            return self.ask(&account).await;
         }
         loop {
-            if accounts::begin_refresh(pool, user, *process, REFRESH_LEASE.as_secs_f64()).await? {
-                return self.refresh_and_store(refused).await;
+            let may = accounts::begin_refresh(pool, self.user, *process, REFRESH_LEASE.as_secs_f64()).await?;
+            // Also with the right in hand: the token may have been replaced between our reading it and our getting the right.
+            let found = self.living().await.map(|account| (self.replaced(&account, refused), account));
+            match found {
+                Ok((None, account)) if may => return self.ask_and_store(&account).await,
+                Ok((None, _)) => tokio::time::sleep(REFRESH_POLL).await,
+                found => {
+                    if may {
+                        accounts::end_refresh(pool, self.user, *process, None).await?;
+                    }
+                    match found? {
+                        (Some(access), _) => return Ok(access),
+                        (None, _) => continue,
+                    }
+                }
             }
-            tokio::time::sleep(REFRESH_POLL).await;
-            match self.stored(refused).await? {
-                Some(access) => return Ok(access),
-                None => continue,
-            }
+        }
+    }
+
+    /// The account as it stands, unless it is revoked.
+    async fn living(&self) -> Result<Account, Failure> {
+        let account = accounts::get(&self.broker.pool, self.user).await?;
+        let account = account.ok_or_else(|| Failure::new(Class::AuthRevoked, "the account was removed"))?;
+        match account.revoked {
+            Some(reason) => Err(Failure::new(Class::AuthRevoked, reason)),
+            None => Ok(account),
         }
     }
 
     /// What another process has stored meanwhile, if it is another token than the refused one.
-    async fn stored(&self, refused: Option<&str>) -> Result<Option<Access>, Failure> {
-        let user = self.account.user_id;
-        let Some((account, revoked)) = accounts::get(&self.broker.pool, user).await? else {
-            return Err(Failure::new(Class::AuthRevoked, "the account was removed"));
-        };
-        if let Some(reason) = revoked {
-            return Err(Failure::new(Class::AuthRevoked, reason));
-        }
-        let access = self.broker.opened(user, account.access_token.as_deref(), account.token_seconds);
-        Ok(access.filter(|access| access.lives() && refused != Some(access.secret.expose_secret())))
-    }
-
-    /// With the right to refresh in hand.
-    async fn refresh_and_store(&self, refused: Option<&str>) -> Result<Access, Failure> {
-        let Broker { pool, process, .. } = &*self.broker;
-        let user = self.account.user_id;
-        // The token may have been replaced between our reading it and our getting the right to refresh.
-        match self.stored(refused).await {
-            Ok(Some(access)) => {
-                accounts::end_refresh(pool, user, *process, None).await?;
-                return Ok(access);
-            }
-            Ok(None) => {}
-            Err(failure) => {
-                accounts::end_refresh(pool, user, *process, None).await?;
-                return Err(failure);
-            }
-        }
-        self.ask_and_store().await
+    fn replaced(&self, account: &Account, refused: Option<&str>) -> Option<Access> {
+        let access = self.broker.opened(&account.row);
+        access.filter(|access| access.lives() && refused != Some(access.secret.expose_secret()))
     }
 
     /// With the right to refresh in hand; it is given back whatever the endpoint says.
-    async fn ask_and_store(&self) -> Result<Access, Failure> {
+    async fn ask_and_store(&self, account: &Account) -> Result<Access, Failure> {
         let Broker { pool, vault, process, .. } = &*self.broker;
-        let user = self.account.user_id;
-        match self.ask().await {
+        match self.ask(account).await {
             Ok(access) => {
-                let sealed = vault.seal(user, Column::AccessToken, access.secret.expose_secret().as_bytes())?;
+                let sealed = vault.seal(self.user, Column::AccessToken, access.secret.expose_secret().as_bytes())?;
                 let seconds = access.expires.saturating_duration_since(Instant::now()).as_secs_f64();
-                accounts::store_token(pool, user, *process, &sealed, seconds).await?;
+                accounts::store_token(pool, self.user, *process, &sealed, seconds).await?;
                 Ok(access)
             }
             Err(failure) => {
                 let reason = (failure.class == Class::AuthRevoked).then_some(failure.message.as_str());
-                if accounts::end_refresh(pool, user, *process, reason).await? {
-                    log::error!(user:% = user; "account revoked, not called again until it is imported anew: {}", failure.message);
+                if accounts::end_refresh(pool, self.user, *process, reason).await? {
+                    log::error!(user:% = self.user; "account revoked, not called again until it is imported anew: {}", failure.message);
                 }
                 Err(failure)
             }
         }
     }
 
-    async fn ask(&self) -> Result<Access, Failure> {
+    async fn ask(&self, account: &Account) -> Result<Access, Failure> {
         let Broker { vault, google, scopes, .. } = &*self.broker;
-        let opened = vault.open(self.account.user_id, Column::Credentials, &self.account.credentials)?;
+        let opened = vault.open(self.user, Column::Credentials, &account.credentials)?;
         let stored: StoredCredentials = serde_json::from_str(opened.expose_secret())
             .map_err(|_| Failure::new(Class::Internal, "the stored credentials are malformed; import the account again"))?;
         let token = oauth::refresh(google, &stored.credentials, &stored.subject, scopes).await?;

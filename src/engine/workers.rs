@@ -21,8 +21,8 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
     let mut polls: JoinSet<Outcome> = JoinSet::new();
     let mut claims = JoinSet::new();
     let mut closer = Closer::new(shared);
-    // Whether a claim may still find something.
-    let mut more = true;
+    // Whether a claim may still find something: streams to follow, and after them first syncs, which yield.
+    let (mut more, mut more_first) = (true, true);
     loop {
         let winding_down = shared.wind_down.is_cancelled();
         if winding_down {
@@ -33,10 +33,11 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
         {
             polls.spawn(poll::poll(Arc::clone(shared), row));
         }
-        if more && !winding_down && claims.is_empty() && queue.len() < limit as usize / 2 {
+        if (more || more_first) && !winding_down && claims.is_empty() && queue.len() < limit as usize / 2 {
+            let first_syncs = !more;
             // Whatever asks for another claim from here on was not seen by this one.
-            more = false;
-            claims.spawn(claim(Arc::clone(shared), limit, selection.clone()));
+            *(if first_syncs { &mut more_first } else { &mut more }) = false;
+            claims.spawn(claim(Arc::clone(shared), limit, selection.clone(), first_syncs));
         }
         if polls.is_empty() && claims.is_empty() {
             closer.flush();
@@ -46,17 +47,21 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
         }
         tokio::select! {
             Some(claimed) = claims.join_next() => {
-                let claimed: Vec<StreamRow> = claimed??;
-                more |= claimed.len() == limit as usize;
+                let (claimed, first_syncs) = claimed??;
+                *(if first_syncs { &mut more_first } else { &mut more }) |= claimed.len() == limit as usize;
+                shared.held().extend(claimed.iter().map(|row| row.id));
                 queue.extend(claimed);
             }
             Some(outcome) = polls.join_next() => {
                 let outcome = outcome?;
                 report.add(&outcome);
                 // A list that brought new streams up: they are due in this very run.
-                more |= outcome.counts.streams > 0;
-                if let End::Idle(idle) = outcome.end {
-                    closer.push(idle, outcome.user_id);
+                more_first |= outcome.counts.streams > 0;
+                match outcome.end {
+                    End::Idle(idle) => closer.push(idle, outcome.user_id),
+                    End::Done | End::Failed(_) => drop(shared.held().remove(&outcome.id)),
+                    // Still ours, until the run gives back what it holds.
+                    End::Interrupted => {}
                 }
             }
             Some(closed) = closer.closing.join_next() => {
@@ -70,14 +75,19 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
     Ok(())
 }
 
-async fn claim<S: Source>(shared: Arc<Shared<S>>, limit: i64, selection: Selection) -> anyhow::Result<Vec<StreamRow>> {
+async fn claim<S: Source>(
+    shared: Arc<Shared<S>>,
+    limit: i64,
+    selection: Selection,
+    first_syncs: bool,
+) -> anyhow::Result<(Vec<StreamRow>, bool)> {
     let pool = &shared.context.pool;
     let service = S::TABLES.service;
     if shared.dry_run {
-        return streams::preview(pool, shared.run, service, &selection).await;
+        return Ok((streams::preview(pool, shared.run, service, &selection, first_syncs).await?, first_syncs));
     }
     let lease = shared.context.settings.engine.lease.as_secs_f64();
-    streams::claim(pool, shared.run, service, lease, limit, &selection).await
+    Ok((streams::claim(pool, shared.run, service, lease, limit, &selection, first_syncs).await?, first_syncs))
 }
 
 /// Collects idle streams; one statement closes a chunk of them while polls go on.
@@ -104,14 +114,15 @@ impl<'a, S: Source> Closer<'a, S> {
         if self.waiting.is_empty() || self.shared.dry_run {
             return;
         }
-        let (pool, run) = (self.shared.context.pool.clone(), self.shared.run);
+        let shared = Arc::clone(self.shared);
         let waiting = std::mem::take(&mut self.waiting);
         self.closing.spawn(async move {
             let (idle, users): (Vec<Idle>, Vec<Uuid>) = waiting.into_iter().unzip();
-            let closed = streams::close_idle(&pool, run, &idle).await?;
+            let closed = streams::close_idle(&shared.context.pool, shared.run, &idle).await?;
             let mut lost: HashMap<i64, Uuid> = idle.iter().map(|stream| stream.id).zip(users).collect();
             for id in closed {
                 lost.remove(&id);
+                shared.held().remove(&id);
             }
             Ok(lost.into_values().collect())
         });

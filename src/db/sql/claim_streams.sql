@@ -1,5 +1,5 @@
 -- Claims due streams of one service for a run; what others hold is skipped, never waited for.
--- $1 run, $2 service, $3 lease in seconds, $4 limit, $5 also what is not due, $6 users (NULL: all)
+-- $1 run, $2 service, $3 lease in seconds, $4 limit, $5 also what is not due, $6 users (NULL: all), $7 those without a cursor, or those with one
 WITH due AS (
   SELECT s.id
   FROM streams s
@@ -8,12 +8,12 @@ WITH due AS (
     AND s.state <> 'removed'
     AND a.state = 'active'
     AND (s.due_at <= now() OR $5)
+    AND (s.cursor IS NULL) = $7
     AND (s.claimed_until IS NULL OR s.claimed_until < now())
     AND s.last_run IS DISTINCT FROM $1
     AND ($6::uuid[] IS NULL OR s.user_id = ANY ($6))
     AND NOT EXISTS (SELECT 1 FROM quota_pauses p WHERE p.service = s.service AND p.project = a.project AND p.until > now())
-  -- First syncs last: they yield to incremental polls.
-  ORDER BY s.cursor IS NULL, s.due_at
+  ORDER BY s.due_at
   LIMIT $4
   FOR UPDATE OF s SKIP LOCKED
 )
@@ -24,6 +24,4 @@ WHERE s.id = due.id AND a.user_id = s.user_id
 RETURNING s.id, s.user_id, s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
   s.failures, s.change_mass, s.change_mass_at, s.weight, s.polled_at,
   CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END AS resyncs_today,
-  EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = s.id) AS has_quarantine,
-  a.kind AS account_kind, a.project, a.credentials, a.access_token,
-  extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds
+  a.project, a.access_token, extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds

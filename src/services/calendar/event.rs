@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone as _, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, series};
+use super::Change;
 use crate::db::items::Poison;
 use crate::engine::Item;
 
@@ -32,9 +32,6 @@ pub struct Event {
     pub ical_uid: Option<String>,
     pub etag: Option<String>,
     pub updated: Option<DateTime<Utc>>,
-    /// Last end of a series; `infinity` for an endless one.
-    #[serde(skip)]
-    pub series_end: Option<String>,
 }
 
 /// A date (all-day) or an instant.
@@ -113,14 +110,13 @@ impl Event {
 /// Makes an item of an event's JSON.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     let poison = |raw: &RawValue, error: String| Poison { item_id: item_id(raw), raw: raw.get().to_owned(), error };
-    let mut event: Event = serde_json::from_str(raw.get()).map_err(|error| poison(&raw, format!("not an event: {error}")))?;
+    let event: Event = serde_json::from_str(raw.get()).map_err(|error| poison(&raw, format!("not an event: {error}")))?;
     if event.id.is_empty() {
         return Err(poison(&raw, "not an event: no id".into()));
     }
     if !event.is_cancelled() && event.start.as_ref().is_none_or(|start| start.date.is_none() && start.instant().is_none()) {
         return Err(poison(&raw, "not an event: no start that can be read".into()));
     }
-    event.series_end = series::end(&event);
     Ok(Item { id: event.id.clone(), changed_at: event.updated, raw, change: Change::Event(Box::new(event)) })
 }
 

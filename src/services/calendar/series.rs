@@ -1,5 +1,6 @@
 //! When a recurring series ends, so that a bounded pass knows which series it must have named. Pure.
 
+use chrono::{DateTime, Utc};
 use rrule::RRuleSet;
 
 use super::event::Event;
@@ -7,14 +8,16 @@ use super::event::Event;
 /// Instances looked at before a finite series counts as unknown.
 const MOST_INSTANCES: u16 = 10_000;
 
-/// The end of the last instance, as PostgreSQL reads a timestamptz: `infinity` for an endless series; `None` for a single event,
-/// and for a series whose rule cannot be read: absence from a pass then proves nothing.
-pub fn end(event: &Event) -> Option<String> {
-    let rule = event.recurrence.iter().find(|line| line.starts_with("RRULE"))?;
+/// Whether a series has an instance that ends after `from`. No for a series whose rule cannot be read: its absence proves nothing.
+pub fn reaches(event: &Event, from: DateTime<Utc>) -> bool {
+    let Some(rule) = event.recurrence.iter().find(|line| line.starts_with("RRULE")) else { return false };
     let upper = rule.to_uppercase();
-    if !upper.contains("UNTIL=") && !upper.contains("COUNT=") {
-        return Some("infinity".into());
-    }
+    let endless = !upper.contains("UNTIL=") && !upper.contains("COUNT=");
+    endless || last_end(event).is_some_and(|end| end > from)
+}
+
+/// The end of the last instance of a finite series.
+fn last_end(event: &Event) -> Option<DateTime<Utc>> {
     let start = event.start.as_ref()?;
     let zone = start.time_zone.as_deref().unwrap_or("UTC");
     let (head, length) = match (start.date, start.instant()) {
@@ -39,7 +42,7 @@ pub fn end(event: &Event) -> Option<String> {
         return None;
     }
     let last = instances.dates.iter().max()?;
-    Some((last.with_timezone(&chrono::Utc) + length).to_rfc3339())
+    Some(last.with_timezone(&Utc) + length)
 }
 
 fn dated_until(line: &str, all_day: bool) -> String {
@@ -65,12 +68,16 @@ mod tests {
         serde_json::from_str(json).expect("an event")
     }
 
+    fn at(time: &str) -> DateTime<Utc> {
+        time.parse().expect("a time")
+    }
+
     #[test]
-    fn an_endless_series_ends_at_infinity() {
+    fn an_endless_series_reaches_every_window() {
         let event = event(
             r#"{"id":"a","start":{"dateTime":"2026-01-05T10:00:00+01:00","timeZone":"Europe/Berlin"},"recurrence":["RRULE:FREQ=WEEKLY"]}"#,
         );
-        assert_eq!(end(&event).as_deref(), Some("infinity"));
+        assert!(reaches(&event, at("2199-01-01T00:00:00Z")));
     }
 
     #[test]
@@ -80,7 +87,9 @@ mod tests {
             r#"{"id":"a","start":{"dateTime":"2026-03-16T10:00:00+01:00","timeZone":"Europe/Berlin"},
                 "end":{"dateTime":"2026-03-16T11:00:00+01:00","timeZone":"Europe/Berlin"},"recurrence":["RRULE:FREQ=WEEKLY;COUNT=3"]}"#,
         );
-        assert_eq!(end(&event).as_deref(), Some("2026-03-30T09:00:00+00:00"));
+        assert_eq!(last_end(&event), Some(at("2026-03-30T09:00:00Z")));
+        assert!(reaches(&event, at("2026-03-30T08:59:00Z")));
+        assert!(!reaches(&event, at("2026-03-30T09:01:00Z")));
     }
 
     #[test]
@@ -88,12 +97,12 @@ mod tests {
         let event = event(
             r#"{"id":"a","start":{"date":"2026-01-01"},"end":{"date":"2026-01-02"},"recurrence":["RRULE:FREQ=DAILY;UNTIL=20260105"]}"#,
         );
-        assert_eq!(end(&event).as_deref(), Some("2026-01-06T00:00:00+00:00"));
+        assert_eq!(last_end(&event), Some(at("2026-01-06T00:00:00Z")));
     }
 
     #[test]
     fn a_rule_that_cannot_be_read_proves_nothing() {
         let event = event(r#"{"id":"a","start":{"date":"2026-01-01"},"recurrence":["RRULE:FREQ=SOMETIMES;COUNT=3"]}"#);
-        assert_eq!(end(&event), None);
+        assert!(!reaches(&event, at("2026-01-01T00:00:00Z")));
     }
 }

@@ -9,7 +9,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::event::{Event, When};
 use super::fetch::Window;
-use super::{Change, meetings};
+use super::{Change, meetings, series};
 use crate::engine::{Counts, Item, Stream};
 
 const UPSERT: &str = include_str!("sql/upsert_events.sql");
@@ -93,7 +93,6 @@ async fn upsert<'a>(
                 (&column(|e| e.recurring_event_id.as_deref()), Type::TEXT_ARRAY),
                 (&instants(|e| e.original_start_time.as_ref()), Type::TIMESTAMPTZ_ARRAY),
                 (&dates(|e| e.original_start_time.as_ref()), Type::DATE_ARRAY),
-                (&column(|e| e.series_end.as_deref()), Type::TEXT_ARRAY),
                 (&column(|e| e.ical_uid.as_deref()), Type::TEXT_ARRAY),
                 (&column(|e| e.etag.as_deref()), Type::TEXT_ARRAY),
                 (&updated, Type::TIMESTAMPTZ_ARRAY),
@@ -191,14 +190,49 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Opt
     let window = Window::parse(pinned)?;
     let parse = |time: &str| DateTime::parse_from_rfc3339(time).map(|at| at.to_utc());
     let (start, end) = (parse(&window.time_min)?, parse(&window.time_max)?);
+    let series = unseen_series(tx, stream, pass, start, end).await?;
     let rows = tx
         .query_typed(
             SWEEP,
-            &[(&stream.id, Type::INT8), (&pass, Type::INT8), (&start, Type::TIMESTAMPTZ), (&end, Type::TIMESTAMPTZ)],
+            &[
+                (&stream.id, Type::INT8),
+                (&pass, Type::INT8),
+                (&start, Type::TIMESTAMPTZ),
+                (&end, Type::TIMESTAMPTZ),
+                (&series, Type::TEXT_ARRAY),
+            ],
         )
         .await
         .context("sweeping events")?;
     let buried: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     meetings::cancel(tx, stream, &buried).await?;
     Ok(Counts { deleted: buried.len() as u64, ..Counts::default() })
+}
+
+/// The series that a pass did not name although they reach into its window. Rules are unrolled for these few alone: for every event of
+/// every page it would cost more than the rest of the sync.
+async fn unseen_series(
+    tx: &Transaction<'_>,
+    stream: &Stream,
+    pass: i64,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> anyhow::Result<Vec<String>> {
+    let rows = tx
+        .query_typed(
+            "SELECT event_id, raw::text FROM calendar_events
+             WHERE stream_id = $1 AND deleted_at IS NULL AND seen_pass IS DISTINCT FROM $2 AND raw ? 'recurrence'
+               AND coalesce(start_at, start_date::timestamp AT TIME ZONE 'UTC' + interval '1 day') < $3",
+            &[(&stream.id, Type::INT8), (&pass, Type::INT8), (&end, Type::TIMESTAMPTZ)],
+        )
+        .await
+        .context("reading unseen series")?;
+    let mut reaching = Vec::new();
+    for row in rows {
+        let event: Event = serde_json::from_str(row.try_get(1)?).context("reading a stored series")?;
+        if series::reaches(&event, start) {
+            reaching.push(row.try_get(0)?);
+        }
+    }
+    Ok(reaching)
 }

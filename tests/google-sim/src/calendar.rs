@@ -205,9 +205,11 @@ fn body(selector: &Selector, texts: &[Arc<str>], token: &str, frame: impl FnOnce
             if place > 0 {
                 body.push(',');
             }
-            match (items.is_everything(), serde_json::from_str(text)) {
-                (false, Ok(value)) => body.push_str(&items.of(value).to_string()),
-                _ => body.push_str(text),
+            // Parsed only where a part is wanted: whole items go out as they are kept.
+            let part = (!items.is_everything()).then(|| serde_json::from_str(text).ok()).flatten();
+            match part {
+                Some(value) => body.push_str(&items.of(value).to_string()),
+                None => body.push_str(text),
             }
         }
         body.push_str("],");

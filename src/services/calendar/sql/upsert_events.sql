@@ -2,19 +2,19 @@
 -- $1 stream, $2 user, $3 calendar, $4 pass (NULL: incremental), $5… one array a column
 WITH input AS (
   SELECT * FROM unnest($5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::date[], $12::date[],
-    $13::text[], $14::text[], $15::int[], $16::text[], $17::timestamptz[], $18::date[], $19::text[], $20::text[], $21::text[],
-    $22::timestamptz[], $23::text[])
+    $13::text[], $14::text[], $15::int[], $16::text[], $17::timestamptz[], $18::date[], $19::text[], $20::text[],
+    $21::timestamptz[], $22::text[])
     AS t (event_id, status, event_type, summary, start_at, end_at, start_date, end_date, time_zone, organizer, attendees_count,
-      recurring_event_id, original_start_at, original_start_date, series_end, ical_uid, etag, updated, raw)
+      recurring_event_id, original_start_at, original_start_date, ical_uid, etag, updated, raw)
 ), known AS (
   SELECT e.event_id, e.deleted_at IS NULL AS lives, e.etag
   FROM calendar_events e JOIN input USING (event_id) WHERE e.stream_id = $1
 ), written AS (
   INSERT INTO calendar_events AS e (stream_id, user_id, calendar_id, seen_pass, event_id, status, event_type, summary, start_at, end_at,
-    start_date, end_date, time_zone, organizer, attendees_count, recurring_event_id, original_start_at, original_start_date, series_end,
+    start_date, end_date, time_zone, organizer, attendees_count, recurring_event_id, original_start_at, original_start_date,
     ical_uid, etag, updated, raw)
   SELECT $1, $2, $3, $4, event_id, status, event_type, summary, start_at, end_at, start_date, end_date, time_zone, organizer,
-    attendees_count, recurring_event_id, original_start_at, original_start_date, series_end::timestamptz, ical_uid, etag, updated, raw::jsonb
+    attendees_count, recurring_event_id, original_start_at, original_start_date, ical_uid, etag, updated, raw::jsonb
   FROM input
   ON CONFLICT (stream_id, event_id) DO UPDATE SET
     seen_pass = coalesce(excluded.seen_pass, e.seen_pass), status = excluded.status, event_type = excluded.event_type,
@@ -22,7 +22,7 @@ WITH input AS (
     end_date = excluded.end_date, time_zone = excluded.time_zone, organizer = excluded.organizer,
     attendees_count = excluded.attendees_count, recurring_event_id = excluded.recurring_event_id,
     original_start_at = excluded.original_start_at, original_start_date = excluded.original_start_date,
-    series_end = excluded.series_end, ical_uid = excluded.ical_uid, etag = excluded.etag, updated = excluded.updated,
+    ical_uid = excluded.ical_uid, etag = excluded.etag, updated = excluded.updated,
     raw = excluded.raw, deleted_at = NULL, synced_at = now()
   -- An older version never replaces a newer one: an item may leave quarantine after the feed has brought its successor.
   WHERE (e.updated IS NULL OR excluded.updated IS NULL OR excluded.updated >= e.updated)
