@@ -10,12 +10,14 @@ use super::event::{Event, When};
 use crate::engine::Stream;
 
 /// Brings the meetings of changed events up to date: new ones come, moved ones keep their row, what is no meeting any more goes.
-pub async fn apply(tx: &Transaction<'_>, stream: &Stream, words: &[String], events: &[&Event]) -> anyhow::Result<()> {
+/// `events` come with whether they are new: what has never been stored has no meeting to remove.
+pub async fn apply(tx: &Transaction<'_>, stream: &Stream, words: &[String], events: &[(&Event, bool)]) -> anyhow::Result<()> {
     let mut found = Vec::new();
     let mut others = Vec::new();
-    for event in events {
+    for (event, new) in events {
         match detect::meeting(event, words) {
             Some(detected) => found.push((*event, detected)),
+            None if *new => {}
             None => others.push(event.id.as_str()),
         }
     }

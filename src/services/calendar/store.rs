@@ -44,8 +44,8 @@ pub async fn apply(
     }
     let mut counts = Counts::default();
     for part in live.chunks(CHUNK) {
-        let current = upsert(tx, stream, pass, part, &mut counts).await?;
-        meetings::apply(tx, stream, words, &current).await?;
+        let changed = upsert(tx, stream, pass, part, &mut counts).await?;
+        meetings::apply(tx, stream, words, &changed).await?;
     }
     for part in gone.chunks(CHUNK) {
         counts += bury(tx, stream, pass, part).await?;
@@ -53,14 +53,14 @@ pub async fn apply(
     Ok(counts)
 }
 
-/// Upserts live events; answers those whose row says today what the event says.
+/// Upserts live events; answers those whose rows are new or changed, and whether they are new.
 async fn upsert<'a>(
     tx: &Transaction<'_>,
     stream: &Stream,
     pass: Option<i64>,
     events: &[Sent<'a>],
     counts: &mut Counts,
-) -> anyhow::Result<Vec<&'a Event>> {
+) -> anyhow::Result<Vec<(&'a Event, bool)>> {
     let column = |read: fn(&'a Event) -> Option<&'a str>| events.iter().map(|(event, _)| read(event)).collect::<Vec<_>>();
     let instants = |read: fn(&'a Event) -> Option<&'a When>| -> Vec<Option<DateTime<Utc>>> {
         events.iter().map(|(event, _)| read(event).and_then(When::instant)).collect()
@@ -101,17 +101,18 @@ async fn upsert<'a>(
         )
         .await
         .context("upserting events")?;
-    let mut changed: HashMap<String, bool> = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let outcome: &str = row.try_get(1)?;
-        match outcome {
-            "created" => counts.created += 1,
-            "updated" => counts.updated += 1,
-            _ => counts.unchanged += 1,
-        }
-        changed.insert(row.try_get(0)?, outcome != "unchanged");
+    let mut changed: HashMap<&str, bool> = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        match row.try_get(1)? {
+            "created" => changed.insert(row.try_get(0)?, true),
+            "updated" => changed.insert(row.try_get(0)?, false),
+            _ => None,
+        };
     }
-    Ok(events.iter().map(|(event, _)| *event).filter(|event| changed.get(&event.id) == Some(&true)).collect())
+    let created = changed.values().filter(|new| **new).count() as u64;
+    let updated = changed.len() as u64 - created;
+    *counts += Counts { created, updated, unchanged: events.len() as u64 - created - updated, ..Counts::default() };
+    Ok(events.iter().filter_map(|(event, _)| Some((*event, *changed.get(event.id.as_str())?))).collect())
 }
 
 /// Makes tombstones of cancelled events. A series takes its exceptions along; a cancelled exception is kept even if it was never seen,

@@ -6,32 +6,27 @@ WITH input AS (
     $21::timestamptz[], $22::text[])
     AS t (event_id, status, event_type, summary, start_at, end_at, start_date, end_date, time_zone, organizer, attendees_count,
       recurring_event_id, original_start_at, original_start_date, ical_uid, etag, updated, raw)
-), known AS (
-  SELECT e.event_id, e.deleted_at IS NULL AS lives, e.etag
-  FROM calendar_events e JOIN input USING (event_id) WHERE e.stream_id = $1
-), written AS (
-  INSERT INTO calendar_events AS e (stream_id, user_id, calendar_id, seen_pass, event_id, status, event_type, summary, start_at, end_at,
-    start_date, end_date, time_zone, organizer, attendees_count, recurring_event_id, original_start_at, original_start_date,
-    ical_uid, etag, updated, raw)
-  SELECT $1, $2, $3, $4, event_id, status, event_type, summary, start_at, end_at, start_date, end_date, time_zone, organizer,
-    attendees_count, recurring_event_id, original_start_at, original_start_date, ical_uid, etag, updated, raw::jsonb
-  FROM input
-  ON CONFLICT (stream_id, event_id) DO UPDATE SET
-    seen_pass = coalesce(excluded.seen_pass, e.seen_pass), status = excluded.status, event_type = excluded.event_type,
-    summary = excluded.summary, start_at = excluded.start_at, end_at = excluded.end_at, start_date = excluded.start_date,
-    end_date = excluded.end_date, time_zone = excluded.time_zone, organizer = excluded.organizer,
-    attendees_count = excluded.attendees_count, recurring_event_id = excluded.recurring_event_id,
-    original_start_at = excluded.original_start_at, original_start_date = excluded.original_start_date,
-    ical_uid = excluded.ical_uid, etag = excluded.etag, updated = excluded.updated,
-    raw = excluded.raw, deleted_at = NULL, synced_at = now()
-  -- An older version never replaces a newer one: an item may leave quarantine after the feed has brought its successor.
-  WHERE (e.updated IS NULL OR excluded.updated IS NULL OR excluded.updated >= e.updated)
-    AND (e.etag IS DISTINCT FROM excluded.etag OR e.etag IS NULL OR e.deleted_at IS NOT NULL
-         OR (excluded.seen_pass IS NOT NULL AND e.seen_pass IS DISTINCT FROM excluded.seen_pass))
-  RETURNING e.event_id
 )
-SELECT i.event_id,
-  CASE WHEN k.event_id IS NULL THEN 'created'
-       WHEN w.event_id IS NULL OR (k.lives AND k.etag = i.etag) THEN 'unchanged'
-       ELSE 'updated' END AS outcome
-FROM input i LEFT JOIN known k USING (event_id) LEFT JOIN written w USING (event_id)
+INSERT INTO calendar_events AS e (stream_id, user_id, calendar_id, seen_pass, event_id, status, event_type, summary, start_at, end_at,
+  start_date, end_date, time_zone, organizer, attendees_count, recurring_event_id, original_start_at, original_start_date,
+  ical_uid, etag, updated, raw)
+SELECT $1, $2, $3, $4, event_id, status, event_type, summary, start_at, end_at, start_date, end_date, time_zone, organizer,
+  attendees_count, recurring_event_id, original_start_at, original_start_date, ical_uid, etag, updated, raw::jsonb
+FROM input
+ON CONFLICT (stream_id, event_id) DO UPDATE SET
+  seen_pass = coalesce(excluded.seen_pass, e.seen_pass), status = excluded.status, event_type = excluded.event_type,
+  summary = excluded.summary, start_at = excluded.start_at, end_at = excluded.end_at, start_date = excluded.start_date,
+  end_date = excluded.end_date, time_zone = excluded.time_zone, organizer = excluded.organizer,
+  attendees_count = excluded.attendees_count, recurring_event_id = excluded.recurring_event_id,
+  original_start_at = excluded.original_start_at, original_start_date = excluded.original_start_date,
+  ical_uid = excluded.ical_uid, etag = excluded.etag, updated = excluded.updated,
+  raw = excluded.raw, deleted_at = NULL,
+  synced_at = CASE WHEN e.etag = excluded.etag AND e.deleted_at IS NULL THEN e.synced_at ELSE now() END
+-- An older version never replaces a newer one: an item may leave quarantine after the feed has brought its successor.
+WHERE (e.updated IS NULL OR excluded.updated IS NULL OR excluded.updated >= e.updated)
+  AND (e.etag IS DISTINCT FROM excluded.etag OR e.etag IS NULL OR e.deleted_at IS NOT NULL
+       OR (excluded.seen_pass IS NOT NULL AND e.seen_pass IS DISTINCT FROM excluded.seen_pass))
+RETURNING e.event_id,
+  -- now() is the time of this transaction, so a row that was only stamped keeps an older synced_at. Joining the old rows to tell would
+  -- read the whole calendar for every page.
+  CASE WHEN e.xmax = 0 THEN 'created' WHEN e.synced_at = now() THEN 'updated' ELSE 'unchanged' END AS outcome
