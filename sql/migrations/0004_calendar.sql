@@ -15,10 +15,11 @@ CREATE TABLE calendars (
 );
 
 -- Events as Google gave them (`raw`) and what is asked for often. A tombstone has `deleted_at`.
+-- The user comes with the stream: a second foreign key would cost a look-up for every row of a first sync and prove nothing more.
 CREATE TABLE calendar_events (
   stream_id bigint NOT NULL REFERENCES streams ON DELETE CASCADE,
   event_id text NOT NULL,
-  user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+  user_id uuid NOT NULL,
   calendar_id text NOT NULL,
   status text NOT NULL,
   event_type text,
@@ -46,7 +47,7 @@ CREATE INDEX calendar_events_user_start ON calendar_events (user_id, start_at) W
 
 CREATE TABLE meetings (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-  user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+  user_id uuid NOT NULL,
   stream_id bigint NOT NULL REFERENCES streams ON DELETE CASCADE,
   event_id text NOT NULL,
   title text,

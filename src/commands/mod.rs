@@ -61,7 +61,7 @@ where
     let vault = seal::open_vault(&settings.seal.keys, &key_file, place.cluster.is_some())?;
     let google = Arc::new(google::Client::new(&settings.google)?);
     let migrates = place.migrates_itself(&settings.db);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let context = {
         let _guard = runtime.enter();
         Context {

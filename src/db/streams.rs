@@ -168,15 +168,13 @@ async fn claim_with(
 /// Closes idle streams together; answers the ids that were still ours.
 pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result<Vec<i64>> {
     let ids: Vec<i64> = idle.iter().map(|stream| stream.id).collect();
-    let cursors: Vec<Option<&str>> = idle.iter().map(|stream| stream.cursor.as_deref()).collect();
-    let waits: Vec<f64> = idle.iter().map(|stream| stream.wait).collect();
+    let values: serde_json::Map<String, serde_json::Value> =
+        idle.iter().map(|stream| (stream.id.to_string(), serde_json::json!([stream.cursor, stream.wait]))).collect();
+    let values = serde_json::Value::Object(values);
     let rows = pool
         .get()
         .await?
-        .query_typed(
-            CLOSE_IDLE,
-            &[(&run, Type::UUID), (&ids, Type::INT8_ARRAY), (&cursors, Type::TEXT_ARRAY), (&waits, Type::FLOAT8_ARRAY)],
-        )
+        .query_typed(CLOSE_IDLE, &[(&run, Type::UUID), (&ids, Type::INT8_ARRAY), (&values, Type::JSONB)])
         .await
         .context("closing idle streams")?;
     Ok(rows.iter().map(|row| row.get(0)).collect())

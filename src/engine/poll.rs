@@ -240,17 +240,18 @@ async fn fetch<S: Source>(
     let engine = &shared.context.settings.engine;
     let units = S::cost(&row.kind);
     let ask = || async {
-        shared.meter.spend(&row.account.project, row.user_id, units, at.pass.is_some()).await?;
-        shared.units.fetch_add(units, Ordering::Relaxed);
-        let used = stream.credential.current().await;
-        match shared.source.fetch(stream, at).await {
-            Err(failure) if failure.class == Class::TokenStale => {
-                stream.credential.replace(used.as_deref()).await?;
-                shared.meter.spend(&row.account.project, row.user_id, units, at.pass.is_some()).await?;
-                shared.units.fetch_add(units, Ordering::Relaxed);
-                shared.source.fetch(stream, at).await
+        let mut refreshed = false;
+        loop {
+            shared.meter.spend(&row.account.project, row.user_id, units, at.pass.is_some()).await?;
+            shared.units.fetch_add(units, Ordering::Relaxed);
+            let used = stream.credential.current().await;
+            match Box::pin(shared.source.fetch(stream, at)).await {
+                Err(failure) if failure.class == Class::TokenStale && !refreshed => {
+                    stream.credential.replace(used.as_deref()).await?;
+                    refreshed = true;
+                }
+                answer => return answer,
             }
-            answer => answer,
         }
     };
     let started = Instant::now();

@@ -105,7 +105,8 @@ impl<'a, S: Source> Closer<'a, S> {
 
     fn push(&mut self, idle: Idle, user: Uuid) {
         self.waiting.push((idle, user));
-        if self.waiting.len() >= self.shared.context.settings.engine.chunk as usize {
+        // Half a chunk, so that the last of them is not what the run waits for.
+        if self.waiting.len() * 2 >= self.shared.context.settings.engine.chunk as usize {
             self.flush();
         }
     }
