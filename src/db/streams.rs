@@ -42,7 +42,6 @@ pub struct StreamRow {
     pub change_mass: f64,
     pub change_mass_at: DateTime<Utc>,
     pub weight: f64,
-    pub polled_at: Option<DateTime<Utc>>,
     pub resyncs_today: i32,
     pub account: AccountRow,
 }
@@ -79,32 +78,32 @@ pub struct Idle {
     pub wait: f64,
 }
 
+/// By place and not by name: names are searched for, which shows when thousands of rows are read for one call each.
 fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
-    let user_id = row.try_get("user_id")?;
+    let user_id = row.try_get(1)?;
     Ok(StreamRow {
-        id: row.try_get("id")?,
+        id: row.try_get(0)?,
         user_id,
-        kind: row.try_get("kind")?,
-        resource: row.try_get("resource")?,
+        kind: row.try_get(2)?,
+        resource: row.try_get(3)?,
         position: Position {
-            cursor: row.try_get("cursor")?,
-            page_token: row.try_get("page_token")?,
-            pinned: row.try_get("pinned")?,
-            pass: row.try_get("pass")?,
+            cursor: row.try_get(4)?,
+            page_token: row.try_get(5)?,
+            pinned: row.try_get(6)?,
+            pass: row.try_get(7)?,
         },
-        pass_count: row.try_get("pass_count")?,
-        full_pass_at: row.try_get("full_pass_at")?,
-        failures: row.try_get("failures")?,
-        change_mass: row.try_get("change_mass")?,
-        change_mass_at: row.try_get("change_mass_at")?,
-        weight: row.try_get("weight")?,
-        polled_at: row.try_get("polled_at")?,
-        resyncs_today: row.try_get("resyncs_today")?,
+        pass_count: row.try_get(8)?,
+        full_pass_at: row.try_get(9)?,
+        failures: row.try_get(10)?,
+        change_mass: row.try_get(11)?,
+        change_mass_at: row.try_get(12)?,
+        weight: row.try_get(13)?,
+        resyncs_today: row.try_get(14)?,
         account: AccountRow {
             user_id,
-            project: row.try_get("project")?,
-            access_token: row.try_get("access_token")?,
-            token_seconds: row.try_get("token_seconds")?,
+            project: row.try_get(15)?,
+            access_token: row.try_get(16)?,
+            token_seconds: row.try_get(17)?,
         },
     })
 }

@@ -33,7 +33,7 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
         {
             polls.spawn(poll::poll(Arc::clone(shared), row));
         }
-        if (more || more_first) && !winding_down && claims.is_empty() && queue.len() < limit as usize / 2 {
+        if (more || more_first) && !winding_down && claims.is_empty() && queue.len() < limit as usize {
             let first_syncs = !more;
             // Whatever asks for another claim from here on was not seen by this one.
             *(if first_syncs { &mut more_first } else { &mut more }) = false;

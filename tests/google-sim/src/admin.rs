@@ -234,11 +234,13 @@ struct Expire {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
 enum What {
-    AccessTokens,
-    SyncTokens,
-    PageTokens,
+    #[serde(rename = "access_tokens")]
+    Access,
+    #[serde(rename = "sync_tokens")]
+    Sync,
+    #[serde(rename = "page_tokens")]
+    Page,
 }
 
 async fn expire(State(world): Shared, Json(order): Json<Expire>) -> Answer {
@@ -247,7 +249,7 @@ async fn expire(State(world): Shared, Json(order): Json<Expire>) -> Answer {
         None => world.all_users(),
     };
     let mut count = 0;
-    if matches!(order.what, What::AccessTokens) {
+    if matches!(order.what, What::Access) {
         let mut tokens = world.tokens.write().unwrap_or_else(PoisonError::into_inner);
         let before = tokens.len();
         tokens.retain(|_, token| !users.iter().any(|user| user.email == token.email));
@@ -260,8 +262,8 @@ async fn expire(State(world): Shared, Json(order): Json<Expire>) -> Answer {
             }
             let mut feed = lock(&calendar.events);
             match order.what {
-                What::SyncTokens => feed.sync_epoch += 1,
-                _ => feed.page_epoch += 1,
+                What::Sync => feed.sync_epoch += 1,
+                What::Page | What::Access => feed.page_epoch += 1,
             }
             feed.expired_reason.clone_from(&order.reason);
             count += 1;

@@ -84,11 +84,13 @@ fn fill(world: &World, user: &User, wanted: u32, chance: &mut StdRng) -> u64 {
         event::put(&mut feed, &calendar.id, with_updated(event.clone(), made_at), made_at);
         made += 1;
         // A moved instance of a series is an event of its own.
-        if series && made < wanted && chance.random_bool(0.5) {
-            if let Some(exception) = exception(&event, chance) {
-                event::put(&mut feed, &calendar.id, with_updated(exception, made_at), made_at);
-                made += 1;
-            }
+        if series
+            && made < wanted
+            && chance.random_bool(0.5)
+            && let Some(exception) = exception(&event, chance)
+        {
+            event::put(&mut feed, &calendar.id, with_updated(exception, made_at), made_at);
+            made += 1;
         }
     }
     u64::from(made)

@@ -104,7 +104,7 @@ fn parameter(property: &Property<'_>, name: &str) -> Option<String> {
 }
 
 fn convert(component: &Component<'_>, calendar_zone: &str) -> Result<Value, String> {
-    let text = |name: &str| find(component, name).map(|property| unescape(&property.val.to_string()));
+    let text = |name: &str| find(component, name).map(|property| unescape(property.val.as_ref()));
     let uid = text("UID").filter(|uid| !uid.is_empty()).ok_or("no UID")?;
     let start = find(component, "DTSTART").ok_or("no DTSTART")?;
     let start = when(start, calendar_zone).ok_or("DTSTART cannot be read")?;
