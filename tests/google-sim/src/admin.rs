@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::churn;
 use crate::faults::Fault;
+use crate::quota::Limits;
 use crate::state::{Calendar, User, World, lock};
 use crate::{event, generate, ics, oauth};
 
@@ -51,6 +52,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/restore", post(|state: Shared, body: Json<Named>| async move { set_revoked(&state, &body, false) }))
         .route("/scopes", post(scopes))
         .route("/api", post(api))
+        .route("/quota", post(|State(world): Shared, Json(limits): Json<Limits>| async move { world.quota.set(limits) }))
         .route("/empty_pages", post(empty_pages))
         .route("/faults", get(|State(world): Shared| async move { Json(world.faults.list()) }).post(add_fault).delete(clear_faults))
         .route("/release", post(|State(world): Shared| async move { world.faults.release() }))

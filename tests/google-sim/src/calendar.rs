@@ -130,10 +130,11 @@ fn allowed(world: &World, token: Option<&AccessToken>) -> Result<Arc<User>, Refu
     if !world.api_enabled.load(Ordering::Relaxed) {
         return Err(Box::new(errors::not_configured()));
     }
-    match token.scopes.iter().any(|scope| scope == CALENDAR_SCOPE) {
-        true => Ok(user),
-        false => Err(Box::new(errors::insufficient_permissions())),
+    if !token.scopes.iter().any(|scope| scope == CALENDAR_SCOPE) {
+        return Err(Box::new(errors::insufficient_permissions()));
     }
+    world.quota.spend(&token.email, world.now())?;
+    Ok(user)
 }
 
 fn bad(parameter: &str, why: &str) -> Refusal {

@@ -38,7 +38,7 @@ pub fn put(feed: &mut Feed, calendar: &str, mut event: Value, now: DateTime<Utc>
     let cancelled = event["status"] == "cancelled";
     let stub = cancelled.then(|| stub_of(&event));
     let span = span(&event);
-    feed.put(&id, event.to_string().into(), stub, span);
+    feed.put_exception(&id, event.to_string().into(), stub, event["recurringEventId"].as_str(), span);
     id
 }
 

@@ -31,6 +31,8 @@ pub struct Entry {
     pub text: Arc<str>,
     /// What a deletion shows.
     pub stub: Option<Arc<str>>,
+    /// The series that an exception belongs to.
+    pub series: Option<Arc<str>>,
     pub span: Span,
 }
 
@@ -70,6 +72,11 @@ impl Feed {
 
     /// Writes an entry; with a stub it counts as deleted.
     pub fn put(&mut self, id: &str, text: Arc<str>, stub: Option<Arc<str>>, span: Span) {
+        self.put_exception(id, text, stub, None, span);
+    }
+
+    /// Writes an entry that belongs to a series.
+    pub fn put_exception(&mut self, id: &str, text: Arc<str>, stub: Option<Arc<str>>, series: Option<&str>, span: Span) {
         self.version += 1;
         let id: Arc<str> = match self.entries.get_key_value(id) {
             Some((known, entry)) => {
@@ -79,7 +86,11 @@ impl Feed {
             None => id.into(),
         };
         self.order.insert(self.version, Arc::clone(&id));
-        self.entries.insert(id, Entry { version: self.version, text, stub, span });
+        self.entries.insert(id, Entry { version: self.version, text, stub, series: series.map(Into::into), span });
+    }
+
+    fn lives(&self, id: &str) -> bool {
+        self.entries.get(id).is_some_and(|entry| entry.stub.is_none())
     }
 
     pub fn page(&self, ask: &Ask) -> Page {
@@ -88,7 +99,8 @@ impl Feed {
         for (version, id) in self.order.range(ask.after + 1..) {
             let Some(entry) = self.entries.get(id) else { continue };
             let wanted = match &entry.stub {
-                Some(_) => ask.deletions,
+                // A full pass names an instance that does not take place, as long as its series does.
+                Some(_) => ask.deletions || entry.series.as_ref().is_some_and(|series| self.lives(series)),
                 None => overlaps(entry.span, ask.window),
             };
             if wanted {

@@ -14,6 +14,7 @@ mod generate;
 mod ics;
 mod ledger;
 mod oauth;
+mod quota;
 mod reply;
 mod state;
 

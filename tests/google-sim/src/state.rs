@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::faults::Faults;
 use crate::feed::Feed;
 use crate::ledger::Ledger;
+use crate::quota::Quota;
 
 pub const CALENDAR_SCOPE: &str = "https://www.googleapis.com/auth/calendar.readonly";
 /// The project that all clients and service accounts of the simulator belong to.
@@ -22,6 +23,7 @@ pub struct World {
     pub tokens: RwLock<HashMap<String, AccessToken>>,
     pub faults: Faults,
     pub ledger: Ledger,
+    pub quota: Quota,
     pub api_enabled: AtomicBool,
     /// Probability, in thousandths, that a page comes empty with a token for more.
     pub empty_pages: AtomicU64,
@@ -68,6 +70,7 @@ impl World {
             tokens: RwLock::default(),
             faults: Faults::default(),
             ledger: Ledger::default(),
+            quota: Quota::default(),
             api_enabled: AtomicBool::new(true),
             empty_pages: AtomicU64::new(0),
             clock_offset_ms: AtomicI64::new(0),

@@ -1,0 +1,227 @@
+//! libpq's two ways to write a connection, read into pairs of key and value. Knows no meaning of a key but whether we have one.
+
+/// Keys and values, in the order they were written; the last one of a key counts.
+#[derive(Default)]
+pub(super) struct Pairs(Vec<(String, String)>);
+
+/// Keys of libpq that change nothing here, or whose default is what we do anyway.
+const IGNORED: &[&str] = &[
+    "gssencmode",
+    "gsslib",
+    "gssdelegation",
+    "krbsrvname",
+    "sslcompression",
+    "sslsni",
+    "client_encoding",
+    "ssl_min_protocol_version",
+    "sslcertmode",
+    "min_protocol_version",
+    "max_protocol_version",
+];
+
+/// Keys that tokio-postgres takes.
+const KNOWN: &[&str] = &[
+    "user",
+    "password",
+    "dbname",
+    "options",
+    "sslnegotiation",
+    "host",
+    "hostaddr",
+    "port",
+    "connect_timeout",
+    "tcp_user_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "target_session_attrs",
+    "channel_binding",
+    "load_balance_hosts",
+];
+
+impl Pairs {
+    /// # Errors
+    /// What is wrong and where, without any value.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err("empty".into());
+        }
+        match text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) {
+            Some(rest) => Self::from_url(rest),
+            None if text.contains("://") && !text.contains('=') => {
+                Err("starts neither with postgres:// or postgresql:// nor with a keyword such as host=".into())
+            }
+            None => Self::from_keywords(text),
+        }
+    }
+
+    /// `[user[:password]@][host[:port][,…]][/dbname][?key=value&…]`
+    fn from_url(rest: &str) -> Result<Self, String> {
+        let mut pairs = Self::default();
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // A password may hold a slash that nobody encoded, a host may not hold an `@`.
+        let (credentials, place) = match rest.rsplit_once('@') {
+            Some((credentials, place)) => (Some(credentials), place),
+            None => (None, rest),
+        };
+        if let Some(credentials) = credentials {
+            let (user, password) = credentials.split_once(':').map_or((credentials, None), |(u, p)| (u, Some(p)));
+            pairs.add("user", decode(user, "the user")?);
+            if let Some(password) = password {
+                pairs.add("password", decode(password, "the password")?);
+            }
+        }
+        let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+        let (mut names, mut ports) = (Vec::new(), Vec::new());
+        for host in hosts.split(',').filter(|host| !host.is_empty()) {
+            let (name, port) = split_port(host)?;
+            names.push(decode(name, "the host")?);
+            ports.push(port.to_owned());
+        }
+        pairs.add("host", names.join(","));
+        if ports.iter().any(|port| !port.is_empty()) {
+            pairs.add("port", ports.join(","));
+        }
+        pairs.add("dbname", decode(database, "the database")?);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').ok_or("a parameter after `?` has no value (key=value)")?;
+            pairs.add(&decode(key, "a key after `?`")?, decode(value, key)?);
+        }
+        pairs.check_keys()
+    }
+
+    /// `key = value key='quoted \' value'`
+    fn from_keywords(text: &str) -> Result<Self, String> {
+        let mut pairs = Self::default();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (key, after) = rest.split_once('=').ok_or("the last keyword has no value (key=value)")?;
+            let key = key.trim();
+            if key.is_empty() || key.contains(char::is_whitespace) {
+                // What stands there may be a part of a password.
+                return Err(format!(
+                    "a value without quotes holds a space, or a keyword is missing, after {:?}",
+                    pairs.last_key()
+                ));
+            }
+            let (value, after) = value(after.trim_start()).ok_or_else(|| format!("the quotes of {key} are not closed"))?;
+            pairs.add(key, value);
+            rest = after.trim_start();
+        }
+        pairs.check_keys()
+    }
+
+    fn check_keys(self) -> Result<Self, String> {
+        let ours = ["sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "fallback_application_name"];
+        let known = |key: &str| ours.contains(&key) || KNOWN.contains(&key) || IGNORED.contains(&key);
+        match self.0.iter().find(|(key, _)| !known(key)) {
+            Some((key, _)) => Err(format!("{key} is not supported")),
+            None => Ok(self),
+        }
+    }
+
+    fn last_key(&self) -> &str {
+        self.0.last().map_or("the start", |(key, _)| key)
+    }
+
+    fn add(&mut self, key: &str, value: String) {
+        if !value.is_empty() {
+            self.0.push((key.to_owned(), value));
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn take(&mut self, key: &str) -> Option<String> {
+        let value = self.get(key).map(str::to_owned);
+        self.0.retain(|(name, _)| name != key);
+        value
+    }
+
+    pub(super) fn set(&mut self, key: &str, value: String) {
+        self.take(key);
+        self.add(key, value);
+    }
+
+    /// Drops what changes nothing here.
+    ///
+    /// # Errors
+    /// A key that asks for what we cannot do.
+    pub(super) fn take_ignored(&mut self) -> Result<(), String> {
+        for key in IGNORED {
+            let wanted = self.take(key);
+            if *key == "gssencmode" && wanted.as_deref() == Some("require") {
+                return Err("gssencmode=require is not supported".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// As keywords that tokio-postgres reads.
+    pub(super) fn keywords(&self) -> String {
+        let mut text = String::new();
+        for (at, (key, value)) in self.0.iter().enumerate() {
+            if self.0.iter().skip(at + 1).any(|(later, _)| later == key) {
+                continue;
+            }
+            let key = if key == "keepalives_count" { "keepalives_retries" } else { key };
+            let value = value.replace('\\', r"\\").replace('\'', r"\'");
+            text.push_str(&format!("{key}='{value}' "));
+        }
+        text
+    }
+}
+
+/// The value at the start and what follows; none: quotes that are not closed.
+fn value(text: &str) -> Option<(String, &str)> {
+    let quoted = text.starts_with('\'');
+    let mut value = String::new();
+    let mut chars = text.char_indices().skip(usize::from(quoted));
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => value.extend(chars.next().map(|(_, escaped)| escaped)),
+            '\'' if quoted => return Some((value, &text[at + 1..])),
+            c if c.is_whitespace() && !quoted => return Some((value, &text[at..])),
+            c => value.push(c),
+        }
+    }
+    (!quoted).then_some((value, ""))
+}
+
+/// `host`, `host:port`, `[address]:port`
+fn split_port(host: &str) -> Result<(&str, &str), String> {
+    if let Some(address) = host.strip_prefix('[') {
+        let (address, port) = address.split_once(']').ok_or("an address in [ ] is not closed")?;
+        return match port.strip_prefix(':') {
+            Some(port) => Ok((address, port)),
+            None if port.is_empty() => Ok((address, "")),
+            None => Err("something follows an address in [ ] that is no port".into()),
+        };
+    }
+    let (name, port) = host.split_once(':').unwrap_or((host, ""));
+    match port.is_empty() || port.parse::<u16>().is_ok() {
+        true => Ok((name, port)),
+        // It could be a password before an `@` that is missing.
+        false => Err("what follows the host's colon is no port (1 to 65535)".into()),
+    }
+}
+
+/// Percent-decodes; `+` is itself, as in libpq.
+fn decode(text: &str, what: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut parts = text.split('%');
+    bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
+            return Err(format!("{what} holds a % that no two hex digits follow: write % as %25"));
+        };
+        bytes.push(byte);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).map_err(|_| format!("{what} is no UTF-8 text once decoded"))
+}

@@ -1,0 +1,138 @@
+//! What a URL means, and what is said of a bad one. Nothing is connected.
+
+use std::time::Duration;
+
+use super::*;
+
+fn parse(url: &str) -> Target {
+    Target::parse(url, None, Duration::from_secs(7)).unwrap_or_else(|fault| panic!("{url}: {fault}"))
+}
+
+fn refused(url: &str) -> String {
+    let fault = Target::parse(url, None, Duration::from_secs(7)).expect_err(url);
+    assert_eq!(fault.exit, crate::error::Exit::Settings);
+    fault.message
+}
+
+fn tcp(target: &Target) -> Vec<(String, u16)> {
+    let config = target.config();
+    let ports = config.get_ports();
+    let host = |(at, host): (usize, &Host)| match host {
+        Host::Tcp(host) => (host.clone(), ports.get(at).copied().unwrap_or(5432)),
+        Host::Unix(path) => (path.display().to_string(), ports.get(at).copied().unwrap_or(5432)),
+    };
+    config.get_hosts().iter().enumerate().map(host).collect()
+}
+
+#[test]
+fn a_url_and_keywords_mean_the_same() {
+    for text in [
+        "postgres://ann:s%27e%5Cc%2Fr%20t@db.example:6432/wor%20k?connect_timeout=3",
+        r"host=db.example port=6432 user=ann password='s\'e\\c/r t' dbname = 'wor k' connect_timeout=3",
+    ] {
+        let target = parse(text);
+        let config = target.config();
+        assert_eq!(tcp(&target), [("db.example".to_owned(), 6432)], "{text}");
+        assert_eq!(config.get_user(), Some("ann"));
+        assert_eq!(config.get_password(), Some(&br"s'e\c/r t"[..]));
+        assert_eq!(config.get_dbname(), Some("wor k"));
+        assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(3)));
+        assert_eq!(config.get_application_name(), Some("syncctl"));
+        assert_eq!(target.display(), "database wor k on db.example:6432");
+    }
+}
+
+#[test]
+fn what_the_url_leaves_open_comes_from_the_settings() {
+    let target = Target::parse("postgresql://ann@h/d", Some("geheim"), Duration::from_secs(7)).expect("good");
+    assert_eq!(target.config().get_password(), Some(&b"geheim"[..]));
+    assert_eq!(target.config().get_connect_timeout(), Some(&Duration::from_secs(7)));
+    let target = Target::parse("postgresql://ann:own@h/d", Some("geheim"), Duration::from_secs(7)).expect("good");
+    assert_eq!(target.config().get_password(), Some(&b"own"[..]));
+}
+
+#[test]
+fn several_hosts_addresses_and_sockets_are_read() {
+    assert_eq!(tcp(&parse("postgres://a:1,b:2/d")), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
+    assert_eq!(tcp(&parse("postgres://[::1]:7/d")), [("::1".to_owned(), 7)]);
+    assert_eq!(parse("postgres://[::1]:7/d").display(), "database d on [::1]:7");
+    assert_eq!(tcp(&parse("postgres://%2Frun%2Fpg/d")), [("/run/pg".to_owned(), 5432)]);
+    assert_eq!(tcp(&parse("postgres:///d?host=/run/pg&port=5")), [("/run/pg".to_owned(), 5)]);
+    assert_eq!(tcp(&parse("hostaddr=127.0.0.1 dbname=d")), [("127.0.0.1".to_owned(), 5432)]);
+}
+
+#[test]
+fn sslmode_asks_for_what_libpq_asks_for() {
+    let file = || Roots::File("/ca.pem".into());
+    let cases = [
+        ("", SslMode::Prefer, Trust::Anyone),
+        ("sslmode=disable", SslMode::Disable, Trust::Anyone),
+        ("sslmode=allow", SslMode::Prefer, Trust::Anyone),
+        ("sslmode=prefer sslrootcert=/ca.pem", SslMode::Prefer, Trust::Anyone),
+        ("sslmode=require", SslMode::Require, Trust::Anyone),
+        ("sslmode=require sslrootcert=/ca.pem", SslMode::Require, Trust::Chain(file())),
+        ("sslmode=verify-ca sslrootcert=/ca.pem", SslMode::Require, Trust::Chain(file())),
+        ("sslmode=verify-full sslrootcert=/ca.pem", SslMode::Require, Trust::Name(file())),
+        ("sslmode=verify-full", SslMode::Require, Trust::Name(Roots::Platform)),
+        ("sslrootcert=system", SslMode::Require, Trust::Name(Roots::Platform)),
+    ];
+    for (text, mode, trust) in cases {
+        let target = parse(&format!("host=h dbname=d {text}"));
+        assert_eq!((target.config().get_ssl_mode(), &target.trust), (mode, &trust), "{text}");
+    }
+    let local = parse("host=/run/pg dbname=d sslmode=verify-full sslrootcert=/no/such/file");
+    assert_eq!(local.config().get_ssl_mode(), SslMode::Disable);
+    local.tls().expect("a socket needs no certificate");
+}
+
+#[test]
+fn keys_that_change_nothing_are_dropped_and_the_rest_is_kept() {
+    let target = parse(
+        "postgres://h/d?gssencmode=prefer&channel_binding=require&target_session_attrs=read-write\
+         &keepalives_count=4&application_name=mine&client_encoding=utf8",
+    );
+    let config = target.config();
+    assert_eq!(config.get_application_name(), Some("mine"));
+    assert_eq!(config.get_keepalives_retries(), Some(4));
+    assert_eq!(config.get_channel_binding(), tokio_postgres::config::ChannelBinding::Require);
+}
+
+#[test]
+fn a_bad_url_is_named_without_its_password() {
+    let cases = [
+        ("", "empty"),
+        ("mysql://u:hush@h/d", "starts neither with postgres://"),
+        ("postgres://u:hush/d", "what follows the host's colon is no port"),
+        ("postgres://u:hush@h:99999/d", "what follows the host's colon is no port"),
+        ("postgres://u:hu%zzsh@h/d", "the password holds a % that no two hex digits follow"),
+        ("postgres://u:%ff@h/d", "the password is no UTF-8 text"),
+        ("postgres://u:hush@h/d?sslmode=always", "sslmode=\"always\" is not one of disable"),
+        ("postgres://u:hush@h/d?sslmod=require", "sslmod is not supported"),
+        ("postgres://u:hush@h/d?sslmode", "has no value"),
+        ("postgres://u:hush@h/d?connect_timeout=soon", "invalid value for option `connect_timeout`"),
+        ("postgres://u:hush@h/d?sslmode=verify-ca", "sslmode=verify-ca needs sslrootcert"),
+        ("postgres://u:hush@h/d?sslmode=require&sslrootcert=system", "too weak for sslrootcert=system"),
+        ("postgres://u:hush@h/d?sslcert=/c.pem", "only of use together"),
+        ("postgres://u:hush@h/d?gssencmode=require", "gssencmode=require is not supported"),
+        ("host=h password='hush", "the quotes of password are not closed"),
+        ("host=h password=hush hush hush", "has no value"),
+        ("host=h password=hush hush user=u", "a value without quotes holds a space"),
+    ];
+    for (url, expected) in cases {
+        let message = refused(url);
+        assert!(message.starts_with("db.url: ") && message.contains(expected), "{url}: {message}");
+        assert!(!message.contains("hush"), "{message}");
+    }
+    let target = parse("postgres://u:hush@h/d");
+    assert!(!format!("{target:?} {}", target.display()).contains("hush"));
+}
+
+#[test]
+fn certificates_that_cannot_be_read_are_named_with_their_key() {
+    let missing = parse("postgres://h/d?sslmode=verify-full&sslrootcert=/no/such/file").tls();
+    let message = format!("{:#}", missing.err().expect("no such file"));
+    assert!(message.contains("sslrootcert=/no/such/file"), "{message}");
+    let empty = parse("postgres://h/d?sslmode=require&sslrootcert=/dev/null").tls();
+    let message = format!("{:#}", empty.err().expect("nothing in it"));
+    assert!(message.contains("no PEM certificate in it"), "{message}");
+}
