@@ -5,7 +5,7 @@ CREATE TABLE streams (
   service text NOT NULL,
   kind text NOT NULL,
   resource text NOT NULL,
-  state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'stopped', 'degraded', 'removed')),
+  state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'stopped', 'degraded', 'revoked', 'removed')),
   cursor text,
   page_token text,
   pinned text,
@@ -31,7 +31,7 @@ CREATE TABLE streams (
 )
 -- Room for the new version of a row on its own page: a claim changes no indexed column, so it touches no index.
 WITH (fillfactor = 70);
-CREATE INDEX streams_due ON streams (service, due_at) WHERE state <> 'removed';
+CREATE INDEX streams_due ON streams (service, due_at) WHERE state NOT IN ('removed', 'revoked');
 
 -- Items that could not be applied. The cursor moved on without them.
 CREATE TABLE quarantined_items (

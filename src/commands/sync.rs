@@ -11,7 +11,8 @@ use super::verbs::{Bounds, ServiceVerb};
 use super::{Output, metrics, with_context};
 use crate::config::Settings;
 use crate::db::accounts;
-use crate::db::streams::{self, Selection};
+use crate::db::claims::Selection;
+use crate::db::streams;
 use crate::engine::job::{self, Job};
 use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
@@ -83,11 +84,19 @@ fn job(context: &Context, service: &str, verb: &str, selection: Selection, bound
     }
 }
 
+/// The user that a single poll names; one whose account is not called any more is told so at once.
 async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
     let found = accounts::find(&context.pool, &[name]).await?;
-    found.into_iter().next().flatten().ok_or_else(|| {
-        Fault::usage(format!("no user {name}: give the UUID or the address of a user that `syncctl accounts list` shows")).into()
-    })
+    let user = found.into_iter().next().flatten().ok_or_else(|| {
+        Fault::usage(format!("no user {name}: give the UUID or the address of a user that `syncctl accounts list` shows"))
+    })?;
+    match accounts::get(&context.pool, user).await? {
+        Some(account) => match account.revoked {
+            Some(reason) => Err(Fault::refused(format!("the account of user {user} is revoked and not called: {reason}")).into()),
+            None => Ok(user),
+        },
+        None => Err(Fault::refused(format!("user {user} has no credentials; import the account")).into()),
+    }
 }
 
 /// Why each stream that was not due is left alone.

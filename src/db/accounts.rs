@@ -7,7 +7,11 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
-use super::streams::AccountRow;
+use super::claims::AccountRow;
+
+/// Makes what had failed, or was not called any more, due again.
+const RESUME: &str = "UPDATE streams SET due_at = now(), state = CASE state WHEN 'revoked' THEN 'active' ELSE state END
+  WHERE user_id = $1 AND state <> 'removed' AND (failures > 0 OR state = 'revoked')";
 
 /// A user with the state of the account, for `accounts list`.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -61,9 +65,7 @@ pub async fn store_credentials(tx: &Transaction<'_>, user: Uuid, kind: &str, pro
     .await
     .context("storing the credentials")?;
     // New consent may bring a scope that was missing.
-    tx.execute_typed("UPDATE streams SET due_at = now() WHERE user_id = $1 AND failures > 0", &[(&user, Type::UUID)])
-        .await
-        .context("making failed streams due")?;
+    tx.execute_typed(RESUME, &[(&user, Type::UUID)]).await.context("making failed streams due")?;
     Ok(())
 }
 
@@ -193,7 +195,9 @@ pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, reason: Option<&str>
         .get()
         .await?
         .query_typed_opt(
-            "UPDATE accounts a SET refreshing_by = NULL, refreshing_until = NULL,
+            // The streams say it too: a claim must not look at every account to find the few that are not called.
+            "WITH streams AS (UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND $3::text IS NOT NULL AND state <> 'removed')
+             UPDATE accounts a SET refreshing_by = NULL, refreshing_until = NULL,
                state = CASE WHEN $3::text IS NULL THEN a.state ELSE 'revoked' END,
                state_reason = coalesce($3, a.state_reason),
                state_since = CASE WHEN $3 IS NULL OR a.state = 'revoked' THEN a.state_since ELSE now() END,
@@ -239,13 +243,6 @@ pub async fn reseal(pool: &Pool, user: Uuid, old: (&[u8], Option<&[u8]>), new: (
 
 /// Makes failed streams due again: what stopped them was found to be mended.
 pub async fn resume(pool: &Pool, user: Uuid) -> anyhow::Result<()> {
-    pool.get()
-        .await?
-        .execute_typed(
-            "UPDATE streams SET due_at = now() WHERE user_id = $1 AND failures > 0 AND state <> 'removed'",
-            &[(&user, Type::UUID)],
-        )
-        .await
-        .context("making failed streams due")?;
+    pool.get().await?.execute_typed(RESUME, &[(&user, Type::UUID)]).await.context("making failed streams due")?;
     Ok(())
 }

@@ -74,18 +74,39 @@ pub async fn reserve(
     })
 }
 
-/// Gives back what was reserved today and not spent; forgets minutes that are long over.
-pub async fn refund(pool: &Pool, service: &str, unspent: &[(String, i64)]) -> anyhow::Result<()> {
-    let (subjects, units): (Vec<&str>, Vec<i64>) = unspent.iter().map(|(subject, units)| (subject.as_str(), *units)).unzip();
+/// Units of a subject that were reserved and not spent.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Unspent {
+    pub subject: String,
+    /// Of the minute that goes on.
+    pub minute: i64,
+    /// Of today.
+    pub day: i64,
+}
+
+/// Gives back what was reserved and not spent; forgets windows that are long over.
+pub async fn refund(pool: &Pool, service: &str, unspent: &[Unspent]) -> anyhow::Result<()> {
+    let subjects: Vec<&str> = unspent.iter().map(|unspent| unspent.subject.as_str()).collect();
+    let minutes: Vec<i64> = unspent.iter().map(|unspent| unspent.minute).collect();
+    let days: Vec<i64> = unspent.iter().map(|unspent| unspent.day).collect();
     let statement = format!(
-        "WITH old AS (DELETE FROM quota_usage WHERE window_start < now() - interval '3 days' OR (span = 'minute' AND window_start < now() - interval '10 minutes'))
-         UPDATE quota_usage q SET units = greatest(0, q.units - back.units)
-         FROM unnest($2::text[], $3::bigint[]) AS back (subject, units)
-         WHERE q.service = $1 AND q.subject = back.subject AND q.span = 'day' AND q.window_start = {DAY_START}"
+        "WITH old AS (
+           DELETE FROM quota_usage
+           WHERE window_start < now() - interval '3 days' OR (span = 'minute' AND window_start < now() - interval '10 minutes')
+         )
+         UPDATE quota_usage q
+         SET units = greatest(0, q.units - CASE q.span WHEN 'minute' THEN back.minute ELSE back.day END)
+         FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS back (subject, minute, day)
+         WHERE q.service = $1 AND q.subject = back.subject
+           AND q.window_start = CASE q.span WHEN 'minute' THEN date_trunc('minute', now()) ELSE {DAY_START} END"
     );
     pool.get()
         .await?
-        .execute_typed(&statement, &[(&service, Type::TEXT), (&subjects, Type::TEXT_ARRAY), (&units, Type::INT8_ARRAY)])
+        .execute_typed(
+            &statement,
+            &[(&service, Type::TEXT), (&subjects, Type::TEXT_ARRAY), (&minutes, Type::INT8_ARRAY), (&days, Type::INT8_ARRAY)],
+        )
         .await
         .context("giving quota back")?;
     Ok(())

@@ -8,11 +8,12 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::meter::Meter;
-use super::poll::Shared;
+use super::shared::Shared;
 use super::tokens::Broker;
 use super::{Context, Report, Source, workers};
+use crate::db::claims::Selection;
 use crate::db::runs::{self, Closing, Opening};
-use crate::db::streams::{self, Selection};
+use crate::db::streams;
 
 /// What to run.
 #[derive(Debug, Clone)]

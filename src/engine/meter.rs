@@ -2,31 +2,39 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::config::Limits;
 use crate::db::Pool;
-use crate::db::quota::{self, Reservation};
+use crate::db::quota::{self, Reservation, Unspent};
 use crate::error::{Class, Failure};
 
-/// Units reserved at once, so that the ledger costs one statement for hundreds of calls.
-const BLOCK: i64 = 500;
+/// Units reserved at once: few at first, so that a small run takes little and one that dies leaves little behind, then twice as many each
+/// time, so that the ledger costs a large run one statement for hundreds of calls.
+const BLOCKS: std::ops::RangeInclusive<i64> = 50..=500;
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The quota of one service in this process.
 pub struct Meter {
     pool: Pool,
     service: &'static str,
     limits: Limits,
-    /// Smooths what this process sends for one project: the ledger counts whole minutes, Google does not.
-    projects: Mutex<HashMap<String, Arc<DefaultDirectRateLimiter>>>,
-    blocks: Mutex<HashMap<String, Arc<Mutex<Block>>>>,
+    /// By project, and within it by user.
+    projects: Mutex<HashMap<String, Arc<Project>>>,
     /// A dry run spends, but writes nothing.
     writes: bool,
+}
+
+struct Project {
+    name: String,
+    /// Smooths what this process sends: the ledger counts whole minutes, Google does not. Absent: no limit worth the name.
+    limiter: Option<DefaultDirectRateLimiter>,
+    block: tokio::sync::Mutex<Block>,
+    users: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<Block>>>>,
 }
 
 /// Units in hand of one subject.
@@ -36,12 +44,30 @@ struct Block {
     ends: Option<Instant>,
     /// Spent in this minute without the ledger: below its free share a user is not written down.
     free_spent: i64,
+    /// Reserved in minutes that are over and not spent: the day gets it back.
+    dropped: i64,
+    reserved_last: i64,
+}
+
+impl Block {
+    fn unspent(&self, subject: String) -> Unspent {
+        let minute = if self.ends.is_some_and(|ends| ends > Instant::now()) { self.left } else { 0 };
+        Unspent { subject, minute, day: self.left + self.dropped }
+    }
+}
+
+/// What a subject may spend.
+struct Share {
+    per_minute: i64,
+    per_day: i64,
+    /// Spent without asking the ledger.
+    free: i64,
 }
 
 impl Meter {
     /// A meter that has spent nothing.
     pub fn new(pool: Pool, service: &'static str, limits: Limits, writes: bool) -> Self {
-        Self { pool, service, limits, projects: Mutex::default(), blocks: Mutex::default(), writes }
+        Self { pool, service, limits, projects: Mutex::default(), writes }
     }
 
     /// Waits until `units` may be spent for this project and user. A full pass yields: it may use four fifths of each minute.
@@ -49,76 +75,94 @@ impl Meter {
     /// # Errors
     /// `DailyQuota` when the day is used up.
     pub async fn spend(&self, project: &str, user: Uuid, units: u64, full_pass: bool) -> Result<(), Failure> {
-        let units = i64::try_from(units).unwrap_or(i64::MAX);
-        self.smooth(project, units).await;
+        let project = self.project(project);
+        if let (Some(limiter), Some(units)) = (&project.limiter, u32::try_from(units).ok().and_then(NonZeroU32::new)) {
+            // An error says that one call costs more than a whole minute allows; the ledger refuses that below.
+            let _ = limiter.until_n_ready(units).await;
+        }
         if !self.writes {
             return Ok(());
         }
-        let share = |limit: u64| {
+        let units = i64::try_from(units).unwrap_or(i64::MAX);
+        let yielding = |limit: u64| {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             if full_pass { limit / 5 * 4 } else { limit }
         };
-        let day = i64::try_from(self.limits.per_day).unwrap_or(i64::MAX);
-        let per_minute = share(self.limits.project_per_minute);
-        self.take(project.to_owned(), units, per_minute, day, 0).await?;
-        let per_minute = share(self.limits.user_per_minute);
-        self.take(format!("{project}/{user}"), units, per_minute, i64::MAX, per_minute / 10).await
+        let per_day = i64::try_from(self.limits.per_day).unwrap_or(i64::MAX);
+        let share = Share { per_minute: yielding(self.limits.project_per_minute), per_day, free: 0 };
+        self.take(&project.block, || project.name.clone(), units, &share).await?;
+        let per_minute = yielding(self.limits.user_per_minute);
+        let share = Share { per_minute, per_day: i64::MAX, free: per_minute / 10 };
+        let block = Arc::clone(locked(&project.users).entry(user).or_default());
+        self.take(&block, || format!("{}/{user}", project.name), units, &share).await
     }
 
     /// Gives back what was reserved and not spent.
     pub async fn settle(&self) -> anyhow::Result<()> {
+        let projects: Vec<Arc<Project>> = locked(&self.projects).drain().map(|(_, project)| project).collect();
         let mut unspent = Vec::new();
-        for (subject, block) in self.blocks.lock().await.drain() {
-            let left = block.lock().await.left;
-            if left > 0 {
-                unspent.push((subject, left));
+        for project in projects {
+            unspent.push(project.block.lock().await.unspent(project.name.clone()));
+            let users: Vec<_> = locked(&project.users).drain().collect();
+            for (user, block) in users {
+                unspent.push(block.lock().await.unspent(format!("{}/{user}", project.name)));
             }
         }
+        unspent.retain(|unspent| unspent.day > 0);
         match unspent.is_empty() {
             true => Ok(()),
             false => quota::refund(&self.pool, self.service, &unspent).await,
         }
     }
 
-    async fn smooth(&self, project: &str, units: i64) {
-        let per_minute = u32::try_from(self.limits.project_per_minute).unwrap_or(u32::MAX);
-        let Some(per_minute) = NonZeroU32::new(per_minute) else { return };
-        let limiter = {
-            let mut projects = self.projects.lock().await;
-            let fresh = || Arc::new(RateLimiter::direct(Quota::per_minute(per_minute)));
-            Arc::clone(projects.entry(project.to_owned()).or_insert_with(fresh))
-        };
-        if let Some(units) = u32::try_from(units).ok().and_then(NonZeroU32::new) {
-            // An error says that one call costs more than a whole minute allows; the ledger refuses that below.
-            let _ = limiter.until_n_ready(units.min(per_minute)).await;
+    fn project(&self, name: &str) -> Arc<Project> {
+        let mut projects = locked(&self.projects);
+        if let Some(project) = projects.get(name) {
+            return Arc::clone(project);
         }
+        let per_minute = u32::try_from(self.limits.project_per_minute).ok().and_then(NonZeroU32::new);
+        let project = Arc::new(Project {
+            name: name.to_owned(),
+            limiter: per_minute.map(|per_minute| RateLimiter::direct(Quota::per_minute(per_minute))),
+            block: tokio::sync::Mutex::default(),
+            users: Mutex::default(),
+        });
+        projects.insert(name.to_owned(), Arc::clone(&project));
+        project
     }
 
-    async fn take(&self, subject: String, units: i64, per_minute: i64, per_day: i64, free: i64) -> Result<(), Failure> {
-        let block = Arc::clone(self.blocks.lock().await.entry(subject.clone()).or_default());
+    /// `subject` names the ledger's row; it is only asked for when a row is needed.
+    async fn take(
+        &self,
+        block: &tokio::sync::Mutex<Block>,
+        subject: impl Fn() -> String,
+        units: i64,
+        share: &Share,
+    ) -> Result<(), Failure> {
         let mut block = block.lock().await;
         loop {
             if block.ends.is_none_or(|ends| ends <= Instant::now()) {
-                *block = Block { ends: block.ends.map(|_| Instant::now() + Duration::from_secs(60)), ..Block::default() };
+                block.ends = block.ends.map(|_| Instant::now() + MINUTE);
+                block.dropped += std::mem::take(&mut block.left);
+                block.free_spent = 0;
             }
-            if block.free_spent + units <= free {
+            if block.free_spent + units <= share.free {
                 block.free_spent += units;
-                block.ends.get_or_insert_with(|| Instant::now() + Duration::from_secs(60));
+                block.ends.get_or_insert_with(|| Instant::now() + MINUTE);
                 return Ok(());
             }
             if block.left >= units {
                 block.left -= units;
                 return Ok(());
             }
-            let wanted = BLOCK.min(per_minute / 20).max(units);
-            match quota::reserve(&self.pool, self.service, &subject, wanted, per_minute, per_day).await? {
+            let wanted = (2 * block.reserved_last).clamp(*BLOCKS.start(), *BLOCKS.end()).min(share.per_minute / 20).max(units);
+            match quota::reserve(&self.pool, self.service, &subject(), wanted, share.per_minute, share.per_day).await? {
                 Reservation::Granted { minute_ends } => {
                     block.left += wanted;
+                    block.reserved_last = wanted;
                     block.ends = Some(Instant::now() + Duration::from_secs_f64(minute_ends));
                 }
-                Reservation::MinuteFull { minute_ends } => {
-                    tokio::time::sleep(Duration::from_secs_f64(minute_ends)).await;
-                }
+                Reservation::MinuteFull { minute_ends } => tokio::time::sleep(Duration::from_secs_f64(minute_ends)).await,
                 Reservation::DayFull { day_ends } => {
                     let mut failure = Failure::new(Class::DailyQuota, "the quota of the day that the settings allow is used up");
                     failure.retry_after = Some(Duration::from_secs_f64(day_ends));
@@ -127,4 +171,8 @@ impl Meter {
             }
         }
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

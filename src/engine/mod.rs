@@ -1,6 +1,7 @@
 //! The one sync loop: claims streams, fetches pages, applies them, paces and reports. Knows no service.
 
 mod apply;
+mod failed;
 pub mod job;
 mod meter;
 pub mod pace;
@@ -8,6 +9,7 @@ mod poll;
 mod report;
 mod retry;
 pub mod retry_items;
+mod shared;
 pub mod tokens;
 mod workers;
 

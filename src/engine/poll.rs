@@ -1,51 +1,22 @@
 //! One stream from its position to its end: page by page, each applied as soon as it is there.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::meter::Meter;
 use super::pace::{self, History};
-use super::tokens::Broker;
-use super::{Context, Counts, Next, Page, Position, Source, Stream, apply, retry};
-use crate::db::quota;
-use crate::db::streams::{self, Finish, Idle, StreamRow};
+use super::shared::Shared;
+use super::{Counts, Next, Page, Position, Source, Stream, apply, failed, retry};
+use crate::db::claims::StreamRow;
+use crate::db::streams::{self, Finish, Idle};
 use crate::error::{Class, Failure};
 
 /// A pass that loses its page token begins again this often in one run before its stream fails.
 const PASS_RESTARTS: u32 = 3;
-
-/// What the streams of a run share.
-pub struct Shared<S> {
-    pub source: S,
-    pub context: Context,
-    pub run: Uuid,
-    pub broker: Arc<Broker>,
-    pub meter: Meter,
-    /// Bounds the full passes under way: each may hold a page of thousands of items.
-    pub full_passes: Semaphore,
-    /// Cancelled when no further page should be begun: SIGTERM, or the end of `--max-duration`.
-    pub wind_down: CancellationToken,
-    pub dry_run: bool,
-    /// Streams that this run has claimed and not given back: what a heartbeat renews.
-    pub held: Mutex<HashSet<i64>>,
-    pub retries: AtomicU64,
-    pub units: AtomicU64,
-}
-
-impl<S> Shared<S> {
-    /// The streams held, to add to, take from or list.
-    pub fn held(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// How one stream ended.
 pub struct Outcome {
@@ -86,7 +57,7 @@ pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome 
     };
     outcome.end = match pass(&shared, &row, &mut outcome).await {
         Ok(end) => end,
-        Err(failure) => End::Failed(failed(&shared, &row, failure).await),
+        Err(failure) => End::Failed(failed::store(&shared, &row, failure).await),
     };
     outcome.took = started.elapsed();
     outcome
@@ -255,9 +226,27 @@ async fn fetch<S: Source>(
         }
     };
     let started = Instant::now();
-    let attempts = retry::with_backoff(engine, ask, |_| {
-        shared.retries.fetch_add(1, Ordering::Relaxed);
-    });
+    let attempts = async {
+        let first = match ask().await {
+            Err(failure) if retry::may_help(&failure) => failure,
+            answer => return answer,
+        };
+        // What follows is rare, so that its room is made only now.
+        let mut first = Some(first);
+        let again = || {
+            let first = first.take();
+            async {
+                match first {
+                    Some(failure) => Err(failure),
+                    None => ask().await,
+                }
+            }
+        };
+        let count = |_: &Failure| {
+            shared.retries.fetch_add(1, Ordering::Relaxed);
+        };
+        Box::pin(retry::with_backoff(engine, again, count)).await
+    };
     let answer = tokio::select! {
         answer = attempts => answer.map(Some),
         // A run that is told to stop does not wait out its backoffs, only the answers under way.
@@ -271,36 +260,6 @@ async fn fetch<S: Source>(
 async fn grace<S>(shared: &Shared<S>) {
     shared.wind_down.cancelled().await;
     tokio::time::sleep(Duration::from_secs(5).min(shared.context.settings.google.timeout)).await;
-}
-
-/// Stores what became of a failed stream; answers the failure that is reported.
-async fn failed<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Failure) -> Failure {
-    let Shared { context, run, .. } = shared;
-    log::warn!(stream = row.id, user:% = row.user_id, class:% = failure.class; "stream failed: {}", failure.message);
-    if shared.dry_run || failure.class == Class::LeaseLost {
-        return failure;
-    }
-    let stored = async {
-        let mut hint = failure.retry_after;
-        // Google's own verdict stops the whole project; our own cap only this stream, whose hint names the end of the day.
-        if failure.class == Class::DailyQuota && hint.is_none() {
-            let seconds =
-                quota::pause_until_day_ends(&context.pool, S::TABLES.service, &row.account.project, &failure.message).await?;
-            hint = Duration::try_from_secs_f64(seconds).ok();
-        }
-        let wait = pace::after_failure(failure.class, u32::try_from(row.failures).unwrap_or(0), hint);
-        let wait = pace::jittered(wait, context.settings.pace.jitter, rand::random());
-        let state = match failure.class {
-            Class::ScopeMissing | Class::ApiDisabled => Some("stopped"),
-            Class::Gone => Some("removed"),
-            _ => None,
-        };
-        streams::fail(&context.pool, *run, row.id, &failure, wait.as_secs_f64(), state).await
-    };
-    if let Err(error) = stored.await {
-        log::error!(stream = row.id; "the failure could not be stored: {error:#}");
-    }
-    failure
 }
 
 fn window_is_stale(row: &StreamRow, at: &Position, every: Option<Duration>, now: DateTime<Utc>) -> bool {

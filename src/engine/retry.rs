@@ -26,6 +26,11 @@ impl Iterator for FullJitter {
     }
 }
 
+/// Whether another try may do.
+pub fn may_help(failure: &Failure) -> bool {
+    matches!(failure.class, Class::Transient | Class::RateLimited)
+}
+
 /// Runs `request` until it succeeds, fails for good, or the tries are used up. `retried` is told of each wait.
 pub async fn with_backoff<T, F, Fut>(
     settings: &config::Engine,
@@ -40,7 +45,7 @@ where
     let waits = FullJitter { next: settings.backoff_base, cap, left: settings.tries - 1 };
     request
         .retry(waits.build())
-        .when(|failure: &Failure| matches!(failure.class, Class::Transient | Class::RateLimited))
+        .when(may_help)
         // The hint is sometimes wrong, so it is capped like our own waits; a longer one is honoured by the stream's next due time.
         .adjust(move |failure: &Failure, wait: Option<Duration>| {
             Some(wait?.max(failure.retry_after.unwrap_or_default()).min(cap))

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::db::Pool;
 use crate::db::accounts::{self, Account};
-use crate::db::streams::AccountRow;
+use crate::db::claims::AccountRow;
 use crate::error::{Class, Failure};
 use crate::google::{self, oauth};
 use crate::seal::{Column, Vault};

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::poll::{self, End, Outcome, Shared};
+use super::poll::{self, End, Outcome};
+use super::shared::Shared;
 use super::{Report, Source};
-use crate::db::streams::{self, Idle, Selection, StreamRow};
+use crate::db::claims::{self, Selection, StreamRow};
+use crate::db::streams::{self, Idle};
 
 /// Polls everything that the selection names, until nothing is due or the run winds down.
 ///
@@ -21,6 +23,7 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
     let mut polls: JoinSet<Outcome> = JoinSet::new();
     let mut claims = JoinSet::new();
     let mut closer = Closer::new(shared);
+    let mut next_limit = limit.min(2 * i64::from(engine.concurrency));
     // Whether a claim may still find something: streams to follow, and after them first syncs, which yield.
     let (mut more, mut more_first) = (true, true);
     loop {
@@ -37,6 +40,8 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
             let first_syncs = !more;
             // Whatever asks for another claim from here on was not seen by this one.
             *(if first_syncs { &mut more_first } else { &mut more }) = false;
+            // A small first claim, so that Google is asked while the database looks for the rest.
+            let limit = std::mem::replace(&mut next_limit, limit);
             claims.spawn(claim(Arc::clone(shared), limit, selection.clone(), first_syncs));
         }
         if polls.is_empty() && claims.is_empty() {
@@ -47,8 +52,8 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
         }
         tokio::select! {
             Some(claimed) = claims.join_next() => {
-                let (claimed, first_syncs) = claimed??;
-                *(if first_syncs { &mut more_first } else { &mut more }) |= claimed.len() == limit as usize;
+                let (claimed, asked, first_syncs) = claimed??;
+                *(if first_syncs { &mut more_first } else { &mut more }) |= claimed.len() == asked as usize;
                 shared.held().extend(claimed.iter().map(|row| row.id));
                 queue.extend(claimed);
             }
@@ -80,14 +85,14 @@ async fn claim<S: Source>(
     limit: i64,
     selection: Selection,
     first_syncs: bool,
-) -> anyhow::Result<(Vec<StreamRow>, bool)> {
+) -> anyhow::Result<(Vec<StreamRow>, i64, bool)> {
     let pool = &shared.context.pool;
     let service = S::TABLES.service;
     if shared.dry_run {
-        return Ok((streams::preview(pool, shared.run, service, &selection, first_syncs).await?, first_syncs));
+        return Ok((claims::preview(pool, shared.run, service, &selection, first_syncs).await?, i64::MAX, first_syncs));
     }
     let lease = shared.context.settings.engine.lease.as_secs_f64();
-    Ok((streams::claim(pool, shared.run, service, lease, limit, &selection, first_syncs).await?, first_syncs))
+    Ok((claims::claim(pool, shared.run, service, lease, limit, &selection, first_syncs).await?, limit, first_syncs))
 }
 
 /// Collects idle streams; one statement closes a chunk of them while polls go on.

@@ -3,16 +3,18 @@
 WITH due AS (
   SELECT s.id
   FROM streams s
-  JOIN accounts a ON a.user_id = s.user_id
   WHERE s.service = $2
-    AND s.state <> 'removed'
-    AND a.state = 'active'
+    AND s.state NOT IN ('removed', 'revoked')
     AND (s.due_at <= now() OR $5)
     AND (s.cursor IS NULL) = $7
     AND (s.claimed_until IS NULL OR s.claimed_until < now())
     AND s.last_run IS DISTINCT FROM $1
     AND ($6::uuid[] IS NULL OR s.user_id = ANY ($6))
-    AND NOT EXISTS (SELECT 1 FROM quota_pauses p WHERE p.service = s.service AND p.project = a.project AND p.until > now())
+    -- Whose project is paused is only looked up while one is.
+    AND (NOT EXISTS (SELECT 1 FROM quota_pauses p WHERE p.service = $2 AND p.until > now())
+      OR NOT EXISTS (
+        SELECT 1 FROM quota_pauses p JOIN accounts a ON a.project = p.project
+        WHERE p.service = $2 AND p.until > now() AND a.user_id = s.user_id))
   ORDER BY s.due_at
   LIMIT $4
   FOR UPDATE OF s SKIP LOCKED

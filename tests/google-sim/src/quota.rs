@@ -21,8 +21,11 @@ pub struct Limits {
 
 #[derive(Default)]
 pub struct Quota {
-    state: Mutex<(Limits, HashMap<String, (i64, u64)>)>,
+    state: Mutex<(Limits, Spent)>,
 }
+
+/// By subject: the window, and the calls in it.
+type Spent = HashMap<String, (i64, u64)>;
 
 impl Quota {
     /// Sets the limits and forgets what was spent.

@@ -1,0 +1,140 @@
+//! Claims: which streams a run takes, and what it learns of them (tables `streams`, `accounts`). Knows no Google.
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::Pool;
+use super::streams::Position;
+
+const CLAIM: &str = include_str!("sql/claim_streams.sql");
+
+/// A claimed row of `streams`, with the account that it is asked with.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct StreamRow {
+    pub id: i64,
+    pub user_id: Uuid,
+    pub kind: String,
+    pub resource: String,
+    pub position: Position,
+    /// Full passes begun so far; the next one takes the next number.
+    pub pass_count: i64,
+    pub full_pass_at: Option<DateTime<Utc>>,
+    pub failures: i32,
+    /// Changes, exponentially forgotten, as of `change_mass_at`.
+    pub change_mass: f64,
+    pub change_mass_at: DateTime<Utc>,
+    pub weight: f64,
+    pub resyncs_today: i32,
+    pub account: AccountRow,
+}
+
+/// What a claim carries of `accounts`, so that an idle poll needs no further statement.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct AccountRow {
+    pub user_id: Uuid,
+    /// Whose quota the calls count against.
+    pub project: String,
+    pub access_token: Option<Vec<u8>>,
+    /// Seconds that the access token still lives, by the database's clock.
+    pub token_seconds: Option<f64>,
+}
+
+/// Which streams a run takes.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Only these users; `None`: all.
+    pub users: Option<Vec<Uuid>>,
+    /// Also streams that are not due.
+    pub force: bool,
+}
+
+/// By place and not by name: names are searched for, which shows when thousands of rows are read for one call each.
+fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
+    let user_id = row.try_get(1)?;
+    Ok(StreamRow {
+        id: row.try_get(0)?,
+        user_id,
+        kind: row.try_get(2)?,
+        resource: row.try_get(3)?,
+        position: Position {
+            cursor: row.try_get(4)?,
+            page_token: row.try_get(5)?,
+            pinned: row.try_get(6)?,
+            pass: row.try_get(7)?,
+        },
+        pass_count: row.try_get(8)?,
+        full_pass_at: row.try_get(9)?,
+        failures: row.try_get(10)?,
+        change_mass: row.try_get(11)?,
+        change_mass_at: row.try_get(12)?,
+        weight: row.try_get(13)?,
+        resyncs_today: row.try_get(14)?,
+        account: AccountRow {
+            user_id,
+            project: row.try_get(15)?,
+            access_token: row.try_get(16)?,
+            token_seconds: row.try_get(17)?,
+        },
+    })
+}
+
+/// Claims up to `limit` streams for `run`, `lease` seconds long.
+pub async fn claim(
+    pool: &Pool,
+    run: Uuid,
+    service: &str,
+    lease: f64,
+    limit: i64,
+    selection: &Selection,
+    first_syncs: bool,
+) -> anyhow::Result<Vec<StreamRow>> {
+    let client = pool.get().await?;
+    claim_with(&**client, run, service, lease, limit, selection, first_syncs).await
+}
+
+/// What a claim would take, without taking it: for dry runs.
+pub async fn preview(
+    pool: &Pool,
+    run: Uuid,
+    service: &str,
+    selection: &Selection,
+    first_syncs: bool,
+) -> anyhow::Result<Vec<StreamRow>> {
+    let mut client = pool.get().await?;
+    let tx = client.transaction().await.context("beginning the preview")?;
+    let rows = claim_with(&*tx, run, service, 1.0, i64::MAX, selection, first_syncs).await?;
+    tx.rollback().await.context("rolling the preview back")?;
+    Ok(rows)
+}
+
+async fn claim_with(
+    client: &impl tokio_postgres::GenericClient,
+    run: Uuid,
+    service: &str,
+    lease: f64,
+    limit: i64,
+    selection: &Selection,
+    first_syncs: bool,
+) -> anyhow::Result<Vec<StreamRow>> {
+    let rows = client
+        .query_typed(
+            CLAIM,
+            &[
+                (&run, Type::UUID),
+                (&service, Type::TEXT),
+                (&lease, Type::FLOAT8),
+                (&limit, Type::INT8),
+                (&selection.force, Type::BOOL),
+                (&selection.users, Type::UUID_ARRAY),
+                (&first_syncs, Type::BOOL),
+            ],
+        )
+        .await
+        .context("claiming due streams")?;
+    rows.iter().map(stream_of).collect::<anyhow::Result<_>>().context("reading claimed streams")
+}

@@ -1,0 +1,38 @@
+//! What the streams of a run have in common.
+
+use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Context;
+use super::meter::Meter;
+use super::tokens::Broker;
+
+/// What the streams of a run share.
+pub struct Shared<S> {
+    pub source: S,
+    pub context: Context,
+    pub run: Uuid,
+    pub broker: Arc<Broker>,
+    pub meter: Meter,
+    /// Bounds the full passes under way: each may hold a page of thousands of items.
+    pub full_passes: Semaphore,
+    /// Cancelled when no further page should be begun: SIGTERM, or the end of `--max-duration`.
+    pub wind_down: CancellationToken,
+    pub dry_run: bool,
+    /// Streams that this run has claimed and not given back: what a heartbeat renews.
+    pub held: Mutex<HashSet<i64>>,
+    pub retries: AtomicU64,
+    pub units: AtomicU64,
+}
+
+impl<S> Shared<S> {
+    /// The streams held, to add to, take from or list.
+    pub fn held(&self) -> MutexGuard<'_, HashSet<i64>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
