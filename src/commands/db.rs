@@ -48,6 +48,9 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
         Verb::Status => status(&place, output)?,
         Verb::Start => {
             cluster(&place)?.ensure_running()?;
+            if place.migrates_itself(&settings.db) {
+                migrate::migrate(&place.target)?;
+            }
             status(&place, output)?;
         }
         Verb::Stop => {

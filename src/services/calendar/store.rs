@@ -137,9 +137,9 @@ async fn bury(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, events: 
         .await
         .context("making tombstones")?;
     let buried: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    keep_cancelled_exceptions(tx, stream, pass, events).await?;
+    let kept = keep_cancelled_exceptions(tx, stream, pass, events).await?;
     meetings::cancel(tx, stream, &buried).await?;
-    let deleted = buried.len() as u64;
+    let deleted = buried.len() as u64 + kept;
     Ok(Counts { deleted, unchanged: (events.len() as u64).saturating_sub(deleted), ..Counts::default() })
 }
 
@@ -148,10 +148,10 @@ async fn keep_cancelled_exceptions(
     stream: &Stream,
     pass: Option<i64>,
     events: &[Sent<'_>],
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
     let exceptions: Vec<&Sent<'_>> = events.iter().filter(|(event, _)| event.recurring_event_id.is_some()).collect();
     if exceptions.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let ids: Vec<&str> = exceptions.iter().map(|(event, _)| event.id.as_str()).collect();
     let series: Vec<Option<&str>> = exceptions.iter().map(|(event, _)| event.recurring_event_id.as_deref()).collect();
@@ -181,8 +181,7 @@ async fn keep_cancelled_exceptions(
         ],
     )
     .await
-    .context("keeping cancelled exceptions")?;
-    Ok(())
+    .context("keeping cancelled exceptions")
 }
 
 /// Makes tombstones of the events that a complete pass over its window did not name.
