@@ -15,7 +15,7 @@ fn steady(world: &World, text: &str) -> String {
         (r"port \d+", "port <port>"),
         (r"/[^ ]*/\.s\.PGSQL\.\d+", "<socket>"),
         (r"host=[^ ]+|(/[\w.-]+)+/socket", "<socket folder>"),
-        (r"it_[0-9a-z_]+", "<database>"),
+        (r"test_\d+", "<database>"),
     ] {
         text = regex::Regex::new(pattern).expect("a pattern").replace_all(&text, name).into_owned();
     }
@@ -124,4 +124,29 @@ fn arguments_that_make_no_sense() {
     world.syncctl(&["items", "retry", "12345"]).expect(2);
     let help = world.syncctl(&["--help"]).expect(0).stdout;
     assert!(help.contains("75  another run holds the job"), "{help}");
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_or_refuses() {
+    use crate::support::{pgbouncer, tls};
+    let server = tls::server();
+    let mut world = World::empty();
+    let right = server.url_verify_full();
+    let cases = [
+        (format!("postgres://nobody@127.0.0.1:{}/nowhere", pgbouncer::free_port()), 69),
+        (right.replace(&right[right.find("//").expect("a URL") + 2..right.find('@').expect("a URL")], "tess:wrong"), 77),
+        (server.url("localhost", "verify-full", Some(&server.other_ca())), 69),
+        (server.url("127.0.0.1", "verify-full", Some(&server.ca())), 69),
+        ("postgres://localhost/x?sslmode=perhaps".into(), 78),
+    ];
+    let mut messages = String::new();
+    for (url, code) in cases {
+        world.url = url;
+        let said = said(&world, &["calendar", "cron"], code);
+        assert!(!said.contains("wrong@") && !said.contains(tls::PASSWORD), "a password was printed: {said}");
+        messages.push_str(&said);
+    }
+    let steady =
+        regex::Regex::new(r"(localhost|127\.0\.0\.1):\d+").expect("a pattern").replace_all(&messages, "$1:<port>").into_owned();
+    assert_snapshot!(steady);
 }
