@@ -62,19 +62,30 @@ fn a_run_whose_lease_was_taken_writes_nothing_more() {
 
 #[test]
 fn two_processes_refresh_a_token_once_between_them() {
-    let world = World::with_users(5, 2);
-    let users: Vec<String> = world.sim.users().into_iter().collect();
-    let runs: Vec<_> = (0..4)
-        .map(|_| {
-            let mut arguments = vec!["calendar", "batch-poll"];
-            arguments.extend(users.iter().map(String::as_str));
-            world.spawn(&arguments)
-        })
-        .collect();
-    for run in runs {
+    let world = World::with_users(1, 2);
+    world.sync_all().expect(0);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.execute(
+        "CREATE EXTENSION IF NOT EXISTS pg_stat_statements; UPDATE accounts SET access_token = NULL, token_expires_at = NULL",
+    );
+    world.sim.reset_ledger();
+    world.sim.fault(json!({ "fault": "stall", "at_call": 1, "method": "token" }));
+    let first = world.spawn(&["calendar", "poll", &user]);
+    world.wait_for_stall();
+    // The second process gets a stream of the same user while the first one waits for the token.
+    world.execute("UPDATE streams SET claimed_by = NULL, claimed_until = NULL, last_run = NULL WHERE kind = 'events'");
+    let second = world.spawn(&["calendar", "poll", &user]);
+    let tries = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
+      WHERE d.datname = current_database() AND query LIKE '%SET refreshing_by =%' AND query NOT LIKE '%pg_stat_statements%'";
+    let before = world.count(tries);
+    while world.count(tries) == before {
+        std::thread::yield_now();
+    }
+    world.sim.admin("release", json!({}));
+    for run in [first, second] {
         run.wait_with_output().expect("the run ends");
     }
-    assert_eq!(world.sim.ledger()["oauth"]["refreshes"], 5, "{}", world.sim.ledger()["oauth"]);
+    assert_eq!(world.sim.ledger()["oauth"]["refreshes"], 1, "{}", world.sim.ledger()["oauth"]);
     world.sim.reset_ledger();
     world.sync_all().expect(0);
     assert_eq!(world.sim.ledger()["oauth"]["refreshes"], 0, "cached tokens serve later runs");
