@@ -15,9 +15,10 @@ CREATE TABLE calendars (
 );
 
 -- Events as Google gave them (`raw`) and what is asked for often. A tombstone has `deleted_at`.
--- The user comes with the stream: a second foreign key would cost a look-up for every row of a first sync and prove nothing more.
+-- No foreign keys: whoever writes a page holds the stream's row, so the stream is there, and its user with it. A key would look that up again
+-- for every row of a first sync. What goes with a stream goes by the trigger below.
 CREATE TABLE calendar_events (
-  stream_id bigint NOT NULL REFERENCES streams ON DELETE CASCADE,
+  stream_id bigint NOT NULL,
   event_id text NOT NULL,
   user_id uuid NOT NULL,
   calendar_id text NOT NULL,
@@ -48,7 +49,7 @@ CREATE INDEX calendar_events_user_start ON calendar_events (user_id, start_at) W
 CREATE TABLE meetings (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
   user_id uuid NOT NULL,
-  stream_id bigint NOT NULL REFERENCES streams ON DELETE CASCADE,
+  stream_id bigint NOT NULL,
   event_id text NOT NULL,
   title text,
   start_at timestamptz,
@@ -67,3 +68,12 @@ CREATE TABLE meetings (
   UNIQUE (stream_id, event_id)
 );
 CREATE INDEX meetings_user_start ON meetings (user_id, start_at);
+
+CREATE FUNCTION syncctl_forget_calendar() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM meetings WHERE stream_id = OLD.id;
+  DELETE FROM calendar_events WHERE stream_id = OLD.id;
+  RETURN NULL;
+END
+$$;
+CREATE TRIGGER forget_calendar AFTER DELETE ON streams FOR EACH ROW WHEN (OLD.service = 'calendar') EXECUTE FUNCTION syncctl_forget_calendar();

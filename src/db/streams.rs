@@ -73,6 +73,15 @@ pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, to: &Positio
     Ok(moved == 1)
 }
 
+/// Keeps a stream from being removed until the transaction ends, for writes that no lease covers. False: it is gone.
+pub async fn hold(tx: &Transaction<'_>, id: i64) -> anyhow::Result<bool> {
+    let row = tx
+        .query_typed_opt("SELECT 1 FROM streams WHERE id = $1 FOR KEY SHARE", &[(&id, Type::INT8)])
+        .await
+        .context("holding the stream")?;
+    Ok(row.is_some())
+}
+
 /// How a pass ends.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]

@@ -7,6 +7,7 @@ use super::tokens::Broker;
 use super::{Context, Source, Stream, apply};
 use crate::db::accounts;
 use crate::db::items::{self, Poison, Quarantined};
+use crate::db::streams;
 
 /// What became of a quarantined item.
 #[derive(Debug, serde::Serialize)]
@@ -43,6 +44,9 @@ pub async fn retry<S: Source>(
         .and_then(|raw| S::decode(&item.kind, raw).map_err(|poison| poison.error));
     let mut client = context.pool.get().await?;
     let mut tx = client.transaction().await.context("beginning the retry")?;
+    if !streams::hold(&tx, item.stream_id).await? {
+        return Ok(Retried::Kept("the stream was removed".into()));
+    }
     let error = match decoded {
         Err(error) => error,
         Ok(decoded) => {

@@ -118,5 +118,8 @@ fn removing_a_user_removes_everything_of_that_user_only() {
     world.syncctl(&["accounts", "remove", &users[0]]).expect(0);
     assert!(world.stored().keys().all(|(user, _, _)| *user == users[1]));
     assert_eq!(world.stored().len(), 5);
+    let left = "SELECT count(*) FROM (SELECT stream_id FROM calendar_events UNION ALL SELECT stream_id FROM meetings) r
+      WHERE stream_id NOT IN (SELECT id FROM streams)";
+    assert_eq!(world.count(left), 0);
     world.syncctl(&["accounts", "remove", &users[0]]).expect(2);
 }
