@@ -13,7 +13,6 @@ pub use load::{Flags, Loaded, Origin, load};
 /// Every setting. `syncctl config show` prints them with where each came from.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
 pub struct Settings {
     pub db: Db,
     pub seal: Seal,
@@ -50,7 +49,6 @@ pub struct Db {
 /// When migrations are applied without being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
 pub enum AutoMigrate {
     Auto,
     On,
@@ -137,17 +135,13 @@ pub struct Pace {
 pub struct Quota {
     /// `2026-05` for projects made since May 2026, `legacy` for older ones.
     pub profile: QuotaProfile,
-    #[allow(missing_docs)]
     pub calendar: Limits,
-    #[allow(missing_docs)]
     pub drive: Limits,
-    #[allow(missing_docs)]
     pub gmail: Limits,
 }
 
 /// Which of Google's two sets of limits holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum QuotaProfile {
     #[serde(rename = "2026-05")]
     Since2026,
@@ -158,7 +152,6 @@ pub enum QuotaProfile {
 /// Units a project and a user may spend; 0: the profile's number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
 pub struct Limits {
     pub project_per_minute: u64,
     pub user_per_minute: u64,

@@ -20,7 +20,6 @@ const RESERVED: [&str; 1] = ["SYNCCTL_CONFIG"];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Origin {
     Default,
     File { path: PathBuf, line: usize },

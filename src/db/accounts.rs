@@ -15,7 +15,6 @@ const RESUME: &str = "UPDATE streams SET due_at = now(), state = CASE state WHEN
 
 /// A user with the state of the account, for `accounts list`.
 #[derive(Debug, Clone, serde::Serialize)]
-#[allow(missing_docs)]
 pub struct Listed {
     pub user_id: Uuid,
     pub email: String,
@@ -31,7 +30,6 @@ pub struct Listed {
 
 /// A user to add or renew.
 #[derive(Debug)]
-#[allow(missing_docs)]
 pub struct NewUser<'a> {
     pub email: &'a str,
     pub username: Option<&'a str>,
@@ -124,7 +122,6 @@ pub async fn remove(pool: &Pool, user: Uuid) -> anyhow::Result<u64> {
 
 /// An account as far as tokens are concerned.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct Account {
     pub row: AccountRow,
     /// Sealed.

@@ -13,7 +13,6 @@ const CLAIM: &str = include_str!("sql/claim_streams.sql");
 
 /// A claimed row of `streams`, with the account that it is asked with.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct StreamRow {
     pub id: i64,
     pub user_id: Uuid,
@@ -34,7 +33,6 @@ pub struct StreamRow {
 
 /// What a claim carries of `accounts`, so that an idle poll needs no further statement.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct AccountRow {
     pub user_id: Uuid,
     /// Whose quota the calls count against.

@@ -9,7 +9,6 @@ use super::Pool;
 
 /// An item to put aside: its id at the provider, its JSON as received, and why it could not be applied.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct Poison {
     pub item_id: String,
     pub raw: String,
@@ -18,7 +17,6 @@ pub struct Poison {
 
 /// A row of `quarantined_items` with its stream.
 #[derive(Debug, Clone, serde::Serialize)]
-#[allow(missing_docs)]
 pub struct Quarantined {
     pub id: i64,
     pub stream_id: i64,

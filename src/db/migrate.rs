@@ -20,7 +20,6 @@ const LOCK: i64 = 0x0073_796e_6363_746c;
 
 /// The schema found, against the one that this binary knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Schema {
     Current,
     Behind { version: i32 },
@@ -63,7 +62,6 @@ impl Schema {
 
 /// One row of `schema_migrations`, or one that is still to be applied.
 #[derive(Debug, Clone, serde::Serialize)]
-#[allow(missing_docs)]
 pub struct Entry {
     pub version: i32,
     pub name: String,

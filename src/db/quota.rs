@@ -76,7 +76,6 @@ pub async fn reserve(
 
 /// Units of a subject that were reserved and not spent.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct Unspent {
     pub subject: String,
     /// Of the minute that goes on.

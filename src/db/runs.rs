@@ -33,7 +33,6 @@ pub struct Opening<'a> {
 
 /// How a run ended.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct Closing<'a> {
     pub status: &'a str,
     pub total: i32,
@@ -160,7 +159,6 @@ pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>
 
 /// One finished or running run, for `metrics`.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct PastRun {
     pub started_at: DateTime<Utc>,
     pub status: String,

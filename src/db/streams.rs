@@ -84,7 +84,6 @@ pub async fn hold(tx: &Transaction<'_>, id: i64) -> anyhow::Result<bool> {
 
 /// How a pass ends.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct Finish {
     pub cursor: String,
     /// The number of the full pass that ends; `None`: an incremental one.
@@ -196,7 +195,6 @@ pub async fn ensure(tx: &Transaction<'_>, user: Uuid, service: &str, kind: &str,
 
 /// Where a user's stream stands in time, for `smart-poll`.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct Standing {
     pub id: i64,
     pub kind: String,

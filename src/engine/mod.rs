@@ -35,7 +35,6 @@ pub use tokens::Credential;
 
 /// What every job needs. Cheap to clone.
 #[derive(Clone)]
-#[allow(missing_docs)]
 pub struct Context {
     pub pool: Pool,
     pub settings: Arc<Settings>,
@@ -85,7 +84,6 @@ pub struct Page<C> {
 
 /// What follows a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Next {
     /// Another page.
     Page(String),
@@ -95,7 +93,6 @@ pub enum Next {
 
 /// What a page did to the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-#[allow(missing_docs)]
 pub struct Counts {
     pub created: u64,
     pub updated: u64,

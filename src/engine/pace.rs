@@ -8,7 +8,6 @@ use crate::error::Class;
 
 /// How often a kind of stream may be polled, and what is believed of it before anything is known.
 #[derive(Debug, Clone, Copy)]
-#[allow(missing_docs)]
 pub struct Bounds {
     pub min: Duration,
     pub max: Duration,

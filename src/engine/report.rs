@@ -15,7 +15,6 @@ const SLOWEST: usize = 5;
 
 /// Failures of one class.
 #[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
-#[allow(missing_docs)]
 pub struct ClassCount {
     pub count: u64,
     pub example: String,
@@ -23,7 +22,6 @@ pub struct ClassCount {
 
 /// The outcome of a run.
 #[derive(Debug, Default, Serialize)]
-#[allow(missing_docs)]
 pub struct Report {
     pub execution_id: Uuid,
     pub job: String,
@@ -72,7 +70,6 @@ pub struct Report {
 
 /// Latency of one fetch, retries included, in milliseconds.
 #[derive(Debug, Default, Serialize)]
-#[allow(missing_docs)]
 pub struct Quantiles {
     pub p50: u32,
     pub p95: u32,
@@ -81,7 +78,6 @@ pub struct Quantiles {
 
 /// A stream that took long.
 #[derive(Debug, Serialize)]
-#[allow(missing_docs)]
 pub struct Slow {
     pub stream_id: i64,
     pub user_id: Uuid,

@@ -11,7 +11,6 @@ use crate::engine::Item;
 /// The parts of an event that syncctl reads (`Event` of the Calendar API).
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs)]
 pub struct Event {
     pub id: String,
     pub status: Option<String>,
@@ -37,7 +36,6 @@ pub struct Event {
 /// A date (all-day) or an instant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs)]
 pub struct When {
     pub date: Option<NaiveDate>,
     pub date_time: Option<Instant>,
@@ -47,7 +45,6 @@ pub struct When {
 /// An RFC 3339 time, or one without offset that its time zone completes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
-#[allow(missing_docs)]
 pub enum Instant {
     Fixed(DateTime<Utc>),
     Local(NaiveDateTime),
@@ -56,7 +53,6 @@ pub enum Instant {
 /// An attendee or organizer.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs)]
 pub struct Person {
     pub email: Option<String>,
     pub resource: bool,
@@ -65,7 +61,6 @@ pub struct Person {
 /// Where a meeting can be joined.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs)]
 pub struct Conference {
     pub entry_points: Vec<EntryPoint>,
 }
@@ -73,7 +68,6 @@ pub struct Conference {
 /// One way to join.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs)]
 pub struct EntryPoint {
     pub entry_point_type: Option<String>,
     pub uri: Option<String>,

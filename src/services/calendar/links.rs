@@ -4,7 +4,6 @@ use url::{Host, Url};
 
 /// Whose link it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Kind {
     GoogleMeet,
     Zoom,

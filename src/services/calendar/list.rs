@@ -16,7 +16,6 @@ use crate::engine::{Counts, Item, Stream};
 /// The parts of `CalendarListEntry` that syncctl reads.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs)]
 pub struct Entry {
     pub id: String,
     pub summary: Option<String>,
