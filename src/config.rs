@@ -228,7 +228,7 @@ impl Default for Google {
 impl Default for Engine {
     fn default() -> Self {
         Self {
-            chunk: 500,
+            chunk: 2000,
             concurrency: 32,
             first_sync_concurrency: 4,
             lease: Duration::from_secs(MINUTE),

@@ -13,8 +13,8 @@ use crate::db::Pool;
 use crate::db::quota::{self, Reservation, Unspent};
 use crate::error::{Class, Failure};
 
-/// Units reserved at once: few at first, so that a small run takes little and one that dies leaves little behind, then twice as many each
-/// time, so that the ledger costs a large run one statement for hundreds of calls.
+/// Units reserved at once beyond those that were expected: few at first, so that a small run takes little and one that dies leaves little
+/// behind, then twice as many each time, so that the ledger costs a large run one statement for hundreds of calls.
 const BLOCKS: std::ops::RangeInclusive<i64> = 50..=500;
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -50,6 +50,20 @@ struct Block {
 }
 
 impl Block {
+    /// Leaves the minute that is over behind.
+    fn roll(&mut self) {
+        if self.ends.is_none_or(|ends| ends <= Instant::now()) {
+            self.ends = self.ends.map(|_| Instant::now() + MINUTE);
+            self.dropped += std::mem::take(&mut self.left);
+            self.free_spent = 0;
+        }
+    }
+
+    fn grant(&mut self, units: i64, minute_ends: f64) {
+        self.left += units;
+        self.ends = Some(Instant::now() + Duration::from_secs_f64(minute_ends));
+    }
+
     fn unspent(&self, subject: String) -> Unspent {
         let minute = if self.ends.is_some_and(|ends| ends > Instant::now()) { self.left } else { 0 };
         Unspent { subject, minute, day: self.left + self.dropped }
@@ -83,18 +97,31 @@ impl Meter {
         if !self.writes {
             return Ok(());
         }
-        let units = i64::try_from(units).unwrap_or(i64::MAX);
-        let yielding = |limit: u64| {
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            if full_pass { limit / 5 * 4 } else { limit }
-        };
-        let per_day = i64::try_from(self.limits.per_day).unwrap_or(i64::MAX);
-        let share = Share { per_minute: yielding(self.limits.project_per_minute), per_day, free: 0 };
-        self.take(&project.block, || project.name.clone(), units, &share).await?;
-        let per_minute = yielding(self.limits.user_per_minute);
+        let units = signed(units);
+        self.take(&project.block, || project.name.clone(), units, &self.project_share(full_pass)).await?;
+        let per_minute = yielding(self.limits.user_per_minute, full_pass);
         let share = Share { per_minute, per_day: i64::MAX, free: per_minute / 10 };
         let block = Arc::clone(locked(&project.users).entry(user).or_default());
         self.take(&block, || format!("{}/{user}", project.name), units, &share).await
+    }
+
+    /// Reserves for calls that are about to be made, so that they do not wait for the ledger one after the other. What is not granted is
+    /// asked for again by those who need it.
+    pub async fn expect(&self, project: &str, units: u64, full_pass: bool) -> anyhow::Result<()> {
+        if !self.writes {
+            return Ok(());
+        }
+        let project = self.project(project);
+        let share = self.project_share(full_pass);
+        let wanted = signed(units).min(share.per_minute / 20);
+        // Not under the block's lock: polls under way spend meanwhile what is left.
+        let answer = quota::reserve(&self.pool, self.service, &project.name, wanted, share.per_minute, share.per_day).await?;
+        if let Reservation::Granted { minute_ends } = answer {
+            let mut block = project.block.lock().await;
+            block.roll();
+            block.grant(wanted, minute_ends);
+        }
+        Ok(())
     }
 
     /// Gives back what was reserved and not spent.
@@ -113,6 +140,11 @@ impl Meter {
             true => Ok(()),
             false => quota::refund(&self.pool, self.service, &unspent).await,
         }
+    }
+
+    fn project_share(&self, full_pass: bool) -> Share {
+        let per_minute = yielding(self.limits.project_per_minute, full_pass);
+        Share { per_minute, per_day: signed(self.limits.per_day), free: 0 }
     }
 
     fn project(&self, name: &str) -> Arc<Project> {
@@ -141,11 +173,7 @@ impl Meter {
     ) -> Result<(), Failure> {
         let mut block = block.lock().await;
         loop {
-            if block.ends.is_none_or(|ends| ends <= Instant::now()) {
-                block.ends = block.ends.map(|_| Instant::now() + MINUTE);
-                block.dropped += std::mem::take(&mut block.left);
-                block.free_spent = 0;
-            }
+            block.roll();
             if block.free_spent + units <= share.free {
                 block.free_spent += units;
                 block.ends.get_or_insert_with(|| Instant::now() + MINUTE);
@@ -158,9 +186,8 @@ impl Meter {
             let wanted = (2 * block.reserved_last).clamp(*BLOCKS.start(), *BLOCKS.end()).min(share.per_minute / 20).max(units);
             match quota::reserve(&self.pool, self.service, &subject(), wanted, share.per_minute, share.per_day).await? {
                 Reservation::Granted { minute_ends } => {
-                    block.left += wanted;
+                    block.grant(wanted, minute_ends);
                     block.reserved_last = wanted;
-                    block.ends = Some(Instant::now() + Duration::from_secs_f64(minute_ends));
                 }
                 Reservation::MinuteFull { minute_ends } => tokio::time::sleep(Duration::from_secs_f64(minute_ends)).await,
                 Reservation::DayFull { day_ends } => {
@@ -171,6 +198,15 @@ impl Meter {
             }
         }
     }
+}
+
+fn yielding(limit: u64, full_pass: bool) -> i64 {
+    let limit = signed(limit);
+    if full_pass { limit / 5 * 4 } else { limit }
+}
+
+fn signed(units: u64) -> i64 {
+    i64::try_from(units).unwrap_or(i64::MAX)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

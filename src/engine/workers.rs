@@ -3,10 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::poll::{self, End, Outcome};
+use super::poll::{self, End};
 use super::shared::Shared;
 use super::{Report, Source};
 use crate::db::claims::{self, Selection, StreamRow};
@@ -15,15 +16,16 @@ use crate::db::streams::{self, Idle};
 /// Polls everything that the selection names, until nothing is due or the run winds down.
 ///
 /// # Errors
-/// Only what ends the whole run: the database is gone, or a poll panicked.
+/// Only what ends the whole run: the database is gone.
 pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, report: &mut Report) -> anyhow::Result<()> {
     let engine = &shared.context.settings.engine;
     let (limit, width) = (i64::from(engine.chunk), engine.concurrency as usize);
     let mut queue: VecDeque<StreamRow> = VecDeque::new();
-    let mut polls: JoinSet<Outcome> = JoinSet::new();
+    // Not tasks of their own: one thread runs them all, and a task costs more than a place in here.
+    let mut polls: FuturesUnordered<_> = FuturesUnordered::new();
     let mut claims = JoinSet::new();
     let mut closer = Closer::new(shared);
-    let mut next_limit = limit.min(2 * i64::from(engine.concurrency));
+    let mut next_limit = limit.min(8 * i64::from(engine.concurrency));
     // Whether a claim may still find something: streams to follow, and after them first syncs, which yield.
     let (mut more, mut more_first) = (true, true);
     loop {
@@ -34,15 +36,16 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
         while polls.len() < width
             && let Some(row) = queue.pop_front()
         {
-            polls.spawn(poll::poll(Arc::clone(shared), row));
+            polls.push(poll::poll(Arc::clone(shared), row));
         }
-        if (more || more_first) && !winding_down && claims.is_empty() && queue.len() < limit as usize {
+        if (more || more_first) && !winding_down && claims.is_empty() && 2 * queue.len() < next_limit as usize {
             let first_syncs = !more;
             // Whatever asks for another claim from here on was not seen by this one.
             *(if first_syncs { &mut more_first } else { &mut more }) = false;
-            // A small first claim, so that Google is asked while the database looks for the rest.
-            let limit = std::mem::replace(&mut next_limit, limit);
-            claims.spawn(claim(Arc::clone(shared), limit, selection.clone(), first_syncs));
+            // A small first claim, so that Google is asked while the database looks for the next, larger one.
+            let asked = next_limit;
+            next_limit = limit.min(4 * asked);
+            claims.spawn(claim(Arc::clone(shared), asked, selection.clone(), first_syncs));
         }
         if polls.is_empty() && claims.is_empty() {
             closer.flush();
@@ -57,8 +60,7 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, re
                 shared.held().extend(claimed.iter().map(|row| row.id));
                 queue.extend(claimed);
             }
-            Some(outcome) = polls.join_next() => {
-                let outcome = outcome?;
+            Some(outcome) = polls.next() => {
                 report.add(&outcome);
                 // A list that brought new streams up: they are due in this very run.
                 more_first |= outcome.counts.streams > 0;
@@ -92,7 +94,16 @@ async fn claim<S: Source>(
         return Ok((claims::preview(pool, shared.run, service, &selection, first_syncs).await?, i64::MAX, first_syncs));
     }
     let lease = shared.context.settings.engine.lease.as_secs_f64();
-    Ok((claims::claim(pool, shared.run, service, lease, limit, &selection, first_syncs).await?, limit, first_syncs))
+    let claimed = claims::claim(pool, shared.run, service, lease, limit, &selection, first_syncs).await?;
+    // Each of them makes one call at least.
+    let mut expected: HashMap<&str, u64> = HashMap::new();
+    for row in &claimed {
+        *expected.entry(&row.account.project).or_default() += S::cost(&row.kind);
+    }
+    for (project, units) in expected {
+        shared.meter.expect(project, units, first_syncs).await?;
+    }
+    Ok((claimed, limit, first_syncs))
 }
 
 /// Collects idle streams; one statement closes a chunk of them while polls go on.
