@@ -96,6 +96,8 @@ pub struct Engine {
     pub chunk: u32,
     /// Requests to Google under way at once.
     pub concurrency: u32,
+    /// Threads that a run may use. A second one starts when a claim finds more than the first has at hand.
+    pub threads: u32,
     /// First syncs and resyncs under way at once; they yield to incremental polls.
     pub first_sync_concurrency: u32,
     /// How long a claim outlives a process that died.
@@ -230,6 +232,7 @@ impl Default for Engine {
         Self {
             chunk: 2000,
             concurrency: 32,
+            threads: 2,
             first_sync_concurrency: 4,
             lease: Duration::from_secs(MINUTE),
             tries: 5,
@@ -302,6 +305,7 @@ impl Settings {
             (self.db.pool_size >= 2, "db.pool_size", "2 or more"),
             ((1..=10_000).contains(&e.chunk), "engine.chunk", "1 to 10000"),
             ((1..=1_000).contains(&e.concurrency), "engine.concurrency", "1 to 1000"),
+            ((1..=64).contains(&e.threads), "engine.threads", "1 to 64"),
             ((1..=e.concurrency).contains(&e.first_sync_concurrency), "engine.first_sync_concurrency", "1 to engine.concurrency"),
             (e.lease >= Duration::from_millis(200), "engine.lease", "200ms or more"),
             ((1..=100).contains(&e.tries), "engine.tries", "1 to 100"),

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Pool;
 use super::streams::Position;
 
+const LIST_DUE: &str = include_str!("sql/list_due_streams.sql");
 const CLAIM: &str = include_str!("sql/claim_streams.sql");
 
 /// A claimed row of `streams`, with the account that it is asked with.
@@ -81,58 +82,64 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
     })
 }
 
-/// Claims up to `limit` streams for `run`, `lease` seconds long.
-pub async fn claim(
-    pool: &Pool,
-    run: Uuid,
-    service: &str,
-    lease: f64,
-    limit: i64,
-    selection: &Selection,
-    first_syncs: bool,
-) -> anyhow::Result<Vec<StreamRow>> {
+/// The streams that a selection names and that are due, by id, in the order in which they are to be polled.
+pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selection) -> anyhow::Result<Vec<i64>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            LIST_DUE,
+            &[(&run, Type::UUID), (&service, Type::TEXT), (&selection.force, Type::BOOL), (&selection.users, Type::UUID_ARRAY)],
+        )
+        .await
+        .context("listing due streams")?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// What to claim.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    pub run: Uuid,
+    pub service: &'a str,
+    /// Seconds.
+    pub lease: f64,
+    /// `streams.id`, as `list_due` gave them.
+    pub ids: &'a [i64],
+    /// Also what is not due.
+    pub force: bool,
+}
+
+/// Claims those of the listed streams that are still due and free: first those to follow, then first syncs.
+pub async fn claim(pool: &Pool, claim: &Claim<'_>) -> anyhow::Result<Vec<StreamRow>> {
     let client = pool.get().await?;
-    claim_with(&**client, run, service, lease, limit, selection, first_syncs).await
+    claim_with(&**client, claim).await
 }
 
 /// What a claim would take, without taking it: for dry runs.
-pub async fn preview(
-    pool: &Pool,
-    run: Uuid,
-    service: &str,
-    selection: &Selection,
-    first_syncs: bool,
-) -> anyhow::Result<Vec<StreamRow>> {
+pub async fn preview(pool: &Pool, claim: &Claim<'_>) -> anyhow::Result<Vec<StreamRow>> {
     let mut client = pool.get().await?;
     let tx = client.transaction().await.context("beginning the preview")?;
-    let rows = claim_with(&*tx, run, service, 1.0, i64::MAX, selection, first_syncs).await?;
+    let rows = claim_with(&*tx, claim).await?;
     tx.rollback().await.context("rolling the preview back")?;
     Ok(rows)
 }
 
-async fn claim_with(
-    client: &impl tokio_postgres::GenericClient,
-    run: Uuid,
-    service: &str,
-    lease: f64,
-    limit: i64,
-    selection: &Selection,
-    first_syncs: bool,
-) -> anyhow::Result<Vec<StreamRow>> {
+async fn claim_with(client: &impl tokio_postgres::GenericClient, claim: &Claim<'_>) -> anyhow::Result<Vec<StreamRow>> {
     let rows = client
         .query_typed(
             CLAIM,
             &[
-                (&run, Type::UUID),
-                (&service, Type::TEXT),
-                (&lease, Type::FLOAT8),
-                (&limit, Type::INT8),
-                (&selection.force, Type::BOOL),
-                (&selection.users, Type::UUID_ARRAY),
-                (&first_syncs, Type::BOOL),
+                (&claim.run, Type::UUID),
+                (&claim.service, Type::TEXT),
+                (&claim.lease, Type::FLOAT8),
+                (&claim.ids, Type::INT8_ARRAY),
+                (&claim.force, Type::BOOL),
             ],
         )
         .await
         .context("claiming due streams")?;
-    rows.iter().map(stream_of).collect::<anyhow::Result<_>>().context("reading claimed streams")
+    let mut rows: Vec<StreamRow> =
+        rows.iter().map(stream_of).collect::<anyhow::Result<_>>().context("reading claimed streams")?;
+    rows.sort_by_key(|row| row.position.cursor.is_none());
+    Ok(rows)
 }

@@ -1,16 +1,18 @@
 //! One execution of one job: run row, lock, heartbeat, the streams, and the rows that tell of it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::meter::Meter;
+use super::queue::Queue;
 use super::shared::Shared;
 use super::tokens::Broker;
-use super::{Context, Report, Source, workers};
+use super::{Context, Report, Source, dispatch};
 use crate::db::claims::Selection;
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
@@ -68,12 +70,19 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
         wind_down: wind_down.clone(),
         dry_run: job.dry_run,
         held: Mutex::default(),
+        workers: AtomicUsize::new(0),
+        // An eighth of a chunk keeps the statements few and the end of the run short.
+        queue: Queue::new((engine.chunk as usize).div_ceil(8)),
+        report: Mutex::new(report),
         retries: AtomicU64::new(0),
         units: AtomicU64::new(0),
     });
     let calls_before = context.google.calls();
     let watch = tokio::spawn(watch(Arc::clone(&shared), job.max_duration));
-    let drained = workers::drain(&shared, &job.selection, &mut report).await;
+    let end = CancellationToken::new();
+    let _end = end.clone().drop_guard();
+    let drained = dispatch::drain(&shared, &job.selection, &end).await;
+    let mut report = std::mem::take(&mut *shared.report());
     if wind_down.is_cancelled() {
         let why = if context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };
         report.stopped_early = Some(why.into());

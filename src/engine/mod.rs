@@ -1,11 +1,13 @@
 //! The one sync loop: claims streams, fetches pages, applies them, paces and reports. Knows no service.
 
 mod apply;
+mod dispatch;
 mod failed;
 pub mod job;
 mod meter;
 pub mod pace;
 mod poll;
+mod queue;
 mod report;
 mod retry;
 pub mod retry_items;

@@ -1,16 +1,17 @@
 //! What the streams of a run have in common.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Context;
 use super::meter::Meter;
+use super::queue::Queue;
 use super::tokens::Broker;
+use super::{Context, Report};
 
 /// What the streams of a run share.
 pub struct Shared<S> {
@@ -26,6 +27,10 @@ pub struct Shared<S> {
     pub dry_run: bool,
     /// Streams that this run has claimed and not given back: what a heartbeat renews.
     pub held: Mutex<HashSet<i64>>,
+    /// Workers that were started: they divide `engine.concurrency` among them.
+    pub workers: AtomicUsize,
+    pub queue: Queue,
+    pub report: Mutex<Report>,
     pub retries: AtomicU64,
     pub units: AtomicU64,
 }
@@ -34,5 +39,15 @@ impl<S> Shared<S> {
     /// The streams held, to add to, take from or list.
     pub fn held(&self) -> MutexGuard<'_, HashSet<i64>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many requests one worker may have under way.
+    pub fn width(&self) -> usize {
+        (self.context.settings.engine.concurrency as usize / self.workers.load(Ordering::Relaxed).max(1)).max(1)
+    }
+
+    /// What the run did so far.
+    pub fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,9 @@
 //! Authorized GETs against Google's APIs, each answered with the body or a classified failure.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -39,8 +41,9 @@ pub struct Client {
     root: Option<Url>,
     timeout: Duration,
     connect_timeout: Duration,
-    // Built at the first call: a run in which nothing is due loads no certificates.
-    http: OnceLock<reqwest::Client>,
+    // Built at the first call: a run in which nothing is due loads no certificates. One a thread, because connections are driven by the
+    // runtime that opened them, and a request that wakes another thread costs more than the request.
+    http: Mutex<HashMap<ThreadId, reqwest::Client>>,
     calls: AtomicU64,
 }
 
@@ -62,7 +65,7 @@ impl Client {
             root,
             timeout: settings.timeout,
             connect_timeout: settings.connect_timeout,
-            http: OnceLock::new(),
+            http: Mutex::default(),
             calls: AtomicU64::new(0),
         })
     }
@@ -147,9 +150,10 @@ impl Client {
         self.timeout
     }
 
-    fn http(&self) -> Result<&reqwest::Client, Failure> {
-        if let Some(http) = self.http.get() {
-            return Ok(http);
+    fn http(&self) -> Result<reqwest::Client, Failure> {
+        let mut clients = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(http) = clients.get(&std::thread::current().id()) {
+            return Ok(http.clone());
         }
         let mut builder = reqwest::Client::builder();
         if self.root.as_ref().is_some_and(|root| root.scheme() == "http") {
@@ -170,7 +174,8 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Failure::new(Class::Internal, format!("building the HTTP client: {error}")))?;
-        Ok(self.http.get_or_init(|| http))
+        clients.insert(std::thread::current().id(), http.clone());
+        Ok(http)
     }
 }
 

@@ -16,6 +16,7 @@ fn steady(world: &World, text: &str) -> String {
         (r"/[^ ]*/\.s\.PGSQL\.\d+", "<socket>"),
         (r"host=[^ ]+|(/[\w.-]+)+/socket", "<socket folder>"),
         (r"test_\d+", "<database>"),
+        (r"knows \(\d+\)", "knows (<version>)"),
     ] {
         text = regex::Regex::new(pattern).expect("a pattern").replace_all(&text, name).into_owned();
     }

@@ -1,22 +1,18 @@
--- Claims due streams of one service for a run; what others hold is skipped, never waited for.
--- $1 run, $2 service, $3 lease in seconds, $4 limit, $5 also what is not due, $6 users (NULL: all), $7 those without a cursor, or those with one
+-- Claims those of the listed streams that are still due and free; what others hold is skipped, never waited for.
+-- $1 run, $2 service, $3 lease in seconds, $4 ids, $5 also what is not due
 WITH due AS (
   SELECT s.id
   FROM streams s
-  WHERE s.service = $2
+  WHERE s.id = ANY ($4)
     AND s.state NOT IN ('removed', 'revoked')
     AND (s.due_at <= now() OR $5)
-    AND (s.cursor IS NULL) = $7
     AND (s.claimed_until IS NULL OR s.claimed_until < now())
     AND s.last_run IS DISTINCT FROM $1
-    AND ($6::uuid[] IS NULL OR s.user_id = ANY ($6))
     -- Whose project is paused is only looked up while one is.
     AND (NOT EXISTS (SELECT 1 FROM quota_pauses p WHERE p.service = $2 AND p.until > now())
       OR NOT EXISTS (
         SELECT 1 FROM quota_pauses p JOIN accounts a ON a.project = p.project
         WHERE p.service = $2 AND p.until > now() AND a.user_id = s.user_id))
-  ORDER BY s.due_at
-  LIMIT $4
   FOR UPDATE OF s SKIP LOCKED
 )
 UPDATE streams s

@@ -1,0 +1,59 @@
+//! Workers: each polls streams from the queue, many at once, in a thread of its own. Knows no statement.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::Context as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+
+use super::Source;
+use super::poll::{self, End};
+use super::queue::Alive;
+use super::shared::Shared;
+
+/// Polls what comes to the queue until nothing will come any more.
+pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
+    shared.workers.fetch_add(1, Ordering::Relaxed);
+    let queue = &shared.queue;
+    let _alive = Alive(queue);
+    // Not tasks of their own: one thread runs them all, and a task costs more than a place in here.
+    let mut polls: FuturesUnordered<_> = FuturesUnordered::new();
+    loop {
+        // Before the look at the queue, so that nothing is missed in between.
+        let filled = queue.filled.notified();
+        let width = shared.width();
+        while polls.len() < width
+            && !shared.wind_down.is_cancelled()
+            && let Some(row) = queue.take()
+        {
+            polls.push(poll::poll(Arc::clone(&shared), row));
+        }
+        if polls.is_empty() && queue.state().over {
+            break;
+        }
+        let full = polls.len() >= width;
+        tokio::select! {
+            Some(outcome) = polls.next() => {
+                shared.report().add(&outcome);
+                if matches!(outcome.end, End::Done | End::Failed(_)) {
+                    shared.held().remove(&outcome.id);
+                }
+                queue.ended(outcome.end, outcome.user_id, outcome.counts.streams > 0);
+            }
+            () = filled, if !full => {}
+        }
+    }
+}
+
+/// Starts a worker in a thread of its own. The connections that it opens are there until `end`, because others may use them too.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn start<S: Source>(shared: &Arc<Shared<S>>, end: &CancellationToken) -> anyhow::Result<()> {
+    let (work, end) = (work(Arc::clone(shared)), end.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("building a runtime")?;
+    let thread = std::thread::Builder::new().name("worker".into());
+    thread.spawn(move || runtime.block_on(async { tokio::join!(work, end.cancelled()) })).context("starting a thread")?;
+    Ok(())
+}
