@@ -6,10 +6,15 @@ demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your ow
 	scripts/ensure-postgres
 	scripts/demo
 
-test: ## Every test, against a real PostgreSQL and PgBouncer
+# The tests of the main job, which must pass by every way to PostgreSQL.
+main_job = first_sync:: calendars:: resync:: faults:: quarantine:: sharing::
+
+test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main job also through the pooler and over TLS
 	scripts/ensure-postgres
 	scripts/ensure-pgbouncer
 	cargo test --workspace --locked
+	SYNCCTL_TEST_WAY=pooler cargo test --locked --test it -- $(main_job)
+	SYNCCTL_TEST_WAY=tls cargo test --locked --test it -- $(main_job)
 
 bench: ## Prints the figures and writes target/bench.json
 	scripts/ensure-postgres

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use crate::support::{World, pgbouncer, postgres, tls};
+use crate::support::{Way, World, pgbouncer, postgres};
 
 /// First sync, changes, an expired cursor, faults, an idle run: as the direct way.
 fn main_job(world: &World) {
+    world.populate(20, 20);
     world.sync_all().expect(0);
     world.assert_in_step();
     world.sim.churn(40, 1);
@@ -22,11 +23,9 @@ fn main_job(world: &World) {
 
 #[test]
 fn the_main_job_passes_through_a_pooler_in_transaction_mode() {
-    let mut world = World::with_users(20, 20);
-    let bouncer = pgbouncer::start(postgres::shared());
-    world.url = bouncer.url(world.database.name());
+    let world = World::by(Way::Pooler);
     main_job(&world);
-    // Two processes at once interleave their statements on the same server connections.
+    // Several processes at once interleave their statements on the same server connections.
     world.execute("UPDATE streams SET due_at = now()");
     let runs: Vec<_> = (0..3).map(|_| world.spawn(&["calendar", "cron", "--parallel"])).collect();
     for run in runs {
@@ -38,31 +37,21 @@ fn the_main_job_passes_through_a_pooler_in_transaction_mode() {
 }
 
 #[test]
+fn the_main_job_passes_over_tls_that_checks_the_server() {
+    main_job(&World::by(Way::Tls));
+}
+
+#[test]
 fn migrations_pass_through_a_pooler_from_two_hosts_at_once() {
     let mut world = World::empty();
     let fresh = postgres::shared().database();
-    let bouncer = pgbouncer::start(postgres::shared());
-    world.url = bouncer.url(fresh.name());
+    world.url = pgbouncer::shared().url(fresh.name());
     let runs: Vec<_> = (0..3).map(|_| world.spawn(&["db", "migrate"])).collect();
     for run in runs {
         let output = run.wait_with_output().expect("the migration ends");
         assert!(output.status.success(), "{output:?}");
     }
     world.syncctl(&["calendar", "cron"]).expect(0);
-}
-
-#[test]
-fn the_main_job_passes_over_tls_that_checks_the_server() {
-    let server = tls::server();
-    let mut world = World::empty();
-    world.url = server.url_verify_full();
-    world.syncctl(&["db", "migrate"]).expect(0);
-    world.sim.generate(5, 10);
-    world.import();
-    world.syncctl(&["calendar", "cron"]).expect(0);
-    let report = world.sync_all().expect(0).json();
-    assert_eq!(report["status"], "completed");
-    assert_eq!(report["streams"], 10);
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
-use super::postgres::Postgres;
+use super::postgres::{self, Postgres};
 use super::postgres::watchdog::Watchdog;
 
 /// Server connections for each database.
@@ -19,6 +20,12 @@ pub struct PgBouncer {
     process: Child,
     port: u16,
     _watchdog: Watchdog,
+}
+
+/// The pooler before the cluster that the tests of this process share.
+pub fn shared() -> &'static PgBouncer {
+    static SHARED: OnceLock<PgBouncer> = OnceLock::new();
+    SHARED.get_or_init(|| start(postgres::shared()))
 }
 
 /// Starts a pooler on a free port of 127.0.0.1.

@@ -25,8 +25,7 @@ pub struct Postgres {
 pub fn shared() -> &'static Postgres {
     static SHARED: OnceLock<Postgres> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let preload = ["shared_preload_libraries = 'pg_stat_statements'", "pg_stat_statements.max = 20000"];
-        let server = Postgres::new(None, &preload);
+        let server = Postgres::new(None, &[]);
         server.cluster.ensure_running().unwrap_or_else(|error| panic!("{error:#}"));
         server
     })
@@ -78,9 +77,17 @@ impl Postgres {
     }
 }
 
-/// What is asked for on top of the cluster's settings: more connections, and no waiting for a disk whose contents do not matter.
+/// What is asked for on top of the cluster's settings: more connections, counted statements, and no waiting for a disk whose contents do not
+/// matter.
 fn lines(config: &[&str]) -> Vec<String> {
-    let common = ["fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 200"];
+    let common = [
+        "fsync = off",
+        "synchronous_commit = off",
+        "full_page_writes = off",
+        "max_connections = 200",
+        "shared_preload_libraries = 'pg_stat_statements'",
+        "pg_stat_statements.max = 20000",
+    ];
     common.iter().chain(config).map(|line| (*line).to_owned()).collect()
 }
 

@@ -5,9 +5,32 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::Sim;
 use super::postgres::{self, Database};
 use super::sim::Truth;
+use super::{Sim, pgbouncer, tls};
+
+/// How the binary reaches PostgreSQL.
+#[derive(Debug, Clone, Copy)]
+pub enum Way {
+    /// By the server's socket.
+    Direct,
+    /// Through PgBouncer in transaction mode.
+    Pooler,
+    /// Over TLS that checks authority and name (`verify-full`), with a password, as a role that only owns its database.
+    Tls,
+}
+
+impl Way {
+    /// `SYNCCTL_TEST_WAY` sends every test another way: `make test` runs those of the main job by each.
+    fn of_environment() -> Self {
+        match std::env::var("SYNCCTL_TEST_WAY").as_deref() {
+            Err(_) => Self::Direct,
+            Ok("pooler") => Self::Pooler,
+            Ok("tls") => Self::Tls,
+            Ok(other) => panic!("SYNCCTL_TEST_WAY is pooler or tls, not {other:?}"),
+        }
+    }
+}
 
 /// What a run of the binary left.
 #[derive(Debug)]
@@ -42,9 +65,29 @@ pub struct World {
 impl World {
     /// An empty database and an empty Google.
     pub fn empty() -> Self {
-        let database = postgres::shared().database();
+        Self::by(Way::of_environment())
+    }
+
+    /// An empty database that is reached this way, and an empty Google.
+    pub fn by(way: Way) -> Self {
+        let (database, url) = match way {
+            Way::Direct => {
+                let database = postgres::shared().database();
+                let url = database.url();
+                (database, url)
+            }
+            Way::Pooler => {
+                let database = postgres::shared().database();
+                let url = pgbouncer::shared().url(database.name());
+                (database, url)
+            }
+            Way::Tls => {
+                let server = tls::server();
+                let url = server.url_verify_full();
+                (server.database, url)
+            }
+        };
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let url = database.url();
         let world = Self { sim: Sim::start(), database, folder, url, settings: Vec::new() };
         world.syncctl(&["accounts", "rekey", "--new-key", "--set", "db.auto_migrate=on"]).expect(0);
         world
@@ -53,9 +96,14 @@ impl World {
     /// So many users with so many events each, imported and not synced yet.
     pub fn with_users(users: u32, events: u32) -> Self {
         let world = Self::empty();
-        world.sim.generate(users, events);
-        world.import();
+        world.populate(users, events);
         world
+    }
+
+    /// Adds and imports so many users with so many events each.
+    pub fn populate(&self, users: u32, events: u32) {
+        self.sim.generate(users, events);
+        self.import();
     }
 
     pub fn import(&self) {
