@@ -7,9 +7,11 @@ use crate::support::World;
 /// A fault that passes: it may cost retries or a failed stream, never data.
 #[track_caller]
 fn a_passing_fault_loses_nothing(fault: &str, extra: Value) {
-    let world = World::with_users(6, 20);
+    let mut world = World::with_users(6, 20);
     world.sync_all().expect(0);
     world.sim.churn(40, 5);
+    // Shorter than a slow answer takes.
+    world.set("SYNCCTL_GOOGLE_TIMEOUT", "500ms");
     // The first call for certain, the others by chance.
     for when in [json!({ "at_call": 1 }), json!({ "probability": 0.3, "times": 20 })] {
         let mut body = json!({ "fault": fault, "method": "events.list" });
@@ -56,6 +58,8 @@ passing! {
     a_reset_connection_is_tried_again: "connection_reset";
     a_cut_body_is_tried_again: "cut_body";
     a_cut_json_is_tried_again: "cut_json";
+    an_answer_that_does_not_begin_is_tried_again: "slow_headers", { "seconds": 60 };
+    an_answer_that_does_not_end_is_tried_again: "slow_body", { "seconds": 60 };
 }
 
 /// A fault that stays: every stream fails with its class, and the run says so.
@@ -64,10 +68,11 @@ fn a_lasting_fault_is_named(fault: &str, method: &str, class: &str, code: i32) -
     let mut world = World::with_users(2, 5);
     world.sync_all().expect(0);
     world.set("SYNCCTL_ENGINE_TRIES", "2");
+    world.set("SYNCCTL_GOOGLE_TIMEOUT", "500ms");
     if method == "token" {
         world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
     }
-    world.sim.fault(json!({ "fault": fault, "probability": 1.0, "method": method }));
+    world.sim.fault(json!({ "fault": fault, "probability": 1.0, "method": method, "seconds": 60 }));
     let users: Vec<String> = world.sim.users().into_iter().collect();
     let run = world.syncctl(&["calendar", "batch-poll", "--json", &users[0], &users[1]]);
     assert_eq!(run.code, code, "{run:#?}");
@@ -118,6 +123,31 @@ fn a_used_up_day_pauses_the_project() {
 }
 
 #[test]
+fn calendar_limits_that_are_used_up_pause_the_project_too() {
+    let world = a_lasting_fault_is_named("quota_exceeded", "events.list", "daily_quota", 1);
+    assert_eq!(world.count("SELECT count(*) FROM quota_pauses WHERE until > now()"), 1);
+}
+
+#[test]
+fn a_google_that_never_answers_is_transient() {
+    let world = a_lasting_fault_is_named("slow_headers", "events.list", "transient", 1);
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE failed_message LIKE '%timed out%'"), 2);
+}
+
+#[test]
+fn a_token_endpoint_that_stutters_condemns_no_grant() {
+    for fault in ["server_500", "rate_limit_429", "cut_body", "cut_json", "slow_headers"] {
+        let class = if fault == "rate_limit_429" { "rate_limited" } else { "transient" };
+        let code = if fault == "rate_limit_429" { 1 } else { 69 };
+        let world = a_lasting_fault_is_named(fault, "token", class, code);
+        assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0, "{fault}");
+        world.sim.clear_faults();
+        world.sync_all().expect(0);
+        world.assert_in_step();
+    }
+}
+
+#[test]
 fn a_revoked_grant_is_told_once_and_not_called_again_until_it_is_imported_anew() {
     let world = a_lasting_fault_is_named("invalid_grant", "token", "auth_revoked", 77);
     assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 2);
@@ -133,10 +163,12 @@ fn a_revoked_grant_is_told_once_and_not_called_again_until_it_is_imported_anew()
 
 #[test]
 fn a_calendar_that_is_gone_is_named_once_and_then_left_alone() {
-    let world = a_lasting_fault_is_named("not_found", "events.list", "gone", 1);
-    world.sim.clear_faults();
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'removed'"), 2);
-    world.sync_all().expect(0);
+    for fault in ["not_found", "gone_deleted"] {
+        let world = a_lasting_fault_is_named(fault, "events.list", "gone", 1);
+        world.sim.clear_faults();
+        assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'removed'"), 2);
+        world.sync_all().expect(0);
+    }
 }
 
 #[test]
@@ -162,15 +194,17 @@ fn every_fault_at_once_at_twenty_percent_loses_and_doubles_nothing() {
         "user_rate_limit",
         "quota_metric",
         "cursor_expired",
+        "cursor_expired_updated_min",
         "timeout_408",
         "server_500",
         "bad_gateway_502",
         "unavailable_503",
+        "gateway_timeout_504",
         "connection_reset",
         "cut_body",
         "cut_json",
     ] {
-        world.sim.fault(json!({ "fault": fault, "probability": 0.2 / 13.0 }));
+        world.sim.fault(json!({ "fault": fault, "probability": 0.2 / 15.0 }));
     }
     for seed in 0..8 {
         let run = world.sync_all();
