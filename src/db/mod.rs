@@ -13,4 +13,4 @@ pub mod runs;
 pub mod streams;
 pub mod target;
 
-pub use pool::Pool;
+pub use pool::{Pool, is_gone};

@@ -112,3 +112,14 @@ impl Pool {
         }
     }
 }
+
+/// Whether an error says that the connection or the server went away, and not that a statement was wrong.
+pub fn is_gone(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() else { return false };
+        // Class 08: connection exceptions; 57P: the server is stopping, or was told to end the session.
+        let says_so = |state: &str| state.starts_with("08") || state.starts_with("57P");
+        let broken = std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
+        error.is_closed() || broken || error.code().is_some_and(|state| says_so(state.code()))
+    })
+}

@@ -14,8 +14,10 @@ use super::shared::Shared;
 use super::tokens::Broker;
 use super::{Context, Report, Source, dispatch};
 use crate::db::claims::Selection;
+use crate::db::is_gone;
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
+use crate::error::Fault;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -91,8 +93,10 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
     report.api_calls = context.google.calls() - calls_before;
     report.quota_units = shared.units.load(Ordering::Relaxed);
     report.retries = shared.retries.load(Ordering::Relaxed);
+    let drained = drained.map_err(explained);
     if let Err(error) = &drained {
         report.error = Some(format!("{error:#}"));
+        report.error_exit = error.downcast_ref::<Fault>().map(|fault| fault.exit);
     }
     if job.dry_run {
         report.close(started.elapsed());
@@ -107,10 +111,18 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
         }
         record::<S>(context, &mut report, started).await
     };
-    match (released.await, drained) {
+    match (released.await.map_err(explained), drained) {
         (Ok(()), _) => Ok(report),
         (Err(error), Ok(())) => Err(error),
         (Err(_), Err(first)) => Err(first),
+    }
+}
+
+/// An error that ends a run, with the exit code that fits where the database went away.
+fn explained(error: anyhow::Error) -> anyhow::Error {
+    match is_gone(&error) {
+        true => Fault::unavailable(format!("the database went away: {error:#}")).into(),
+        false => error,
     }
 }
 

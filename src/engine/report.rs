@@ -33,6 +33,9 @@ pub struct Report {
     pub stopped_early: Option<String>,
     /// Why the run itself failed.
     pub error: Option<String>,
+    /// What the process ends with then.
+    #[serde(skip)]
+    pub error_exit: Option<Exit>,
     pub total_users: usize,
     pub successful_users: usize,
     pub failed_users: usize,
@@ -186,7 +189,7 @@ impl Report {
         match self.status.as_str() {
             "completed" => Exit::Done,
             "skipped" => Exit::Busy,
-            "failed" if self.error.is_some() => Exit::Unavailable,
+            "failed" if self.error.is_some() => self.error_exit.unwrap_or(Exit::SomeFailed),
             "failed" if self.unknown_users > 0 => Exit::SomeFailed,
             "failed" if only(&[Class::Transient]) => Exit::Unavailable,
             "failed" if only(&[Class::AuthRevoked, Class::TokenStale]) => Exit::Refused,

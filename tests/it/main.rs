@@ -7,6 +7,7 @@ mod first_sync;
 mod ground;
 mod kill;
 mod messages;
+mod outage;
 mod quarantine;
 mod resync;
 mod settings;

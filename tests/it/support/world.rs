@@ -87,6 +87,11 @@ impl World {
                 (server.database, url)
             }
         };
+        Self::on(database, url)
+    }
+
+    /// This database, reached by this URL, and an empty Google.
+    pub fn on(database: Database, url: String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let world = Self { sim: Sim::start(), database, folder, url, settings: Vec::new() };
         world.syncctl(&["accounts", "rekey", "--new-key", "--set", "db.auto_migrate=on"]).expect(0);

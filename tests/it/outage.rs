@@ -1,0 +1,54 @@
+//! The database goes away while a run is under way.
+
+use serde_json::json;
+
+use crate::support::World;
+use crate::support::postgres::Postgres;
+
+#[test]
+fn a_database_that_goes_away_ends_the_run_with_69_and_loses_nothing() {
+    let server: &'static Postgres = Box::leak(Box::new(Postgres::new(None, &[])));
+    let start = || server.cluster.ensure_running().unwrap_or_else(|error| panic!("{error:#}"));
+    start();
+    let database = server.database();
+    let url = database.url();
+    let mut world = World::on(database, url);
+    world.set("SYNCCTL_ENGINE_LEASE", "250ms");
+    world.populate(4, 10);
+    world.sync_all().expect(0);
+    world.sim.churn(20, 1);
+    world.sim.fault(json!({ "fault": "stall", "at_call": 3, "times": 1 }));
+    let run = world.spawn(&["calendar", "cron", "--force"]);
+    world.wait_for_stall();
+    server.cluster.stop().expect("stopped");
+    world.sim.admin("release", json!({}));
+    let output = run.wait_with_output().expect("the run ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("cannot reach database") || said.contains("the database went away"), "{said}");
+    start();
+    world.wait_until_leases_lapse();
+    world.sync_all().expect(0);
+    world.assert_in_step();
+    world.assert_no_leftovers();
+    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'abandoned'"), 1);
+}
+
+#[test]
+fn connections_that_a_server_drops_are_replaced() {
+    let world = World::with_users(4, 10);
+    world.sync_all().expect(0);
+    world.sim.churn(20, 1);
+    world.sim.fault(json!({ "fault": "stall", "at_call": 3, "times": 1 }));
+    let run = world.spawn(&["calendar", "cron", "--force"]);
+    world.wait_for_stall();
+    world.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+    world.sim.admin("release", json!({}));
+    let output = run.wait_with_output().expect("the run ends");
+    assert!([Some(0), Some(1), Some(69)].contains(&output.status.code()), "{output:?}");
+    world.sync_all().expect(0);
+    world.assert_in_step();
+    world.assert_no_leftovers();
+}
