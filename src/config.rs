@@ -1,6 +1,7 @@
 //! The settings: one struct a section, each field with its default. Knows no file and no environment; `config/load.rs` does.
 
 mod load;
+mod quota;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use load::{Flags, Loaded, Origin, load};
+pub use quota::{Limits, Quota, QuotaProfile};
 
 /// Every setting. `syncctl config show` prints them with where each came from.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -131,35 +133,6 @@ pub struct Pace {
     pub jitter: f64,
 }
 
-/// Google's limits. `profile` chooses the defaults of each number that is 0.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Quota {
-    /// `2026-05` for projects made since May 2026, `legacy` for older ones.
-    pub profile: QuotaProfile,
-    pub calendar: Limits,
-    pub drive: Limits,
-    pub gmail: Limits,
-}
-
-/// Which of Google's two sets of limits holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum QuotaProfile {
-    #[serde(rename = "2026-05")]
-    Since2026,
-    #[serde(rename = "legacy")]
-    Legacy,
-}
-
-/// Units a project and a user may spend; 0: the profile's number.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    pub project_per_minute: u64,
-    pub user_per_minute: u64,
-    pub per_day: u64,
-}
-
 /// Google Calendar.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -250,12 +223,6 @@ impl Default for Pace {
     }
 }
 
-impl Default for Quota {
-    fn default() -> Self {
-        Self { profile: QuotaProfile::Since2026, calendar: Limits::default(), drive: Limits::default(), gmail: Limits::default() }
-    }
-}
-
 impl Default for Calendar {
     fn default() -> Self {
         Self {
@@ -275,24 +242,6 @@ impl Default for Calendar {
 impl Default for Log {
     fn default() -> Self {
         Self { level: "warn".into() }
-    }
-}
-
-impl Quota {
-    /// The limits of one service (`calendar`, `drive`, `gmail`): the settings, and the profile's numbers where they are 0.
-    pub fn limits(&self, service: &str) -> Limits {
-        let (set, profile) = match (service, self.profile) {
-            ("gmail", QuotaProfile::Since2026) => (self.gmail, (1_200_000, 6_000, 80_000_000)),
-            ("gmail", QuotaProfile::Legacy) => (self.gmail, (1_200_000, 15_000, u64::MAX)),
-            ("drive", _) => (self.drive, (1_000_000, 325_000, 400_000_000)),
-            (_, _) => (self.calendar, (10_000, 600, 1_000_000)),
-        };
-        let or = |set: u64, default: u64| if set == 0 { default } else { set };
-        Limits {
-            project_per_minute: or(set.project_per_minute, profile.0),
-            user_per_minute: or(set.user_per_minute, profile.1),
-            per_day: or(set.per_day, profile.2),
-        }
     }
 }
 

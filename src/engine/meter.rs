@@ -44,6 +44,8 @@ struct Block {
     ends: Option<Instant>,
     /// Spent in this minute without the ledger: below its free share a user is not written down.
     free_spent: i64,
+    /// How much of that the ledger was told of since.
+    free_told: i64,
     /// Reserved in minutes that are over and not spent: the day gets it back.
     dropped: i64,
     reserved_last: i64,
@@ -56,6 +58,7 @@ impl Block {
             self.ends = self.ends.map(|_| Instant::now() + MINUTE);
             self.dropped += std::mem::take(&mut self.left);
             self.free_spent = 0;
+            self.free_told = 0;
         }
     }
 
@@ -184,8 +187,11 @@ impl Meter {
                 return Ok(());
             }
             let wanted = (2 * block.reserved_last).clamp(*BLOCKS.start(), *BLOCKS.end()).min(share.per_minute / 20).max(units);
-            match quota::reserve(&self.pool, self.service, &subject(), wanted, share.per_minute, share.per_day).await? {
+            // Whoever comes to the ledger at all tells it of everything, so that several hosts together stay within the limit.
+            let untold = block.free_spent - block.free_told;
+            match quota::reserve(&self.pool, self.service, &subject(), wanted + untold, share.per_minute, share.per_day).await? {
                 Reservation::Granted { minute_ends } => {
+                    block.free_told += untold;
                     block.grant(wanted, minute_ends);
                     block.reserved_last = wanted;
                 }

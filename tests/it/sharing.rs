@@ -106,6 +106,47 @@ fn the_day_cap_holds_across_runs_and_hosts() {
 }
 
 #[test]
+fn the_limit_of_a_user_holds_across_runs_and_hosts() {
+    let mut world = World::with_users(1, 80);
+    world.set("SYNCCTL_QUOTA_CALENDAR_USER_PER_MINUTE", "40");
+    world.set("SYNCCTL_CALENDAR_PAGE_SIZE", "1");
+    // A full minute makes a run wait for the next one, which it does not live to see.
+    for _ in 0..2 {
+        world.syncctl(&["calendar", "cron", "--force", "--max-duration", "2s"]).expect(0);
+    }
+    let windows = "SELECT units FROM quota_usage WHERE subject LIKE '%/%' AND span = 'minute'";
+    let units: Vec<i64> = world.query(windows).iter().map(|row| row.get(0)).collect();
+    assert!(!units.is_empty() && units.iter().all(|units| *units <= 40), "{units:?} units in a minute where 40 are allowed");
+    let calls = world.sim.ledger()["total"].as_i64().expect("a number");
+    // Below a tenth of the limit a run writes nothing down: that is all that it may spend beside the ledger.
+    assert!(calls <= units.iter().sum::<i64>() + 2 * 4, "{calls} calls, {units:?} in the ledger");
+    assert!(calls >= 30, "{calls} calls: quota was lost");
+}
+
+#[test]
+fn first_syncs_yield_to_streams_that_are_followed() {
+    let mut world = World::with_users(3, 2);
+    world.set("SYNCCTL_ENGINE_CONCURRENCY", "1");
+    world.set("SYNCCTL_ENGINE_FIRST_SYNC_CONCURRENCY", "1");
+    world.sync_all().expect(0);
+    let known = world.sim.users();
+    world.sim.generate(8, 2);
+    world.import();
+    world.sim.reset_ledger();
+    world.sim.fault(json!({ "fault": "stall", "at_call": 4, "method": "calendarList.list" }));
+    let run = world.spawn(&["calendar", "cron", "--force"]);
+    world.wait_for_stall();
+    // Both streams of those who were synced before, then the first of the others.
+    let ledger = world.sim.ledger();
+    let calls = ledger["by_user"].as_object().expect("users");
+    assert_eq!(calls.len(), 4, "{calls:?}");
+    assert!(known.iter().all(|user| calls[user]["events.list"] == 1), "{calls:?}");
+    world.sim.admin("release", json!({}));
+    assert!(run.wait_with_output().expect("the run ends").status.success());
+    world.assert_in_step();
+}
+
+#[test]
 fn a_time_budget_ends_the_run_and_leaves_the_rest_due() {
     let mut world = World::with_users(30, 2);
     world.set("SYNCCTL_ENGINE_CONCURRENCY", "4");

@@ -1,0 +1,76 @@
+//! Google's quotas as settings: two profiles, because the limits changed in May 2026. Pure.
+
+use serde::{Deserialize, Serialize};
+
+/// Google's limits. `profile` chooses the defaults of each number that is 0.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// `2026-05` for projects made since May 2026, `legacy` for older ones.
+    pub profile: QuotaProfile,
+    pub calendar: Limits,
+    pub drive: Limits,
+    pub gmail: Limits,
+}
+
+/// Which of Google's two sets of limits holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QuotaProfile {
+    #[serde(rename = "2026-05")]
+    Since2026,
+    #[serde(rename = "legacy")]
+    Legacy,
+}
+
+/// Units a project and a user may spend; 0: the profile's number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub project_per_minute: u64,
+    pub user_per_minute: u64,
+    pub per_day: u64,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { profile: QuotaProfile::Since2026, calendar: Limits::default(), drive: Limits::default(), gmail: Limits::default() }
+    }
+}
+
+impl Quota {
+    /// The limits of one service (`calendar`, `drive`, `gmail`): the settings, and the profile's numbers where they are 0.
+    pub fn limits(&self, service: &str) -> Limits {
+        let (set, profile) = match (service, self.profile) {
+            ("gmail", QuotaProfile::Since2026) => (self.gmail, (1_200_000, 6_000, 80_000_000)),
+            ("gmail", QuotaProfile::Legacy) => (self.gmail, (1_200_000, 15_000, u64::MAX)),
+            ("drive", _) => (self.drive, (1_000_000, 325_000, 400_000_000)),
+            (_, _) => (self.calendar, (10_000, 600, 1_000_000)),
+        };
+        let or = |set: u64, default: u64| if set == 0 { default } else { set };
+        Limits {
+            project_per_minute: or(set.project_per_minute, profile.0),
+            user_per_minute: or(set.user_per_minute, profile.1),
+            per_day: or(set.per_day, profile.2),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_profile_has_its_own_limits_and_a_setting_beats_both() {
+        let new = Quota::default();
+        let old = Quota { profile: QuotaProfile::Legacy, ..Quota::default() };
+        let gmail = |quota: &Quota| (quota.limits("gmail").user_per_minute, quota.limits("gmail").per_day);
+        assert_eq!(gmail(&new), (6_000, 80_000_000));
+        assert_eq!(gmail(&old), (15_000, u64::MAX));
+        for service in ["calendar", "drive"] {
+            assert_eq!(new.limits(service), old.limits(service));
+        }
+        let limits = Limits { user_per_minute: 7, ..Limits::default() };
+        let set = Quota { gmail: limits, ..old };
+        assert_eq!(set.limits("gmail"), Limits { user_per_minute: 7, ..old.limits("gmail") });
+    }
+}
