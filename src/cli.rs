@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands;
 use crate::config::{self, Flags};
 use crate::error::{EXIT_HELP, Exit, Fault};
+use crate::progress;
 
 /// Keeps Google Calendar in step with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
@@ -112,8 +113,9 @@ fn log_to_stderr(level: &str, verbose: u8) {
     }
     // Says itself what the refused connection says.
     builder.filter_module("rustls_platform_verifier", log::LevelFilter::Off);
-    if std::env::var_os("JOURNAL_STREAM").is_some() || !std::io::stderr().is_terminal() {
-        builder.write_style(env_logger::WriteStyle::Never);
-    }
+    // A terminal gets colours, unless it asks for none, and the progress that log lines must not be written into.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    builder.write_style(if colours { env_logger::WriteStyle::Always } else { env_logger::WriteStyle::Never });
+    builder.target(env_logger::Target::Pipe(Box::new(progress::AboveBars::default())));
     builder.init();
 }

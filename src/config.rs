@@ -2,6 +2,7 @@
 
 mod load;
 mod quota;
+mod tree;
 
 use std::path::PathBuf;
 use std::time::Duration;

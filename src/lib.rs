@@ -7,7 +7,7 @@
 //! - `services`: one folder each; no folder knows another
 //! - `engine`: the one sync loop, pacing, quotas, reports; knows no service
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet
-//! - `config`, `error`, `seal`: ground
+//! - `config`, `error`, `progress`, `seal`: ground
 
 pub mod cli;
 mod commands;
@@ -16,5 +16,6 @@ pub mod db;
 pub mod engine;
 pub mod error;
 pub mod google;
+mod progress;
 pub mod seal;
 pub mod services;

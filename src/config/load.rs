@@ -9,6 +9,7 @@ use serde::de::IntoDeserializer;
 use toml::{Table, Value};
 
 use super::Settings;
+use super::tree::{flatten, key_lines, kind, line_of, nest};
 use crate::error::Fault;
 
 /// Keys whose values are never printed.
@@ -223,7 +224,7 @@ impl Layers {
     }
 
     fn finish(self) -> anyhow::Result<Loaded> {
-        let merged = nest(&self.leaves);
+        let merged = nest(self.leaves.iter().map(|(key, (value, _))| (key, value)));
         let settings: Settings = serde_path_to_error::deserialize(Value::Table(merged).into_deserializer()).map_err(
             |error: serde_path_to_error::Error<toml::de::Error>| {
                 let key = error.path().to_string();
@@ -252,76 +253,10 @@ impl Layers {
     }
 }
 
-fn flatten(prefix: &str, table: &Table, leaf: &mut impl FnMut(String, &Value)) {
-    for (key, value) in table {
-        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        match value {
-            Value::Table(inner) => flatten(&path, inner, leaf),
-            value => leaf(path, value),
-        }
-    }
-}
-
-fn nest(leaves: &BTreeMap<String, (Value, Origin)>) -> Table {
-    let mut root = Table::new();
-    for (path, (value, _)) in leaves {
-        let mut table = &mut root;
-        let mut parts = path.split('.').peekable();
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                table.insert(part.to_owned(), value.clone());
-                break;
-            }
-            let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
-            let Value::Table(inner) = inner else { break };
-            table = inner;
-        }
-    }
-    root
-}
-
-/// The line of each leaf of a valid TOML text.
-fn key_lines(text: &str) -> BTreeMap<String, usize> {
-    fn walk(prefix: &str, table: &toml::de::DeTable<'_>, text: &str, into: &mut BTreeMap<String, usize>) {
-        for (key, value) in table {
-            let path = match prefix {
-                "" => key.get_ref().to_string(),
-                prefix => format!("{prefix}.{}", key.get_ref()),
-            };
-            if let toml::de::DeValue::Table(inner) = value.get_ref() {
-                walk(&path, inner, text, into);
-            } else {
-                into.insert(path, line_of(text, key.span().start));
-            }
-        }
-    }
-    let mut lines = BTreeMap::new();
-    if let Ok(table) = toml::de::DeTable::parse(text) {
-        walk("", table.get_ref(), text, &mut lines);
-    }
-    lines
-}
-
-fn line_of(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
-}
-
 fn read_secret(path: &Path, origin: &str) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Fault::settings(format!("{origin}: {} cannot be read: {error}", path.display())))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::String(_) => "a string",
-        Value::Integer(_) => "a whole number",
-        Value::Float(_) => "a number",
-        Value::Boolean(_) => "true or false",
-        Value::Datetime(_) => "a date",
-        Value::Array(_) => "a list",
-        Value::Table(_) => "a section",
-    }
 }
 
 fn masked(key: &str, value: &Value) -> String {

@@ -18,6 +18,7 @@ use crate::db::is_gone;
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
 use crate::error::Fault;
+use crate::progress;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -76,6 +77,7 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
         // An eighth of a chunk keeps the statements few and the end of the run short.
         queue: Queue::new((engine.chunk as usize).div_ceil(8)),
         report: Mutex::new(report),
+        progress: progress::streams(),
         retries: AtomicU64::new(0),
         units: AtomicU64::new(0),
     });
@@ -90,6 +92,7 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
         report.stopped_early = Some(why.into());
     }
     watch.abort();
+    shared.progress.finish_and_clear();
     report.api_calls = context.google.calls() - calls_before;
     report.quota_units = shared.units.load(Ordering::Relaxed);
     report.retries = shared.retries.load(Ordering::Relaxed);

@@ -31,6 +31,8 @@ pub struct Shared<S> {
     pub workers: AtomicUsize,
     pub queue: Queue,
     pub report: Mutex<Report>,
+    /// Streams found and ended, for whoever watches.
+    pub progress: indicatif::ProgressBar,
     pub retries: AtomicU64,
     pub units: AtomicU64,
 }

@@ -36,6 +36,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
         tokio::select! {
             Some(outcome) = polls.next() => {
                 shared.report().add(&outcome);
+                shared.progress.inc(1);
                 if matches!(outcome.end, End::Done | End::Failed(_)) {
                     shared.held().remove(&outcome.id);
                 }

@@ -10,6 +10,7 @@ mod messages;
 mod outage;
 mod quarantine;
 mod resync;
+mod schedules;
 mod settings;
 mod sharing;
 mod support;

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::{Way, World, pgbouncer, postgres};
+use crate::support::world::Way;
+use crate::support::{World, pgbouncer, postgres};
 
 /// First sync, changes, an expired cursor, faults, an idle run: as the direct way.
 fn main_job(world: &World) {

@@ -7,4 +7,4 @@ pub mod tls;
 pub mod world;
 
 pub use sim::Sim;
-pub use world::{Way, World};
+pub use world::World;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use super::postgres::{self, Postgres};
 use super::postgres::watchdog::Watchdog;
+use super::postgres::{self, Postgres};
 
 /// Server connections for each database.
 pub const SERVER_CONNECTIONS: usize = 4;
