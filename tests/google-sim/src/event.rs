@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
-use rrule::RRuleSet;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::feed::{Feed, Span};
+use crate::instances::{instant, last_start};
 
 /// An end beyond every window, for series without one.
 const FOREVER: i64 = i64::MAX;
@@ -63,7 +63,7 @@ pub fn delete(feed: &mut Feed, id: &str, now: DateTime<Utc>) -> bool {
 }
 
 /// What Google shows of a deletion: little more than the id, and for an exception where it belongs.
-fn stub_of(event: &Value) -> Arc<str> {
+pub fn stub_of(event: &Value) -> Arc<str> {
     let mut stub = json!({ "kind": "calendar#event", "etag": event["etag"], "id": event["id"], "status": "cancelled" });
     for name in ["recurringEventId", "originalStartTime"] {
         if let Some(value) = event.get(name) {
@@ -71,14 +71,6 @@ fn stub_of(event: &Value) -> Arc<str> {
         }
     }
     stub.to_string().into()
-}
-
-fn instant(when: &Value) -> Option<DateTime<Utc>> {
-    if let Some(at) = when["dateTime"].as_str() {
-        return DateTime::parse_from_rfc3339(at).ok().map(|at| at.to_utc());
-    }
-    let date: NaiveDate = when["date"].as_str()?.parse().ok()?;
-    Some(date.and_hms_opt(0, 0, 0)?.and_utc())
 }
 
 /// From the first start to the last end of an event, its series included. `None`: it cannot be told, and the event lies in every window.
@@ -90,28 +82,7 @@ pub fn span(event: &Value) -> Span {
         return Some((start.timestamp_millis(), end.timestamp_millis()));
     }
     let finite = rules.iter().any(|rule| rule.contains("COUNT=") || rule.contains("UNTIL="));
-    let last = if finite { last_start(event, start, &rules) } else { None };
+    let last = if finite { last_start(event) } else { None };
     let end = last.map_or(FOREVER, |last| (last + (end - start)).timestamp_millis());
     Some((start.timestamp_millis(), end))
-}
-
-fn last_start(event: &Value, start: DateTime<Utc>, rules: &[&str]) -> Option<DateTime<Utc>> {
-    let all_day = event["start"].get("date").is_some();
-    let zone = event["start"]["timeZone"].as_str().unwrap_or("UTC");
-    let head = match zone.parse::<chrono_tz::Tz>() {
-        Ok(tz) if !all_day => format!("DTSTART;TZID={zone}:{}", start.with_timezone(&tz).format("%Y%m%dT%H%M%S")),
-        _ => format!("DTSTART:{}", start.format("%Y%m%dT%H%M%SZ")),
-    };
-    let lines: Vec<String> = rules
-        .iter()
-        .filter(|rule| rule.starts_with("RRULE"))
-        .map(|rule| match rule.split_once("UNTIL=") {
-            Some((front, until)) if until.split(';').next().is_some_and(|date| date.len() == 8) => {
-                format!("{front}UNTIL={}T235959Z{}", &until[..8], &until[8..])
-            }
-            _ => (*rule).to_owned(),
-        })
-        .collect();
-    let set: RRuleSet = format!("{head}\n{}", lines.join("\n")).parse().ok()?;
-    set.all(20_000).dates.iter().max().map(|at| at.with_timezone(&Utc))
 }

@@ -36,8 +36,11 @@ pub struct Entry {
     pub span: Span,
 }
 
+/// What is shown of an entry in its place.
+pub type Unroll<'a> = dyn Fn(&Entry) -> Option<Vec<Arc<str>>> + 'a;
+
 /// What a page asks for.
-pub struct Ask {
+pub struct Ask<'a> {
     /// After this version.
     pub after: u64,
     pub limit: usize,
@@ -45,13 +48,17 @@ pub struct Ask {
     pub deletions: bool,
     /// Only what lies in this window; deletions lie in every window.
     pub window: Span,
+    /// Instances of the first series that an earlier page has given.
+    pub skip: usize,
+    /// Makes instances of a series; answers `None` for what is none.
+    pub unroll: Option<&'a Unroll<'a>>,
 }
 
 /// A page.
 pub struct Page {
     pub texts: Vec<Arc<str>>,
-    /// Where the next page goes on; `None`: this was the last.
-    pub next: Option<u64>,
+    /// Where the next page goes on, and how much of that entry was given; `None`: this was the last.
+    pub next: Option<(u64, usize)>,
     /// The version that a sync token of this page stands for.
     pub version: u64,
 }
@@ -93,9 +100,9 @@ impl Feed {
         self.entries.get(id).is_some_and(|entry| entry.stub.is_none())
     }
 
-    pub fn page(&self, ask: &Ask) -> Page {
+    pub fn page(&self, ask: &Ask<'_>) -> Page {
         let mut texts = Vec::new();
-        let mut last = ask.after;
+        let (mut last, mut skip) = (ask.after, ask.skip);
         for (version, id) in self.order.range(ask.after + 1..) {
             let Some(entry) = self.entries.get(id) else { continue };
             let wanted = match &entry.stub {
@@ -104,11 +111,16 @@ impl Feed {
                 None => overlaps(entry.span, ask.window),
             };
             if wanted {
-                if texts.len() == ask.limit {
-                    return Page { texts, next: Some(last), version: self.version };
+                let instances = ask.unroll.and_then(|unroll| unroll(entry));
+                let shown = instances.unwrap_or_else(|| vec![Arc::clone(entry.stub.as_ref().unwrap_or(&entry.text))]);
+                for (place, text) in shown.into_iter().enumerate().skip(skip) {
+                    if texts.len() == ask.limit {
+                        return Page { texts, next: Some((last, place)), version: self.version };
+                    }
+                    texts.push(text);
                 }
-                texts.push(Arc::clone(entry.stub.as_ref().unwrap_or(&entry.text)));
             }
+            skip = 0;
             last = *version;
         }
         Page { texts, next: None, version: self.version }
