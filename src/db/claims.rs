@@ -84,16 +84,16 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
 
 /// The streams that a selection names and that are due, by id, in the order in which they are to be polled.
 pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selection) -> anyhow::Result<Vec<i64>> {
-    let rows = pool
+    let row = pool
         .get()
         .await?
-        .query_typed(
+        .query_typed_one(
             LIST_DUE,
             &[(&run, Type::UUID), (&service, Type::TEXT), (&selection.force, Type::BOOL), (&selection.users, Type::UUID_ARRAY)],
         )
         .await
         .context("listing due streams")?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    Ok(row.try_get::<_, Option<Vec<i64>>>(0)?.unwrap_or_default())
 }
 
 /// What to claim.

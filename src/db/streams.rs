@@ -39,16 +39,16 @@ pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result
     let ids: Vec<i64> = idle.iter().map(|stream| stream.id).collect();
     let cursors: Vec<Option<&str>> = idle.iter().map(|stream| stream.cursor.as_deref()).collect();
     let waits: Vec<f64> = idle.iter().map(|stream| stream.wait).collect();
-    let rows = pool
+    let row = pool
         .get()
         .await?
-        .query_typed(
+        .query_typed_one(
             CLOSE_IDLE,
             &[(&run, Type::UUID), (&ids, Type::INT8_ARRAY), (&cursors, Type::TEXT_ARRAY), (&waits, Type::FLOAT8_ARRAY)],
         )
         .await
         .context("closing idle streams")?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    Ok(row.try_get::<_, Option<Vec<i64>>>(0)?.unwrap_or_default())
 }
 
 /// Moves the position between two pages and renews the lease. False: the stream is not ours any more, and the caller rolls back.

@@ -75,7 +75,7 @@ async fn dispatch<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, end
             Next::Claim => {
                 let ids: Vec<i64> = due.drain(..chunk.min(due.len())).collect();
                 claim(shared, &ids, selection.force).await?;
-                chunk = most.min(chunk.saturating_mul(4));
+                chunk = most.min(chunk.saturating_mul(8));
                 while !due.is_empty() && threads < engine.threads.min(engine.concurrency) {
                     workers::start(shared, end)?;
                     threads += 1;

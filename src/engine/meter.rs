@@ -189,7 +189,11 @@ impl Meter {
             let wanted = (2 * block.reserved_last).clamp(*BLOCKS.start(), *BLOCKS.end()).min(share.per_minute / 20).max(units);
             // Whoever comes to the ledger at all tells it of everything, so that several hosts together stay within the limit.
             let untold = block.free_spent - block.free_told;
-            match quota::reserve(&self.pool, self.service, &subject(), wanted + untold, share.per_minute, share.per_day).await? {
+            let subject = subject();
+            // Boxed: most calls have units in hand and need no room for this.
+            let reservation =
+                Box::pin(quota::reserve(&self.pool, self.service, &subject, wanted + untold, share.per_minute, share.per_day));
+            match reservation.await? {
                 Reservation::Granted { minute_ends } => {
                     block.free_told += untold;
                     block.grant(wanted, minute_ends);

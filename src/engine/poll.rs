@@ -57,7 +57,8 @@ pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome 
     };
     outcome.end = match pass(&shared, &row, &mut outcome).await {
         Ok(end) => end,
-        Err(failure) => End::Failed(failed::store(&shared, &row, failure).await),
+        // Boxed, here and below, is what few streams come to: a future has room for everything that it may await, and is moved with it.
+        Err(failure) => End::Failed(Box::pin(failed::store(&shared, &row, failure)).await),
     };
     outcome.took = started.elapsed();
     outcome
@@ -86,11 +87,11 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
     let mut ahead = None;
     // A dry run applies everything in one transaction that is never committed: its figures are those of a real run.
     let mut rehearsal = match shared.dry_run {
-        true => Some(context.pool.get().await?),
+        true => Some(Box::pin(context.pool.get()).await?),
         false => None,
     };
     let mut rehearsed = match &mut rehearsal {
-        Some(client) => Some(client.transaction().await.context("beginning the dry run")?),
+        Some(client) => Some(Box::pin(client.transaction()).await.context("beginning the dry run")?),
         None => None,
     };
     loop {
@@ -126,7 +127,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
                 outcome.resyncs += 1;
                 let resyncs = row.resyncs_today + outcome.resyncs as i32;
                 let most = settings.engine.resyncs_per_day as i32;
-                if !shared.dry_run && !streams::forget_cursor(&context.pool, *run, row.id, most).await? {
+                if !shared.dry_run && !Box::pin(streams::forget_cursor(&context.pool, *run, row.id, most)).await? {
                     return Err(lease_lost());
                 }
                 if resyncs > most {
@@ -165,7 +166,6 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         };
         let lease = settings.engine.lease.as_secs_f64();
         let write = apply::Write { run: *run, at: &at, lease, finish };
-        // Boxed, so that the many streams that have nothing to apply do not carry the room for it.
         let applied = Box::pin(async {
             match &mut rehearsed {
                 Some(tx) => Ok(apply::changes(source, tx, &stream, &page, &write).await?),
@@ -218,7 +218,7 @@ async fn fetch<S: Source>(
             let used = stream.credential.current().await;
             match Box::pin(shared.source.fetch(stream, at)).await {
                 Err(failure) if failure.class == Class::TokenStale && !refreshed => {
-                    stream.credential.replace(used.as_deref()).await?;
+                    Box::pin(stream.credential.replace(used.as_deref())).await?;
                     refreshed = true;
                 }
                 answer => return answer,
@@ -231,7 +231,6 @@ async fn fetch<S: Source>(
             Err(failure) if retry::may_help(&failure) => failure,
             answer => return answer,
         };
-        // What follows is rare, so that its room is made only now.
         let mut first = Some(first);
         let again = || {
             let first = first.take();

@@ -224,7 +224,7 @@ impl GetToken for Credential {
             let known = self.0.access.lock().await.clone().filter(Access::lives);
             let secret = match known {
                 Some(access) => access.secret,
-                None => self.replace(None).await?,
+                None => Box::pin(self.replace(None)).await?,
             };
             Ok(Some(secret.expose_secret().to_owned()))
         })

@@ -1,12 +1,15 @@
 -- Closes streams in which nothing changed, hundreds at a time, if they are still ours.
 -- $1 run, $2 ids, $3 cursors, $4 seconds to the next poll; answers the ids it closed
-UPDATE streams s
-SET cursor = idle.cursor, page_token = NULL, due_at = now() + make_interval(secs => idle.wait), polled_at = now(),
-    claimed_by = NULL, claimed_until = NULL, failures = 0, failed_class = NULL, failed_message = NULL,
-    state = CASE WHEN s.state = 'stopped' THEN 'active' ELSE s.state END
-FROM unnest($2::bigint[], $3::text[], $4::float8[]) AS idle (id, cursor, wait)
-WHERE s.id = idle.id
-  -- A CASE, because statistics say that hardly any stream is claimed: with a plain comparison the planner joins from that side and goes
-  -- through the arrays once for each of the hundreds of streams that are.
-  AND CASE WHEN s.claimed_by = $1 THEN true ELSE false END
-RETURNING s.id
+WITH closed AS (
+  UPDATE streams s
+  SET cursor = idle.cursor, page_token = NULL, due_at = now() + make_interval(secs => idle.wait), polled_at = now(),
+      claimed_by = NULL, claimed_until = NULL, failures = 0, failed_class = NULL, failed_message = NULL,
+      state = CASE WHEN s.state = 'stopped' THEN 'active' ELSE s.state END
+  FROM unnest($2::bigint[], $3::text[], $4::float8[]) AS idle (id, cursor, wait)
+  WHERE s.id = idle.id
+    -- A CASE, because statistics say that hardly any stream is claimed: with a plain comparison the planner joins from that side and goes
+    -- through the arrays once for each of the hundreds of streams that are.
+    AND CASE WHEN s.claimed_by = $1 THEN true ELSE false END
+  RETURNING s.id
+)
+SELECT array_agg(id) FROM closed
