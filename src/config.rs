@@ -81,6 +81,8 @@ pub struct Google {
     /// How long a connection may take to open.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
+    /// Most calls that go in one request to a batch endpoint; 1: each goes alone. They cost the same quota.
+    pub batch_size: u32,
 }
 
 /// How Attendee is reached.
@@ -197,7 +199,7 @@ impl Default for Seal {
 
 impl Default for Google {
     fn default() -> Self {
-        Self { root: String::new(), timeout: Duration::from_secs(60), connect_timeout: Duration::from_secs(10) }
+        Self { root: String::new(), timeout: Duration::from_secs(60), connect_timeout: Duration::from_secs(10), batch_size: 50 }
     }
 }
 
@@ -253,6 +255,7 @@ impl Settings {
         let c = &self.calendar;
         [
             (self.db.pool_size >= 2, "db.pool_size", "2 or more"),
+            ((1..=100).contains(&self.google.batch_size), "google.batch_size", "1 to 100"),
             ((1..=10_000).contains(&e.chunk), "engine.chunk", "1 to 10000"),
             ((1..=1_000).contains(&e.concurrency), "engine.concurrency", "1 to 1000"),
             ((1..=64).contains(&e.threads), "engine.threads", "1 to 64"),

@@ -1,9 +1,11 @@
 //! Google's HTTP: one client, its error bodies, its token endpoint. Knows no database and no service.
 
+mod batch;
 mod client;
 mod failure;
 pub mod oauth;
 
+pub use batch::Endpoint;
 pub use client::{Client, Host};
 pub use failure::classify;
 

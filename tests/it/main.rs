@@ -1,6 +1,7 @@
 //! The main job, end to end: the real binary, a real PostgreSQL, real HTTP to the simulator.
 
 mod accounts;
+mod batches;
 mod calendars;
 mod faults;
 mod first_sync;

@@ -1,5 +1,7 @@
 //! One page of `calendarList.list` or `events.list`. Knows no database.
 
+use std::sync::Arc;
+
 use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -10,7 +12,7 @@ use crate::config;
 use crate::db::items::Poison;
 use crate::engine::{Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Host};
+use crate::google::{self, Endpoint, Host};
 
 /// Entries a page of the list of calendars: the most that Google gives.
 const LIST_PAGE: &str = "250";
@@ -50,7 +52,7 @@ impl Window {
 }
 
 /// A page of a user's calendars.
-pub async fn calendars(google: &google::Client, stream: &Stream, at: &Position) -> Result<Page<Change>, Failure> {
+pub async fn calendars(google: &Arc<google::Client>, stream: &Stream, at: &Position) -> Result<Page<Change>, Failure> {
     let mut url = google.url(Host::Apis, &["calendar", "v3", "users", "me", "calendarList"])?;
     url.query_pairs_mut()
         .append_pair("maxResults", LIST_PAGE)
@@ -63,7 +65,7 @@ pub async fn calendars(google: &google::Client, stream: &Stream, at: &Position) 
 
 /// A page of a calendar's events: the window in a full pass, what changed since the cursor otherwise.
 pub async fn events(
-    google: &google::Client,
+    google: &Arc<google::Client>,
     settings: &config::Calendar,
     stream: &Stream,
     at: &Position,
@@ -102,18 +104,21 @@ fn append_place(url: &mut Url, at: &Position) {
 }
 
 async fn page(
-    google: &google::Client,
-    what: &str,
+    google: &Arc<google::Client>,
+    what: &'static str,
     stream: &Stream,
     at: &Position,
     url: Url,
     pinned: Option<String>,
     decode: fn(Box<RawValue>) -> Result<Item<Change>, Poison>,
 ) -> Result<Page<Change>, Failure> {
-    let body = google
-        .get(what, &stream.credential, google::SCOPE_CALENDAR, url)
-        .await
-        .map_err(|failure| about_the_place(failure, at))?;
+    let scope = google::SCOPE_CALENDAR;
+    // What follows a cursor is mostly nothing, and goes well with others; a full pass fills an answer of its own.
+    let answer = match at.cursor.is_some() && at.page_token.is_none() {
+        true => google.get_together(Endpoint::Calendar, what, &stream.credential, scope, url).await,
+        false => google.get(what, &stream.credential, scope, url).await,
+    };
+    let body = answer.map_err(|failure| about_the_place(failure, at))?;
     // A body that ends early can still have come with a good status and length.
     let Body { items: raws, next_page_token, next_sync_token } = serde_json::from_slice(&body)
         .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))?;

@@ -24,6 +24,8 @@ pub struct Counts {
     pub by_stream: BTreeMap<String, u64>,
     pub quota_units: u64,
     pub max_concurrent: u64,
+    /// Requests to a batch endpoint; the calls in them are counted one by one.
+    pub batches: u64,
     pub oauth: Oauth,
 }
 
@@ -58,6 +60,10 @@ impl Ledger {
             }
         }
         Call(self)
+    }
+
+    pub fn batch(&self) {
+        lock(&self.counts).batches += 1;
     }
 
     pub fn answered(&self, status: u16) {

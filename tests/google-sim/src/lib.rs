@@ -1,8 +1,9 @@
 //! A simulated Google on loopback: OAuth and Calendar with the real rules, faults on demand, and a ledger of every call.
 //!
-//! Google's side lies under `/token` and `/calendar/v3`, the test's side under `/admin` (see the README beside this crate).
+//! Google's side lies under `/token`, `/calendar/v3` and `/batch`, the test's side under `/admin` (see the README beside this crate).
 
 mod admin;
+mod batch;
 mod calendar;
 mod churn;
 mod errors;
@@ -24,6 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use axum::routing::post;
 use tokio::net::TcpListener;
 
 pub use state::World;
@@ -48,7 +50,10 @@ impl Sim {
         let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
         let url = format!("http://{}", listener.local_addr().context("reading the address")?);
         let world = Arc::new(World::new(url.clone()));
-        let router = oauth::routes().merge(calendar::routes()).nest("/admin", admin::routes()).with_state(Arc::clone(&world));
+        let api = calendar::routes().with_state(Arc::clone(&world));
+        let batch = post(move |state, headers, body| batch::serve(state, api.clone(), headers, body));
+        let router = oauth::routes().merge(calendar::routes()).nest("/admin", admin::routes()).route("/batch/calendar/v3", batch);
+        let router = router.with_state(Arc::clone(&world));
         let server = tokio::spawn(axum::serve(axum::serve::ListenerExt::tap_io(listener, no_delay), router).into_future());
         Ok(Self { url, world, server })
     }

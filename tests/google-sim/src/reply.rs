@@ -18,11 +18,15 @@ const COMPRESS_FROM: usize = 1_000;
 
 /// A JSON answer, compressed if the client asks for it in both places that Google looks at.
 pub fn json(body: String, asked: &HeaderMap) -> Answer {
+    whole_as(body.into_bytes(), HeaderValue::from_static("application/json; charset=UTF-8"), asked)
+}
+
+/// An answer of this content type, compressed as `json` is.
+pub fn whole_as(body: Vec<u8>, kind: HeaderValue, asked: &HeaderMap) -> Answer {
     let says = |name| asked.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("gzip"));
-    let kind = HeaderValue::from_static("application/json; charset=UTF-8");
     let mut response = if body.len() >= COMPRESS_FROM && says(header::ACCEPT_ENCODING) && says(header::USER_AGENT) {
         let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 6), flate2::Compression::fast());
-        match encoder.write_all(body.as_bytes()).and_then(|()| encoder.finish()) {
+        match encoder.write_all(&body).and_then(|()| encoder.finish()) {
             Ok(compressed) => {
                 let mut response = Answer::new(Body::from(compressed));
                 response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -118,7 +122,7 @@ fn refusal(world: &World, fault: &Fault) -> Answer {
 }
 
 /// Promises `length` bytes, sends `part`, and breaks the connection.
-fn broken(part: Bytes, length: usize) -> Answer {
+pub fn broken(part: Bytes, length: usize) -> Answer {
     let cut = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut on purpose");
     let parts = [
         Some(Ok(part)).filter(|part: &Result<Bytes, std::io::Error>| part.as_ref().is_ok_and(|part| !part.is_empty())),

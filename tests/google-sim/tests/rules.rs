@@ -186,3 +186,39 @@ fn an_event_that_is_known_is_not_sent_again() {
     assert_eq!(google.get("/calendars/primary/events/standup", &[("if-none-match", etag)]).0, 304);
     assert_eq!(google.get("/calendars/primary/events/standup", &[("if-none-match", "\"0\"")]).0, 200);
 }
+
+#[test]
+fn a_batch_answers_each_call_as_if_it_had_come_alone() {
+    let google = Google::start();
+    google.put(series());
+    let call = |id: &str, path: &str, token: &str| {
+        format!(
+            "--x\r\nContent-Type: application/http\r\nContent-ID: <{id}>\r\n\r\nGET {path} HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n\r\n"
+        )
+    };
+    let event = "/calendar/v3/calendars/primary/events/standup";
+    let body =
+        [call("a", event, &google.token), call("b", event, "nobody"), call("c", "/calendar/v3/nothing", &google.token)].concat();
+    let post = |body: &str, kind: &str| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer =
+            agent.post(format!("{}/batch/calendar/v3", google.url)).header("content-type", kind).send(body).expect("an answer");
+        (answer.status().as_u16(), answer.body_mut().read_to_string().expect("text"))
+    };
+    let (status, text) = post(&format!("{body}--x--"), "multipart/mixed; boundary=x");
+    assert_eq!(status, 200);
+    let heads: Vec<&str> = text.lines().filter(|line| line.starts_with("HTTP/1.1") || line.starts_with("Content-ID")).collect();
+    assert_eq!(
+        heads,
+        [
+            "Content-ID: <response-a>",
+            "HTTP/1.1 200 OK",
+            "Content-ID: <response-b>",
+            "HTTP/1.1 401 Unauthorized",
+            "Content-ID: <response-c>",
+            "HTTP/1.1 404 Not Found",
+        ]
+    );
+    assert_eq!(post(&body, "text/plain").0, 400);
+    assert_eq!(post("--x--", "multipart/mixed; boundary=x").0, 400);
+}

@@ -1,0 +1,187 @@
+//! Calls that are made at the same moment go to Google as one request: multipart/mixed out and in, by the rules of its batch endpoints.
+//! Each of them costs the quota of a call. Pure.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use url::Url;
+
+/// No token and no address holds it.
+const BOUNDARY: &str = "syncctl_batch_5f1c2c0e";
+/// Headers of one answer that are looked at.
+const HEADERS: usize = 32;
+
+/// An API's batch endpoint, which takes calls of this API alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    Calendar,
+}
+
+impl Endpoint {
+    /// The path below Google's origin.
+    pub fn path(self) -> [&'static str; 3] {
+        match self {
+            Self::Calendar => ["batch", "calendar", "v3"],
+        }
+    }
+}
+
+/// The answer to one call: status, `Retry-After`, body.
+pub type Answer = (u16, Option<String>, Vec<u8>);
+
+/// The content type of a batch.
+pub fn content_type() -> String {
+    format!("multipart/mixed; boundary={BOUNDARY}")
+}
+
+/// The body of a batch: GETs, each with the token that it is made with.
+pub fn encode<'a>(calls: impl Iterator<Item = (&'a Url, Option<&'a str>)>) -> String {
+    let mut body = String::new();
+    for (place, (url, token)) in calls.enumerate() {
+        let query = url.query().map_or(String::new(), |query| format!("?{query}"));
+        let _ = write!(
+            body,
+            "--{BOUNDARY}\r\nContent-Type: application/http\r\nContent-ID: <{place}>\r\n\r\nGET {}{query} HTTP/1.1\r\n",
+            url.path()
+        );
+        if let Some(token) = token {
+            let _ = write!(body, "Authorization: Bearer {token}\r\n");
+        }
+        body.push_str("\r\n\r\n");
+    }
+    let _ = write!(body, "--{BOUNDARY}--\r\n");
+    body
+}
+
+/// Takes a batch's answer apart into `count` answers, in the order of the calls; `None` where one is missing.
+///
+/// # Errors
+/// What is wrong with it as a whole.
+pub fn decode(content_type: &str, body: &[u8], count: usize) -> Result<Vec<Option<Answer>>, &'static str> {
+    let boundary = boundary(content_type).ok_or("the answer is no multipart/mixed")?;
+    let mut answers: Vec<Option<Answer>> = vec![None; count];
+    let parts = parts(body, boundary);
+    for (place, range) in parts.into_iter().enumerate() {
+        let part = &body[range];
+        let Some((place, answer)) = answer(part, place) else { continue };
+        if let Some(slot) = answers.get_mut(place) {
+            *slot = Some(answer);
+        }
+    }
+    Ok(answers)
+}
+
+fn boundary(content_type: &str) -> Option<&str> {
+    let parameters = content_type.strip_prefix("multipart/mixed")?;
+    let value = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="))?;
+    Some(value.trim_matches('"')).filter(|boundary| !boundary.is_empty())
+}
+
+/// Where the parts of a multipart body lie. Delimiters stand at the start of a line; a body that is cut ends with its last whole part.
+fn parts(body: &[u8], boundary: &str) -> Vec<Range<usize>> {
+    let delimiter = format!("--{boundary}");
+    let delimiter = delimiter.as_bytes();
+    let (mut parts, mut start) = (Vec::new(), None);
+    let mut at = 0;
+    while let Some(found) = memchr::memmem::find(&body[at..], delimiter).map(|found| at + found) {
+        at = found + delimiter.len();
+        if found > 0 && body[found - 1] != b'\n' {
+            continue;
+        }
+        if let Some(start) = start {
+            parts.push(start..found);
+        }
+        start = Some(at);
+        if body[at..].starts_with(b"--") {
+            break;
+        }
+    }
+    parts
+}
+
+/// The answer in a part, with the place of its call: by its Content-ID, or else the place of the part.
+fn answer(part: &[u8], place: usize) -> Option<(usize, Answer)> {
+    let part = part.trim_ascii_start();
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let httparse::Status::Complete((length, outer)) = httparse::parse_headers(part, &mut headers).ok()? else { return None };
+    let id = header(outer, "content-id").and_then(|id| id.trim_matches(['<', '>']).strip_prefix("response-")?.parse().ok());
+    let inner = &part[length..];
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(length) = response.parse(inner).ok()? else { return None };
+    let body = inner[length..].strip_suffix(b"\r\n").unwrap_or(&inner[length..]);
+    // Without its whole body an answer is none.
+    let promised = header(response.headers, "content-length").and_then(|length| length.parse::<usize>().ok());
+    let body = match promised {
+        Some(promised) => inner[length..].get(..promised)?,
+        None => body,
+    };
+    let retry_after = header(response.headers, "retry-after").map(str::to_owned);
+    Some((id.unwrap_or(place), (response.code?, retry_after, body.to_vec())))
+}
+
+fn header<'a>(headers: &'a [httparse::Header<'a>], name: &str) -> Option<&'a str> {
+    let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+    std::str::from_utf8(header.value).ok().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TYPE: &str = "multipart/mixed; boundary=\"b\"";
+
+    fn part(id: &str, status: &str, body: &str) -> String {
+        format!(
+            "--b\r\nContent-Type: application/http\r\nContent-ID: <response-{id}>\r\n\r\nHTTP/1.1 {status}\r\nRetry-After: 7\r\nContent-Length: {}\r\n\r\n{body}\r\n",
+            body.len()
+        )
+    }
+
+    #[test]
+    fn answers_find_their_calls_whatever_their_order() {
+        let body = format!("{}{}--b--\r\n", part("1", "429 Too Many Requests", "{\"b\":\"--b\"}"), part("0", "200 OK", "{}"));
+        let answers = decode(TYPE, body.as_bytes(), 3).expect("answers");
+        assert_eq!(answers[0], Some((200, Some("7".into()), b"{}".to_vec())));
+        assert_eq!(answers[1], Some((429, Some("7".into()), b"{\"b\":\"--b\"}".to_vec())));
+        assert_eq!(answers[2], None);
+    }
+
+    #[test]
+    fn a_batch_that_is_cut_gives_its_whole_answers_only() {
+        let body = format!("{}{}--b--\r\n", part("0", "200 OK", "{}"), part("1", "200 OK", "{\"items\":[]}"));
+        for cut in 0..body.len() {
+            let answers = decode(TYPE, &body.as_bytes()[..cut], 2).expect("answers");
+            for (answer, whole) in answers.into_iter().zip(["{}", "{\"items\":[]}"]) {
+                assert!(answer.is_none_or(|(_, _, body)| body == whole.as_bytes()), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_batch_is_refused() {
+        assert!(decode("text/html", b"<html>", 1).is_err());
+        assert!(decode("multipart/mixed", b"", 1).is_err());
+        assert_eq!(decode(TYPE, b"--b--", 1).expect("answers"), [None]);
+    }
+
+    #[test]
+    fn calls_are_written_with_path_query_and_token() {
+        let url = Url::parse("https://www.googleapis.com/calendar/v3/calendars/a%23b/events?x=1&y=%20").expect("a URL");
+        let body = encode([(&url, Some("t0ken"))].into_iter());
+        assert!(
+            body.contains(
+                "\r\n\r\nGET /calendar/v3/calendars/a%23b/events?x=1&y=%20 HTTP/1.1\r\nAuthorization: Bearer t0ken\r\n"
+            )
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..400), text in "(--b|\r\n|HTTP/1.1 200 OK|Content-ID: <response-9>|[a-z:<>]){0,40}") {
+            let _ = decode(TYPE, &body, 4);
+            let _ = decode(TYPE, text.as_bytes(), 4);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The batch endpoint: calls of one API in one request, each answered as if it had come alone.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Request, Response, header};
+use futures_util::future::join_all;
+use tower::ServiceExt as _;
+
+use crate::state::World;
+use crate::{errors, reply};
+
+/// Calls that one request may hold.
+const MOST: usize = 1_000;
+const BOUNDARY: &str = "batch_sim";
+
+/// Answers a batch of calls of `api`, in their order; a fault may strike the batch as a whole (method `batch`), or single calls.
+pub async fn serve(State(world): State<Arc<World>>, api: Router, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    world.ledger.batch();
+    let fault = world.faults.strike("batch", None, false);
+    reply::with_fault(&world, fault, async || answers(&api, &headers, &body).await).await
+}
+
+async fn answers(api: &Router, headers: &HeaderMap, body: &Bytes) -> Response<Body> {
+    let bad = |why: &str| errors::google(400, "badRequest", &format!("Failed to parse batch request: {why}"));
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(boundary) = kind.strip_prefix("multipart/mixed").and_then(|rest| rest.split_once("boundary=")) else {
+        return bad("the content type is not multipart/mixed with a boundary");
+    };
+    let Ok(text) = std::str::from_utf8(body) else { return bad("not UTF-8") };
+    let delimiter = format!("--{}", boundary.1.trim_matches('"'));
+    let parts: Vec<&str> = text.split(delimiter.as_str()).skip(1).take_while(|part| !part.starts_with("--")).collect();
+    if parts.is_empty() || parts.len() > MOST {
+        return bad("it holds no calls, or more than 1000");
+    }
+    let outer = headers.get(header::AUTHORIZATION);
+    let Some(calls) = parts.iter().map(|part| call(part, outer)).collect::<Option<Vec<_>>>() else {
+        return bad("a part is no application/http call with a path of its own");
+    };
+    let answers = join_all(calls.into_iter().map(|(id, request)| answer(api.clone(), id, request))).await;
+    let mut whole = Vec::new();
+    for part in answers {
+        whole.extend_from_slice(format!("--{BOUNDARY}\r\n").as_bytes());
+        match part {
+            Ok(part) => whole.extend_from_slice(&part),
+            // The connection broke within this answer, and with it the rest of the batch.
+            Err(part) => {
+                whole.extend_from_slice(&part);
+                let promised = whole.len() + 1_000;
+                return reply::broken(whole.into(), promised);
+            }
+        }
+    }
+    whole.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    let kind = format!("multipart/mixed; boundary={BOUNDARY}");
+    reply::whole_as(whole, HeaderValue::from_str(&kind).unwrap_or(HeaderValue::from_static("multipart/mixed")), headers)
+}
+
+/// The call in a part, and the part's Content-ID. An authorization of its own beats the batch's.
+fn call(part: &str, outer: Option<&HeaderValue>) -> Option<(String, Request<Body>)> {
+    let (head, inner) = part.trim_start().split_once("\r\n\r\n")?;
+    let field = |name: &str| {
+        head.lines().find_map(|line| {
+            line.split_once(':').filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        })
+    };
+    field("content-type").filter(|kind| kind.starts_with("application/http"))?;
+    let id = field("content-id").unwrap_or_default().trim_matches(['<', '>']).to_owned();
+    let mut lines = inner.lines();
+    let mut words = lines.next()?.split_whitespace();
+    let (method, path) = (words.next()?, words.next().filter(|path| path.starts_with('/'))?);
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(value) = outer {
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    for line in lines.take_while(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(':')?;
+        if name.eq_ignore_ascii_case("authorization")
+            && let Some(headers) = request.headers_mut()
+        {
+            headers.remove(header::AUTHORIZATION);
+        }
+        request = request.header(name.trim(), value.trim());
+    }
+    Some((id, request.body(Body::empty()).ok()?))
+}
+
+/// The part that answers a call; an error holds what came before the answer broke.
+async fn answer(api: Router, id: String, request: Request<Body>) -> Result<Vec<u8>, Vec<u8>> {
+    let Ok(response) = api.oneshot(request).await;
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await;
+    let mut head = format!("Content-Type: application/http\r\nContent-ID: <response-{id}>\r\n\r\nHTTP/1.1 {}\r\n", parts.status);
+    for (name, value) in parts.headers.iter().filter(|(name, _)| **name != header::CONTENT_LENGTH) {
+        let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+    }
+    let Ok(body) = body else { return Err(head.into_bytes()) };
+    let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
+    let mut whole = head.into_bytes();
+    whole.extend_from_slice(&body);
+    whole.extend_from_slice(b"\r\n");
+    Ok(whole)
+}
