@@ -99,7 +99,7 @@ pub struct Attendee {
 pub struct Engine {
     /// Streams claimed by one statement.
     pub chunk: u32,
-    /// Requests to Google under way at once.
+    /// Calls to Google under way at once.
     pub concurrency: u32,
     /// Threads that a run may use. A second one starts when a claim finds more than the first has at hand.
     pub threads: u32,

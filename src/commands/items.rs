@@ -60,7 +60,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                     services::scopes(),
                     true,
                 );
-                let calendar = calendar::Calendar::new(Arc::clone(&context.google), context.settings.calendar.clone());
+                let calendar = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
                 let mut results = Vec::new();
                 for row in &rows {
                     let retried = match row.service.as_str() {

@@ -21,7 +21,7 @@ use crate::services::{self, calendar};
 /// `syncctl calendar …`
 pub fn calendar(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     with_context(settings, |context| async move {
-        let source = calendar::Calendar::new(Arc::clone(&context.google), context.settings.calendar.clone());
+        let source = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
         run(verb, &context, source, output).await
     })
 }

@@ -6,7 +6,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::poll::End;
 use crate::db::claims::StreamRow;
 use crate::db::streams::Idle;
 
@@ -74,14 +73,12 @@ impl Queue {
         Some(row)
     }
 
-    /// A stream that was taken has ended.
-    pub fn ended(&self, end: End, user: Uuid, brought_up: bool) {
+    /// A stream of this user that was taken has ended; `idle`: to be closed with others.
+    pub fn ended(&self, user: Uuid, idle: Option<Idle>, brought_up: bool) {
         let mut state = self.state();
         state.under_way -= 1;
         state.brought_up |= brought_up;
-        if let End::Idle(idle) = end {
-            state.idle.push((idle, user));
-        }
+        state.idle.extend(idle.map(|idle| (idle, user)));
         if state.is_quiet() || self.may_close(&state) {
             self.drained.notify_one();
         }

@@ -37,10 +37,16 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
             Some(outcome) = polls.next() => {
                 shared.report().add(&outcome);
                 shared.progress.inc(1);
-                if matches!(outcome.end, End::Done | End::Failed(_)) {
-                    shared.held().remove(&outcome.id);
-                }
-                queue.ended(outcome.end, outcome.user_id, outcome.counts.streams > 0);
+                let idle = match outcome.end {
+                    End::Idle(idle) => Some(idle),
+                    End::Done | End::Failed(_) => {
+                        shared.held().remove(&outcome.id);
+                        None
+                    }
+                    // Still ours, until the run gives back what it holds.
+                    End::Interrupted => None,
+                };
+                queue.ended(outcome.user_id, idle, outcome.counts.streams > 0);
             }
             () = filled, if !full => {}
         }

@@ -1,19 +1,17 @@
 //! Authorized GETs against Google's APIs, each answered with the body or a classified failure.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::future::join_all;
 use google_apis_common::GetToken;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use tokio::sync::oneshot;
+use reqwest::header::RETRY_AFTER;
 use url::Url;
 
-use super::batch::{self, Answer, Endpoint};
+use super::batch::Answer;
 use super::classify;
 use crate::config;
 use crate::error::{Class, Failure, Fault};
@@ -47,11 +45,7 @@ pub struct Client {
     // Built at the first call: a run in which nothing is due loads no certificates. One a thread, because connections are driven by the
     // runtime that opened them, and a request that wakes another thread costs more than the request.
     http: Mutex<HashMap<ThreadId, reqwest::Client>>,
-    /// Calls of each thread that go next.
-    gathered: Mutex<HashMap<(ThreadId, Endpoint), Vec<Call>>>,
-    batch_size: usize,
-    batches_refused: AtomicBool,
-    calls: AtomicU64,
+    pub(super) calls: AtomicU64,
 }
 
 impl Client {
@@ -73,9 +67,6 @@ impl Client {
             timeout: settings.timeout,
             connect_timeout: settings.connect_timeout,
             http: Mutex::default(),
-            gathered: Mutex::default(),
-            batch_size: settings.batch_size as usize,
-            batches_refused: AtomicBool::new(false),
             calls: AtomicU64::new(0),
         })
     }
@@ -108,100 +99,7 @@ impl Client {
         judged(what, self.send(what, url, token.as_deref()).await?)
     }
 
-    /// As `get`, for small answers: calls that are made at the same moment share one request to the API's batch endpoint.
-    ///
-    /// # Errors
-    /// As `get`. What befalls the request befalls each call in it.
-    pub async fn get_together(
-        self: &Arc<Self>,
-        endpoint: Endpoint,
-        what: &'static str,
-        token: &dyn GetToken,
-        scope: &str,
-        url: Url,
-    ) -> Result<Vec<u8>, Failure> {
-        if self.batch_size < 2 {
-            return self.get(what, token, scope, url).await;
-        }
-        let token = token_of(what, token, scope).await?;
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let (reply, answer) = oneshot::channel();
-        self.gather(endpoint, Call { what, url, token, reply });
-        let answer = answer.await.map_err(|_| Failure::new(Class::Internal, format!("{what}: its batch was dropped")))?;
-        judged(what, answer?)
-    }
-
-    /// Puts a call to those that go next. The first one waits until all that are ready at this moment are there.
-    fn gather(self: &Arc<Self>, endpoint: Endpoint, call: Call) {
-        let thread = std::thread::current().id();
-        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-        let calls = gathered.entry((thread, endpoint)).or_default();
-        calls.push(call);
-        if calls.len() >= self.batch_size {
-            let calls = std::mem::take(calls);
-            tokio::spawn(Arc::clone(self).send_together(endpoint, calls));
-        } else if calls.len() == 1 {
-            let client = Arc::clone(self);
-            tokio::spawn(async move {
-                tokio::task::yield_now().await;
-                let calls = client.gathered.lock().unwrap_or_else(PoisonError::into_inner).remove(&(thread, endpoint));
-                client.send_together(endpoint, calls.unwrap_or_default()).await;
-            });
-        }
-    }
-
-    /// Sends calls in one request and tells each its answer. A call that is alone goes alone.
-    async fn send_together(self: Arc<Self>, endpoint: Endpoint, calls: Vec<Call>) {
-        let together = calls.len() > 1 && !self.batches_refused.load(Ordering::Relaxed);
-        let answers = match together {
-            true => self.batch(endpoint, &calls).await,
-            false => Err(None),
-        };
-        match answers {
-            Ok(answers) => {
-                for (call, answer) in calls.into_iter().zip(answers) {
-                    let cut = || Failure::new(Class::Transient, format!("{}: the batch's answer was cut", call.what));
-                    // Whoever asked may have gone away, here and below.
-                    let _ = call.reply.send(answer.ok_or_else(cut));
-                }
-            }
-            Err(Some(failure)) => {
-                for call in calls {
-                    let message = format!("{}, in a batch: {}", call.what, failure.message);
-                    let _ = call.reply.send(Err(Failure { message, ..failure.clone() }));
-                }
-            }
-            Err(None) => {
-                let alone = calls.into_iter().map(async |Call { what, url, token, reply }| {
-                    let _ = reply.send(self.send(what, url, token.as_deref()).await);
-                });
-                join_all(alone).await;
-            }
-        }
-    }
-
-    /// The answers in the order of the calls. An error is what befell all of them; or `None`: the endpoint wants no batches, which says
-    /// nothing of the calls.
-    async fn batch(&self, endpoint: Endpoint, calls: &[Call]) -> Result<Vec<Option<Answer>>, Option<Failure>> {
-        let url = self.url(Host::Apis, &endpoint.path()).map_err(Failure::from)?;
-        let body = batch::encode(calls.iter().map(|call| (&call.url, call.token.as_deref())));
-        let request = self.http()?.post(url).header(CONTENT_TYPE, batch::content_type()).body(body);
-        let response = request.send().await.map_err(|error| transient("batch", error))?;
-        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
-        let (status, retry_after, body) = received("batch", response).await?;
-        if status != 200 {
-            let failure = classify("batch", status, retry_after.as_deref(), &body, chrono::Utc::now());
-            if matches!(failure.class, Class::RateLimited | Class::Transient) {
-                return Err(Some(failure));
-            }
-            log::warn!("batches are refused, every call goes alone: {}", failure.message);
-            self.batches_refused.store(true, Ordering::Relaxed);
-            return Err(None);
-        }
-        Ok(batch::decode(&kind, &body, calls.len()).map_err(|why| Failure::new(Class::Transient, format!("batch: {why}")))?)
-    }
-
-    async fn send(&self, what: &str, url: Url, token: Option<&str>) -> Result<Answer, Failure> {
+    pub(super) async fn send(&self, what: &str, url: Url, token: Option<&str>) -> Result<Answer, Failure> {
         let mut request = self.http()?.get(url);
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -236,7 +134,7 @@ impl Client {
         self.timeout
     }
 
-    fn http(&self) -> Result<reqwest::Client, Failure> {
+    pub(super) fn http(&self) -> Result<reqwest::Client, Failure> {
         let mut clients = self.http.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(http) = clients.get(&std::thread::current().id()) {
             return Ok(http.clone());
@@ -265,15 +163,7 @@ impl Client {
     }
 }
 
-/// A call that waits to go together with others.
-struct Call {
-    what: &'static str,
-    url: Url,
-    token: Option<String>,
-    reply: oneshot::Sender<Result<Answer, Failure>>,
-}
-
-async fn token_of(what: &str, token: &dyn GetToken, scope: &str) -> Result<Option<String>, Failure> {
+pub(super) async fn token_of(what: &str, token: &dyn GetToken, scope: &str) -> Result<Option<String>, Failure> {
     token.get_token(&[scope]).await.map_err(|error| match error.downcast::<Failure>() {
         Ok(failure) => *failure,
         Err(error) => Failure::new(Class::Internal, format!("{what}: no token: {error}")),
@@ -281,7 +171,7 @@ async fn token_of(what: &str, token: &dyn GetToken, scope: &str) -> Result<Optio
 }
 
 /// The whole answer. The body may be cut after a good status: that is a failure too.
-async fn received(what: &str, response: reqwest::Response) -> Result<Answer, Failure> {
+pub(super) async fn received(what: &str, response: reqwest::Response) -> Result<Answer, Failure> {
     let status = response.status().as_u16();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = response.bytes().await.map_err(|error| transient(what, error))?;
@@ -289,7 +179,7 @@ async fn received(what: &str, response: reqwest::Response) -> Result<Answer, Fai
 }
 
 /// The body of a good answer.
-fn judged(what: &str, (status, retry_after, body): Answer) -> Result<Vec<u8>, Failure> {
+pub(super) fn judged(what: &str, (status, retry_after, body): Answer) -> Result<Vec<u8>, Failure> {
     match status {
         200..300 => Ok(body),
         _ => Err(classify(what, status, retry_after.as_deref(), &body, chrono::Utc::now())),
@@ -297,7 +187,7 @@ fn judged(what: &str, (status, retry_after, body): Answer) -> Result<Vec<u8>, Fa
 }
 
 /// Connection, timeout, cut body: worth another try. The address stays out of the message, since it can hold one.
-fn transient(what: &str, error: reqwest::Error) -> Failure {
+pub(super) fn transient(what: &str, error: reqwest::Error) -> Failure {
     let kind = if error.is_timeout() {
         "timed out"
     } else if error.is_connect() {

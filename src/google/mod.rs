@@ -4,10 +4,12 @@ mod batch;
 mod client;
 mod failure;
 pub mod oauth;
+mod together;
 
 pub use batch::Endpoint;
 pub use client::{Client, Host};
 pub use failure::classify;
+pub use together::Together;
 
 /// Sees a user's calendars and events, and may watch them.
 pub const SCOPE_CALENDAR: &str = "https://www.googleapis.com/auth/calendar.readonly";

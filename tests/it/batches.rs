@@ -59,6 +59,22 @@ fn a_batch_that_fails_as_a_whole_is_made_again() {
 }
 
 #[test]
+fn a_call_that_breaks_its_batch_fails_alone() {
+    let mut world = World::with_users(20, 2);
+    world.set("SYNCCTL_ENGINE_TRIES", "2");
+    world.sync_all().expect(0);
+    let user = world.sim.users().into_iter().nth(7).expect("a user");
+    for fault in ["connection_reset", "cut_body"] {
+        world.sim.fault(json!({ "fault": fault, "method": "events.list", "user": user, "probability": 1.0 }));
+        let report = world.sync_all().expect(1).json();
+        assert_eq!(report["failed_streams"], 1, "{fault}: {report}");
+        world.sim.clear_faults();
+    }
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}
+
+#[test]
 fn without_batches_every_call_goes_alone() {
     let mut world = World::with_users(5, 2);
     world.set("SYNCCTL_GOOGLE_BATCH_SIZE", "1");

@@ -1,13 +1,11 @@
 //! One page of `calendarList.list` or `events.list`. Knows no database.
 
-use std::sync::Arc;
-
 use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Change, event, list};
+use super::{Calendar, Change, event, list};
 use crate::config;
 use crate::db::items::Poison;
 use crate::engine::{Item, Next, Page, Position, Stream};
@@ -52,25 +50,21 @@ impl Window {
 }
 
 /// A page of a user's calendars.
-pub async fn calendars(google: &Arc<google::Client>, stream: &Stream, at: &Position) -> Result<Page<Change>, Failure> {
-    let mut url = google.url(Host::Apis, &["calendar", "v3", "users", "me", "calendarList"])?;
+pub async fn calendars(calendar: &Calendar, stream: &Stream, at: &Position) -> Result<Page<Change>, Failure> {
+    let mut url = calendar.google.url(Host::Apis, &["calendar", "v3", "users", "me", "calendarList"])?;
     url.query_pairs_mut()
         .append_pair("maxResults", LIST_PAGE)
         .append_pair("showDeleted", "true")
         .append_pair("showHidden", "true")
         .append_pair("fields", FIELDS);
     append_place(&mut url, at);
-    page(google, "calendarList.list", stream, at, url, None, list::decode).await
+    page(calendar, "calendarList.list", stream, at, url, None, list::decode).await
 }
 
 /// A page of a calendar's events: the window in a full pass, what changed since the cursor otherwise.
-pub async fn events(
-    google: &Arc<google::Client>,
-    settings: &config::Calendar,
-    stream: &Stream,
-    at: &Position,
-) -> Result<Page<Change>, Failure> {
-    let mut url = google.url(Host::Apis, &["calendar", "v3", "calendars", &stream.resource, "events"])?;
+pub async fn events(calendar: &Calendar, stream: &Stream, at: &Position) -> Result<Page<Change>, Failure> {
+    let settings = &calendar.settings;
+    let mut url = calendar.google.url(Host::Apis, &["calendar", "v3", "calendars", &stream.resource, "events"])?;
     let mut pinned = None;
     {
         let mut query = url.query_pairs_mut();
@@ -90,7 +84,7 @@ pub async fn events(
         }
     }
     append_place(&mut url, at);
-    page(google, "events.list", stream, at, url, pinned, event::decode).await
+    page(calendar, "events.list", stream, at, url, pinned, event::decode).await
 }
 
 fn append_place(url: &mut Url, at: &Position) {
@@ -104,7 +98,7 @@ fn append_place(url: &mut Url, at: &Position) {
 }
 
 async fn page(
-    google: &Arc<google::Client>,
+    calendar: &Calendar,
     what: &'static str,
     stream: &Stream,
     at: &Position,
@@ -115,8 +109,8 @@ async fn page(
     let scope = google::SCOPE_CALENDAR;
     // What follows a cursor is mostly nothing, and goes well with others; a full pass fills an answer of its own.
     let answer = match at.cursor.is_some() && at.page_token.is_none() {
-        true => google.get_together(Endpoint::Calendar, what, &stream.credential, scope, url).await,
-        false => google.get(what, &stream.credential, scope, url).await,
+        true => calendar.together.get(Endpoint::Calendar, what, &stream.credential, scope, url).await,
+        false => calendar.google.get(what, &stream.credential, scope, url).await,
     };
     let body = answer.map_err(|failure| about_the_place(failure, at))?;
     // A body that ends early can still have come with a good status and length.

@@ -35,6 +35,7 @@ pub const REGISTERED: Registered = Registered { service: "calendar", root_kind: 
 /// The Calendar service of one run.
 pub struct Calendar {
     google: Arc<google::Client>,
+    together: Arc<google::Together>,
     settings: config::Calendar,
 }
 
@@ -48,8 +49,9 @@ pub enum Change {
 
 impl Calendar {
     /// The service with these settings.
-    pub fn new(google: Arc<google::Client>, settings: config::Calendar) -> Self {
-        Self { google, settings }
+    pub fn new(google: Arc<google::Client>, settings: &config::Settings) -> Self {
+        let together = Arc::new(google::Together::new(Arc::clone(&google), settings.google.batch_size));
+        Self { google, together, settings: settings.calendar.clone() }
     }
 }
 
@@ -59,8 +61,8 @@ impl Source for Calendar {
 
     async fn fetch(&self, stream: &Stream, at: &Position) -> Result<Page<Change>, Failure> {
         match stream.kind.as_str() {
-            LIST => fetch::calendars(&self.google, stream, at).await,
-            EVENTS => fetch::events(&self.google, &self.settings, stream, at).await,
+            LIST => fetch::calendars(self, stream, at).await,
+            EVENTS => fetch::events(self, stream, at).await,
             kind => Err(unknown(kind)),
         }
     }

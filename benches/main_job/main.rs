@@ -6,14 +6,16 @@
 //!
 //! Every ratio is measured in this one run; each figure is the median of its rounds.
 
-#[path = "../tests/it/support/mod.rs"]
+#[path = "../../tests/it/support/mod.rs"]
 #[allow(dead_code)]
 mod support;
+mod upsert;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use support::World;
+use upsert::bare_upsert;
 
 const CALENDARS: u32 = 2_000;
 const EVENTS: u32 = 100_000;
@@ -27,6 +29,7 @@ fn main() {
     let first = first_sync();
     let figures = json!({
         "idle_share": idle.share,
+        "idle_share_without_batches": idle.share_alone,
         "idle_streams_per_second": idle.per_second,
         "bare_calls_per_second": idle.bare_per_second,
         "idle_calls_per_stream": idle.calls_per_stream,
@@ -42,6 +45,7 @@ fn main() {
         ("idle pass, streams/s", idle.per_second, "–"),
         ("bare HTTP loop, calls/s", idle.bare_per_second, "–"),
         ("idle pass as a share of it", idle.share, ">= 0.5"),
+        ("... with each call alone", idle.share_alone, "–"),
         ("API calls an idle stream", idle.calls_per_stream, "1"),
         ("SQL statements an idle stream", idle.sql_per_stream, "<= 0.05"),
         ("start-up with nothing due, ms", idle.startup_ms, "<= 30"),
@@ -74,6 +78,8 @@ fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
 
 struct Idle {
     share: f64,
+    /// With no calls that share a request, as in the bare loop.
+    share_alone: f64,
     per_second: f64,
     bare_per_second: f64,
     calls_per_stream: f64,
@@ -92,39 +98,48 @@ fn idle_pass() -> Idle {
     assert_eq!(requests.len(), CALENDARS as usize);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let client = reqwest::Client::builder().user_agent("bench (gzip)").gzip(true).build().expect("a client");
-    let (mut ours, mut bare, mut startup) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut alone, mut bare, mut startup) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut calls, mut statements) = (0.0, 0.0);
     world.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements");
     for _ in 0..ROUNDS {
         let (seconds, ()) = timed(|| runtime.block_on(bare_loop(&client, &requests)));
         bare.push(seconds);
-        world.execute("UPDATE streams SET due_at = now() WHERE kind = 'events'");
-        // What autovacuum does in the minutes between two runs; here only moments pass.
-        world.execute("VACUUM streams");
-        world.sim.reset_ledger();
-        world.execute("SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()), 0)");
-        let (seconds, report) = timed(|| world.syncctl(&["calendar", "cron", "--json"]).expect(0).json());
-        ours.push(seconds);
-        assert_eq!(report["idle_streams"], json!(CALENDARS), "{report}");
+        ours.push(idle_run(&world));
         calls = world.sim.ledger()["total"].as_f64().expect("a number") / f64::from(CALENDARS);
         let counted = world.count(
             "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
              WHERE d.datname = current_database() AND query NOT LIKE '%pg_stat_statements%'",
         );
         statements = counted as f64 / f64::from(CALENDARS);
+        world.set("SYNCCTL_GOOGLE_BATCH_SIZE", "1");
+        alone.push(idle_run(&world));
+        world.settings.pop();
     }
     for _ in 0..4 * ROUNDS {
         startup.push(timed(|| world.syncctl(&["calendar", "cron"]).expect(0)).0 * 1000.0);
     }
-    let shares = bare.iter().zip(&ours).map(|(bare, ours)| bare / ours).collect();
+    let share = |ours: &[f64]| median(bare.iter().zip(ours).map(|(bare, ours)| bare / ours).collect());
     Idle {
-        share: median(shares),
+        share: share(&ours),
+        share_alone: share(&alone),
         per_second: f64::from(CALENDARS) / median(ours),
         bare_per_second: f64::from(CALENDARS) / median(bare),
         calls_per_stream: calls,
         sql_per_stream: statements,
         startup_ms: median(startup),
     }
+}
+
+/// One idle pass over everything; answers the seconds of the whole process.
+fn idle_run(world: &World) -> f64 {
+    world.execute("UPDATE streams SET due_at = now() WHERE kind = 'events'");
+    // What autovacuum does in the minutes between two runs; here only moments pass.
+    world.execute("VACUUM streams");
+    world.sim.reset_ledger();
+    world.execute("SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()), 0)");
+    let (seconds, report) = timed(|| world.syncctl(&["calendar", "cron", "--json"]).expect(0).json());
+    assert_eq!(report["idle_streams"], json!(CALENDARS), "{report}");
+    seconds
 }
 
 /// The very requests of an idle pass: address with cursor, and token.
@@ -213,108 +228,5 @@ fn first_sync() -> First {
         per_second: f64::from(EVENTS) / median(ours),
         bare_per_second: f64::from(EVENTS) / median(bare),
         rss_mib: median(rss),
-    }
-}
-
-/// The same rows into tables of the same form, from memory, 2,000 a statement, each in a transaction: no HTTP, no JSON, no foreign keys.
-/// Answers what the events took, and what the meetings took.
-fn bare_upsert(world: &World) -> (Duration, Duration) {
-    let mut client = world.database.connect();
-    let text = [
-        "event_id",
-        "status",
-        "event_type",
-        "summary",
-        "time_zone",
-        "organizer",
-        "recurring_event_id",
-        "ical_uid",
-        "etag",
-        "raw",
-    ];
-    let events = Bare {
-        table: "calendar_events",
-        fixed: "stream_id, user_id, calendar_id",
-        text: &text,
-        json: Some("raw"),
-        times: &["start_at", "end_at", "original_start_at", "updated"],
-        dates: &["start_date", "end_date", "original_start_date"],
-    };
-    let meetings = Bare {
-        table: "meetings",
-        fixed: "stream_id, user_id",
-        text: &["event_id", "title", "link", "link_kind", "detected_by", "event_status"],
-        json: None,
-        times: &["start_at", "end_at"],
-        dates: &[],
-    };
-    (events.upsert(&mut client), meetings.upsert(&mut client))
-}
-
-/// A table and the columns that are written as arrays, by type.
-struct Bare<'a> {
-    table: &'a str,
-    /// The same in every row.
-    fixed: &'a str,
-    text: &'a [&'a str],
-    /// The one of `text` that is jsonb.
-    json: Option<&'a str>,
-    times: &'a [&'a str],
-    dates: &'a [&'a str],
-}
-
-type Array = Box<dyn postgres::types::ToSql + Sync>;
-
-impl Bare<'_> {
-    fn upsert(&self, client: &mut postgres::Client) -> Duration {
-        let Self { table, fixed, text, json, times, dates } = self;
-        client
-            .batch_execute(&format!("DROP TABLE IF EXISTS bare; CREATE TABLE bare (LIKE {table} INCLUDING ALL); CHECKPOINT"))
-            .expect("a table");
-        let columns: Vec<&str> = text.iter().chain(*times).chain(*dates).copied().collect();
-        let read: Vec<String> =
-            columns.iter().map(|name| if Some(*name) == *json { format!("{name}::text") } else { (*name).into() }).collect();
-        let rows = client.query(&format!("SELECT {} FROM {table}", read.join(", ")), &[]).expect("rows");
-        let pages: Vec<Vec<Array>> = rows.chunks(2_000).map(|page| self.arrays(page)).collect();
-        drop(rows);
-        let casts = text.iter().map(|_| "text").chain(times.iter().map(|_| "timestamptz")).chain(dates.iter().map(|_| "date"));
-        let arrays: Vec<String> = casts.enumerate().map(|(place, kind)| format!("${}::{kind}[]", place + 1)).collect();
-        let values: Vec<String> = columns
-            .iter()
-            .map(|name| if Some(*name) == *json { format!("t.{name}::jsonb") } else { format!("t.{name}") })
-            .collect();
-        let statement = client
-            .prepare(&format!(
-                "INSERT INTO bare AS b ({fixed}, {names}) SELECT f.*, {values} FROM (SELECT {fixed} FROM {table} LIMIT 1) f, unnest({arrays})
-                   AS t ({names})
-                 ON CONFLICT (stream_id, event_id) DO UPDATE SET {first} = excluded.{first} WHERE b.{first} IS DISTINCT FROM excluded.{first}",
-                names = columns.join(", "),
-                values = values.join(", "),
-                arrays = arrays.join(", "),
-                first = columns[1],
-            ))
-            .expect("a statement");
-        let started = Instant::now();
-        for page in &pages {
-            let parameters: Vec<&(dyn postgres::types::ToSql + Sync)> = page.iter().map(AsRef::as_ref).collect();
-            client.execute(&statement, &parameters).expect("an upsert");
-        }
-        started.elapsed()
-    }
-
-    /// A page of rows, column by column.
-    fn arrays(&self, page: &[postgres::Row]) -> Vec<Array> {
-        let (texts, times) = (self.text.len(), self.times.len());
-        (0..texts + times + self.dates.len())
-            .map(|place| -> Array {
-                if place < texts {
-                    Box::new(page.iter().map(|row| row.get(place)).collect::<Vec<Option<String>>>())
-                } else if place < texts + times {
-                    Box::new(page.iter().map(|row| row.get(place)).collect::<Vec<Option<chrono::DateTime<chrono::Utc>>>>())
-                } else {
-                    Box::new(page.iter().map(|row| row.get(place)).collect::<Vec<Option<chrono::NaiveDate>>>())
-                }
-            })
-            .collect()
     }
 }

@@ -1,0 +1,108 @@
+//! The peer of a first sync: the same rows upserted from memory.
+
+use std::time::{Duration, Instant};
+
+use crate::support::World;
+
+/// The same rows into tables of the same form, from memory, 2,000 a statement, each in a transaction: no HTTP, no JSON, no foreign keys.
+/// Answers what the events took, and what the meetings took.
+pub fn bare_upsert(world: &World) -> (Duration, Duration) {
+    let mut client = world.database.connect();
+    let text = [
+        "event_id",
+        "status",
+        "event_type",
+        "summary",
+        "time_zone",
+        "organizer",
+        "recurring_event_id",
+        "ical_uid",
+        "etag",
+        "raw",
+    ];
+    let events = Bare {
+        table: "calendar_events",
+        fixed: "stream_id, user_id, calendar_id",
+        text: &text,
+        json: Some("raw"),
+        times: &["start_at", "end_at", "original_start_at", "updated"],
+        dates: &["start_date", "end_date", "original_start_date"],
+    };
+    let meetings = Bare {
+        table: "meetings",
+        fixed: "stream_id, user_id",
+        text: &["event_id", "title", "link", "link_kind", "detected_by", "event_status"],
+        json: None,
+        times: &["start_at", "end_at"],
+        dates: &[],
+    };
+    (events.upsert(&mut client), meetings.upsert(&mut client))
+}
+
+/// A table and the columns that are written as arrays, by type.
+struct Bare<'a> {
+    table: &'a str,
+    /// The same in every row.
+    fixed: &'a str,
+    text: &'a [&'a str],
+    /// The one of `text` that is jsonb.
+    json: Option<&'a str>,
+    times: &'a [&'a str],
+    dates: &'a [&'a str],
+}
+
+type Array = Box<dyn postgres::types::ToSql + Sync>;
+
+impl Bare<'_> {
+    fn upsert(&self, client: &mut postgres::Client) -> Duration {
+        let Self { table, fixed, text, json, times, dates } = self;
+        client
+            .batch_execute(&format!("DROP TABLE IF EXISTS bare; CREATE TABLE bare (LIKE {table} INCLUDING ALL); CHECKPOINT"))
+            .expect("a table");
+        let columns: Vec<&str> = text.iter().chain(*times).chain(*dates).copied().collect();
+        let read: Vec<String> =
+            columns.iter().map(|name| if Some(*name) == *json { format!("{name}::text") } else { (*name).into() }).collect();
+        let rows = client.query(&format!("SELECT {} FROM {table}", read.join(", ")), &[]).expect("rows");
+        let pages: Vec<Vec<Array>> = rows.chunks(2_000).map(|page| self.arrays(page)).collect();
+        drop(rows);
+        let casts = text.iter().map(|_| "text").chain(times.iter().map(|_| "timestamptz")).chain(dates.iter().map(|_| "date"));
+        let arrays: Vec<String> = casts.enumerate().map(|(place, kind)| format!("${}::{kind}[]", place + 1)).collect();
+        let values: Vec<String> = columns
+            .iter()
+            .map(|name| if Some(*name) == *json { format!("t.{name}::jsonb") } else { format!("t.{name}") })
+            .collect();
+        let statement = client
+            .prepare(&format!(
+                "INSERT INTO bare AS b ({fixed}, {names}) SELECT f.*, {values} FROM (SELECT {fixed} FROM {table} LIMIT 1) f, unnest({arrays})
+                   AS t ({names})
+                 ON CONFLICT (stream_id, event_id) DO UPDATE SET {first} = excluded.{first} WHERE b.{first} IS DISTINCT FROM excluded.{first}",
+                names = columns.join(", "),
+                values = values.join(", "),
+                arrays = arrays.join(", "),
+                first = columns[1],
+            ))
+            .expect("a statement");
+        let started = Instant::now();
+        for page in &pages {
+            let parameters: Vec<&(dyn postgres::types::ToSql + Sync)> = page.iter().map(AsRef::as_ref).collect();
+            client.execute(&statement, &parameters).expect("an upsert");
+        }
+        started.elapsed()
+    }
+
+    /// A page of rows, column by column.
+    fn arrays(&self, page: &[postgres::Row]) -> Vec<Array> {
+        let (texts, times) = (self.text.len(), self.times.len());
+        (0..texts + times + self.dates.len())
+            .map(|place| -> Array {
+                if place < texts {
+                    Box::new(page.iter().map(|row| row.get(place)).collect::<Vec<Option<String>>>())
+                } else if place < texts + times {
+                    Box::new(page.iter().map(|row| row.get(place)).collect::<Vec<Option<chrono::DateTime<chrono::Utc>>>>())
+                } else {
+                    Box::new(page.iter().map(|row| row.get(place)).collect::<Vec<Option<chrono::NaiveDate>>>())
+                }
+            })
+            .collect()
+    }
+}

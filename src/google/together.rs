@@ -1,0 +1,148 @@
+//! Small calls that are made at the same moment share a request, without their callers knowing of each other. Knows no service.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
+
+use futures_util::future::join_all;
+use google_apis_common::GetToken;
+use reqwest::header::CONTENT_TYPE;
+use tokio::sync::oneshot;
+use url::Url;
+
+use super::batch::{self, Answer, Endpoint};
+use super::client::{judged, received, token_of, transient};
+use super::{Client, Host, classify};
+use crate::error::{Class, Failure};
+
+/// Sends calls together over a client.
+pub struct Together {
+    client: Arc<Client>,
+    /// Calls of each thread that go next.
+    gathered: Mutex<HashMap<(ThreadId, Endpoint), Vec<Call>>>,
+    batch_size: usize,
+    /// An endpoint that wants no batches is not asked again.
+    refused: AtomicBool,
+    /// Calls that got no answer because their batch broke. Whichever of them breaks it must not do so again.
+    alone: Mutex<HashSet<Url>>,
+}
+
+/// A call that waits to go together with others.
+struct Call {
+    what: &'static str,
+    url: Url,
+    token: Option<String>,
+    reply: oneshot::Sender<Result<Answer, Failure>>,
+}
+
+impl Together {
+    /// At most `batch_size` calls go in one request; with 1 each goes alone.
+    pub fn new(client: Arc<Client>, batch_size: u32) -> Self {
+        let (gathered, alone) = (Mutex::default(), Mutex::default());
+        Self { client, gathered, batch_size: batch_size as usize, refused: AtomicBool::new(false), alone }
+    }
+
+    /// As `Client::get`, for small answers: calls that are made at the same moment share one request to the API's batch endpoint.
+    ///
+    /// # Errors
+    /// As `Client::get`. What befalls the request befalls each call in it.
+    pub async fn get(
+        self: &Arc<Self>,
+        endpoint: Endpoint,
+        what: &'static str,
+        token: &dyn GetToken,
+        scope: &str,
+        url: Url,
+    ) -> Result<Vec<u8>, Failure> {
+        if self.batch_size < 2 || locked(&self.alone).remove(&url) {
+            return self.client.get(what, token, scope, url).await;
+        }
+        let token = token_of(what, token, scope).await?;
+        self.client.calls.fetch_add(1, Ordering::Relaxed);
+        let (reply, answer) = oneshot::channel();
+        self.gather(endpoint, Call { what, url, token, reply });
+        let answer = answer.await.map_err(|_| Failure::new(Class::Internal, format!("{what}: its batch was dropped")))?;
+        judged(what, answer?)
+    }
+
+    /// Puts a call to those that go next. The first one waits until all that are ready at this moment are there.
+    fn gather(self: &Arc<Self>, endpoint: Endpoint, call: Call) {
+        let thread = std::thread::current().id();
+        let mut gathered = locked(&self.gathered);
+        let calls = gathered.entry((thread, endpoint)).or_default();
+        calls.push(call);
+        if calls.len() >= self.batch_size {
+            let calls = std::mem::take(calls);
+            tokio::spawn(Arc::clone(self).send_together(endpoint, calls));
+        } else if calls.len() == 1 {
+            let together = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::task::yield_now().await;
+                let calls = locked(&together.gathered).remove(&(thread, endpoint));
+                together.send_together(endpoint, calls.unwrap_or_default()).await;
+            });
+        }
+    }
+
+    /// Sends calls in one request and tells each its answer. A call that is alone goes alone.
+    async fn send_together(self: Arc<Self>, endpoint: Endpoint, calls: Vec<Call>) {
+        let together = calls.len() > 1 && !self.refused.load(Ordering::Relaxed);
+        let answers = match together {
+            true => self.batch(endpoint, &calls).await,
+            false => Err(None),
+        };
+        match answers {
+            Ok(answers) => {
+                for (call, answer) in calls.into_iter().zip(answers) {
+                    let answer = answer.ok_or_else(|| self.broken(&call, "the batch's answer was cut"));
+                    // Whoever asked may have gone away, here and below.
+                    let _ = call.reply.send(answer);
+                }
+            }
+            Err(Some(failure)) => {
+                for call in calls {
+                    let broken = self.broken(&call, &failure.message);
+                    let _ = call.reply.send(Err(Failure { message: broken.message, ..failure.clone() }));
+                }
+            }
+            Err(None) => {
+                let alone = calls.into_iter().map(async |Call { what, url, token, reply }| {
+                    let _ = reply.send(self.client.send(what, url, token.as_deref()).await);
+                });
+                join_all(alone).await;
+            }
+        }
+    }
+
+    /// What is told to a call whose batch broke; the next time it goes alone.
+    fn broken(&self, call: &Call, why: &str) -> Failure {
+        locked(&self.alone).insert(call.url.clone());
+        Failure::new(Class::Transient, format!("{}, in a batch: {why}", call.what))
+    }
+
+    /// The answers in the order of the calls. An error is what befell all of them; or `None`: the endpoint wants no batches, which says
+    /// nothing of the calls.
+    async fn batch(&self, endpoint: Endpoint, calls: &[Call]) -> Result<Vec<Option<Answer>>, Option<Failure>> {
+        let url = self.client.url(Host::Apis, &endpoint.path()).map_err(Failure::from)?;
+        let body = batch::encode(calls.iter().map(|call| (&call.url, call.token.as_deref())));
+        let request = self.client.http()?.post(url).header(CONTENT_TYPE, batch::content_type()).body(body);
+        let response = request.send().await.map_err(|error| transient("batch", error))?;
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
+        let (status, retry_after, body) = received("batch", response).await?;
+        if status != 200 {
+            let failure = classify("batch", status, retry_after.as_deref(), &body, chrono::Utc::now());
+            if matches!(failure.class, Class::RateLimited | Class::Transient) {
+                return Err(Some(failure));
+            }
+            log::warn!("batches are refused, every call goes alone: {}", failure.message);
+            self.refused.store(true, Ordering::Relaxed);
+            return Err(None);
+        }
+        Ok(batch::decode(&kind, &body, calls.len()).map_err(|why| Failure::new(Class::Transient, format!("batch: {why}")))?)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
