@@ -8,6 +8,7 @@ mod first_sync;
 mod ground;
 mod kill;
 mod messages;
+mod metrics;
 mod outage;
 mod quarantine;
 mod resync;
