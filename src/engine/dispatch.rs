@@ -76,7 +76,7 @@ async fn dispatch<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, end
                 let ids: Vec<i64> = due.drain(..chunk.min(due.len())).collect();
                 claim(shared, &ids, selection.force).await?;
                 chunk = most.min(chunk.saturating_mul(8));
-                while !due.is_empty() && threads < engine.threads.min(engine.concurrency) {
+                while !due.is_empty() && threads < shared.threads() {
                     workers::start(shared, end)?;
                     threads += 1;
                 }

@@ -43,9 +43,21 @@ impl<S> Shared<S> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many requests one worker may have under way.
+    /// Threads that may poll.
+    pub fn threads(&self) -> u32 {
+        let engine = &self.context.settings.engine;
+        if self.dry_run { 1 } else { engine.threads.min(engine.concurrency) }
+    }
+
+    /// How many calls one worker may have under way.
     pub fn width(&self) -> usize {
-        (self.context.settings.engine.concurrency as usize / self.workers.load(Ordering::Relaxed).max(1)).max(1)
+        let settings = &self.context.settings;
+        let concurrency = settings.engine.concurrency as usize;
+        if self.dry_run {
+            // Each poll holds a connection to its end; one must be left for what polls ask of the database besides.
+            return concurrency.min(settings.db.pool_size as usize - 1);
+        }
+        (concurrency / self.workers.load(Ordering::Relaxed).max(1)).max(1)
     }
 
     /// What the run did so far.

@@ -91,6 +91,17 @@ fn a_dry_run_says_what_would_change_and_writes_nothing() {
 }
 
 #[test]
+fn a_dry_run_that_needs_new_tokens_ends_with_two_connections() {
+    let mut world = World::with_users(20, 5);
+    world.sync_all().expect(0);
+    world.sim.churn(10, 3);
+    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+    world.set("SYNCCTL_DB_POOL_SIZE", "2");
+    let run = world.syncctl(&["calendar", "cron", "--force", "--dry-run", "--max-duration", "60s", "--json"]).expect(0).json();
+    assert_eq!((&run["streams"], &run["stopped_early"]), (&json!(40), &json!(null)), "{run}");
+}
+
+#[test]
 fn a_cancelled_meeting_with_a_bot_is_kept_and_a_moved_one_keeps_its_row_and_bot_status() {
     let world = World::empty();
     world.sim.admin("users", json!({ "email": "ann@example.com" }));
