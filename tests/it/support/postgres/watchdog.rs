@@ -11,7 +11,9 @@ cat >/dev/null
 for try in 1 2 3 4 5 6 7 8 9 10; do
   for file in "$1"/*.pid "$1"/*/data/postmaster.pid; do
     pid=$(head -n 1 "$file") && [ -n "$pid" ] || continue
+    # QUIT ends PostgreSQL at once; PgBouncer ignores it where the shell that started the tests did, and ends with TERM.
     kill -QUIT "$pid"
+    kill -TERM "$pid"
     # A dead child that nobody collects can still be signalled, hence the bound.
     for look in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$pid" || break; sleep 0.05; done
   done
