@@ -140,6 +140,7 @@ async fn claim_with(client: &impl tokio_postgres::GenericClient, claim: &Claim<'
         .context("claiming due streams")?;
     let mut rows: Vec<StreamRow> =
         rows.iter().map(stream_of).collect::<anyhow::Result<_>>().context("reading claimed streams")?;
+    // An update answers in no order.
     rows.sort_by_key(|row| row.position.cursor.is_none());
     Ok(rows)
 }

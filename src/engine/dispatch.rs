@@ -18,6 +18,10 @@ use crate::db::streams::{self, Idle};
 pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, end: &CancellationToken) -> anyhow::Result<()> {
     let dispatched = async {
         let dispatched = dispatch(shared, selection, end).await;
+        if dispatched.is_err() {
+            // Polls under way end with the page in hand: what they bring cannot be recorded.
+            shared.wind_down.cancel();
+        }
         shared.queue.close();
         dispatched
     };
@@ -52,7 +56,8 @@ async fn dispatch<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, end
                 state.waiting.clear();
                 due.clear();
             }
-            listed &= !std::mem::take(&mut state.brought_up);
+            // A dry run takes back what it brings up: a second look would find the first one's streams.
+            listed &= !std::mem::take(&mut state.brought_up) || shared.dry_run;
             let may_claim = !winding_down && (!listed || !due.is_empty());
             state.low = if may_claim { chunk / 2 } else { 0 };
             if may_claim && (state.waiting.len() < state.low || state.is_quiet()) {

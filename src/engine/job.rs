@@ -87,7 +87,7 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
     let _end = end.clone().drop_guard();
     let drained = dispatch::drain(&shared, &job.selection, &end).await;
     let mut report = std::mem::take(&mut *shared.report());
-    if wind_down.is_cancelled() {
+    if wind_down.is_cancelled() && drained.is_ok() {
         let why = if context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };
         report.stopped_early = Some(why.into());
     }

@@ -79,7 +79,8 @@ impl Queue {
         state.under_way -= 1;
         state.brought_up |= brought_up;
         state.idle.extend(idle.map(|idle| (idle, user)));
-        if state.is_quiet() || self.may_close(&state) {
+        // Streams that were brought up must not wait for others to end; while some wait in the queue there is no need to look.
+        if state.is_quiet() || self.may_close(&state) || (state.brought_up && state.waiting.is_empty()) {
             self.drained.notify_one();
         }
     }

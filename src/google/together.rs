@@ -1,6 +1,6 @@
 //! Small calls that are made at the same moment share a request, without their callers knowing of each other. Knows no service.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
@@ -24,8 +24,9 @@ pub struct Together {
     batch_size: usize,
     /// An endpoint that wants no batches is not asked again.
     refused: AtomicBool,
-    /// Calls that got no answer because their batch broke. Whichever of them breaks it must not do so again.
-    alone: Mutex<HashSet<Url>>,
+    /// Calls that got no answer because their batch broke, and how many of each: users' addresses can be the same. Whichever of them
+    /// breaks it must not do so again.
+    alone: Mutex<HashMap<Url, usize>>,
 }
 
 /// A call that waits to go together with others.
@@ -55,7 +56,7 @@ impl Together {
         scope: &str,
         url: Url,
     ) -> Result<Vec<u8>, Failure> {
-        if self.batch_size < 2 || locked(&self.alone).remove(&url) {
+        if self.batch_size < 2 || self.goes_alone(&url) {
             return self.client.get(what, token, scope, url).await;
         }
         let token = token_of(what, token, scope).await?;
@@ -117,8 +118,19 @@ impl Together {
 
     /// What is told to a call whose batch broke; the next time it goes alone.
     fn broken(&self, call: &Call, why: &str) -> Failure {
-        locked(&self.alone).insert(call.url.clone());
+        *locked(&self.alone).entry(call.url.clone()).or_default() += 1;
         Failure::new(Class::Transient, format!("{}, in a batch: {why}", call.what))
+    }
+
+    /// Whether this call's batch broke the last time.
+    fn goes_alone(&self, url: &Url) -> bool {
+        let mut alone = locked(&self.alone);
+        let Some(count) = alone.get_mut(url) else { return false };
+        *count -= 1;
+        if *count == 0 {
+            alone.remove(url);
+        }
+        true
     }
 
     /// The answers in the order of the calls. An error is what befell all of them; or `None`: the endpoint wants no batches, which says

@@ -91,6 +91,33 @@ fn a_dry_run_says_what_would_change_and_writes_nothing() {
 }
 
 #[test]
+fn a_dry_run_before_the_first_sync_asks_for_the_lists_once() {
+    let world = World::with_users(5, 5);
+    let run = world.syncctl(&["calendar", "cron", "--dry-run", "--max-duration", "20s", "--json"]).expect(0).json();
+    assert_eq!((&run["streams"], &run["stopped_early"]), (&json!(5), &json!(null)), "{run}");
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE cursor IS NOT NULL OR kind = 'events'"), 0);
+}
+
+#[test]
+fn a_list_that_hangs_holds_up_no_other_calendar() {
+    let world = World::with_users(3, 5);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.sim.fault(json!({ "fault": "stall", "method": "calendarList.list", "user": user }));
+    let mut run = world.spawn(&["calendar", "cron"]);
+    world.wait_for_stall();
+    // The events of the two others come while the list is still waited for.
+    while world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND cursor IS NOT NULL") < 2 {
+        assert!(run.try_wait().expect("a child").is_none(), "it ended before the list was answered");
+        std::thread::yield_now();
+    }
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE kind = 'calendar_list' AND claimed_by IS NOT NULL"), 1);
+    world.sim.clear_faults();
+    world.sim.admin("release", json!({}));
+    assert!(run.wait().expect("the run ends").success());
+    world.assert_in_step();
+}
+
+#[test]
 fn a_dry_run_that_needs_new_tokens_ends_with_two_connections() {
     let mut world = World::with_users(20, 5);
     world.sync_all().expect(0);
