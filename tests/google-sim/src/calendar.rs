@@ -1,7 +1,7 @@
 //! `calendarList.list`, `events.list` and `events.get`, with the real rules for tokens and parameters.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -11,6 +11,7 @@ use axum::routing::get;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::call::{Method, call};
 use crate::errors;
 use crate::event;
 use crate::feed::{Ask, Entry, Feed, Span};
@@ -18,7 +19,7 @@ use crate::fields::Selector;
 use crate::instances;
 use crate::place::{Params, Place, Refusal, bad, bound, place};
 use crate::reply;
-use crate::state::{AccessToken, CALENDAR_SCOPE, User, World, lock};
+use crate::state::{CALENDAR_SCOPE, World, lock};
 
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
@@ -28,7 +29,8 @@ pub fn routes() -> Router<Arc<World>> {
 }
 
 async fn calendar_list(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
-    call(&world, &headers, "calendarList.list", None, params.contains_key("syncToken"), |user| {
+    let method = method("calendarList.list", None, params.contains_key("syncToken"));
+    call(&world, &headers, &method, |user| {
         let frame = || "\"kind\":\"calendar#calendarList\"".to_owned();
         list(&world, &user.list, &params, &headers, (100, 250), frame)
     })
@@ -41,7 +43,8 @@ async fn list_events(
     Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Response {
-    call(&world, &headers, "events.list", Some(&calendar), params.contains_key("syncToken"), |user| {
+    let method = method("events.list", Some(&calendar), params.contains_key("syncToken"));
+    call(&world, &headers, &method, |user| {
         let calendar = user.calendar(&calendar).ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))?;
         let zone = &calendar.time_zone;
         let frame = || format!("\"kind\":\"calendar#events\",\"timeZone\":{}", serde_json::json!(zone));
@@ -55,7 +58,7 @@ async fn get_event(
     Path((calendar, id)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    call(&world, &headers, "events.get", Some(&calendar), false, |user| {
+    call(&world, &headers, &method("events.get", Some(&calendar), false), |user| {
         let calendar = user.calendar(&calendar);
         let text = calendar.as_ref().and_then(|calendar| lock(&calendar.events).get(&id).map(|entry| Arc::clone(&entry.text)));
         let unchanged = |text: &Arc<str>| {
@@ -69,43 +72,8 @@ async fn get_event(
     .await
 }
 
-/// Who calls, whether they may, what strikes them, and the entry in the ledger.
-async fn call(
-    world: &Arc<World>,
-    headers: &HeaderMap,
-    method: &str,
-    calendar: Option<&str>,
-    follows: bool,
-    answer: impl FnOnce(&User) -> Result<Response, Refusal>,
-) -> Response {
-    let token = bearer(world, headers);
-    let email = token.as_ref().map(|token| token.email.as_str());
-    let _call = world.ledger.begin(method, email, calendar);
-    let fault = world.faults.strike(method, email, follows);
-    let response = reply::with_fault(world, fault, async || {
-        allowed(world, token.as_ref()).and_then(|user| answer(&user)).unwrap_or_else(|refusal| *refusal)
-    })
-    .await;
-    world.ledger.answered(response.status().as_u16());
-    response
-}
-
-fn bearer(world: &World, headers: &HeaderMap) -> Option<AccessToken> {
-    let secret = headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?;
-    world.tokens.read().unwrap_or_else(PoisonError::into_inner).get(secret).cloned()
-}
-
-fn allowed(world: &World, token: Option<&AccessToken>) -> Result<Arc<User>, Refusal> {
-    let token = token.filter(|token| token.expires > world.now()).ok_or_else(|| Box::new(errors::auth_error()))?;
-    let user = world.user(&token.email).ok_or_else(|| Box::new(errors::auth_error()))?;
-    if !world.api_enabled.load(Ordering::Relaxed) {
-        return Err(Box::new(errors::not_configured()));
-    }
-    if !token.scopes.iter().any(|scope| scope == CALENDAR_SCOPE) {
-        return Err(Box::new(errors::insufficient_permissions()));
-    }
-    world.quota.spend(&token.email, world.now())?;
-    Ok(user)
+fn method<'a>(name: &'static str, stream: Option<&'a str>, follows: bool) -> Method<'a> {
+    Method { name, scopes: &[CALENDAR_SCOPE], units: 1, stream, follows }
 }
 
 /// One page of a feed.

@@ -46,17 +46,17 @@ impl Drop for Call<'_> {
 }
 
 impl Ledger {
-    pub fn begin(&self, method: &str, user: Option<&str>, calendar: Option<&str>) -> Call<'_> {
+    pub fn begin(&self, method: &str, user: Option<&str>, stream: Option<&str>, units: u64) -> Call<'_> {
         let concurrent = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
         let mut counts = lock(&self.counts);
         counts.total += 1;
-        counts.quota_units += 1;
+        counts.quota_units += units;
         counts.max_concurrent = counts.max_concurrent.max(concurrent);
         bump(&mut counts.by_method, method);
         if let Some(user) = user {
             bump(counts.by_user.entry(user.to_owned()).or_default(), method);
-            if let Some(calendar) = calendar {
-                bump(&mut counts.by_stream, &format!("{user}/{calendar}"));
+            if let Some(stream) = stream {
+                bump(&mut counts.by_stream, &format!("{user}/{stream}"));
             }
         }
         Call(self)

@@ -1,17 +1,20 @@
-//! A simulated Google on loopback: OAuth and Calendar with the real rules, faults on demand, and a ledger of every call.
+//! A simulated Google on loopback: OAuth, Calendar, Gmail and Drive with the real rules, faults on demand, and a ledger of every call.
 //!
-//! Google's side lies under `/token`, `/calendar/v3` and `/batch`, the test's side under `/admin` (see the README beside this crate).
+//! Google's side lies under `/token`, `/calendar/v3`, `/gmail/v1`, `/drive/v3` and `/batch`, the test's side under `/admin` (see the README beside this crate).
 
 mod admin;
 mod batch;
 mod calendar;
+mod call;
 mod churn;
+mod drive;
 mod errors;
 mod event;
 mod faults;
 mod feed;
 mod fields;
 mod generate;
+mod gmail;
 mod ics;
 mod instances;
 mod ledger;
@@ -19,12 +22,14 @@ mod oauth;
 mod place;
 mod quota;
 mod reply;
+mod sink;
 mod state;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use axum::Router;
 use axum::routing::post;
 use tokio::net::TcpListener;
 
@@ -50,10 +55,20 @@ impl Sim {
         let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
         let url = format!("http://{}", listener.local_addr().context("reading the address")?);
         let world = Arc::new(World::new(url.clone()));
-        let api = calendar::routes().with_state(Arc::clone(&world));
-        let batch = post(move |state, headers, body| batch::serve(state, api.clone(), headers, body));
-        let router = oauth::routes().merge(calendar::routes()).nest("/admin", admin::routes()).route("/batch/calendar/v3", batch);
-        let router = router.with_state(Arc::clone(&world));
+        let batch = |api: Router<Arc<World>>| {
+            let api = api.with_state(Arc::clone(&world));
+            post(move |state, headers, body| batch::serve(state, api.clone(), headers, body))
+        };
+        let router = oauth::routes()
+            .merge(calendar::routes())
+            .merge(gmail::routes())
+            .merge(drive::routes())
+            .merge(sink::routes())
+            .nest("/admin", admin::routes().merge(gmail::admin_routes()).merge(drive::admin_routes()))
+            .route("/batch/calendar/v3", batch(calendar::routes()))
+            .route("/batch/gmail/v1", batch(gmail::routes()))
+            .route("/batch/drive/v3", batch(drive::routes()))
+            .with_state(Arc::clone(&world));
         let server = tokio::spawn(axum::serve(axum::serve::ListenerExt::tap_io(listener, no_delay), router).into_future());
         Ok(Self { url, world, server })
     }

@@ -1,4 +1,4 @@
-//! Google's limits, where a test sets some: calls a project and a user may make in a minute, and a project in a day.
+//! Google's limits, where a test sets some: units a project and a user may make in a minute, and a project in a day.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -33,8 +33,8 @@ impl Quota {
         *lock(&self.state) = (limits, HashMap::new());
     }
 
-    /// Counts a call; over a limit it is refused and not counted.
-    pub fn spend(&self, user: &str, now: DateTime<Utc>) -> Result<(), Box<Response>> {
+    /// Counts a call's units; over a limit it is refused and not counted.
+    pub fn spend(&self, user: &str, units: u64, now: DateTime<Utc>) -> Result<(), Box<Response>> {
         let mut state = lock(&self.state);
         let (limits, spent) = &mut *state;
         let minute = now.timestamp() / 60;
@@ -50,10 +50,10 @@ impl Quota {
             if entry.0 != window {
                 *entry = (window, 0);
             }
-            if entry.1 >= limit {
+            if entry.1 + units > limit {
                 return Err(Box::new(errors::google(status, reason, message)));
             }
-            entry.1 += 1;
+            entry.1 += units;
         }
         Ok(())
     }

@@ -7,12 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::drive::Store;
 use crate::faults::Faults;
 use crate::feed::Feed;
+use crate::gmail::Mailbox;
 use crate::ledger::Ledger;
 use crate::quota::Quota;
+use crate::sink::Sink;
 
 pub const CALENDAR_SCOPE: &str = "https://www.googleapis.com/auth/calendar.readonly";
+pub const DRIVE_SCOPE: &str = "https://www.googleapis.com/auth/drive.readonly";
+pub const GMAIL_SCOPE: &str = "https://www.googleapis.com/auth/gmail.readonly";
 /// The project that all clients and service accounts of the simulator belong to.
 pub const PROJECT: &str = "123456789012";
 
@@ -24,6 +29,8 @@ pub struct World {
     pub faults: Faults,
     pub ledger: Ledger,
     pub quota: Quota,
+    pub drive: Mutex<Store>,
+    pub sink: Mutex<Sink>,
     pub api_enabled: AtomicBool,
     /// Probability, in thousandths, that a page comes empty with a token for more.
     pub empty_pages: AtomicU64,
@@ -40,6 +47,7 @@ pub struct User {
     pub calendars: RwLock<BTreeMap<String, Arc<Calendar>>>,
     /// The list of calendars, as a feed of its own.
     pub list: Mutex<Feed>,
+    pub mailbox: Mutex<Mailbox>,
 }
 
 /// One calendar of one user.
@@ -71,6 +79,8 @@ impl World {
             faults: Faults::default(),
             ledger: Ledger::default(),
             quota: Quota::default(),
+            drive: Mutex::default(),
+            sink: Mutex::default(),
             api_enabled: AtomicBool::new(true),
             empty_pages: AtomicU64::new(0),
             clock_offset_ms: AtomicI64::new(0),
@@ -109,9 +119,10 @@ impl World {
             email: email.to_owned(),
             refresh_token: format!("1//sim-{:06}-{:016x}", self.serial(), rand::random::<u64>()),
             revoked: AtomicBool::new(false),
-            scopes: Mutex::new(vec![CALENDAR_SCOPE.to_owned()]),
+            scopes: Mutex::new([CALENDAR_SCOPE, DRIVE_SCOPE, GMAIL_SCOPE].map(str::to_owned).into()),
             calendars: RwLock::default(),
             list: Mutex::default(),
+            mailbox: Mutex::default(),
         });
         user.add_calendar(email, "Primary", true, true, "Europe/Berlin", self.now());
         self.users.write().unwrap_or_else(PoisonError::into_inner).insert(email.to_owned(), Arc::clone(&user));

@@ -1,0 +1,63 @@
+//! One call of any API: who calls, whether they may, what strikes them, and the entry in the ledger. Knows no API.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use crate::errors;
+use crate::place::Refusal;
+use crate::reply;
+use crate::state::{AccessToken, User, World};
+
+/// What is called.
+pub struct Method<'a> {
+    /// As Google names it, such as `events.list`.
+    pub name: &'static str,
+    /// The scopes of which one will do.
+    pub scopes: &'static [&'static str],
+    /// What it costs.
+    pub units: u64,
+    /// The feed that it reads, for the ledger's count by stream.
+    pub stream: Option<&'a str>,
+    /// Whether it follows a cursor, which may have expired.
+    pub follows: bool,
+}
+
+/// Answers a call, or refuses it as Google does.
+pub async fn call(
+    world: &Arc<World>,
+    headers: &HeaderMap,
+    method: &Method<'_>,
+    answer: impl FnOnce(&Arc<User>) -> Result<Response, Refusal>,
+) -> Response {
+    let token = bearer(world, headers);
+    let email = token.as_ref().map(|token| token.email.as_str());
+    let _call = world.ledger.begin(method.name, email, method.stream, method.units);
+    let fault = world.faults.strike(method.name, email, method.follows);
+    let response = reply::with_fault(world, fault, async || {
+        allowed(world, method, token.as_ref()).and_then(|user| answer(&user)).unwrap_or_else(|refusal| *refusal)
+    })
+    .await;
+    world.ledger.answered(response.status().as_u16());
+    response
+}
+
+fn bearer(world: &World, headers: &HeaderMap) -> Option<AccessToken> {
+    let secret = headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?;
+    world.tokens.read().unwrap_or_else(PoisonError::into_inner).get(secret).cloned()
+}
+
+fn allowed(world: &World, method: &Method<'_>, token: Option<&AccessToken>) -> Result<Arc<User>, Refusal> {
+    let token = token.filter(|token| token.expires > world.now()).ok_or_else(|| Box::new(errors::auth_error()))?;
+    let user = world.user(&token.email).ok_or_else(|| Box::new(errors::auth_error()))?;
+    if !world.api_enabled.load(Ordering::Relaxed) {
+        return Err(Box::new(errors::not_configured()));
+    }
+    if !token.scopes.iter().any(|scope| method.scopes.contains(&scope.as_str())) {
+        return Err(Box::new(errors::insufficient_permissions()));
+    }
+    world.quota.spend(&token.email, method.units, world.now())?;
+    Ok(user)
+}
