@@ -8,12 +8,15 @@ use super::target::{self, Target};
 use crate::error::Fault;
 
 /// Number, name, text. A migration is never edited once it has landed.
-const MIGRATIONS: [(i32, &str, &str); 5] = [
+const MIGRATIONS: [(i32, &str, &str); 8] = [
     (1, "run_tables", include_str!("../../sql/migrations/0001_run_tables.sql")),
     (2, "accounts", include_str!("../../sql/migrations/0002_accounts.sql")),
     (3, "streams", include_str!("../../sql/migrations/0003_streams.sql")),
     (4, "calendar", include_str!("../../sql/migrations/0004_calendar.sql")),
     (5, "due_without_index", include_str!("../../sql/migrations/0005_due_without_index.sql")),
+    (6, "documents", include_str!("../../sql/migrations/0006_documents.sql")),
+    (7, "gmail", include_str!("../../sql/migrations/0007_gmail.sql")),
+    (8, "drive", include_str!("../../sql/migrations/0008_drive.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.

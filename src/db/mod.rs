@@ -4,9 +4,11 @@
 
 pub mod accounts;
 pub mod claims;
+pub mod documents;
 pub mod embedded;
 pub mod items;
 pub mod migrate;
+pub mod outbox;
 pub mod pool;
 pub mod quota;
 pub mod runs;

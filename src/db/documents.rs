@@ -1,0 +1,155 @@
+//! Documents (table `documents`): every service's readable things, through one function. Knows no service.
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+/// Something to read, as a service found it.
+#[derive(Debug, Clone)]
+pub struct Document<'a> {
+    /// The id that the document gets if it is new, where somebody knows one already.
+    pub id: Option<Uuid>,
+    /// Who may read it (`users.id`).
+    pub user: Uuid,
+    /// The service that found it: `gmail`, `drive`.
+    pub source: &'a str,
+    /// What the service calls it; unique within user and source.
+    pub source_id: &'a str,
+    /// `email`, `drive_share`, `invitation`, `file`.
+    pub kind: &'a str,
+    pub project: Option<Uuid>,
+    pub title: Option<&'a str>,
+    pub author: Option<&'a str>,
+    /// When it was received or last modified.
+    pub occurred_at: Option<DateTime<Utc>>,
+    pub mime_type: Option<&'a str>,
+    pub snippet: Option<&'a str>,
+    /// Its text. `None`: what is stored stays.
+    pub body: Option<&'a str>,
+    /// What only this source has.
+    pub details: Value,
+    /// Why something is missing.
+    pub note: Option<&'a str>,
+}
+
+/// A document as it stands now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// `documents.id`
+    pub id: Uuid,
+    pub version: i32,
+    pub change: Change,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Created,
+    Updated,
+    Unchanged,
+}
+
+/// Creates or updates a document: its version rises when what it says has changed, or when it comes back from deletion.
+pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Result<Stored> {
+    // NUL is the one character that text cannot hold.
+    let clean = |text: Option<&str>| text.map(|text| text.replace('\0', "\u{fffd}"));
+    let [title, author, mime, snippet, body, note] =
+        [document.title, document.author, document.mime_type, document.snippet, document.body, document.note].map(clean);
+    let text = document.details.to_string();
+    let about = [document.title, document.author, document.mime_type, Some(&text), document.note].map(Option::unwrap_or_default);
+    let row = tx
+        .query_typed_opt(
+            "INSERT INTO documents AS d (id, user_id, source, source_id, kind, project_id, title, author, occurred_at, mime_type, snippet,
+               body, details, note, content_hash)
+             VALUES (coalesce($1, gen_random_uuid()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 || coalesce($16, ''))
+             ON CONFLICT (source, source_id, user_id) DO UPDATE SET kind = excluded.kind, project_id = coalesce(excluded.project_id, d.project_id),
+               title = excluded.title, author = excluded.author, occurred_at = excluded.occurred_at, mime_type = excluded.mime_type,
+               snippet = excluded.snippet, body = coalesce(excluded.body, d.body), details = excluded.details, note = excluded.note,
+               content_hash = $15 || coalesce($16, substring(d.content_hash FROM 33)), version = d.version + 1, status = 'updated', updated_at = now()
+             WHERE d.content_hash <> $15 || coalesce($16, substring(d.content_hash FROM 33)) OR d.status = 'deleted'
+             RETURNING id, version, xmax = 0",
+            &[
+                (&document.id, Type::UUID),
+                (&document.user, Type::UUID),
+                (&document.source, Type::TEXT),
+                (&document.source_id, Type::TEXT),
+                (&document.kind, Type::TEXT),
+                (&document.project, Type::UUID),
+                (&title, Type::TEXT),
+                (&author, Type::TEXT),
+                (&document.occurred_at, Type::TIMESTAMPTZ),
+                (&mime, Type::TEXT),
+                (&snippet, Type::TEXT),
+                (&body, Type::TEXT),
+                (&document.details, Type::JSONB),
+                (&note, Type::TEXT),
+                (&hash(&about), Type::BYTEA),
+                (&document.body.map(|body| hash(&[body])), Type::BYTEA),
+            ],
+        )
+        .await
+        .context("storing a document")?;
+    if let Some(row) = row {
+        let change = if row.try_get(2)? { Change::Created } else { Change::Updated };
+        return Ok(Stored { id: row.try_get(0)?, version: row.try_get(1)?, change });
+    }
+    let row = tx
+        .query_typed_one(
+            "SELECT id, version FROM documents WHERE source = $1 AND source_id = $2 AND user_id = $3",
+            &[(&document.source, Type::TEXT), (&document.source_id, Type::TEXT), (&document.user, Type::UUID)],
+        )
+        .await
+        .context("finding a document that has not changed")?;
+    Ok(Stored { id: row.try_get(0)?, version: row.try_get(1)?, change: Change::Unchanged })
+}
+
+/// Marks documents of a source as deleted, for one user or for all who have them; their text stays. Answers those that were not yet: the
+/// document, and its user.
+pub async fn retire(tx: &Transaction<'_>, source: &str, source_ids: &[&str], user: Option<Uuid>) -> anyhow::Result<Vec<Retired>> {
+    let rows = tx
+        .query_typed(
+            "UPDATE documents SET status = 'deleted', version = version + 1, updated_at = now()
+             WHERE source = $1 AND source_id = ANY ($2) AND ($3::uuid IS NULL OR user_id = $3) AND status <> 'deleted'
+             RETURNING id, version, source_id, user_id, project_id",
+            &[(&source, Type::TEXT), (&source_ids, Type::TEXT_ARRAY), (&user, Type::UUID)],
+        )
+        .await
+        .context("marking documents as deleted")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Retired {
+                id: row.try_get(0)?,
+                version: row.try_get(1)?,
+                source_id: row.try_get(2)?,
+                user: row.try_get(3)?,
+                project: row.try_get(4)?,
+            })
+        })
+        .collect()
+}
+
+/// A document that was marked as deleted.
+#[derive(Debug, Clone)]
+pub struct Retired {
+    /// `documents.id`
+    pub id: Uuid,
+    pub version: i32,
+    pub source_id: String,
+    pub user: Uuid,
+    pub project: Option<Uuid>,
+}
+
+/// 32 bytes over texts.
+fn hash(parts: &[&str]) -> Vec<u8> {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        // With its length, so that no two lists run into the same bytes.
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().to_vec()
+}

@@ -1,0 +1,65 @@
+//! Events for the outside (table `outbox_events`), written in the transaction of the data they speak of. Knows no service and no network.
+
+use anyhow::Context;
+use chrono::{SecondsFormat, Utc};
+use deadpool_postgres::Transaction;
+use serde_json::{Map, Value, json};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+/// The form of the payload that `schemas/event.json` describes.
+const VERSION: u32 = 1;
+
+/// Something that happened to a document.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Such as `drive.file.modified`.
+    pub kind: &'static str,
+    /// The document that it happened to; events of one document are delivered in their order.
+    pub document: Uuid,
+    pub user: Uuid,
+    pub project: Option<Uuid>,
+    /// What the service adds: `file_id`, `action`, `file`.
+    pub about: Map<String, Value>,
+}
+
+/// Writes events. They are delivered after the transaction, by whoever runs next.
+pub async fn emit(tx: &Transaction<'_>, events: &[Event]) -> anyhow::Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+    // Rising ids, so that the index grows at its end.
+    let ids: Vec<Uuid> = events.iter().map(|_| Uuid::now_v7()).collect();
+    let payloads: Vec<Value> = events.iter().zip(&ids).map(|(event, id)| payload(event, *id, &now)).collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event.kind).collect();
+    let documents: Vec<Uuid> = events.iter().map(|event| event.document).collect();
+    let users: Vec<Uuid> = events.iter().map(|event| event.user).collect();
+    tx.execute_typed(
+        "INSERT INTO outbox_events (id, type, subject, user_id, payload)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::jsonb[]) AS event (id, type, subject, user_id, payload)",
+        &[
+            (&ids, Type::UUID_ARRAY),
+            (&kinds, Type::TEXT_ARRAY),
+            (&documents, Type::UUID_ARRAY),
+            (&users, Type::UUID_ARRAY),
+            (&payloads, Type::JSONB_ARRAY),
+        ],
+    )
+    .await
+    .context("writing outbox events")?;
+    Ok(())
+}
+
+fn payload(event: &Event, id: Uuid, now: &str) -> Value {
+    let mut payload = event.about.clone();
+    payload.insert("id".into(), json!(id));
+    payload.insert("version".into(), json!(VERSION));
+    payload.insert("type".into(), json!(event.kind));
+    payload.insert("occurred_at".into(), json!(now));
+    payload.insert("user_id".into(), json!(event.user));
+    payload.insert("document_id".into(), json!(event.document));
+    payload.insert("project_id".into(), json!(event.project));
+    payload.insert("source".into(), json!("syncctl"));
+    Value::Object(payload)
+}
