@@ -8,9 +8,8 @@ use super::{Output, table, with_context};
 use crate::config::Settings;
 use crate::db::items;
 use crate::engine::retry_items::{self, Retried};
-use crate::engine::tokens::Broker;
 use crate::error::{Exit, Fault};
-use crate::services::{self, calendar};
+use crate::services::calendar;
 
 /// What can be done with quarantined items.
 #[derive(Debug, Subcommand)]
@@ -53,18 +52,11 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 if let (Some(id), true) = (id, rows.is_empty()) {
                     return Err(Fault::usage(format!("no quarantined item has the number {id}; see `syncctl items list`")).into());
                 }
-                let broker = Broker::new(
-                    context.pool.clone(),
-                    context.vault.clone(),
-                    Arc::clone(&context.google),
-                    services::scopes(),
-                    true,
-                );
                 let calendar = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
                 let mut results = Vec::new();
                 for row in &rows {
                     let retried = match row.service.as_str() {
-                        "calendar" => retry_items::retry(&context, &calendar, &broker, row).await?,
+                        "calendar" => retry_items::retry(&context, &calendar, row).await?,
                         service => Retried::Kept(format!("this syncctl has no service {service:?}")),
                     };
                     results.push((row.id, retried));

@@ -1,6 +1,6 @@
 //! One execution of one job: run row, lock, heartbeat, the streams, and the rows that tell of it.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
         context: context.clone(),
         run,
         broker,
-        meter: Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run),
+        meter: Arc::new(Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run)),
         full_passes: Semaphore::new(engine.first_sync_concurrency as usize),
         wind_down: wind_down.clone(),
         dry_run: job.dry_run,
@@ -78,8 +78,6 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
         queue: Queue::new((engine.chunk as usize).div_ceil(8)),
         report: Mutex::new(report),
         progress: progress::streams(),
-        retries: AtomicU64::new(0),
-        units: AtomicU64::new(0),
     });
     let calls_before = context.google.calls();
     let watch = tokio::spawn(watch(Arc::clone(&shared), job.max_duration));
@@ -94,8 +92,7 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
     watch.abort();
     shared.progress.finish_and_clear();
     report.api_calls = context.google.calls() - calls_before;
-    report.quota_units = shared.units.load(Ordering::Relaxed);
-    report.retries = shared.retries.load(Ordering::Relaxed);
+    (report.quota_units, report.retries) = shared.meter.totals();
     let drained = drained.map_err(explained);
     if let Err(error) = &drained {
         report.error = Some(format!("{error:#}"));

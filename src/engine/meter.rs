@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub struct Meter {
     projects: Mutex<HashMap<String, Arc<Project>>>,
     /// A dry run spends, but writes nothing.
     writes: bool,
+    units: AtomicU64,
+    retries: AtomicU64,
 }
 
 struct Project {
@@ -84,7 +87,7 @@ struct Share {
 impl Meter {
     /// A meter that has spent nothing.
     pub fn new(pool: Pool, service: &'static str, limits: Limits, writes: bool) -> Self {
-        Self { pool, service, limits, projects: Mutex::default(), writes }
+        Self { pool, service, limits, projects: Mutex::default(), writes, units: AtomicU64::new(0), retries: AtomicU64::new(0) }
     }
 
     /// Waits until `units` may be spent for this project and user. A full pass yields: it may use four fifths of each minute.
@@ -98,14 +101,27 @@ impl Meter {
             let _ = limiter.until_n_ready(units).await;
         }
         if !self.writes {
+            self.units.fetch_add(units, Ordering::Relaxed);
             return Ok(());
         }
-        let units = signed(units);
-        self.take(&project.block, || project.name.clone(), units, &self.project_share(full_pass)).await?;
+        let cost = signed(units);
+        self.take(&project.block, || project.name.clone(), cost, &self.project_share(full_pass)).await?;
         let per_minute = yielding(self.limits.user_per_minute, full_pass);
         let share = Share { per_minute, per_day: i64::MAX, free: per_minute / 10 };
         let block = Arc::clone(locked(&project.users).entry(user).or_default());
-        self.take(&block, || format!("{}/{user}", project.name), units, &share).await
+        self.take(&block, || format!("{}/{user}", project.name), cost, &share).await?;
+        self.units.fetch_add(units, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Counts a call that is tried again.
+    pub fn count_retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Units spent and calls tried again so far.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.units.load(Ordering::Relaxed), self.retries.load(Ordering::Relaxed))
     }
 
     /// Reserves for calls that are about to be made, so that they do not wait for the ledger one after the other. What is not granted is

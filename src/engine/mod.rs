@@ -1,6 +1,7 @@
 //! The one sync loop: claims streams, fetches pages, applies them, paces and reports. Knows no service.
 
 mod apply;
+mod calls;
 mod dispatch;
 mod failed;
 pub mod job;
@@ -32,8 +33,8 @@ use crate::google;
 use crate::seal::Vault;
 
 pub use crate::db::streams::Position;
+pub use calls::Calls;
 pub use report::{ClassCount, Report};
-pub use tokens::Credential;
 
 /// What every job needs. Cheap to clone.
 #[derive(Clone)]
@@ -56,8 +57,6 @@ pub struct Stream {
     pub kind: String,
     /// The provider's id of what is fed: a calendar id, a drive id.
     pub resource: String,
-    /// The right to ask for it.
-    pub credential: Credential,
 }
 
 /// One thing that the provider named in a page.
@@ -128,8 +127,13 @@ pub trait Source: Send + Sync + 'static {
     /// What the service makes of an item.
     type Change: Send + Sync + 'static;
 
-    /// One page of changes after `at`; the page says whether more follow.
-    fn fetch(&self, stream: &Stream, at: &Position) -> impl Future<Output = Result<Page<Self::Change>, Failure>> + Send;
+    /// One page of changes after `at`, each call made through `calls`; the page says whether more follow.
+    fn fetch(
+        &self,
+        stream: &Stream,
+        calls: &Calls,
+        at: &Position,
+    ) -> impl Future<Output = Result<Page<Self::Change>, Failure>> + Send;
 
     /// Makes an item of its JSON: for a page, and for an item that leaves quarantine.
     fn decode(kind: &str, raw: Box<RawValue>) -> Result<Item<Self::Change>, Poison>;
@@ -151,7 +155,7 @@ pub trait Source: Send + Sync + 'static {
         pinned: Option<&str>,
     ) -> impl Future<Output = anyhow::Result<Counts>> + Send;
 
-    /// Quota units that one page costs.
+    /// Quota units that a poll which finds nothing costs.
     fn cost(kind: &str) -> u64;
 
     /// How often such a stream is polled.

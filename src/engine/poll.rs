@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::pace::{self, History};
 use super::shared::Shared;
-use super::{Counts, Next, Page, Position, Source, Stream, apply, failed, retry};
+use super::{Calls, Counts, Next, Page, Position, Source, Stream, apply, failed};
 use crate::db::claims::StreamRow;
 use crate::db::streams::{self, Finish, Idle};
 use crate::error::{Class, Failure};
@@ -67,13 +67,8 @@ pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome 
 async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outcome) -> Result<End, Failure> {
     let Shared { source, context, run, .. } = shared;
     let settings = &context.settings;
-    let stream = Stream {
-        id: row.id,
-        user_id: row.user_id,
-        kind: row.kind.clone(),
-        resource: row.resource.clone(),
-        credential: shared.broker.credential(&row.account),
-    };
+    let stream = Stream { id: row.id, user_id: row.user_id, kind: row.kind.clone(), resource: row.resource.clone() };
+    let calls = shared.calls(row);
     let bounds = source.bounds(&row.kind);
     let mut passes = row.pass_count;
     let mut at = row.position.clone();
@@ -108,7 +103,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         }
         let answer = match ahead.take() {
             Some(answer) => answer,
-            None => fetch(shared, row, &stream, &at, &mut outcome.fetches).await,
+            None => fetch(shared, &stream, &calls, &at, &mut outcome.fetches).await,
         };
         let page = match answer {
             Ok(Some(page)) => page,
@@ -185,7 +180,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         let asked = Box::pin(async {
             match winding_down {
                 true => None,
-                false => Some(fetch(shared, row, &stream, &next, &mut outcome.fetches).await),
+                false => Some(fetch(shared, &stream, &calls, &next, &mut outcome.fetches).await),
             }
         });
         // Google writes the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
@@ -200,54 +195,18 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
     }
 }
 
-/// One page, with the quota it costs, retries, and one refresh if the token is refused. `None`: the run ended before the answer came.
+/// One page. `None`: the run ended before the answer came.
 async fn fetch<S: Source>(
     shared: &Shared<S>,
-    row: &StreamRow,
     stream: &Stream,
+    calls: &Calls,
     at: &Position,
     fetches: &mut Vec<Duration>,
 ) -> Result<Option<Page<S::Change>>, Failure> {
-    let engine = &shared.context.settings.engine;
-    let units = S::cost(&row.kind);
-    let ask = || async {
-        let mut refreshed = false;
-        loop {
-            shared.meter.spend(&row.account.project, row.user_id, units, at.pass.is_some()).await?;
-            shared.units.fetch_add(units, Ordering::Relaxed);
-            let used = stream.credential.current().await;
-            match Box::pin(shared.source.fetch(stream, at)).await {
-                Err(failure) if failure.class == Class::TokenStale && !refreshed => {
-                    Box::pin(stream.credential.replace(used.as_deref())).await?;
-                    refreshed = true;
-                }
-                answer => return answer,
-            }
-        }
-    };
+    calls.full_pass.store(at.pass.is_some(), Ordering::Relaxed);
     let started = Instant::now();
-    let attempts = async {
-        let first = match ask().await {
-            Err(failure) if retry::may_help(&failure) => failure,
-            answer => return answer,
-        };
-        let mut first = Some(first);
-        let again = || {
-            let first = first.take();
-            async {
-                match first {
-                    Some(failure) => Err(failure),
-                    None => ask().await,
-                }
-            }
-        };
-        let count = |_: &Failure| {
-            shared.retries.fetch_add(1, Ordering::Relaxed);
-        };
-        Box::pin(retry::with_backoff(engine, again, count)).await
-    };
     let answer = tokio::select! {
-        answer = attempts => answer.map(Some),
+        answer = shared.source.fetch(stream, calls, at) => answer.map(Some),
         // A run that is told to stop does not wait out its backoffs, only the answers under way.
         () = grace(shared) => Ok(None),
     };

@@ -3,9 +3,7 @@
 use anyhow::Context as _;
 use serde_json::value::RawValue;
 
-use super::tokens::Broker;
 use super::{Context, Source, Stream, apply};
-use crate::db::accounts;
 use crate::db::items::{self, Poison, Quarantined};
 use crate::db::streams;
 
@@ -23,22 +21,8 @@ pub enum Retried {
 ///
 /// # Errors
 /// The database failed; the item stays as it was.
-pub async fn retry<S: Source>(
-    context: &Context,
-    source: &S,
-    broker: &std::sync::Arc<Broker>,
-    item: &Quarantined,
-) -> anyhow::Result<Retried> {
-    let Some(account) = accounts::get(&context.pool, item.user_id).await? else {
-        return Ok(Retried::Kept("the account was removed".into()));
-    };
-    let stream = Stream {
-        id: item.stream_id,
-        user_id: item.user_id,
-        kind: item.kind.clone(),
-        resource: item.resource.clone(),
-        credential: broker.credential(&account.row),
-    };
+pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined) -> anyhow::Result<Retried> {
+    let stream = Stream { id: item.stream_id, user_id: item.user_id, kind: item.kind.clone(), resource: item.resource.clone() };
     let decoded = RawValue::from_string(item.raw.clone())
         .map_err(|error| format!("not JSON: {error}"))
         .and_then(|raw| S::decode(&item.kind, raw).map_err(|poison| poison.error));

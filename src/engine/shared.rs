@@ -1,7 +1,7 @@
 //! What the streams of a run have in common.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::meter::Meter;
 use super::queue::Queue;
 use super::tokens::Broker;
-use super::{Context, Report};
+use super::{Calls, Context, Report};
+use crate::db::claims::StreamRow;
 
 /// What the streams of a run share.
 pub struct Shared<S> {
@@ -19,7 +20,7 @@ pub struct Shared<S> {
     pub context: Context,
     pub run: Uuid,
     pub broker: Arc<Broker>,
-    pub meter: Meter,
+    pub meter: Arc<Meter>,
     /// Bounds the full passes under way: each may hold a page of thousands of items.
     pub full_passes: Semaphore,
     /// Cancelled when no further page should be begun: SIGTERM, or the end of `--max-duration`.
@@ -33,14 +34,24 @@ pub struct Shared<S> {
     pub report: Mutex<Report>,
     /// Streams found and ended, for whoever watches.
     pub progress: indicatif::ProgressBar,
-    pub retries: AtomicU64,
-    pub units: AtomicU64,
 }
 
 impl<S> Shared<S> {
     /// The streams held, to add to, take from or list.
     pub fn held(&self) -> MutexGuard<'_, HashSet<i64>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The calls of a claimed stream.
+    pub fn calls(&self, row: &StreamRow) -> Calls {
+        Calls {
+            credential: self.broker.credential(&row.account),
+            user: row.user_id,
+            project: row.account.project.clone(),
+            meter: Arc::clone(&self.meter),
+            settings: Arc::clone(&self.context.settings),
+            full_pass: AtomicBool::new(false),
+        }
     }
 
     /// Threads that may poll.

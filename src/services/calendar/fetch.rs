@@ -8,10 +8,12 @@ use url::Url;
 use super::{Calendar, Change, event, list};
 use crate::config;
 use crate::db::items::Poison;
-use crate::engine::{Item, Next, Page, Position, Stream};
+use crate::engine::{Calls, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, Host};
 
+/// Calendar counts requests.
+pub const COST: u64 = 1;
 /// Entries a page of the list of calendars: the most that Google gives.
 const LIST_PAGE: &str = "250";
 /// Items whole, nothing around them but the tokens.
@@ -50,7 +52,7 @@ impl Window {
 }
 
 /// A page of a user's calendars.
-pub async fn calendars(calendar: &Calendar, stream: &Stream, at: &Position) -> Result<Page<Change>, Failure> {
+pub async fn calendars(calendar: &Calendar, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
     let mut url = calendar.google.url(Host::Apis, &["calendar", "v3", "users", "me", "calendarList"])?;
     url.query_pairs_mut()
         .append_pair("maxResults", LIST_PAGE)
@@ -58,11 +60,12 @@ pub async fn calendars(calendar: &Calendar, stream: &Stream, at: &Position) -> R
         .append_pair("showHidden", "true")
         .append_pair("fields", FIELDS);
     append_place(&mut url, at);
-    page(calendar, "calendarList.list", stream, at, url, None, list::decode).await
+    let request = Request { what: "calendarList.list", url, pinned: None, decode: list::decode };
+    calls.make(COST, || page(calendar, calls, at, &request)).await
 }
 
 /// A page of a calendar's events: the window in a full pass, what changed since the cursor otherwise.
-pub async fn events(calendar: &Calendar, stream: &Stream, at: &Position) -> Result<Page<Change>, Failure> {
+pub async fn events(calendar: &Calendar, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
     let settings = &calendar.settings;
     let mut url = calendar.google.url(Host::Apis, &["calendar", "v3", "calendars", &stream.resource, "events"])?;
     let mut pinned = None;
@@ -84,7 +87,8 @@ pub async fn events(calendar: &Calendar, stream: &Stream, at: &Position) -> Resu
         }
     }
     append_place(&mut url, at);
-    page(calendar, "events.list", stream, at, url, pinned, event::decode).await
+    let request = Request { what: "events.list", url, pinned, decode: event::decode };
+    calls.make(COST, || page(calendar, calls, at, &request)).await
 }
 
 fn append_place(url: &mut Url, at: &Position) {
@@ -97,20 +101,21 @@ fn append_place(url: &mut Url, at: &Position) {
     }
 }
 
-async fn page(
-    calendar: &Calendar,
+/// What one call asks for, and how its items are read.
+struct Request {
     what: &'static str,
-    stream: &Stream,
-    at: &Position,
     url: Url,
     pinned: Option<String>,
     decode: fn(Box<RawValue>) -> Result<Item<Change>, Poison>,
-) -> Result<Page<Change>, Failure> {
+}
+
+async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Request) -> Result<Page<Change>, Failure> {
+    let Request { what, url, pinned, decode } = request;
     let scope = google::SCOPE_CALENDAR;
     // What follows a cursor is mostly nothing, and goes well with others; a full pass fills an answer of its own.
     let answer = match at.cursor.is_some() && at.page_token.is_none() {
-        true => calendar.together.get(Endpoint::Calendar, what, &stream.credential, scope, url).await,
-        false => calendar.google.get(what, &stream.credential, scope, url).await,
+        true => calendar.together.get(Endpoint::Calendar, what, &calls.credential, scope, url.clone()).await,
+        false => calendar.google.get(what, &calls.credential, scope, url.clone()).await,
     };
     let body = answer.map_err(|failure| about_the_place(failure, at))?;
     // A body that ends early can still have come with a good status and length.
@@ -134,7 +139,7 @@ async fn page(
             Err(bad) => poison.push(bad),
         }
     }
-    Ok(Page { items, poison, pinned, next })
+    Ok(Page { items, poison, pinned: pinned.clone(), next })
 }
 
 /// A 400 for a request that carried a token is about the token: tokens are bound to the parameters of the request that they come from,

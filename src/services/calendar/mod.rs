@@ -20,7 +20,7 @@ use crate::config;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
-use crate::engine::{Counts, Item, Page, Position, Source, Stream};
+use crate::engine::{Calls, Counts, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
 use crate::google;
 
@@ -59,10 +59,10 @@ impl Source for Calendar {
     const TABLES: Tables = Tables { service: "calendar", total: "total_users", successes: "syncs" };
     type Change = Change;
 
-    async fn fetch(&self, stream: &Stream, at: &Position) -> Result<Page<Change>, Failure> {
+    async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
         match stream.kind.as_str() {
-            LIST => fetch::calendars(self, stream, at).await,
-            EVENTS => fetch::events(self, stream, at).await,
+            LIST => fetch::calendars(self, calls, at).await,
+            EVENTS => fetch::events(self, stream, calls, at).await,
             kind => Err(unknown(kind)),
         }
     }
@@ -94,9 +94,8 @@ impl Source for Calendar {
         }
     }
 
-    /// Calendar counts requests.
     fn cost(_kind: &str) -> u64 {
-        1
+        fetch::COST
     }
 
     fn bounds(&self, kind: &str) -> Bounds {
