@@ -10,7 +10,7 @@ use crate::config::{self, Flags};
 use crate::error::{EXIT_HELP, Exit, Fault};
 use crate::progress;
 
-/// Keeps Google Calendar in step with PostgreSQL. Each run does one job, records it, and exits.
+/// Keeps Google Calendar and Gmail in step with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_HELP, max_term_width = 110)]
 struct Cli {
@@ -46,6 +46,9 @@ enum Command {
     /// Google Calendar: calendars, events, meetings
     #[command(subcommand)]
     Calendar(commands::verbs::ServiceVerb),
+    /// Gmail: mailboxes, virtual addresses
+    #[command(subcommand)]
+    Gmail(commands::verbs::ServiceVerb),
     /// Whose data is synced, and the credentials for it
     #[command(subcommand)]
     Accounts(commands::accounts::Verb),
@@ -96,6 +99,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Accounts(verb) => commands::accounts::run(&verb, loaded.settings, output),
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::sync::calendar(&verb, loaded.settings, output),
+        Command::Gmail(verb) => commands::sync::gmail(&verb, loaded.settings, output),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings: one struct a section, each field with its default. Knows no file and no environment; `config/load.rs` does.
 
+mod gmail;
 mod load;
 mod quota;
 mod tree;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use gmail::{Gmail, MailStore};
 pub use load::{Flags, Loaded, Origin, load};
 pub use quota::{Limits, Quota, QuotaProfile};
 
@@ -25,6 +27,7 @@ pub struct Settings {
     pub pace: Pace,
     pub quota: Quota,
     pub calendar: Calendar,
+    pub gmail: Gmail,
     pub log: Log,
 }
 
@@ -140,6 +143,8 @@ pub struct Pace {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calendar {
+    /// Whether it is synced at all; its scope is asked for only then.
+    pub enabled: bool,
     /// How far the first pass looks back.
     #[serde(with = "humantime_serde")]
     pub window_past: Duration,
@@ -229,6 +234,7 @@ impl Default for Pace {
 impl Default for Calendar {
     fn default() -> Self {
         Self {
+            enabled: true,
             window_past: Duration::from_secs(30 * DAY),
             window_future: Duration::from_secs(365 * DAY),
             full_pass_every: Duration::from_secs(30 * DAY),
@@ -270,6 +276,7 @@ impl Settings {
             (c.min_interval <= c.max_interval, "calendar.min_interval", "at most calendar.max_interval"),
         ]
         .into_iter()
+        .chain(self.gmail.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
     }
 }

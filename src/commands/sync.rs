@@ -16,7 +16,7 @@ use crate::db::streams;
 use crate::engine::job::{self, Job};
 use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
-use crate::services::{self, calendar};
+use crate::services::{self, calendar, gmail};
 
 /// `syncctl calendar …`
 pub fn calendar(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
@@ -24,6 +24,20 @@ pub fn calendar(verb: &ServiceVerb, settings: Settings, output: Output) -> anyho
         let source = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
         run(verb, &context, source, output).await
     })
+}
+
+/// `syncctl gmail …`
+pub fn gmail(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        let source = mailboxes(&context).await?;
+        run(verb, &context, source, output).await
+    })
+}
+
+/// The Gmail service, which knows the domains that users are of.
+pub async fn mailboxes(context: &Context) -> anyhow::Result<gmail::Gmail> {
+    let domains = accounts::domains(&context.pool).await?;
+    Ok(gmail::Gmail::new(Arc::clone(&context.google), &context.settings, domains)?)
 }
 
 async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
@@ -79,7 +93,7 @@ fn job(context: &Context, service: &str, verb: &str, selection: Selection, bound
         dry_run: bounds.dry_run,
         selection,
         max_duration: bounds.max_duration.or(configured),
-        scopes: services::scopes(),
+        scopes: services::scopes(&context.settings),
         unknown_users: 0,
     }
 }

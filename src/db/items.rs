@@ -2,6 +2,8 @@
 
 use anyhow::Context;
 use deadpool_postgres::Transaction;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -13,6 +15,22 @@ pub struct Poison {
     pub item_id: String,
     pub raw: String,
     pub error: String,
+}
+
+impl Poison {
+    /// An item that cannot be read. One without an id gets a digest of its text, so that the same item is quarantined once.
+    pub fn of(raw: &RawValue, error: impl Into<String>) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            id: String,
+        }
+        let named = serde_json::from_str::<Named>(raw.get()).map(|named| named.id).ok().filter(|id| !id.is_empty());
+        let item_id = named.unwrap_or_else(|| {
+            let digest = Sha256::digest(raw.get().as_bytes());
+            format!("unnamed-{}", data_encoding::HEXLOWER.encode(&digest[..8]))
+        });
+        Self { item_id, raw: raw.get().to_owned(), error: error.into() }
+    }
 }
 
 /// A row of `quarantined_items` with its stream.

@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
+use crate::error::{Class, Failure};
 
 const CLOSE_IDLE: &str = include_str!("sql/close_idle_streams.sql");
 
@@ -21,6 +22,19 @@ pub struct Position {
     pub pinned: Option<String>,
     /// The full pass under way, by number; rows that it sees are stamped with it.
     pub pass: Option<i64>,
+}
+
+impl Position {
+    /// A 400 for a request that carried a token is about the token: tokens are bound to the parameters of the request that they come from,
+    /// and those change with settings and versions. The pass, or a resync, begins with today's parameters.
+    pub fn blame(&self, failure: Failure) -> Failure {
+        let class = match failure.class {
+            Class::Permanent if self.page_token.is_some() => Class::PageExpired,
+            Class::Permanent if self.cursor.is_some() && failure.message.contains("HTTP 400") => Class::CursorExpired,
+            class => class,
+        };
+        Failure { class, ..failure }
+    }
 }
 
 /// A stream that is done for now, without a change.
@@ -139,14 +153,7 @@ pub async fn forget_cursor(pool: &Pool, run: Uuid, id: i64, most_a_day: i32) -> 
 }
 
 /// Records a failure and gives the stream back; the cursor stays. `state`: `stopped` or `removed`, where the failure says so.
-pub async fn fail(
-    pool: &Pool,
-    run: Uuid,
-    id: i64,
-    failure: &crate::error::Failure,
-    wait: f64,
-    state: Option<&str>,
-) -> anyhow::Result<()> {
+pub async fn fail(pool: &Pool, run: Uuid, id: i64, failure: &Failure, wait: f64, state: Option<&str>) -> anyhow::Result<()> {
     pool.get()
         .await?
         .execute_typed(

@@ -11,5 +11,7 @@ pub use client::{Client, Host};
 pub use failure::classify;
 pub use together::Together;
 
+/// Reads a user's mail.
+pub const SCOPE_GMAIL: &str = "https://www.googleapis.com/auth/gmail.readonly";
 /// Sees a user's calendars and events, and may watch them.
 pub const SCOPE_CALENDAR: &str = "https://www.googleapis.com/auth/calendar.readonly";

@@ -1,6 +1,10 @@
 //! The services: one folder each, one line each in the registry. No folder knows another.
 
 pub mod calendar;
+pub mod gmail;
+
+use crate::config::Settings;
+use crate::google::Host;
 
 /// What `accounts` must know of a service to bring a new user in.
 #[derive(Debug, Clone, Copy)]
@@ -11,12 +15,31 @@ pub struct Registered {
     pub root_kind: &'static str,
     /// The least OAuth scope that does.
     pub scope: &'static str,
+    /// A cheap call that shows whether the service may be used.
+    pub probe: Probe,
+}
+
+/// A GET that every user of a service may make.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe {
+    /// As Google names the method.
+    pub method: &'static str,
+    pub host: Host,
+    pub path: &'static [&'static str],
 }
 
 /// Every service.
-pub const REGISTRY: [Registered; 1] = [calendar::REGISTERED];
+pub static REGISTRY: [Registered; 2] = [calendar::REGISTERED, gmail::REGISTERED];
+
+/// The services that the settings have switched on.
+pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Registered> {
+    REGISTRY.iter().filter(|service| match service.service {
+        "gmail" => settings.gmail.enabled,
+        _ => settings.calendar.enabled,
+    })
+}
 
 /// The scopes that a token must carry.
-pub fn scopes() -> Vec<&'static str> {
-    REGISTRY.iter().map(|service| service.scope).collect()
+pub fn scopes(settings: &Settings) -> Vec<&'static str> {
+    enabled(settings).map(|service| service.scope).collect()
 }

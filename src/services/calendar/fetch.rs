@@ -117,7 +117,7 @@ async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Reque
         true => calendar.together.get(Endpoint::Calendar, what, &calls.credential, scope, url.clone()).await,
         false => calendar.google.get(what, &calls.credential, scope, url.clone()).await,
     };
-    let body = answer.map_err(|failure| about_the_place(failure, at))?;
+    let body = answer.map_err(|failure| at.blame(failure))?;
     // A body that ends early can still have come with a good status and length.
     let Body { items: raws, next_page_token, next_sync_token } = serde_json::from_slice(&body)
         .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))?;
@@ -140,15 +140,4 @@ async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Reque
         }
     }
     Ok(Page { items, poison, pinned: pinned.clone(), next })
-}
-
-/// A 400 for a request that carried a token is about the token: tokens are bound to the parameters of the request that they come from,
-/// and those change with settings and versions. The pass, or a resync, begins with today's parameters.
-fn about_the_place(failure: Failure, at: &Position) -> Failure {
-    let class = match failure.class {
-        Class::Permanent if at.page_token.is_some() => Class::PageExpired,
-        Class::Permanent if at.cursor.is_some() && failure.message.contains("HTTP 400") => Class::CursorExpired,
-        class => class,
-    };
-    Failure { class, ..failure }
 }
