@@ -2,12 +2,15 @@
 
 mod admin;
 mod ask;
+mod churn;
 mod envelope;
 mod generate;
 mod history;
 mod labels;
 mod letter;
+mod load;
 mod mailbox;
+mod mbox;
 mod messages;
 mod payload;
 mod query;

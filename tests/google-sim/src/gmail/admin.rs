@@ -12,18 +12,31 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::envelope::Envelope;
-use super::generate;
 use super::labels::{INBOX, Labels, UNREAD, labels};
 use super::mailbox::{Mailbox, Text};
+use super::{churn, generate, load};
 use crate::admin::{Answer, Params, Shared, Wrong, user};
 use crate::state::{World, lock};
 
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
         .route("/mail/generate", post(generate))
+        .route("/mail/load", post(load))
+        .route("/mail/churn", post(churn))
         .route("/mail/messages", post(put_message).delete(delete_message))
         .route("/mail/labels", post(relabel))
         .route("/mail/state", get(state))
+}
+
+/// Off the threads that answer calls: hundreds of megabytes take a while.
+async fn load(State(world): Shared, Json(order): Json<load::Order>) -> Answer {
+    let loaded = tokio::task::spawn_blocking(move || load::load(&world, &order)).await;
+    let loaded = loaded.map_err(|error| Wrong(format!("loading: {error}")))?;
+    Ok(Json(json!(loaded.map_err(|error| Wrong(format!("{error:#}")))?)))
+}
+
+async fn churn(State(world): Shared, Json(order): Json<churn::Order>) -> Answer {
+    Ok(Json(json!(churn::churn(&world, &order)?)))
 }
 
 async fn generate(State(world): Shared, Json(order): Json<generate::Order>) -> Answer {

@@ -1,6 +1,7 @@
 //! One user's mail and its history. Knows no HTTP.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::labels::{Labels, Names, labels};
@@ -26,6 +27,8 @@ pub struct Mailbox {
     pub labels: Names,
     /// Threads by the `Message-ID` of given messages, for replies to them.
     pub known: HashMap<String, u64>,
+    /// How far files of mail were loaded, in bytes; a file of a single message counts 1.
+    pub loaded: HashMap<PathBuf, u64>,
 }
 
 /// One message. Small, for there may be a million of them.
@@ -77,6 +80,7 @@ impl Default for Mailbox {
             next: FIRST_MESSAGE,
             labels: Names::default(),
             known: HashMap::new(),
+            loaded: HashMap::new(),
         }
     }
 }
@@ -113,11 +117,12 @@ impl Mailbox {
         self.messages.iter().map(|(id, message)| (*id, message))
     }
 
-    /// The oldest and the newest id, and the first that is there from this one on.
+    /// The oldest and the newest id.
     pub fn ends(&self) -> Option<(u64, u64)> {
         Some((*self.messages.first_key_value()?.0, *self.messages.last_key_value()?.0))
     }
 
+    /// The first id that is there from this one on.
     pub fn from(&self, id: u64) -> Option<u64> {
         self.messages.range(id..).next().map(|(id, _)| *id)
     }
