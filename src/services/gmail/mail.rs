@@ -1,11 +1,13 @@
 //! What a message says: headers, text and attachments, read by mail-parser. Whatever can be read is; what cannot leaves a note. Pure.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use mail_parser::{Address, HeaderName, Message, MessageParser, MimeHeaders as _, PartType};
 use serde::{Deserialize, Serialize};
 
 /// Headers that carry a recipient, beside To, Cc and Bcc.
-const DELIVERED: [&str; 2] = ["Delivered-To", "X-Original-To"];
+const DELIVERED: [HeaderName<'static>; 2] = [HeaderName::DeliveredTo, HeaderName::Other(Cow::Borrowed("X-Original-To"))];
 /// Most text of a message that is kept, in bytes.
 const MOST_TEXT: usize = 1 << 20;
 /// Where files of Google Drive are linked.
@@ -65,7 +67,8 @@ impl Kind {
 }
 
 fn parser() -> MessageParser {
-    DELIVERED.into_iter().fold(MessageParser::default(), |parser, name| parser.header_address(HeaderName::Other(name.into())))
+    let parser = MessageParser::new().with_minimal_headers().with_message_ids();
+    DELIVERED.into_iter().fold(parser, |parser, name| parser.header_address(name))
 }
 
 /// Reads a message from its headers alone, as `format=metadata` gives them.
@@ -115,7 +118,7 @@ fn envelope(message: &Message<'_>) -> Mail {
     let from = message.from().and_then(Address::first);
     let (to, cc, bcc) = (list(&mut message.all_to()), list(&mut message.all_cc()), list(&mut message.all_bcc()));
     let delivered = DELIVERED.into_iter().flat_map(|name| {
-        let values = message.header_values(HeaderName::Other(name.into()));
+        let values = message.header_values(name);
         list(&mut values.filter_map(|value| value.as_address()))
     });
     let recipients = to.iter().chain(&cc).chain(&bcc).cloned().chain(delivered).collect();
@@ -183,5 +186,72 @@ fn kind(message: &Message<'_>, mail: &Mail) -> Kind {
     match mail.text.as_deref().into_iter().chain(html).any(links) {
         true => Kind::DriveShare,
         false => Kind::Email,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn headers_are_decoded_and_recipients_found_in_all_five() {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mail = of_headers(&[
+            header("From", "=?ISO-8859-1?Q?J=F6rg_M=FCller?= <joerg@example.com>"),
+            header("Subject", "=?UTF-8?B?w5xiZXI=?= =?UTF-8?Q?_alles?="),
+            header("To", "\"Doe, Jane\" <jane@example.com>, Team: a@example.com, b@example.com;"),
+            header("Cc", "ai+bob@example.com"),
+            header("Bcc", "c@example.com"),
+            header("Delivered-To", "d@example.com"),
+            header("X-Original-To", "<e@example.com>"),
+            header("Date", "Tue, 3 Nov 2026 10:00:00 +0100"),
+            header("Message-ID", "<1@example.com>"),
+        ]);
+        assert_eq!(mail.from_name.as_deref(), Some("Jörg Müller"));
+        assert_eq!(mail.subject.as_deref(), Some("Über alles"));
+        assert_eq!(mail.to, ["jane@example.com", "a@example.com", "b@example.com"]);
+        let others = ["ai+bob@example.com", "c@example.com", "d@example.com", "e@example.com"];
+        assert_eq!(mail.recipients[3..], others);
+        assert_eq!(mail.sent_at.map(|at| at.to_rfc3339()).as_deref(), Some("2026-11-03T09:00:00+00:00"));
+        assert_eq!(mail.message_id.as_deref(), Some("1@example.com"));
+    }
+
+    #[test]
+    fn a_header_cannot_bring_another_one_in() {
+        let mail = of_headers(&[("Subject".into(), "x\r\nTo: ai+bob@example.com\r\n\r\nbody".into())]);
+        assert!(mail.recipients.is_empty(), "{mail:?}");
+    }
+
+    #[test]
+    fn nested_parts_give_text_attachments_and_a_kind() {
+        let raw = "Subject: s\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n\
+            --b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe\r\n\
+            --b\r\nContent-Type: text/html\r\n\r\n<p>Gruss</p>\r\n--b--\r\n\
+            --a\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename*=UTF-8''%C3%BC.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nAAECAw==\r\n--a--\r\n";
+        let mail = of_message(raw.as_bytes());
+        assert_eq!(mail.text.as_deref().map(str::trim), Some("Grüße"));
+        assert_eq!(mail.attachments, [Attachment { name: Some("ü.pdf".into()), mime_type: "application/pdf".into(), size: 4 }]);
+        assert_eq!((mail.kind, mail.note), (Kind::Email, None));
+        let html = of_message(b"Content-Type: text/html\r\n\r\n<a href=\"https://docs.google.com/document/d/1\">Plan</a>");
+        assert_eq!((html.text.as_deref().map(str::trim), html.kind), (Some("Plan"), Kind::DriveShare));
+        let invitation = of_message(b"Content-Type: text/calendar\r\n\r\nBEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n");
+        assert_eq!(invitation.kind, Kind::Invitation);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_read_without_a_panic_and_without_nul(raw in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let mail = of_message(&raw);
+            prop_assert!(!mail.text.unwrap_or_default().contains('\0'));
+            prop_assert!(!mail.subject.unwrap_or_default().contains('\0'));
+        }
+
+        #[test]
+        fn broken_mime_is_read_as_far_as_it_goes(body in "(--a|\r\n|Content-Type: |multipart/mixed; boundary=a|base64|=|;|x){0,40}") {
+            let mail = of_message(format!("Subject: kept\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n{body}").as_bytes());
+            prop_assert_eq!(mail.subject.as_deref(), Some("kept"));
+        }
     }
 }
