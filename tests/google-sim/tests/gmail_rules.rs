@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use data_encoding::BASE64URL;
+use data_encoding::{BASE64, BASE64URL};
 use google_sim::Sim;
 use serde_json::{Value, json};
 
@@ -303,6 +303,30 @@ fn formats_show_as_much_as_they_should() {
     assert_eq!(gmail.get(&path("?format=other")).0, 400);
     gmail.delete(&id);
     assert_eq!(gmail.reason(&path("")), (404, "notFound".into()));
+}
+
+#[test]
+fn bytes_that_are_no_text_come_back_as_they_are() {
+    let gmail = Gmail::start();
+    let raw = b"Subject: caf\xE9\r\nBare line\r\nX-Last: 1\r\n\r\n\xFF\x00";
+    let id = gmail.put(json!({ "raw_base64": BASE64.encode(raw) }));
+    let whole = gmail.ok(&format!("me/messages/{id}?format=raw"));
+    assert_eq!(BASE64URL.decode(whole["raw"].as_str().expect("raw").as_bytes()).expect("base64url"), raw);
+    let headers = &gmail.ok(&format!("me/messages/{id}?format=metadata"))["payload"]["headers"];
+    assert_eq!(*headers, json!([{ "name": "Subject", "value": "caf\u{FFFD}" }, { "name": "X-Last", "value": "1" }]));
+    let empty = gmail.put(json!({ "raw": "" }));
+    assert_eq!(gmail.ok(&format!("me/messages/{empty}"))["payload"]["headers"], json!([]), "nothing at all");
+}
+
+#[test]
+fn a_first_page_may_be_empty_and_carry_a_token() {
+    let gmail = Gmail::start();
+    let start = gmail.now();
+    let id = gmail.deliver("one");
+    gmail.admin("empty_pages", json!({ "probability": 1.0 }));
+    let history = format!("me/history?startHistoryId={start}");
+    assert_eq!((gmail.ok(&history).get("history"), gmail.pages(&history, "history").len()), (None, 1));
+    assert_eq!((gmail.ok("me/messages?x=1").get("messages"), gmail.listed("x=1")), (None, vec![id]));
 }
 
 #[test]
