@@ -8,16 +8,25 @@ use std::time::Duration;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 
-use crate::support::World;
+use crate::support::{CALENDAR, GMAIL, Service, World};
 
 /// How many runs are killed while they live.
 const KILLS: u64 = 100;
 
 #[test]
-fn a_hundred_kills_at_random_points_lose_and_double_nothing() {
-    let mut world = World::with_users(12, 30);
+fn a_hundred_kills_of_calendar_runs_lose_and_double_nothing() {
+    a_hundred_kills(&CALENDAR);
+}
+
+#[test]
+fn a_hundred_kills_of_gmail_runs_lose_and_double_nothing() {
+    a_hundred_kills(&GMAIL);
+}
+
+fn a_hundred_kills(service: &'static Service) {
+    let mut world = World::of(service, 12, 30);
     world.set("SYNCCTL_ENGINE_LEASE", "250ms");
-    world.set("SYNCCTL_CALENDAR_PAGE_SIZE", "6");
+    world.set(service.page_size, "6");
     // Cursors expire more often here than a day allows.
     world.set("SYNCCTL_ENGINE_RESYNCS_PER_DAY", "1000");
     world.sync_all().expect(0);
@@ -26,11 +35,11 @@ fn a_hundred_kills_at_random_points_lose_and_double_nothing() {
     // A run that ends before its death does not count.
     while killed < KILLS {
         assert!(round < 10 * KILLS, "only {killed} of {round} runs were still alive when they were to be killed");
-        world.sim.churn(8, round);
+        world.churn(8, round);
         if round % 10 == 3 {
-            world.sim.admin("expire", json!({ "what": "sync_tokens" }));
+            world.expire();
         }
-        let child = world.spawn(&["calendar", "cron", "--force"]);
+        let child = world.spawn(&[service.name, "cron", "--force"]);
         // Not waiting for anything: the point of death is the thing under test.
         let status = kill_after(child, Duration::from_micros(chance.random_range(1_000..120_000)));
         killed += u64::from(status.signal() == Some(9));
@@ -42,8 +51,8 @@ fn a_hundred_kills_at_random_points_lose_and_double_nothing() {
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
-    let abandoned = world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'abandoned'");
-    println!("{killed} of {round} runs killed; {abandoned} of them had opened their row");
+    let abandoned = world.count(&format!("SELECT count(*) FROM {}_cron_results WHERE status = 'abandoned'", service.name));
+    println!("{}: {killed} of {round} runs killed; {abandoned} of them had opened their row", service.name);
     // Those killed before they had a row left none.
     assert!(abandoned >= 50 && abandoned <= KILLS as i64, "{abandoned} of {KILLS} killed runs read abandoned");
     assert_eq!(world.count("SELECT count(*) FROM runs WHERE status = 'running'"), 0);

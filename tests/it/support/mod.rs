@@ -2,9 +2,11 @@
 
 pub mod pgbouncer;
 pub mod postgres;
+pub mod service;
 pub mod sim;
 pub mod tls;
 pub mod world;
 
+pub use service::{CALENDAR, GMAIL, Service};
 pub use sim::Sim;
 pub use world::World;

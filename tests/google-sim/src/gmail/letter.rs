@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, FixedOffset};
-use rand::rngs::StdRng;
+use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -42,8 +42,8 @@ pub enum Kind {
 const HEADERS_FOR_BOT: [&str; 5] = ["To", "Cc", "Bcc", "Delivered-To", "X-Original-To"];
 
 /// Plans a message, with the chance that goes on to write it.
-pub fn plan(recipe: &Recipe, number: u32) -> (Plan, StdRng) {
-    let mut chance = StdRng::seed_from_u64(recipe.seed ^ u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+pub fn plan(recipe: &Recipe, number: u32) -> (Plan, SmallRng) {
+    let mut chance = SmallRng::seed_from_u64(recipe.seed ^ u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let kind = match chance.random_range(0..100) {
         0..45 => Kind::Inbox,
         45..62 => Kind::Archived,
@@ -76,7 +76,8 @@ pub fn write(recipe: &Recipe, number: u32, at: i64) -> Vec<u8> {
     while first > 0 && self::plan(recipe, first).0.reply {
         first -= 1;
     }
-    let subject = words::SUBJECTS.choose(&mut StdRng::seed_from_u64(recipe.seed ^ u64::from(first))).copied().unwrap_or("Hello");
+    let subject =
+        words::SUBJECTS.choose(&mut SmallRng::seed_from_u64(recipe.seed ^ u64::from(first))).copied().unwrap_or("Hello");
     let mut head = String::new();
     let (from, to) = match plan.kind {
         Kind::Sent => (format!("Me <{}>", recipe.owner), words::correspondent(&mut chance)),
@@ -123,14 +124,14 @@ fn message_id(recipe: &Recipe, number: u32) -> String {
 }
 
 /// The time in the writer's zone, with or without its name.
-fn date(at: i64, chance: &mut StdRng) -> String {
+fn date(at: i64, chance: &mut SmallRng) -> String {
     let zone = FixedOffset::east_opt(*[0, 3_600, 7_200, 19_800, -28_800].choose(chance).unwrap_or(&0));
     let at = DateTime::from_timestamp_millis(at).unwrap_or_default();
     let text = zone.map_or_else(|| at.to_rfc2822(), |zone| at.with_timezone(&zone).to_rfc2822());
     if chance.random_bool(0.1) { format!("{text} (local)") } else { text }
 }
 
-fn received(head: &mut String, owner: &str, at: i64, chance: &mut StdRng) {
+fn received(head: &mut String, owner: &str, at: i64, chance: &mut SmallRng) {
     let at = DateTime::from_timestamp_millis(at).unwrap_or_default();
     for hop in 0..chance.random_range(1..4) {
         let _ = write!(

@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 use data_encoding::BASE64_MIME;
 use rand::Rng as _;
-use rand::rngs::StdRng;
+use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 
 use super::words;
 
 /// One shape by chance; a broken one announces a boundary that never comes.
-pub fn body(text: &mut Vec<u8>, broken: bool, at: DateTime<Utc>, owner: &str, chance: &mut StdRng) {
+pub fn body(text: &mut Vec<u8>, broken: bool, at: DateTime<Utc>, owner: &str, chance: &mut SmallRng) {
     let boundary = format!("=_{:016x}", chance.random::<u64>());
     let prose = words::prose(chance);
     match chance.random_range(0..100) {
@@ -109,7 +109,7 @@ fn multipart(text: &mut Vec<u8>, kind: &str, boundary: &str, parts: &[Vec<u8>]) 
     text.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
 }
 
-fn attachment(number: u32, chance: &mut StdRng) -> Vec<u8> {
+fn attachment(number: u32, chance: &mut SmallRng) -> Vec<u8> {
     let (kind, name) = *[
         ("application/pdf", "filename=\"offer.pdf\""),
         ("application/zip", "filename=\"logs.zip\""),
@@ -124,7 +124,7 @@ fn attachment(number: u32, chance: &mut StdRng) -> Vec<u8> {
     part(&kind, "base64", &BASE64_MIME.encode(&bytes))
 }
 
-fn invitation(at: DateTime<Utc>, owner: &str, chance: &mut StdRng) -> String {
+fn invitation(at: DateTime<Utc>, owner: &str, chance: &mut SmallRng) -> String {
     let start = at + chrono::Duration::days(chance.random_range(1..14));
     let time = |at: DateTime<Utc>| at.format("%Y%m%dT%H%M%SZ");
     format!(

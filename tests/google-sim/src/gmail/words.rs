@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use data_encoding::BASE64;
 use rand::Rng as _;
-use rand::rngs::StdRng;
+use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 
 pub const SUBJECTS: [&str; 14] = [
@@ -46,7 +46,7 @@ const SENTENCES: [&str; 8] = [
 ];
 
 /// Somebody outside, as a header names them.
-pub fn correspondent(chance: &mut StdRng) -> String {
+pub fn correspondent(chance: &mut SmallRng) -> String {
     let (name, address) = PEOPLE.choose(chance).copied().unwrap_or(("", "root@host.example"));
     let phrase = match name {
         name if !name.is_ascii() => encoded(name, chance),
@@ -57,7 +57,7 @@ pub fn correspondent(chance: &mut StdRng) -> String {
 }
 
 /// A header's text: as it is where that is allowed, else as encoded words, folded.
-pub fn encoded(text: &str, chance: &mut StdRng) -> String {
+pub fn encoded(text: &str, chance: &mut SmallRng) -> String {
     if text.is_ascii() {
         return folded(text);
     }
@@ -128,7 +128,7 @@ pub fn quoted_printable(text: &str) -> String {
 }
 
 /// Some lines; one now and then begins with "From ".
-pub fn prose(chance: &mut StdRng) -> String {
+pub fn prose(chance: &mut SmallRng) -> String {
     let mut text = String::new();
     for _ in 0..chance.random_range(1..15) {
         text.push_str(SENTENCES.choose(chance).copied().unwrap_or_default());
@@ -137,7 +137,7 @@ pub fn prose(chance: &mut StdRng) -> String {
     text
 }
 
-pub fn drive_link(chance: &mut StdRng) -> String {
+pub fn drive_link(chance: &mut SmallRng) -> String {
     let id = format!("1{:016x}{:016x}", chance.random::<u64>(), chance.random::<u64>());
     match chance.random_range(0..3) {
         0 => format!("https://docs.google.com/document/d/{id}/edit?usp=sharing"),
@@ -147,7 +147,7 @@ pub fn drive_link(chance: &mut StdRng) -> String {
 }
 
 /// Content headers and text, in 8 bits of a charset of the last century.
-pub fn in_an_old_charset(chance: &mut StdRng) -> Vec<u8> {
+pub fn in_an_old_charset(chance: &mut SmallRng) -> Vec<u8> {
     let texts: [(&str, &[u8]); 4] = [
         ("iso-8859-1", b"Sch\xF6ne Gr\xFC\xDFe aus M\xFCnchen\r\n"),
         ("windows-1252", b"\x93Quoted\x94 \x96 1.200 \x80\r\n"),
