@@ -5,6 +5,7 @@ mod batches;
 mod calendars;
 mod faults;
 mod first_sync;
+mod gmail;
 mod ground;
 mod kill;
 mod messages;

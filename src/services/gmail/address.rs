@@ -44,6 +44,8 @@ impl Pattern {
     pub fn username(&self, address: &str) -> Option<String> {
         let address = address.to_lowercase();
         let (local, domain) = address.rsplit_once('@')?;
+        // A local part with characters of its own comes in quotes.
+        let local = local.strip_prefix('"').and_then(|local| local.strip_suffix('"')).unwrap_or(local);
         let username = local.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
         (self.domains.contains(domain) && !username.is_empty()).then(|| username.to_owned())
     }
@@ -78,6 +80,7 @@ mod tests {
         }
         // Odd ones are names like others: it is for the database to say that nobody has them.
         assert_eq!(named("ai+%@example.com").as_deref(), Some("%"));
+        assert_eq!(named("\"ai+x\"y\"@example.com").as_deref(), Some("x\"y"));
         assert_eq!(named("ai+bob@x@example.com").as_deref(), Some("bob@x"));
     }
 

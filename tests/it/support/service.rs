@@ -11,8 +11,6 @@ pub struct Service {
     pub name: &'static str,
     /// The call that follows its feed.
     pub feed: &'static str,
-    /// The kind of its feed's streams.
-    pub kind: &'static str,
     /// The variable that makes its pages small.
     pub page_size: &'static str,
     /// Settings without which its tests would test something else.
@@ -34,7 +32,6 @@ pub struct Service {
 pub static CALENDAR: Service = Service {
     name: "calendar",
     feed: "events.list",
-    kind: "events",
     page_size: "SYNCCTL_CALENDAR_PAGE_SIZE",
     settings: &[],
     populate: |world, users, events| world.sim.generate(users, events),
@@ -55,7 +52,6 @@ pub static CALENDAR: Service = Service {
 pub static GMAIL: Service = Service {
     name: "gmail",
     feed: "history.list",
-    kind: "mailbox",
     page_size: "SYNCCTL_GMAIL_PAGE_SIZE",
     settings: &[
         ("SYNCCTL_GMAIL_WINDOW", "all"),
