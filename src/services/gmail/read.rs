@@ -1,7 +1,7 @@
 //! Reads messages by their ids: metadata of each, and the whole message where it matters. Knows no database.
 
 use data_encoding::BASE64URL_NOPAD;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -26,14 +26,15 @@ struct Raw {
 
 /// Asks for messages, many at once; those that are gone by now are left out.
 pub async fn messages(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<(Vec<Item<Change>>, Vec<Poison>), Failure> {
-    let asked: Vec<_> = ids.iter().map(|id| message(gmail, calls, id)).collect();
-    let mut answers = stream::iter(asked).buffered(gmail.at_once);
     let (mut items, mut poison) = (Vec::with_capacity(ids.len()), Vec::new());
-    while let Some(answer) = answers.next().await {
-        match answer? {
-            Some(Ok(item)) => items.push(item),
-            Some(Err(bad)) => poison.push(bad),
-            None => {}
+    for ids in ids.chunks(gmail.at_once) {
+        calls.pay(gmail.message_cost, ids.len()).await?;
+        for answer in join_all(ids.iter().map(|id| message(gmail, calls, id))).await {
+            match answer? {
+                Some(Ok(item)) => items.push(item),
+                Some(Err(bad)) => poison.push(bad),
+                None => {}
+            }
         }
     }
     Ok((items, poison))
@@ -42,7 +43,7 @@ pub async fn messages(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<(V
 async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result<Item<Change>, Poison>>, Failure> {
     let mut url = gmail.url(&["messages", id])?;
     url.query_pairs_mut().append_pair("format", "metadata").append_pair("fields", METADATA_FIELDS);
-    let asked = calls.make(gmail.message_cost, || async {
+    let asked = calls.make_paid(gmail.message_cost, || async {
         let answer =
             gmail.together.get(Endpoint::Gmail, "messages.get", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
         whole::<Box<RawValue>>("messages.get", &answer?)
