@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CALENDAR, GMAIL, Service, World};
+use crate::support::World;
+use crate::support::service::{CALENDAR, GMAIL, Service};
 
 /// A fault that passes: it may cost retries or a failed stream, never data.
 #[track_caller]

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::{GMAIL, World};
+use crate::support::World;
+use crate::support::service::GMAIL;
 
 /// Mailboxes without messages.
 fn empty_mailboxes(users: u32) -> World {

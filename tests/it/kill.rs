@@ -8,7 +8,8 @@ use std::time::Duration;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 
-use crate::support::{CALENDAR, GMAIL, Service, World};
+use crate::support::World;
+use crate::support::service::{CALENDAR, GMAIL, Service};
 
 /// How many runs are killed while they live.
 const KILLS: u64 = 100;

@@ -7,6 +7,5 @@ pub mod sim;
 pub mod tls;
 pub mod world;
 
-pub use service::{CALENDAR, GMAIL, Service};
 pub use sim::Sim;
 pub use world::World;
