@@ -1,7 +1,9 @@
 //! The settings: one struct a section, each field with its default. Knows no file and no environment; `config/load.rs` does.
 
 mod load;
+mod outbox;
 mod quota;
+mod secrets;
 mod tree;
 
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use load::{Flags, Loaded, Origin, load};
+pub use outbox::{Outbox, Target};
 pub use quota::{Limits, Quota, QuotaProfile};
 
 /// Every setting. `syncctl config show` prints them with where each came from.
@@ -25,6 +28,7 @@ pub struct Settings {
     pub pace: Pace,
     pub quota: Quota,
     pub calendar: Calendar,
+    pub outbox: Outbox,
     pub log: Log,
 }
 
@@ -270,6 +274,7 @@ impl Settings {
             (c.min_interval <= c.max_interval, "calendar.min_interval", "at most calendar.max_interval"),
         ]
         .into_iter()
+        .chain(self.outbox.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
     }
 }

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod config;
 pub mod db;
+pub mod deliver;
 pub mod import;
 pub mod items;
 pub mod metrics;

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod claims;
+pub mod deliveries;
 pub mod documents;
 pub mod embedded;
 pub mod items;
@@ -11,6 +12,7 @@ pub mod migrate;
 pub mod outbox;
 pub mod pool;
 pub mod quota;
+pub mod routing;
 pub mod runs;
 pub mod streams;
 pub mod target;

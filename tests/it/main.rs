@@ -10,6 +10,7 @@ mod kill;
 mod messages;
 mod metrics;
 mod outage;
+mod outbox;
 mod quarantine;
 mod resync;
 mod schedules;
