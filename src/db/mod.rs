@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod claims;
 pub mod deliveries;
 pub mod documents;
+pub mod documents_read;
 pub mod embedded;
 pub mod items;
 pub mod migrate;

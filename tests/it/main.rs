@@ -3,6 +3,7 @@
 mod accounts;
 mod batches;
 mod calendars;
+mod documents;
 mod faults;
 mod first_sync;
 mod ground;
