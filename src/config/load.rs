@@ -77,7 +77,7 @@ fn load_from(flags: &Flags, environment: &BTreeMap<String, String>) -> anyhow::R
     for (key, value) in &flags.set {
         layers.set_text(key, value, Origin::Flag)?;
     }
-    layers.finish()
+    layers.finish(environment.get("CREDENTIALS_DIRECTORY").map(Path::new))
 }
 
 /// The file that was named (it must exist), or the first of the usual ones that does.
@@ -229,7 +229,7 @@ impl Layers {
         format!("unknown setting {key:?}; [{section}] allows {}", siblings.join(", "))
     }
 
-    fn finish(self) -> anyhow::Result<Loaded> {
+    fn finish(self, credentials: Option<&Path>) -> anyhow::Result<Loaded> {
         let merged = nest(self.leaves.iter().map(|(key, (value, _))| (key, value)));
         let mut settings: Settings = serde_path_to_error::deserialize(Value::Table(merged).into_deserializer()).map_err(
             |error: serde_path_to_error::Error<toml::de::Error>| {
@@ -246,7 +246,7 @@ impl Layers {
             return Err(self.refused(key, &format!("must be {must}")).into());
         }
         for (at, target) in settings.outbox.targets.iter_mut().enumerate() {
-            secrets::complete(target)
+            secrets::complete(target, credentials)
                 .map_err(|wrong| self.refused_inside("outbox.targets", &format!("outbox.targets[{at}]"), &wrong))?;
         }
         let shown = self.leaves.iter().map(|(key, (value, origin))| (key.clone(), masked(key, value), origin.clone())).collect();

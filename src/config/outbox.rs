@@ -33,7 +33,7 @@ pub struct Outbox {
     /// How long events are kept once nobody waits for them.
     #[serde(with = "humantime_serde")]
     pub keep: Duration,
-    /// How long a sync may spend on deliveries at its end: half of it to start them, half for the answers; 0s: none.
+    /// How long a sync may spend on deliveries at its end: no request begins after two fifths of it or takes more than half; 0s: none.
     #[serde(with = "humantime_serde")]
     pub run_budget: Duration,
 }
@@ -49,7 +49,7 @@ pub struct Target {
     /// Key of the signature; empty: requests are not signed.
     #[serde(default, serialize_with = "expose")]
     pub secret: SecretString,
-    /// A file with the key instead.
+    /// A file with the key instead; a relative path is one in `$CREDENTIALS_DIRECTORY`, where there is such a folder.
     #[serde(default)]
     pub secret_file: PathBuf,
     /// Types of event: names, or beginnings such as `drive.*`; empty: all.

@@ -19,9 +19,12 @@ pub(super) fn read_secret(path: &Path, origin: &str) -> anyhow::Result<String> {
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// Reads the key of a target that keeps it in a file; answers what is wrong with it.
-pub(super) fn complete(target: &mut Target) -> Result<(), String> {
-    let file = &target.secret_file;
+/// Reads the key of a target that keeps it in a file, which systemd may have put among the credentials of the unit; answers what is wrong with it.
+pub(super) fn complete(target: &mut Target, credentials: Option<&Path>) -> Result<(), String> {
+    let file = &match credentials {
+        Some(folder) if !target.secret_file.as_os_str().is_empty() => folder.join(&target.secret_file),
+        _ => target.secret_file.clone(),
+    };
     if file.as_os_str().is_empty() {
         return Ok(());
     }

@@ -34,6 +34,17 @@ fn a_request_carries_its_event_and_a_signature_that_holds() {
 }
 
 #[test]
+fn a_key_among_the_credentials_of_a_unit_is_found_by_its_name() {
+    let receiver = Receiver::start();
+    let mut world = world(&[("n8n", &receiver, "secret_file = \"n8n\"")], "");
+    std::fs::write(world.folder.path().join("n8n"), "wherever").expect("writing");
+    world.set("CREDENTIALS_DIRECTORY", world.folder.path().display().to_string());
+    world.emit("drive.file.modified", &documents(1));
+    world.syncctl(&["deliver"]).expect(0);
+    assert!(receiver.take()[0].headers.contains_key("x-syncctl-signature"));
+}
+
+#[test]
 fn without_a_secret_nothing_is_signed() {
     let receiver = Receiver::start();
     let world = world(&[("n8n", &receiver, "")], "");
