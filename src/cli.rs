@@ -55,6 +55,14 @@ enum Command {
     /// Items that could not be applied
     #[command(subcommand)]
     Items(commands::items::Verb),
+    /// What was synced, for reading: e-mails, files
+    #[command(subcommand)]
+    Documents(commands::documents::Verb),
+    /// Sends events that are due to the targets in the settings; the job for cron
+    Deliver(commands::deliver::DeliverArgs),
+    /// Events for the outside, and what became of them
+    #[command(subcommand)]
+    Outbox(commands::deliver::Verb),
     /// The database: schema, and the private cluster
     #[command(subcommand)]
     Db(commands::db::Verb),
@@ -98,6 +106,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Db(verb) => commands::db::run(&verb, &loaded.settings, output),
         Command::Accounts(verb) => commands::accounts::run(&verb, loaded.settings, output),
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),
+        Command::Documents(verb) => commands::documents::run(&verb, loaded.settings, output),
+        Command::Deliver(args) => commands::deliver::deliver(&args, loaded.settings, output),
+        Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::sync::calendar(&verb, loaded.settings, output),
         Command::Gmail(verb) => commands::sync::gmail(&verb, loaded.settings, output),
     }

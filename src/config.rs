@@ -2,7 +2,9 @@
 
 mod gmail;
 mod load;
+mod outbox;
 mod quota;
+mod secrets;
 mod tree;
 
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use gmail::{Gmail, MailStore};
 pub use load::{Flags, Loaded, Origin, load};
+pub use outbox::{Outbox, Target};
 pub use quota::{Limits, Quota, QuotaProfile};
 
 /// Every setting. `syncctl config show` prints them with where each came from.
@@ -28,6 +31,7 @@ pub struct Settings {
     pub quota: Quota,
     pub calendar: Calendar,
     pub gmail: Gmail,
+    pub outbox: Outbox,
     pub log: Log,
 }
 
@@ -277,6 +281,7 @@ impl Settings {
         ]
         .into_iter()
         .chain(self.gmail.bounds())
+        .chain(self.outbox.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
     }
 }

@@ -16,6 +16,8 @@ use crate::db::streams;
 use crate::engine::job::{self, Job};
 use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
+
+use crate::outbox;
 use crate::services::{self, calendar, gmail};
 
 /// `syncctl calendar …`
@@ -46,7 +48,7 @@ async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output
     match verb {
         ServiceVerb::Cron(args) => {
             let job = Job { exclusive: !args.parallel, ..job(context, service, "cron", everybody(args.force), args.bounds) };
-            finish(job::run(context, source, &job).await?, output)
+            finish(ran(context, source, &job).await?, output)
         }
         ServiceVerb::BatchPoll(args) => {
             let mut names = args.users.clone();
@@ -65,24 +67,33 @@ async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output
                 job.unknown_users = found.iter().filter(|user| user.is_none()).count() as u64;
                 job.selection.users = Some(found.into_iter().flatten().collect());
             }
-            finish(job::run(context, source, &job).await?, output)
+            finish(ran(context, source, &job).await?, output)
         }
         ServiceVerb::Poll(args) => {
             let selection = Selection { users: Some(vec![user(context, &args.user).await?]), force: true };
             let job = job(context, service, "poll", selection, args.bounds);
-            finish(job::run(context, source, &job).await?, output)
+            finish(ran(context, source, &job).await?, output)
         }
         ServiceVerb::SmartPoll(args) => {
             let user = user(context, &args.poll.user).await?;
             let selection = Selection { users: Some(vec![user]), force: args.force };
             let job = job(context, service, "smart-poll", selection, args.poll.bounds);
             let before = streams::of_user(&context.pool, service, user).await?;
-            let mut report = job::run(context, source, &job).await?;
+            let mut report = ran(context, source, &job).await?;
             report.skipped = if args.force { Vec::new() } else { reasons(&before) };
             finish(report, output)
         }
         ServiceVerb::Metrics(args) => metrics::run(context, S::TABLES, args, output).await,
     }
+}
+
+/// Runs the job, then hands the events that it wrote to whoever wants them.
+async fn ran<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
+    let report = job::run(context, source, job).await?;
+    if !job.dry_run && !context.stop.is_cancelled() {
+        outbox::deliver_after_run(&context.pool, &context.settings, context.settings.outbox.run_budget).await;
+    }
+    Ok(report)
 }
 
 fn job(context: &Context, service: &str, verb: &str, selection: Selection, bounds: Bounds) -> Job {

@@ -3,6 +3,7 @@
 mod accounts;
 mod batches;
 mod calendars;
+mod documents;
 mod faults;
 mod first_sync;
 mod gmail;
@@ -11,6 +12,7 @@ mod kill;
 mod messages;
 mod metrics;
 mod outage;
+mod outbox;
 mod quarantine;
 mod resync;
 mod schedules;
