@@ -18,12 +18,12 @@ use crate::churn;
 use crate::state::{Calendar, User, World, lock};
 use crate::{event, generate, ics, oauth};
 
-type Shared = State<Arc<World>>;
-type Params = Query<BTreeMap<String, String>>;
-type Answer = Result<Json<Value>, Wrong>;
+pub(crate) type Shared = State<Arc<World>>;
+pub(crate) type Params = Query<BTreeMap<String, String>>;
+pub(crate) type Answer = Result<Json<Value>, Wrong>;
 
 /// A request that names something that is not there, or makes no sense.
-struct Wrong(String);
+pub(crate) struct Wrong(pub String);
 
 impl IntoResponse for Wrong {
     fn into_response(self) -> Response {
@@ -52,7 +52,7 @@ struct Named {
     user: String,
 }
 
-fn user(world: &World, email: &str) -> Result<Arc<User>, Wrong> {
+pub(crate) fn user(world: &World, email: &str) -> Result<Arc<User>, Wrong> {
     world.user(email).ok_or_else(|| Wrong(format!("no user {email}")))
 }
 

@@ -1,20 +1,36 @@
 //! Drive: files that users share, shared drives, change feeds, and the API over them.
 
+mod admin;
+mod changes;
+mod content;
+mod edit;
+mod file;
+mod get;
+mod list;
+mod params;
+mod query;
+mod store;
+
 use std::sync::Arc;
 
 use axum::Router;
+use axum::routing::get;
 
 use crate::state::World;
 
-/// The files of everybody.
-#[derive(Default)]
-pub struct Store;
+pub use store::Store;
 
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
+        .route("/drive/v3/changes/startPageToken", get(changes::start_page_token))
+        .route("/drive/v3/changes", get(changes::list))
+        .route("/drive/v3/files", get(list::files))
+        .route("/drive/v3/files/{file}", get(get::file))
+        .route("/drive/v3/files/{file}/export", get(get::export))
+        .route("/drive/v3/drives", get(list::drives))
 }
 
 /// The test's side, under `/admin`.
 pub fn admin_routes() -> Router<Arc<World>> {
-    Router::new()
+    Router::new().nest("/drive", admin::routes())
 }

@@ -1,0 +1,245 @@
+//! The test's side of Drive: add, change, share and delete files, and read the truth.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Json, Query, State};
+use axum::routing::{delete, get, post};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::content::Content;
+use super::edit::{guessed, inherit, move_to, set_trashed, share_with, top};
+use super::file::{FOLDER, File, Home};
+use super::store::Store;
+use crate::admin::{Answer, Params, Shared, Wrong, user};
+use crate::state::{World, lock};
+
+pub fn routes() -> Router<Arc<World>> {
+    Router::new()
+        .route("/files", post(add).put(change).delete(remove))
+        .route("/share", post(share))
+        .route("/unshare", post(unshare))
+        .route("/drives", post(put_drive))
+        .route("/members", delete(remove_member))
+        .route("/state", get(state))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Add {
+    /// The owner; not needed in a shared drive.
+    user: Option<String>,
+    drive: Option<String>,
+    id: Option<String>,
+    name: String,
+    #[serde(rename = "mimeType")]
+    mime: Option<String>,
+    content: Option<String>,
+    /// Instead of content: so many bytes of made-up text; of Google Docs, so many that an export gives.
+    size: Option<u64>,
+    parents: Option<Vec<String>>,
+    can_download: Option<bool>,
+}
+
+async fn add(State(world): Shared, Json(add): Json<Add>) -> Answer {
+    if let Some(email) = &add.user {
+        user(&world, email)?;
+    }
+    let id = add.id.clone().unwrap_or_else(|| format!("1made{:028}", world.serial()));
+    let mime = add.mime.clone().map_or_else(|| guessed(&add.name), Cow::Owned);
+    let content = match (&add.content, add.size) {
+        _ if mime == FOLDER => Content::None,
+        (Some(_), Some(_)) => return Err(Wrong("give either content or size".into())),
+        (Some(text), None) => Content::Given(text.as_str().into()),
+        (None, size) => Content::Seed { seed: world.serial(), size: size.unwrap_or(0) },
+    };
+    let mut store = lock(&world.drive);
+    if store.file(&id).is_some() {
+        return Err(Wrong(format!("there is a file {id} already")));
+    }
+    let home = home(&store, &add)?;
+    let folder = only_parent(&store, add.parents.as_deref(), &home)?;
+    let parent = folder.unwrap_or_else(|| top(&home));
+    let mut file = File::new(add.name, mime, home, parent, content, world.now());
+    file.can_download = add.can_download.unwrap_or(true);
+    inherit(&store, &mut file);
+    store.put(&id, file, world.now());
+    Ok(Json(json!({ "id": id })))
+}
+
+/// The shared drive that is named, or that the parent is or lies in; else the user's My Drive.
+fn home(store: &Store, add: &Add) -> Result<Home, Wrong> {
+    let parent = add.parents.iter().flatten().next();
+    if let Some(Home::Drive(drive)) = parent.and_then(|parent| store.file(parent)).map(|folder| &folder.home) {
+        return Ok(Home::Drive(Arc::clone(drive)));
+    }
+    let drive = add.drive.as_ref().or(parent.filter(|parent| store.drive(parent).is_some()));
+    match (drive, &add.user) {
+        (Some(drive), _) if store.drive(drive).is_none() => Err(Wrong(format!("no shared drive {drive}"))),
+        (Some(drive), _) => Ok(Home::Drive(store.known(drive))),
+        (None, Some(owner)) => Ok(Home::User(store.known(owner))),
+        (None, None) => Err(Wrong("give user or drive".into())),
+    }
+}
+
+/// The folder that is meant, `None` for the top. Google allows one parent only.
+fn only_parent(store: &Store, parents: Option<&[String]>, home: &Home) -> Result<Option<Arc<str>>, Wrong> {
+    match parents {
+        None | Some([]) => Ok(None),
+        Some([parent]) => match store.file(parent) {
+            Some(folder) if folder.is_folder() => Ok(Some(parent.as_str().into())),
+            Some(_) => Err(Wrong(format!("{parent} is no folder"))),
+            None if parent == "root" || **parent == *top(home) => Ok(None),
+            None => Err(Wrong(format!("no folder {parent}"))),
+        },
+        Some(_) => Err(Wrong("a file has one parent".into())),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    id: String,
+    name: Option<String>,
+    content: Option<String>,
+    size: Option<u64>,
+    /// A move; an empty list: to the top.
+    parents: Option<Vec<String>>,
+    trashed: Option<bool>,
+    #[serde(rename = "mimeType")]
+    mime: Option<String>,
+    can_download: Option<bool>,
+}
+
+/// Changes what is named; with nothing but an id only the version rises, as an edit of other metadata does.
+async fn change(State(world): Shared, Json(change): Json<Change>) -> Answer {
+    let now = world.now();
+    let mut store = lock(&world.drive);
+    let mut file = found(&store, &change.id)?.clone();
+    let content = change.content.map(|text| Content::Given(text.into()));
+    if let Some(content) = content.or_else(|| change.size.map(|size| Content::Seed { seed: world.serial(), size })) {
+        file.edit(content, now);
+    }
+    if let Some(name) = change.name {
+        file.name = name;
+        file.modified = now;
+    }
+    if let Some(mime) = change.mime {
+        file.mime = Cow::Owned(mime);
+    }
+    file.can_download = change.can_download.unwrap_or(file.can_download);
+    if change.parents.is_some() {
+        let folder = only_parent(&store, change.parents.as_deref(), &file.home)?;
+        move_to(&store, &change.id, &mut file, folder).map_err(Wrong)?;
+    }
+    store.put(&change.id, file, now);
+    if let Some(trashed) = change.trashed {
+        set_trashed(&mut store, &change.id, trashed, now);
+    }
+    let version = found(&store, &change.id)?.version;
+    Ok(Json(json!({ "id": change.id, "version": version.to_string() })))
+}
+
+fn found<'a>(store: &'a Store, id: &str) -> Result<&'a File, Wrong> {
+    store.file(id).ok_or_else(|| Wrong(format!("no file {id}")))
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+async fn remove(State(world): Shared, Json(gone): Json<Named>) -> Answer {
+    let mut store = lock(&world.drive);
+    found(&store, &gone.id)?;
+    store.delete(&gone.id, world.now());
+    Ok(Json(json!({ "deleted": gone.id })))
+}
+
+#[derive(Deserialize)]
+struct Share {
+    id: String,
+    user: String,
+}
+
+/// Whether the user sees a file of somebody's My Drive, and is not its owner.
+fn shared(world: &World, store: &Store, order: &Share) -> Result<bool, Wrong> {
+    user(world, &order.user)?;
+    match &found(store, &order.id)?.home {
+        Home::Drive(_) => Err(Wrong("files of a shared drive belong to its members".into())),
+        Home::User(owner) if **owner == *order.user => Err(Wrong(format!("{} owns it", order.user))),
+        Home::User(_) => Ok(found(store, &order.id)?.shared.iter().any(|other| **other == *order.user)),
+    }
+}
+
+async fn share(State(world): Shared, Json(order): Json<Share>) -> Answer {
+    let mut store = lock(&world.drive);
+    if !shared(&world, &store, &order)? {
+        share_with(&mut store, &order.id, &order.user, world.now());
+    }
+    Ok(Json(json!({ "id": order.id })))
+}
+
+async fn unshare(State(world): Shared, Json(order): Json<Share>) -> Answer {
+    let mut store = lock(&world.drive);
+    if !shared(&world, &store, &order)? {
+        return Err(Wrong(format!("{} is not shared with {}", order.id, order.user)));
+    }
+    store.unshare(&order.id, &order.user, world.now());
+    Ok(Json(json!({ "id": order.id })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PutDrive {
+    id: Option<String>,
+    name: String,
+    members: Vec<String>,
+}
+
+/// Adds a shared drive, or changes the name and the members of one that is there.
+async fn put_drive(State(world): Shared, Json(put): Json<PutDrive>) -> Answer {
+    for member in &put.members {
+        user(&world, member)?;
+    }
+    let id = put.id.unwrap_or_else(|| format!("0Amade{:013}", world.serial()));
+    lock(&world.drive).put_drive(&id, &put.name, &put.members, world.now());
+    Ok(Json(json!({ "id": id })))
+}
+
+#[derive(Deserialize)]
+struct Member {
+    drive: String,
+    user: String,
+}
+
+async fn remove_member(State(world): Shared, Json(order): Json<Member>) -> Answer {
+    match lock(&world.drive).remove_member(&order.drive, &order.user, world.now()) {
+        true => Ok(Json(json!({ "drive": order.drive }))),
+        false => Err(Wrong(format!("{} is no member of {}", order.user, order.drive))),
+    }
+}
+
+/// Everything that each user can see, as JSON lines.
+async fn state(State(world): Shared, Query(params): Params) -> String {
+    let store = lock(&world.drive);
+    let mut files: Vec<_> = store.files().collect();
+    files.sort_unstable_by_key(|(id, _)| Arc::clone(id));
+    let mut lines = String::new();
+    for user in world.all_users().iter().filter(|user| params.get("user").is_none_or(|wanted| *wanted == user.email)) {
+        for (id, file) in files.iter().filter(|(_, file)| store.sees(&user.email, file)) {
+            let drive = match &file.home {
+                Home::Drive(drive) => Some(drive),
+                Home::User(_) => None,
+            };
+            let line = json!({ "user": user.email, "id": id, "name": file.name, "mimeType": file.mime, "version": file.version.to_string(),
+                "md5": file.md5(), "trashed": store.trashed(file), "parents": store.parent(&user.email, file).into_iter().collect::<Vec<_>>(),
+                "drive": drive });
+            let _ = writeln!(lines, "{line}");
+        }
+    }
+    lines
+}

@@ -1,0 +1,140 @@
+//! A file, and how the API shows it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use data_encoding::HEXLOWER;
+use md5::{Digest as _, Md5};
+use serde_json::{Value, json};
+
+use super::content::Content;
+use super::store::Store;
+use crate::fields::Selector;
+
+pub const FOLDER: &str = "application/vnd.google-apps.folder";
+pub const DOCUMENT: &str = "application/vnd.google-apps.document";
+pub const SPREADSHEET: &str = "application/vnd.google-apps.spreadsheet";
+pub const PRESENTATION: &str = "application/vnd.google-apps.presentation";
+
+/// Where a file lives.
+#[derive(Clone)]
+pub enum Home {
+    /// The My Drive of this user, its owner.
+    User(Arc<str>),
+    /// This shared drive.
+    Drive(Arc<str>),
+}
+
+#[derive(Clone)]
+pub struct File {
+    pub name: String,
+    pub mime: Cow<'static, str>,
+    /// A folder, the owner's My Drive, or the shared drive.
+    pub parent: Option<Arc<str>>,
+    pub home: Home,
+    /// Who sees it besides its owner.
+    pub shared: Vec<Arc<str>>,
+    pub explicitly_trashed: bool,
+    pub can_download: bool,
+    pub version: u64,
+    pub revision: u64,
+    pub created: DateTime<Utc>,
+    pub modified: DateTime<Utc>,
+    content: Content,
+    /// Worked out once somebody asks for it.
+    md5: OnceLock<Option<[u8; 16]>>,
+}
+
+impl File {
+    pub fn new(name: String, mime: Cow<'static, str>, home: Home, parent: Arc<str>, content: Content, at: DateTime<Utc>) -> Self {
+        Self {
+            name,
+            mime,
+            parent: Some(parent),
+            home,
+            shared: Vec::new(),
+            explicitly_trashed: false,
+            can_download: true,
+            version: 0,
+            revision: 1,
+            created: at,
+            modified: at,
+            content,
+            md5: OnceLock::new(),
+        }
+    }
+
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// Edits the content: a new revision.
+    pub fn edit(&mut self, content: Content, at: DateTime<Utc>) {
+        self.content = content;
+        self.md5 = OnceLock::new();
+        self.revision += 1;
+        self.modified = at;
+    }
+
+    pub fn is_folder(&self) -> bool {
+        self.mime == FOLDER
+    }
+
+    /// Folders, Google Docs and their like have no bytes of their own.
+    pub fn is_binary(&self) -> bool {
+        !self.mime.starts_with("application/vnd.google-apps.")
+    }
+
+    /// Of the bytes; `None` where there are none, or where the disk does not give them any more.
+    pub fn md5(&self) -> Option<String> {
+        if !self.is_binary() {
+            return None;
+        }
+        let digest = self.md5.get_or_init(|| self.content.bytes(&self.mime).ok().map(|bytes| Md5::digest(bytes).into()));
+        digest.as_ref().map(|digest| HEXLOWER.encode(digest))
+    }
+
+    /// The resource as this user sees it, or the wanted part of it.
+    pub fn shown(&self, store: &Store, id: &str, viewer: &str, wanted: &Selector) -> Value {
+        let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let mut shown = json!({ "kind": "drive#file", "id": id, "name": self.name, "mimeType": self.mime,
+            "trashed": store.trashed(self), "explicitlyTrashed": self.explicitly_trashed, "version": self.version.to_string(),
+            "createdTime": time(self.created), "modifiedTime": time(self.modified), "webViewLink": self.link(id),
+            "capabilities": { "canDownload": self.can_download } });
+        if let Some(parent) = store.parent(viewer, self) {
+            shown["parents"] = json!([parent]);
+        }
+        match &self.home {
+            Home::Drive(drive) => shown["driveId"] = json!(drive),
+            Home::User(owner) => {
+                shown["owners"] = json!([{ "kind": "drive#user", "emailAddress": owner, "me": **owner == *viewer }]);
+                shown["ownedByMe"] = json!(**owner == *viewer);
+                shown["shared"] = json!(!self.shared.is_empty());
+            }
+        }
+        if self.is_binary() {
+            shown["size"] = json!(self.content.size().to_string());
+            shown["headRevisionId"] = json!(format!("0B{id}{:06}", self.revision));
+            shown["originalFilename"] = json!(self.name);
+            if let Some((_, extension)) = self.name.rsplit_once('.') {
+                shown["fileExtension"] = json!(extension);
+            }
+            if wanted.get("md5Checksum").is_some() {
+                shown["md5Checksum"] = json!(self.md5());
+            }
+        }
+        wanted.of(shown)
+    }
+
+    fn link(&self, id: &str) -> String {
+        match &*self.mime {
+            FOLDER => format!("https://drive.google.com/drive/folders/{id}"),
+            DOCUMENT => format!("https://docs.google.com/document/d/{id}/edit?usp=drivesdk"),
+            SPREADSHEET => format!("https://docs.google.com/spreadsheets/d/{id}/edit?usp=drivesdk"),
+            PRESENTATION => format!("https://docs.google.com/presentation/d/{id}/edit?usp=drivesdk"),
+            _ => format!("https://drive.google.com/file/d/{id}/view?usp=drivesdk"),
+        }
+    }
+}

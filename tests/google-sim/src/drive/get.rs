@@ -1,0 +1,121 @@
+//! `files.get`, with and without its content, and `files.export`.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use serde_json::json;
+
+use super::content::Content;
+use super::file::{DOCUMENT, FOLDER, File, Home, PRESENTATION, SPREADSHEET};
+use super::params::{content, flag, metadata, refused, selector};
+use super::store::{Store, root};
+use crate::call::call;
+use crate::place::{Params, Refusal, bad};
+use crate::reply;
+use crate::state::{World, lock};
+
+/// Larger ones are not exported.
+const MOST_EXPORTED: u64 = 10 * 1024 * 1024;
+
+pub async fn file(
+    State(world): State<Arc<World>>,
+    Path(id): Path<String>,
+    Query(params): Query<Params>,
+    headers: HeaderMap,
+) -> Response {
+    match params.get("alt").map(String::as_str) {
+        Some("media") => {
+            call(&world, &headers, &content("files.download"), |user| download(&world, &id, &params, &user.email, &headers)).await
+        }
+        _ => call(&world, &headers, &metadata("files.get", 5), |user| shown(&world, &id, &params, &user.email, &headers)).await,
+    }
+}
+
+fn shown(world: &World, id: &str, params: &Params, user: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let wanted = selector(params, "kind,id,name,mimeType")?;
+    let my_drive = root(user);
+    let body = if id == "root" || id == my_drive {
+        wanted.of(json!({ "kind": "drive#file", "id": my_drive, "name": "My Drive", "mimeType": FOLDER, "trashed": false, "ownedByMe": true }))
+    } else {
+        let store = lock(&world.drive);
+        seen(&store, id, params, user)?.shown(&store, id, user, &wanted)
+    };
+    Ok(reply::json(body.to_string(), headers))
+}
+
+fn download(world: &World, id: &str, params: &Params, user: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let (mime, content) = {
+        let store = lock(&world.drive);
+        let file = seen(&store, id, params, user)?;
+        if !file.is_binary() {
+            let why = "Only files with binary content can be downloaded. Use Export with Docs Editors files.";
+            return Err(refused(403, "fileNotDownloadable", why));
+        }
+        may_download(file)?;
+        (file.mime.clone(), file.content().clone())
+    };
+    served(&content, &mime, headers)
+}
+
+pub async fn export(
+    State(world): State<Arc<World>>,
+    Path(id): Path<String>,
+    Query(params): Query<Params>,
+    headers: HeaderMap,
+) -> Response {
+    call(&world, &headers, &content("files.export"), |user| {
+        let mime = params.get("mimeType").ok_or_else(|| refused(400, "required", "Required parameter: mimeType"))?;
+        let content = {
+            let store = lock(&world.drive);
+            // The only call on a file that takes no supportsAllDrives.
+            let file = visible(&store, &id, &user.email)?;
+            let formats: &[&str] = match &*file.mime {
+                DOCUMENT => &["text/plain", "text/markdown"],
+                SPREADSHEET => &["text/csv"],
+                PRESENTATION => &["text/plain"],
+                _ => return Err(refused(403, "fileNotExportable", "Export only supports Docs Editors files.")),
+            };
+            if !formats.contains(&mime.as_str()) {
+                return Err(bad("mimeType", "The requested conversion is not supported."));
+            }
+            may_download(file)?;
+            file.content().clone()
+        };
+        if content.size() > MOST_EXPORTED {
+            return Err(refused(403, "exportSizeLimitExceeded", "This file is too large to be exported."));
+        }
+        served(&content, mime, &headers)
+    })
+    .await
+}
+
+fn served(content: &Content, mime: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
+    // A file on disk may have gone since it was loaded.
+    let bytes = content.bytes(mime).map_err(|error| refused(500, "internalError", &error.to_string()))?;
+    let mime = HeaderValue::from_str(mime).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    Ok(reply::whole_as(bytes, mime, headers))
+}
+
+fn may_download(file: &File) -> Result<(), Refusal> {
+    match file.can_download {
+        true => Ok(()),
+        false => Err(refused(403, "cannotDownloadFile", "This file cannot be downloaded by the user.")),
+    }
+}
+
+fn visible<'a>(store: &'a Store, id: &str, user: &str) -> Result<&'a File, Refusal> {
+    let file = store.file(id).filter(|file| store.sees(user, file));
+    file.ok_or_else(|| refused(404, "notFound", &format!("File not found: {id}.")))
+}
+
+/// A file in a shared drive is not there for a client that does not say that it knows these.
+fn seen<'a>(store: &'a Store, id: &str, params: &Params, user: &str) -> Result<&'a File, Refusal> {
+    let supported = flag(params, "supportsAllDrives", false)?;
+    let file = visible(store, id, user)?;
+    match matches!(file.home, Home::Drive(_)) && !supported {
+        true => Err(refused(404, "notFound", &format!("File not found: {id}."))),
+        false => Ok(file),
+    }
+}

@@ -1,0 +1,98 @@
+//! `files.list` and `drives.list`.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::params::{all_drives, drive, metadata, page_size, place, selector, token};
+use super::query::Search;
+use super::store::Store;
+use crate::call::call;
+use crate::fields::Selector;
+use crate::place::{Params, Refusal, bad};
+use crate::reply;
+use crate::state::{World, lock};
+
+pub async fn files(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
+    call(&world, &headers, &metadata("files.list", 100), |user| {
+        let body = page(&lock(&world.drive), &params, &user.email)?;
+        Ok(reply::json(body.to_string(), &headers))
+    })
+    .await
+}
+
+/// A page goes through the files in the order of their last change: what changes meanwhile comes later, or again, and is not missed.
+fn page(store: &Store, params: &Params, user: &str) -> Result<Value, Refusal> {
+    let limit = page_size(params, 100, 1_000)?;
+    let wanted = selector(params, "kind,incompleteSearch,nextPageToken,files(kind,id,name,mimeType)")?;
+    let all = all_drives(params)?;
+    let drive = drive(store, params, user)?;
+    match (params.get("corpora").map_or("user", String::as_str), drive, all) {
+        ("user", None, _) | ("allDrives", None, true) | ("drive", Some(_), true) => {}
+        ("drive", None, _) => return Err(bad("corpora", "driveId must be given with drive")),
+        ("user" | "allDrives", Some(_), _) => return Err(bad("driveId", "corpora must be drive with it")),
+        ("allDrives" | "drive", ..) => return Err(bad("corpora", "includeItemsFromAllDrives must be true with it")),
+        (other, ..) => return Err(bad("corpora", &format!("{other} is not simulated"))),
+    }
+    if params.contains_key("orderBy") {
+        return Err(bad("orderBy", "not simulated"));
+    }
+    let search = match params.get("q") {
+        Some(text) => Search::parse(text, user).ok_or_else(|| bad("q", "malformed, or not simulated"))?,
+        None => Search::default(),
+    };
+    // A token is of use with the same search in the same place only.
+    let mut bound = DefaultHasher::new();
+    (params.get("q"), params.get("corpora"), drive, all).hash(&mut bound);
+    let feed = format!("{user}:{:x}", bound.finish());
+    let after = params.get("pageToken").map_or(Ok(0), |text| place(store, &feed, text))?;
+
+    let item = Selector::default();
+    let item = wanted.get("files").unwrap_or(&item);
+    let (mut files, mut last, mut more) = (Vec::new(), after, false);
+    for (at, entry) in store.walk(&store.logs(user, drive, all), after) {
+        let file = store.file(&entry.id).filter(|file| !entry.drive && store.sees(user, file));
+        let Some(file) = file.filter(|file| search.matches(store, user, file)) else { continue };
+        if files.len() == limit {
+            more = true;
+            break;
+        }
+        files.push(file.shown(store, &entry.id, user, item));
+        last = at;
+    }
+    let mut body = Map::new();
+    body.insert("kind".into(), json!("drive#fileList"));
+    body.insert("incompleteSearch".into(), json!(false));
+    if more {
+        body.insert("nextPageToken".into(), json!(token(&feed, last)));
+    }
+    body.insert("files".into(), Value::Array(files));
+    body.retain(|name, _| wanted.get(name).is_some());
+    Ok(Value::Object(body))
+}
+
+pub async fn drives(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
+    call(&world, &headers, &metadata("drives.list", 100), |user| {
+        let limit = page_size(&params, 10, 100)?;
+        let wanted = selector(&params, "kind,nextPageToken,drives(kind,id,name)")?;
+        let store = lock(&world.drive);
+        let feed = format!("{}:drives", user.email);
+        let after = params.get("pageToken").map_or(Ok(0), |text| place(&store, &feed, text))?;
+        let rest = usize::try_from(after).unwrap_or(usize::MAX);
+        let all: Vec<Value> = store
+            .drives_of(&user.email)
+            .map(|(id, drive)| json!({ "kind": "drive#drive", "id": id, "name": drive.name }))
+            .collect();
+        let drives: Vec<&Value> = all.iter().skip(rest).take(limit).collect();
+        let mut body = json!({ "kind": "drive#driveList", "drives": drives });
+        if all.len() > rest.saturating_add(limit) {
+            body["nextPageToken"] = json!(token(&feed, after + limit as u64));
+        }
+        Ok(reply::json(wanted.of(body).to_string(), &headers))
+    })
+    .await
+}

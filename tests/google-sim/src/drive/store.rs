@@ -1,0 +1,216 @@
+//! The files of everybody, the shared drives, and a log of changes for every user and every shared drive.
+//!
+//! A log holds each file once, at the place of its last change. What a reader finds there is the file's latest state, or that it is gone for
+//! him. One counter numbers the entries of all logs, so that several can be read as one feed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use data_encoding::BASE64URL_NOPAD;
+use md5::{Digest as _, Md5};
+
+use super::file::{File, Home};
+
+/// Folders deeper than this do not happen; it ends a walk that a cycle would not end.
+const DEEPEST: usize = 100;
+
+#[derive(Default)]
+pub struct Store {
+    sequence: u64,
+    files: HashMap<Arc<str>, File>,
+    drives: BTreeMap<Arc<str>, Drive>,
+    /// By a user's address or a shared drive's id.
+    logs: HashMap<Arc<str>, Log>,
+}
+
+pub struct Drive {
+    pub name: String,
+    pub members: BTreeSet<Arc<str>>,
+}
+
+#[derive(Default)]
+struct Log {
+    order: BTreeMap<u64, Entry>,
+    places: HashMap<Arc<str>, u64>,
+}
+
+/// Something changed.
+pub struct Entry {
+    pub id: Arc<str>,
+    pub at: DateTime<Utc>,
+    /// A shared drive changed for this user, not a file.
+    pub drive: bool,
+}
+
+impl Store {
+    /// The place after the last change so far.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub fn file(&self, id: &str) -> Option<&File> {
+        self.files.get(id)
+    }
+
+    pub fn files(&self) -> impl Iterator<Item = (&Arc<str>, &File)> {
+        self.files.iter()
+    }
+
+    pub fn drive(&self, id: &str) -> Option<&Drive> {
+        self.drives.get(id)
+    }
+
+    /// The shared drives of a user, by id.
+    pub fn drives_of(&self, user: &str) -> impl Iterator<Item = (&Arc<str>, &Drive)> {
+        self.drives.iter().filter(move |(_, drive)| drive.members.contains(user))
+    }
+
+    pub fn sees(&self, user: &str, file: &File) -> bool {
+        match &file.home {
+            Home::Drive(drive) => self.drives.get(drive).is_some_and(|drive| drive.members.contains(user)),
+            Home::User(owner) => **owner == *user || file.shared.iter().any(|other| **other == *user),
+        }
+    }
+
+    /// The file's parent, where this user may see it.
+    pub fn parent<'a>(&self, user: &str, file: &'a File) -> Option<&'a Arc<str>> {
+        let parent = file.parent.as_ref()?;
+        let seen = match self.files.get(parent) {
+            Some(folder) => self.sees(user, folder),
+            None => match &file.home {
+                Home::Drive(_) => true,
+                Home::User(owner) => **owner == *user,
+            },
+        };
+        seen.then_some(parent)
+    }
+
+    /// In the trash by itself, or within a folder that is.
+    pub fn trashed(&self, file: &File) -> bool {
+        let up = |file: &&File| file.parent.as_ref().and_then(|parent| self.files.get(parent));
+        std::iter::successors(Some(file), up).take(DEEPEST).any(|file| file.explicitly_trashed)
+    }
+
+    /// The file and, if it is a folder, everything in it.
+    pub fn tree(&self, id: &str) -> Vec<Arc<str>> {
+        let mut tree: Vec<Arc<str>> = self.files.get_key_value(id).map(|(id, _)| Arc::clone(id)).into_iter().collect();
+        let mut level: BTreeSet<Arc<str>> = tree.iter().filter(|id| self.files[*id].is_folder()).cloned().collect();
+        for _ in 0..DEEPEST {
+            let below = self.files.iter().filter(|(_, file)| file.parent.as_ref().is_some_and(|parent| level.contains(parent)));
+            let below: BTreeSet<Arc<str>> = below.map(|(id, _)| Arc::clone(id)).collect();
+            if below.is_empty() {
+                break;
+            }
+            tree.extend(below.iter().cloned());
+            level = below;
+        }
+        tree
+    }
+
+    /// Writes a file, new or changed: its version rises, and all who see it find it in their feed.
+    pub fn put(&mut self, id: &str, mut file: File, now: DateTime<Utc>) {
+        file.version = self.files.get(id).map_or(0, |before| before.version) + 1;
+        let id = self.files.get_key_value(id).map_or_else(|| Arc::from(id), |(id, _)| Arc::clone(id));
+        self.files.insert(Arc::clone(&id), file);
+        self.tell(&id, now);
+    }
+
+    /// Changes the file and those in it, if it is a folder; tells all who see them.
+    pub fn change_tree(&mut self, id: &str, now: DateTime<Utc>, mut change: impl FnMut(&mut File)) {
+        for id in self.tree(id) {
+            if let Some(file) = self.files.get_mut(&id) {
+                change(file);
+                file.version += 1;
+            }
+            self.tell(&id, now);
+        }
+    }
+
+    /// Takes the file and those in it, if it is a folder, from this user.
+    pub fn unshare(&mut self, id: &str, user: &str, now: DateTime<Utc>) {
+        let tree = self.tree(id);
+        self.change_tree(id, now, |file| file.shared.retain(|other| **other != *user));
+        let user = self.known(user);
+        for id in tree {
+            self.record(&user, &id, now, false);
+        }
+    }
+
+    /// Deletes the file for good, and those in it, if it is a folder.
+    pub fn delete(&mut self, id: &str, now: DateTime<Utc>) {
+        for id in self.tree(id) {
+            self.tell(&id, now);
+            self.files.remove(&id);
+        }
+    }
+
+    /// Adds a shared drive, or changes one; members who come or go find it in their own feed.
+    pub fn put_drive(&mut self, id: &str, name: &str, members: &[String], now: DateTime<Utc>) {
+        let members: BTreeSet<Arc<str>> = members.iter().map(|member| self.known(member)).collect();
+        let id = self.known(id);
+        let before = self.drives.insert(Arc::clone(&id), Drive { name: name.to_owned(), members: members.clone() });
+        let told: BTreeSet<Arc<str>> = before.into_iter().flat_map(|drive| drive.members).chain(members).collect();
+        for member in told {
+            self.record(&member, &id, now, true);
+        }
+    }
+
+    pub fn remove_member(&mut self, drive: &str, user: &str, now: DateTime<Utc>) -> bool {
+        let removed = self.drives.get_mut(drive).is_some_and(|drive| drive.members.remove(user));
+        if removed {
+            let (drive, user) = (self.known(drive), self.known(user));
+            self.record(&user, &drive, now, true);
+        }
+        removed
+    }
+
+    /// The logs that make up a feed: a shared drive's, or a user's own, with those of the user's drives if `all`.
+    pub fn logs(&self, user: &str, drive: Option<&str>, all: bool) -> Vec<Arc<str>> {
+        let own = [Arc::from(drive.unwrap_or(user))];
+        let drives = self.drives_of(user).map(|(id, _)| Arc::clone(id)).filter(|_| all && drive.is_none());
+        own.into_iter().chain(drives).collect()
+    }
+
+    /// The entries of these logs after a place, in the order of their last change.
+    pub fn walk<'a>(&'a self, logs: &[Arc<str>], after: u64) -> impl Iterator<Item = (u64, &'a Entry)> {
+        let logs = logs.iter().filter_map(|log| self.logs.get(log));
+        let mut rest: Vec<_> = logs.map(|log| log.order.range(after.saturating_add(1)..).peekable()).collect();
+        std::iter::from_fn(move || {
+            let heads = rest.iter_mut().filter_map(|log| log.peek().map(|(place, _)| **place).map(|place| (place, log)));
+            let (place, log) = heads.min_by_key(|(place, _)| *place)?;
+            log.next().map(|(_, entry)| (place, entry))
+        })
+    }
+
+    fn tell(&mut self, id: &Arc<str>, now: DateTime<Utc>) {
+        let Some(file) = self.files.get(id) else { return };
+        let readers: Vec<Arc<str>> = match &file.home {
+            Home::Drive(drive) => vec![Arc::clone(drive)],
+            Home::User(owner) => std::iter::once(owner).chain(&file.shared).map(Arc::clone).collect(),
+        };
+        for reader in readers {
+            self.record(&reader, id, now, false);
+        }
+    }
+
+    fn record(&mut self, log: &Arc<str>, id: &Arc<str>, at: DateTime<Utc>, drive: bool) {
+        self.sequence += 1;
+        let log = self.logs.entry(Arc::clone(log)).or_default();
+        if let Some(before) = log.places.insert(Arc::clone(id), self.sequence) {
+            log.order.remove(&before);
+        }
+        log.order.insert(self.sequence, Entry { id: Arc::clone(id), at, drive });
+    }
+
+    /// This address or id, in the copy that is there already: there are many files, and few users.
+    pub fn known(&self, name: &str) -> Arc<str> {
+        let log = self.logs.get_key_value(name).map(|(name, _)| Arc::clone(name));
+        log.unwrap_or_else(|| Arc::from(name))
+    }
+}
+
+/// The id of a user's My Drive.
+pub fn root(user: &str) -> String {
+    format!("0A{}", BASE64URL_NOPAD.encode(&Md5::digest(user)[..12]))
+}
