@@ -10,7 +10,7 @@ use crate::config::{self, Flags};
 use crate::error::{EXIT_HELP, Exit, Fault};
 use crate::progress;
 
-/// Keeps Google Calendar in step with PostgreSQL. Each run does one job, records it, and exits.
+/// Keeps Google Calendar and Drive in step with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_HELP, max_term_width = 110)]
 struct Cli {
@@ -46,6 +46,9 @@ enum Command {
     /// Google Calendar: calendars, events, meetings
     #[command(subcommand)]
     Calendar(commands::verbs::ServiceVerb),
+    /// Google Drive: shared drives, files, documents of the files that are followed
+    #[command(subcommand)]
+    Drive(commands::drive::Verb),
     /// Whose data is synced, and the credentials for it
     #[command(subcommand)]
     Accounts(commands::accounts::Verb),
@@ -95,6 +98,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Db(verb) => commands::db::run(&verb, &loaded.settings, output),
         Command::Accounts(verb) => commands::accounts::run(&verb, loaded.settings, output),
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),
+        Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::sync::calendar(&verb, loaded.settings, output),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use uuid::Uuid;
 
-use super::verbs::{Bounds, ServiceVerb};
+use super::verbs::{Bounds, CronArgs, ServiceVerb};
 use super::{Output, metrics, with_context};
 use crate::config::Settings;
 use crate::db::accounts;
@@ -26,22 +26,14 @@ pub fn calendar(verb: &ServiceVerb, settings: Settings, output: Output) -> anyho
     })
 }
 
+/// The verbs of a service whose streams are named by their users.
 async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
     let service = S::TABLES.service;
-    let everybody = |force| Selection { users: None, force };
     match verb {
-        ServiceVerb::Cron(args) => {
-            let job = Job { exclusive: !args.parallel, ..job(context, service, "cron", everybody(args.force), args.bounds) };
-            finish(job::run(context, source, &job).await?, output)
-        }
+        ServiceVerb::Cron(args) => cron(args, context, source, output).await,
         ServiceVerb::BatchPoll(args) => {
-            let mut names = args.users.clone();
-            if args.stdin {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).context("reading users from standard input")?;
-                names.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
-            }
-            let mut job = job(context, service, "batch-poll", everybody(true), args.bounds);
+            let names = names(&args.users, args.stdin)?;
+            let mut job = job(context, service, "batch-poll", Selection { users: None, force: true }, args.bounds);
             if args.stdin || !names.is_empty() {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let found = accounts::find(&context.pool, &names).await?;
@@ -71,7 +63,25 @@ async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output
     }
 }
 
-fn job(context: &Context, service: &str, verb: &str, selection: Selection, bounds: Bounds) -> Job {
+/// `cron` of any service: everything that is due.
+pub(super) async fn cron<S: Source>(args: &CronArgs, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
+    let selection = Selection { users: None, force: args.force };
+    let job = Job { exclusive: !args.parallel, ..job(context, S::TABLES.service, "cron", selection, args.bounds) };
+    finish(job::run(context, source, &job).await?, output)
+}
+
+/// The names on the command line, and those on standard input, one a line.
+pub(super) fn names(given: &[String], stdin: bool) -> anyhow::Result<Vec<String>> {
+    let mut names = given.to_vec();
+    if stdin {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("reading names from standard input")?;
+        names.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+    }
+    Ok(names)
+}
+
+pub(super) fn job(context: &Context, service: &str, verb: &str, selection: Selection, bounds: Bounds) -> Job {
     let configured = Some(context.settings.engine.max_duration).filter(|limit| !limit.is_zero());
     Job {
         name: format!("{service} {verb}"),
@@ -79,13 +89,13 @@ fn job(context: &Context, service: &str, verb: &str, selection: Selection, bound
         dry_run: bounds.dry_run,
         selection,
         max_duration: bounds.max_duration.or(configured),
-        scopes: services::scopes(),
+        scopes: services::scopes(&context.settings),
         unknown_users: 0,
     }
 }
 
 /// The user that a single poll names; one whose account is not called any more is told so at once.
-async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
+pub(super) async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
     let found = accounts::find(&context.pool, &[name]).await?;
     let user = found.into_iter().next().flatten().ok_or_else(|| {
         Fault::usage(format!("no user {name}: give the UUID or the address of a user that `syncctl accounts list` shows"))
@@ -100,7 +110,7 @@ async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
 }
 
 /// Why each stream that was not due is left alone.
-fn reasons(streams: &[streams::Standing]) -> Vec<String> {
+pub(super) fn reasons(streams: &[streams::Standing]) -> Vec<String> {
     let minutes = |seconds: f64| humantime::format_duration(std::time::Duration::from_secs(seconds.abs().round() as u64));
     streams
         .iter()
@@ -122,7 +132,7 @@ fn reasons(streams: &[streams::Standing]) -> Vec<String> {
         .collect()
 }
 
-fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
+pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
     output.print(&report, || text(&report))?;
     if let Some(message) = report.error_message() {
         eprintln!("syncctl: {message}");

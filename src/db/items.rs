@@ -2,6 +2,9 @@
 
 use anyhow::Context;
 use deadpool_postgres::Transaction;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::Digest as _;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -13,6 +16,23 @@ pub struct Poison {
     pub item_id: String,
     pub raw: String,
     pub error: String,
+}
+
+impl Poison {
+    /// An item with the id that it names (`id`, or `fileId`); without one, with a digest of its text, so that it is quarantined once.
+    pub fn of(raw: &RawValue, error: String) -> Self {
+        #[derive(Deserialize)]
+        struct Named {
+            #[serde(alias = "fileId")]
+            id: String,
+        }
+        let named = serde_json::from_str::<Named>(raw.get()).map(|named| named.id).ok().filter(|id| !id.is_empty());
+        let item_id = named.unwrap_or_else(|| {
+            let digest = sha2::Sha256::digest(raw.get().as_bytes());
+            format!("unnamed-{}", data_encoding::HEXLOWER.encode(&digest[..8]))
+        });
+        Self { item_id, raw: raw.get().to_owned(), error }
+    }
 }
 
 /// A row of `quarantined_items` with its stream.

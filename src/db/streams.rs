@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
+use crate::error::{Class, Failure};
 
 const CLOSE_IDLE: &str = include_str!("sql/close_idle_streams.sql");
 
@@ -21,6 +22,19 @@ pub struct Position {
     pub pinned: Option<String>,
     /// The full pass under way, by number; rows that it sees are stamped with it.
     pub pass: Option<i64>,
+}
+
+impl Position {
+    /// A 400 for a request that carried a token is about the token: tokens are bound to the parameters of the request that they come
+    /// from, and those change with settings and versions. The pass, or a resync, begins with today's parameters.
+    pub fn blamed(&self, failure: Failure) -> Failure {
+        let class = match failure.class {
+            Class::Permanent if self.page_token.is_some() => Class::PageExpired,
+            Class::Permanent if self.cursor.is_some() && failure.message.contains("HTTP 400") => Class::CursorExpired,
+            class => class,
+        };
+        Failure { class, ..failure }
+    }
 }
 
 /// A stream that is done for now, without a change.
@@ -73,10 +87,10 @@ pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, to: &Positio
     Ok(moved == 1)
 }
 
-/// Keeps a stream from being removed until the transaction ends, for writes that no lease covers. False: it is gone.
+/// Keeps a stream to this transaction, for writes that no lease covers: neither a page nor a removal comes in between. False: it is gone.
 pub async fn hold(tx: &Transaction<'_>, id: i64) -> anyhow::Result<bool> {
     let row = tx
-        .query_typed_opt("SELECT 1 FROM streams WHERE id = $1 FOR KEY SHARE", &[(&id, Type::INT8)])
+        .query_typed_opt("SELECT 1 FROM streams WHERE id = $1 FOR NO KEY UPDATE", &[(&id, Type::INT8)])
         .await
         .context("holding the stream")?;
     Ok(row.is_some())
@@ -139,14 +153,7 @@ pub async fn forget_cursor(pool: &Pool, run: Uuid, id: i64, most_a_day: i32) -> 
 }
 
 /// Records a failure and gives the stream back; the cursor stays. `state`: `stopped` or `removed`, where the failure says so.
-pub async fn fail(
-    pool: &Pool,
-    run: Uuid,
-    id: i64,
-    failure: &crate::error::Failure,
-    wait: f64,
-    state: Option<&str>,
-) -> anyhow::Result<()> {
+pub async fn fail(pool: &Pool, run: Uuid, id: i64, failure: &Failure, wait: f64, state: Option<&str>) -> anyhow::Result<()> {
     pool.get()
         .await?
         .execute_typed(
@@ -180,12 +187,12 @@ pub async fn release(pool: &Pool, run: Uuid, ids: &[i64]) -> anyhow::Result<u64>
         .context("releasing leases")
 }
 
-/// Adds a stream if it is not there yet; one that was removed comes back.
+/// Adds streams that are not there yet; one that was removed comes back, and begins anew: it was not listened to meanwhile.
 pub async fn ensure(tx: &Transaction<'_>, user: Uuid, service: &str, kind: &str, resources: &[&str]) -> anyhow::Result<u64> {
     tx.execute_typed(
         "INSERT INTO streams (user_id, service, kind, resource)
          SELECT $1, $2, $3, unnest($4::text[])
-         ON CONFLICT (user_id, service, kind, resource) DO UPDATE SET state = 'active', due_at = now()
+         ON CONFLICT (user_id, service, kind, resource) DO UPDATE SET state = 'active', due_at = now(), cursor = NULL, page_token = NULL, pinned = NULL, pass = NULL
          WHERE streams.state = 'removed'",
         &[(&user, Type::UUID), (&service, Type::TEXT), (&kind, Type::TEXT), (&resources, Type::TEXT_ARRAY)],
     )

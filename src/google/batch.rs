@@ -15,6 +15,7 @@ const HEADERS: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     Calendar,
+    Drive,
 }
 
 impl Endpoint {
@@ -22,6 +23,7 @@ impl Endpoint {
     pub fn path(self) -> [&'static str; 3] {
         match self {
             Self::Calendar => ["batch", "calendar", "v3"],
+            Self::Drive => ["batch", "drive", "v3"],
         }
     }
 }

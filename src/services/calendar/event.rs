@@ -103,26 +103,12 @@ impl Event {
 
 /// Makes an item of an event's JSON.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
-    let poison = |raw: &RawValue, error: String| Poison { item_id: item_id(raw), raw: raw.get().to_owned(), error };
-    let event: Event = serde_json::from_str(raw.get()).map_err(|error| poison(&raw, format!("not an event: {error}")))?;
+    let event: Event = serde_json::from_str(raw.get()).map_err(|error| Poison::of(&raw, format!("not an event: {error}")))?;
     if event.id.is_empty() {
-        return Err(poison(&raw, "not an event: no id".into()));
+        return Err(Poison::of(&raw, "not an event: no id".into()));
     }
     if !event.is_cancelled() && event.start.as_ref().is_none_or(|start| start.date.is_none() && start.instant().is_none()) {
-        return Err(poison(&raw, "not an event: no start that can be read".into()));
+        return Err(Poison::of(&raw, "not an event: no start that can be read".into()));
     }
     Ok(Item { id: event.id.clone(), changed_at: event.updated, raw, change: Change::Event(Box::new(event)) })
-}
-
-/// The id of an item that could not be decoded; without one, a digest of its text, so that the same item is quarantined once.
-pub fn item_id(raw: &RawValue) -> String {
-    #[derive(Deserialize)]
-    struct Named {
-        id: String,
-    }
-    use sha2::Digest as _;
-    serde_json::from_str::<Named>(raw.get()).map(|named| named.id).ok().filter(|id| !id.is_empty()).unwrap_or_else(|| {
-        let digest = sha2::Sha256::digest(raw.get().as_bytes());
-        format!("unnamed-{}", data_encoding::HEXLOWER.encode(&digest[..8]))
-    })
 }

@@ -10,7 +10,7 @@ use crate::config;
 use crate::db::items::Poison;
 use crate::engine::{Calls, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, Host};
+use crate::google::{self, Endpoint, Host, List};
 
 /// Calendar counts requests.
 pub const COST: u64 = 1;
@@ -18,15 +18,6 @@ pub const COST: u64 = 1;
 const LIST_PAGE: &str = "250";
 /// Items whole, nothing around them but the tokens.
 const FIELDS: &str = "items,nextPageToken,nextSyncToken";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Body<'a> {
-    #[serde(borrow, default)]
-    items: Vec<&'a RawValue>,
-    next_page_token: Option<String>,
-    next_sync_token: Option<String>,
-}
 
 /// The window of a full pass, pinned at its first page: every page and the sweep speak of the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,10 +108,8 @@ async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Reque
         true => calendar.together.get(Endpoint::Calendar, what, &calls.credential, scope, url.clone()).await,
         false => calendar.google.get(what, &calls.credential, scope, url.clone()).await,
     };
-    let body = answer.map_err(|failure| about_the_place(failure, at))?;
-    // A body that ends early can still have come with a good status and length.
-    let Body { items: raws, next_page_token, next_sync_token } = serde_json::from_slice(&body)
-        .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))?;
+    let body = answer.map_err(|failure| at.blamed(failure))?;
+    let List { items, next_page_token, next_sync_token } = List::read(what, &body)?;
     let next = match (next_page_token, next_sync_token) {
         (Some(token), _) => Next::Page(token),
         (None, Some(cursor)) => Next::Cursor(cursor),
@@ -131,24 +120,5 @@ async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Reque
             ));
         }
     };
-    let mut items = Vec::with_capacity(raws.len());
-    let mut poison = Vec::new();
-    for raw in raws {
-        match decode(raw.to_owned()) {
-            Ok(item) => items.push(item),
-            Err(bad) => poison.push(bad),
-        }
-    }
-    Ok(Page { items, poison, pinned: pinned.clone(), next })
-}
-
-/// A 400 for a request that carried a token is about the token: tokens are bound to the parameters of the request that they come from,
-/// and those change with settings and versions. The pass, or a resync, begins with today's parameters.
-fn about_the_place(failure: Failure, at: &Position) -> Failure {
-    let class = match failure.class {
-        Class::Permanent if at.page_token.is_some() => Class::PageExpired,
-        Class::Permanent if at.cursor.is_some() && failure.message.contains("HTTP 400") => Class::CursorExpired,
-        class => class,
-    };
-    Failure { class, ..failure }
+    Ok(Page::decoded(&items, *decode, pinned.clone(), next))
 }

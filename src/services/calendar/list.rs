@@ -8,7 +8,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, EVENTS, REGISTERED, event};
+use super::{Change, EVENTS, REGISTERED};
 use crate::db::items::Poison;
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
@@ -42,7 +42,7 @@ impl Entry {
 
 /// Makes an item of an entry's JSON.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
-    let poison = |error: String| Poison { item_id: event::item_id(&raw), raw: raw.get().to_owned(), error };
+    let poison = |error: String| Poison::of(&raw, error);
     let entry: Entry = serde_json::from_str(raw.get()).map_err(|error| poison(format!("not a calendar: {error}")))?;
     if entry.id.is_empty() {
         return Err(poison("not a calendar: no id".into()));

@@ -30,7 +30,8 @@ pub const LIST: &str = "calendar_list";
 pub const EVENTS: &str = "events";
 
 /// The registry's line.
-pub const REGISTERED: Registered = Registered { service: "calendar", root_kind: LIST, scope: google::SCOPE_CALENDAR };
+pub const REGISTERED: Registered =
+    Registered { service: "calendar", root_kind: LIST, scope: google::SCOPE_CALENDAR, enabled: |_| true };
 
 /// The Calendar service of one run.
 pub struct Calendar {
