@@ -3,6 +3,9 @@
 mod accounts;
 mod batches;
 mod calendars;
+mod drive;
+mod drive_documents;
+mod drive_poll;
 mod faults;
 mod first_sync;
 mod ground;
