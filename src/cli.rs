@@ -10,7 +10,7 @@ use crate::config::{self, Flags};
 use crate::error::{EXIT_HELP, Exit, Fault};
 use crate::progress;
 
-/// Keeps Google Calendar and Gmail in step with PostgreSQL. Each run does one job, records it, and exits.
+/// Keeps Google Calendar, Drive and Gmail in step with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_HELP, max_term_width = 110)]
 struct Cli {
@@ -49,6 +49,9 @@ enum Command {
     /// Gmail: mailboxes, virtual addresses
     #[command(subcommand)]
     Gmail(commands::verbs::ServiceVerb),
+    /// Google Drive: shared drives, files, documents of the files that are followed
+    #[command(subcommand)]
+    Drive(commands::drive::Verb),
     /// Whose data is synced, and the credentials for it
     #[command(subcommand)]
     Accounts(commands::accounts::Verb),
@@ -109,6 +112,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Documents(verb) => commands::documents::run(&verb, loaded.settings, output),
         Command::Deliver(args) => commands::deliver::deliver(&args, loaded.settings, output),
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
+        Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::sync::calendar(&verb, loaded.settings, output),
         Command::Gmail(verb) => commands::sync::gmail(&verb, loaded.settings, output),
     }

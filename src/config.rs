@@ -32,6 +32,7 @@ pub struct Settings {
     pub calendar: Calendar,
     pub gmail: Gmail,
     pub outbox: Outbox,
+    pub drive: Drive,
     pub log: Log,
 }
 
@@ -175,6 +176,37 @@ pub struct Calendar {
     pub list_interval: Duration,
 }
 
+/// Google Drive.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drive {
+    /// Whether files are synced, and tokens asked for that may read them.
+    pub enabled: bool,
+    /// Which files become documents: `watched`, those that `drive watch-file` names, or `all` that the users see.
+    pub documents: DriveDocuments,
+    /// Largest text that is read into a document, in bytes.
+    pub content_max_size: u64,
+    /// Files or changes a page, 1 to 1000.
+    pub page_size: u32,
+    /// Shortest time between two polls of a drive.
+    #[serde(with = "humantime_serde")]
+    pub min_interval: Duration,
+    /// Longest time between two polls of a drive.
+    #[serde(with = "humantime_serde")]
+    pub max_interval: Duration,
+    /// Time between two polls of a user's list of shared drives.
+    #[serde(with = "humantime_serde")]
+    pub list_interval: Duration,
+}
+
+/// Which files become documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DriveDocuments {
+    Watched,
+    All,
+}
+
 /// Logs, on stderr.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -252,6 +284,20 @@ impl Default for Calendar {
     }
 }
 
+impl Default for Drive {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            documents: DriveDocuments::Watched,
+            content_max_size: 1 << 20,
+            page_size: 1000,
+            min_interval: Duration::from_secs(5 * MINUTE),
+            max_interval: Duration::from_secs(HOUR),
+            list_interval: Duration::from_secs(6 * HOUR),
+        }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { level: "warn".into() }
@@ -263,6 +309,7 @@ impl Settings {
     fn out_of_bounds(&self) -> Option<(&'static str, &'static str)> {
         let e = &self.engine;
         let c = &self.calendar;
+        let d = &self.drive;
         [
             (self.db.pool_size >= 2, "db.pool_size", "2 or more"),
             ((1..=100).contains(&self.google.batch_size), "google.batch_size", "1 to 100"),
@@ -278,6 +325,9 @@ impl Settings {
             (!self.pace.half_life.is_zero(), "pace.half_life", "more than 0s"),
             ((1..=2500).contains(&c.page_size), "calendar.page_size", "1 to 2500"),
             (c.min_interval <= c.max_interval, "calendar.min_interval", "at most calendar.max_interval"),
+            ((1..=1000).contains(&d.page_size), "drive.page_size", "1 to 1000"),
+            (d.content_max_size <= 16 << 20, "drive.content_max_size", "at most 16777216"),
+            (d.min_interval <= d.max_interval, "drive.min_interval", "at most drive.max_interval"),
         ]
         .into_iter()
         .chain(self.gmail.bounds())

@@ -38,8 +38,8 @@ CREATE TABLE drive_file_access (
   parents text[] NOT NULL DEFAULT '{}',
   trashed boolean NOT NULL DEFAULT false,
   version bigint,
-  md5_checksum text,
-  head_revision_id text,
+  -- What moves with the content: checksum, revision, or of Google's own formats the version.
+  content_key text NOT NULL,
   seen_pass bigint,
   lost_at timestamptz,
   synced_at timestamptz NOT NULL DEFAULT now(),
@@ -47,12 +47,15 @@ CREATE TABLE drive_file_access (
 );
 CREATE INDEX drive_file_access_file ON drive_file_access (file_id, user_id);
 
--- Which user follows which file. `document_id`, `project_id`: as whoever asked for it knows them.
+-- Which user follows which file. `document_id`, `project_id`: as whoever asked for it knows them. `told_version`, `content_key`: of the
+-- file that the document was last made of; without them the next poll makes it, changed or not.
 CREATE TABLE drive_file_watches (
   user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
   file_id text NOT NULL,
-  document_id uuid NOT NULL DEFAULT gen_random_uuid(),
+  document_id uuid NOT NULL UNIQUE DEFAULT gen_random_uuid(),
   project_id uuid,
+  told_version bigint,
+  content_key text,
   created_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (user_id, file_id)
 );

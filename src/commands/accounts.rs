@@ -118,13 +118,8 @@ async fn check(context: &Context, user: Option<&str>, output: Output) -> anyhow:
         None => None,
     };
     let rows = accounts::list(&context.pool, only.as_deref()).await?;
-    let broker = Broker::new(
-        context.pool.clone(),
-        context.vault.clone(),
-        Arc::clone(&context.google),
-        services::scopes(&context.settings),
-        true,
-    );
+    let scopes = services::scopes(&context.settings);
+    let broker = Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), scopes, true);
     let mut checked = Vec::new();
     for row in &rows {
         let failure = check_one(context, &broker, row.user_id).await.err();

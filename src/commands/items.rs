@@ -9,7 +9,8 @@ use crate::config::Settings;
 use crate::db::items;
 use crate::engine::retry_items::{self, Retried};
 use crate::error::{Exit, Fault};
-use crate::services::calendar;
+use crate::services::drive::watches::Watched;
+use crate::services::{calendar, drive};
 
 /// What can be done with quarantined items.
 #[derive(Debug, Subcommand)]
@@ -54,11 +55,13 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 }
                 let calendar = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
                 let mailboxes = sync::mailboxes(&context).await?;
+                let drive = drive::Drive::new(Arc::clone(&context.google), &context.settings, Watched::default());
                 let mut results = Vec::new();
                 for row in &rows {
                     let retried = match row.service.as_str() {
                         "calendar" => retry_items::retry(&context, &calendar, row).await?,
                         "gmail" => retry_items::retry(&context, &mailboxes, row).await?,
+                        "drive" => retry_items::retry(&context, &drive, row).await?,
                         service => Retried::Kept(format!("this syncctl has no service {service:?}")),
                     };
                     results.push((row.id, retried));

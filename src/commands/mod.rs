@@ -5,11 +5,13 @@ pub mod config;
 pub mod db;
 pub mod deliver;
 pub mod documents;
+pub mod drive;
 pub mod import;
 pub mod items;
 pub mod metrics;
 pub mod sync;
 pub mod verbs;
+pub mod watch_file;
 
 use std::sync::Arc;
 

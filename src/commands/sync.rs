@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use uuid::Uuid;
 
-use super::verbs::{Bounds, ServiceVerb};
+use super::verbs::{Bounds, CronArgs, ServiceVerb};
 use super::{Output, metrics, with_context};
 use crate::config::Settings;
 use crate::db::accounts;
@@ -42,22 +42,14 @@ pub async fn mailboxes(context: &Context) -> anyhow::Result<gmail::Gmail> {
     Ok(gmail::Gmail::new(Arc::clone(&context.google), &context.settings, domains)?)
 }
 
+/// The verbs of a service whose streams are named by their users.
 async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
     let service = S::TABLES.service;
-    let everybody = |force| Selection { users: None, force };
     match verb {
-        ServiceVerb::Cron(args) => {
-            let job = Job { exclusive: !args.parallel, ..job(context, service, "cron", everybody(args.force), args.bounds) };
-            finish(ran(context, source, &job).await?, output)
-        }
+        ServiceVerb::Cron(args) => cron(args, context, source, output).await,
         ServiceVerb::BatchPoll(args) => {
-            let mut names = args.users.clone();
-            if args.stdin {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).context("reading users from standard input")?;
-                names.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
-            }
-            let mut job = job(context, service, "batch-poll", everybody(true), args.bounds);
+            let names = names(&args.users, args.stdin)?;
+            let mut job = job(context, service, "batch-poll", Selection { users: None, force: true }, args.bounds);
             if args.stdin || !names.is_empty() {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let found = accounts::find(&context.pool, &names).await?;
@@ -87,16 +79,39 @@ async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output
     }
 }
 
-/// Runs the job, then hands the events that it wrote to whoever wants them.
-async fn ran<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
+/// Runs the job, and what follows it.
+pub(super) async fn ran<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
     let report = job::run(context, source, job).await?;
-    if !job.dry_run && !context.stop.is_cancelled() {
-        outbox::deliver_after_run(&context.pool, &context.settings, context.settings.outbox.run_budget).await;
-    }
+    hand_on(context, job).await;
     Ok(report)
 }
 
-fn job(context: &Context, service: &str, verb: &str, selection: Selection, bounds: Bounds) -> Job {
+/// Hands the events that a job wrote to whoever wants them.
+pub(super) async fn hand_on(context: &Context, job: &Job) {
+    if !job.dry_run && !context.stop.is_cancelled() {
+        outbox::deliver_after_run(&context.pool, &context.settings, context.settings.outbox.run_budget).await;
+    }
+}
+
+/// `cron` of any service: everything that is due.
+pub(super) async fn cron<S: Source>(args: &CronArgs, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
+    let selection = Selection { users: None, force: args.force };
+    let job = Job { exclusive: !args.parallel, ..job(context, S::TABLES.service, "cron", selection, args.bounds) };
+    finish(ran(context, source, &job).await?, output)
+}
+
+/// The names on the command line, and those on standard input, one a line.
+pub(super) fn names(given: &[String], stdin: bool) -> anyhow::Result<Vec<String>> {
+    let mut names = given.to_vec();
+    if stdin {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("reading names from standard input")?;
+        names.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+    }
+    Ok(names)
+}
+
+pub(super) fn job(context: &Context, service: &str, verb: &str, selection: Selection, bounds: Bounds) -> Job {
     let configured = Some(context.settings.engine.max_duration).filter(|limit| !limit.is_zero());
     Job {
         name: format!("{service} {verb}"),
@@ -110,7 +125,7 @@ fn job(context: &Context, service: &str, verb: &str, selection: Selection, bound
 }
 
 /// The user that a single poll names; one whose account is not called any more is told so at once.
-async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
+pub(super) async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
     let found = accounts::find(&context.pool, &[name]).await?;
     let user = found.into_iter().next().flatten().ok_or_else(|| {
         Fault::usage(format!("no user {name}: give the UUID or the address of a user that `syncctl accounts list` shows"))
@@ -125,7 +140,7 @@ async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
 }
 
 /// Why each stream that was not due is left alone.
-fn reasons(streams: &[streams::Standing]) -> Vec<String> {
+pub(super) fn reasons(streams: &[streams::Standing]) -> Vec<String> {
     let minutes = |seconds: f64| humantime::format_duration(std::time::Duration::from_secs(seconds.abs().round() as u64));
     streams
         .iter()
@@ -147,7 +162,7 @@ fn reasons(streams: &[streams::Standing]) -> Vec<String> {
         .collect()
 }
 
-fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
+pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
     output.print(&report, || text(&report))?;
     if let Some(message) = report.error_message() {
         eprintln!("syncctl: {message}");

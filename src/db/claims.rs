@@ -96,6 +96,24 @@ pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selecti
     Ok(row.try_get::<_, Option<Vec<i64>>>(0)?.unwrap_or_default())
 }
 
+/// Streams with their accounts, claimed or not.
+pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT s.id, s.user_id, s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
+               s.failures, s.change_mass, s.change_mass_at, s.weight,
+               CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, a.project, a.access_token,
+               extract(epoch FROM a.token_expires_at - now())::float8
+             FROM streams s JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)",
+            &[(&ids, Type::INT8_ARRAY)],
+        )
+        .await
+        .context("reading streams")?;
+    rows.iter().map(stream_of).collect()
+}
+
 /// What to claim.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {

@@ -18,10 +18,11 @@ pub struct Poison {
 }
 
 impl Poison {
-    /// An item that cannot be read. One without an id gets a digest of its text, so that the same item is quarantined once.
+    /// An item with the id that it names (`id`, or `fileId`); without one, with a digest of its text, so that it is quarantined once.
     pub fn of(raw: &RawValue, error: impl Into<String>) -> Self {
         #[derive(serde::Deserialize)]
         struct Named {
+            #[serde(alias = "fileId")]
             id: String,
         }
         let named = serde_json::from_str::<Named>(raw.get()).map(|named| named.id).ok().filter(|id| !id.is_empty());

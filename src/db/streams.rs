@@ -87,10 +87,10 @@ pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, to: &Positio
     Ok(moved == 1)
 }
 
-/// Keeps a stream from being removed until the transaction ends, for writes that no lease covers. False: it is gone.
+/// Keeps a stream to this transaction, for writes that no lease covers: neither a page nor a removal comes in between. False: it is gone.
 pub async fn hold(tx: &Transaction<'_>, id: i64) -> anyhow::Result<bool> {
     let row = tx
-        .query_typed_opt("SELECT 1 FROM streams WHERE id = $1 FOR KEY SHARE", &[(&id, Type::INT8)])
+        .query_typed_opt("SELECT 1 FROM streams WHERE id = $1 FOR NO KEY UPDATE", &[(&id, Type::INT8)])
         .await
         .context("holding the stream")?;
     Ok(row.is_some())
@@ -187,12 +187,12 @@ pub async fn release(pool: &Pool, run: Uuid, ids: &[i64]) -> anyhow::Result<u64>
         .context("releasing leases")
 }
 
-/// Adds a stream if it is not there yet; one that was removed comes back.
+/// Adds streams that are not there yet; one that was removed comes back, and begins anew: it was not listened to meanwhile.
 pub async fn ensure(tx: &Transaction<'_>, user: Uuid, service: &str, kind: &str, resources: &[&str]) -> anyhow::Result<u64> {
     tx.execute_typed(
         "INSERT INTO streams (user_id, service, kind, resource)
          SELECT $1, $2, $3, unnest($4::text[])
-         ON CONFLICT (user_id, service, kind, resource) DO UPDATE SET state = 'active', due_at = now()
+         ON CONFLICT (user_id, service, kind, resource) DO UPDATE SET state = 'active', due_at = now(), cursor = NULL, page_token = NULL, pinned = NULL, pass = NULL
          WHERE streams.state = 'removed'",
         &[(&user, Type::UUID), (&service, Type::TEXT), (&kind, Type::TEXT), (&resources, Type::TEXT_ARRAY)],
     )

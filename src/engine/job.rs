@@ -44,6 +44,24 @@ pub struct Job {
 /// # Errors
 /// Only when the run could not be recorded at all.
 pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
+    recorded(context, source, job, async |shared| {
+        let end = CancellationToken::new();
+        let _end = end.clone().drop_guard();
+        dispatch::drain(&shared, &job.selection, &end).await
+    })
+    .await
+}
+
+/// Does `work` as a run: with its row, lock, heartbeat and report.
+///
+/// # Errors
+/// Only when the run could not be recorded at all.
+pub(super) async fn recorded<S: Source>(
+    context: &Context,
+    source: S,
+    job: &Job,
+    work: impl AsyncFnOnce(Arc<Shared<S>>) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
     let started = Instant::now();
     let run = Uuid::now_v7();
     let engine = &context.settings.engine;
@@ -55,7 +73,7 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
         if !runs::open(&context.pool, S::TABLES, &opening).await? {
             report.status = "skipped".into();
             report.error = Some(format!("another run of `{}` holds the job; this one was skipped", job.name));
-            record::<S>(context, &mut report, started).await?;
+            record(context, &source, &mut report, started).await?;
             return Ok(report);
         }
     }
@@ -81,9 +99,7 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
     });
     let calls_before = context.google.calls();
     let watch = tokio::spawn(watch(Arc::clone(&shared), job.max_duration));
-    let end = CancellationToken::new();
-    let _end = end.clone().drop_guard();
-    let drained = dispatch::drain(&shared, &job.selection, &end).await;
+    let drained = work(Arc::clone(&shared)).await;
     let mut report = std::mem::take(&mut *shared.report());
     if wind_down.is_cancelled() && drained.is_ok() {
         let why = if context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };
@@ -99,7 +115,7 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
         report.error_exit = error.downcast_ref::<Fault>().map(|fault| fault.exit);
     }
     if job.dry_run {
-        report.close(started.elapsed());
+        report.close(started.elapsed(), |user| shared.source.covers(user));
         return Ok(report);
     }
     // Nothing of this run may stay behind; if the database is gone, the leases lapse and the next run closes the row.
@@ -109,7 +125,7 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
             let held: Vec<i64> = shared.held().iter().copied().collect();
             streams::release(&context.pool, run, &held).await?;
         }
-        record::<S>(context, &mut report, started).await
+        record(context, &shared.source, &mut report, started).await
     };
     match (released.await.map_err(explained), drained) {
         (Ok(()), _) => Ok(report),
@@ -126,15 +142,15 @@ fn explained(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-async fn record<S: Source>(context: &Context, report: &mut Report, started: Instant) -> anyhow::Result<()> {
-    report.close(started.elapsed());
+async fn record<S: Source>(context: &Context, source: &S, report: &mut Report, started: Instant) -> anyhow::Result<()> {
+    let covered = report.close(started.elapsed(), |user| source.covers(user));
     let error_message = report.error_message();
     let int = |n: u64| i32::try_from(n).unwrap_or(i32::MAX);
     let closing = Closing {
         status: &report.status,
-        total: int(report.total_users as u64),
-        successful: int(report.successful_users as u64),
-        failed: int(report.failed_users as u64),
+        total: int(covered.total),
+        successful: int(covered.total - covered.failed),
+        failed: int(covered.failed),
         elapsed_ms: int(report.elapsed_ms),
         error_message: error_message.as_deref(),
         summary: &serde_json::to_value(&*report)?,

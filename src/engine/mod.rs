@@ -13,6 +13,7 @@ mod report;
 mod retry;
 pub mod retry_items;
 mod shared;
+pub mod single;
 pub mod tokens;
 mod workers;
 
@@ -81,6 +82,25 @@ pub struct Page<C> {
     pub pinned: Option<String>,
     /// Whether more follow.
     pub next: Next,
+}
+
+impl<C> Page<C> {
+    /// A page of what a list names; what cannot be decoded is poison.
+    pub fn decoded(
+        raws: &[&RawValue],
+        decode: fn(Box<RawValue>) -> Result<Item<C>, Poison>,
+        pinned: Option<String>,
+        next: Next,
+    ) -> Self {
+        let mut page = Self { items: Vec::with_capacity(raws.len()), poison: Vec::new(), pinned, next };
+        for raw in raws {
+            match decode((*raw).to_owned()) {
+                Ok(item) => page.items.push(item),
+                Err(bad) => page.poison.push(bad),
+            }
+        }
+        page
+    }
 }
 
 /// What follows a page.
@@ -160,4 +180,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// How often such a stream is polled.
     fn bounds(&self, kind: &str) -> pace::Bounds;
+
+    /// How many of what the run tables count come with a user: the user, or the files that are followed for them.
+    fn covers(&self, _user: Uuid) -> u64 {
+        1
+    }
 }

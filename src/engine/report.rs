@@ -41,6 +41,8 @@ pub struct Report {
     pub failed_users: usize,
     /// Ids on the command line that name nobody; they count as failed users.
     pub unknown_users: u64,
+    /// What the run tables count, where the run knows better than to count users.
+    pub covered: Option<Covered>,
     pub streams: u64,
     pub idle_streams: u64,
     pub failed_streams: u64,
@@ -79,6 +81,13 @@ pub struct Quantiles {
     pub max: u32,
 }
 
+/// What a run covered, as the run tables count it: users, or files that are followed for them.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Covered {
+    pub total: u64,
+    pub failed: u64,
+}
+
 /// A stream that took long.
 #[derive(Debug, Serialize)]
 pub struct Slow {
@@ -98,7 +107,10 @@ impl Report {
     pub(super) fn add_unknown(&mut self, count: u64) {
         if count > 0 {
             self.unknown_users = count;
-            self.errors.insert("unknown_user", ClassCount { count, example: "an id on the command line names no user".into() });
+            self.errors.insert(
+                "unknown_user",
+                ClassCount { count, example: "an id on the command line names nothing that is known".into() },
+            );
         }
     }
 
@@ -148,8 +160,8 @@ impl Report {
         }
     }
 
-    /// Draws the sums.
-    pub(super) fn close(&mut self, elapsed: Duration) {
+    /// Draws the sums; `covers`: how many of what the run tables count come with a user. Answers what the run tables say.
+    pub(super) fn close(&mut self, elapsed: Duration, covers: impl Fn(Uuid) -> u64) -> Covered {
         self.elapsed_ms = elapsed.as_millis() as u64;
         self.peak_rss_kib = peak_rss_kib();
         self.total_users = self.users.len() + self.unknown_users as usize;
@@ -171,6 +183,14 @@ impl Report {
             }
             .into();
         }
+        let sum = |failed_only: bool| -> u64 {
+            self.users.iter().filter(|(_, ok)| !failed_only || !**ok).map(|(user, _)| covers(*user)).sum::<u64>()
+        };
+        let mut covered = self.covered.unwrap_or_else(|| Covered { total: sum(false), failed: sum(true) });
+        covered.total += self.unknown_users;
+        covered.failed += self.unknown_users;
+        self.covered = Some(covered);
+        covered
     }
 
     /// One readable line for `error_message`.

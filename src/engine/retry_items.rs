@@ -3,7 +3,8 @@
 use anyhow::Context as _;
 use serde_json::value::RawValue;
 
-use super::{Context, Source, Stream, apply};
+use super::single::{self, Held};
+use super::{Context, Source, Stream};
 use crate::db::items::{self, Poison, Quarantined};
 use crate::db::streams;
 
@@ -28,30 +29,26 @@ pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined)
         .and_then(|raw| S::decode(&item.kind, raw).map_err(|poison| poison.error));
     let mut client = context.pool.get().await?;
     let mut tx = client.transaction().await.context("beginning the retry")?;
-    if !streams::hold(&tx, item.stream_id).await? {
-        return Ok(Retried::Kept("the stream was removed".into()));
-    }
-    let error = match decoded {
-        Err(error) => error,
-        Ok(decoded) => {
-            let savepoint = tx.transaction().await.context("setting a savepoint")?;
-            match source.apply(&savepoint, &stream, None, &[decoded]).await {
-                Ok(_) => {
-                    savepoint.commit().await.context("releasing the savepoint")?;
-                    items::clear(&tx, item.stream_id, &[&item.item_id]).await?;
-                    tx.commit().await.context("committing the retry")?;
-                    return Ok(Retried::Applied);
-                }
-                Err(error) if apply::blames_the_data(&error) => {
-                    savepoint.rollback().await.context("rolling back to the savepoint")?;
-                    format!("{error:#}")
-                }
-                Err(error) => return Err(error),
+    let poison = match decoded {
+        Err(error) => match streams::hold(&tx, item.stream_id).await? {
+            true => Poison { item_id: item.item_id.clone(), raw: item.raw.clone(), error },
+            false => return Ok(removed()),
+        },
+        Ok(decoded) => match single::held(source, &mut tx, &stream, &decoded).await? {
+            Held::Applied(_) => {
+                tx.commit().await.context("committing the retry")?;
+                return Ok(Retried::Applied);
             }
-        }
+            Held::Gone => return Ok(removed()),
+            Held::Refused(poison) => poison,
+        },
     };
-    let poison = Poison { item_id: item.item_id.clone(), raw: item.raw.clone(), error: error.clone() };
+    let error = poison.error.clone();
     items::quarantine(&tx, item.stream_id, &[poison]).await?;
     tx.commit().await.context("committing the retry")?;
     Ok(Retried::Kept(error))
+}
+
+fn removed() -> Retried {
+    Retried::Kept("the stream was removed".into())
 }

@@ -18,6 +18,7 @@ const HEADERS: usize = 32;
 pub enum Endpoint {
     Calendar,
     Gmail,
+    Drive,
 }
 
 impl Endpoint {
@@ -25,6 +26,7 @@ impl Endpoint {
     pub fn path(self) -> [&'static str; 3] {
         match self {
             Self::Calendar => ["batch", "calendar", "v3"],
+            Self::Drive => ["batch", "drive", "v3"],
             Self::Gmail => ["batch", "gmail", "v1"],
         }
     }
@@ -32,7 +34,7 @@ impl Endpoint {
     /// Where it is.
     pub fn host(self) -> Host {
         match self {
-            Self::Calendar => Host::Apis,
+            Self::Calendar | Self::Drive => Host::Apis,
             Self::Gmail => Host::Gmail,
         }
     }

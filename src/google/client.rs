@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use google_apis_common::GetToken;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use url::Url;
 
 use super::batch::Answer;
@@ -97,6 +97,40 @@ impl Client {
         let token = token_of(what, token, scope).await?;
         self.calls.fetch_add(1, Ordering::Relaxed);
         judged(what, self.send(what, url, token.as_deref()).await?)
+    }
+
+    /// As `get`, for content of any size and kind: what is sent of at most `most` bytes, with its content type; `None`: there is more.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub async fn download(
+        &self,
+        what: &str,
+        token: &dyn GetToken,
+        scope: &str,
+        url: Url,
+        most: usize,
+    ) -> Result<Option<(Option<String>, Vec<u8>)>, Failure> {
+        let token = token_of(what, token, scope).await?;
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let mut request = self.http()?.get(url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let mut response = request.send().await.map_err(|error| transient(what, error))?;
+        if !response.status().is_success() {
+            return judged(what, received(what, response).await?).map(|body| Some((None, body)));
+        }
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
+        let mut body = Vec::new();
+        // What comes is unpacked already, so that a small answer cannot unpack to a large one.
+        while let Some(part) = response.chunk().await.map_err(|error| transient(what, error))? {
+            if body.len() + part.len() > most {
+                return Ok(None);
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(Some((kind, body)))
     }
 
     pub(super) async fn send(&self, what: &str, url: Url, token: Option<&str>) -> Result<Answer, Failure> {

@@ -3,15 +3,19 @@
 mod batch;
 mod client;
 mod failure;
+mod list;
 pub mod oauth;
 mod together;
 
 pub use batch::Endpoint;
 pub use client::{Client, Host};
 pub use failure::classify;
+pub use list::List;
 pub use together::Together;
 
 /// Reads a user's mail.
 pub const SCOPE_GMAIL: &str = "https://www.googleapis.com/auth/gmail.readonly";
 /// Sees a user's calendars and events, and may watch them.
 pub const SCOPE_CALENDAR: &str = "https://www.googleapis.com/auth/calendar.readonly";
+/// Sees a user's files and what is in them.
+pub const SCOPE_DRIVE: &str = "https://www.googleapis.com/auth/drive.readonly";

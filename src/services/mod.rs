@@ -1,6 +1,7 @@
 //! The services: one folder each, one line each in the registry. No folder knows another.
 
 pub mod calendar;
+pub mod drive;
 pub mod gmail;
 
 use crate::config::Settings;
@@ -15,6 +16,8 @@ pub struct Registered {
     pub root_kind: &'static str,
     /// The least OAuth scope that does.
     pub scope: &'static str,
+    /// Whether the settings want it.
+    pub enabled: fn(&Settings) -> bool,
     /// A cheap call that shows whether the service may be used.
     pub probe: Probe,
 }
@@ -29,14 +32,11 @@ pub struct Probe {
 }
 
 /// Every service.
-pub static REGISTRY: [Registered; 2] = [calendar::REGISTERED, gmail::REGISTERED];
+pub static REGISTRY: [Registered; 3] = [calendar::REGISTERED, drive::REGISTERED, gmail::REGISTERED];
 
-/// The services that the settings have switched on.
+/// The services that the settings want.
 pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Registered> {
-    REGISTRY.iter().filter(|service| match service.service {
-        "gmail" => settings.gmail.enabled,
-        _ => settings.calendar.enabled,
-    })
+    REGISTRY.iter().filter(|service| (service.enabled)(settings))
 }
 
 /// The scopes that a token must carry.

@@ -10,7 +10,7 @@ use crate::config;
 use crate::db::items::Poison;
 use crate::engine::{Calls, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, Host};
+use crate::google::{self, Endpoint, Host, List};
 
 /// Calendar counts requests.
 pub const COST: u64 = 1;
@@ -18,15 +18,6 @@ pub const COST: u64 = 1;
 const LIST_PAGE: &str = "250";
 /// Items whole, nothing around them but the tokens.
 const FIELDS: &str = "items,nextPageToken,nextSyncToken";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Body<'a> {
-    #[serde(borrow, default)]
-    items: Vec<&'a RawValue>,
-    next_page_token: Option<String>,
-    next_sync_token: Option<String>,
-}
 
 /// The window of a full pass, pinned at its first page: every page and the sweep speak of the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,9 +109,7 @@ async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Reque
         false => calendar.google.get(what, &calls.credential, scope, url.clone()).await,
     };
     let body = answer.map_err(|failure| at.blame(failure))?;
-    // A body that ends early can still have come with a good status and length.
-    let Body { items: raws, next_page_token, next_sync_token } = serde_json::from_slice(&body)
-        .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))?;
+    let List { items, next_page_token, next_sync_token } = List::read(what, &body)?;
     let next = match (next_page_token, next_sync_token) {
         (Some(token), _) => Next::Page(token),
         (None, Some(cursor)) => Next::Cursor(cursor),
@@ -131,13 +120,5 @@ async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Reque
             ));
         }
     };
-    let mut items = Vec::with_capacity(raws.len());
-    let mut poison = Vec::new();
-    for raw in raws {
-        match decode(raw.to_owned()) {
-            Ok(item) => items.push(item),
-            Err(bad) => poison.push(bad),
-        }
-    }
-    Ok(Page { items, poison, pinned: pinned.clone(), next })
+    Ok(Page::decoded(&items, *decode, pinned.clone(), next))
 }

@@ -34,6 +34,7 @@ pub const REGISTERED: Registered = Registered {
     service: "calendar",
     root_kind: LIST,
     scope: google::SCOPE_CALENDAR,
+    enabled: |settings| settings.calendar.enabled,
     probe: Probe { method: "calendarList.list", host: Host::Apis, path: &["calendar", "v3", "users", "me", "calendarList"] },
 };
 

@@ -32,6 +32,7 @@ pub const REGISTERED: Registered = Registered {
     service: "gmail",
     root_kind: MAILBOX,
     scope: google::SCOPE_GMAIL,
+    enabled: |settings| settings.gmail.enabled,
     probe: Probe { method: "users.getProfile", host: Host::Gmail, path: &["gmail", "v1", "users", "me", "profile"] },
 };
 /// Mebibytes of whole messages in memory at once.

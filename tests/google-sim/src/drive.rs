@@ -2,13 +2,17 @@
 
 mod admin;
 mod changes;
+mod churn;
 mod content;
 mod edit;
 mod file;
+mod generate;
 mod get;
 mod list;
+mod load;
 mod params;
 mod query;
+mod schema;
 mod store;
 
 use std::sync::Arc;

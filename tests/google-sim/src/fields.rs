@@ -75,6 +75,11 @@ impl Selector {
         self.parts.is_empty()
     }
 
+    /// What is named; nothing where everything is wanted.
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.parts.keys().map(String::as_str)
+    }
+
     pub fn get(&self, name: &str) -> Option<&Self> {
         static EVERYTHING: Selector = Selector { parts: BTreeMap::new() };
         if self.is_everything() { Some(&EVERYTHING) } else { self.parts.get(name) }

@@ -14,17 +14,47 @@ use super::content::Content;
 use super::edit::{guessed, inherit, move_to, set_trashed, share_with, top};
 use super::file::{FOLDER, File, Home};
 use super::store::Store;
+use super::{churn, generate, load};
 use crate::admin::{Answer, Params, Shared, Wrong, user};
 use crate::state::{World, lock};
 
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
+        .route("/generate", post(generate))
+        .route("/load", post(load))
+        .route("/churn", post(churn))
         .route("/files", post(add).put(change).delete(remove))
         .route("/share", post(share))
         .route("/unshare", post(unshare))
         .route("/drives", post(put_drive))
         .route("/members", delete(remove_member))
         .route("/state", get(state))
+}
+
+async fn generate(State(world): Shared, Json(order): Json<generate::Order>) -> Answer {
+    let users = emails(&world, order.users.as_deref())?;
+    let made = generate::generate(&mut lock(&world.drive), &users, &order, world.now());
+    Ok(Json(json!(made)))
+}
+
+async fn churn(State(world): Shared, Json(order): Json<churn::Order>) -> Answer {
+    let users = emails(&world, order.users.as_deref())?;
+    let changed = churn::churn(&mut lock(&world.drive), &users, &order, world.now());
+    Ok(Json(json!(changed)))
+}
+
+async fn load(State(world): Shared, Json(order): Json<load::Order>) -> Answer {
+    user(&world, &order.user)?;
+    let loaded = load::load(&world, &order).map_err(|error| Wrong(format!("{error:#}")))?;
+    Ok(Json(json!(loaded)))
+}
+
+/// These users, or all.
+fn emails(world: &World, wanted: Option<&[String]>) -> Result<Vec<String>, Wrong> {
+    let Some(wanted) = wanted else {
+        return Ok(world.all_users().iter().map(|user| user.email.clone()).collect());
+    };
+    wanted.iter().map(|email| user(world, email).map(|user| user.email.clone())).collect()
 }
 
 #[derive(Deserialize)]
@@ -131,11 +161,11 @@ async fn change(State(world): Shared, Json(change): Json<Change>) -> Answer {
         file.mime = Cow::Owned(mime);
     }
     file.can_download = change.can_download.unwrap_or(file.can_download);
-    if change.parents.is_some() {
-        let folder = only_parent(&store, change.parents.as_deref(), &file.home)?;
-        move_to(&store, &change.id, &mut file, folder).map_err(Wrong)?;
-    }
+    let folder = change.parents.as_deref().map(|parents| only_parent(&store, Some(parents), &file.home)).transpose()?;
     store.put(&change.id, file, now);
+    if let Some(folder) = folder {
+        move_to(&mut store, &change.id, folder, now).map_err(Wrong)?;
+    }
     if let Some(trashed) = change.trashed {
         set_trashed(&mut store, &change.id, trashed, now);
     }

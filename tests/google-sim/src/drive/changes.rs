@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::file::{File, Home};
 use super::params::{all_drives, drive, flag, metadata, page_size, place, refused, selector, token};
+use super::schema;
 use super::store::{Entry, Store};
 use crate::call::{Method, call};
 use crate::fields::Selector;
@@ -28,7 +29,7 @@ pub async fn start_page_token(State(world): State<Arc<World>>, Query(params): Qu
         let drive = drive(&store, &params, &user.email)?;
         let token = token(drive.unwrap_or(&user.email), store.sequence());
         let body = json!({ "kind": "drive#startPageToken", "startPageToken": token });
-        Ok(reply::json(selector(&params, "*")?.of(body).to_string(), &headers))
+        Ok(reply::json(selector(&params, &schema::START, "*")?.of(body).to_string(), &headers))
     })
     .await
 }
@@ -49,7 +50,7 @@ fn stream(params: &Params) -> String {
 
 fn page(store: &Store, params: &Params, user: &str) -> Result<Value, Refusal> {
     let limit = page_size(params, 100, 1_000)?;
-    let wanted = selector(params, SHOWN)?;
+    let wanted = selector(params, &schema::CHANGES, SHOWN)?;
     let all = all_drives(params)?;
     let drive = drive(store, params, user)?;
     if drive.is_some() && !all {

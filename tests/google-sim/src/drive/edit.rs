@@ -23,29 +23,41 @@ pub fn top(home: &Home) -> Arc<str> {
 
 /// Those who see a folder see what is put into it.
 pub fn inherit(store: &Store, file: &mut File) {
-    let Some(folder) = file.parent.as_ref().and_then(|parent| store.file(parent)) else { return };
-    let (Home::User(owner), Home::User(of)) = (&file.home, &folder.home) else { return };
-    let inherited = folder.shared.iter().chain([of]).filter(|other| *other != owner && !file.shared.contains(other));
-    let inherited: Vec<Arc<str>> = inherited.cloned().collect();
+    let inherited = inherited(store, file);
     file.shared.extend(inherited);
 }
 
-/// Moves a file within its My Drive or shared drive; `None`: to the top.
-pub fn move_to(store: &Store, id: &str, file: &mut File, folder: Option<Arc<str>>) -> Result<(), String> {
-    let Some(folder) = folder else {
-        file.parent = Some(top(&file.home));
-        return Ok(());
-    };
-    let same = match (&file.home, store.file(&folder).map(|folder| &folder.home)) {
-        (Home::User(_), Some(Home::User(_))) => true,
-        (Home::Drive(from), Some(Home::Drive(to))) => from == to,
-        _ => false,
-    };
-    if !same || store.tree(id).contains(&folder) {
-        return Err(format!("{id} cannot be moved to {folder}"));
+fn inherited(store: &Store, file: &File) -> Vec<Arc<str>> {
+    let folder = file.parent.as_ref().and_then(|parent| store.file(parent)).map(|folder| (&folder.home, &folder.shared));
+    let (Home::User(owner), Some((Home::User(of), shared))) = (&file.home, folder) else { return Vec::new() };
+    shared.iter().chain([of]).filter(|other| *other != owner && !file.shared.contains(other)).cloned().collect()
+}
+
+/// Moves a file within its My Drive or shared drive; no folder: to the top. Who saw it before sees it after.
+pub fn move_to(store: &mut Store, id: &str, folder: Option<Arc<str>>, now: DateTime<Utc>) -> Result<(), String> {
+    let mut file = store.file(id).ok_or_else(|| format!("no file {id}"))?.clone();
+    let trashed = store.trashed(&file);
+    if let Some(folder) = &folder {
+        let same = match (&file.home, store.file(folder).map(|folder| &folder.home)) {
+            (Home::User(_), Some(Home::User(_))) => true,
+            (Home::Drive(from), Some(Home::Drive(to))) => from == to,
+            _ => false,
+        };
+        if !same || store.tree(id).contains(folder) {
+            return Err(format!("{id} cannot be moved to {folder}"));
+        }
     }
-    file.parent = Some(folder);
-    inherit(store, file);
+    file.parent = Some(folder.unwrap_or_else(|| top(&file.home)));
+    let gained = inherited(store, &file);
+    let changes_tree = file.is_folder() && store.trashed(&file) != trashed;
+    store.put(id, file, now);
+    for user in gained {
+        share_with(store, id, &user, now);
+    }
+    if changes_tree {
+        // Into the trash or out of it: all that is in the folder has changed with it.
+        store.change_tree(id, now, |_| {});
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::content::Content;
 use super::file::{DOCUMENT, FOLDER, File, Home, PRESENTATION, SPREADSHEET};
 use super::params::{content, flag, metadata, refused, selector};
+use super::schema;
 use super::store::{Store, root};
 use crate::call::call;
 use crate::place::{Params, Refusal, bad};
@@ -34,7 +35,7 @@ pub async fn file(
 }
 
 fn shown(world: &World, id: &str, params: &Params, user: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
-    let wanted = selector(params, "kind,id,name,mimeType")?;
+    let wanted = selector(params, &schema::FILE, "kind,id,name,mimeType")?;
     let my_drive = root(user);
     let body = if id == "root" || id == my_drive {
         wanted.of(json!({ "kind": "drive#file", "id": my_drive, "name": "My Drive", "mimeType": FOLDER, "trashed": false, "ownedByMe": true }))

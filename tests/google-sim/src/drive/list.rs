@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
@@ -10,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::params::{all_drives, drive, metadata, page_size, place, selector, token};
 use super::query::Search;
+use super::schema;
 use super::store::Store;
 use crate::call::call;
 use crate::fields::Selector;
@@ -19,16 +21,18 @@ use crate::state::{World, lock};
 
 pub async fn files(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
     call(&world, &headers, &metadata("files.list", 100), |user| {
-        let body = page(&lock(&world.drive), &params, &user.email)?;
+        let chance = world.empty_pages.load(Ordering::Relaxed);
+        let empty = !params.contains_key("pageToken") && rand::random::<u64>() % 1_000 < chance;
+        let body = page(&lock(&world.drive), &params, &user.email, empty)?;
         Ok(reply::json(body.to_string(), &headers))
     })
     .await
 }
 
-/// A page goes through the files in the order of their last change: what changes meanwhile comes later, or again, and is not missed.
-fn page(store: &Store, params: &Params, user: &str) -> Result<Value, Refusal> {
+/// A page, which may come empty with a token for the rest. It goes through the files in the order of their last change: what changes meanwhile comes later, or again, and is not missed.
+fn page(store: &Store, params: &Params, user: &str, empty: bool) -> Result<Value, Refusal> {
     let limit = page_size(params, 100, 1_000)?;
-    let wanted = selector(params, "kind,incompleteSearch,nextPageToken,files(kind,id,name,mimeType)")?;
+    let wanted = selector(params, &schema::FILES, "kind,incompleteSearch,nextPageToken,files(kind,id,name,mimeType)")?;
     let all = all_drives(params)?;
     let drive = drive(store, params, user)?;
     match (params.get("corpora").map_or("user", String::as_str), drive, all) {
@@ -53,8 +57,8 @@ fn page(store: &Store, params: &Params, user: &str) -> Result<Value, Refusal> {
 
     let item = Selector::default();
     let item = wanted.get("files").unwrap_or(&item);
-    let (mut files, mut last, mut more) = (Vec::new(), after, false);
-    for (at, entry) in store.walk(&store.logs(user, drive, all), after) {
+    let (mut files, mut last, mut more) = (Vec::new(), after, empty);
+    for (at, entry) in store.walk(&store.logs(user, drive, all), after).take_while(|_| !empty) {
         let file = store.file(&entry.id).filter(|file| !entry.drive && store.sees(user, file));
         let Some(file) = file.filter(|file| search.matches(store, user, file)) else { continue };
         if files.len() == limit {
@@ -78,7 +82,7 @@ fn page(store: &Store, params: &Params, user: &str) -> Result<Value, Refusal> {
 pub async fn drives(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
     call(&world, &headers, &metadata("drives.list", 100), |user| {
         let limit = page_size(&params, 10, 100)?;
-        let wanted = selector(&params, "kind,nextPageToken,drives(kind,id,name)")?;
+        let wanted = selector(&params, &schema::DRIVES, "kind,nextPageToken,drives(kind,id,name)")?;
         let store = lock(&world.drive);
         let feed = format!("{}:drives", user.email);
         let after = params.get("pageToken").map_or(Ok(0), |text| place(&store, &feed, text))?;

@@ -1,118 +1,13 @@
 //! Drive's rules in the simulator, over HTTP: change feeds, shared files and drives, content.
 
-use std::collections::BTreeMap;
+mod google;
+mod made;
 
-use google_sim::Sim;
+use google::{ANN, BOB, BOTH, Google};
 use serde_json::{Value, json};
 
-const ANN: &str = "ann@example.com";
-const BOB: &str = "bob@example.com";
 const FOLDER: &str = "application/vnd.google-apps.folder";
 const DOCUMENT: &str = "application/vnd.google-apps.document";
-const BOTH: &str = "supportsAllDrives=true&includeItemsFromAllDrives=true";
-
-/// A running simulator with two users and their tokens.
-struct Google {
-    url: String,
-    agent: ureq::Agent,
-    tokens: BTreeMap<String, String>,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Google {
-    fn start() -> Self {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let url = runtime.block_on(Sim::start()).expect("a simulator").url.clone();
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).allow_non_standard_methods(true).build().into();
-        let mut google = Self { url, agent, tokens: BTreeMap::new(), _runtime: runtime };
-        for user in [ANN, BOB] {
-            let account = google.send("POST", "/admin/users", &json!({ "email": user })).1;
-            let field = |name: &str| account["credentials"][name].as_str().expect("a field").to_owned();
-            let mut form = vec![("grant_type", "refresh_token".to_owned())];
-            form.extend(["client_id", "client_secret", "refresh_token"].map(|name| (name, field(name))));
-            let granted: Value =
-                google.agent.post(field("token_uri")).send_form(form).expect("a token").body_mut().read_json().expect("a token");
-            google.tokens.insert(user.into(), granted["access_token"].as_str().expect("a token").into());
-        }
-        google
-    }
-
-    fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
-        let request = request.header("content-type", "application/json").body(body.to_string()).expect("a request");
-        let mut answer = self.agent.run(request).expect("an answer");
-        (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or(Value::Null))
-    }
-
-    /// The test's side; a refusal fails the test.
-    fn admin(&self, method: &str, path: &str, body: Value) -> Value {
-        let (status, answer) = self.send(method, &format!("/admin/drive/{path}"), &body);
-        assert_eq!(status, 200, "{path} {body}: {answer}");
-        answer
-    }
-
-    fn add(&self, body: Value) -> String {
-        self.admin("POST", "files", body)["id"].as_str().expect("an id").to_owned()
-    }
-
-    fn text(&self, user: &str, path: &str) -> (u16, String) {
-        let request = self.agent.get(format!("{}/drive/v3/{path}", self.url));
-        let mut answer = request.header("authorization", format!("Bearer {}", self.tokens[user])).call().expect("an answer");
-        (answer.status().as_u16(), answer.body_mut().with_config().limit(1 << 30).read_to_string().expect("text"))
-    }
-
-    fn get(&self, user: &str, path: &str) -> (u16, Value) {
-        let (status, text) = self.text(user, path);
-        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
-    }
-
-    fn ok(&self, user: &str, path: &str) -> Value {
-        let (status, body) = self.get(user, path);
-        assert_eq!(status, 200, "{path}: {body}");
-        body
-    }
-
-    fn refusal(&self, user: &str, path: &str) -> (u16, String) {
-        let (status, body) = self.get(user, path);
-        (status, body["error"]["errors"][0]["reason"].as_str().unwrap_or_default().to_owned())
-    }
-
-    fn start_token(&self, user: &str) -> String {
-        self.ok(user, "changes/startPageToken")["startPageToken"].as_str().expect("a token").to_owned()
-    }
-
-    /// Every change of all pages after a token, and the token for the next time.
-    fn changes(&self, user: &str, from: &str, query: &str) -> (Vec<Value>, String) {
-        let (mut changes, mut token) = (Vec::new(), from.to_owned());
-        loop {
-            let page = self.ok(user, &format!("changes?pageToken={token}&{query}"));
-            changes.extend(page["changes"].as_array().expect("changes").iter().cloned());
-            match (page["nextPageToken"].as_str(), page["newStartPageToken"].as_str()) {
-                (Some(next), None) => token = next.to_owned(),
-                (None, Some(start)) => return (changes, start.to_owned()),
-                other => panic!("one token and one only: {other:?}"),
-            }
-        }
-    }
-
-    /// The ids of what is listed, over all pages.
-    fn files(&self, user: &str, query: &str) -> Vec<String> {
-        let (mut ids, mut token) = (Vec::new(), String::new());
-        loop {
-            let page = self.ok(user, &format!("files?{query}{token}"));
-            ids.extend(
-                page["files"].as_array().expect("files").iter().map(|file| file["id"].as_str().expect("an id").to_owned()),
-            );
-            match page["nextPageToken"].as_str() {
-                Some(next) => token = format!("&pageToken={next}"),
-                None => {
-                    ids.sort_unstable();
-                    return ids;
-                }
-            }
-        }
-    }
-}
 
 fn ids(changes: &[Value]) -> Vec<&str> {
     changes.iter().map(|change| change["fileId"].as_str().expect("an id")).collect()
@@ -157,6 +52,8 @@ fn requests_that_google_refuses_are_refused() {
         ("files?corpora=allDrives".into(), (400, "invalidParameter")),
         ("files?q=name%20contains%20%27x%27".into(), (400, "invalidParameter")),
         ("files?pageSize=1001".into(), (400, "invalidParameter")),
+        (format!("changes?pageToken={start}&fields=changes(file(id,md5))"), (400, "invalidParameter")),
+        ("files?fields=items(id)".into(), (400, "invalidParameter")),
         ("files/none".into(), (404, "notFound")),
     ] {
         assert_eq!(google.refusal(ANN, &path), (expected.0, expected.1.to_owned()), "{path}");
@@ -300,4 +197,32 @@ fn calls_are_counted_by_feed_and_fail_by_method() {
     google.send("POST", "/admin/faults", &json!({ "fault": "rate_limit_403", "method": "changes.list" }));
     assert_eq!(google.refusal(ANN, &format!("changes?pageToken={start}")), (403, "rateLimitExceeded".into()));
     assert_eq!(google.get(ANN, "files").0, 200);
+}
+
+#[test]
+fn a_first_page_may_come_empty_with_a_token_for_the_rest() {
+    let google = Google::start();
+    google.add(json!({ "user": ANN, "id": "a", "name": "a.txt", "content": "one" }));
+    google.send("POST", "/admin/empty_pages", &json!({ "probability": 1.0 }));
+    let page = google.ok(ANN, "files");
+    assert!(page["files"] == json!([]) && page["nextPageToken"].is_string(), "{page}");
+    assert_eq!(google.files(ANN, ""), ["a"]);
+}
+
+#[test]
+fn a_batch_answers_each_call_for_itself() {
+    let google = Google::start();
+    google.add(json!({ "user": ANN, "id": "a", "name": "a.txt", "content": "one" }));
+    let part = |id: &str| {
+        format!(
+            "--x\r\nContent-Type: application/http\r\nContent-ID: <{id}>\r\n\r\nGET /drive/v3/files/{id} HTTP/1.1\r\n\r\n\r\n"
+        )
+    };
+    let body = format!("{}{}--x--", part("a"), part("none"));
+    let request =
+        google.agent.post(format!("{}/batch/drive/v3", google.url)).header("content-type", "multipart/mixed; boundary=x");
+    let mut answer = request.header("authorization", format!("Bearer {}", google.tokens[ANN])).send(&body).expect("an answer");
+    let text = answer.body_mut().read_to_string().expect("text");
+    let statuses: Vec<&str> = text.lines().filter(|line| line.starts_with("HTTP/1.1")).collect();
+    assert_eq!(statuses, ["HTTP/1.1 200 OK", "HTTP/1.1 404 Not Found"]);
 }

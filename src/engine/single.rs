@@ -1,0 +1,144 @@
+//! Asks for single things by their ids, outside of the order of any feed: no position moves. Knows no service.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+
+use super::job::{self, Job};
+use super::poll::{End, Outcome};
+use super::report::Covered;
+use super::shared::Shared;
+use super::{Calls, Context, Counts, Item, Report, Source, Stream, apply};
+use crate::db::claims::{self, StreamRow};
+use crate::db::items::{self, Poison};
+use crate::db::streams;
+use crate::error::{Class, Failure};
+
+/// A service whose things can be asked for one by one.
+pub trait Single: Source {
+    /// One thing by its id, as the stream's user sees it; one that is gone comes as an item that says so.
+    fn fetch_one(
+        &self,
+        stream: &Stream,
+        calls: &Calls,
+        id: &str,
+    ) -> impl Future<Output = Result<Item<Self::Change>, Failure>> + Send;
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// `streams.id`: as whose, and where it is stored.
+    pub stream: i64,
+    /// The provider's id.
+    pub id: String,
+}
+
+/// Asks for things, each by itself, and records the run like any other. `job.selection` is not looked at.
+///
+/// # Errors
+/// Only when the run could not be recorded at all.
+pub async fn run<S: Single>(context: &Context, source: S, job: &Job, asked: &[Asked]) -> anyhow::Result<Report> {
+    job::recorded(context, source, job, async |shared| {
+        let streams: Vec<i64> = asked.iter().map(|one| one.stream).collect();
+        let rows: HashMap<i64, StreamRow> =
+            claims::read(&context.pool, &streams).await?.into_iter().map(|row| (row.id, row)).collect();
+        let answers = asked.iter().filter_map(|one| Some(one_outcome(&shared, rows.get(&one.stream)?, &one.id)));
+        let answers: Vec<_> = answers.collect();
+        let mut covered = Covered { total: asked.len() as u64, failed: (asked.len() - answers.len()) as u64 };
+        let mut answers = futures_util::stream::iter(answers).buffer_unordered(shared.width());
+        while let Some(outcome) = answers.next().await {
+            covered.failed += u64::from(matches!(outcome.end, End::Failed(_)));
+            shared.report().add(&outcome);
+        }
+        shared.report().covered = Some(covered);
+        Ok(())
+    })
+    .await
+}
+
+async fn one_outcome<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str) -> Outcome {
+    let started = Instant::now();
+    let mut outcome = Outcome {
+        id: row.id,
+        user_id: row.user_id,
+        kind: row.kind.clone(),
+        counts: Counts::default(),
+        quarantined: 0,
+        resyncs: 0,
+        took: Duration::ZERO,
+        fetches: Vec::new(),
+        end: End::Done,
+    };
+    if shared.wind_down.is_cancelled() {
+        outcome.end = End::Interrupted;
+        return outcome;
+    }
+    if let Err(failure) = one(shared, row, id, &mut outcome).await {
+        log::warn!(stream = row.id, user:% = row.user_id, class:% = failure.class; "not polled: {}", failure.message);
+        outcome.end = End::Failed(failure);
+    }
+    outcome.took = started.elapsed();
+    outcome
+}
+
+async fn one<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str, outcome: &mut Outcome) -> Result<(), Failure> {
+    let stream = Stream { id: row.id, user_id: row.user_id, kind: row.kind.clone(), resource: row.resource.clone() };
+    let calls = shared.calls(row);
+    let started = Instant::now();
+    let item = shared.source.fetch_one(&stream, &calls, id).await;
+    outcome.fetches.push(started.elapsed());
+    let item = item?;
+    let mut client = shared.context.pool.get().await?;
+    let mut tx = client.transaction().await.context("beginning the write")?;
+    match held(&shared.source, &mut tx, &stream, &item).await? {
+        Held::Applied(counts) => outcome.counts = counts,
+        Held::Gone => return Err(Failure::new(Class::Gone, "the stream was removed")),
+        Held::Refused(poison) => {
+            log::warn!(stream = row.id, user:% = row.user_id; "item quarantined: {}", poison.error);
+            outcome.quarantined = 1;
+            items::quarantine(&tx, stream.id, &[poison]).await?;
+        }
+    }
+    if shared.dry_run {
+        return Ok(tx.rollback().await.context("rolling the dry run back")?);
+    }
+    Ok(tx.commit().await.context("committing the write")?)
+}
+
+/// What became of one item.
+pub(super) enum Held {
+    /// It is applied, and has left quarantine.
+    Applied(Counts),
+    /// Its stream is not there any more.
+    Gone,
+    /// PostgreSQL refused it.
+    Refused(Poison),
+}
+
+/// Applies one item outside of any page, with its stream held. The caller owns the transaction.
+pub(super) async fn held<S: Source>(
+    source: &S,
+    tx: &mut deadpool_postgres::Transaction<'_>,
+    stream: &Stream,
+    item: &Item<S::Change>,
+) -> anyhow::Result<Held> {
+    if !streams::hold(tx, stream.id).await? {
+        return Ok(Held::Gone);
+    }
+    let savepoint = tx.transaction().await.context("setting a savepoint")?;
+    match source.apply(&savepoint, stream, None, std::slice::from_ref(item)).await {
+        Ok(counts) => {
+            savepoint.commit().await.context("releasing the savepoint")?;
+            items::clear(tx, stream.id, &[&item.id]).await?;
+            Ok(Held::Applied(counts))
+        }
+        Err(error) if apply::blames_the_data(&error) => {
+            savepoint.rollback().await.context("rolling back to the savepoint")?;
+            Ok(Held::Refused(Poison { item_id: item.id.clone(), raw: item.raw.get().to_owned(), error: format!("{error:#}") }))
+        }
+        Err(error) => Err(error),
+    }
+}

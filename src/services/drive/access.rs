@@ -1,0 +1,133 @@
+//! Who sees a file through which feed, and what that feed told of it last (table `drive_file_access`). Knows no network.
+//! The rows of a feed are written by whoever holds its row of `streams`, so what is read of them here stays true until the commit.
+
+use std::collections::HashMap;
+
+use anyhow::Context as _;
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::types::Type;
+
+use super::action::Known;
+use super::store::Told;
+use super::{documents, files};
+use crate::engine::Stream;
+
+/// What the feed told last of these files.
+pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<HashMap<String, Known>> {
+    let rows = tx
+        .query_typed(
+            "SELECT file_id, name, parents, trashed, version, content_key, lost_at IS NOT NULL
+             FROM drive_file_access WHERE stream_id = $1 AND file_id = ANY ($2)",
+            &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("reading what is known of files")?;
+    rows.iter()
+        .map(|row| {
+            let known = Known {
+                name: row.try_get(1)?,
+                parents: row.try_get(2)?,
+                trashed: row.try_get(3)?,
+                version: row.try_get(4)?,
+                content_key: row.try_get(5)?,
+                lost: row.try_get(6)?,
+            };
+            Ok((row.try_get(0)?, known))
+        })
+        .collect()
+}
+
+/// Writes what the feed tells now.
+pub async fn upsert(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, told: &[&Told<'_>]) -> anyhow::Result<()> {
+    if told.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = told.iter().map(|told| told.file.id.as_str()).collect();
+    let names: Vec<Option<&str>> = told.iter().map(|told| told.file.name.as_deref()).collect();
+    // Arrays of arrays must be of one length: each list of parents goes as JSON.
+    let parents: Vec<String> = told.iter().map(|told| serde_json::to_string(&told.file.parents)).collect::<Result<_, _>>()?;
+    let trashed: Vec<bool> = told.iter().map(|told| told.file.trashed).collect();
+    let versions: Vec<Option<i64>> = told.iter().map(|told| told.file.version).collect();
+    let keys: Vec<String> = told.iter().map(|told| told.file.content_key()).collect();
+    tx.execute_typed(
+        "INSERT INTO drive_file_access AS a (stream_id, user_id, seen_pass, file_id, name, parents, trashed, version, content_key)
+         SELECT $1, $2, $3, file_id, name, ARRAY(SELECT jsonb_array_elements_text(parents::jsonb)), trashed, version, content_key
+         FROM unnest($4::text[], $5::text[], $6::text[], $7::bool[], $8::bigint[], $9::text[])
+           AS t (file_id, name, parents, trashed, version, content_key)
+         ON CONFLICT (stream_id, file_id) DO UPDATE SET name = excluded.name, parents = excluded.parents, trashed = excluded.trashed,
+           version = excluded.version, content_key = excluded.content_key, seen_pass = coalesce(excluded.seen_pass, a.seen_pass),
+           lost_at = NULL, synced_at = now()",
+        &[
+            (&stream.id, Type::INT8),
+            (&stream.user_id, Type::UUID),
+            (&pass, Type::INT8),
+            (&ids, Type::TEXT_ARRAY),
+            (&names, Type::TEXT_ARRAY),
+            (&parents, Type::TEXT_ARRAY),
+            (&trashed, Type::BOOL_ARRAY),
+            (&versions, Type::INT8_ARRAY),
+            (&keys, Type::TEXT_ARRAY),
+        ],
+    )
+    .await
+    .context("writing who sees files")?;
+    Ok(())
+}
+
+/// Stamps what a full pass sees and what has not changed.
+pub async fn stamp(tx: &Transaction<'_>, stream: &Stream, pass: i64, ids: &[&str]) -> anyhow::Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    tx.execute_typed(
+        "UPDATE drive_file_access SET seen_pass = $2 WHERE stream_id = $1 AND file_id = ANY ($3)",
+        &[(&stream.id, Type::INT8), (&pass, Type::INT8), (&ids, Type::TEXT_ARRAY)],
+    )
+    .await
+    .context("stamping files")?;
+    Ok(())
+}
+
+/// Takes from the user all files of a feed, or those that this full pass did not stamp.
+pub async fn lose_all(tx: &Transaction<'_>, stream: &Stream, unseen: Option<i64>) -> anyhow::Result<u64> {
+    let rows = tx
+        .query_typed(
+            "SELECT a.file_id FROM drive_file_access a WHERE stream_id = $1 AND lost_at IS NULL AND ($2::bigint IS NULL
+               OR (seen_pass IS DISTINCT FROM $2
+                 AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $1 AND q.item_id = a.file_id)))
+             ORDER BY file_id",
+            &[(&stream.id, Type::INT8), (&unseen, Type::INT8)],
+        )
+        .await
+        .context("looking for files that are not seen any more")?;
+    let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<&str>, _>>()?;
+    files::lock(tx, &ids).await?;
+    lose(tx, stream, &ids).await
+}
+
+/// Takes files from the user, as far as this feed gave them; others keep theirs. The files are locked.
+pub async fn lose(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<u64> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let lost = tx
+        .execute_typed(
+            "UPDATE drive_file_access SET lost_at = now(), synced_at = now() WHERE stream_id = $1 AND file_id = ANY ($2) AND lost_at IS NULL",
+            &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("writing who does not see files any more")?;
+    files::bury(tx, ids).await?;
+    // A file that moved between drives is still there through the other feed.
+    let rows = tx
+        .query_typed(
+            "SELECT id FROM unnest($2::text[]) AS id WHERE NOT EXISTS (
+               SELECT 1 FROM drive_file_access a WHERE a.file_id = id AND a.user_id = $1 AND a.lost_at IS NULL)",
+            &[(&stream.user_id, Type::UUID), (&ids, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("looking for other ways to lost files")?;
+    let gone = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<&str>, _>>()?;
+    documents::remove(tx, stream.user_id, &gone).await?;
+    Ok(lost)
+}

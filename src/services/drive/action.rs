@@ -1,0 +1,127 @@
+//! What a feed's word on a file means for a user, told apart against what that feed said last. Pure.
+
+use super::file::File;
+
+/// What happened to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Created,
+    Modified,
+    Metadata,
+    Renamed,
+    Moved,
+    Trashed,
+    Untrashed,
+    Removed,
+}
+
+impl Action {
+    /// As `action` of an event says it.
+    pub fn name(self) -> &'static str {
+        self.event().rsplit('.').next().unwrap_or_default()
+    }
+
+    /// The type of the event.
+    pub fn event(self) -> &'static str {
+        match self {
+            Self::Created => "drive.file.created",
+            Self::Modified => "drive.file.modified",
+            Self::Metadata => "drive.file.metadata",
+            Self::Renamed => "drive.file.renamed",
+            Self::Moved => "drive.file.moved",
+            Self::Trashed => "drive.file.trashed",
+            Self::Untrashed => "drive.file.untrashed",
+            Self::Removed => "drive.file.removed",
+        }
+    }
+}
+
+/// What a feed told of a file last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    pub name: Option<String>,
+    pub parents: Vec<String>,
+    pub trashed: bool,
+    pub version: Option<i64>,
+    /// `File::content_key`
+    pub content_key: String,
+    /// The user did not see it any more.
+    pub lost: bool,
+}
+
+/// What has happened since. When several things did, the one that says most; `None`: nothing that was not known.
+pub fn since(known: Option<&Known>, file: &File) -> Option<Action> {
+    let Some(known) = known.filter(|known| !known.lost) else { return Some(Action::Created) };
+    // An older word can come last: from an answer that was on its way for long, or out of quarantine.
+    if known.version.is_some() && file.version <= known.version {
+        return None;
+    }
+    let set = |parents: &[String]| parents.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    Some(match () {
+        () if file.trashed && !known.trashed => Action::Trashed,
+        () if !file.trashed && known.trashed => Action::Untrashed,
+        () if file.content_key() != known.content_key => Action::Modified,
+        () if file.name != known.name => Action::Renamed,
+        () if set(&file.parents) != set(&known.parents) => Action::Moved,
+        () => Action::Metadata,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> File {
+        let text = |text: &str| Some(text.to_owned());
+        File {
+            id: "a".into(),
+            name: text("x"),
+            parents: vec!["p".into()],
+            version: Some(2),
+            md5_checksum: text("m"),
+            ..File::default()
+        }
+    }
+
+    fn known() -> Known {
+        Known {
+            name: Some("x".into()),
+            parents: vec!["p".into()],
+            trashed: false,
+            version: Some(1),
+            content_key: "m".into(),
+            lost: false,
+        }
+    }
+
+    #[test]
+    fn each_kind_is_told_apart_and_the_most_telling_one_wins() {
+        let known = known();
+        let act = |change: fn(&mut File)| {
+            let mut file = file();
+            change(&mut file);
+            since(Some(&known), &file)
+        };
+        assert_eq!(act(|_| ()), Some(Action::Metadata));
+        assert_eq!(act(|file| file.parents = vec!["q".into()]), Some(Action::Moved));
+        assert_eq!(act(|file| (file.parents, file.name) = (vec!["q".into()], Some("y".into()))), Some(Action::Renamed));
+        assert_eq!(act(|file| (file.md5_checksum, file.name) = (Some("n".into()), Some("y".into()))), Some(Action::Modified));
+        assert_eq!(act(|file| (file.md5_checksum, file.trashed) = (Some("n".into()), true)), Some(Action::Trashed));
+        assert_eq!(since(Some(&Known { trashed: true, ..known.clone() }), &file()), Some(Action::Untrashed));
+    }
+
+    #[test]
+    fn the_same_version_and_an_older_one_tell_nothing() {
+        for version in [1, 0] {
+            let file = File { version: Some(version), name: Some("y".into()), ..file() };
+            assert_eq!(since(Some(&known()), &file), None);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_new_or_back_is_created() {
+        assert_eq!(since(None, &file()), Some(Action::Created));
+        let lost = Known { lost: true, version: Some(9), ..known() };
+        assert_eq!(since(Some(&lost), &file()), Some(Action::Created));
+    }
+}

@@ -1,0 +1,173 @@
+//! The text of files: which of them have one, and how it is read. Knows no database.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use uuid::Uuid;
+
+use super::file::File;
+use super::{Change, Drive};
+use crate::engine::{Calls, Item};
+use crate::error::{Class, Failure};
+use crate::google::{self, Host};
+
+/// `files.get` with `alt=media`, and `files.export`.
+const DOWNLOAD_COST: u64 = 200;
+/// Files of one page whose content is read at once.
+const AT_ONCE: usize = 8;
+/// Bytes of content that a page may hold; what is beyond comes with the next poll.
+const MOST_A_PAGE: usize = 32 << 20;
+
+/// What is known of a file's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// It was not asked for.
+    Unread,
+    Text(String),
+    /// There is none to be had, and why, where that says something.
+    Absent(Option<String>),
+    /// It could not be read this time.
+    Later(String),
+}
+
+/// How to come to the text of a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Way {
+    /// `files.export` as this type.
+    Export(&'static str),
+    Download,
+    None,
+}
+
+fn way(mime: &str) -> Way {
+    match mime {
+        "application/vnd.google-apps.document" => Way::Export("text/markdown"),
+        "application/vnd.google-apps.presentation" => Way::Export("text/plain"),
+        "application/vnd.google-apps.spreadsheet" => Way::Export("text/csv"),
+        "application/json" => Way::Download,
+        mime if mime.starts_with("text/") => Way::Download,
+        _ => Way::None,
+    }
+}
+
+/// Reads the content of a page's files.
+pub struct Reading<'a> {
+    drive: &'a Drive,
+    user: Uuid,
+    bytes: AtomicUsize,
+}
+
+impl<'a> Reading<'a> {
+    /// For files of this user.
+    pub fn new(drive: &'a Drive, user: Uuid) -> Self {
+        Self { drive, user, bytes: AtomicUsize::new(0) }
+    }
+
+    /// Reads the content of those files that are followed and whose content is not the one that their document holds.
+    ///
+    /// # Errors
+    /// What concerns more than one file: quota, token, scope.
+    pub async fn fill(&self, calls: &Calls, items: &mut [Item<Change>]) -> Result<(), Failure> {
+        let wanted = items.iter_mut().filter_map(|item| match &mut item.change {
+            Change::File(file, content) if self.drive.watched.wants(self.user, file, self.drive.settings.documents) => {
+                Some((&**file, content))
+            }
+            _ => None,
+        });
+        let read = wanted.map(async |(file, content)| {
+            *content = self.read(calls, file).await?;
+            Ok(())
+        });
+        // Collected first: a stream over the iterator would be bound to one lifetime of the items.
+        let read: Vec<_> = read.collect();
+        futures_util::stream::iter(read).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn read(&self, calls: &Calls, file: &File) -> Result<Content, Failure> {
+        let most = self.drive.settings.content_max_size;
+        let too_large =
+            |size: &str| Content::Absent(Some(format!("content not read: {size}, drive.content_max_size is {most} bytes")));
+        let way = way(file.mime_type.as_deref().unwrap_or_default());
+        if way == Way::None {
+            return Ok(Content::Absent(None));
+        }
+        let size = usize::try_from(file.size.unwrap_or(0)).unwrap_or(usize::MAX);
+        if way == Way::Download && size as u64 > most {
+            return Ok(too_large(&format!("{size} bytes")));
+        }
+        if self.bytes.load(Ordering::Relaxed) + size > MOST_A_PAGE {
+            return Ok(Content::Unread);
+        }
+        let answer = calls.make(DOWNLOAD_COST, || self.ask(calls, file, &way, most as usize)).await;
+        match answer {
+            Ok(None) => Ok(too_large("it is larger")),
+            Ok(Some((kind, body))) => {
+                self.bytes.fetch_add(body.len(), Ordering::Relaxed);
+                Ok(Content::Text(text_of(kind.as_deref(), &body)))
+            }
+            // The verdict on one file, such as exportSizeLimitExceeded, fileNotDownloadable, notFound.
+            Err(failure) if matches!(failure.class, Class::Permanent | Class::Gone) => {
+                Ok(Content::Absent(Some(format!("content not read: {}", failure.message))))
+            }
+            // Google fails to export some files for days: the feed goes on without it.
+            Err(failure) if failure.class == Class::Transient => {
+                log::warn!(user:% = self.user; "content of a file not read, the next poll tries again: {}", failure.message);
+                Ok(Content::Later("content not read yet: Google failed to send it".into()))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn ask(
+        &self,
+        calls: &Calls,
+        file: &File,
+        way: &Way,
+        most: usize,
+    ) -> Result<Option<(Option<String>, Vec<u8>)>, Failure> {
+        let google = &self.drive.google;
+        let (what, url) = match way {
+            Way::Export(kind) => {
+                let mut url = google.url(Host::Apis, &["drive", "v3", "files", &file.id, "export"])?;
+                url.query_pairs_mut().append_pair("mimeType", kind);
+                ("files.export", url)
+            }
+            Way::Download | Way::None => {
+                let mut url = google.url(Host::Apis, &["drive", "v3", "files", &file.id])?;
+                url.query_pairs_mut().append_pair("alt", "media").append_pair("supportsAllDrives", "true");
+                ("files.get", url)
+            }
+        };
+        google.download(what, &calls.credential, google::SCOPE_DRIVE, url, most).await
+    }
+}
+
+/// Text in whatever charset: a byte order mark says it, or the header; without either it is UTF-8 if it can be.
+fn text_of(kind: Option<&str>, bytes: &[u8]) -> String {
+    let told = kind.and_then(|kind| kind.split(';').find_map(|part| part.trim().strip_prefix("charset=")));
+    let told = told.and_then(|label| encoding_rs::Encoding::for_label(label.trim_matches('"').as_bytes()));
+    let guessed = if std::str::from_utf8(bytes).is_ok() { encoding_rs::UTF_8 } else { encoding_rs::WINDOWS_1252 };
+    told.unwrap_or(guessed).decode(bytes).0.into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn googles_formats_are_exported_and_only_text_is_downloaded() {
+        assert_eq!(way("application/vnd.google-apps.document"), Way::Export("text/markdown"));
+        assert_eq!(way("text/csv"), Way::Download);
+        assert_eq!(way("application/json"), Way::Download);
+        assert_eq!(way("image/png"), Way::None);
+        assert_eq!(way("application/vnd.google-apps.folder"), Way::None);
+    }
+
+    #[test]
+    fn text_is_decoded_by_its_mark_its_header_or_as_what_it_can_be() {
+        assert_eq!(text_of(None, "Grüße".as_bytes()), "Grüße");
+        assert_eq!(text_of(None, b"Gr\xfc\xdfe"), "Grüße");
+        assert_eq!(text_of(Some("text/plain; charset=\"ISO-8859-5\""), b"\xbf\xe0\xd8"), "При");
+        assert_eq!(text_of(Some("text/plain"), b"\xff\xfeG\0r\0"), "Gr");
+    }
+}

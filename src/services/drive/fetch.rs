@@ -1,0 +1,197 @@
+//! One page of `drives.list`, `files.list` or `changes.list`, and single files. Knows no database.
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
+use url::Url;
+
+use super::content::Reading;
+use super::{Change, Drive, MY_DRIVE, drives as list, file as files};
+use crate::engine::{Calls, Item, Next, Page, Position, Stream};
+use crate::error::{Class, Failure};
+use crate::google::{self, Endpoint, Host, List};
+
+/// Units of a list.
+pub const LIST_COST: u64 = 100;
+const GET_COST: u64 = 5;
+const OTHER_COST: u64 = 5;
+/// Shared drives a page: the most that Google gives.
+const DRIVES_PAGE: &str = "100";
+/// `drives.list` cannot be followed; its stream must stand somewhere.
+const LISTED: &str = "listed";
+/// Files asked for one by one in one poll.
+const MOST_SINGLE: usize = 200;
+const AT_ONCE: usize = 8;
+
+/// A page of a user's shared drives.
+pub async fn drives(drive: &Drive, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
+    let mut url = drive.google.url(Host::Apis, &["drive", "v3", "drives"])?;
+    url.query_pairs_mut().append_pair("pageSize", DRIVES_PAGE).append_pair("fields", "drives(id,name),nextPageToken");
+    append_page(&mut url, at.page_token.as_deref());
+    calls
+        .make(LIST_COST, async || {
+            let body = drive.google.get("drives.list", &calls.credential, google::SCOPE_DRIVE, url.clone()).await;
+            let body = body.map_err(|failure| at.blame(failure))?;
+            let list = List::read("drives.list", &body)?;
+            let next = list.next_page_token.map_or_else(|| Next::Cursor(LISTED.into()), Next::Page);
+            Ok(Page::decoded(&list.items, list::decode, None, next))
+        })
+        .await
+}
+
+/// A page of files: all of them in a full pass, what changed since the cursor otherwise.
+pub async fn files(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
+    let mut page = match &at.cursor {
+        Some(cursor) => changes(drive, stream, calls, at, cursor).await?,
+        None => listing(drive, stream, calls, at).await?,
+    };
+    if at.cursor.is_some() && matches!(page.next, Next::Cursor(_)) {
+        add_pending(drive, stream, calls, &mut page).await?;
+    }
+    Reading::new(drive, stream.user_id).fill(calls, &mut page.items).await?;
+    Ok(page)
+}
+
+async fn changes(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position, cursor: &str) -> Result<Page<Change>, Failure> {
+    let mut url = drive.google.url(Host::Apis, &["drive", "v3", "changes"])?;
+    append_feed(&mut url, stream);
+    url.query_pairs_mut()
+        .append_pair("pageSize", &drive.settings.page_size.to_string())
+        .append_pair("pageToken", at.page_token.as_deref().unwrap_or(cursor))
+        .append_pair("includeRemoved", "true")
+        .append_pair("restrictToMyDrive", "false")
+        .append_pair(
+            "fields",
+            &format!("changes(changeType,time,removed,fileId,driveId,file({})),nextPageToken,newStartPageToken", files::FIELDS),
+        );
+    let (what, scope) = ("changes.list", google::SCOPE_DRIVE);
+    calls
+        .make(LIST_COST, async || {
+            // What follows a cursor is mostly nothing, and goes well with others; the pages after it fill an answer of their own.
+            let answer = match at.page_token {
+                None => drive.together.get(Endpoint::Drive, what, &calls.credential, scope, url.clone()).await,
+                Some(_) => drive.google.get(what, &calls.credential, scope, url.clone()).await,
+            };
+            let body = answer.map_err(|failure| match failure.class {
+                // The token is not known, or the shared drive is not: the full pass that follows asks for the drive first.
+                Class::Gone => Failure { class: Class::CursorExpired, ..failure },
+                _ => at.blame(failure),
+            })?;
+            let list = List::read(what, &body)?;
+            let next = match (list.next_page_token, list.next_sync_token) {
+                (Some(token), _) => Next::Page(token),
+                (None, Some(cursor)) => Next::Cursor(cursor),
+                (None, None) => {
+                    return Err(Failure::new(
+                        Class::Transient,
+                        format!("{what}: the answer has neither nextPageToken nor newStartPageToken"),
+                    ));
+                }
+            };
+            Ok(Page::decoded(&list.items, files::decode, None, next))
+        })
+        .await
+}
+
+async fn listing(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
+    // Before the first page: what changes while the files are listed comes with the changes after it.
+    let pinned = match &at.pinned {
+        Some(pinned) => pinned.clone(),
+        None => start_token(drive, stream, calls).await?,
+    };
+    let mut url = drive.google.url(Host::Apis, &["drive", "v3", "files"])?;
+    append_feed(&mut url, stream);
+    url.query_pairs_mut()
+        .append_pair("pageSize", &drive.settings.page_size.to_string())
+        .append_pair("corpora", if stream.resource == MY_DRIVE { "user" } else { "drive" })
+        .append_pair("spaces", "drive")
+        .append_pair("fields", &format!("files({}),nextPageToken", files::FIELDS));
+    append_page(&mut url, at.page_token.as_deref());
+    calls
+        .make(LIST_COST, async || {
+            let body = drive.google.get("files.list", &calls.credential, google::SCOPE_DRIVE, url.clone()).await;
+            let body = body.map_err(|failure| at.blame(failure))?;
+            let list = List::read("files.list", &body)?;
+            let next = list.next_page_token.map_or_else(|| Next::Cursor(pinned.clone()), Next::Page);
+            Ok(Page::decoded(&list.items, files::decode, Some(pinned.clone()), next))
+        })
+        .await
+}
+
+async fn start_token(drive: &Drive, stream: &Stream, calls: &Calls) -> Result<String, Failure> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Start {
+        start_page_token: String,
+    }
+    let mut url = drive.google.url(Host::Apis, &["drive", "v3", "changes", "startPageToken"])?;
+    url.query_pairs_mut().append_pair("supportsAllDrives", "true");
+    if stream.resource != MY_DRIVE {
+        url.query_pairs_mut().append_pair("driveId", &stream.resource);
+    }
+    let what = "changes.getStartPageToken";
+    calls
+        .make(OTHER_COST, async || {
+            let body = drive.google.get(what, &calls.credential, google::SCOPE_DRIVE, url.clone()).await?;
+            let start: Start = serde_json::from_slice(&body)
+                .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer has no token: {error}")))?;
+            Ok(start.start_page_token)
+        })
+        .await
+}
+
+/// Adds the followed files whose documents are behind although nothing changed: newly followed ones, and those whose content could not
+/// be read when they changed.
+async fn add_pending(drive: &Drive, stream: &Stream, calls: &Calls, page: &mut Page<Change>) -> Result<(), Failure> {
+    let pending = drive.watched.pending(stream).filter(|id| !page.items.iter().any(|item| item.id == *id)).take(MOST_SINGLE);
+    let asked: Vec<_> = pending
+        .map(async |id| match file(drive, calls, id).await {
+            Ok(item) => Ok(Some(item)),
+            // One file must not hold up the feed.
+            Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) => {
+                log::warn!(stream = stream.id, user:% = stream.user_id; "followed file not read: {}", failure.message);
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        })
+        .collect();
+    let found: Vec<Option<Item<Change>>> = futures_util::stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+    page.items.extend(found.into_iter().flatten());
+    Ok(())
+}
+
+/// A file by its id, as a change; one that is not there for this user is a removal.
+pub async fn file(drive: &Drive, calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
+    let mut url = drive.google.url(Host::Apis, &["drive", "v3", "files", id])?;
+    url.query_pairs_mut().append_pair("supportsAllDrives", "true").append_pair("fields", files::FIELDS);
+    let what = "files.get";
+    let asked = calls.make(GET_COST, async || {
+        let body = drive.google.get(what, &calls.credential, google::SCOPE_DRIVE, url.clone()).await?;
+        let raw = serde_json::from_slice(&body)
+            .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))?;
+        files::decode(raw).map_err(|poison| Failure::new(Class::Permanent, format!("{what}: {}", poison.error)))
+    });
+    match asked.await {
+        Err(failure) if failure.class == Class::Gone => {
+            files::removed(id).map_err(|error| Failure::new(Class::Internal, format!("writing a removal: {error}")))
+        }
+        answer => answer,
+    }
+}
+
+/// Which feed: My Drive shows what is shared with the user too, but nothing of shared drives, which have feeds of their own.
+fn append_feed(url: &mut Url, stream: &Stream) {
+    let shared = stream.resource != MY_DRIVE;
+    let mut query = url.query_pairs_mut();
+    query
+        .append_pair("supportsAllDrives", "true")
+        .append_pair("includeItemsFromAllDrives", if shared { "true" } else { "false" });
+    if shared {
+        query.append_pair("driveId", &stream.resource);
+    }
+}
+
+fn append_page(url: &mut Url, token: Option<&str>) {
+    if let Some(token) = token {
+        url.query_pairs_mut().append_pair("pageToken", token);
+    }
+}

@@ -1,0 +1,203 @@
+//! A file as Google writes it, alone or in a change. Pure.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Change;
+use super::content::Content;
+use crate::db::items::Poison;
+use crate::engine::Item;
+
+/// What is asked for of a file, in calls' `fields`.
+pub const FIELDS: &str = "id,name,mimeType,parents,trashed,version,md5Checksum,headRevisionId,size,modifiedTime,webViewLink,driveId,\
+                          lastModifyingUser(displayName)";
+const GOOGLE_APPS: &str = "application/vnd.google-apps.";
+
+/// The parts of a file that syncctl reads (`File` of the Drive API).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct File {
+    pub id: String,
+    pub name: Option<String>,
+    pub mime_type: Option<String>,
+    pub parents: Vec<String>,
+    pub trashed: bool,
+    /// Rises with every change, seen or not.
+    #[serde(deserialize_with = "number")]
+    pub version: Option<i64>,
+    /// Absent for folders and for Google's own formats.
+    pub md5_checksum: Option<String>,
+    /// Absent like `md5_checksum`.
+    pub head_revision_id: Option<String>,
+    /// Bytes.
+    #[serde(deserialize_with = "number")]
+    pub size: Option<i64>,
+    pub modified_time: Option<DateTime<Utc>>,
+    pub web_view_link: Option<String>,
+    pub drive_id: Option<String>,
+    pub last_modifying_user: Option<Person>,
+}
+
+/// Who changed a file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Person {
+    pub display_name: Option<String>,
+}
+
+impl File {
+    /// What moves with the content: a checksum, a revision, or of Google's own formats, which have neither, the version.
+    /// Empty where there is no content.
+    pub fn content_key(&self) -> String {
+        let known = self.md5_checksum.clone().or_else(|| self.head_revision_id.clone());
+        known.or_else(|| Some(self.version.filter(|_| self.is_googles_own())?.to_string())).unwrap_or_default()
+    }
+
+    /// Whether it holds something to read: no folder and no shortcut does.
+    pub fn is_readable(&self) -> bool {
+        let kind = self.mime_type.as_deref().and_then(|mime| mime.strip_prefix(GOOGLE_APPS));
+        !matches!(kind, Some("folder" | "shortcut" | "drive-sdk"))
+    }
+
+    fn is_googles_own(&self) -> bool {
+        self.is_readable() && self.mime_type.as_deref().is_some_and(|mime| mime.starts_with(GOOGLE_APPS))
+    }
+}
+
+/// 64-bit numbers come as strings.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Text(String),
+        Number(i64),
+    }
+    match Option::<Number>::deserialize(from)? {
+        None => Ok(None),
+        Some(Number::Number(number)) => Ok(Some(number)),
+        Some(Number::Text(text)) => text.parse().map(Some).map_err(serde::de::Error::custom),
+    }
+}
+
+/// A change of `changes.list`, or a file of `files.list`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Shape {
+    change_type: Option<String>,
+    file_id: Option<String>,
+    drive_id: Option<String>,
+    removed: bool,
+    time: Option<DateTime<Utc>>,
+    file: Option<File>,
+}
+
+/// Makes an item of the JSON of a change or of a file.
+pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
+    let raw = without_nul(raw);
+    let wrong = |error: String| Poison::of(&raw, error);
+    let shape: Shape = serde_json::from_str(raw.get()).map_err(|error| wrong(format!("not a change: {error}")))?;
+    if shape.change_type.as_deref().is_some_and(|kind| kind != "file") {
+        let id = shape.drive_id.unwrap_or_default();
+        return Ok(Item { id, changed_at: None, raw, change: Change::Other });
+    }
+    let Some(id) = shape.file_id else {
+        let file: File = serde_json::from_str(raw.get()).map_err(|error| wrong(format!("not a file: {error}")))?;
+        return match file.id.is_empty() {
+            true => Err(wrong("not a file: no id".into())),
+            false => Ok(Item { id: file.id.clone(), changed_at: file.modified_time, raw, change: of(file) }),
+        };
+    };
+    match (shape.removed, shape.file) {
+        (true, _) => Ok(Item { id, changed_at: shape.time, raw, change: Change::Removed }),
+        (false, Some(file)) if file.id == id => Ok(Item { id, changed_at: shape.time, raw, change: of(file) }),
+        (false, _) => Err(wrong("not a change: it is no removal and has no file".into())),
+    }
+}
+
+fn of(file: File) -> Change {
+    Change::File(Box::new(file), Content::Unread)
+}
+
+/// That a file is not there for its user any more, as a feed would say it.
+pub fn removed(id: &str) -> Result<Item<Change>, serde_json::Error> {
+    let raw = serde_json::value::to_raw_value(&serde_json::json!({ "fileId": id, "removed": true }))?;
+    Ok(Item { id: id.to_owned(), changed_at: None, raw, change: Change::Removed })
+}
+
+/// NUL is the one character that text in PostgreSQL cannot hold.
+pub fn without_nul(raw: Box<RawValue>) -> Box<RawValue> {
+    fn clean(value: &mut Value) {
+        match value {
+            Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
+            Value::Array(items) => items.iter_mut().for_each(clean),
+            Value::Object(fields) => fields.values_mut().for_each(clean),
+            _ => {}
+        }
+    }
+    if !raw.get().contains("\\u0000") {
+        return raw;
+    }
+    let cleaned = serde_json::from_str::<Value>(raw.get()).ok().and_then(|mut value| {
+        clean(&mut value);
+        serde_json::value::to_raw_value(&value).ok()
+    });
+    cleaned.unwrap_or(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decoded(json: &str) -> Result<Item<Change>, Poison> {
+        decode(RawValue::from_string(json.into()).expect("JSON"))
+    }
+
+    #[test]
+    fn a_change_and_a_file_by_itself_are_read_alike() {
+        let file = r#"{"id":"a","name":"x","version":"7","size":"12","md5Checksum":"m"}"#;
+        for json in [file.to_owned(), format!(r#"{{"changeType":"file","fileId":"a","removed":false,"file":{file}}}"#)] {
+            let Ok(Item { id, change: Change::File(file, _), .. }) = decoded(&json) else { panic!("no file: {json}") };
+            assert_eq!((id.as_str(), file.version, file.size, file.content_key().as_str()), ("a", Some(7), Some(12), "m"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_put_aside_by_its_id() {
+        let poison = decoded(r#"{"changeType":"file","fileId":"a","file":{"id":"a","version":"many"}}"#).err().expect("poison");
+        assert_eq!(poison.item_id, "a");
+        assert!(decoded(r#"{"fileId":"a"}"#).is_err());
+        assert!(decoded("{}").is_err());
+        assert!(matches!(
+            decoded(r#"{"changeType":"drive","driveId":"d","removed":true}"#).map(|item| item.change),
+            Ok(Change::Other)
+        ));
+    }
+
+    #[test]
+    fn a_name_with_nul_can_be_stored() {
+        let item = decoded(r#"{"id":"a","name":"x\u0000y","version":"1"}"#).expect("an item");
+        assert!(!item.raw.get().contains("\\u0000"));
+        let Change::File(file, _) = item.change else { panic!("no file") };
+        assert_eq!(file.name.as_deref(), Some("x\u{fffd}y"));
+    }
+
+    #[test]
+    fn the_content_of_googles_own_formats_moves_with_their_version_and_folders_have_none() {
+        let of = |kind: &str| File { version: Some(9), mime_type: Some(format!("{GOOGLE_APPS}{kind}")), ..File::default() };
+        assert_eq!(of("document").content_key(), "9");
+        assert_eq!(of("folder").content_key(), "");
+        assert_eq!(File { version: Some(9), mime_type: Some("text/plain".into()), ..File::default() }.content_key(), "");
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(json in "(\\{|\\}|\"fileId\":|\"file\":|\"id\":|\"a\"|,|\"removed\":true){0,12}") {
+            if let Ok(raw) = RawValue::from_string(json) {
+                let _ = decode(raw);
+            }
+        }
+    }
+}

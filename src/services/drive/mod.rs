@@ -1,0 +1,146 @@
+//! Google Drive: a user's shared drives, the feed of changes of each and of My Drive, and documents of the files that are followed.
+
+mod access;
+mod action;
+mod content;
+mod documents;
+mod drives;
+mod fetch;
+mod file;
+mod files;
+mod store;
+pub mod watches;
+
+use std::sync::Arc;
+
+use deadpool_postgres::Transaction;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Probe, Registered};
+use crate::config;
+use crate::db::items::Poison;
+use crate::db::runs::Tables;
+use crate::engine::pace::Bounds;
+use crate::engine::single::Single;
+use crate::engine::{Calls, Counts, Item, Page, Position, Source, Stream};
+use crate::error::{Class, Failure};
+use crate::google::{self, Host};
+
+/// `drives.list` of one user.
+pub const LIST: &str = "drive_list";
+/// `changes.list` of My Drive or of one shared drive.
+pub const CHANGES: &str = "changes";
+/// The resource of the feed that every user has: what they own, and what is shared with them outside of shared drives.
+pub const MY_DRIVE: &str = "my-drive";
+
+/// The registry's line.
+pub const REGISTERED: Registered = Registered {
+    service: "drive",
+    root_kind: LIST,
+    scope: google::SCOPE_DRIVE,
+    enabled: |settings| settings.drive.enabled,
+    probe: Probe { method: "drives.list", host: Host::Apis, path: &["drive", "v3", "drives"] },
+};
+
+/// The Drive service of one run.
+pub struct Drive {
+    google: Arc<google::Client>,
+    together: Arc<google::Together>,
+    settings: config::Drive,
+    watched: watches::Watched,
+}
+
+/// What a page of Drive names.
+pub enum Change {
+    /// A shared drive that the user is a member of.
+    Drive(drives::Entry),
+    /// A file as it is now, and its text where that was asked for.
+    File(Box<file::File>, content::Content),
+    /// A file that is deleted, or not seen by this user any more.
+    Removed,
+    /// Nothing that is stored: a shared drive in a feed of files.
+    Other,
+}
+
+impl Drive {
+    /// The service with these settings. The content of the files in `watched` is read when it has moved.
+    pub fn new(google: Arc<google::Client>, settings: &config::Settings, watched: watches::Watched) -> Self {
+        let together = Arc::new(google::Together::new(Arc::clone(&google), settings.google.batch_size));
+        Self { google, together, settings: settings.drive.clone(), watched }
+    }
+}
+
+impl Source for Drive {
+    const TABLES: Tables = Tables { service: "drive", total: "total_files", successes: "polls" };
+    type Change = Change;
+
+    async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
+        match stream.kind.as_str() {
+            LIST => fetch::drives(self, calls, at).await,
+            CHANGES => fetch::files(self, stream, calls, at).await,
+            kind => Err(Failure::new(
+                Class::Internal,
+                format!("drive has no streams of kind {kind:?}; the database is of a newer syncctl"),
+            )),
+        }
+    }
+
+    fn decode(kind: &str, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
+        match kind {
+            LIST => drives::decode(raw),
+            _ => file::decode(raw),
+        }
+    }
+
+    async fn apply(
+        &self,
+        tx: &Transaction<'_>,
+        stream: &Stream,
+        pass: Option<i64>,
+        items: &[Item<Change>],
+    ) -> anyhow::Result<Counts> {
+        match stream.kind.as_str() {
+            LIST => drives::apply(tx, stream, pass, items).await,
+            _ => store::apply(tx, self.settings.documents, stream, pass, items).await,
+        }
+    }
+
+    async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
+        match stream.kind.as_str() {
+            LIST => drives::sweep(tx, stream, pass).await,
+            _ => store::sweep(tx, stream, pass).await,
+        }
+    }
+
+    fn cost(_kind: &str) -> u64 {
+        fetch::LIST_COST
+    }
+
+    fn bounds(&self, kind: &str) -> Bounds {
+        let settings = &self.settings;
+        match kind {
+            // Every poll is a full pass: the list cannot be followed.
+            LIST => Bounds {
+                min: settings.list_interval,
+                max: settings.list_interval,
+                prior: 0.001,
+                full_pass_every: Some(std::time::Duration::ZERO),
+            },
+            _ => Bounds { min: settings.min_interval, max: settings.max_interval, prior: 0.1, full_pass_every: None },
+        }
+    }
+
+    fn covers(&self, user: Uuid) -> u64 {
+        self.watched.count(user)
+    }
+}
+
+impl Single for Drive {
+    async fn fetch_one(&self, stream: &Stream, calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
+        let mut item = fetch::file(self, calls, id).await?;
+        let read = content::Reading::new(self, stream.user_id);
+        read.fill(calls, std::slice::from_mut(&mut item)).await?;
+        Ok(item)
+    }
+}

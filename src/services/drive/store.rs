@@ -1,0 +1,74 @@
+//! Writes a page of files: the files, who sees them, and what becomes of their documents. Knows no network.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::Transaction;
+
+use super::action::{self, Action};
+use super::content::Content;
+use super::file::File;
+use super::{Change, access, documents, files, watches};
+use crate::config::DriveDocuments;
+use crate::engine::{Counts, Item, Stream};
+
+/// A file that a feed spoke of.
+pub struct Told<'a> {
+    pub file: &'a File,
+    /// As received.
+    pub raw: &'a str,
+    pub content: &'a Content,
+    /// What has happened to it, as far as this feed knows.
+    pub action: Option<Action>,
+}
+
+/// Writes a page of files.
+pub async fn apply(
+    tx: &Transaction<'_>,
+    followed: DriveDocuments,
+    stream: &Stream,
+    pass: Option<i64>,
+    items: &[Item<Change>],
+) -> anyhow::Result<Counts> {
+    // The last word on a file counts, and all are written in the order of their ids: feeds of several users speak of the same files.
+    let latest: BTreeMap<&str, &Item<Change>> = items.iter().map(|item| (item.id.as_str(), item)).collect();
+    let ids: Vec<&str> = latest.keys().copied().collect();
+    let known = access::known(tx, stream, &ids).await?;
+    let (mut told, mut lost, mut counts) = (Vec::new(), Vec::new(), Counts::default());
+    for (id, item) in &latest {
+        match &item.change {
+            Change::File(file, content) => {
+                let action = action::since(known.get(*id), file);
+                match action {
+                    None => counts.unchanged += 1,
+                    Some(Action::Created) => counts.created += 1,
+                    Some(_) => counts.updated += 1,
+                }
+                told.push(Told { file, raw: item.raw.get(), content, action });
+            }
+            Change::Removed if known.get(*id).is_some_and(|known| !known.lost) => lost.push(*id),
+            Change::Removed => counts.unchanged += 1,
+            Change::Drive(_) | Change::Other => {}
+        }
+    }
+    let news: Vec<&Told<'_>> = told.iter().filter(|told| told.action.is_some()).collect();
+    let same: Vec<&str> = told.iter().filter(|told| told.action.is_none()).map(|told| told.file.id.as_str()).collect();
+    let mut touched: Vec<&str> = news.iter().map(|told| told.file.id.as_str()).chain(lost.iter().copied()).collect();
+    touched.sort_unstable();
+    files::lock(tx, &touched).await?;
+    files::upsert(tx, &news).await?;
+    access::upsert(tx, stream, pass, &news).await?;
+    if let Some(pass) = pass {
+        access::stamp(tx, stream, pass, &same).await?;
+    }
+    if followed == DriveDocuments::All {
+        watches::follow(tx, stream.user_id, &told).await?;
+    }
+    documents::update(tx, stream, &told).await?;
+    counts.deleted = access::lose(tx, stream, &lost).await?;
+    Ok(counts)
+}
+
+/// Takes from the user what a complete pass did not name.
+pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::Result<Counts> {
+    Ok(Counts { deleted: access::lose_all(tx, stream, Some(pass)).await?, ..Counts::default() })
+}

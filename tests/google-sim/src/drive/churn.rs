@@ -1,0 +1,188 @@
+//! Changes as people make them in their files and in shared drives, from a seed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
+
+use super::content::Content;
+use super::edit::{inherit, move_to, set_trashed, share_with};
+use super::file::{File, Home};
+use super::generate;
+use super::store::Store;
+
+/// What to change: POST it to `/admin/drive/churn`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    pub changes: u32,
+    #[serde(default)]
+    pub seed: u64,
+    /// Only by these users; absent: by all.
+    pub users: Option<Vec<String>>,
+    /// Weights by kind; absent: a usual mix.
+    pub kinds: Option<BTreeMap<Kind, u32>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Create,
+    Edit,
+    /// Changes neither name nor content; the version rises.
+    Metadata,
+    Rename,
+    Move,
+    Trash,
+    Untrash,
+    Delete,
+    Share,
+    Unshare,
+}
+
+const USUAL: [(Kind, u32); 10] = [
+    (Kind::Create, 5),
+    (Kind::Edit, 8),
+    (Kind::Metadata, 3),
+    (Kind::Rename, 3),
+    (Kind::Move, 2),
+    (Kind::Trash, 2),
+    (Kind::Untrash, 1),
+    (Kind::Delete, 1),
+    (Kind::Share, 2),
+    (Kind::Unshare, 1),
+];
+
+#[derive(Default, Serialize)]
+pub struct Changed {
+    pub counts: BTreeMap<Kind, u32>,
+}
+
+/// Somebody, and the files that he owns or that lie in his shared drives; deleted ones too.
+struct Person {
+    email: Arc<str>,
+    files: Vec<Arc<str>>,
+}
+
+/// Makes the changes. One that finds nothing to act on (no file in the trash, nobody to share with) creates a file instead.
+pub fn churn(store: &mut Store, users: &[String], order: &Order, now: DateTime<Utc>) -> Changed {
+    let mut chance = StdRng::seed_from_u64(order.seed);
+    let mut people: Vec<Person> = users.iter().map(|user| person(store, user)).collect();
+    let emails: Vec<Arc<str>> = people.iter().map(|person| Arc::clone(&person.email)).collect();
+    let kinds: Vec<(Kind, u32)> = order.kinds.as_ref().map_or_else(|| USUAL.into(), |kinds| kinds.clone().into_iter().collect());
+    let mut changed = Changed::default();
+    for _ in 0..order.changes {
+        // Without any weight, or without users, there is nothing to do.
+        let Ok((kind, _)) = kinds.choose_weighted(&mut chance, |(_, weight)| *weight) else { break };
+        if people.is_empty() {
+            break;
+        }
+        let number = chance.random_range(0..people.len());
+        let person = &mut people[number];
+        let done = match change(store, person, *kind, &emails, now, &mut chance) {
+            Some(()) => *kind,
+            None => {
+                create(store, person, now, &mut chance);
+                Kind::Create
+            }
+        };
+        *changed.counts.entry(done).or_default() += 1;
+    }
+    changed
+}
+
+fn person(store: &Store, email: &str) -> Person {
+    let acts_on = |file: &File| match &file.home {
+        Home::User(owner) => **owner == *email,
+        Home::Drive(_) => store.sees(email, file),
+    };
+    let mut files: Vec<Arc<str>> = store.files().filter(|(_, file)| acts_on(file)).map(|(id, _)| Arc::clone(id)).collect();
+    // The store has no order, and the same seed has to do the same.
+    files.sort_unstable();
+    Person { email: store.known(email), files }
+}
+
+/// `None`: there is nothing for such a change.
+fn change(
+    store: &mut Store,
+    person: &Person,
+    kind: Kind,
+    everybody: &[Arc<str>],
+    now: DateTime<Utc>,
+    chance: &mut StdRng,
+) -> Option<()> {
+    let suits = |file: &File| match kind {
+        Kind::Create => false,
+        Kind::Edit => !file.is_folder(),
+        Kind::Metadata | Kind::Rename | Kind::Move => true,
+        Kind::Trash => !store.trashed(file),
+        Kind::Untrash => file.explicitly_trashed,
+        // A folder goes into the trash before it is deleted with all that is in it.
+        Kind::Delete => !file.is_folder() || file.explicitly_trashed,
+        Kind::Share => matches!(file.home, Home::User(_)) && everybody.iter().any(|user| !store.sees(user, file)),
+        Kind::Unshare => !file.shared.is_empty(),
+    };
+    let id = pick(store, person, suits, chance)?;
+    let mut file = store.file(&id)?.clone();
+    match kind {
+        Kind::Create => return None,
+        Kind::Trash | Kind::Untrash => set_trashed(store, &id, kind == Kind::Trash, now),
+        Kind::Delete => store.delete(&id, now),
+        Kind::Share => {
+            let strangers: Vec<_> = everybody.iter().filter(|user| !store.sees(user, &file)).cloned().collect();
+            share_with(store, &id, strangers.choose(chance)?, now);
+        }
+        Kind::Unshare => store.unshare(&id, file.shared.choose(chance)?, now),
+        Kind::Edit => {
+            let size = (file.content().size() + chance.random_range(1..500)).min(1 << 20);
+            file.edit(Content::Seed { seed: chance.random(), size }, now);
+            store.put(&id, file, now);
+        }
+        Kind::Metadata => store.put(&id, file, now),
+        Kind::Rename => {
+            let number = chance.random_range(2..100);
+            file.name = match file.name.rsplit_once('.') {
+                Some((stem, extension)) => format!("{stem} v{number}.{extension}"),
+                None => format!("{} v{number}", file.name),
+            };
+            file.modified = now;
+            store.put(&id, file, now);
+        }
+        Kind::Move => {
+            let folder = pick(store, person, |other| other.is_folder() && same(&other.home, &file.home), chance);
+            move_to(store, &id, folder, now).ok()?;
+        }
+    }
+    Some(())
+}
+
+fn create(store: &mut Store, person: &mut Person, now: DateTime<Utc>, chance: &mut StdRng) {
+    let drives: Vec<Arc<str>> = store.drives_of(&person.email).map(|(id, _)| Arc::clone(id)).collect();
+    let drive = drives.choose(chance).filter(|_| chance.random_bool(0.25));
+    let home = drive.map_or_else(|| Home::User(Arc::clone(&person.email)), |drive| Home::Drive(Arc::clone(drive)));
+    let folder = pick(store, person, |other| other.is_folder() && same(&other.home, &home), chance);
+    let (id, mut file) = generate::file(store, &home, folder, now, chance);
+    (file.created, file.modified) = (now, now);
+    inherit(store, &mut file);
+    store.put(&id, file, now);
+    person.files.push(id);
+}
+
+/// The first file that suits, from a random one on.
+fn pick(store: &Store, person: &Person, suits: impl Fn(&File) -> bool, chance: &mut StdRng) -> Option<Arc<str>> {
+    let count = person.files.len();
+    let first = chance.random_range(0..count.max(1));
+    let mut round = person.files.iter().cycle().skip(first).take(count);
+    round.find(|id| store.file(id).is_some_and(&suits)).cloned()
+}
+
+fn same(one: &Home, other: &Home) -> bool {
+    match (one, other) {
+        (Home::User(one), Home::User(other)) | (Home::Drive(one), Home::Drive(other)) => one == other,
+        _ => false,
+    }
+}

@@ -1,0 +1,80 @@
+//! Files from a seed and from a disk, and a mirror that follows the changes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::google::{ANN, BOB, BOTH, Google, seen};
+
+#[test]
+fn who_follows_the_feed_ends_with_what_is_there() {
+    let google = Google::start();
+    let order = json!({ "files": 60, "shared_drives": 2, "files_per_drive": 20, "seed": 7 });
+    assert_eq!(google.admin("POST", "generate", order)["files"], 160);
+    let fields = "fields=nextPageToken,newStartPageToken,changes(removed,changeType,fileId,file(id,name,version,md5Checksum,trashed,parents))";
+    for user in [ANN, BOB] {
+        let (mut mirror, mut token) = (BTreeMap::new(), google.start_token(user));
+        for round in 0..4 {
+            let query = match round {
+                // The token is older than the listing: what changes after the listing comes with the first changes.
+                0 => {
+                    let listed = google.ok(user, &format!("files?pageSize=1000&fields=*&{BOTH}"));
+                    for file in listed["files"].as_array().expect("files") {
+                        mirror.insert(file["id"].as_str().expect("an id").to_owned(), seen(file, "md5Checksum"));
+                    }
+                    "pageSize=7"
+                }
+                _ => "pageSize=50",
+            };
+            google.admin("POST", "churn", json!({ "changes": 80, "seed": round }));
+            let (changes, next) = google.changes(user, &token, &format!("{query}&{BOTH}&{fields}"));
+            for change in changes.iter().filter(|change| change["changeType"] == "file") {
+                let id = change["fileId"].as_str().expect("an id").to_owned();
+                match change["removed"] == true {
+                    true => drop(mirror.remove(&id)),
+                    false => drop(mirror.insert(id, seen(&change["file"], "md5Checksum"))),
+                }
+            }
+            token = next;
+            let truth = google.truth(user);
+            let all: std::collections::BTreeSet<&String> = mirror.keys().chain(truth.keys()).collect();
+            let wrong: Vec<_> =
+                all.into_iter().map(|id| (id, mirror.get(id), truth.get(id))).filter(|(_, one, other)| one != other).collect();
+            assert!(wrong.is_empty(), "{user}, round {round}: {wrong:#?}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_makes_the_same_files_and_the_same_changes() {
+    let made = |seed: u64| {
+        let google = Google::start();
+        let order = json!({ "files": 50, "shared_drives": 1, "members_per_drive": 1, "files_per_drive": 10, "seed": seed });
+        let made = google.admin("POST", "generate", order);
+        assert!(made["shared"].as_u64() > Some(0), "{made}");
+        let changed = google.admin("POST", "churn", json!({ "changes": 60, "seed": seed }));
+        assert_eq!(changed["counts"].as_object().expect("counts").values().filter_map(Value::as_u64).sum::<u64>(), 60);
+        assert_eq!(google.ok(BOB, "drives")["drives"], json!([]), "one member only");
+        [ANN, BOB].map(|user| google.truth(user))
+    };
+    let first = made(3);
+    assert_eq!(first, made(3));
+    assert_ne!(first, made(4));
+}
+
+#[test]
+fn a_folder_on_disk_becomes_a_my_drive() {
+    let google = Google::start();
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+    google.admin("POST", "load", json!({ "path": data, "user": ANN }));
+    let query = "q=name=%27drive%27%20and%20mimeType=%27application/vnd.google-apps.folder%27%20and%20%27root%27%20in%20parents";
+    let folder = google.files(ANN, query).pop().expect("the folder");
+    let inside = google.ok(
+        ANN,
+        &format!("files?q=%27{folder}%27%20in%20parents%20and%20name=%27store.rs%27&fields=files(id,size,mimeType,md5Checksum)"),
+    );
+    let file = &inside["files"][0];
+    let text = std::fs::read_to_string(format!("{data}/drive/store.rs")).expect("the source");
+    assert_eq!((&file["size"], &file["mimeType"]), (&json!(text.len().to_string()), &json!("text/x-rust")));
+    assert_eq!(google.text(ANN, &format!("files/{}?alt=media", file["id"].as_str().expect("an id"))), (200, text));
+}

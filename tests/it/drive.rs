@@ -1,0 +1,182 @@
+//! Drive's feeds: each user's files in step with what Google shows them, whoever else sees them.
+
+use serde_json::json;
+
+use crate::support::World;
+
+#[test]
+fn files_are_in_step_after_churn_and_an_idle_feed_costs_one_call() {
+    let world = World::empty();
+    world.sim.generate(12, 0);
+    world.sim.admin(
+        "drive/generate",
+        json!({ "files": 60, "shared_drives": 2, "files_per_drive": 30, "members_per_drive": 5, "seed": 3 }),
+    );
+    world.import();
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    for seed in 0..5 {
+        world.churn_files(80, seed);
+        world.sync_drive().expect(0);
+        world.assert_files_in_step();
+    }
+    world.sim.reset_ledger();
+    let idle = world.sync_drive().expect(0).json();
+    let ledger = world.sim.ledger();
+    // A feed for each user and each membership, a list for each user.
+    assert_eq!(ledger["by_method"], json!({ "changes.list": 12 + 2 * 5, "drives.list": 12 }), "{ledger}");
+    assert_eq!(idle["idle_streams"], 12 + 2 * 5);
+    assert!(ledger["batches"].as_u64() > Some(0));
+    assert_eq!(idle["quota_units"], 100 * (12 + 2 * 5 + 12));
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE service = 'drive' AND claimed_by IS NOT NULL"), 0);
+}
+
+#[test]
+fn a_run_over_ten_thousand_followed_files_of_a_hundred_users_asks_each_feed_once() {
+    let world = World::with_files(100, 100);
+    let lines: String = world
+        .sim
+        .text("drive/state")
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a JSON line"))
+        .filter(|row| row["mimeType"] != "application/vnd.google-apps.folder")
+        .map(|row| format!("{} {}\n", row["user"].as_str().expect("a user"), row["id"].as_str().expect("an id")))
+        .collect();
+    let watched = lines.lines().count() as i64;
+    assert!(watched >= 9_000, "{watched}");
+    world.syncctl_with_input(&["drive", "watch-file", "add", "--stdin"], &lines).expect(0);
+    world.sync_drive().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM documents WHERE source = 'drive'"), watched);
+    assert_eq!(world.count("SELECT count(*) FROM outbox_events WHERE type = 'drive.file.created'"), watched);
+    world.sim.reset_ledger();
+    world.syncctl(&["drive", "cron", "--force", "--json"]).expect(0);
+    let by_method = &world.sim.ledger()["by_method"];
+    assert_eq!(*by_method, json!({ "changes.list": 100, "drives.list": 100 }));
+    let row = &world
+        .query("SELECT total_files, successful_polls, failed_polls FROM drive_cron_results ORDER BY start_time DESC LIMIT 1")[0];
+    assert_eq!((row.get::<_, i32>(0), row.get::<_, i32>(1), row.get::<_, i32>(2)), (watched as i32, watched as i32, 0));
+}
+
+#[test]
+fn a_shared_drive_comes_and_goes_with_its_membership() {
+    let world = World::with_files(2, 3);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    let put = |members: &[&String]| {
+        world.sim.admin("drive/drives", json!({ "id": "0Ateam", "name": "Team", "members": members }));
+    };
+    put(&[&users[0], &users[1]]);
+    let file = world.sim.admin("drive/files", json!({ "drive": "0Ateam", "name": "plan.txt", "content": "Plan" }));
+    let file = file["id"].as_str().expect("an id");
+    world.sync_drive().expect(0);
+    world.watch(&users[0], file);
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    let feeds = "SELECT count(*) FROM streams WHERE resource = '0Ateam' AND state <> 'removed'";
+    assert_eq!(world.count(feeds), 2);
+    world.drive_admin("DELETE", "members", &json!({ "drive": "0Ateam", "user": users[0] }));
+    world.sync_drive();
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    assert_eq!(world.count(feeds), 1);
+    assert_eq!(world.count("SELECT count(*) FROM drive_files WHERE gone_at IS NOT NULL"), 0, "the other member sees it still");
+    // Back again: what changed while nobody listened is there too.
+    world.drive_admin("PUT", "files", &json!({ "id": file, "content": "New plan" }));
+    put(&[&users[0], &users[1]]);
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    assert_eq!(world.actions(&users[0]), ["created", "removed", "created"]);
+    let bodies = world.query("SELECT body, status FROM documents");
+    assert_eq!((bodies[0].get::<_, String>(0), bodies[0].get::<_, String>(1)), ("New plan".into(), "updated".into()));
+}
+
+#[test]
+fn access_that_one_user_loses_leaves_the_file_to_the_other() {
+    let world = World::with_files(2, 3);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    let file = world.add_file(&users[0], "a.txt", "Text");
+    let both = json!({ "id": file, "user": users[1] });
+    world.sim.admin("drive/share", both.clone());
+    world.sync_drive().expect(0);
+    users.iter().for_each(|user| world.watch(user, &file));
+    world.sync_drive().expect(0);
+    world.sim.admin("drive/unshare", both);
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    let states = |world: &World| -> Vec<(String, String)> {
+        let rows = world.query("SELECT u.email, d.status FROM documents d JOIN users u ON u.id = d.user_id ORDER BY 1");
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    };
+    assert_eq!(states(&world)[1], (users[1].clone(), "deleted".into()));
+    assert_ne!(states(&world)[0].1, "deleted");
+    assert_eq!(world.actions(&users[1]), ["created", "removed"]);
+    assert!(!world.actions(&users[0]).contains(&"removed".into()));
+    world.drive_admin("DELETE", "files", &json!({ "id": file }));
+    world.sync_drive().expect(0);
+    assert_eq!(states(&world)[0].1, "deleted");
+    assert_eq!(world.count("SELECT count(*) FROM drive_files WHERE gone_at IS NOT NULL"), 1);
+    assert_eq!(world.actions(&users[1]), ["created", "removed"], "told once");
+}
+
+#[test]
+fn a_cursor_that_is_refused_is_resynced_and_removals_in_the_gap_are_found() {
+    let mut world = World::with_files(3, 40);
+    world.set("SYNCCTL_DRIVE_PAGE_SIZE", "7");
+    world.sync_drive().expect(0);
+    for (seed, fault) in [(1, "cursor_expired"), (2, "not_found"), (3, "bad_request_400")] {
+        world.sim.admin("drive/churn", json!({ "changes": 20, "seed": seed, "kinds": { "delete": 1, "edit": 1, "unshare": 1 } }));
+        let before = world.count("SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL");
+        // Each user's next call is refused, and what changed is only found by listing everything.
+        world.execute("UPDATE streams SET cursor = 'gone' WHERE kind = 'changes'");
+        world.sim.fault(json!({ "fault": fault, "method": "changes.list", "probability": 1.0, "times": 3 }));
+        let report = world.sync_drive().expect(0).json();
+        world.sim.clear_faults();
+        assert_eq!(report["resyncs"], 3, "{fault}: {report}");
+        world.assert_files_in_step();
+        assert!(world.count("SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL") > before, "{fault}");
+    }
+}
+
+#[test]
+fn a_pass_that_is_interrupted_takes_nothing_away_and_is_gone_on_with() {
+    let mut world = World::with_files(1, 60);
+    world.set("SYNCCTL_DRIVE_PAGE_SIZE", "10");
+    world.set("SYNCCTL_ENGINE_LEASE", "300ms");
+    world.sync_drive().expect(0);
+    world.sim.admin("drive/churn", json!({ "changes": 8, "seed": 4, "kinds": { "delete": 1 } }));
+    world.execute("UPDATE streams SET cursor = 'gone' WHERE kind = 'changes'");
+    world.sim.fault(json!({ "fault": "stall", "at_call": 3, "method": "files.list", "times": 1 }));
+    let mut child = world.spawn(&["drive", "cron", "--force"]);
+    world.wait_for_stall();
+    child.kill().expect("killing the run");
+    child.wait().expect("the run ends");
+    world.sim.admin("release", json!({}));
+    world.sim.clear_faults();
+    let lost = "SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL";
+    assert_eq!(world.count(lost), 0);
+    let pinned = world.query("SELECT pinned FROM streams WHERE kind = 'changes' AND page_token IS NOT NULL");
+    assert!(pinned[0].get::<_, Option<String>>(0).is_some(), "the place of the feed is kept from before the first page");
+    // What changes while the pass is interrupted comes with the feed from there.
+    world.churn_files(10, 5);
+    world.wait_until_leases_lapse();
+    world.sync_drive().expect(0);
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    assert!(world.count(lost) > 0);
+}
+
+#[test]
+fn a_file_that_cannot_be_stored_is_put_aside_and_found_again() {
+    let world = World::with_files(1, 3);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    let file = world.add_file(&user, "nul\0name.txt", "Text");
+    world.sync_drive().expect(0);
+    // NUL is replaced, not refused.
+    assert_eq!(world.count("SELECT count(*) FROM drive_files WHERE name = E'nul\u{fffd}name.txt'"), 1);
+    world.execute("ALTER TABLE drive_file_access ADD CONSTRAINT odd CHECK (name <> 'odd')");
+    world.drive_admin("PUT", "files", &json!({ "id": file, "name": "odd" }));
+    world.sync_drive().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1);
+    world.execute("ALTER TABLE drive_file_access DROP CONSTRAINT odd");
+    world.syncctl(&["items", "retry"]).expect(0);
+    world.assert_files_in_step();
+}

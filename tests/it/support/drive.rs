@@ -1,0 +1,105 @@
+//! What tests of Drive ask of the world: the same truth from the simulator and from the database, and the events so far.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::World;
+use super::world::Ran;
+
+/// What a user sees: address and file → name, version, trashed.
+pub type Seen = BTreeMap<(String, String), (String, i64, bool)>;
+
+impl World {
+    /// So many users with so many files each, imported and not synced yet.
+    pub fn with_files(users: u32, files: u32) -> Self {
+        let world = Self::empty();
+        world.sim.generate(users, 0);
+        world.sim.admin("drive/generate", json!({ "files": files, "seed": 7 }));
+        world.import();
+        world
+    }
+
+    /// `drive cron` of everything, due or not.
+    pub fn sync_drive(&self) -> Ran {
+        self.syncctl(&["drive", "cron", "--force", "--json"])
+    }
+
+    pub fn churn_files(&self, changes: u32, seed: u64) {
+        self.sim.admin("drive/churn", json!({ "changes": changes, "seed": seed }));
+    }
+
+    /// Adds a file of this user's.
+    pub fn add_file(&self, user: &str, name: &str, content: &str) -> String {
+        let answer = self.sim.admin("drive/files", json!({ "user": user, "name": name, "content": content }));
+        answer["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// PUTs or DELETEs at the simulator's side of Drive.
+    pub fn drive_admin(&self, method: &str, path: &str, body: &Value) {
+        let url = format!("{}/admin/drive/{path}", self.sim.url);
+        let request = match method {
+            "PUT" => ureq::put(url).header("content-type", "application/json").send(body.to_string()),
+            _ => ureq::delete(url).header("content-type", "application/json").force_send_body().send(body.to_string()),
+        };
+        request.unwrap_or_else(|error| panic!("{method} admin/drive/{path}: {error}"));
+    }
+
+    pub fn watch(&self, user: &str, file: &str) {
+        self.syncctl(&["drive", "watch-file", "add", user, file]).expect(0);
+    }
+
+    fn files_at_google(&self) -> Seen {
+        let text = self.sim.text("drive/state");
+        text.lines()
+            .map(|line| {
+                let row: Value = serde_json::from_str(line).expect("a JSON line");
+                let text = |name: &str| row[name].as_str().unwrap_or_else(|| panic!("{name} in {row}")).to_owned();
+                let version = text("version").parse().expect("a number");
+                ((text("user"), text("id")), (text("name"), version, row["trashed"] == true))
+            })
+            .collect()
+    }
+
+    /// Asserts that each user's files are those that the simulator shows them, and that each of them is stored once.
+    #[track_caller]
+    pub fn assert_files_in_step(&self) {
+        let rows = self.query(
+            "SELECT u.email, a.file_id, a.name, a.version, a.trashed, f.name, f.version, f.trashed, f.gone_at IS NULL
+             FROM drive_file_access a JOIN users u ON u.id = a.user_id JOIN drive_files f USING (file_id) WHERE a.lost_at IS NULL",
+        );
+        let stored: Seen = rows.iter().map(|row| ((row.get(0), row.get(1)), (row.get(2), row.get(3), row.get(4)))).collect();
+        let truth = self.files_at_google();
+        let differ: Vec<_> = truth.iter().filter(|(key, value)| stored.get(*key) != Some(value)).take(5).collect();
+        let excess: Vec<_> = stored.keys().filter(|key| !truth.contains_key(*key)).take(5).collect();
+        assert!(
+            differ.is_empty() && excess.is_empty(),
+            "{} at Google, {} stored; lost or stale {differ:?}, excess {excess:?}",
+            truth.len(),
+            stored.len()
+        );
+        assert_eq!(rows.len(), stored.len(), "a user sees a file through one feed");
+        for row in &rows {
+            let (of_user, of_file): ((String, i64, bool), (String, i64, bool)) =
+                ((row.get(2), row.get(3), row.get(4)), (row.get(5), row.get(6), row.get(7)));
+            assert!(of_user == of_file && row.get(8), "{of_user:?} and {of_file:?}");
+        }
+        let seen = truth.keys().map(|(_, file)| file).collect::<std::collections::BTreeSet<_>>().len();
+        assert_eq!(self.count("SELECT count(*) FROM drive_files WHERE gone_at IS NULL"), seen as i64, "files that somebody sees");
+    }
+
+    /// The actions of all events so far, in their order: address, file, action.
+    pub fn file_events(&self) -> Vec<(String, String, String)> {
+        let rows = self.query(
+            "SELECT u.email, e.payload ->> 'file_id', e.payload ->> 'action' FROM outbox_events e JOIN users u ON u.id = e.user_id
+             WHERE e.type = 'drive.file.' || (e.payload ->> 'action') ORDER BY e.seq",
+        );
+        assert_eq!(rows.len() as i64, self.count("SELECT count(*) FROM outbox_events"));
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+    }
+
+    /// The actions of this user's events.
+    pub fn actions(&self, user: &str) -> Vec<String> {
+        self.file_events().into_iter().filter(|(email, _, _)| email == user).map(|(_, _, action)| action).collect()
+    }
+}
