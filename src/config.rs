@@ -1,5 +1,7 @@
 //! The settings: one struct a section, each field with its default. Knows no file and no environment; `config/load.rs` does.
 
+mod calendar;
+mod drive;
 mod gmail;
 mod load;
 mod outbox;
@@ -13,6 +15,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use calendar::Calendar;
+pub use drive::{Drive, DriveDocuments};
 pub use gmail::{Gmail, MailStore};
 pub use load::{Flags, Loaded, Origin, load};
 pub use outbox::{Outbox, Target};
@@ -144,69 +148,6 @@ pub struct Pace {
     pub jitter: f64,
 }
 
-/// Google Calendar.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Calendar {
-    /// Whether it is synced at all; its scope is asked for only then.
-    pub enabled: bool,
-    /// How far the first pass looks back.
-    #[serde(with = "humantime_serde")]
-    pub window_past: Duration,
-    /// How far the first pass looks ahead.
-    #[serde(with = "humantime_serde")]
-    pub window_future: Duration,
-    /// A full pass at least this often, because the window moves on.
-    #[serde(with = "humantime_serde")]
-    pub full_pass_every: Duration,
-    /// Events a page, 1 to 2500.
-    pub page_size: u32,
-    /// Calendar ids to sync; empty: the primary one and those that the user has selected.
-    pub calendars: Vec<String>,
-    /// Title words that make an event a meeting.
-    pub meeting_words: Vec<String>,
-    /// Shortest time between two polls of a calendar.
-    #[serde(with = "humantime_serde")]
-    pub min_interval: Duration,
-    /// Longest time between two polls of a calendar.
-    #[serde(with = "humantime_serde")]
-    pub max_interval: Duration,
-    /// Time between two polls of a user's list of calendars.
-    #[serde(with = "humantime_serde")]
-    pub list_interval: Duration,
-}
-
-/// Google Drive.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Drive {
-    /// Whether files are synced, and tokens asked for that may read them.
-    pub enabled: bool,
-    /// Which files become documents: `watched`, those that `drive watch-file` names, or `all` that the users see.
-    pub documents: DriveDocuments,
-    /// Largest text that is read into a document, in bytes.
-    pub content_max_size: u64,
-    /// Files or changes a page, 1 to 1000.
-    pub page_size: u32,
-    /// Shortest time between two polls of a drive.
-    #[serde(with = "humantime_serde")]
-    pub min_interval: Duration,
-    /// Longest time between two polls of a drive.
-    #[serde(with = "humantime_serde")]
-    pub max_interval: Duration,
-    /// Time between two polls of a user's list of shared drives.
-    #[serde(with = "humantime_serde")]
-    pub list_interval: Duration,
-}
-
-/// Which files become documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DriveDocuments {
-    Watched,
-    All,
-}
-
 /// Logs, on stderr.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -267,37 +208,6 @@ impl Default for Pace {
     }
 }
 
-impl Default for Calendar {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            window_past: Duration::from_secs(30 * DAY),
-            window_future: Duration::from_secs(365 * DAY),
-            full_pass_every: Duration::from_secs(30 * DAY),
-            page_size: 2500,
-            calendars: Vec::new(),
-            meeting_words: ["meeting", "call", "sync", "standup", "review", "planning"].map(str::to_owned).into(),
-            min_interval: Duration::from_secs(5 * MINUTE),
-            max_interval: Duration::from_secs(HOUR),
-            list_interval: Duration::from_secs(6 * HOUR),
-        }
-    }
-}
-
-impl Default for Drive {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            documents: DriveDocuments::Watched,
-            content_max_size: 1 << 20,
-            page_size: 1000,
-            min_interval: Duration::from_secs(5 * MINUTE),
-            max_interval: Duration::from_secs(HOUR),
-            list_interval: Duration::from_secs(6 * HOUR),
-        }
-    }
-}
-
 impl Default for Log {
     fn default() -> Self {
         Self { level: "warn".into() }
@@ -308,8 +218,6 @@ impl Settings {
     /// Bounds that types cannot say: the key and what it must be.
     fn out_of_bounds(&self) -> Option<(&'static str, &'static str)> {
         let e = &self.engine;
-        let c = &self.calendar;
-        let d = &self.drive;
         [
             (self.db.pool_size >= 2, "db.pool_size", "2 or more"),
             ((1..=100).contains(&self.google.batch_size), "google.batch_size", "1 to 100"),
@@ -323,13 +231,10 @@ impl Settings {
             (self.pace.price > 0.0, "pace.price", "more than 0"),
             ((0.0..=0.5).contains(&self.pace.jitter), "pace.jitter", "0 to 0.5"),
             (!self.pace.half_life.is_zero(), "pace.half_life", "more than 0s"),
-            ((1..=2500).contains(&c.page_size), "calendar.page_size", "1 to 2500"),
-            (c.min_interval <= c.max_interval, "calendar.min_interval", "at most calendar.max_interval"),
-            ((1..=1000).contains(&d.page_size), "drive.page_size", "1 to 1000"),
-            (d.content_max_size <= 16 << 20, "drive.content_max_size", "at most 16777216"),
-            (d.min_interval <= d.max_interval, "drive.min_interval", "at most drive.max_interval"),
         ]
         .into_iter()
+        .chain(self.calendar.bounds())
+        .chain(self.drive.bounds())
         .chain(self.gmail.bounds())
         .chain(self.outbox.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
