@@ -46,6 +46,8 @@ fn history_names_each_change_once_with_ids_that_rise_in_steps_of_more_than_one()
     assert_eq!(ids(&deleted), [numbers[4].to_string()]);
     let starred = gmail.pages(&format!("me/history?startHistoryId={start}&labelId=STARRED"), "history");
     assert_eq!(ids(&starred), [numbers[2].to_string(), numbers[3].to_string()]);
+    let unread = gmail.pages(&format!("me/history?startHistoryId={start}&labelId=UNREAD"), "history");
+    assert_eq!(unread.len(), 5, "the change that takes the label away too");
 }
 
 #[test]
