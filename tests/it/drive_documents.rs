@@ -23,10 +23,9 @@ fn document(world: &World, columns: &str) -> String {
 #[test]
 fn each_action_is_told_once_whatever_is_synced_again() {
     let (world, user, file) = followed("One");
-    let folder = world.sim.admin(
-        "drive/files",
-        json!({ "user": user, "name": "Folder", "mimeType": "application/vnd.google-apps.folder" }),
-    );
+    let folder = world
+        .sim
+        .admin("drive/files", json!({ "user": user, "name": "Folder", "mimeType": "application/vnd.google-apps.folder" }));
     let steps = [
         (json!({ "content": "Two" }), "modified"),
         (json!({ "name": "renamed.txt" }), "renamed"),
