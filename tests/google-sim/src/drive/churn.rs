@@ -57,6 +57,9 @@ const USUAL: [(Kind, u32); 10] = [
     (Kind::Unshare, 1),
 ];
 
+/// So that a change takes milliseconds also where hardly any of 100,000s of files suits.
+const MOST_LOOKED_AT: usize = 20_000;
+
 #[derive(Default, Serialize)]
 pub struct Changed {
     pub counts: BTreeMap<Kind, u32>,
@@ -115,6 +118,9 @@ fn change(
     now: DateTime<Utc>,
     chance: &mut StdRng,
 ) -> Option<()> {
+    if kind == Kind::Create {
+        return None;
+    }
     let suits = |file: &File| match kind {
         Kind::Create => false,
         Kind::Edit => !file.is_folder(),
@@ -172,11 +178,11 @@ fn create(store: &mut Store, person: &mut Person, now: DateTime<Utc>, chance: &m
     person.files.push(id);
 }
 
-/// The first file that suits, from a random one on.
+/// The first file that suits, from a random one on; given up after many that do not.
 fn pick(store: &Store, person: &Person, suits: impl Fn(&File) -> bool, chance: &mut StdRng) -> Option<Arc<str>> {
     let count = person.files.len();
     let first = chance.random_range(0..count.max(1));
-    let mut round = person.files.iter().cycle().skip(first).take(count);
+    let mut round = person.files.iter().cycle().skip(first).take(count.min(MOST_LOOKED_AT));
     round.find(|id| store.file(id).is_some_and(&suits)).cloned()
 }
 

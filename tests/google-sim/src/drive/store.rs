@@ -19,6 +19,8 @@ const DEEPEST: usize = 100;
 pub struct Store {
     sequence: u64,
     files: HashMap<Arc<str>, File>,
+    /// What is in a folder, or at the top of a My Drive or a shared drive.
+    children: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     drives: BTreeMap<Arc<str>, Drive>,
     /// By a user's address or a shared drive's id.
     logs: HashMap<Arc<str>, Log>,
@@ -95,23 +97,21 @@ impl Store {
     /// The file and, if it is a folder, everything in it.
     pub fn tree(&self, id: &str) -> Vec<Arc<str>> {
         let mut tree: Vec<Arc<str>> = self.files.get_key_value(id).map(|(id, _)| Arc::clone(id)).into_iter().collect();
-        let mut level: BTreeSet<Arc<str>> = tree.iter().filter(|id| self.files[*id].is_folder()).cloned().collect();
-        for _ in 0..DEEPEST {
-            let below = self.files.iter().filter(|(_, file)| file.parent.as_ref().is_some_and(|parent| level.contains(parent)));
-            let below: BTreeSet<Arc<str>> = below.map(|(id, _)| Arc::clone(id)).collect();
-            if below.is_empty() {
-                break;
-            }
-            tree.extend(below.iter().cloned());
-            level = below;
+        let mut next = 0;
+        while let Some(folder) = tree.get(next) {
+            let inside: Vec<Arc<str>> = self.children.get(folder).into_iter().flatten().cloned().collect();
+            tree.extend(inside);
+            next += 1;
         }
         tree
     }
 
     /// Writes a file, new or changed: its version rises, and all who see it find it in their feed.
     pub fn put(&mut self, id: &str, mut file: File, now: DateTime<Utc>) {
-        file.version = self.files.get(id).map_or(0, |before| before.version) + 1;
         let id = self.files.get_key_value(id).map_or_else(|| Arc::from(id), |(id, _)| Arc::clone(id));
+        let before = self.files.get(&id).map(|before| (before.version, before.parent.clone()));
+        file.version = before.as_ref().map_or(0, |(version, _)| *version) + 1;
+        self.place(&id, before.and_then(|(_, parent)| parent), file.parent.clone());
         self.files.insert(Arc::clone(&id), file);
         self.tell(&id, now);
     }
@@ -141,7 +141,21 @@ impl Store {
     pub fn delete(&mut self, id: &str, now: DateTime<Utc>) {
         for id in self.tree(id) {
             self.tell(&id, now);
-            self.files.remove(&id);
+            let gone = self.files.remove(&id);
+            self.place(&id, gone.and_then(|file| file.parent), None);
+        }
+    }
+
+    /// Keeps the children as the files' parents say.
+    fn place(&mut self, id: &Arc<str>, from: Option<Arc<str>>, to: Option<Arc<str>>) {
+        if from == to {
+            return;
+        }
+        if let Some(children) = from.and_then(|folder| self.children.get_mut(&folder)) {
+            children.remove(id);
+        }
+        if let Some(folder) = to {
+            self.children.entry(folder).or_default().insert(Arc::clone(id));
         }
     }
 
