@@ -1,5 +1,6 @@
 //! The settings: one struct a section, each field with its default. Knows no file and no environment; `config/load.rs` does.
 
+mod drive;
 mod load;
 mod quota;
 mod tree;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use drive::{Drive, DriveDocuments};
 pub use load::{Flags, Loaded, Origin, load};
 pub use quota::{Limits, Quota, QuotaProfile};
 
@@ -167,37 +169,6 @@ pub struct Calendar {
     pub list_interval: Duration,
 }
 
-/// Google Drive.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Drive {
-    /// Whether files are synced, and tokens asked for that may read them.
-    pub enabled: bool,
-    /// Which files become documents: `watched`, those that `drive watch-file` names, or `all` that the users see.
-    pub documents: DriveDocuments,
-    /// Largest text that is read into a document, in bytes.
-    pub content_max_size: u64,
-    /// Files or changes a page, 1 to 1000.
-    pub page_size: u32,
-    /// Shortest time between two polls of a drive.
-    #[serde(with = "humantime_serde")]
-    pub min_interval: Duration,
-    /// Longest time between two polls of a drive.
-    #[serde(with = "humantime_serde")]
-    pub max_interval: Duration,
-    /// Time between two polls of a user's list of shared drives.
-    #[serde(with = "humantime_serde")]
-    pub list_interval: Duration,
-}
-
-/// Which files become documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DriveDocuments {
-    Watched,
-    All,
-}
-
 /// Logs, on stderr.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -267,20 +238,6 @@ impl Default for Calendar {
             page_size: 2500,
             calendars: Vec::new(),
             meeting_words: ["meeting", "call", "sync", "standup", "review", "planning"].map(str::to_owned).into(),
-            min_interval: Duration::from_secs(5 * MINUTE),
-            max_interval: Duration::from_secs(HOUR),
-            list_interval: Duration::from_secs(6 * HOUR),
-        }
-    }
-}
-
-impl Default for Drive {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            documents: DriveDocuments::Watched,
-            content_max_size: 1 << 20,
-            page_size: 1000,
             min_interval: Duration::from_secs(5 * MINUTE),
             max_interval: Duration::from_secs(HOUR),
             list_interval: Duration::from_secs(6 * HOUR),

@@ -62,7 +62,8 @@ impl Calls {
             self.meter.spend(&self.project, self.user, units, self.full_pass.load(Ordering::Relaxed)).await?;
             let used = self.credential.current().await;
             match Box::pin(call()).await {
-                Err(failure) if failure.class == Class::TokenStale && !refreshed => {
+                // A token may also be older than the service whose scope it lacks.
+                Err(failure) if matches!(failure.class, Class::TokenStale | Class::ScopeMissing) && !refreshed => {
                     Box::pin(self.credential.replace(used.as_deref())).await?;
                     refreshed = true;
                 }

@@ -1,0 +1,52 @@
+//! Settings of Google Drive, each with its default. Pure.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{HOUR, MINUTE};
+
+/// Google Drive.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drive {
+    /// Whether files are synced, and tokens asked for that may read them.
+    pub enabled: bool,
+    /// Which files become documents: `watched`, those that `drive watch-file` names, or `all` that the users see.
+    pub documents: DriveDocuments,
+    /// Largest text that is read into a document, in bytes.
+    pub content_max_size: u64,
+    /// Files or changes a page, 1 to 1000.
+    pub page_size: u32,
+    /// Shortest time between two polls of a drive.
+    #[serde(with = "humantime_serde")]
+    pub min_interval: Duration,
+    /// Longest time between two polls of a drive.
+    #[serde(with = "humantime_serde")]
+    pub max_interval: Duration,
+    /// Time between two polls of a user's list of shared drives.
+    #[serde(with = "humantime_serde")]
+    pub list_interval: Duration,
+}
+
+/// Which files become documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DriveDocuments {
+    Watched,
+    All,
+}
+
+impl Default for Drive {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            documents: DriveDocuments::Watched,
+            content_max_size: 1 << 20,
+            page_size: 1000,
+            min_interval: Duration::from_secs(5 * MINUTE),
+            max_interval: Duration::from_secs(HOUR),
+            list_interval: Duration::from_secs(6 * HOUR),
+        }
+    }
+}
