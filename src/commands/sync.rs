@@ -188,6 +188,9 @@ fn text(report: &Report) -> String {
         report.failed_streams,
         if report.interrupted_streams > 0 { format!(", {} interrupted", report.interrupted_streams) } else { String::new() }
     ));
+    if let Some(covered) = report.covered.filter(|covered| covered.total != report.total_users as u64) {
+        text.push_str(&format!("covers    {} ({} failed)\n", covered.total, covered.failed));
+    }
     let changed: HashMap<_, _> = report.changes.iter().filter(|(_, counts)| counts.changes() + counts.unchanged > 0).collect();
     let mut kinds: Vec<_> = changed.into_iter().collect();
     kinds.sort_unstable_by_key(|(kind, _)| kind.as_str());

@@ -200,6 +200,14 @@ pub async fn ensure(tx: &Transaction<'_>, user: Uuid, service: &str, kind: &str,
     .context("adding streams")
 }
 
+/// Polls a stream no longer, until `ensure` brings it back.
+pub async fn retire(tx: &Transaction<'_>, id: i64) -> anyhow::Result<()> {
+    tx.execute_typed("UPDATE streams SET state = 'removed' WHERE id = $1", &[(&id, Type::INT8)])
+        .await
+        .context("retiring a stream")?;
+    Ok(())
+}
+
 /// Where a user's stream stands in time, for `smart-poll`.
 #[derive(Debug, Clone)]
 pub struct Standing {

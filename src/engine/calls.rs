@@ -97,7 +97,8 @@ impl Calls {
         loop {
             let used = self.credential.current().await;
             match Box::pin(call()).await {
-                Err(failure) if failure.class == Class::TokenStale && !refreshed => {
+                // A token may also be older than the service whose scope it lacks.
+                Err(failure) if matches!(failure.class, Class::TokenStale | Class::ScopeMissing) && !refreshed => {
                     Box::pin(self.credential.replace(used.as_deref())).await?;
                     self.spend(units).await?;
                     refreshed = true;

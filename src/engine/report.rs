@@ -150,7 +150,8 @@ impl Report {
         self.fail(&Failure::new(Class::LeaseLost, "another run has taken this stream over"));
     }
 
-    fn fail(&mut self, failure: &Failure) {
+    /// Counts a failure.
+    pub(super) fn fail(&mut self, failure: &Failure) {
         self.failed_streams += 1;
         self.classes.insert(failure.class);
         let class = self.errors.entry(failure.class.name()).or_default();

@@ -41,13 +41,16 @@ pub struct Asked {
 /// # Errors
 /// Only when the run could not be recorded at all.
 pub async fn run<S: Single>(context: &Context, source: S, job: &Job, asked: &[Asked]) -> anyhow::Result<Report> {
-    job::recorded(context, source, job, async |shared| {
+    job::recorded(context, source, job, async |shared, _| {
         let streams: Vec<i64> = asked.iter().map(|one| one.stream).collect();
         let rows: HashMap<i64, StreamRow> =
             claims::read(&context.pool, &streams).await?.into_iter().map(|row| (row.id, row)).collect();
         let answers = asked.iter().filter_map(|one| Some(one_outcome(&shared, rows.get(&one.stream)?, &one.id)));
         let answers: Vec<_> = answers.collect();
         let mut covered = Covered { total: asked.len() as u64, failed: (asked.len() - answers.len()) as u64 };
+        for _ in 0..covered.failed {
+            shared.report().fail(&removed());
+        }
         let mut answers = futures_util::stream::iter(answers).buffer_unordered(shared.width());
         while let Some(outcome) = answers.next().await {
             covered.failed += u64::from(matches!(outcome.end, End::Failed(_)));
@@ -95,7 +98,7 @@ async fn one<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str, outcome: 
     let mut tx = client.transaction().await.context("beginning the write")?;
     match held(&shared.source, &mut tx, &stream, &item).await? {
         Held::Applied(counts) => outcome.counts = counts,
-        Held::Gone => return Err(Failure::new(Class::Gone, "the stream was removed")),
+        Held::Gone => return Err(removed()),
         Held::Refused(poison) => {
             log::warn!(stream = row.id, user:% = row.user_id; "item quarantined: {}", poison.error);
             outcome.quarantined = 1;
@@ -106,6 +109,10 @@ async fn one<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str, outcome: 
         return Ok(tx.rollback().await.context("rolling the dry run back")?);
     }
     Ok(tx.commit().await.context("committing the write")?)
+}
+
+fn removed() -> Failure {
+    Failure::new(Class::Gone, "the stream was removed")
 }
 
 /// What became of one item.

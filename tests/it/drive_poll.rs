@@ -66,6 +66,26 @@ fn a_followed_file_is_polled_before_its_user_was_ever_synced() {
 }
 
 #[test]
+fn a_poll_that_is_overtaken_by_the_feed_tells_nothing_twice() {
+    let world = World::with_files(1, 2);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    let file = world.add_file(&user, "a.txt", "One");
+    world.watch(&user, &file);
+    world.sync_drive().expect(0);
+    world.drive_admin("PUT", "files", &json!({ "id": file, "content": "Two" }));
+    world.sim.fault(json!({ "fault": "stall", "method": "files.download", "probability": 1.0, "times": 1 }));
+    let mut poll = world.spawn(&["drive", "poll", &file]);
+    world.wait_for_stall();
+    world.sim.clear_faults();
+    world.sync_drive().expect(0);
+    assert_eq!(world.actions(&user), ["created", "modified"]);
+    world.sim.admin("release", json!({}));
+    assert!(poll.wait().expect("it ends").success());
+    assert_eq!(world.actions(&user), ["created", "modified"]);
+    assert_eq!(world.count("SELECT count(*) FROM documents WHERE body = 'Two'"), 1);
+}
+
+#[test]
 fn batch_poll_skips_a_bad_id_and_polls_the_others() {
     let world = World::with_files(1, 2);
     let user = world.sim.users().into_iter().next().expect("a user");

@@ -18,6 +18,8 @@ const OTHER_COST: u64 = 5;
 const DRIVES_PAGE: &str = "100";
 /// `drives.list` cannot be followed; its stream must stand somewhere.
 const LISTED: &str = "listed";
+/// What a pass over a shared drive pins that is not there for the user any more.
+pub const GONE: &str = "gone";
 /// Files asked for one by one in one poll.
 const MOST_SINGLE: usize = 200;
 const AT_ONCE: usize = 8;
@@ -96,7 +98,18 @@ async fn listing(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position) -
     // Before the first page: what changes while the files are listed comes with the changes after it.
     let pinned = match &at.pinned {
         Some(pinned) => pinned.clone(),
-        None => start_token(drive, stream, calls).await?,
+        None => match start_token(drive, stream, calls).await {
+            // No member any more: a complete pass over nothing, whose sweep takes its files from the user.
+            Err(failure) if failure.class == Class::Gone && stream.resource != MY_DRIVE => {
+                return Ok(Page {
+                    items: Vec::new(),
+                    poison: Vec::new(),
+                    pinned: Some(GONE.into()),
+                    next: Next::Cursor(GONE.into()),
+                });
+            }
+            token => token?,
+        },
     };
     let mut url = drive.google.url(Host::Apis, &["drive", "v3", "files"])?;
     append_feed(&mut url, stream);

@@ -106,10 +106,10 @@ impl Source for Drive {
         }
     }
 
-    async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
+    async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => drives::sweep(tx, stream, pass).await,
-            _ => store::sweep(tx, stream, pass).await,
+            _ => store::sweep(tx, stream, pass, pinned == Some(fetch::GONE)).await,
         }
     }
 

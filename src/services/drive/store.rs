@@ -9,6 +9,7 @@ use super::content::Content;
 use super::file::File;
 use super::{Change, access, documents, files, watches};
 use crate::config::DriveDocuments;
+use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
 
 /// A file that a feed spoke of.
@@ -68,7 +69,10 @@ pub async fn apply(
     Ok(counts)
 }
 
-/// Takes from the user what a complete pass did not name.
-pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::Result<Counts> {
+/// Takes from the user what a complete pass did not name. A feed that is `gone` is not polled until the list of drives names it again.
+pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, gone: bool) -> anyhow::Result<Counts> {
+    if gone {
+        streams::retire(tx, stream.id).await?;
+    }
     Ok(Counts { deleted: access::lose_all(tx, stream, Some(pass)).await?, ..Counts::default() })
 }
