@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::World;
-use crate::support::service::{CALENDAR, GMAIL, Service};
+use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
 /// A fault that passes: it may cost retries or a failed stream, never data.
 #[track_caller]
@@ -54,6 +54,11 @@ macro_rules! for_each_service {
         mod gmail {
             use super::*;
             static SERVICE: &Service = &GMAIL;
+            $($tests)*
+        }
+        mod drive {
+            use super::*;
+            static SERVICE: &Service = &DRIVE;
             $($tests)*
         }
     };
