@@ -65,7 +65,8 @@ CREATE TABLE outbox_deliveries (
 );
 -- By due time first: what waits after failures lies behind what can go, so a claim never walks over it.
 CREATE INDEX outbox_deliveries_pending ON outbox_deliveries (target, due_at, seq) WHERE state = 'pending';
-CREATE INDEX outbox_deliveries_order ON outbox_deliveries (target, subject, seq) WHERE state = 'pending';
+-- Not target first: then it would serve the look for what is due as well, badly.
+CREATE INDEX outbox_deliveries_order ON outbox_deliveries (subject, target, seq) WHERE state = 'pending';
 CREATE INDEX outbox_deliveries_dead ON outbox_deliveries (target) WHERE state = 'dead';
 
 -- A target that failed `failures` times in a row, over all its events. After five its circuit is open: a run sends one request to see whether it
