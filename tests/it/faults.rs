@@ -94,7 +94,7 @@ fn a_missing_scope_stops_the_stream_until_a_check_finds_it_mended() {
     world.sim.clear_faults();
     world.syncctl(&["accounts", "check"]).expect(0);
     world.syncctl(&["calendar", "cron"]).expect(0);
-    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'active'"), 4);
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE service = 'calendar' AND state = 'active'"), 4);
 }
 
 #[test]
