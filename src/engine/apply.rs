@@ -11,6 +11,9 @@ use crate::db::items::{self, Poison};
 use crate::db::streams::{self, Finish};
 use crate::error::{Class, Failure};
 
+/// How often a page is written again that PostgreSQL gave up for another transaction's sake.
+const SACRIFICES: u32 = 5;
+
 /// What a page's transaction needs to know beside the page.
 pub struct Write<'a> {
     /// Who must still hold the stream.
@@ -34,6 +37,25 @@ pub async fn page<S: Source>(
     page: &Page<S::Change>,
     write: &Write<'_>,
 ) -> Result<(Counts, u64), Failure> {
+    let mut tries = SACRIFICES;
+    loop {
+        match once(source, pool, stream, page, write).await {
+            Err(error) if tries > 0 && was_sacrificed(&error) => {
+                log::info!(stream = stream.id; "writing the page again: {error:#}");
+                tries -= 1;
+            }
+            done => return Ok(done?),
+        }
+    }
+}
+
+async fn once<S: Source>(
+    source: &S,
+    pool: &Pool,
+    stream: &Stream,
+    page: &Page<S::Change>,
+    write: &Write<'_>,
+) -> anyhow::Result<(Counts, u64)> {
     let mut client = pool.get().await?;
     let mut tx = client.transaction().await.context("beginning the page")?;
     // The fence first: it also locks the row, so that whoever takes the stream over waits for this page.
@@ -43,10 +65,10 @@ pub async fn page<S: Source>(
             let to = Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..write.at.clone() };
             streams::advance_page(&tx, write.run, stream.id, &to, write.lease).await?
         }
-        (None, Next::Cursor(_)) => return Err(Failure::new(Class::Internal, "a last page without its finish")),
+        (None, Next::Cursor(_)) => anyhow::bail!("a last page without its finish"),
     };
     if !ours {
-        return Err(Failure::new(Class::LeaseLost, "another run has taken this stream over"));
+        return Err(Failure::new(Class::LeaseLost, "another run has taken this stream over").into());
     }
     let done = changes(source, &mut tx, stream, page, write).await?;
     tx.commit().await.context("committing the page")?;
@@ -118,6 +140,14 @@ async fn apply_items<S: Source>(
     }
     items::quarantine(tx, stream.id, &poison).await?;
     Ok((counts, poison.len() as u64))
+}
+
+/// Whether PostgreSQL gave the transaction up so that others may go on (deadlock, serialization): nothing is wrong with it.
+pub fn was_sacrificed(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let state = cause.downcast_ref::<tokio_postgres::Error>().and_then(|error| error.code());
+        state.is_some_and(|state| matches!(state.code(), "40P01" | "40001"))
+    })
 }
 
 /// Whether PostgreSQL refused a value (SQLSTATE class 22, data; 23, constraints), or the item could not be turned into one.

@@ -94,21 +94,36 @@ async fn one<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str, outcome: 
     let item = shared.source.fetch_one(&stream, &calls, id).await;
     outcome.fetches.push(started.elapsed());
     let item = item?;
+    while let Err(error) = write(shared, &stream, &item, outcome).await {
+        if !apply::was_sacrificed(&error) {
+            return Err(error.into());
+        }
+        log::info!(stream = stream.id; "writing again: {error:#}");
+    }
+    Ok(())
+}
+
+async fn write<S: Single>(
+    shared: &Shared<S>,
+    stream: &Stream,
+    item: &Item<S::Change>,
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
     let mut client = shared.context.pool.get().await?;
     let mut tx = client.transaction().await.context("beginning the write")?;
-    match held(&shared.source, &mut tx, &stream, &item).await? {
+    match held(&shared.source, &mut tx, stream, item).await? {
         Held::Applied(counts) => outcome.counts = counts,
-        Held::Gone => return Err(removed()),
+        Held::Gone => return Err(removed().into()),
         Held::Refused(poison) => {
-            log::warn!(stream = row.id, user:% = row.user_id; "item quarantined: {}", poison.error);
+            log::warn!(stream = stream.id, user:% = stream.user_id; "item quarantined: {}", poison.error);
             outcome.quarantined = 1;
             items::quarantine(&tx, stream.id, &[poison]).await?;
         }
     }
     if shared.dry_run {
-        return Ok(tx.rollback().await.context("rolling the dry run back")?);
+        return tx.rollback().await.context("rolling the dry run back");
     }
-    Ok(tx.commit().await.context("committing the write")?)
+    tx.commit().await.context("committing the write")
 }
 
 fn removed() -> Failure {

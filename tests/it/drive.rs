@@ -191,3 +191,18 @@ fn a_file_that_cannot_be_stored_is_put_aside_and_found_again() {
     world.syncctl(&["items", "retry"]).expect(0);
     world.assert_files_in_step();
 }
+
+#[test]
+fn a_page_that_postgresql_gives_up_for_another_is_written_again() {
+    let world = World::with_files(1, 5);
+    // The first write of files dies as one does that was chosen to end a deadlock. A sequence does not go back with its transaction.
+    world.execute(
+        "CREATE SEQUENCE writes;
+         CREATE FUNCTION die_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF nextval('writes') = 1 THEN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF; RETURN NULL; END $$;
+         CREATE TRIGGER die_once AFTER INSERT ON drive_files FOR EACH STATEMENT EXECUTE FUNCTION die_once();",
+    );
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    assert!(world.count("SELECT nextval('writes')") > 2, "it was written twice");
+}

@@ -8,8 +8,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use super::file::File;
 use super::store::Told;
 
-/// Keeps files to this transaction, so that what follows sees who else sees them. `ids` in their order: feeds of several users that
-/// speak of the same files wait for each other instead of dying of it.
+/// Keeps files to this transaction, so that what follows sees who else sees them.
 pub async fn lock(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()> {
     if ids.is_empty() {
         return Ok(());
@@ -23,16 +22,20 @@ pub async fn lock(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Upserts files; an older version never replaces a newer one that another user's feed brought.
-pub async fn upsert(tx: &Transaction<'_>, told: &[&Told<'_>]) -> anyhow::Result<()> {
+/// Upserts files, and locks those of `lost`; an older version never replaces a newer one that another user's feed brought. All in one
+/// statement, in the order of the ids: feeds of several users that speak of the same files wait for each other instead of dying of it.
+pub async fn upsert(tx: &Transaction<'_>, told: &[&Told<'_>], lost: &[&str]) -> anyhow::Result<()> {
     if told.is_empty() {
-        return Ok(());
+        return lock(tx, lost).await;
     }
-    let column = |read: fn(&File) -> Option<&str>| told.iter().map(|told| read(told.file)).collect::<Vec<_>>();
-    let numbers = |read: fn(&File) -> Option<i64>| told.iter().map(|told| read(told.file)).collect::<Vec<_>>();
-    let trashed: Vec<bool> = told.iter().map(|told| told.file.trashed).collect();
-    let modified: Vec<Option<DateTime<Utc>>> = told.iter().map(|told| told.file.modified_time).collect();
-    let raws: Vec<&str> = told.iter().map(|told| told.raw).collect();
+    // A file without a version is only locked.
+    let lost: Vec<File> = lost.iter().map(|id| File { id: (*id).to_owned(), ..File::default() }).collect();
+    let files: Vec<&File> = told.iter().map(|told| told.file).chain(&lost).collect();
+    let column = |read: fn(&File) -> Option<&str>| files.iter().map(|file| read(file)).collect::<Vec<_>>();
+    let numbers = |read: fn(&File) -> Option<i64>| files.iter().map(|file| read(file)).collect::<Vec<_>>();
+    let trashed: Vec<bool> = files.iter().map(|file| file.trashed).collect();
+    let modified: Vec<Option<DateTime<Utc>>> = files.iter().map(|file| file.modified_time).collect();
+    let raws: Vec<&str> = told.iter().map(|told| told.raw).chain(lost.iter().map(|_| "{}")).collect();
     tx.execute_typed(
         include_str!("sql/upsert_files.sql"),
         &[

@@ -53,10 +53,7 @@ pub async fn apply(
     }
     let news: Vec<&Told<'_>> = told.iter().filter(|told| told.action.is_some()).collect();
     let same: Vec<&str> = told.iter().filter(|told| told.action.is_none()).map(|told| told.file.id.as_str()).collect();
-    let mut touched: Vec<&str> = news.iter().map(|told| told.file.id.as_str()).chain(lost.iter().copied()).collect();
-    touched.sort_unstable();
-    files::lock(tx, &touched).await?;
-    files::upsert(tx, &news).await?;
+    files::upsert(tx, &news, &lost).await?;
     access::upsert(tx, stream, pass, &news).await?;
     if let Some(pass) = pass {
         access::stamp(tx, stream, pass, &same).await?;

@@ -1,4 +1,4 @@
--- Upserts files in the order of their ids; only a newer version is written, or a file that was gone.
+-- Upserts files in the order of their ids; only a newer version is written, or a file that was gone. All others are locked.
 -- $1… one array a column
 INSERT INTO drive_files AS f (file_id, drive_id, name, mime_type, parents, trashed, version, md5_checksum, head_revision_id, size,
   modified_at, web_view_link, raw)
@@ -17,4 +17,4 @@ ON CONFLICT (file_id) DO UPDATE SET drive_id = excluded.drive_id, name = exclude
   parents = excluded.parents, trashed = excluded.trashed, version = excluded.version, md5_checksum = excluded.md5_checksum,
   head_revision_id = excluded.head_revision_id, size = excluded.size, modified_at = excluded.modified_at,
   web_view_link = excluded.web_view_link, raw = excluded.raw, gone_at = NULL, synced_at = now()
-WHERE f.version IS NULL OR excluded.version > f.version OR (f.gone_at IS NOT NULL AND excluded.version >= f.version)
+WHERE excluded.version > coalesce(f.version, 0) OR (f.gone_at IS NOT NULL AND excluded.version >= f.version)
