@@ -10,7 +10,7 @@ use crate::config::{self, Flags};
 use crate::error::{EXIT_HELP, Exit, Fault};
 use crate::progress;
 
-/// Keeps Google Calendar and Drive in step with PostgreSQL. Each run does one job, records it, and exits.
+/// Keeps Google Calendar, Drive and Gmail in step with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_HELP, max_term_width = 110)]
 struct Cli {
@@ -46,6 +46,9 @@ enum Command {
     /// Google Calendar: calendars, events, meetings
     #[command(subcommand)]
     Calendar(commands::verbs::ServiceVerb),
+    /// Gmail: mailboxes, virtual addresses
+    #[command(subcommand)]
+    Gmail(commands::verbs::ServiceVerb),
     /// Google Drive: shared drives, files, documents of the files that are followed
     #[command(subcommand)]
     Drive(commands::drive::Verb),
@@ -55,6 +58,14 @@ enum Command {
     /// Items that could not be applied
     #[command(subcommand)]
     Items(commands::items::Verb),
+    /// What was synced, for reading: e-mails, files
+    #[command(subcommand)]
+    Documents(commands::documents::Verb),
+    /// Sends events that are due to the targets in the settings; the job for cron
+    Deliver(commands::deliver::DeliverArgs),
+    /// Events for the outside, and what became of them
+    #[command(subcommand)]
+    Outbox(commands::deliver::Verb),
     /// The database: schema, and the private cluster
     #[command(subcommand)]
     Db(commands::db::Verb),
@@ -98,8 +109,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Db(verb) => commands::db::run(&verb, &loaded.settings, output),
         Command::Accounts(verb) => commands::accounts::run(&verb, loaded.settings, output),
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),
+        Command::Documents(verb) => commands::documents::run(&verb, loaded.settings, output),
+        Command::Deliver(args) => commands::deliver::deliver(&args, loaded.settings, output),
+        Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::sync::calendar(&verb, loaded.settings, output),
+        Command::Gmail(verb) => commands::sync::gmail(&verb, loaded.settings, output),
     }
 }
 

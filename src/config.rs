@@ -1,8 +1,12 @@
 //! The settings: one struct a section, each field with its default. Knows no file and no environment; `config/load.rs` does.
 
+mod calendar;
 mod drive;
+mod gmail;
 mod load;
+mod outbox;
 mod quota;
+mod secrets;
 mod tree;
 
 use std::path::PathBuf;
@@ -11,8 +15,11 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use calendar::Calendar;
 pub use drive::{Drive, DriveDocuments};
+pub use gmail::{Gmail, MailStore};
 pub use load::{Flags, Loaded, Origin, load};
+pub use outbox::{Outbox, Target};
 pub use quota::{Limits, Quota, QuotaProfile};
 
 /// Every setting. `syncctl config show` prints them with where each came from.
@@ -27,6 +34,8 @@ pub struct Settings {
     pub pace: Pace,
     pub quota: Quota,
     pub calendar: Calendar,
+    pub gmail: Gmail,
+    pub outbox: Outbox,
     pub drive: Drive,
     pub log: Log,
 }
@@ -139,36 +148,6 @@ pub struct Pace {
     pub jitter: f64,
 }
 
-/// Google Calendar.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Calendar {
-    /// How far the first pass looks back.
-    #[serde(with = "humantime_serde")]
-    pub window_past: Duration,
-    /// How far the first pass looks ahead.
-    #[serde(with = "humantime_serde")]
-    pub window_future: Duration,
-    /// A full pass at least this often, because the window moves on.
-    #[serde(with = "humantime_serde")]
-    pub full_pass_every: Duration,
-    /// Events a page, 1 to 2500.
-    pub page_size: u32,
-    /// Calendar ids to sync; empty: the primary one and those that the user has selected.
-    pub calendars: Vec<String>,
-    /// Title words that make an event a meeting.
-    pub meeting_words: Vec<String>,
-    /// Shortest time between two polls of a calendar.
-    #[serde(with = "humantime_serde")]
-    pub min_interval: Duration,
-    /// Longest time between two polls of a calendar.
-    #[serde(with = "humantime_serde")]
-    pub max_interval: Duration,
-    /// Time between two polls of a user's list of calendars.
-    #[serde(with = "humantime_serde")]
-    pub list_interval: Duration,
-}
-
 /// Logs, on stderr.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -229,22 +208,6 @@ impl Default for Pace {
     }
 }
 
-impl Default for Calendar {
-    fn default() -> Self {
-        Self {
-            window_past: Duration::from_secs(30 * DAY),
-            window_future: Duration::from_secs(365 * DAY),
-            full_pass_every: Duration::from_secs(30 * DAY),
-            page_size: 2500,
-            calendars: Vec::new(),
-            meeting_words: ["meeting", "call", "sync", "standup", "review", "planning"].map(str::to_owned).into(),
-            min_interval: Duration::from_secs(5 * MINUTE),
-            max_interval: Duration::from_secs(HOUR),
-            list_interval: Duration::from_secs(6 * HOUR),
-        }
-    }
-}
-
 impl Default for Log {
     fn default() -> Self {
         Self { level: "warn".into() }
@@ -255,8 +218,6 @@ impl Settings {
     /// Bounds that types cannot say: the key and what it must be.
     fn out_of_bounds(&self) -> Option<(&'static str, &'static str)> {
         let e = &self.engine;
-        let c = &self.calendar;
-        let d = &self.drive;
         [
             (self.db.pool_size >= 2, "db.pool_size", "2 or more"),
             ((1..=100).contains(&self.google.batch_size), "google.batch_size", "1 to 100"),
@@ -270,13 +231,12 @@ impl Settings {
             (self.pace.price > 0.0, "pace.price", "more than 0"),
             ((0.0..=0.5).contains(&self.pace.jitter), "pace.jitter", "0 to 0.5"),
             (!self.pace.half_life.is_zero(), "pace.half_life", "more than 0s"),
-            ((1..=2500).contains(&c.page_size), "calendar.page_size", "1 to 2500"),
-            (c.min_interval <= c.max_interval, "calendar.min_interval", "at most calendar.max_interval"),
-            ((1..=1000).contains(&d.page_size), "drive.page_size", "1 to 1000"),
-            (d.content_max_size <= 16 << 20, "drive.content_max_size", "at most 16777216"),
-            (d.min_interval <= d.max_interval, "drive.min_interval", "at most drive.max_interval"),
         ]
         .into_iter()
+        .chain(self.calendar.bounds())
+        .chain(self.drive.bounds())
+        .chain(self.gmail.bounds())
+        .chain(self.outbox.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
     }
 }

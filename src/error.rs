@@ -8,7 +8,7 @@ use std::time::Duration;
 pub enum Exit {
     /// Done, or nothing was due.
     Done = 0,
-    /// Some streams failed; the run row says which.
+    /// Some streams or deliveries failed; the run row or `outbox list` says which.
     SomeFailed = 1,
     /// The arguments make no sense.
     Usage = 2,
@@ -25,7 +25,7 @@ pub enum Exit {
 /// The table that `--help` prints.
 pub const EXIT_HELP: &str = "Exit codes:
    0  done, or nothing was due
-   1  some streams failed (the run row and `syncctl items list` say which)
+   1  some streams failed (the run row and `syncctl items list` say which), or some deliveries (`syncctl outbox list`)
    2  usage: the arguments make no sense
   69  the database or Google is unreachable
   75  another run holds the job, try later

@@ -5,7 +5,7 @@
 //! - `main.rs`, `cli`: parse, log, dispatch, exit code
 //! - `commands`: what is not a sync (accounts, db, items, config)
 //! - `services`: one folder each; no folder knows another
-//! - `engine`: the one sync loop, pacing, quotas, reports; knows no service
+//! - `engine`: the one sync loop, pacing, quotas, reports; knows no service. Beside it `outbox`: delivery of events
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet
 //! - `config`, `error`, `progress`, `seal`: ground
 
@@ -16,6 +16,7 @@ pub mod db;
 pub mod engine;
 pub mod error;
 pub mod google;
+pub mod outbox;
 mod progress;
 pub mod seal;
 pub mod services;

@@ -44,7 +44,8 @@ CREATE TABLE outbox_events (
   routed boolean NOT NULL DEFAULT false
 );
 CREATE INDEX outbox_events_new ON outbox_events (seq) WHERE NOT routed;
-CREATE INDEX outbox_events_subject ON outbox_events (subject, seq);
+-- Old ones are looked for at every delivery.
+CREATE INDEX outbox_events_created ON outbox_events (created_at);
 
 -- One row for an event and a target that wants it.
 CREATE TABLE outbox_deliveries (
@@ -62,10 +63,14 @@ CREATE TABLE outbox_deliveries (
   delivered_at timestamptz,
   PRIMARY KEY (event_id, target)
 );
-CREATE INDEX outbox_deliveries_pending ON outbox_deliveries (target, seq) WHERE state = 'pending';
-CREATE INDEX outbox_deliveries_order ON outbox_deliveries (target, subject, seq) WHERE state = 'pending';
+-- By due time first: what waits after failures lies behind what can go, so a claim never walks over it.
+CREATE INDEX outbox_deliveries_pending ON outbox_deliveries (target, due_at, seq) WHERE state = 'pending';
+-- Not target first: then it would serve the look for what is due as well, badly.
+CREATE INDEX outbox_deliveries_order ON outbox_deliveries (subject, target, seq) WHERE state = 'pending';
+CREATE INDEX outbox_deliveries_dead ON outbox_deliveries (target) WHERE state = 'dead';
 
--- A target that does not answer is left alone until `open_until`, by every host.
+-- A target that failed `failures` times in a row, over all its events. After five its circuit is open: a run sends one request to see whether it
+-- answers again, and syncs send none before `open_until`.
 CREATE TABLE outbox_targets (
   target text PRIMARY KEY,
   failures int NOT NULL DEFAULT 0,

@@ -4,6 +4,8 @@ CREATE TABLE gmail_messages (
   message_id text NOT NULL,
   user_id uuid NOT NULL,
   thread_id text NOT NULL,
+  -- The last change that is in this row, as Gmail numbers them: an older one never undoes a newer one.
+  history_id bigint,
   labels text[] NOT NULL DEFAULT '{}',
   unread boolean GENERATED ALWAYS AS ('UNREAD' = ANY (labels)) STORED,
   received_at timestamptz,
@@ -17,6 +19,9 @@ CREATE TABLE gmail_messages (
   size_estimate bigint,
   rfc822_message_id text,
   headers jsonb NOT NULL DEFAULT '[]',
+  -- Of messages that were read whole.
+  body text,
+  attachments jsonb,
   note text,
   seen_pass bigint,
   deleted_at timestamptz,

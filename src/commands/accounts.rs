@@ -15,9 +15,8 @@ use crate::db::{accounts, pool};
 use crate::engine::Context;
 use crate::engine::tokens::Broker;
 use crate::error::{Class, Exit, Failure, Fault};
-use crate::google::{self, Host};
 use crate::seal::{self, Column};
-use crate::services;
+use crate::services::{self, Probe};
 
 /// What can be done with accounts.
 #[derive(Debug, Subcommand)]
@@ -156,15 +155,14 @@ async fn check_one(context: &Context, broker: &Arc<Broker>, user: Uuid) -> Resul
     let credential = broker.credential(&account.row);
     // Asked for anew even if the account is marked revoked: a check is how an operator finds out that it works again.
     credential.renew().await?;
-    let url = context.google.url(Host::Apis, &["calendar", "v3", "users", "me", "calendarList"])?;
-    context.google.get("calendarList.list", &credential, google::SCOPE_CALENDAR, url).await.map_err(|failure| {
-        match failure.class {
-            Class::ScopeMissing => {
-                Failure::new(failure.class, format!("scope missing: {}; {}", google::SCOPE_CALENDAR, failure.message))
-            }
+    for service in services::enabled(&context.settings) {
+        let Probe { method, host, path } = service.probe;
+        let url = context.google.url(host, path)?;
+        context.google.get(method, &credential, service.scope, url).await.map_err(|failure| match failure.class {
+            Class::ScopeMissing => Failure::new(failure.class, format!("scope missing: {}; {}", service.scope, failure.message)),
             _ => failure,
-        }
-    })?;
+        })?;
+    }
     accounts::resume(&context.pool, user).await?;
     Ok(())
 }

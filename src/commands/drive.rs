@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::streams;
 use crate::engine::single::{self, Asked};
-use crate::engine::{Context, Source, job};
+use crate::engine::{Context, Source};
 use crate::error::{Exit, Fault};
 use crate::services::drive::watches::{self, Watched};
 use crate::services::drive::{Drive, REGISTERED};
@@ -101,7 +101,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
         let selection = Selection { users: None, force: true };
         let source = source(context, &selection).await?;
         let job = sync::job(context, REGISTERED.service, "batch-poll", selection, args.bounds);
-        return sync::finish(job::run(context, source, &job).await?, output);
+        return sync::finish(sync::ran(context, source, &job).await?, output);
     }
     // What holds a NUL is no id, and PostgreSQL would refuse the others with it.
     let named: HashSet<&str> = names.iter().map(String::as_str).collect();
@@ -163,6 +163,7 @@ async fn poll(
     job.unknown_users = left.0;
     let asked: Vec<Asked> = ways.iter().map(|way| way.asked.clone()).collect();
     let mut report = single::run(context, source, &job, &asked).await?;
+    sync::hand_on(context, &job).await;
     report.skipped = left.1;
     sync::finish(report, output)
 }

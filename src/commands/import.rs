@@ -113,7 +113,7 @@ async fn store(context: &Context, line: &Line, credentials: Credentials) -> anyh
     let plain = serde_json::to_vec(&StoredCredentials { credentials, subject })?;
     let sealed = context.vault.seal(user, Column::Credentials, &plain)?;
     accounts::store_credentials(&tx, user, kind, &project, &sealed).await?;
-    for service in services::REGISTRY {
+    for service in &services::REGISTRY {
         streams::ensure(&tx, user, service.service, service.root_kind, &[""]).await?;
     }
     tx.commit().await.context("committing the import")?;

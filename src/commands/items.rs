@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
-use super::{Output, table, with_context};
+use super::{Output, sync, table, with_context};
 use crate::config::Settings;
 use crate::db::items;
 use crate::engine::retry_items::{self, Retried};
@@ -54,11 +54,13 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                     return Err(Fault::usage(format!("no quarantined item has the number {id}; see `syncctl items list`")).into());
                 }
                 let calendar = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
+                let mailboxes = sync::mailboxes(&context).await?;
                 let drive = drive::Drive::new(Arc::clone(&context.google), &context.settings, Watched::default());
                 let mut results = Vec::new();
                 for row in &rows {
                     let retried = match row.service.as_str() {
                         "calendar" => retry_items::retry(&context, &calendar, row).await?,
+                        "gmail" => retry_items::retry(&context, &mailboxes, row).await?,
                         "drive" => retry_items::retry(&context, &drive, row).await?,
                         service => Retried::Kept(format!("this syncctl has no service {service:?}")),
                     };

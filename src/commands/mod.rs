@@ -3,6 +3,8 @@
 pub mod accounts;
 pub mod config;
 pub mod db;
+pub mod deliver;
+pub mod documents;
 pub mod drive;
 pub mod import;
 pub mod items;

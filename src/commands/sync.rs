@@ -16,7 +16,9 @@ use crate::db::streams;
 use crate::engine::job::{self, Job};
 use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
-use crate::services::{self, calendar};
+
+use crate::outbox;
+use crate::services::{self, calendar, gmail};
 
 /// `syncctl calendar …`
 pub fn calendar(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
@@ -24,6 +26,20 @@ pub fn calendar(verb: &ServiceVerb, settings: Settings, output: Output) -> anyho
         let source = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
         run(verb, &context, source, output).await
     })
+}
+
+/// `syncctl gmail …`
+pub fn gmail(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        let source = mailboxes(&context).await?;
+        run(verb, &context, source, output).await
+    })
+}
+
+/// The Gmail service, which knows the domains that users are of.
+pub async fn mailboxes(context: &Context) -> anyhow::Result<gmail::Gmail> {
+    let domains = accounts::domains(&context.pool).await?;
+    Ok(gmail::Gmail::new(Arc::clone(&context.google), &context.settings, domains)?)
 }
 
 /// The verbs of a service whose streams are named by their users.
@@ -43,19 +59,19 @@ async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output
                 job.unknown_users = found.iter().filter(|user| user.is_none()).count() as u64;
                 job.selection.users = Some(found.into_iter().flatten().collect());
             }
-            finish(job::run(context, source, &job).await?, output)
+            finish(ran(context, source, &job).await?, output)
         }
         ServiceVerb::Poll(args) => {
             let selection = Selection { users: Some(vec![user(context, &args.user).await?]), force: true };
             let job = job(context, service, "poll", selection, args.bounds);
-            finish(job::run(context, source, &job).await?, output)
+            finish(ran(context, source, &job).await?, output)
         }
         ServiceVerb::SmartPoll(args) => {
             let user = user(context, &args.poll.user).await?;
             let selection = Selection { users: Some(vec![user]), force: args.force };
             let job = job(context, service, "smart-poll", selection, args.poll.bounds);
             let before = streams::of_user(&context.pool, service, user).await?;
-            let mut report = job::run(context, source, &job).await?;
+            let mut report = ran(context, source, &job).await?;
             report.skipped = if args.force { Vec::new() } else { reasons(&before) };
             finish(report, output)
         }
@@ -63,11 +79,25 @@ async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output
     }
 }
 
+/// Runs the job, and what follows it.
+pub(super) async fn ran<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
+    let report = job::run(context, source, job).await?;
+    hand_on(context, job).await;
+    Ok(report)
+}
+
+/// Hands the events that a job wrote to whoever wants them.
+pub(super) async fn hand_on(context: &Context, job: &Job) {
+    if !job.dry_run && !context.stop.is_cancelled() {
+        outbox::deliver_after_run(&context.pool, &context.settings, context.settings.outbox.run_budget).await;
+    }
+}
+
 /// `cron` of any service: everything that is due.
 pub(super) async fn cron<S: Source>(args: &CronArgs, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
     let selection = Selection { users: None, force: args.force };
     let job = Job { exclusive: !args.parallel, ..job(context, S::TABLES.service, "cron", selection, args.bounds) };
-    finish(job::run(context, source, &job).await?, output)
+    finish(ran(context, source, &job).await?, output)
 }
 
 /// The names on the command line, and those on standard input, one a line.

@@ -1,4 +1,4 @@
-//! Settings of Google Drive, each with its default. Pure.
+//! The settings of Drive.
 
 use std::time::Duration;
 
@@ -48,5 +48,16 @@ impl Default for Drive {
             max_interval: Duration::from_secs(HOUR),
             list_interval: Duration::from_secs(6 * HOUR),
         }
+    }
+}
+
+impl Drive {
+    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 3] {
+        [
+            ((1..=1000).contains(&self.page_size), "drive.page_size", "1 to 1000"),
+            (self.content_max_size <= 16 << 20, "drive.content_max_size", "at most 16777216"),
+            (self.min_interval <= self.max_interval, "drive.min_interval", "at most drive.max_interval"),
+        ]
     }
 }

@@ -9,11 +9,10 @@ use serde::de::IntoDeserializer;
 use toml::{Table, Value};
 
 use super::Settings;
+use super::secrets::{self, SECRETS, masked, read_secret};
 use super::tree::{flatten, key_lines, kind, line_of, nest};
 use crate::error::Fault;
 
-/// Keys whose values are never printed.
-const SECRETS: [&str; 3] = ["db.url", "db.password", "seal.keys"];
 /// Variables with a name of their own in the field.
 const ALIASES: [(&str, &str); 1] = [("DATABASE_URL", "db.url")];
 /// Names with our prefix that are not settings.
@@ -78,7 +77,7 @@ fn load_from(flags: &Flags, environment: &BTreeMap<String, String>) -> anyhow::R
     for (key, value) in &flags.set {
         layers.set_text(key, value, Origin::Flag)?;
     }
-    layers.finish()
+    layers.finish(environment.get("CREDENTIALS_DIRECTORY").map(Path::new))
 }
 
 /// The file that was named (it must exist), or the first of the usual ones that does.
@@ -103,6 +102,8 @@ fn settings_file(flags: &Flags, environment: &BTreeMap<String, String>) -> anyho
 /// Leaves by dotted key. The defaults come first, so that each key's kind is known.
 struct Layers {
     leaves: BTreeMap<String, (Value, Origin)>,
+    /// Where each key of the file stands, also those inside lists of sections.
+    lines: BTreeMap<String, usize>,
 }
 
 impl Layers {
@@ -112,7 +113,7 @@ impl Layers {
         flatten("", &defaults, &mut |key, value| {
             leaves.insert(key, (value.clone(), Origin::Default));
         });
-        Ok(Self { leaves })
+        Ok(Self { leaves, lines: BTreeMap::new() })
     }
 
     fn add_file(&mut self, path: &Path) -> anyhow::Result<()> {
@@ -122,11 +123,11 @@ impl Layers {
             let line = error.span().map_or(1, |span| line_of(&text, span.start));
             Fault::settings(format!("{shown}:{line}: not valid TOML: {}", error.message()))
         })?;
-        let lines = key_lines(&text);
+        self.lines = key_lines(&text);
         let mut found = Vec::new();
         flatten("", &table, &mut |key, value| found.push((key, value.clone())));
         for (key, value) in found {
-            let line = lines.get(&key).copied().unwrap_or(1);
+            let line = self.lines.get(&key).copied().unwrap_or(1);
             self.set(&key, value, Origin::File { path: path.to_owned(), line })?;
         }
         Ok(())
@@ -185,6 +186,11 @@ impl Layers {
             Some(Value::Integer(_)) => Value::Integer(text.trim().parse().map_err(|_| wrong("a whole number"))?),
             Some(Value::Float(_)) => Value::Float(text.trim().parse().map_err(|_| wrong("a number"))?),
             Some(Value::Boolean(_)) => Value::Boolean(text.trim().parse().map_err(|_| wrong("true or false"))?),
+            // As `config show` prints it; the only way to write a list of sections here.
+            Some(Value::Array(_)) if text.trim_start().starts_with('[') => text
+                .parse::<Value>()
+                // Neither the text nor the parser's message, which quotes it: there may be secrets in it.
+                .map_err(|_| Fault::settings(format!("{origin}: {key} is not a list as TOML writes it")))?,
             Some(Value::Array(_)) => {
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect::<Vec<_>>().into()
             }
@@ -223,21 +229,42 @@ impl Layers {
         format!("unknown setting {key:?}; [{section}] allows {}", siblings.join(", "))
     }
 
-    fn finish(self) -> anyhow::Result<Loaded> {
+    fn finish(self, credentials: Option<&Path>) -> anyhow::Result<Loaded> {
         let merged = nest(self.leaves.iter().map(|(key, (value, _))| (key, value)));
-        let settings: Settings = serde_path_to_error::deserialize(Value::Table(merged).into_deserializer()).map_err(
+        let mut settings: Settings = serde_path_to_error::deserialize(Value::Table(merged).into_deserializer()).map_err(
             |error: serde_path_to_error::Error<toml::de::Error>| {
-                let key = error.path().to_string();
-                let key = self.leaves.keys().find(|known| key.starts_with(*known)).unwrap_or(&key).clone();
+                let path = error.path().to_string();
+                let key = self.leaves.keys().find(|known| path.starts_with(*known)).unwrap_or(&path).clone();
                 let reason = error.into_inner().message().trim().to_owned();
-                self.refused(&key, &reason)
+                match path.strip_prefix(&key) {
+                    Some(inside) if inside.starts_with('[') => self.refused_inside(&key, &path, &reason),
+                    _ => self.refused(&key, &reason),
+                }
             },
         )?;
         if let Some((key, must)) = settings.out_of_bounds() {
             return Err(self.refused(key, &format!("must be {must}")).into());
         }
+        for (at, target) in settings.outbox.targets.iter_mut().enumerate() {
+            secrets::complete(target, credentials)
+                .map_err(|wrong| self.refused_inside("outbox.targets", &format!("outbox.targets[{at}]"), &wrong))?;
+        }
         let shown = self.leaves.iter().map(|(key, (value, origin))| (key.clone(), masked(key, value), origin.clone())).collect();
         Ok(Loaded { settings, shown })
+    }
+
+    /// Says what is wrong inside a list of sections, on the line where that stands, without the value: it may be a secret.
+    fn refused_inside(&self, key: &str, path: &str, reason: &str) -> Fault {
+        let origin = match self.leaves.get(key) {
+            Some((_, Origin::File { path: file, line })) => {
+                let inside = || self.lines.iter().filter(|(known, _)| known.starts_with(path)).map(|(_, line)| *line).min();
+                Origin::File { path: file.clone(), line: self.lines.get(path).copied().or_else(inside).unwrap_or(*line) }
+            }
+            Some((_, origin)) => origin.clone(),
+            None => Origin::Default,
+        };
+        let reason = if path.ends_with(".secret") { "must be a string" } else { reason };
+        Fault::settings(format!("{origin}: {path}: {reason}"))
     }
 
     fn refused(&self, key: &str, reason: &str) -> Fault {
@@ -250,18 +277,5 @@ impl Layers {
             false => "",
         };
         Fault::settings(format!("{origin}: {key} = {value}: {reason}{hint}"))
-    }
-}
-
-fn read_secret(path: &Path, origin: &str) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Fault::settings(format!("{origin}: {} cannot be read: {error}", path.display())))?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-fn masked(key: &str, value: &Value) -> String {
-    match value {
-        Value::String(text) if SECRETS.contains(&key) && !text.is_empty() => "***".into(),
-        value => value.to_string(),
     }
 }

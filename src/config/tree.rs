@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 /// Tells `leaf` of every value that is no table, by its dotted key.
@@ -34,23 +35,30 @@ pub fn nest<'a>(leaves: impl Iterator<Item = (&'a String, &'a Value)>) -> Table 
     root
 }
 
-/// The line of each leaf of a valid TOML text.
+/// The line of each leaf of a valid TOML text; `targets[1].url` for what is inside a list of sections.
 pub fn key_lines(text: &str) -> BTreeMap<String, usize> {
-    fn walk(prefix: &str, table: &toml::de::DeTable<'_>, text: &str, into: &mut BTreeMap<String, usize>) {
+    fn walk(prefix: &str, table: &DeTable<'_>, text: &str, into: &mut BTreeMap<String, usize>) {
         for (key, value) in table {
             let path = match prefix {
                 "" => key.get_ref().to_string(),
                 prefix => format!("{prefix}.{}", key.get_ref()),
             };
-            if let toml::de::DeValue::Table(inner) = value.get_ref() {
-                walk(&path, inner, text, into);
-            } else {
-                into.insert(path, line_of(text, key.span().start));
+            match value.get_ref() {
+                DeValue::Table(inner) => walk(&path, inner, text, into),
+                other => {
+                    // A list of sections is one leaf, but each of its keys has a line of its own.
+                    for (at, item) in other.as_array().into_iter().flatten().enumerate() {
+                        if let DeValue::Table(inner) = item.get_ref() {
+                            walk(&format!("{path}[{at}]"), inner, text, into);
+                        }
+                    }
+                    into.insert(path, line_of(text, key.span().start));
+                }
             }
         }
     }
     let mut lines = BTreeMap::new();
-    if let Ok(table) = toml::de::DeTable::parse(text) {
+    if let Ok(table) = DeTable::parse(text) {
         walk("", table.get_ref(), text, &mut lines);
     }
     lines

@@ -156,6 +156,17 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
     }))
 }
 
+/// The domains of all users' addresses, in lower case.
+pub async fn domains(pool: &Pool) -> anyhow::Result<Vec<String>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed("SELECT DISTINCT lower(split_part(email, '@', 2)) FROM users", &[])
+        .await
+        .context("reading the users' domains")?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
 /// Takes the right to refresh this user's token for `seconds`. False: another process has it.
 pub async fn begin_refresh(pool: &Pool, user: Uuid, by: Uuid, seconds: f64) -> anyhow::Result<bool> {
     let taken = pool

@@ -2,9 +2,8 @@
 
 use anyhow::Context;
 use deadpool_postgres::Transaction;
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use sha2::Digest as _;
+use sha2::{Digest as _, Sha256};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -20,18 +19,18 @@ pub struct Poison {
 
 impl Poison {
     /// An item with the id that it names (`id`, or `fileId`); without one, with a digest of its text, so that it is quarantined once.
-    pub fn of(raw: &RawValue, error: String) -> Self {
-        #[derive(Deserialize)]
+    pub fn of(raw: &RawValue, error: impl Into<String>) -> Self {
+        #[derive(serde::Deserialize)]
         struct Named {
             #[serde(alias = "fileId")]
             id: String,
         }
         let named = serde_json::from_str::<Named>(raw.get()).map(|named| named.id).ok().filter(|id| !id.is_empty());
         let item_id = named.unwrap_or_else(|| {
-            let digest = sha2::Sha256::digest(raw.get().as_bytes());
+            let digest = Sha256::digest(raw.get().as_bytes());
             format!("unnamed-{}", data_encoding::HEXLOWER.encode(&digest[..8]))
         });
-        Self { item_id, raw: raw.get().to_owned(), error }
+        Self { item_id, raw: raw.get().to_owned(), error: error.into() }
     }
 }
 

@@ -4,13 +4,16 @@
 
 pub mod accounts;
 pub mod claims;
+pub mod deliveries;
 pub mod documents;
+pub mod documents_read;
 pub mod embedded;
 pub mod items;
 pub mod migrate;
 pub mod outbox;
 pub mod pool;
 pub mod quota;
+pub mod routing;
 pub mod runs;
 pub mod streams;
 pub mod target;

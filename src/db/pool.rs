@@ -1,9 +1,10 @@
 //! Which database, opened: the private cluster or the one named, its schema checked, and a pool of connections.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
-use deadpool_postgres::{Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, TimeoutType};
 use secrecy::ExposeSecret;
 
 use super::embedded::{self, Cluster};
@@ -11,6 +12,9 @@ use super::migrate;
 use super::target::{self, Target};
 use crate::config::{AutoMigrate, Db};
 use crate::error::Fault;
+
+/// How long a connection is waited for while others use them all. A page takes a second at the most, so this much is a fault.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// Where the database is, before anything is connected.
 pub struct Place {
@@ -75,6 +79,7 @@ impl Pool {
         let inner = deadpool_postgres::Pool::builder(manager)
             .max_size(settings.pool_size as usize)
             .create_timeout(Some(settings.connect_timeout))
+            .wait_timeout(Some(WAIT))
             .runtime(Runtime::Tokio1)
             .build()
             .context("building the connection pool")?;
@@ -89,6 +94,15 @@ impl Pool {
         match self.inner.get().await {
             Ok(connection) => Ok(connection),
             Err(PoolError::Backend(error)) => Err(target::explain(&error, &self.target).into()),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => {
+                let busy = self.inner.status().max_size;
+                let message = format!(
+                    "all {busy} connections to {} were busy for {}: raise db.pool_size, or lower engine.concurrency",
+                    self.target.display(),
+                    humantime::format_duration(WAIT)
+                );
+                Err(Fault::unavailable(message).into())
+            }
             Err(PoolError::Timeout(_)) => {
                 let message = format!("no connection to {} in time", self.target.display());
                 Err(Fault::unavailable(message).into())

@@ -25,9 +25,9 @@ pub struct Position {
 }
 
 impl Position {
-    /// A 400 for a request that carried a token is about the token: tokens are bound to the parameters of the request that they come
-    /// from, and those change with settings and versions. The pass, or a resync, begins with today's parameters.
-    pub fn blamed(&self, failure: Failure) -> Failure {
+    /// A 400 for a request that carried a token is about the token: tokens are bound to the parameters of the request that they come from,
+    /// and those change with settings and versions. The pass, or a resync, begins with today's parameters.
+    pub fn blame(&self, failure: Failure) -> Failure {
         let class = match failure.class {
             Class::Permanent if self.page_token.is_some() => Class::PageExpired,
             Class::Permanent if self.cursor.is_some() && failure.message.contains("HTTP 400") => Class::CursorExpired,

@@ -34,6 +34,38 @@ impl Calls {
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
     {
+        self.spend(units).await?;
+        self.make_paid(units, call).await
+    }
+
+    /// Spends what `count` calls cost that are to be made at the same moment with `make_paid`: if each of them waited for its quota, they
+    /// would not be ready together.
+    ///
+    /// # Errors
+    /// `DailyQuota` when the day is used up.
+    pub async fn pay(&self, units: u64, count: usize) -> Result<(), Failure> {
+        let mut left = count as u64;
+        while left > 0 {
+            let part = left.min((self.meter.user_share() / units).max(1));
+            self.spend(part * units).await?;
+            left -= part;
+        }
+        Ok(())
+    }
+
+    async fn spend(&self, units: u64) -> Result<(), Failure> {
+        self.meter.spend(&self.project, self.user, units, self.full_pass.load(Ordering::Relaxed)).await
+    }
+
+    /// Makes a call that was paid for; each further try costs its `units` again.
+    ///
+    /// # Errors
+    /// As `make`.
+    pub async fn make_paid<T, F, Fut>(&self, units: u64, call: F) -> Result<T, Failure>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
         let first = match self.once(units, &call).await {
             Err(failure) if retry::may_help(&failure) => failure,
             answer => return answer,
@@ -44,7 +76,10 @@ impl Calls {
             async {
                 match first {
                     Some(failure) => Err(failure),
-                    None => self.once(units, &call).await,
+                    None => {
+                        self.spend(units).await?;
+                        self.once(units, &call).await
+                    }
                 }
             }
         };
@@ -52,6 +87,7 @@ impl Calls {
         Box::pin(retry::with_backoff(&self.settings.engine, again, |_| self.meter.count_retry())).await
     }
 
+    /// A try, and a second one if the token is refused.
     async fn once<T, F, Fut>(&self, units: u64, call: &F) -> Result<T, Failure>
     where
         F: Fn() -> Fut,
@@ -59,12 +95,12 @@ impl Calls {
     {
         let mut refreshed = false;
         loop {
-            self.meter.spend(&self.project, self.user, units, self.full_pass.load(Ordering::Relaxed)).await?;
             let used = self.credential.current().await;
             match Box::pin(call()).await {
                 // A token may also be older than the service whose scope it lacks.
                 Err(failure) if matches!(failure.class, Class::TokenStale | Class::ScopeMissing) && !refreshed => {
                     Box::pin(self.credential.replace(used.as_deref())).await?;
+                    self.spend(units).await?;
                     refreshed = true;
                 }
                 answer => return answer,

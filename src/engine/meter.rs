@@ -114,6 +114,11 @@ impl Meter {
         Ok(())
     }
 
+    /// What a user may spend at once, so that others' calls for the same user are not kept waiting.
+    pub fn user_share(&self) -> u64 {
+        self.limits.user_per_minute / 10
+    }
+
     /// Counts a call that is tried again.
     pub fn count_retry(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use url::Url;
 
+use super::Host;
+
 /// No token and no address holds it.
 const BOUNDARY: &str = "syncctl_batch_5f1c2c0e";
 /// Headers of one answer that are looked at.
@@ -15,6 +17,7 @@ const HEADERS: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     Calendar,
+    Gmail,
     Drive,
 }
 
@@ -24,6 +27,15 @@ impl Endpoint {
         match self {
             Self::Calendar => ["batch", "calendar", "v3"],
             Self::Drive => ["batch", "drive", "v3"],
+            Self::Gmail => ["batch", "gmail", "v1"],
+        }
+    }
+
+    /// Where it is.
+    pub fn host(self) -> Host {
+        match self {
+            Self::Calendar | Self::Drive => Host::Apis,
+            Self::Gmail => Host::Gmail,
         }
     }
 }

@@ -13,6 +13,8 @@ pub use failure::classify;
 pub use list::List;
 pub use together::Together;
 
+/// Reads a user's mail.
+pub const SCOPE_GMAIL: &str = "https://www.googleapis.com/auth/gmail.readonly";
 /// Sees a user's calendars and events, and may watch them.
 pub const SCOPE_CALENDAR: &str = "https://www.googleapis.com/auth/calendar.readonly";
 /// Sees a user's files and what is in them.

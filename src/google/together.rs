@@ -13,7 +13,7 @@ use url::Url;
 
 use super::batch::{self, Answer, Endpoint};
 use super::client::{judged, received, token_of, transient};
-use super::{Client, Host, classify};
+use super::{Client, classify};
 use crate::error::{Class, Failure};
 
 /// Sends calls together over a client.
@@ -136,7 +136,7 @@ impl Together {
     /// The answers in the order of the calls. An error is what befell all of them; or `None`: the endpoint wants no batches, which says
     /// nothing of the calls.
     async fn batch(&self, endpoint: Endpoint, calls: &[Call]) -> Result<Vec<Option<Answer>>, Option<Failure>> {
-        let url = self.client.url(Host::Apis, &endpoint.path()).map_err(Failure::from)?;
+        let url = self.client.url(endpoint.host(), &endpoint.path()).map_err(Failure::from)?;
         let body = batch::encode(calls.iter().map(|call| (&call.url, call.token.as_deref())));
         let request = self.client.http()?.post(url).header(CONTENT_TYPE, batch::content_type()).body(body);
         let response = request.send().await.map_err(|error| transient("batch", error))?;

@@ -2,8 +2,10 @@
 
 pub mod calendar;
 pub mod drive;
+pub mod gmail;
 
 use crate::config::Settings;
+use crate::google::Host;
 
 /// What `accounts` must know of a service to bring a new user in.
 #[derive(Debug, Clone, Copy)]
@@ -16,12 +18,28 @@ pub struct Registered {
     pub scope: &'static str,
     /// Whether the settings want it.
     pub enabled: fn(&Settings) -> bool,
+    /// A cheap call that shows whether the service may be used.
+    pub probe: Probe,
+}
+
+/// A GET that every user of a service may make.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe {
+    /// As Google names the method.
+    pub method: &'static str,
+    pub host: Host,
+    pub path: &'static [&'static str],
 }
 
 /// Every service.
-pub const REGISTRY: [Registered; 2] = [calendar::REGISTERED, drive::REGISTERED];
+pub static REGISTRY: [Registered; 3] = [calendar::REGISTERED, drive::REGISTERED, gmail::REGISTERED];
 
-/// The scopes that a token must carry: those of the services that are enabled.
+/// The services that the settings want.
+pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Registered> {
+    REGISTRY.iter().filter(|service| (service.enabled)(settings))
+}
+
+/// The scopes that a token must carry.
 pub fn scopes(settings: &Settings) -> Vec<&'static str> {
-    REGISTRY.iter().filter(|service| (service.enabled)(settings)).map(|service| service.scope).collect()
+    enabled(settings).map(|service| service.scope).collect()
 }

@@ -3,18 +3,19 @@
 use serde_json::{Value, json};
 
 use crate::support::World;
+use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
 /// A fault that passes: it may cost retries or a failed stream, never data.
 #[track_caller]
-fn a_passing_fault_loses_nothing(fault: &str, extra: Value) {
-    let mut world = World::with_users(6, 20);
+fn a_passing_fault_loses_nothing(service: &'static Service, fault: &str, extra: Value) {
+    let mut world = World::of(service, 6, 20);
     world.sync_all().expect(0);
-    world.sim.churn(40, 5);
+    world.churn(40, 5);
     // Shorter than a slow answer takes.
     world.set("SYNCCTL_GOOGLE_TIMEOUT", "500ms");
     // The first call for certain, the others by chance.
     for when in [json!({ "at_call": 1 }), json!({ "probability": 0.3, "times": 20 })] {
-        let mut body = json!({ "fault": fault, "method": "events.list" });
+        let mut body = json!({ "fault": fault, "method": service.feed });
         for (key, value) in extra.as_object().into_iter().flatten().chain(when.as_object().into_iter().flatten()) {
             body[key] = value.clone();
         }
@@ -37,29 +38,30 @@ macro_rules! passing {
             #[allow(unused_mut, unused_assignments)]
             let mut extra = json!({});
             $(extra = json!($extra);)?
-            a_passing_fault_loses_nothing($fault, extra);
+            a_passing_fault_loses_nothing(SERVICE, $fault, extra);
         }
     )+ };
 }
 
-passing! {
-    a_refused_token_is_replaced: "auth_error";
-    a_403_rate_limit_is_waited_out: "rate_limit_403", { "retry_after": 1, "hint": "header" };
-    a_429_rate_limit_is_waited_out: "rate_limit_429", { "retry_after": 1, "hint": "message" };
-    a_user_rate_limit_is_waited_out: "user_rate_limit";
-    a_quota_metric_message_is_a_rate_limit: "quota_metric";
-    an_expired_cursor_is_resynced: "cursor_expired";
-    an_updated_min_that_is_too_long_ago_is_resynced: "cursor_expired_updated_min";
-    a_408_is_tried_again: "timeout_408";
-    a_500_is_tried_again: "server_500";
-    a_502_page_of_the_front_end_is_tried_again: "bad_gateway_502";
-    a_503_is_tried_again: "unavailable_503";
-    a_504_is_tried_again: "gateway_timeout_504";
-    a_reset_connection_is_tried_again: "connection_reset";
-    a_cut_body_is_tried_again: "cut_body";
-    a_cut_json_is_tried_again: "cut_json";
-    an_answer_that_does_not_begin_is_tried_again: "slow_headers", { "seconds": 60 };
-    an_answer_that_does_not_end_is_tried_again: "slow_body", { "seconds": 60 };
+/// The same tests, for each service.
+macro_rules! for_each_service {
+    ($($tests:tt)*) => {
+        mod calendar {
+            use super::*;
+            static SERVICE: &Service = &CALENDAR;
+            $($tests)*
+        }
+        mod gmail {
+            use super::*;
+            static SERVICE: &Service = &GMAIL;
+            $($tests)*
+        }
+        mod drive {
+            use super::*;
+            static SERVICE: &Service = &DRIVE;
+            $($tests)*
+        }
+    };
 }
 
 /// A fault that stays: every stream fails with its class, and the run says so.
@@ -185,37 +187,64 @@ fn an_unreachable_google_ends_with_69() {
     world.assert_no_leftovers();
 }
 
-#[test]
-fn every_fault_at_once_at_twenty_percent_loses_and_doubles_nothing() {
-    let world = World::with_users(20, 40);
-    for fault in [
-        "auth_error",
-        "rate_limit_403",
-        "rate_limit_429",
-        "user_rate_limit",
-        "quota_metric",
-        "cursor_expired",
-        "cursor_expired_updated_min",
-        "timeout_408",
-        "server_500",
-        "bad_gateway_502",
-        "unavailable_503",
-        "gateway_timeout_504",
-        "connection_reset",
-        "cut_body",
-        "cut_json",
-    ] {
-        world.sim.fault(json!({ "fault": fault, "probability": 0.2 / 15.0 }));
+/// Faults of the error table that pass.
+const MIXED: [&str; 15] = [
+    "auth_error",
+    "rate_limit_403",
+    "rate_limit_429",
+    "user_rate_limit",
+    "quota_metric",
+    "cursor_expired",
+    "cursor_expired_updated_min",
+    "timeout_408",
+    "server_500",
+    "bad_gateway_502",
+    "unavailable_503",
+    "gateway_timeout_504",
+    "connection_reset",
+    "cut_body",
+    "cut_json",
+];
+
+fn every_fault_at_once_at_twenty_percent(service: &'static Service) {
+    let world = World::of(service, 20, 40);
+    for fault in MIXED {
+        world.sim.fault(json!({ "fault": fault, "probability": 0.2 / MIXED.len() as f64 }));
     }
     for seed in 0..8 {
         let run = world.sync_all();
         assert!([0, 1].contains(&run.code), "{run:#?}");
-        world.sim.churn(60, seed);
+        world.churn(60, seed);
     }
     world.sim.clear_faults();
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
-    let doubles = world.count("SELECT count(*) FROM (SELECT user_id, calendar_id, event_id FROM calendar_events GROUP BY 1, 2, 3 HAVING count(*) > 1) d");
-    assert_eq!(doubles, 0);
+}
+
+for_each_service! {
+    passing! {
+    a_refused_token_is_replaced: "auth_error";
+    a_403_rate_limit_is_waited_out: "rate_limit_403", { "retry_after": 1, "hint": "header" };
+    a_429_rate_limit_is_waited_out: "rate_limit_429", { "retry_after": 1, "hint": "message" };
+    a_user_rate_limit_is_waited_out: "user_rate_limit";
+    a_quota_metric_message_is_a_rate_limit: "quota_metric";
+    an_expired_cursor_is_resynced: "cursor_expired";
+    an_updated_min_that_is_too_long_ago_is_resynced: "cursor_expired_updated_min";
+    a_408_is_tried_again: "timeout_408";
+    a_500_is_tried_again: "server_500";
+    a_502_page_of_the_front_end_is_tried_again: "bad_gateway_502";
+    a_503_is_tried_again: "unavailable_503";
+    a_504_is_tried_again: "gateway_timeout_504";
+    a_reset_connection_is_tried_again: "connection_reset";
+    a_cut_body_is_tried_again: "cut_body";
+    a_cut_json_is_tried_again: "cut_json";
+    an_answer_that_does_not_begin_is_tried_again: "slow_headers", { "seconds": 60 };
+    an_answer_that_does_not_end_is_tried_again: "slow_body", { "seconds": 60 };
+}
+
+    #[test]
+    fn every_fault_at_once_at_twenty_percent_loses_and_doubles_nothing() {
+        every_fault_at_once_at_twenty_percent(SERVICE);
+    }
 }

@@ -58,6 +58,14 @@ fn a_run_that_finds_nothing_due_calls_nobody_and_is_recorded() {
 }
 
 #[test]
+fn a_dry_run_before_the_first_sync_asks_for_the_lists_once() {
+    let world = World::with_users(5, 5);
+    let run = world.syncctl(&["calendar", "cron", "--dry-run", "--max-duration", "20s", "--json"]).expect(0).json();
+    assert_eq!((&run["streams"], &run["stopped_early"]), (&json!(5), &json!(null)), "{run}");
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE cursor IS NOT NULL OR kind = 'events'"), 0);
+}
+
+#[test]
 fn a_dry_run_says_what_would_change_and_writes_nothing() {
     let world = World::with_users(5, 20);
     world.sync_all().expect(0);

@@ -9,15 +9,30 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 
 use crate::support::World;
+use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 
 /// How many runs are killed while they live.
 const KILLS: u64 = 100;
 
 #[test]
-fn a_hundred_kills_at_random_points_lose_and_double_nothing() {
-    let mut world = World::with_users(12, 30);
+fn a_hundred_kills_of_calendar_runs_lose_and_double_nothing() {
+    a_hundred_kills(&CALENDAR);
+}
+
+#[test]
+fn a_hundred_kills_of_gmail_runs_lose_and_double_nothing() {
+    a_hundred_kills(&GMAIL);
+}
+
+#[test]
+fn a_hundred_kills_of_drive_runs_lose_and_double_nothing() {
+    a_hundred_kills(&DRIVE);
+}
+
+fn a_hundred_kills(service: &'static Service) {
+    let mut world = World::of(service, 12, 30);
     world.set("SYNCCTL_ENGINE_LEASE", "250ms");
-    world.set("SYNCCTL_CALENDAR_PAGE_SIZE", "6");
+    world.set(service.page_size, "6");
     // Cursors expire more often here than a day allows.
     world.set("SYNCCTL_ENGINE_RESYNCS_PER_DAY", "1000");
     world.sync_all().expect(0);
@@ -26,11 +41,11 @@ fn a_hundred_kills_at_random_points_lose_and_double_nothing() {
     // A run that ends before its death does not count.
     while killed < KILLS {
         assert!(round < 10 * KILLS, "only {killed} of {round} runs were still alive when they were to be killed");
-        world.sim.churn(8, round);
+        world.churn(8, round);
         if round % 10 == 3 {
-            world.sim.admin("expire", json!({ "what": "sync_tokens" }));
+            world.expire();
         }
-        let child = world.spawn(&["calendar", "cron", "--force"]);
+        let child = world.spawn(&[service.name, "cron", "--force"]);
         // Not waiting for anything: the point of death is the thing under test.
         let status = kill_after(child, Duration::from_micros(chance.random_range(1_000..120_000)));
         killed += u64::from(status.signal() == Some(9));
@@ -42,51 +57,11 @@ fn a_hundred_kills_at_random_points_lose_and_double_nothing() {
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
-    let abandoned = world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'abandoned'");
-    println!("{killed} of {round} runs killed; {abandoned} of them had opened their row");
+    let abandoned = world.count(&format!("SELECT count(*) FROM {}_cron_results WHERE status = 'abandoned'", service.name));
+    println!("{}: {killed} of {round} runs killed; {abandoned} of them had opened their row", service.name);
     // Those killed before they had a row left none.
     assert!(abandoned >= 50 && abandoned <= KILLS as i64, "{abandoned} of {KILLS} killed runs read abandoned");
     assert_eq!(world.count("SELECT count(*) FROM runs WHERE status = 'running'"), 0);
-}
-
-#[test]
-fn kills_of_drive_runs_lose_no_file_and_tell_no_event_twice() {
-    let mut world = World::with_files(6, 20);
-    world.set("SYNCCTL_ENGINE_LEASE", "250ms");
-    world.set("SYNCCTL_DRIVE_PAGE_SIZE", "6");
-    world.set("SYNCCTL_DRIVE_DOCUMENTS", "all");
-    world.set("SYNCCTL_ENGINE_RESYNCS_PER_DAY", "1000");
-    world.sync_drive().expect(0);
-    let mut chance = rand::rngs::StdRng::seed_from_u64(43);
-    let (mut killed, mut round) = (0, 0);
-    while killed < 25 {
-        assert!(round < 250, "only {killed} of {round} runs were still alive when they were to be killed");
-        world.churn_files(12, round);
-        if round % 5 == 3 {
-            world.execute(
-                "UPDATE streams SET cursor = 'gone', page_token = NULL, pinned = NULL, pass = NULL WHERE kind = 'changes'",
-            );
-        }
-        let child = world.spawn(&["drive", "cron", "--force"]);
-        // Not waiting for anything: the point of death is the thing under test.
-        let status = kill_after(child, Duration::from_micros(chance.random_range(5_000..300_000)));
-        killed += u64::from(status.signal() == Some(9));
-        world.wait_until_leases_lapse();
-        round += 1;
-    }
-    world.sync_drive().expect(0);
-    world.sync_drive().expect(0);
-    world.assert_files_in_step();
-    let twice = "SELECT count(*) FROM (SELECT 1 FROM outbox_events WHERE payload ->> 'action' <> 'removed'
-      GROUP BY user_id, payload ->> 'file_id', payload -> 'file' ->> 'version' HAVING count(*) > 1) t";
-    assert_eq!(world.count(twice), 0, "a version of a file is told once");
-    let behind = "SELECT count(*) FROM drive_file_watches w JOIN drive_file_access a USING (user_id, file_id)
-      WHERE a.lost_at IS NULL AND (w.told_version IS DISTINCT FROM a.version OR w.content_key IS DISTINCT FROM a.content_key)";
-    assert_eq!(world.count(behind), 0, "every document tells the latest version");
-    let deleted = "SELECT count(*) FROM documents d WHERE (d.status = 'deleted') = EXISTS (SELECT 1 FROM drive_file_access a
-      WHERE a.user_id = d.user_id AND a.file_id = d.source_id AND a.lost_at IS NULL)";
-    assert_eq!(world.count(deleted), 0, "documents are there as long as their files");
-    println!("{killed} of {round} runs killed");
 }
 
 /// Kills the run when its time has come, unless it ends before.

@@ -105,10 +105,10 @@ impl Event {
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     let event: Event = serde_json::from_str(raw.get()).map_err(|error| Poison::of(&raw, format!("not an event: {error}")))?;
     if event.id.is_empty() {
-        return Err(Poison::of(&raw, "not an event: no id".into()));
+        return Err(Poison::of(&raw, "not an event: no id"));
     }
     if !event.is_cancelled() && event.start.as_ref().is_none_or(|start| start.date.is_none() && start.instant().is_none()) {
-        return Err(Poison::of(&raw, "not an event: no start that can be read".into()));
+        return Err(Poison::of(&raw, "not an event: no start that can be read"));
     }
     Ok(Item { id: event.id.clone(), changed_at: event.updated, raw, change: Change::Event(Box::new(event)) })
 }

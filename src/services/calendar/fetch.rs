@@ -108,7 +108,7 @@ async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Reque
         true => calendar.together.get(Endpoint::Calendar, what, &calls.credential, scope, url.clone()).await,
         false => calendar.google.get(what, &calls.credential, scope, url.clone()).await,
     };
-    let body = answer.map_err(|failure| at.blamed(failure))?;
+    let body = answer.map_err(|failure| at.blame(failure))?;
     let List { items, next_page_token, next_sync_token } = List::read(what, &body)?;
     let next = match (next_page_token, next_sync_token) {
         (Some(token), _) => Next::Page(token),

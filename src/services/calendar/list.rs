@@ -42,10 +42,9 @@ impl Entry {
 
 /// Makes an item of an entry's JSON.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
-    let poison = |error: String| Poison::of(&raw, error);
-    let entry: Entry = serde_json::from_str(raw.get()).map_err(|error| poison(format!("not a calendar: {error}")))?;
+    let entry: Entry = serde_json::from_str(raw.get()).map_err(|error| Poison::of(&raw, format!("not a calendar: {error}")))?;
     if entry.id.is_empty() {
-        return Err(poison("not a calendar: no id".into()));
+        return Err(Poison::of(&raw, "not a calendar: no id"));
     }
     Ok(Item { id: entry.id.clone(), raw, changed_at: None, change: Change::Calendar(entry) })
 }

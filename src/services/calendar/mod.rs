@@ -15,14 +15,14 @@ use std::time::Duration;
 use deadpool_postgres::Transaction;
 use serde_json::value::RawValue;
 
-use super::Registered;
+use super::{Probe, Registered};
 use crate::config;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::{Calls, Counts, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
-use crate::google;
+use crate::google::{self, Host};
 
 /// `calendarList.list` of one user.
 pub const LIST: &str = "calendar_list";
@@ -30,8 +30,13 @@ pub const LIST: &str = "calendar_list";
 pub const EVENTS: &str = "events";
 
 /// The registry's line.
-pub const REGISTERED: Registered =
-    Registered { service: "calendar", root_kind: LIST, scope: google::SCOPE_CALENDAR, enabled: |_| true };
+pub const REGISTERED: Registered = Registered {
+    service: "calendar",
+    root_kind: LIST,
+    scope: google::SCOPE_CALENDAR,
+    enabled: |settings| settings.calendar.enabled,
+    probe: Probe { method: "calendarList.list", host: Host::Apis, path: &["calendar", "v3", "users", "me", "calendarList"] },
+};
 
 /// The Calendar service of one run.
 pub struct Calendar {

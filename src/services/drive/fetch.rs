@@ -32,7 +32,7 @@ pub async fn drives(drive: &Drive, calls: &Calls, at: &Position) -> Result<Page<
     calls
         .make(LIST_COST, async || {
             let body = drive.google.get("drives.list", &calls.credential, google::SCOPE_DRIVE, url.clone()).await;
-            let body = body.map_err(|failure| at.blamed(failure))?;
+            let body = body.map_err(|failure| at.blame(failure))?;
             let list = List::read("drives.list", &body)?;
             let next = list.next_page_token.map_or_else(|| Next::Cursor(LISTED.into()), Next::Page);
             Ok(Page::decoded(&list.items, list::decode, None, next))
@@ -76,7 +76,7 @@ async fn changes(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position, c
             let body = answer.map_err(|failure| match failure.class {
                 // The token is not known, or the shared drive is not: the full pass that follows asks for the drive first.
                 Class::Gone => Failure { class: Class::CursorExpired, ..failure },
-                _ => at.blamed(failure),
+                _ => at.blame(failure),
             })?;
             let list = List::read(what, &body)?;
             let next = match (list.next_page_token, list.next_sync_token) {
@@ -122,7 +122,7 @@ async fn listing(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position) -
     calls
         .make(LIST_COST, async || {
             let body = drive.google.get("files.list", &calls.credential, google::SCOPE_DRIVE, url.clone()).await;
-            let body = body.map_err(|failure| at.blamed(failure))?;
+            let body = body.map_err(|failure| at.blame(failure))?;
             let list = List::read("files.list", &body)?;
             let next = list.next_page_token.map_or_else(|| Next::Cursor(pinned.clone()), Next::Page);
             Ok(Page::decoded(&list.items, files::decode, Some(pinned.clone()), next))

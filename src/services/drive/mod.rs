@@ -17,7 +17,7 @@ use deadpool_postgres::Transaction;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::Registered;
+use super::{Probe, Registered};
 use crate::config;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
@@ -25,7 +25,7 @@ use crate::engine::pace::Bounds;
 use crate::engine::single::Single;
 use crate::engine::{Calls, Counts, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
-use crate::google;
+use crate::google::{self, Host};
 
 /// `drives.list` of one user.
 pub const LIST: &str = "drive_list";
@@ -35,8 +35,13 @@ pub const CHANGES: &str = "changes";
 pub const MY_DRIVE: &str = "my-drive";
 
 /// The registry's line.
-pub const REGISTERED: Registered =
-    Registered { service: "drive", root_kind: LIST, scope: google::SCOPE_DRIVE, enabled: |settings| settings.drive.enabled };
+pub const REGISTERED: Registered = Registered {
+    service: "drive",
+    root_kind: LIST,
+    scope: google::SCOPE_DRIVE,
+    enabled: |settings| settings.drive.enabled,
+    probe: Probe { method: "drives.list", host: Host::Apis, path: &["drive", "v3", "drives"] },
+};
 
 /// The Drive service of one run.
 pub struct Drive {

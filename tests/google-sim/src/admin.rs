@@ -23,7 +23,7 @@ pub(crate) type Params = Query<BTreeMap<String, String>>;
 pub(crate) type Answer = Result<Json<Value>, Wrong>;
 
 /// A request that names something that is not there, or makes no sense.
-pub(crate) struct Wrong(pub String);
+pub(crate) struct Wrong(pub(crate) String);
 
 impl IntoResponse for Wrong {
     fn into_response(self) -> Response {

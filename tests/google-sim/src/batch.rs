@@ -13,18 +13,21 @@ use tower::ServiceExt as _;
 use crate::state::World;
 use crate::{errors, reply};
 
-/// Calls that one request may hold.
-const MOST: usize = 1_000;
 const BOUNDARY: &str = "batch_sim";
 
-/// Answers a batch of calls of `api`, in their order; a fault may strike the batch as a whole (method `batch`), or single calls.
-pub async fn serve(State(world): State<Arc<World>>, api: Router, headers: HeaderMap, body: Bytes) -> Response<Body> {
+/// Answers a batch of calls of `api`, at most so many, in their order; a fault may strike the batch as a whole (method `batch`), or single calls.
+pub async fn serve(
+    State(world): State<Arc<World>>,
+    (api, most): (Router, usize),
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
     world.ledger.batch();
     let fault = world.faults.strike("batch", None, false);
-    reply::with_fault(&world, fault, async || answers(&api, &headers, &body).await).await
+    reply::with_fault(&world, fault, async || answers(&api, most, &headers, &body).await).await
 }
 
-async fn answers(api: &Router, headers: &HeaderMap, body: &Bytes) -> Response<Body> {
+async fn answers(api: &Router, most: usize, headers: &HeaderMap, body: &Bytes) -> Response<Body> {
     let bad = |why: &str| errors::google(400, "badRequest", &format!("Failed to parse batch request: {why}"));
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(boundary) = kind.strip_prefix("multipart/mixed").and_then(|rest| rest.split_once("boundary=")) else {
@@ -33,8 +36,8 @@ async fn answers(api: &Router, headers: &HeaderMap, body: &Bytes) -> Response<Bo
     let Ok(text) = std::str::from_utf8(body) else { return bad("not UTF-8") };
     let delimiter = format!("--{}", boundary.1.trim_matches('"'));
     let parts: Vec<&str> = text.split(delimiter.as_str()).skip(1).take_while(|part| !part.starts_with("--")).collect();
-    if parts.is_empty() || parts.len() > MOST {
-        return bad("it holds no calls, or more than 1000");
+    if parts.is_empty() || parts.len() > most {
+        return bad(&format!("it holds no calls, or more than {most}"));
     }
     let outer = headers.get(header::AUTHORIZATION);
     let Some(calls) = parts.iter().map(|part| call(part, outer)).collect::<Option<Vec<_>>>() else {

@@ -133,7 +133,12 @@ impl Faults {
             };
             if struck {
                 fault.hits += 1;
-                return Some(fault.clone());
+                let mut struck = fault.clone();
+                // Gmail answers an expired cursor as it answers what is not there.
+                if method == "history.list" && matches!(fault.fault, Kind::CursorExpired | Kind::CursorExpiredUpdatedMin) {
+                    struck.fault = Kind::NotFound;
+                }
+                return Some(struck);
             }
         }
         None

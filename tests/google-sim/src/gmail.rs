@@ -1,20 +1,53 @@
 //! Gmail: a mailbox for each user, its history, and the API over them.
 
+mod admin;
+mod ask;
+mod churn;
+mod envelope;
+mod generate;
+mod history;
+mod labels;
+mod letter;
+mod load;
+mod mailbox;
+mod mbox;
+mod messages;
+mod payload;
+mod query;
+mod shapes;
+mod words;
+
 use std::sync::Arc;
 
 use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use serde_json::json;
 
-use crate::state::World;
+pub use admin::routes as admin_routes;
+pub use mailbox::Mailbox;
 
-/// One user's mail.
-#[derive(Default)]
-pub struct Mailbox;
+use crate::state::{World, lock};
+use ask::Ask;
 
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
+        .route("/gmail/v1/users/{user}/profile", get(profile))
+        .route("/gmail/v1/users/{user}/labels", get(list_labels))
+        .route("/gmail/v1/users/{user}/history", get(history::list))
+        .route("/gmail/v1/users/{user}/messages", get(messages::list))
+        .route("/gmail/v1/users/{user}/messages/{message}", get(messages::get))
 }
 
-/// The test's side, under `/admin`.
-pub fn admin_routes() -> Router<Arc<World>> {
-    Router::new()
+async fn profile(ask: Ask) -> Response {
+    ask.answer("getProfile", 1, |user| {
+        let mailbox = lock(&user.mailbox);
+        Ok(json!({ "emailAddress": user.email, "messagesTotal": mailbox.len(), "threadsTotal": mailbox.threads(),
+            "historyId": mailbox.now().to_string() }))
+    })
+    .await
+}
+
+async fn list_labels(ask: Ask) -> Response {
+    ask.answer("labels.list", 1, |user| Ok(json!({ "labels": lock(&user.mailbox).labels.shown() }))).await
 }

@@ -55,9 +55,9 @@ impl Sim {
         let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
         let url = format!("http://{}", listener.local_addr().context("reading the address")?);
         let world = Arc::new(World::new(url.clone()));
-        let batch = |api: Router<Arc<World>>| {
+        let batch = |api: Router<Arc<World>>, most: usize| {
             let api = api.with_state(Arc::clone(&world));
-            post(move |state, headers, body| batch::serve(state, api.clone(), headers, body))
+            post(move |state, headers, body| batch::serve(state, (api.clone(), most), headers, body))
         };
         let router = oauth::routes()
             .merge(calendar::routes())
@@ -65,9 +65,9 @@ impl Sim {
             .merge(drive::routes())
             .merge(sink::routes())
             .nest("/admin", admin::routes().merge(gmail::admin_routes()).merge(drive::admin_routes()))
-            .route("/batch/calendar/v3", batch(calendar::routes()))
-            .route("/batch/gmail/v1", batch(gmail::routes()))
-            .route("/batch/drive/v3", batch(drive::routes()))
+            .route("/batch/calendar/v3", batch(calendar::routes(), 1_000))
+            .route("/batch/gmail/v1", batch(gmail::routes(), 100))
+            .route("/batch/drive/v3", batch(drive::routes(), 100))
             .with_state(Arc::clone(&world));
         let server = tokio::spawn(axum::serve(axum::serve::ListenerExt::tap_io(listener, no_delay), router).into_future());
         Ok(Self { url, world, server })

@@ -1,8 +1,11 @@
 //! What the tests stand on: real PostgreSQL servers, a real pooler, the simulator, and the real binary.
 
 pub mod drive;
+pub mod library;
 pub mod pgbouncer;
 pub mod postgres;
+pub mod receiver;
+pub mod service;
 pub mod sim;
 pub mod tls;
 pub mod world;

@@ -10,7 +10,7 @@ pub struct Sim {
     runtime: Option<tokio::runtime::Runtime>,
 }
 
-/// Live events: address of the user, calendar, event → etag.
+/// What is live: address of the user, collection (a calendar), id → version (an etag).
 pub type Truth = BTreeMap<(String, String, String), String>;
 
 impl Sim {
@@ -82,23 +82,21 @@ impl Sim {
             .collect()
     }
 
+    /// JSON lines from the admin interface, read by `read`.
+    pub fn lines(&self, path: &str, read: impl Fn(&Value) -> ((String, String, String), String)) -> Truth {
+        let text = self.text(path);
+        text.lines().filter(|line| !line.is_empty()).map(|line| read(&serde_json::from_str(line).expect("a JSON line"))).collect()
+    }
+
     /// Every live event that the simulator holds.
     pub fn truth(&self) -> Truth {
-        let text = self.text("state");
-        let rows: Vec<Value> = match text.trim_start().starts_with('[') {
-            true => serde_json::from_str(&text).expect("JSON"),
-            false => text
-                .lines()
-                .filter(|line| !line.is_empty())
-                .map(|line| serde_json::from_str(line).expect("a JSON line"))
-                .collect(),
-        };
-        let field = |row: &Value, name: &str| row[name].as_str().unwrap_or_else(|| panic!("{name} in {row}")).to_owned();
-        rows.iter()
-            .filter(|row| row["status"] != "cancelled")
-            .map(|row| ((field(row, "user"), field(row, "calendar"), field(row, "id")), field(row, "etag")))
-            .collect()
+        self.lines("state", |row| ((field(row, "user"), field(row, "calendar"), field(row, "id")), field(row, "etag")))
     }
+}
+
+/// A text field of a row.
+pub fn field(row: &Value, name: &str) -> String {
+    row[name].as_str().unwrap_or_else(|| panic!("{name} in {row}")).to_owned()
 }
 
 impl Drop for Sim {

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use super::postgres::{self, Database};
+use super::service::{CALENDAR, Service};
 use super::sim::Truth;
 use super::{Sim, pgbouncer, tls};
 
@@ -60,6 +61,8 @@ pub struct World {
     /// How the binary reaches the database; the plain URL unless a test goes by another way.
     pub url: String,
     pub settings: Vec<(&'static str, String)>,
+    /// The service that the world is about.
+    pub service: &'static Service,
 }
 
 impl World {
@@ -93,7 +96,7 @@ impl World {
     /// This database, reached by this URL, and an empty Google.
     pub fn on(database: Database, url: String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let world = Self { sim: Sim::start(), database, folder, url, settings: Vec::new() };
+        let world = Self { sim: Sim::start(), database, folder, url, settings: Vec::new(), service: &CALENDAR };
         world.syncctl(&["accounts", "rekey", "--new-key", "--set", "db.auto_migrate=on"]).expect(0);
         world
     }
@@ -105,10 +108,31 @@ impl World {
         world
     }
 
-    /// Adds and imports so many users with so many events each.
-    pub fn populate(&self, users: u32, events: u32) {
-        self.sim.generate(users, events);
+    /// So many users with so much of a service each, imported and not synced yet.
+    pub fn of(service: &'static Service, users: u32, items: u32) -> Self {
+        let mut world = Self::empty();
+        world.service = service;
+        for (name, value) in service.settings {
+            world.set(name, *value);
+        }
+        world.populate(users, items);
+        world
+    }
+
+    /// Adds and imports so many users with so much each.
+    pub fn populate(&self, users: u32, items: u32) {
+        (self.service.populate)(self, users, items);
         self.import();
+    }
+
+    /// So many changes at the provider.
+    pub fn churn(&self, changes: u32, seed: u64) {
+        (self.service.churn)(self, changes, seed);
+    }
+
+    /// Expires every cursor.
+    pub fn expire(&self) {
+        (self.service.expire)(self);
     }
 
     pub fn import(&self) {
@@ -165,17 +189,19 @@ impl World {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
     }
 
-    /// `calendar cron` of everything, due or not.
+    /// `cron` of everything of the service, due or not.
     pub fn sync_all(&self) -> Ran {
-        self.syncctl(&["calendar", "cron", "--force", "--json"])
+        self.syncctl(&[self.service.name, "cron", "--force", "--json"])
     }
 
-    /// Live events in the database, in the simulator's terms.
+    /// What is live in the database, in the simulator's terms.
     pub fn stored(&self) -> Truth {
-        let rows = self.query(
-            "SELECT u.email, e.calendar_id, e.event_id, e.etag FROM calendar_events e JOIN users u ON u.id = e.user_id WHERE e.deleted_at IS NULL",
-        );
-        rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), row.get(3))).collect()
+        (self.service.stored)(self)
+    }
+
+    /// Rows of user, collection, id and version.
+    pub fn collect(&self, statement: &str) -> Truth {
+        self.query(statement).iter().map(|row| ((row.get(0), row.get(1), row.get(2)), row.get(3))).collect()
     }
 
     pub fn query(&self, statement: &str) -> Vec<::postgres::Row> {
@@ -194,7 +220,7 @@ impl World {
     /// Asserts that the database holds what the simulator holds: nothing lost, nothing left over, nothing stale.
     #[track_caller]
     pub fn assert_in_step(&self) {
-        let (truth, stored) = (self.sim.truth(), self.stored());
+        let (truth, stored) = ((self.service.truth)(self), self.stored());
         let lost: Vec<_> = truth.keys().filter(|key| !stored.contains_key(*key)).take(5).collect();
         let excess: Vec<_> = stored.keys().filter(|key| !truth.contains_key(*key)).take(5).collect();
         let stale: Vec<_> =
@@ -205,6 +231,9 @@ impl World {
             truth.len(),
             stored.len()
         );
+        for (what, statement) in self.service.wrong {
+            assert_eq!(self.count(statement), 0, "{what}");
+        }
     }
 
     /// Asserts that nothing of a run is left behind.
@@ -212,10 +241,14 @@ impl World {
     pub fn assert_no_leftovers(&self) {
         assert_eq!(self.count("SELECT count(*) FROM streams WHERE claimed_by IS NOT NULL"), 0, "leases");
         assert_eq!(self.count("SELECT count(*) FROM job_locks"), 0, "locks");
-        assert_eq!(self.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'running'"), 0, "running rows");
-        let rows = "SELECT count(*) FROM calendar_cron_results r WHERE NOT EXISTS (SELECT 1 FROM calendar_cron_metrics m
-          WHERE m.execution_id = r.execution_id) OR NOT EXISTS (SELECT 1 FROM calendar_cron_summaries s WHERE s.summary_data ->> 'execution_id' = r.execution_id)";
-        assert_eq!(self.count(rows), 0, "run rows without metrics or summary");
+        let name = self.service.name;
+        let running = format!("SELECT count(*) FROM {name}_cron_results WHERE status = 'running'");
+        assert_eq!(self.count(&running), 0, "running rows");
+        let rows = format!(
+            "SELECT count(*) FROM {name}_cron_results r WHERE NOT EXISTS (SELECT 1 FROM {name}_cron_metrics m
+               WHERE m.execution_id = r.execution_id) OR NOT EXISTS (SELECT 1 FROM {name}_cron_summaries s WHERE s.summary_data ->> 'execution_id' = r.execution_id)"
+        );
+        assert_eq!(self.count(&rows), 0, "run rows without metrics or summary");
     }
 }
 

@@ -68,6 +68,9 @@ enum What {
     Sync,
     #[serde(rename = "page_tokens")]
     Page,
+    /// What Gmail remembers of changes before now.
+    #[serde(rename = "history")]
+    History,
 }
 
 async fn expire(State(world): Shared, Json(order): Json<Expire>) -> Answer {
@@ -82,6 +85,10 @@ async fn expire(State(world): Shared, Json(order): Json<Expire>) -> Answer {
         tokens.retain(|_, token| !users.iter().any(|user| user.email == token.email));
         return Ok(Json(json!({ "expired": before - tokens.len() })));
     }
+    if matches!(order.what, What::History) {
+        users.iter().for_each(|user| lock(&user.mailbox).forget());
+        return Ok(Json(json!({ "expired": users.len() })));
+    }
     for user in &users {
         for calendar in user.all_calendars() {
             if order.calendar.as_ref().is_some_and(|wanted| *wanted != calendar.id) {
@@ -90,7 +97,7 @@ async fn expire(State(world): Shared, Json(order): Json<Expire>) -> Answer {
             let mut feed = lock(&calendar.events);
             match order.what {
                 What::Sync => feed.sync_epoch += 1,
-                What::Page | What::Access => feed.page_epoch += 1,
+                What::Page | What::Access | What::History => feed.page_epoch += 1,
             }
             feed.expired_reason.clone_from(&order.reason);
             count += 1;

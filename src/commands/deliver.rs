@@ -1,0 +1,137 @@
+//! `syncctl deliver` and `syncctl outbox`: events for the outside.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+use super::{Output, table, with_context};
+use crate::config::Settings;
+use crate::db::routing;
+use crate::engine::Context;
+use crate::error::Exit;
+use crate::outbox::{self, Order, Report};
+
+#[derive(Debug, Args)]
+pub struct DeliverArgs {
+    /// Send this event again, to every target that wants it
+    #[arg(long, value_name = "EVENT_ID")]
+    replay: Option<Uuid>,
+    /// Try dead deliveries again, with all their attempts
+    #[arg(long)]
+    dead: bool,
+    /// Print what is due, send and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Begin no request after this long, such as `50s`
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    max_duration: Option<Duration>,
+}
+
+/// What can be done with the outbox.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Lists deliveries, the newest event first
+    List {
+        /// Only those that are pending, dead or delivered
+        #[arg(long)]
+        state: Option<State>,
+        /// Most rows
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum State {
+    Pending,
+    Dead,
+    Delivered,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Dead => "dead",
+            Self::Delivered => "delivered",
+        }
+    }
+}
+
+/// Runs `syncctl deliver`.
+pub fn deliver(args: &DeliverArgs, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        let order = Order { replay: args.replay, dead: args.dead, max_duration: args.max_duration };
+        if args.dry_run {
+            return preview(&context, &order, output).await;
+        }
+        let report = outbox::deliver(&context.pool, &context.settings.outbox, &order, &context.stop).await?;
+        output.print(&report, || text(&report))?;
+        for target in &report.targets {
+            if let Some(error) = &target.error {
+                eprintln!("syncctl: {}: {error}", target.target);
+            }
+        }
+        Ok(report.exit())
+    })
+}
+
+async fn preview(context: &Context, order: &Order, output: Output) -> anyhow::Result<Exit> {
+    let waiting = outbox::preview(&context.pool, &context.settings.outbox, order).await?;
+    output.print(&serde_json::json!({ "dry_run": true, "targets": waiting }), || {
+        let mut table = table(&["target", "due", "pending", "dead"]);
+        for row in &waiting {
+            table.add_row([row.target.clone(), row.due.to_string(), row.pending.to_string(), row.dead.to_string()]);
+        }
+        if waiting.is_empty() { NO_TARGETS.into() } else { table.trim_fmt() }
+    })?;
+    Ok(Exit::Done)
+}
+
+const NO_TARGETS: &str = "no targets; name some in the settings, as [[outbox.targets]]";
+
+fn text(report: &Report) -> String {
+    if report.targets.is_empty() {
+        return NO_TARGETS.into();
+    }
+    let mut table = table(&["target", "delivered", "failed", "dead", "pending", "circuit"]);
+    for row in &report.targets {
+        table.add_row([
+            row.target.clone(),
+            row.delivered.to_string(),
+            row.failed.to_string(),
+            row.dead.to_string(),
+            row.pending.to_string(),
+            row.circuit.to_owned(),
+        ]);
+    }
+    match report.forgotten {
+        0 => table.trim_fmt(),
+        forgotten => format!("{}\n{forgotten} old events forgotten", table.trim_fmt()),
+    }
+}
+
+/// Runs `syncctl outbox …`.
+pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    let Verb::List { state, limit } = verb;
+    with_context(settings, |context| async move {
+        let rows = routing::list(&context.pool, state.map(State::name), i64::from(*limit)).await?;
+        output.print(&rows, || {
+            let mut table = table(&["event", "type", "target", "state", "tries", "due or delivered", "last answer"]);
+            for row in &rows {
+                table.add_row([
+                    row.event_id.to_string(),
+                    row.r#type.clone(),
+                    row.target.clone(),
+                    row.state.clone(),
+                    row.attempts.to_string(),
+                    row.delivered_at.unwrap_or(row.due_at).format("%F %T").to_string(),
+                    row.last_error.clone().or(row.last_status.map(|status| format!("HTTP {status}"))).unwrap_or_default(),
+                ]);
+            }
+            if rows.is_empty() { "no deliveries".into() } else { table.trim_fmt() }
+        })?;
+        Ok(Exit::Done)
+    })
+}

@@ -1,0 +1,200 @@
+//! `syncctl documents`: what was synced, for reading.
+
+use std::io::IsTerminal as _;
+
+use clap::{Subcommand, ValueEnum};
+use uuid::Uuid;
+
+use super::{Output, table, with_context};
+use crate::config::Settings;
+use crate::db::accounts;
+use crate::db::documents_read::{self, Entry, Filter, Hit, MARKS, Whole};
+use crate::engine::Context;
+use crate::error::{Exit, Fault};
+
+/// What can be done with documents.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Lists documents, the ones changed last first
+    List {
+        /// Only those of this user, by UUID or address
+        #[arg(long)]
+        user: Option<String>,
+        /// Only those of this service, such as gmail or drive
+        #[arg(long)]
+        source: Option<String>,
+        /// Only those that are new, were changed, or were deleted at their source
+        #[arg(long)]
+        status: Option<Status>,
+        /// Most rows
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Prints one document with its text
+    Show {
+        /// The id in `documents list`
+        id: Uuid,
+    },
+    /// Finds documents by their words: "a phrase", or, -not
+    Search {
+        query: String,
+        /// Only those of this user, by UUID or address
+        #[arg(long)]
+        user: Option<String>,
+        /// Most documents
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Status {
+    Active,
+    Updated,
+    Deleted,
+}
+
+impl Status {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        match verb {
+            Verb::List { user, source, status, limit } => {
+                let user = named(&context, user.as_deref()).await?;
+                let filter = Filter { user, source: source.as_deref(), status: status.map(Status::name) };
+                let rows = documents_read::list(&context.pool, &filter, i64::from(*limit)).await?;
+                output.print(&rows, || listed(&rows))?;
+            }
+            Verb::Show { id } => {
+                let Some(whole) = documents_read::get(&context.pool, *id).await? else {
+                    return Err(Fault::usage(format!("no document {id}; see `syncctl documents list`")).into());
+                };
+                output.print(&whole, || shown(&whole))?;
+            }
+            Verb::Search { query, user, limit } => {
+                let user = named(&context, user.as_deref()).await?;
+                let hits = documents_read::search(&context.pool, query, user, i64::from(*limit)).await?;
+                let Some(mut hits) = hits else {
+                    return Err(Fault::usage(format!("there is no word to search for in {query:?}")).into());
+                };
+                let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+                let bold = !output.json && std::io::stdout().is_terminal() && colours;
+                for hit in &mut hits {
+                    hit.passages = marked(&hit.passages, bold);
+                }
+                output.print(&hits, || found(&hits))?;
+            }
+        }
+        Ok(Exit::Done)
+    })
+}
+
+async fn named(context: &Context, user: Option<&str>) -> anyhow::Result<Option<Uuid>> {
+    let Some(name) = user else { return Ok(None) };
+    let found = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
+    found.map(Some).ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
+}
+
+/// Text from outside on one line: an e-mail must not steer somebody's terminal.
+fn line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn short(text: Option<&str>, most: usize) -> String {
+    let text = line(text.unwrap_or_default());
+    match text.char_indices().nth(most) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
+
+fn listed(rows: &[Entry]) -> String {
+    if rows.is_empty() {
+        return "no documents".into();
+    }
+    let mut table = table(&["document", "source", "kind", "status", "version", "changed", "title"]);
+    for row in rows {
+        table.add_row([
+            row.id.to_string(),
+            row.source.clone(),
+            row.kind.clone(),
+            row.status.clone(),
+            row.version.to_string(),
+            row.updated_at.format("%F %T").to_string(),
+            short(row.title.as_deref(), 60),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+fn shown(whole: &Whole) -> String {
+    let entry = &whole.entry;
+    let time = |at: chrono::DateTime<chrono::Utc>| at.format("%F %T UTC").to_string();
+    let rows = [
+        ("title", entry.title.clone()),
+        ("author", entry.author.clone()),
+        ("date", entry.occurred_at.map(time)),
+        ("document", Some(format!("{}, version {}, {}", entry.id, entry.version, entry.status))),
+        ("source", Some(format!("{} {} {}", entry.source, entry.kind, entry.source_id))),
+        ("user", Some(entry.user_id.to_string())),
+        ("project", whole.project_id.map(|id| id.to_string())),
+        ("type", whole.mime_type.clone()),
+        ("changed", Some(time(entry.updated_at))),
+        ("note", whole.note.clone()),
+        ("details", Some(whole.details.to_string()).filter(|details| details != "{}")),
+    ];
+    let mut text = String::new();
+    for (name, value) in rows {
+        if let Some(value) = value {
+            text.push_str(&format!("{name:<10}{}\n", line(&value)));
+        }
+    }
+    let body = whole.body.as_deref().or(whole.snippet.as_deref()).unwrap_or_default();
+    text.push('\n');
+    text.extend(body.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()));
+    text
+}
+
+fn found(hits: &[Hit]) -> String {
+    if hits.is_empty() {
+        return "nothing found".into();
+    }
+    let mut text = String::new();
+    for hit in hits {
+        let when = hit.entry.occurred_at.unwrap_or(hit.entry.updated_at).format("%F");
+        let title = short(hit.entry.title.as_deref(), 100);
+        text.push_str(&format!(
+            "{}  {when}  {} {}  {title}\n    {}\n",
+            hit.entry.id, hit.entry.source, hit.entry.kind, hit.passages
+        ));
+    }
+    text
+}
+
+/// Passages on one line, with what was searched for in bold or between asterisks.
+fn marked(passages: &str, bold: bool) -> String {
+    let [start, stop] = if bold { ["\u{1b}[1m", "\u{1b}[0m"] } else { ["**", "**"] };
+    let words: Vec<String> = passages.split_whitespace().map(line).collect();
+    words.join(" ").replace(MARKS[0], start).replace(MARKS[1], stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn found_words_are_bold_on_a_terminal_and_between_asterisks_elsewhere() {
+        let passages = format!("the {}budget{} of\n\u{1b}[2J May", MARKS[0], MARKS[1]);
+        assert_eq!(marked(&passages, false), "the **budget** of  [2J May");
+        assert_eq!(marked(&passages, true), "the \u{1b}[1mbudget\u{1b}[0m of  [2J May");
+    }
+}

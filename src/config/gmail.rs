@@ -1,0 +1,93 @@
+//! The settings of Gmail.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{HOUR, MINUTE};
+
+/// Gmail.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gmail {
+    /// Whether it is synced at all; its scope is asked for only then.
+    pub enabled: bool,
+    /// How far the first pass looks back, such as `7d`; `all`: the whole mailbox.
+    #[serde(with = "window")]
+    pub window: Option<Duration>,
+    /// Messages or history records a page, 1 to 500.
+    pub page_size: u32,
+    /// Of which messages text and attachments are stored: `detected` (those with a virtual address) or `all`.
+    pub store: MailStore,
+    /// Larger messages are stored without text and attachments, in bytes.
+    pub whole_max_size: u64,
+    /// What a virtual address looks like.
+    pub virtual_address: String,
+    /// What `{domain}` may be; empty: the domains of the users' own addresses.
+    pub domains: Vec<String>,
+    /// Shortest time between two polls of a mailbox.
+    #[serde(with = "humantime_serde")]
+    pub min_interval: Duration,
+    /// Longest time between two polls of a mailbox.
+    #[serde(with = "humantime_serde")]
+    pub max_interval: Duration,
+}
+
+/// Of which messages text and attachments are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailStore {
+    Detected,
+    All,
+}
+
+impl Default for Gmail {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            window: Some(Duration::from_secs(7 * 24 * HOUR)),
+            page_size: 200,
+            store: MailStore::Detected,
+            whole_max_size: 16 << 20,
+            virtual_address: "ai+{username}@{domain}".into(),
+            domains: Vec::new(),
+            min_interval: Duration::from_secs(MINUTE),
+            max_interval: Duration::from_secs(HOUR / 2),
+        }
+    }
+}
+
+impl Gmail {
+    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 3] {
+        [
+            ((1..=500).contains(&self.page_size), "gmail.page_size", "1 to 500"),
+            (self.window.is_none_or(|window| !window.is_zero()), "gmail.window", "more than 0s, or all"),
+            (self.min_interval <= self.max_interval, "gmail.min_interval", "at most gmail.max_interval"),
+        ]
+    }
+}
+
+/// A duration, or `all`.
+mod window {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(window: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        match window {
+            Some(window) => to.collect_str(&humantime::format_duration(*window)),
+            None => to.serialize_str("all"),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        let text = String::deserialize(from)?;
+        match text.as_str() {
+            "all" => Ok(None),
+            text => humantime::parse_duration(text)
+                .map(Some)
+                .map_err(|_| D::Error::custom(format!("{text:?} is neither a duration such as 7d nor all"))),
+        }
+    }
+}

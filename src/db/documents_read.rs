@@ -1,0 +1,166 @@
+//! Documents as they are read (table `documents`): lists, one whole, and search. Knows no service.
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::Pool;
+
+/// What a list says of a document.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    pub id: Uuid,
+    pub user_id: Uuid,
+    pub source: String,
+    pub source_id: String,
+    pub kind: String,
+    pub status: String,
+    pub version: i32,
+    pub title: Option<String>,
+    pub author: Option<String>,
+    /// When it was received or last modified.
+    pub occurred_at: Option<DateTime<Utc>>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The columns of an `Entry`, which come first in every query here.
+const ENTRY: &str =
+    "d.id, d.user_id, d.source, d.source_id, d.kind, d.status, d.version, d.title, d.author, d.occurred_at, d.updated_at";
+
+fn entry(row: &Row) -> anyhow::Result<Entry> {
+    Ok(Entry {
+        id: row.try_get(0)?,
+        user_id: row.try_get(1)?,
+        source: row.try_get(2)?,
+        source_id: row.try_get(3)?,
+        kind: row.try_get(4)?,
+        status: row.try_get(5)?,
+        version: row.try_get(6)?,
+        title: row.try_get(7)?,
+        author: row.try_get(8)?,
+        occurred_at: row.try_get(9)?,
+        updated_at: row.try_get(10)?,
+    })
+}
+
+/// Which documents a list has; what is `None` is not asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Filter<'a> {
+    pub user: Option<Uuid>,
+    pub source: Option<&'a str>,
+    pub status: Option<&'a str>,
+}
+
+/// Documents, the ones changed last first.
+pub async fn list(pool: &Pool, filter: &Filter<'_>, limit: i64) -> anyhow::Result<Vec<Entry>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            &format!(
+                "SELECT {ENTRY} FROM documents d
+                 WHERE ($1::uuid IS NULL OR d.user_id = $1) AND ($2::text IS NULL OR d.source = $2) AND ($3::text IS NULL OR d.status = $3)
+                 ORDER BY d.updated_at DESC, d.id LIMIT $4"
+            ),
+            &[(&filter.user, Type::UUID), (&filter.source, Type::TEXT), (&filter.status, Type::TEXT), (&limit, Type::INT8)],
+        )
+        .await
+        .context("listing documents")?;
+    rows.iter().map(entry).collect()
+}
+
+/// A document with its text.
+#[derive(Debug, Clone, Serialize)]
+pub struct Whole {
+    #[serde(flatten)]
+    pub entry: Entry,
+    pub project_id: Option<Uuid>,
+    pub mime_type: Option<String>,
+    pub snippet: Option<String>,
+    /// Why something is missing.
+    pub note: Option<String>,
+    pub details: Value,
+    pub created_at: DateTime<Utc>,
+    pub body: Option<String>,
+}
+
+/// One document; `None`: there is none with this id.
+pub async fn get(pool: &Pool, id: Uuid) -> anyhow::Result<Option<Whole>> {
+    let row = pool
+        .get()
+        .await?
+        .query_typed_opt(
+            &format!(
+                "SELECT {ENTRY}, d.project_id, d.mime_type, d.snippet, d.note, d.details, d.created_at, d.body FROM documents d WHERE d.id = $1"
+            ),
+            &[(&id, Type::UUID)],
+        )
+        .await
+        .context("reading a document")?;
+    row.map(|row| {
+        Ok(Whole {
+            entry: entry(&row)?,
+            project_id: row.try_get(11)?,
+            mime_type: row.try_get(12)?,
+            snippet: row.try_get(13)?,
+            note: row.try_get(14)?,
+            details: row.try_get(15)?,
+            created_at: row.try_get(16)?,
+            body: row.try_get(17)?,
+        })
+    })
+    .transpose()
+}
+
+/// What stands before and after a word that was searched for: two characters for private use, so that no text has them by itself.
+pub const MARKS: [char; 2] = ['\u{f8f0}', '\u{f8f1}'];
+
+/// A document that was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Hit {
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// How well it fits; comparable within one search.
+    pub rank: f32,
+    /// The passages that fit, words between `MARKS`.
+    pub passages: String,
+}
+
+/// Documents that fit a query as web search engines read it (`"a phrase"`, `or`, `-not`), the best first. Those deleted at their source are left
+/// out. `None`: the query has no word to look for.
+pub async fn search(pool: &Pool, query: &str, user: Option<Uuid>, limit: i64) -> anyhow::Result<Option<Vec<Hit>>> {
+    let [start, stop] = MARKS;
+    let options = format!("StartSel={start}, StopSel={stop}, MaxFragments=2, MaxWords=24, MinWords=8, FragmentDelimiter=\" … \"");
+    let client = pool.get().await?;
+    let words = client
+        .query_typed_one("SELECT numnode(websearch_to_tsquery('simple', $1))", &[(&query, Type::TEXT)])
+        .await
+        .context("reading a search query")?;
+    if words.try_get::<_, i32>(0)? == 0 {
+        return Ok(None);
+    }
+    let rows = client
+        .query_typed(
+            // Passages are cut from the few that are shown, not from all that fit: that reads whole texts.
+            &format!(
+                "WITH query AS (SELECT websearch_to_tsquery('simple', $1) AS q),
+                 best AS (
+                   SELECT d.id, ts_rank_cd(d.search, q) AS rank FROM documents d, query
+                   WHERE d.search @@ q AND d.status <> 'deleted' AND ($2::uuid IS NULL OR d.user_id = $2)
+                   ORDER BY rank DESC, d.updated_at DESC, d.id LIMIT $3)
+                 SELECT {ENTRY}, best.rank, ts_headline('simple', left(coalesce(d.body, d.snippet, d.title, ''), 100000), q, $4)
+                 FROM best JOIN documents d ON d.id = best.id, query ORDER BY best.rank DESC, d.updated_at DESC, d.id"
+            ),
+            &[(&query, Type::TEXT), (&user, Type::UUID), (&limit, Type::INT8), (&options, Type::TEXT)],
+        )
+        .await
+        .context("searching documents")?;
+    rows.iter()
+        .map(|row| Ok(Hit { entry: entry(row)?, rank: row.try_get(11)?, passages: row.try_get(12)? }))
+        .collect::<anyhow::Result<_>>()
+        .map(Some)
+}

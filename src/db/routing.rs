@@ -1,0 +1,179 @@
+//! Which targets get which outbox events, what waits, and what is forgotten (tables `outbox_events`, `outbox_deliveries`). Knows no network.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use serde::Serialize;
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::Pool;
+
+/// A target and the types it wants, as patterns of LIKE; none: all.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub target: String,
+    pub patterns: Vec<String>,
+}
+
+/// Makes deliveries of the next events that have none yet, and answers how many events that were.
+///
+/// Waits for another host that routes: if it took later events first, they could go out before earlier ones of the same document.
+pub async fn route(tx: &Transaction<'_>, routes: &[Route], most: i64) -> anyhow::Result<usize> {
+    let rows = tx
+        .query_typed("SELECT id FROM outbox_events WHERE NOT routed ORDER BY seq LIMIT $1 FOR UPDATE", &[(&most, Type::INT8)])
+        .await
+        .context("locking new events")?;
+    let events: Vec<Uuid> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().context("reading new events")?;
+    if events.is_empty() {
+        return Ok(0);
+    }
+    for route in routes {
+        tx.execute_typed(
+            "INSERT INTO outbox_deliveries (event_id, target, seq, subject)
+             SELECT id, $1, seq, subject FROM outbox_events
+             WHERE id = ANY ($2) AND (cardinality($3::text[]) = 0 OR type LIKE ANY ($3))
+             ON CONFLICT DO NOTHING",
+            &[(&route.target, Type::TEXT), (&events, Type::UUID_ARRAY), (&route.patterns, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("routing events to a target")?;
+    }
+    tx.execute_typed("UPDATE outbox_events SET routed = true WHERE id = ANY ($1)", &[(&events, Type::UUID_ARRAY)])
+        .await
+        .context("marking events as routed")?;
+    Ok(events.len())
+}
+
+/// Makes an event due again at every target that wants it; `None`: there is no such event.
+pub async fn replay(tx: &Transaction<'_>, routes: &[Route], event: Uuid) -> anyhow::Result<Option<u64>> {
+    let found = tx
+        .query_typed_opt("UPDATE outbox_events SET routed = true WHERE id = $1 RETURNING 1", &[(&event, Type::UUID)])
+        .await
+        .context("finding the event to replay")?;
+    if found.is_none() {
+        return Ok(None);
+    }
+    let mut due = 0;
+    for route in routes {
+        due += tx
+            .execute_typed(
+                "INSERT INTO outbox_deliveries (event_id, target, seq, subject)
+                 SELECT id, $1, seq, subject FROM outbox_events
+                 WHERE id = $2 AND (cardinality($3::text[]) = 0 OR type LIKE ANY ($3))
+                 ON CONFLICT (event_id, target) DO UPDATE
+                 SET state = 'pending', attempts = 0, due_at = now(), claimed_by = NULL, claimed_until = NULL, delivered_at = NULL",
+                &[(&route.target, Type::TEXT), (&event, Type::UUID), (&route.patterns, Type::TEXT_ARRAY)],
+            )
+            .await
+            .context("making an event due again")?;
+    }
+    Ok(Some(due))
+}
+
+/// Makes dead deliveries of these targets pending again, due now, with all their tries.
+pub async fn revive(tx: &Transaction<'_>, targets: &[&str]) -> anyhow::Result<u64> {
+    tx.execute_typed(
+        "UPDATE outbox_deliveries SET state = 'pending', attempts = 0, due_at = now(), claimed_by = NULL, claimed_until = NULL
+         WHERE state = 'dead' AND target = ANY ($1)",
+        &[(&targets, Type::TEXT_ARRAY)],
+    )
+    .await
+    .context("reviving dead deliveries")
+}
+
+/// What waits for a target.
+#[derive(Debug, Clone, Serialize)]
+pub struct Waiting {
+    pub target: String,
+    pub pending: i64,
+    /// Those of the pending ones that could go now, as far as their time goes.
+    pub due: i64,
+    pub dead: i64,
+}
+
+/// What waits for these targets, in their order.
+pub async fn waiting(client: &impl GenericClient, targets: &[&str]) -> anyhow::Result<Vec<Waiting>> {
+    let rows = client
+        .query_typed(
+            "SELECT t.name,
+               (SELECT count(*) FROM outbox_deliveries d WHERE d.target = t.name AND d.state = 'pending'),
+               (SELECT count(*) FROM outbox_deliveries d WHERE d.target = t.name AND d.state = 'pending' AND d.due_at <= now()),
+               (SELECT count(*) FROM outbox_deliveries d WHERE d.target = t.name AND d.state = 'dead')
+             FROM unnest($1::text[]) WITH ORDINALITY AS t (name, place) ORDER BY t.place",
+            &[(&targets, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("counting what waits")?;
+    rows.iter()
+        .map(|row| Ok(Waiting { target: row.try_get(0)?, pending: row.try_get(1)?, due: row.try_get(2)?, dead: row.try_get(3)? }))
+        .collect()
+}
+
+/// Forgets old events that none of these targets waits for, with their deliveries, dead ones too; answers how many.
+pub async fn forget(pool: &Pool, targets: &[&str], keep: Duration, most: i64) -> anyhow::Result<u64> {
+    pool.get()
+        .await?
+        .execute_typed(
+            "DELETE FROM outbox_events WHERE id IN (
+               SELECT e.id FROM outbox_events e
+               WHERE e.routed AND e.created_at < now() - make_interval(secs => $1)
+                 AND NOT EXISTS (
+                   SELECT 1 FROM outbox_deliveries d WHERE d.event_id = e.id AND d.state = 'pending' AND d.target = ANY ($2))
+               ORDER BY e.created_at LIMIT $3)",
+            &[(&keep.as_secs_f64(), Type::FLOAT8), (&targets, Type::TEXT_ARRAY), (&most, Type::INT8)],
+        )
+        .await
+        .context("forgetting old events")
+}
+
+/// A row of `outbox_deliveries`, for people.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    pub event_id: Uuid,
+    pub r#type: String,
+    pub document_id: Uuid,
+    pub target: String,
+    pub state: String,
+    pub attempts: i32,
+    pub created_at: DateTime<Utc>,
+    pub due_at: DateTime<Utc>,
+    pub delivered_at: Option<DateTime<Utc>>,
+    pub last_status: Option<i32>,
+    pub last_error: Option<String>,
+}
+
+/// Deliveries, the newest first; `state`: only those.
+pub async fn list(pool: &Pool, state: Option<&str>, limit: i64) -> anyhow::Result<Vec<Listed>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT e.id, e.type, e.subject, d.target, d.state, d.attempts, e.created_at, d.due_at, d.delivered_at, d.last_status, d.last_error
+             FROM outbox_events e JOIN outbox_deliveries d ON d.event_id = e.id
+             WHERE $1::text IS NULL OR d.state = $1 ORDER BY e.seq DESC, d.target LIMIT $2",
+            &[(&state, Type::TEXT), (&limit, Type::INT8)],
+        )
+        .await
+        .context("listing deliveries")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Listed {
+                event_id: row.try_get(0)?,
+                r#type: row.try_get(1)?,
+                document_id: row.try_get(2)?,
+                target: row.try_get(3)?,
+                state: row.try_get(4)?,
+                attempts: row.try_get(5)?,
+                created_at: row.try_get(6)?,
+                due_at: row.try_get(7)?,
+                delivered_at: row.try_get(8)?,
+                last_status: row.try_get(9)?,
+                last_error: row.try_get(10)?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,128 @@
+//! Which addresses a target may have, checked on the address that is connected to: a name that resolves anew for each look cannot get around it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
+
+/// A target that is not on the public internet.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error(
+    "its host is on loopback or in a private network, where events are not sent: set outbox.allow_private=true if that is where it belongs (n8n on localhost)"
+)]
+pub struct Private;
+
+/// Resolves names to public addresses only.
+#[derive(Debug)]
+pub struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let public: Vec<SocketAddr> = found.iter().copied().filter(|address| is_public(address.ip())).collect();
+            // A name without any address is a failed look-up, not a refusal.
+            if public.is_empty() && !found.is_empty() {
+                return Err(Private.into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Refuses an address that stands in the URL itself, of which no resolver is asked.
+pub fn check(url: &Url) -> Result<(), Private> {
+    let literal = match url.host() {
+        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
+        Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
+        Some(Host::Domain(_)) | None => return Ok(()),
+    };
+    if is_public(literal) { Ok(()) } else { Err(Private) }
+}
+
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => is_public_v6(ip),
+    }
+}
+
+/// By IANA's registry of special-purpose addresses.
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let shared = a == 100 && b & 0b1100_0000 == 64;
+    let protocols = a == 192 && b == 0 && c == 0;
+    let benchmarks = a == 198 && b & 0b1111_1110 == 18;
+    let reserved = a == 0 || a >= 240;
+    !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_multicast() || ip.is_documentation())
+        && !(shared || protocols || benchmarks || reserved)
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let segments = ip.segments();
+    let inside = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        is_public_v4(Ipv4Addr::new(a, b, c, d))
+    };
+    match segments {
+        // Mapped, compatible (with :: and ::1), NAT64 and 6to4 addresses lead to the IPv4 address inside.
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            inside(high, low)
+        }
+        // Local NAT64, discard, Teredo and other protocols, documentation.
+        [0x64, 0xff9b, 1, ..] | [0x100, 0, 0, ..] | [0x2001, 0..0x200, ..] | [0x2001, 0xdb8, ..] | [0x3fff, ..] => false,
+        // Only this block is given out: unique local, link-local, site-local and multicast lie outside.
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_are_not_public_are_known() {
+        let private = [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "100.127.255.255",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "198.18.0.1",
+            "192.0.0.8",
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "fd12::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:a00:1::1",
+            "2001:db8::1",
+        ];
+        for ip in private {
+            assert!(!is_public(ip.parse().expect("an address")), "{ip}");
+        }
+        let public =
+            ["1.1.1.1", "172.32.0.1", "100.128.0.1", "192.0.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"];
+        for ip in public {
+            assert!(is_public(ip.parse().expect("an address")), "{ip}");
+        }
+    }
+
+    #[test]
+    fn an_address_in_the_url_is_seen_in_any_spelling() {
+        for url in ["http://127.0.0.1/", "http://2130706433/", "http://0x7f.1/", "http://[::1]/", "http://[::ffff:7f00:1]/"] {
+            assert!(check(&Url::parse(url).expect("a URL")).is_err(), "{url}");
+        }
+        assert!(check(&Url::parse("https://n8n.example.com/").expect("a URL")).is_ok());
+    }
+}

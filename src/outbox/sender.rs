@@ -1,0 +1,189 @@
+//! One event to one target: request, signature, and what the answer means. Knows no database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use secrecy::ExposeSecret as _;
+use sha2::Sha256;
+use url::Url;
+
+use super::address::{self, Private, PublicOnly};
+use crate::config::{Outbox, Target};
+use crate::db::deliveries::Delivery;
+
+const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"));
+/// Most that is read of an answer. It only serves the error text.
+const MOST_BODY: usize = 64 * 1024;
+/// Characters of an answer that are kept.
+const MOST_TEXT: usize = 200;
+
+/// What became of one request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The target has the event.
+    Delivered { status: u16 },
+    /// It has not, or nobody knows.
+    Failed { status: Option<u16>, error: String, retry_after: Option<Duration> },
+    /// The target must not be called at all.
+    Refused(Private),
+}
+
+/// Sends to every target of a run, over connections that stay open.
+pub struct Sender {
+    http: reqwest::Client,
+    allow_private: bool,
+}
+
+impl Sender {
+    /// A sender whose requests take at most `timeout`, answer included.
+    pub fn new(settings: &Outbox, timeout: Duration) -> anyhow::Result<Self> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .timeout(timeout)
+            .connect_timeout(timeout)
+            // A redirect could lead where the target itself may not be.
+            .redirect(reqwest::redirect::Policy::none())
+            // A proxy would resolve names by itself, behind the check of addresses.
+            .no_proxy()
+            .no_gzip();
+        if !settings.allow_private {
+            builder = builder.dns_resolver(Arc::new(PublicOnly));
+        }
+        if settings.targets.iter().all(|target| target.url.starts_with("http://")) {
+            // The platform's certificates take longer to load than a delivery takes.
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .context("building the TLS settings")?
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth();
+            builder = builder.tls_backend_preconfigured(config);
+        }
+        Ok(Self { http: builder.build().context("building the HTTP client")?, allow_private: settings.allow_private })
+    }
+
+    /// POSTs an event.
+    pub async fn post(&self, target: &Target, url: &Url, delivery: &Delivery, now: DateTime<Utc>) -> Outcome {
+        if !self.allow_private
+            && let Err(private) = address::check(url)
+        {
+            return Outcome::Refused(private);
+        }
+        let mut request = self
+            .http
+            .post(url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header("Idempotency-Key", delivery.event.to_string())
+            .header("X-Syncctl-Event", &delivery.kind);
+        let secret = target.secret.expose_secret();
+        if !secret.is_empty() {
+            request = request.header("X-Syncctl-Signature", signature(secret, now.timestamp(), &delivery.payload));
+        }
+        let mut response = match request.body(delivery.payload.clone()).send().await {
+            Ok(response) => response,
+            Err(error) => return broken(error),
+        };
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|value| wish(value, now));
+        // Also of a good answer: a connection whose answer was not read to its end cannot be used again.
+        let mut body = Vec::new();
+        while body.len() < MOST_BODY {
+            // The status has been said; a body that breaks off changes nothing.
+            let Ok(Some(chunk)) = response.chunk().await else { break };
+            body.extend_from_slice(&chunk[..chunk.len().min(MOST_BODY - body.len())]);
+        }
+        match status {
+            200..300 => Outcome::Delivered { status },
+            300..400 => {
+                let error = format!("HTTP {status}: redirects are not followed; set the url that it leads to");
+                Outcome::Failed { status: Some(status), error, retry_after }
+            }
+            _ => {
+                let text = readable(&String::from_utf8_lossy(&body), secret);
+                let error = if text.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {text}") };
+                Outcome::Failed { status: Some(status), error, retry_after }
+            }
+        }
+    }
+}
+
+/// `t=<unix seconds>,v1=<hex of HMAC-SHA256 over "t.body">`.
+fn signature(secret: &str, at: i64, body: &str) -> String {
+    // A key of any length will do.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
+    mac.update(format!("{at}.").as_bytes());
+    mac.update(body.as_bytes());
+    format!("t={at},v1={}", HEXLOWER.encode(&mac.finalize().into_bytes()))
+}
+
+/// No answer. The address stays out of the message: for many a webhook it is the secret.
+fn broken(error: reqwest::Error) -> Outcome {
+    let kind = match &error {
+        error if error.is_timeout() => "no answer in time",
+        error if error.is_connect() => "could not connect",
+        error if error.is_builder() => "the request cannot be made",
+        _ => "the connection broke",
+    };
+    let error = error.without_url();
+    let mut cause = String::new();
+    let mut source = std::error::Error::source(&error);
+    while let Some(inner) = source {
+        if let Some(private) = inner.downcast_ref::<Private>() {
+            return Outcome::Refused(*private);
+        }
+        cause = format!(": {inner}");
+        source = inner.source();
+    }
+    Outcome::Failed { status: None, error: format!("{kind}{cause}"), retry_after: None }
+}
+
+/// `Retry-After`: seconds, or an HTTP date.
+fn wish(value: &str, now: DateTime<Utc>) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = DateTime::parse_from_rfc2822(value.trim()).ok()?;
+    (at.to_utc() - now).to_std().ok()
+}
+
+/// The beginning of an answer in one line, without our secret and without addresses: it ends up in tables and mails.
+fn readable(body: &str, secret: &str) -> String {
+    let body = if secret.is_empty() { body.to_owned() } else { body.replace(secret, "***") };
+    let words = body.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line: Vec<&str> = words.take(MOST_TEXT).map(|word| if word.contains('@') { "<address>" } else { word }).collect();
+    line.join(" ").chars().take(MOST_TEXT).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_what_any_hmac_tool_computes() {
+        // printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac key
+        let expected = "t=1700000000,v1=a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03";
+        assert_eq!(signature("key", 1_700_000_000, r#"{"a":1}"#), expected);
+    }
+
+    #[test]
+    fn error_texts_are_short_and_hold_no_secret_and_no_address() {
+        let text = readable(&format!("no\n  hook s3cret for ann@example.com\u{1b}[31m {}", "x ".repeat(500)), "s3cret");
+        assert!(text.starts_with("no hook *** for <address> [31m x"), "{text}");
+        assert_eq!(text.chars().count(), MOST_TEXT);
+    }
+
+    #[test]
+    fn a_wish_to_wait_is_seconds_or_a_date() {
+        let now = DateTime::from_timestamp(1_792_000_000, 0).expect("a time");
+        assert_eq!(wish("7", now), Some(Duration::from_secs(7)));
+        let later = (now + chrono::TimeDelta::seconds(90)).to_rfc2822();
+        assert_eq!(wish(&later, now), Some(Duration::from_secs(90)));
+        assert_eq!(wish("soon", now), None);
+    }
+}

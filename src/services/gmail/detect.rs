@@ -1,0 +1,180 @@
+//! Virtual addresses found in messages (table `gmail_detections`), and the documents and events that come of them. Knows no network.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Context as _;
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::types::Type;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::address::Pattern;
+use super::message::{Change, Message};
+use crate::db::documents::{self, Document};
+use crate::db::outbox::{self, Event};
+use crate::engine::{Item, Stream};
+
+/// `documents.source`
+const SOURCE: &str = "gmail";
+
+/// A virtual address in a message.
+struct Detection<'a> {
+    id: &'a str,
+    message: &'a Message,
+    address: String,
+    username: String,
+}
+
+/// Records the virtual addresses of a page's messages, each once a message; what names a user becomes that user's document.
+pub async fn apply(tx: &Transaction<'_>, pattern: &Pattern, stream: &Stream, items: &[Item<Change>]) -> anyhow::Result<()> {
+    let mut detections = Vec::new();
+    for item in items {
+        let Change::Message(message) = &item.change else { continue };
+        // The same address in two headers is one detection.
+        let found: BTreeMap<String, String> = message
+            .mail
+            .recipients
+            .iter()
+            .filter_map(|address| Some((address.to_lowercase(), pattern.username(address)?)))
+            .collect();
+        detections.extend(found.into_iter().map(|(address, username)| Detection { id: &item.id, message, address, username }));
+    }
+    if detections.is_empty() {
+        return Ok(());
+    }
+    let users = users(tx, &detections).await?;
+    let mut events = Vec::new();
+    for detection in &detections {
+        let user = users.get(&detection.username).copied();
+        let document = match user {
+            Some(user) => Some(store(tx, stream, user, detection).await?),
+            None => None,
+        };
+        let new = record(tx, stream, detection, user, document).await?;
+        if let (true, Some(user), Some(document)) = (new, user, document) {
+            let about = about(detection);
+            events.push(Event { kind: "gmail.message.detected", document, user, project: None, about });
+        }
+    }
+    outbox::emit(tx, &events).await
+}
+
+/// The documents of messages that are gone are marked, and told of.
+pub async fn retire(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let source_ids: Vec<String> = ids.iter().map(|id| source_id(stream, id)).collect();
+    let source_ids: Vec<&str> = source_ids.iter().map(String::as_str).collect();
+    let retired = documents::retire(tx, SOURCE, &source_ids, None).await?;
+    let events: Vec<Event> = retired
+        .into_iter()
+        .map(|gone| {
+            let id = gone.source_id.rsplit_once('/').map_or(gone.source_id.as_str(), |(_, id)| id);
+            let about = Map::from_iter([("message_id".to_owned(), json!(id))]);
+            Event { kind: "gmail.message.deleted", document: gone.id, user: gone.user, project: gone.project, about }
+        })
+        .collect();
+    outbox::emit(tx, &events).await
+}
+
+/// Ids of messages are unique within a mailbox only.
+fn source_id(stream: &Stream, id: &str) -> String {
+    format!("{}/{id}", stream.user_id)
+}
+
+/// The users that usernames name: by their own, or where they have none by the local part of their address. A name that fits several
+/// users names nobody.
+async fn users(tx: &Transaction<'_>, detections: &[Detection<'_>]) -> anyhow::Result<HashMap<String, Uuid>> {
+    let names: Vec<&str> = detections.iter().map(|detection| detection.username.as_str()).collect();
+    let rows = tx
+        .query_typed(
+            "SELECT name, min(id::text)::uuid FROM
+               (SELECT id, lower(coalesce(username, split_part(email, '@', 1))) AS name FROM users) AS named
+             WHERE name = ANY ($1) GROUP BY name HAVING count(*) = 1",
+            &[(&names, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("finding the users of virtual addresses")?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+async fn store(tx: &Transaction<'_>, stream: &Stream, user: Uuid, detection: &Detection<'_>) -> anyhow::Result<Uuid> {
+    let Message { thread_id, received_at, snippet, mail, .. } = detection.message;
+    let details = json!({
+        "mailbox_user_id": stream.user_id,
+        "thread_id": thread_id,
+        "rfc822_message_id": mail.message_id,
+        "from_name": mail.from_name,
+        "to": mail.to,
+        "cc": mail.cc,
+        "sent_at": mail.sent_at,
+        "attachments": mail.attachments,
+    });
+    let source_id = source_id(stream, detection.id);
+    let document = Document {
+        id: None,
+        user,
+        source: SOURCE,
+        source_id: &source_id,
+        kind: mail.kind.name(),
+        project: None,
+        title: mail.subject.as_deref(),
+        author: mail.from_address.as_deref(),
+        occurred_at: *received_at,
+        mime_type: Some("message/rfc822"),
+        snippet: snippet.as_deref(),
+        body: mail.text.as_deref(),
+        details,
+        note: mail.note.as_deref(),
+    };
+    Ok(documents::put(tx, &document).await?.id)
+}
+
+/// Whether the detection is new, or now names a user that it did not name before.
+async fn record(
+    tx: &Transaction<'_>,
+    stream: &Stream,
+    detection: &Detection<'_>,
+    user: Option<Uuid>,
+    document: Option<Uuid>,
+) -> anyhow::Result<bool> {
+    let status = if user.is_some() { "found" } else { "user_not_found" };
+    let written = tx
+        .execute_typed(
+            "INSERT INTO gmail_detections AS d (stream_id, message_id, address, username, status, user_id, kind, document_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (stream_id, message_id, address) DO UPDATE
+             SET status = excluded.status, user_id = excluded.user_id, document_id = excluded.document_id
+             WHERE d.status = 'user_not_found' AND excluded.status = 'found'",
+            &[
+                (&stream.id, Type::INT8),
+                (&detection.id, Type::TEXT),
+                (&detection.address, Type::TEXT),
+                (&detection.username, Type::TEXT),
+                (&status, Type::TEXT),
+                (&user, Type::UUID),
+                (&detection.message.mail.kind.name(), Type::TEXT),
+                (&document, Type::UUID),
+            ],
+        )
+        .await
+        .context("recording a virtual address")?;
+    Ok(written == 1)
+}
+
+fn about(detection: &Detection<'_>) -> Map<String, Value> {
+    let Detection { id, message, address, .. } = detection;
+    let email = json!({
+        "subject": message.mail.subject,
+        "from": message.mail.from_address,
+        "received_at": message.received_at,
+        "snippet": message.snippet,
+    });
+    Map::from_iter([
+        ("message_id".to_owned(), json!(id)),
+        ("address".to_owned(), json!(address)),
+        ("kind".to_owned(), json!(message.mail.kind.name())),
+        ("email".to_owned(), email),
+    ])
+}

@@ -1,0 +1,242 @@
+//! One page of a mailbox: its history after a cursor, or the list of its messages. Knows no database.
+
+use std::collections::HashMap;
+
+use chrono::Utc;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use url::Url;
+
+use super::message::{Change, Resource, Told, decode};
+use super::{Gmail, read};
+use crate::db::items::Poison;
+use crate::engine::{Calls, Item, Next, Page, Position};
+use crate::error::{Class, Failure};
+use crate::google::{self, Endpoint, Host};
+
+/// Quota units of `history.list`: what an idle mailbox costs.
+pub const HISTORY_COST: u64 = 2;
+const LIST_COST: u64 = 5;
+const PROFILE_COST: u64 = 1;
+const HISTORY_FIELDS: &str = "history(id,messagesAdded(message(id)),messagesDeleted(message(id)),labelsAdded(message(id,labelIds)),\
+                              labelsRemoved(message(id,labelIds))),nextPageToken,historyId";
+const LIST_FIELDS: &str = "messages(id),nextPageToken";
+
+/// What a full pass pinned at its first page: where the history stood, and since when messages are listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    pub history_id: String,
+    /// Seconds since the epoch; `None`: all messages.
+    pub after: Option<i64>,
+}
+
+impl Pinned {
+    /// Reads what a position pinned.
+    pub fn parse(pinned: &str) -> Result<Self, Failure> {
+        serde_json::from_str(pinned)
+            .map_err(|error| Failure::new(Class::PageExpired, format!("the pinned start is malformed: {error}")))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Profile {
+    history_id: String,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    #[serde(default)]
+    messages: Vec<Id>,
+    next_page_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct History {
+    #[serde(default)]
+    history: Vec<Record>,
+    next_page_token: Option<String>,
+    history_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    id: String,
+    #[serde(default)]
+    messages_added: Vec<Entry>,
+    #[serde(default)]
+    messages_deleted: Vec<Entry>,
+    #[serde(default)]
+    labels_added: Vec<Entry>,
+    #[serde(default)]
+    labels_removed: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    message: Labelled,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Labelled {
+    id: String,
+    #[serde(default)]
+    label_ids: Vec<String>,
+}
+
+/// A page of what happened since the cursor.
+pub async fn history(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> Result<Page<Change>, Failure> {
+    let mut url = gmail.url(&["history"])?;
+    url.query_pairs_mut()
+        .append_pair("startHistoryId", cursor)
+        .append_pair("maxResults", &gmail.settings.page_size.to_string())
+        .append_pair("fields", HISTORY_FIELDS);
+    append_page(&mut url, at);
+    let History { history, next_page_token, history_id } = calls
+        .make(HISTORY_COST, || async {
+            let answer = match at.page_token {
+                None => {
+                    gmail.together.get(Endpoint::Gmail, "history.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await
+                }
+                Some(_) => gmail.google.get("history.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await,
+            };
+            whole("history.list", &answer.map_err(|failure| too_old(at.blame(failure)))?)
+        })
+        .await?;
+    let next = match (next_page_token, history_id) {
+        (Some(token), _) => Next::Page(token),
+        (None, Some(cursor)) => Next::Cursor(cursor),
+        (None, None) => {
+            return Err(Failure::new(Class::Transient, "history.list: the answer has neither nextPageToken nor historyId"));
+        }
+    };
+    let (told, added) = told(history);
+    let (mut items, mut poison) = read::messages(gmail, calls, &added).await?;
+    for resource in told {
+        match resource.to_raw().and_then(decode) {
+            Ok(item) => items.push(item),
+            Err(bad) => poison.push(bad),
+        }
+    }
+    Ok(Page { items, poison, pinned: None, next })
+}
+
+/// A page of the messages of the window. The history is pinned before the first one, so that nothing falls between.
+pub async fn listing(gmail: &Gmail, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
+    let pinned = match &at.pinned {
+        Some(pinned) => Pinned::parse(pinned)?,
+        None => pin(gmail, calls).await?,
+    };
+    let mut url = gmail.url(&["messages"])?;
+    {
+        let mut query = url.query_pairs_mut();
+        query
+            .append_pair("maxResults", &gmail.settings.page_size.to_string())
+            // A message that was thrown away is still there.
+            .append_pair("includeSpamTrash", "true")
+            .append_pair("fields", LIST_FIELDS);
+        if let Some(after) = pinned.after {
+            query.append_pair("q", &format!("after:{after}"));
+        }
+    }
+    append_page(&mut url, at);
+    let Listed { messages, next_page_token } = calls
+        .make(LIST_COST, || async {
+            let answer = gmail.google.get("messages.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
+            whole("messages.list", &answer.map_err(|failure| at.blame(failure))?)
+        })
+        .await?;
+    let ids: Vec<String> = messages.into_iter().map(|message| message.id).collect();
+    let (items, poison): (Vec<Item<Change>>, Vec<Poison>) = read::messages(gmail, calls, &ids).await?;
+    let next = match next_page_token {
+        Some(token) => Next::Page(token),
+        None => Next::Cursor(pinned.history_id.clone()),
+    };
+    Ok(Page { items, poison, pinned: serde_json::to_string(&pinned).ok(), next })
+}
+
+async fn pin(gmail: &Gmail, calls: &Calls) -> Result<Pinned, Failure> {
+    let mut url = gmail.url(&["profile"])?;
+    url.query_pairs_mut().append_pair("fields", "historyId");
+    let Profile { history_id } = calls
+        .make(PROFILE_COST, || async {
+            let answer = gmail.google.get("users.getProfile", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
+            whole("users.getProfile", &answer?)
+        })
+        .await?;
+    let after = gmail.settings.window.map(|window| (Utc::now() - window).timestamp());
+    Ok(Pinned { history_id, after })
+}
+
+fn append_page(url: &mut Url, at: &Position) {
+    if let Some(token) = &at.page_token {
+        url.query_pairs_mut().append_pair("pageToken", token);
+    }
+}
+
+/// An answer that ends early can still have come with a good status and length.
+pub fn whole<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body)
+        .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))
+}
+
+/// A 404 for a history says that it does not reach back so far.
+fn too_old(failure: Failure) -> Failure {
+    match failure.class {
+        Class::Gone => Failure { class: Class::CursorExpired, ..failure },
+        _ => failure,
+    }
+}
+
+/// What records come to, message by message: those told of without asking, and the ids of those to be asked for.
+fn told(history: Vec<Record>) -> (Vec<Resource>, Vec<String>) {
+    let mut order: Vec<String> = Vec::new();
+    let mut last: HashMap<String, Option<Resource>> = HashMap::new();
+    for Record { id: history_id, messages_added, messages_deleted, labels_added, labels_removed } in history {
+        let mut set = |message: Labelled, told: Option<Told>| {
+            let resource = told.map(|told| Resource {
+                id: message.id.clone(),
+                label_ids: message.label_ids,
+                history_id: Some(history_id.clone()),
+                told: Some(told),
+                ..Resource::default()
+            });
+            match last.get_mut(&message.id) {
+                // A new message is asked for anyway, and shows its labels then; a deleted one has none.
+                Some(None) if told == Some(Told::Labels) => {}
+                Some(Some(resource)) if resource.told == Some(Told::Deleted) && told == Some(Told::Labels) => {}
+                Some(known) => *known = resource,
+                None => {
+                    order.push(message.id.clone());
+                    last.insert(message.id, resource);
+                }
+            }
+        };
+        messages_added.into_iter().for_each(|entry| set(entry.message, None));
+        labels_added.into_iter().chain(labels_removed).for_each(|entry| set(entry.message, Some(Told::Labels)));
+        messages_deleted.into_iter().for_each(|entry| set(entry.message, Some(Told::Deleted)));
+    }
+    let (mut told, mut added) = (Vec::new(), Vec::new());
+    for id in order {
+        match last.remove(&id) {
+            Some(Some(resource)) => told.push(resource),
+            Some(None) => added.push(id),
+            None => {}
+        }
+    }
+    (told, added)
+}
+
+impl Gmail {
+    pub(super) fn url(&self, segments: &[&str]) -> anyhow::Result<Url> {
+        self.google.url(Host::Gmail, &[&["gmail", "v1", "users", "me"], segments].concat())
+    }
+}

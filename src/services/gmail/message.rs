@@ -1,0 +1,169 @@
+//! A message as Gmail gives it, a change of its labels, or its deletion: the items of a mailbox. Knows no network and no database.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::mail::{self, Attachment, Kind, Mail};
+use crate::db::items::Poison;
+use crate::engine::Item;
+
+/// What a page of a mailbox names.
+pub enum Change {
+    Message(Box<Message>),
+    /// The labels that a stored message has now.
+    Labels {
+        history_id: i64,
+        labels: Vec<String>,
+    },
+    Deleted,
+}
+
+/// A message that is there.
+pub struct Message {
+    pub thread_id: String,
+    pub history_id: Option<i64>,
+    pub labels: Vec<String>,
+    pub received_at: Option<DateTime<Utc>>,
+    pub snippet: Option<String>,
+    pub size: Option<i64>,
+    /// As they were sent, in their order.
+    pub headers: Vec<(String, String)>,
+    pub mail: Mail,
+    /// Whether text and attachments were read too.
+    pub whole: bool,
+}
+
+/// The JSON of an item: Gmail's `Message`, or what the history tells of one that is not asked for. syncctl's own fields tell them apart.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Resource {
+    pub id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub label_ids: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snippet: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_estimate: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
+    /// What was read of the whole message, which itself is not kept.
+    #[serde(rename = "syncctl.whole", skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Whole>,
+    /// What the history told of it, where it told no more.
+    #[serde(rename = "syncctl.told", skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+}
+
+/// The part of `MessagePart` that `format=metadata` fills.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Payload {
+    pub headers: Vec<Header>,
+}
+
+/// One header, as sent.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Header {
+    pub name: String,
+    pub value: String,
+}
+
+/// Text and attachments of a message that was read whole.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Whole {
+    pub text: Option<String>,
+    pub attachments: Vec<Attachment>,
+    pub kind: Kind,
+    pub note: Option<String>,
+}
+
+/// What a history record says of a message that needs not be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    Labels,
+    Deleted,
+}
+
+impl Resource {
+    /// As an item's JSON.
+    ///
+    /// # Errors
+    /// Never with what Gmail sends; a failed serialization is told as poison.
+    pub fn to_raw(&self) -> Result<Box<RawValue>, Poison> {
+        serde_json::value::to_raw_value(self).map_err(|error| Poison {
+            item_id: self.id.clone(),
+            raw: String::new(),
+            error: error.to_string(),
+        })
+    }
+
+    /// The headers as pairs.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let headers = self.payload.iter().flat_map(|payload| &payload.headers);
+        headers.map(|header| (header.name.clone(), header.value.clone())).collect()
+    }
+}
+
+/// Makes an item of its JSON.
+pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
+    let resource: Resource =
+        serde_json::from_str(raw.get()).map_err(|error| Poison::of(&raw, format!("not a message: {error}")))?;
+    if resource.id.is_empty() {
+        return Err(Poison::of(&raw, "not a message: no id"));
+    }
+    let number = |name: &str, text: &Option<String>| -> Result<Option<i64>, Poison> {
+        let parsed = text.as_deref().map(str::parse::<i64>).transpose();
+        parsed.map_err(|_| Poison::of(&raw, format!("not a message: {name} is no number")))
+    };
+    let history_id = number("historyId", &resource.history_id)?;
+    let id = resource.id.clone();
+    let (changed_at, change) = match resource.told {
+        Some(Told::Deleted) => (None, Change::Deleted),
+        Some(Told::Labels) => {
+            (None, Change::Labels { history_id: history_id.unwrap_or_default(), labels: labels(resource.label_ids) })
+        }
+        None => {
+            let received_at = number("internalDate", &resource.internal_date)?.and_then(DateTime::from_timestamp_millis);
+            (received_at, Change::Message(Box::new(message(resource, history_id, received_at))))
+        }
+    };
+    Ok(Item { id, raw, changed_at, change })
+}
+
+fn message(resource: Resource, history_id: Option<i64>, received_at: Option<DateTime<Utc>>) -> Message {
+    let headers = resource.headers();
+    let mut mail = mail::of_headers(&headers);
+    let whole = resource.whole.is_some();
+    if let Some(Whole { text, attachments, kind, note }) = resource.whole {
+        mail = Mail { text, attachments, kind, note: note.or(mail.note), ..mail };
+    }
+    Message {
+        thread_id: resource.thread_id.unwrap_or_default(),
+        history_id,
+        labels: labels(resource.label_ids),
+        received_at,
+        // Gmail escapes it as HTML.
+        snippet: resource.snippet.map(|snippet| mail::plain(&snippet)),
+        size: resource.size_estimate,
+        headers,
+        mail,
+        whole,
+    }
+}
+
+/// In one order, so that the same labels are the same.
+fn labels(mut labels: Vec<String>) -> Vec<String> {
+    labels.sort_unstable();
+    labels.dedup();
+    labels
+}

@@ -1,0 +1,120 @@
+//! Gmail: a user's mailbox, followed by its history; virtual addresses in it become documents.
+
+mod address;
+mod detect;
+mod fetch;
+mod mail;
+mod message;
+mod read;
+mod store;
+
+use std::sync::Arc;
+
+use deadpool_postgres::Transaction;
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+
+use super::{Probe, Registered};
+use crate::config::{self, QuotaProfile};
+use crate::db::items::Poison;
+use crate::db::runs::Tables;
+use crate::engine::pace::Bounds;
+use crate::engine::{Calls, Counts, Item, Page, Position, Source, Stream};
+use crate::error::{Failure, Fault};
+use crate::google::{self, Host};
+
+use message::Change;
+
+/// `history.list` of one user.
+pub const MAILBOX: &str = "mailbox";
+/// The registry's line.
+pub const REGISTERED: Registered = Registered {
+    service: "gmail",
+    root_kind: MAILBOX,
+    scope: google::SCOPE_GMAIL,
+    enabled: |settings| settings.gmail.enabled,
+    probe: Probe { method: "users.getProfile", host: Host::Gmail, path: &["gmail", "v1", "users", "me", "profile"] },
+};
+/// Mebibytes of whole messages in memory at once.
+const MEMORY: u32 = 32;
+
+/// The Gmail service of one run.
+pub struct Gmail {
+    google: Arc<google::Client>,
+    together: Arc<google::Together>,
+    settings: config::Gmail,
+    pattern: address::Pattern,
+    /// Units of `messages.get`.
+    message_cost: u64,
+    /// Messages asked for at once for one page: two batches, so that Google fills one while the other is read.
+    at_once: usize,
+    memory: Semaphore,
+}
+
+impl Gmail {
+    /// The service with these settings. `domains`: what `{domain}` in a virtual address may be where the settings name none.
+    ///
+    /// # Errors
+    /// A pattern of virtual addresses that makes no sense (exit 78).
+    pub fn new(google: Arc<google::Client>, settings: &config::Settings, domains: Vec<String>) -> Result<Self, Fault> {
+        let gmail = settings.gmail.clone();
+        let domains = if gmail.domains.is_empty() { domains } else { gmail.domains.clone() };
+        Ok(Self {
+            together: Arc::new(google::Together::new(Arc::clone(&google), settings.google.batch_size)),
+            google,
+            pattern: address::Pattern::new(&gmail.virtual_address, domains)?,
+            message_cost: match settings.quota.profile {
+                QuotaProfile::Since2026 => 20,
+                QuotaProfile::Legacy => 5,
+            },
+            at_once: 2 * settings.google.batch_size as usize,
+            memory: Semaphore::new(MEMORY as usize),
+            settings: gmail,
+        })
+    }
+
+    /// Whether text and attachments of a message are wanted.
+    fn wants_whole(&self, mail: &mail::Mail) -> bool {
+        self.settings.store == config::MailStore::All || mail.recipients.iter().any(|to| self.pattern.username(to).is_some())
+    }
+}
+
+impl Source for Gmail {
+    const TABLES: Tables = Tables { service: "gmail", total: "total_users", successes: "polls" };
+    type Change = Change;
+
+    async fn fetch(&self, _stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
+        match &at.cursor {
+            Some(cursor) => fetch::history(self, calls, cursor, at).await,
+            None => fetch::listing(self, calls, at).await,
+        }
+    }
+
+    fn decode(_kind: &str, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
+        message::decode(raw)
+    }
+
+    async fn apply(
+        &self,
+        tx: &Transaction<'_>,
+        stream: &Stream,
+        pass: Option<i64>,
+        items: &[Item<Change>],
+    ) -> anyhow::Result<Counts> {
+        let counts = store::apply(tx, stream, pass, items).await?;
+        detect::apply(tx, &self.pattern, stream, items).await?;
+        Ok(counts)
+    }
+
+    async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
+        store::sweep(tx, stream, pass, pinned).await
+    }
+
+    fn cost(_kind: &str) -> u64 {
+        fetch::HISTORY_COST
+    }
+
+    fn bounds(&self, _kind: &str) -> Bounds {
+        Bounds { min: self.settings.min_interval, max: self.settings.max_interval, prior: 1.0, full_pass_every: None }
+    }
+}

@@ -1,0 +1,278 @@
+//! What is Gmail's own: windows, history that is too old, virtual addresses, labels, and mail that is hard to read.
+
+use serde_json::json;
+
+use crate::support::World;
+use crate::support::service::GMAIL;
+
+/// Mailboxes without messages.
+fn empty_mailboxes(users: u32) -> World {
+    World::of(&GMAIL, users, 0)
+}
+
+/// Brings a message to a user's mailbox; answers its id.
+fn arrives(world: &World, user: &str, raw: &str) -> String {
+    let made = world.sim.admin("mail/messages", json!({ "user": user, "raw": raw, "labels": ["INBOX", "UNREAD"] }));
+    made["id"].as_str().unwrap_or_else(|| panic!("an id in {made}")).to_owned()
+}
+
+fn users(world: &World) -> Vec<String> {
+    world.sim.users().into_iter().collect()
+}
+
+fn texts(world: &World, statement: &str) -> Vec<String> {
+    world.query(statement).iter().map(|row| row.get(0)).collect()
+}
+
+#[test]
+fn an_idle_mailbox_costs_one_call_and_two_units() {
+    let world = World::of(&GMAIL, 20, 10);
+    world.sync_all().expect(0);
+    world.sim.reset_ledger();
+    let run = world.sync_all().expect(0).json();
+    assert_eq!((&run["idle_streams"], &run["quota_units"]), (&json!(20), &json!(40)), "{run}");
+    assert_eq!(world.sim.ledger()["by_method"], json!({ "history.list": 20 }));
+}
+
+#[test]
+fn the_first_sync_goes_back_as_far_as_the_window_and_later_mail_comes_by_history() {
+    let mut world = empty_mailboxes(1);
+    world.set("SYNCCTL_GMAIL_WINDOW", "7d");
+    let user = users(&world).remove(0);
+    let at = |days: i64| (chrono::Utc::now() - chrono::Duration::days(days)).to_rfc3339();
+    for days in [3, 6, 8, 400] {
+        let raw = format!("Subject: {days} days old\r\n\r\nx");
+        world.sim.admin("mail/messages", json!({ "user": user, "raw": raw, "internal_date": at(days) }));
+    }
+    world.sync_all().expect(0);
+    let stored = "SELECT subject FROM gmail_messages WHERE deleted_at IS NULL ORDER BY received_at DESC";
+    assert_eq!(texts(&world, stored), ["3 days old", "6 days old"]);
+    arrives(&world, &user, "Subject: new\r\n\r\nx");
+    // Expiry brings a resync of the window: what was stored before and lies outside stays.
+    world.execute("UPDATE gmail_messages SET received_at = now() - interval '9 days' WHERE subject = '6 days old'");
+    world.expire();
+    world.sync_all().expect(0);
+    assert_eq!(texts(&world, stored), ["new", "3 days old", "6 days old"]);
+}
+
+#[test]
+fn history_that_is_too_old_is_resynced_and_what_was_deleted_meanwhile_becomes_a_tombstone() {
+    let world = World::of(&GMAIL, 3, 40);
+    world.sync_all().expect(0);
+    for seed in [1, 2] {
+        world.churn(40, seed);
+        world.expire();
+        let report = world.sync_all().expect(0).json();
+        assert_eq!(report["resyncs"], 3, "{report}");
+        world.assert_in_step();
+    }
+    assert!(world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NOT NULL") > 0);
+}
+
+#[test]
+fn an_interrupted_listing_deletes_nothing_and_is_gone_on_with() {
+    let mut world = World::of(&GMAIL, 1, 60);
+    world.set("SYNCCTL_GMAIL_PAGE_SIZE", "5");
+    world.set("SYNCCTL_ENGINE_LEASE", "300ms");
+    world.sync_all().expect(0);
+    world.expire();
+    world.sim.fault(json!({ "fault": "stall", "at_call": 5, "method": "messages.list", "times": 1 }));
+    let mut child = world.spawn(&["gmail", "cron", "--force"]);
+    world.wait_for_stall();
+    child.kill().expect("killing the run");
+    child.wait().expect("the run ends");
+    world.sim.admin("release", json!({}));
+    world.sim.clear_faults();
+    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NULL"), 60);
+    world.wait_until_leases_lapse();
+    world.sim.reset_ledger();
+    world.sync_all().expect(0);
+    let lists = world.sim.ledger()["by_method"]["messages.list"].as_u64();
+    assert!(lists < Some(12), "the pass began anew: {lists:?} of 12 pages");
+    world.assert_in_step();
+}
+
+#[test]
+fn a_message_that_vanishes_between_history_and_get_is_no_failure() {
+    let world = World::of(&GMAIL, 1, 5);
+    world.sync_all().expect(0);
+    let user = users(&world).remove(0);
+    arrives(&world, &user, "Subject: one\r\n\r\nx");
+    arrives(&world, &user, "Subject: two\r\n\r\nx");
+    world.sim.fault(json!({ "fault": "not_found", "at_call": 1, "method": "messages.get" }));
+    let run = world.sync_all().expect(0).json();
+    assert_eq!((&run["failed_streams"], &run["changes"]["mailbox"]["created"]), (&json!(0), &json!(1)), "{run}");
+    assert_eq!(world.sync_all().expect(0).json()["idle_streams"], 1);
+}
+
+#[test]
+fn a_429_in_a_batch_asks_again_for_that_part_alone() {
+    let world = World::of(&GMAIL, 1, 40);
+    world.sim.fault(json!({ "fault": "rate_limit_429", "at_call": 7, "method": "messages.get" }));
+    let run = world.sync_all().expect(0).json();
+    assert_eq!(run["retries"], 1, "{run}");
+    let ledger = world.sim.ledger();
+    let read_whole = world.count("SELECT count(*) FROM gmail_messages WHERE body IS NOT NULL OR attachments IS NOT NULL");
+    assert_eq!(ledger["by_method"]["messages.get"].as_i64(), Some(40 + 1 + read_whole), "{ledger}");
+    world.assert_in_step();
+}
+
+#[test]
+fn labels_and_deletions_are_followed() {
+    let world = empty_mailboxes(1);
+    let user = users(&world).remove(0);
+    let id = arrives(&world, &user, "Subject: s\r\n\r\nx");
+    world.sync_all().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE unread AND labels = '{INBOX,UNREAD}'"), 1);
+    world.sim.admin("mail/labels", json!({ "user": user, "id": id, "add": ["STARRED"], "remove": ["UNREAD"] }));
+    world.sim.reset_ledger();
+    world.sync_all().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE NOT unread AND labels = '{INBOX,STARRED}'"), 1);
+    assert_eq!(world.sim.ledger()["total"], 1, "labels come with the history");
+    let request = ureq::delete(format!("{}/admin/mail/messages", world.sim.url)).header("content-type", "application/json");
+    request.force_send_body().send(json!({ "user": user, "id": id }).to_string()).expect("deleting a message");
+    world.sync_all().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NOT NULL"), 1);
+}
+
+/// Users with odd usernames, and the same local parts as each other's names.
+fn odd_users(world: &World) -> Vec<String> {
+    let names = ["al", "alice", "a%", "a_", "o'brien", "x\"y"];
+    let users = users(world);
+    for (user, name) in users.iter().zip(names) {
+        world.execute(&format!("UPDATE users SET username = '{}' WHERE email = '{user}'", name.replace('\'', "''")));
+    }
+    users
+}
+
+#[test]
+fn a_virtual_address_names_one_user_exactly_and_never_another() {
+    let world = empty_mailboxes(6);
+    let users = odd_users(&world);
+    for (name, owner) in [
+        ("al", 0),
+        ("Alice", 1),
+        ("a%", 2),
+        ("a_", 3),
+        ("o'brien", 4),
+        ("\"x\\\"y\"", 5),
+        ("ali", 9),
+        ("lic", 9),
+        ("%", 9),
+        ("al_ce", 9),
+    ] {
+        let quoted =
+            if name.starts_with('"') { "X <\"ai+x\\\"y\"@example.com>".to_owned() } else { format!("ai+{name}@example.com") };
+        arrives(
+            &world,
+            &users[0],
+            &format!("From: eve@example.org\r\nTo: {quoted}\r\nSubject: for {owner}\r\n\r\nhello {owner}"),
+        );
+    }
+    world.sync_all().expect(0);
+    let crossed = "SELECT d.title FROM documents d JOIN users u ON u.id = d.user_id
+        WHERE d.title <> 'for ' || (SELECT count(*) FROM users v WHERE v.email < u.email)";
+    assert_eq!(texts(&world, crossed), Vec::<String>::new());
+    let not_found = texts(&world, "SELECT address FROM gmail_detections WHERE status = 'user_not_found' ORDER BY 1");
+    assert_eq!(not_found, ["ai+%@example.com", "ai+al_ce@example.com", "ai+ali@example.com", "ai+lic@example.com"]);
+    assert_eq!(world.count("SELECT count(*) FROM documents"), 6);
+    world.assert_in_step();
+}
+
+#[test]
+fn a_name_that_fits_two_users_names_nobody() {
+    let world = empty_mailboxes(2);
+    let users = users(&world);
+    // One by its username, the other by the local part of its address.
+    let local = users[1].split('@').next().expect("a local part");
+    world.execute("UPDATE users SET username = NULL");
+    world.execute(&format!("UPDATE users SET username = '{local}' WHERE email = '{}'", users[0]));
+    arrives(&world, &users[0], &format!("To: ai+{local}@example.com\r\nSubject: s\r\n\r\nx"));
+    world.sync_all().expect(0);
+    assert_eq!(texts(&world, "SELECT status FROM gmail_detections"), ["user_not_found"]);
+    assert_eq!(world.count("SELECT count(*) FROM documents"), 0);
+}
+
+#[test]
+fn the_same_address_in_several_headers_is_found_once_and_a_foreign_one_never() {
+    let world = empty_mailboxes(1);
+    let users = odd_users(&world);
+    arrives(
+        &world,
+        &users[0],
+        "To: AI+al@example.com\r\nCc: \"Al\" <ai+AL@Example.com>\r\nDelivered-To: ai+al@example.com\r\nSubject: s\r\n\r\nx",
+    );
+    arrives(
+        &world,
+        &users[0],
+        "To: ai+al@example.com.evil.org, xai+al@example.com\r\nSubject: ai+al@example.com\r\n\r\nai+al@example.com",
+    );
+    world.sync_all().expect(0);
+    assert_eq!(texts(&world, "SELECT address FROM gmail_detections"), ["ai+al@example.com"]);
+    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), 1);
+}
+
+#[test]
+fn an_unknown_name_becomes_a_document_once_its_user_is_there_and_the_mailbox_is_read_again() {
+    let world = empty_mailboxes(1);
+    let user = users(&world).remove(0);
+    arrives(&world, &user, "To: ai+zoe@example.com\r\nSubject: s\r\n\r\nx");
+    world.sync_all().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM documents"), 0);
+    world.execute(&format!("UPDATE users SET username = 'zoe' WHERE email = '{user}'"));
+    for _ in 0..2 {
+        world.expire();
+        world.sync_all().expect(0);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM gmail_detections WHERE status = 'found' AND document_id IS NOT NULL"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), 1);
+}
+
+#[test]
+fn a_detection_makes_a_document_of_text_attachments_and_kind() {
+    let world = empty_mailboxes(1);
+    let users = odd_users(&world);
+    let raw = "From: =?ISO-8859-1?Q?J=F6rg?= <joerg@example.org>\r\nTo: ai+al@example.com\r\nSubject: =?UTF-8?B?w5xiZXI=?=\r\nMessage-ID: <1@x>\r\n\
+        Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Gr\u{fc}\u{df}e</p>\r\n\
+        --a\r\nContent-Type: text/calendar\r\nContent-Disposition: attachment; filename=\"invite.ics\"\r\n\r\nBEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n--a--\r\n";
+    arrives(&world, &users[0], raw);
+    world.sync_all().expect(0);
+    let row = &world
+        .query("SELECT title, author, kind, trim(body), details -> 'attachments' -> 0 ->> 'name', note, version FROM documents")
+        [0];
+    let text = |column: usize| row.get::<_, Option<String>>(column).unwrap_or_default();
+    assert_eq!((text(0), text(1), text(2)), ("Über".into(), "joerg@example.org".into(), "invitation".into()));
+    assert!(text(3).starts_with("Grüße"), "{}", text(3));
+    assert_eq!((text(4), text(5), row.get::<_, i32>(6)), ("invite.ics".into(), String::new(), 1));
+}
+
+#[test]
+fn mail_that_cannot_be_read_whole_is_stored_with_a_note() {
+    let mut world = empty_mailboxes(1);
+    let users = odd_users(&world);
+    world.set("SYNCCTL_GMAIL_WHOLE_MAX_SIZE", "2000");
+    arrives(&world, &users[0], &format!("To: ai+al@example.com\r\nSubject: large\r\n\r\n{}", "x".repeat(4000)));
+    arrives(
+        &world,
+        &users[0],
+        "To: ai+al@example.com\r\nSubject: broken\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n--c\r\n!!\u{0}",
+    );
+    arrives(&world, &users[0], "not a header at all");
+    world.sync_all().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE deleted_at IS NULL"), 3);
+    assert_eq!(texts(&world, "SELECT title FROM documents ORDER BY 1"), ["broken", "large"]);
+    assert!(texts(&world, "SELECT note FROM documents WHERE title = 'large'")[0].contains("whole_max_size"));
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+}
+
+#[test]
+fn poll_and_smart_poll_take_an_address() {
+    let world = World::of(&GMAIL, 2, 3);
+    let user = users(&world).remove(0);
+    let run = world.syncctl(&["gmail", "poll", &user, "--json"]).expect(0).json();
+    assert_eq!((&run["streams"], &run["changes"]["mailbox"]["created"]), (&json!(1), &json!(3)), "{run}");
+    let skipped = world.syncctl(&["gmail", "smart-poll", &user]).expect(0);
+    assert!(skipped.stdout.contains("due in"), "{}", skipped.stdout);
+    let metrics = world.syncctl(&["gmail", "metrics", "--json"]).expect(0).json();
+    assert_eq!(metrics["window"]["runs"], 2, "{metrics}");
+}

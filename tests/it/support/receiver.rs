@@ -1,0 +1,186 @@
+//! Somebody who gets webhooks: an HTTP/1.1 server on loopback that records each request and answers as the test says.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Longer than anything here takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// From 1, in the order of arrival.
+    pub number: usize,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no {name} in {:?}", self.headers))
+    }
+
+    pub fn key(&self) -> &str {
+        self.header("idempotency-key")
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("a JSON body")
+    }
+}
+
+/// What to do with a request.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    Status(u16),
+    Full(u16, Vec<(&'static str, String)>, String),
+    /// A body that does not end before this many bytes.
+    Endless(u16, usize),
+    /// No answer before `Receiver::release`.
+    Hold,
+    /// The connection breaks.
+    Reset,
+}
+
+type Rule = Box<dyn Fn(&Request) -> Reply + Send + Sync>;
+
+#[derive(Default)]
+struct State {
+    requests: Vec<Request>,
+    connections: usize,
+    written: usize,
+    released: bool,
+    rule: Option<Arc<Rule>>,
+}
+
+/// Records and answers until the test ends.
+pub struct Receiver {
+    pub port: u16,
+    shared: Arc<(Mutex<State>, Condvar)>,
+}
+
+impl Receiver {
+    /// Answers 200 to everything.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let shared = Arc::<(Mutex<State>, Condvar)>::default();
+        let of_thread = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                lock(&of_thread).connections += 1;
+                let shared = Arc::clone(&of_thread);
+                std::thread::spawn(move || serve(connection, &shared));
+            }
+        });
+        Self { port, shared }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/hook", self.port)
+    }
+
+    /// Answers by this rule from now on.
+    pub fn answer(&self, rule: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
+        lock(&self.shared).rule = Some(Arc::new(Box::new(rule)));
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.shared).requests.clone()
+    }
+
+    /// What came since this was last asked.
+    pub fn take(&self) -> Vec<Request> {
+        std::mem::take(&mut lock(&self.shared).requests)
+    }
+
+    pub fn connections(&self) -> usize {
+        lock(&self.shared).connections
+    }
+
+    /// Bytes of endless bodies that went out.
+    pub fn written(&self) -> usize {
+        lock(&self.shared).written
+    }
+
+    /// Blocks until so many requests came.
+    pub fn wait_for(&self, requests: usize) {
+        let state = lock(&self.shared);
+        let (state, timeout) =
+            self.shared.1.wait_timeout_while(state, PATIENCE, |state| state.requests.len() < requests).expect("no poison");
+        assert!(!timeout.timed_out(), "{} of {requests} requests came", state.requests.len());
+    }
+
+    /// Answers 200 to what is held, and holds nothing any more.
+    pub fn release(&self) {
+        lock(&self.shared).released = true;
+        self.shared.1.notify_all();
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+fn lock(shared: &(Mutex<State>, Condvar)) -> MutexGuard<'_, State> {
+    shared.0.lock().expect("no poison")
+}
+
+/// One connection, kept alive for as long as the other side likes.
+fn serve(connection: TcpStream, shared: &(Mutex<State>, Condvar)) -> Option<()> {
+    connection.set_nodelay(true).ok()?;
+    let mut reader = BufReader::new(connection.try_clone().ok()?);
+    let mut writer = connection;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        let mut headers = BTreeMap::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.insert(name.to_lowercase(), value.trim().to_owned());
+        }
+        let mut body = vec![0; headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
+        reader.read_exact(&mut body).ok()?;
+        let body = String::from_utf8(body).expect("UTF-8");
+        let (request, rule) = {
+            let mut state = lock(shared);
+            let request = Request { number: state.requests.len() + 1, headers, body };
+            state.requests.push(request.clone());
+            shared.1.notify_all();
+            (request, state.rule.clone())
+        };
+        let (status, headers, body) = match rule.map_or(Reply::Status(200), |rule| rule(&request)) {
+            Reply::Status(status) => (status, Vec::new(), String::new()),
+            Reply::Full(status, headers, body) => (status, headers, body),
+            Reply::Hold => {
+                let held = shared.1.wait_timeout_while(lock(shared), PATIENCE, |state| !state.released).ok()?;
+                drop(held);
+                (200, Vec::new(), String::new())
+            }
+            Reply::Endless(status, most) => {
+                write!(writer, "HTTP/1.1 {status} X\r\ncontent-length: {most}\r\n\r\n").ok()?;
+                let piece = [b'x'; 8192];
+                for _ in 0..most / piece.len() {
+                    writer.write_all(&piece).ok()?;
+                    lock(shared).written += piece.len();
+                }
+                return None;
+            }
+            // Both ends of it go with the thread.
+            Reply::Reset => return None,
+        };
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len());
+        writer.write_all((head + &body).as_bytes()).ok()?;
+    }
+}
