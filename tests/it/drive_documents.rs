@@ -43,7 +43,8 @@ fn each_action_is_told_once_whatever_is_synced_again() {
         expected.push(action.into());
         world.sync_drive().expect(0);
         world.execute("UPDATE streams SET cursor = 'gone', resyncs = 0 WHERE kind = 'changes'");
-        world.sync_drive().expect(0);
+        let again = world.sync_drive().expect(0).json();
+        assert_eq!((&again["resyncs"], &again["changes"]["changes"]["updated"]), (&json!(1), &json!(0)), "{again}");
         assert_eq!(world.actions(&user), expected);
     }
     assert_eq!(document(&world, "title || ': ' || body"), "again.txt: Three");
