@@ -74,6 +74,7 @@ where
             vault,
             google,
             stop: CancellationToken::new(),
+            over: CancellationToken::new(),
         }
     };
     let schema = runtime.block_on(context.pool.check_schema())?;
@@ -86,6 +87,7 @@ where
     }
     runtime.block_on(async {
         tokio::spawn(stop_on_signal(context.stop.clone()));
+        let _over = context.over.clone().drop_guard();
         work(context).await
     })
 }

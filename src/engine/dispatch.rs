@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::shared::Shared;
@@ -11,13 +10,13 @@ use super::{Source, workers};
 use crate::db::claims::{self, Claim, Selection};
 use crate::db::streams::{self, Idle};
 
-/// Polls everything that the selection names, until nothing is due or the run winds down. `end`: cancelled when the run is over.
+/// Polls everything that the selection names, until nothing is due or the run winds down.
 ///
 /// # Errors
 /// Only what ends the whole run: the database is gone.
-pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, end: &CancellationToken) -> anyhow::Result<()> {
+pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection) -> anyhow::Result<()> {
     let dispatched = async {
-        let dispatched = dispatch(shared, selection, end).await;
+        let dispatched = dispatch(shared, selection).await;
         if dispatched.is_err() {
             // Polls under way end with the page in hand: what they bring cannot be recorded.
             shared.wind_down.cancel();
@@ -39,7 +38,7 @@ enum Next {
 }
 
 /// One statement after the other: a second connection costs the server more than the wait costs the run.
-async fn dispatch<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, end: &CancellationToken) -> anyhow::Result<()> {
+async fn dispatch<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection) -> anyhow::Result<()> {
     let engine = &shared.context.settings.engine;
     let queue = &shared.queue;
     let most = if shared.dry_run { usize::MAX } else { engine.chunk as usize };
@@ -82,7 +81,7 @@ async fn dispatch<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection, end
                 claim(shared, &ids, selection.force).await?;
                 chunk = most.min(chunk.saturating_mul(8));
                 while !due.is_empty() && threads < shared.threads() {
-                    workers::start(shared, end)?;
+                    workers::start(shared)?;
                     threads += 1;
                 }
                 queue.filled.notify_waiters();

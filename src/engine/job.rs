@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::meter::Meter;
@@ -44,10 +43,10 @@ pub struct Job {
 /// # Errors
 /// Only when the run could not be recorded at all.
 pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
-    recorded(context, source, job, async |shared, end| dispatch::drain(&shared, &job.selection, end).await).await
+    recorded(context, source, job, async |shared| dispatch::drain(&shared, &job.selection).await).await
 }
 
-/// Does `work` as a run: with its row, lock, heartbeat and report. It is given what is cancelled when the run is recorded and over.
+/// Does `work` as a run: with its row, lock, heartbeat and report.
 ///
 /// # Errors
 /// Only when the run could not be recorded at all.
@@ -55,7 +54,7 @@ pub(super) async fn recorded<S: Source>(
     context: &Context,
     source: S,
     job: &Job,
-    work: impl AsyncFnOnce(Arc<Shared<S>>, &CancellationToken) -> anyhow::Result<()>,
+    work: impl AsyncFnOnce(Arc<Shared<S>>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
     let started = Instant::now();
     let run = Uuid::now_v7();
@@ -94,9 +93,7 @@ pub(super) async fn recorded<S: Source>(
     });
     let calls_before = context.google.calls();
     let watch = tokio::spawn(watch(Arc::clone(&shared), job.max_duration));
-    let end = CancellationToken::new();
-    let _end = end.clone().drop_guard();
-    let drained = work(Arc::clone(&shared), &end).await;
+    let drained = work(Arc::clone(&shared)).await;
     let mut report = std::mem::take(&mut *shared.report());
     if wind_down.is_cancelled() && drained.is_ok() {
         let why = if context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };

@@ -46,6 +46,8 @@ pub struct Context {
     pub google: Arc<google::Client>,
     /// Cancelled by SIGTERM and SIGINT: the pages in hand are finished, then the run ends.
     pub stop: CancellationToken,
+    /// Cancelled when the command has nothing left to do: connections that its threads have opened are in the pool and good until then.
+    pub over: CancellationToken,
 }
 
 /// One incremental feed of one user, claimed.

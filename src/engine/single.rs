@@ -41,7 +41,7 @@ pub struct Asked {
 /// # Errors
 /// Only when the run could not be recorded at all.
 pub async fn run<S: Single>(context: &Context, source: S, job: &Job, asked: &[Asked]) -> anyhow::Result<Report> {
-    job::recorded(context, source, job, async |shared, _| {
+    job::recorded(context, source, job, async |shared| {
         let streams: Vec<i64> = asked.iter().map(|one| one.stream).collect();
         let rows: HashMap<i64, StreamRow> =
             claims::read(&context.pool, &streams).await?.into_iter().map(|row| (row.id, row)).collect();

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use tokio_util::sync::CancellationToken;
 
 use super::Source;
 use super::poll::{self, End};
@@ -53,14 +52,14 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
     }
 }
 
-/// Starts a worker in a thread of its own. The connections that it opens are there until `end`, because others may use them too.
+/// Starts a worker in a thread of its own. The connections that it opens are there until the command is over, because others may use them too.
 ///
 /// # Errors
 /// The system gives no thread.
-pub fn start<S: Source>(shared: &Arc<Shared<S>>, end: &CancellationToken) -> anyhow::Result<()> {
-    let (work, end) = (work(Arc::clone(shared)), end.clone());
+pub fn start<S: Source>(shared: &Arc<Shared<S>>) -> anyhow::Result<()> {
+    let (work, over) = (work(Arc::clone(shared)), shared.context.over.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("building a runtime")?;
     let thread = std::thread::Builder::new().name("worker".into());
-    thread.spawn(move || runtime.block_on(async { tokio::join!(work, end.cancelled()) })).context("starting a thread")?;
+    thread.spawn(move || runtime.block_on(async { tokio::join!(work, over.cancelled()) })).context("starting a thread")?;
     Ok(())
 }
