@@ -84,6 +84,7 @@ pub(super) async fn recorded<S: Source>(
         full_passes: Semaphore::new(engine.first_sync_concurrency as usize),
         wind_down: wind_down.clone(),
         dry_run: job.dry_run,
+        stage: tokio::sync::Mutex::default(),
         held: Mutex::default(),
         workers: AtomicUsize::new(0),
         // An eighth of a chunk keeps the statements few and the end of the run short.

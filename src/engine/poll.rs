@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
 use super::pace::{self, History};
@@ -70,37 +71,35 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
     let stream = Stream { id: row.id, user_id: row.user_id, kind: row.kind.clone(), resource: row.resource.clone() };
     let calls = shared.calls(row);
     let bounds = source.bounds(&row.kind);
-    let mut passes = row.pass_count;
     let mut at = row.position.clone();
     if window_is_stale(row, &at, bounds.full_pass_every, Utc::now()) {
         at = Position::default();
     }
     let mut history = History { mass: row.change_mass, at: row.change_mass_at };
     let mut restarts = 0;
-    let mut permit = None;
+    let mut full = FullPass { number: row.pass_count, permit: None };
     // The answer to the page that was asked for while the one before was applied.
     let mut ahead = None;
-    // A dry run applies everything in one transaction that is never committed: its figures are those of a real run.
-    let mut rehearsal = match shared.dry_run {
-        true => Some(Box::pin(context.pool.get()).await?),
-        false => None,
-    };
-    let mut rehearsed = match &mut rehearsal {
-        Some(client) => Some(Box::pin(client.transaction()).await.context("beginning the dry run")?),
-        None => None,
-    };
-    loop {
-        if at.cursor.is_none() {
-            if at.pass.is_none() {
-                passes += 1;
-                at.pass = Some(passes);
-                history = History::empty(history.at);
+    // A dry run applies a whole pass in one transaction that is never committed: its figures are those of a real run. One stream after
+    // the other, because feeds of several users write the same rows, and none of them may wait for a connection that another one holds.
+    let (mut stage, mut rehearsed) = (None, None);
+    if shared.dry_run {
+        full.begin(shared, &mut at, &mut history).await?;
+        let first = fetch(shared, &stream, &calls, &at, &mut outcome.fetches).await;
+        if !matches!(&first, Ok(Some(page)) if is_idle(page, &at, row)) {
+            let mut turn = shared.stage.lock().await;
+            if turn.is_none() {
+                *turn = Some(Box::pin(context.pool.get()).await?);
             }
-            if permit.is_none() {
-                permit =
-                    Some(shared.full_passes.acquire().await.map_err(|_| Failure::new(Class::Internal, "the run is closed"))?);
-            }
+            stage = Some(turn);
         }
+        ahead = Some(first);
+    }
+    if let Some(client) = stage.as_mut().and_then(|turn| turn.as_mut()) {
+        rehearsed = Some(Box::pin(client.transaction()).await.context("beginning the dry run")?);
+    }
+    loop {
+        full.begin(shared, &mut at, &mut history).await?;
         let answer = match ahead.take() {
             Some(answer) => answer,
             None => fetch(shared, &stream, &calls, &at, &mut outcome.fetches).await,
@@ -141,10 +140,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         history = history.observe(now, &change_times(&page), settings.pace.half_life);
         let wait = || wait_of(shared, row, history, &bounds, now);
         if let Next::Cursor(cursor) = &page.next
-            && page.items.is_empty()
-            && page.poison.is_empty()
-            && at.pass.is_none()
-            && row.position.page_token.is_none()
+            && is_idle(&page, &at, row)
             && outcome.counts == Counts::default()
         {
             return Ok(End::Idle(Idle { id: row.id, cursor: Some(cursor.clone()), wait: wait() }));
@@ -195,6 +191,33 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
     }
 }
 
+/// What a stream needs for a full pass.
+struct FullPass<'a> {
+    /// Of the last one.
+    number: i64,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> FullPass<'a> {
+    /// Without a cursor, a page is of a full pass: a new one, unless one is under way.
+    async fn begin<S>(&mut self, shared: &'a Shared<S>, at: &mut Position, history: &mut History) -> Result<(), Failure> {
+        if at.cursor.is_some() {
+            return Ok(());
+        }
+        if at.pass.is_none() {
+            self.number += 1;
+            at.pass = Some(self.number);
+            *history = History::empty(history.at);
+        }
+        // A dry run has a few polls only, and none of them may wait for this on the stage.
+        if self.permit.is_none() && !shared.dry_run {
+            let closed = |_| Failure::new(Class::Internal, "the run is closed");
+            self.permit = Some(shared.full_passes.acquire().await.map_err(closed)?);
+        }
+        Ok(())
+    }
+}
+
 /// One page. `None`: the run ended before the answer came.
 async fn fetch<S: Source>(
     shared: &Shared<S>,
@@ -218,6 +241,15 @@ async fn fetch<S: Source>(
 async fn grace<S>(shared: &Shared<S>) {
     shared.wind_down.cancelled().await;
     tokio::time::sleep(Duration::from_secs(5).min(shared.context.settings.google.timeout)).await;
+}
+
+/// Whether a first page says that nothing has changed.
+fn is_idle<C>(page: &Page<C>, at: &Position, row: &StreamRow) -> bool {
+    matches!(page.next, Next::Cursor(_))
+        && page.items.is_empty()
+        && page.poison.is_empty()
+        && at.pass.is_none()
+        && row.position.page_token.is_none()
 }
 
 fn window_is_stale(row: &StreamRow, at: &Position, every: Option<Duration>, now: DateTime<Utc>) -> bool {

@@ -26,6 +26,8 @@ pub struct Shared<S> {
     /// Cancelled when no further page should be begun: SIGTERM, or the end of `--max-duration`.
     pub wind_down: CancellationToken,
     pub dry_run: bool,
+    /// Where a dry run writes what it takes back, one stream at a time.
+    pub stage: tokio::sync::Mutex<Option<deadpool_postgres::Object>>,
     /// Streams that this run has claimed and not given back: what a heartbeat renews.
     pub held: Mutex<HashSet<i64>>,
     /// Workers that were started: they divide `engine.concurrency` among them.
@@ -57,17 +59,14 @@ impl<S> Shared<S> {
     /// Threads that may poll.
     pub fn threads(&self) -> u32 {
         let engine = &self.context.settings.engine;
-        if self.dry_run { 1 } else { engine.threads.min(engine.concurrency) }
+        engine.threads.min(engine.concurrency)
     }
 
     /// How many calls one worker may have under way.
     pub fn width(&self) -> usize {
-        let settings = &self.context.settings;
-        let concurrency = settings.engine.concurrency as usize;
-        if self.dry_run {
-            // Each poll holds a connection to its end; one must be left for what polls ask of the database besides.
-            return concurrency.min(settings.db.pool_size as usize - 1);
-        }
+        let engine = &self.context.settings.engine;
+        // In a dry run each poll may hold a page while it waits for the stage.
+        let concurrency = if self.dry_run { engine.first_sync_concurrency } else { engine.concurrency } as usize;
         (concurrency / self.workers.load(Ordering::Relaxed).max(1)).max(1)
     }
 

@@ -206,3 +206,20 @@ fn a_page_that_postgresql_gives_up_for_another_is_written_again() {
     world.assert_files_in_step();
     assert!(world.count("SELECT nextval('writes')") > 2, "it was written twice");
 }
+
+#[test]
+fn a_dry_run_over_feeds_that_share_their_files_ends_and_tells_what_a_run_does() {
+    let mut world = World::empty();
+    world.sim.generate(6, 0);
+    let drives = json!({ "files": 5, "shared_drives": 2, "files_per_drive": 60, "members_per_drive": 6, "seed": 3 });
+    world.sim.admin("drive/generate", drives);
+    world.import();
+    world.sync_drive().expect(0);
+    world.churn_files(150, 4);
+    // Many pages, and each user's feed speaks of the same files in an order of its own.
+    world.set("SYNCCTL_DRIVE_PAGE_SIZE", "7");
+    let rehearsal = world.syncctl(&["drive", "cron", "--force", "--dry-run", "--json"]).expect(0).json();
+    assert_eq!(rehearsal["failed_streams"], 0, "{rehearsal}");
+    assert_eq!(rehearsal["changes"], world.sync_drive().expect(0).json()["changes"]);
+    world.assert_files_in_step();
+}
