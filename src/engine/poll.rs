@@ -42,20 +42,27 @@ pub enum End {
     Failed(Failure),
 }
 
+impl Outcome {
+    /// Of a stream that has not begun.
+    pub fn of(row: &StreamRow) -> Self {
+        Self {
+            id: row.id,
+            user_id: row.user_id,
+            kind: row.kind.clone(),
+            counts: Counts::default(),
+            quarantined: 0,
+            resyncs: 0,
+            took: Duration::ZERO,
+            fetches: Vec::new(),
+            end: End::Done,
+        }
+    }
+}
+
 /// Polls one claimed stream to its end.
 pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome {
     let started = Instant::now();
-    let mut outcome = Outcome {
-        id: row.id,
-        user_id: row.user_id,
-        kind: row.kind.clone(),
-        counts: Counts::default(),
-        quarantined: 0,
-        resyncs: 0,
-        took: Duration::ZERO,
-        fetches: Vec::new(),
-        end: End::Done,
-    };
+    let mut outcome = Outcome::of(&row);
     outcome.end = match pass(&shared, &row, &mut outcome).await {
         Ok(end) => end,
         // Boxed, here and below, is what few streams come to: a future has room for everything that it may await, and is moved with it.

@@ -1,7 +1,7 @@
 //! Asks for single things by their ids, outside of the order of any feed: no position moves. Knows no service.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
@@ -64,17 +64,7 @@ pub async fn run<S: Single>(context: &Context, source: S, job: &Job, asked: &[As
 
 async fn one_outcome<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str) -> Outcome {
     let started = Instant::now();
-    let mut outcome = Outcome {
-        id: row.id,
-        user_id: row.user_id,
-        kind: row.kind.clone(),
-        counts: Counts::default(),
-        quarantined: 0,
-        resyncs: 0,
-        took: Duration::ZERO,
-        fetches: Vec::new(),
-        end: End::Done,
-    };
+    let mut outcome = Outcome::of(row);
     if shared.wind_down.is_cancelled() {
         outcome.end = End::Interrupted;
         return outcome;

@@ -23,9 +23,17 @@ impl<'a> List<'a> {
     /// Reads the answer of the method `what`.
     ///
     /// # Errors
-    /// `Transient`: a body that ends early can still have come with a good status and length.
+    /// As [`whole`].
     pub fn read(what: &str, body: &'a [u8]) -> Result<Self, Failure> {
-        serde_json::from_slice(body)
-            .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))
+        whole(what, body)
     }
+}
+
+/// Reads the JSON that the method `what` answered.
+///
+/// # Errors
+/// `Transient`: a body that ends early can still have come with a good status and length.
+pub fn whole<'a, T: Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body)
+        .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))
 }

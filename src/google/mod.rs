@@ -10,7 +10,7 @@ mod together;
 pub use batch::Endpoint;
 pub use client::{Client, Host};
 pub use failure::classify;
-pub use list::List;
+pub use list::{List, whole};
 pub use together::Together;
 
 /// Reads a user's mail.

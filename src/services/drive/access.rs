@@ -8,7 +8,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::action::Known;
-use super::store::Told;
+use super::told::Told;
 use super::{documents, files};
 use crate::engine::Stream;
 

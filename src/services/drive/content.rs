@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
-use super::file::File;
+use super::file::{Content, File};
 use super::{Change, Drive};
 use crate::engine::{Calls, Item};
 use crate::error::{Class, Failure};
@@ -17,18 +17,6 @@ const DOWNLOAD_COST: u64 = 200;
 const AT_ONCE: usize = 8;
 /// Bytes of content that a page may hold; what is beyond comes with the next poll.
 const MOST_A_PAGE: usize = 32 << 20;
-
-/// What is known of a file's text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// It was not asked for.
-    Unread,
-    Text(String),
-    /// There is none to be had, and why, where that says something.
-    Absent(Option<String>),
-    /// It could not be read this time.
-    Later(String),
-}
 
 /// How to come to the text of a file.
 #[derive(Debug, PartialEq, Eq)]

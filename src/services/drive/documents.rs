@@ -10,9 +10,8 @@ use uuid::Uuid;
 
 use super::REGISTERED;
 use super::action::Action;
-use super::content::Content;
-use super::file::File;
-use super::store::Told;
+use super::file::{Content, File};
+use super::told::Told;
 use crate::db::documents::{self, Change, Document};
 use crate::db::outbox::{self, Event};
 use crate::engine::Stream;

@@ -6,7 +6,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Change;
-use super::content::Content;
 use crate::db::items::Poison;
 use crate::engine::Item;
 
@@ -91,6 +90,18 @@ struct Shape {
     removed: bool,
     time: Option<DateTime<Utc>>,
     file: Option<File>,
+}
+
+/// What is known of a file's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// It was not asked for.
+    Unread,
+    Text(String),
+    /// There is none to be had, and why, where that says something.
+    Absent(Option<String>),
+    /// It could not be read this time.
+    Later(String),
 }
 
 /// Makes an item of the JSON of a change or of a file.

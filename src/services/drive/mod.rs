@@ -9,6 +9,7 @@ mod fetch;
 mod file;
 mod files;
 mod store;
+mod told;
 pub mod watches;
 
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub enum Change {
     /// A shared drive that the user is a member of.
     Drive(drives::Entry),
     /// A file as it is now, and its text where that was asked for.
-    File(Box<file::File>, content::Content),
+    File(Box<file::File>, file::Content),
     /// A file that is deleted, or not seen by this user any more.
     Removed,
     /// Nothing that is stored: a shared drive in a feed of files.

@@ -5,22 +5,11 @@ use std::collections::BTreeMap;
 use deadpool_postgres::Transaction;
 
 use super::action::{self, Action};
-use super::content::Content;
-use super::file::File;
+use super::told::Told;
 use super::{Change, access, documents, files, watches};
 use crate::config::DriveDocuments;
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
-
-/// A file that a feed spoke of.
-pub struct Told<'a> {
-    pub file: &'a File,
-    /// As received.
-    pub raw: &'a str,
-    pub content: &'a Content,
-    /// What has happened to it, as far as this feed knows.
-    pub action: Option<Action>,
-}
 
 /// Writes a page of files.
 pub async fn apply(

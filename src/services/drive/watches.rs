@@ -9,7 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::file::File;
-use super::store::Told;
+use super::told::Told;
 use super::{CHANGES, MY_DRIVE, REGISTERED};
 use crate::config::DriveDocuments;
 use crate::db::Pool;

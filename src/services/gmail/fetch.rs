@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::Utc;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::message::{Change, Resource, Told, decode};
@@ -11,7 +11,7 @@ use super::{Gmail, read};
 use crate::db::items::Poison;
 use crate::engine::{Calls, Item, Next, Page, Position};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, Host};
+use crate::google::{self, Endpoint, Host, whole};
 
 /// Quota units of `history.list`: what an idle mailbox costs.
 pub const HISTORY_COST: u64 = 2;
@@ -180,12 +180,6 @@ fn append_page(url: &mut Url, at: &Position) {
     if let Some(token) = &at.page_token {
         url.query_pairs_mut().append_pair("pageToken", token);
     }
-}
-
-/// An answer that ends early can still have come with a good status and length.
-pub fn whole<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body)
-        .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))
 }
 
 /// A 404 for a history says that it does not reach back so far.

@@ -5,13 +5,12 @@ use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::fetch::whole;
 use super::message::{Change, Resource, Whole, decode};
 use super::{Gmail, mail};
 use crate::db::items::Poison;
 use crate::engine::{Calls, Item};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint};
+use crate::google::{self, Endpoint, whole};
 
 /// Larger messages do not share a request: one of them broken off breaks the others.
 const SMALL: u64 = 256 << 10;
