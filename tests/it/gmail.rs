@@ -276,3 +276,18 @@ fn poll_and_smart_poll_take_an_address() {
     let metrics = world.syncctl(&["gmail", "metrics", "--json"]).expect(0).json();
     assert_eq!(metrics["window"]["runs"], 2, "{metrics}");
 }
+
+#[test]
+fn an_older_version_that_leaves_quarantine_does_not_undo_a_newer_one() {
+    let world = empty_mailboxes(1);
+    let user = users(&world).remove(0);
+    let id = arrives(&world, &user, "Subject: new\r\n\r\nx");
+    world.sync_all().expect(0);
+    let old = json!({ "id": id, "threadId": "t", "labelIds": ["OLD"], "historyId": "1", "payload": { "headers": [{ "name": "Subject", "value": "old" }] } });
+    world.execute(&format!(
+        "INSERT INTO quarantined_items (stream_id, item_id, raw, error) SELECT stream_id, message_id, '{old}', 'a test' FROM gmail_messages"
+    ));
+    world.syncctl(&["items", "retry"]).expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    assert_eq!(texts(&world, "SELECT subject || array_to_string(labels, ',') FROM gmail_messages"), ["newINBOX,UNREAD"]);
+}
