@@ -263,7 +263,10 @@ fn ran(output: std::process::Output) -> Ran {
 impl World {
     /// Blocks until the simulator holds an answer back (fault `stall`).
     pub fn wait_for_stall(&self) {
-        self.sim.text("stalled?wait=1");
+        // A run that never comes to the call that is to stall must fail the test, not hold it up.
+        let request = ureq::get(format!("{}/admin/stalled?wait=1", self.sim.url)).config();
+        let stalled = request.timeout_global(Some(std::time::Duration::from_secs(120))).build().call();
+        assert!(stalled.is_ok(), "no call stalled: {stalled:?}");
     }
 
     /// Blocks until no lease of a dead process holds, as the database's clock goes on.
