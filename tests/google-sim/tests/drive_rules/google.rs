@@ -37,7 +37,9 @@ impl Google {
 
     pub fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
-        let request = request.header("content-type", "application/json").body(body.to_string()).expect("a request");
+        // A body that nobody reads makes the server close the connection, which the next request may be about to use.
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let request = request.header("content-type", "application/json").body(body).expect("a request");
         let mut answer = self.agent.run(request).expect("an answer");
         (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or(Value::Null))
     }
