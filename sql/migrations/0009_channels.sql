@@ -10,9 +10,11 @@ CREATE TABLE channels (
   address text NOT NULL,
   -- SHA-256 of the token that Google repeats in X-Goog-Channel-Token.
   token_hash bytea NOT NULL,
+  -- The run that asks for it: when that is dead, a row that is still `creating` is an orphan.
+  run_id uuid,
   resource_id text,
   created_at timestamptz NOT NULL DEFAULT now(),
-  -- As Google said, not as it was asked.
+  -- As it was asked, until Google has said.
   expires_at timestamptz,
   ended_at timestamptz,
   -- What it has announced.
@@ -21,8 +23,10 @@ CREATE TABLE channels (
   failures int NOT NULL DEFAULT 0,
   last_error text
 );
-CREATE INDEX channels_stream ON channels (stream_id) WHERE state IN ('creating', 'live', 'stopping');
-CREATE INDEX channels_open ON channels (service, state, expires_at) WHERE state IN ('creating', 'live', 'stopping');
+-- Two runs never ask for the same stream at once.
+CREATE UNIQUE INDEX channels_creating ON channels (stream_id) WHERE state = 'creating';
+CREATE INDEX channels_stream ON channels (stream_id) WHERE state <> 'stopped';
+CREATE INDEX channels_open ON channels (service, state, expires_at) WHERE state <> 'stopped';
 
 -- What came in, once each. `key`: the channel's message number, Pub/Sub's message id, or Attendee's idempotency key.
 CREATE TABLE notifications (
@@ -35,5 +39,5 @@ CREATE TABLE notifications (
 CREATE INDEX notifications_received ON notifications (received_at);
 
 -- `push_until`: a channel announces its changes until then, so that only a safety poll is due by itself. `pushed_at`: the last announcement
--- that made it due.
-ALTER TABLE streams ADD COLUMN push_until timestamptz, ADD COLUMN pushed_at timestamptz;
+-- that made it due. `push_missed`: changes in a row that polling found and the channel did not announce.
+ALTER TABLE streams ADD COLUMN push_until timestamptz, ADD COLUMN pushed_at timestamptz, ADD COLUMN push_missed int NOT NULL DEFAULT 0;
