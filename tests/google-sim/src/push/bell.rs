@@ -13,6 +13,12 @@ pub enum Ring {
     Feed(Arc<str>),
     /// A user's or a shared drive's log of changes.
     Log(Arc<str>),
+    /// A mailbox has a new history id, through a message with these labels; `None`: a watch began.
+    Mail {
+        user: Arc<str>,
+        history: u64,
+        labels: Option<Vec<String>>,
+    },
     File {
         key: String,
         state: &'static str,
@@ -33,6 +39,10 @@ impl Bell {
 
     pub fn feed(&self) {
         self.ring(Ring::Feed(Arc::clone(&self.key)));
+    }
+
+    pub fn mail(&self, history: u64, labels: Vec<String>) {
+        self.ring(Ring::Mail { user: Arc::clone(&self.key), history, labels: Some(labels) });
     }
 
     pub fn log(&self, log: &Arc<str>) {
