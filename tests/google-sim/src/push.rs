@@ -29,7 +29,7 @@ use registry::Registry;
 use watches::Watches;
 
 pub use ask::{Resource, stop, watch};
-pub use bell::{Bell, all_drives_key, file_key, log_key};
+pub use bell::{Bell, all_drives_key, events_key, file_key, log_key};
 pub use watches::{stop_mailbox, watch_mailbox};
 
 /// All that has to do with push.

@@ -59,6 +59,10 @@ impl Bell {
     }
 }
 
+pub fn events_key(user: &str, calendar: &str) -> String {
+    format!("events/{user}/{calendar}")
+}
+
 pub fn file_key(id: &str) -> String {
     format!("file/{id}")
 }
