@@ -6,13 +6,17 @@ mod bell;
 mod channel;
 mod deliver;
 mod flood;
+mod oidc;
+mod pubsub;
 mod registry;
+mod watches;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::routing::get;
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -20,14 +24,20 @@ use crate::state::{World, lock};
 use bell::Ring;
 use channel::Channel;
 use deliver::Courier;
+use pubsub::Subscription;
 use registry::Registry;
+use watches::Watches;
 
 pub use ask::{Resource, stop, watch};
-pub use bell::{Bell, all_drives_key, file_key, log_key};
+pub use bell::{Bell, all_drives_key, events_key, file_key, log_key};
+pub use watches::{stop_mailbox, watch_mailbox};
 
 /// All that has to do with push.
 pub struct Push {
     registry: Mutex<Registry>,
+    watches: Mutex<Watches>,
+    /// By topic.
+    subscriptions: Mutex<BTreeMap<String, Subscription>>,
     rings: UnboundedSender<Ring>,
     /// Until the delivery has started.
     waiting: Mutex<Option<UnboundedReceiver<Ring>>>,
@@ -61,6 +71,8 @@ impl Default for Push {
         let (rings, waiting) = unbounded_channel();
         Self {
             registry: Mutex::default(),
+            watches: Mutex::default(),
+            subscriptions: Mutex::default(),
             rings,
             waiting: Mutex::new(Some(waiting)),
             courier: Courier::default(),
@@ -82,7 +94,7 @@ fn bump(count: &AtomicU64) {
 
 /// What is Google's and of no API.
 pub fn routes() -> Router<Arc<World>> {
-    Router::new()
+    Router::new().route("/oauth2/v3/certs", get(|| async { oidc::certs() }))
 }
 
 /// The test's side, under `/admin`.
@@ -106,6 +118,7 @@ pub fn start(world: &Arc<World>) {
 fn rung(world: &Arc<World>, ring: Ring) {
     match ring {
         Ring::Made(channel) => deliver::queue(world, &channel, channel.next("sync", None)),
+        Ring::Mail { user, history, labels } => pubsub::mail(world, &user, history, labels.as_deref()),
         Ring::Feed(key) => tell(world, &key, "exists", None),
         Ring::File { key, state, changed } => tell(world, &key, state, changed.as_deref()),
         Ring::Log(log) => {

@@ -28,7 +28,7 @@ pub fn routes() -> Router<Arc<World>> {
 async fn events(State(world): State<Arc<World>>, Path(calendar): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     call(&world, &headers, &method("events.watch", Some(&calendar), false), |user| {
         let calendar = user.calendar(&calendar).ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))?;
-        let key = format!("events/{}/{}", user.email, calendar.id);
+        let key = push::events_key(&user.email, &calendar.id);
         lock(&calendar.events).bell.get_or_insert_with(|| world.bell(&key));
         let path = format!("/calendar/v3/calendars/{}/events?alt=json", calendar.id);
         let name = format!("events/{}", calendar.id);

@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::{Json, State};
+use axum::http::Uri;
 use axum::routing::{get, post};
 use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::channel::Channel;
+use super::pubsub::Subscription;
 use super::{deliver, flood};
 use crate::admin::{Answer, Shared, Wrong};
 use crate::state::{World, lock};
@@ -19,6 +21,8 @@ use crate::state::{World, lock};
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
         .route("/channels", get(channels))
+        .route("/watches", get(watches))
+        .route("/subscription", post(subscribe))
         .route("/count", get(|State(world): Shared| async move { Json(json!(world.push.counts)) }))
         .route("/history", get(history))
         .route("/silence", post(silence))
@@ -31,6 +35,22 @@ async fn channels(State(world): Shared) -> String {
     let now = world.now().timestamp_millis();
     let registry = lock(&world.push.registry);
     registry.all().filter(|channel| channel.is_live(now)).map(|channel| format!("{}\n", channel.shown())).collect()
+}
+
+/// JSON lines of the live ones.
+async fn watches(State(world): Shared) -> String {
+    let now = world.now().timestamp_millis();
+    lock(&world.push.watches).live(now).map(|(user, watch)| format!("{}\n", watch.shown(user))).collect()
+}
+
+/// Where the messages of a topic are pushed to; replaces what was said before.
+async fn subscribe(State(world): Shared, Json(subscription): Json<Subscription>) -> Answer {
+    if subscription.endpoint.parse::<Uri>().is_err() {
+        return Err(Wrong(format!("{} is no address", subscription.endpoint)));
+    }
+    let name = json!({ "subscription": subscription.name() });
+    lock(&world.push.subscriptions).insert(subscription.topic.clone(), subscription);
+    Ok(Json(name))
 }
 
 #[derive(Deserialize)]
@@ -90,6 +110,9 @@ async fn history(State(world): Shared) -> Json<Value> {
     for channel in lock(&world.push.registry).all() {
         let resource = (channel.api.to_owned(), channel.user.clone(), channel.resource.clone());
         spans.entry(resource).or_default().push((channel.made, channel.ends.load(Ordering::Relaxed)));
+    }
+    for (user, span) in lock(&world.push.watches).spans() {
+        spans.entry(("gmail".into(), user, "mail".into())).or_default().push(span);
     }
     let shown = spans.into_iter().map(|((api, user, resource), spans)| {
         let intervals: Vec<Value> = joined(spans)

@@ -13,6 +13,12 @@ pub enum Ring {
     Feed(Arc<str>),
     /// A user's or a shared drive's log of changes.
     Log(Arc<str>),
+    /// A mailbox has a new history id, through a message with these labels; `None`: a watch began.
+    Mail {
+        user: Arc<str>,
+        history: u64,
+        labels: Option<Vec<String>>,
+    },
     File {
         key: String,
         state: &'static str,
@@ -35,6 +41,10 @@ impl Bell {
         self.ring(Ring::Feed(Arc::clone(&self.key)));
     }
 
+    pub fn mail(&self, history: u64, labels: Vec<String>) {
+        self.ring(Ring::Mail { user: Arc::clone(&self.key), history, labels: Some(labels) });
+    }
+
     pub fn log(&self, log: &Arc<str>) {
         self.ring(Ring::Log(Arc::clone(log)));
     }
@@ -47,6 +57,10 @@ impl Bell {
         // Nobody listens once the simulator ends.
         let _ = self.rings.send(ring);
     }
+}
+
+pub fn events_key(user: &str, calendar: &str) -> String {
+    format!("events/{user}/{calendar}")
 }
 
 pub fn file_key(id: &str) -> String {

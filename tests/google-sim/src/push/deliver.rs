@@ -9,7 +9,7 @@ use axum::http::{Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::bump;
 use super::channel::{Channel, Message};
@@ -18,7 +18,7 @@ use crate::state::{World, lock};
 /// Requests under way at a time.
 const CONCURRENT: usize = 64;
 /// Tries of one message.
-const TRIES: u32 = 5;
+pub const TRIES: u32 = 5;
 /// Between the first and the second try; it doubles from there. Google takes longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,6 +46,11 @@ pub enum Outcome {
 }
 
 impl Courier {
+    /// Waits until one more request may be under way. `None` only if the slots were closed, which nobody does.
+    pub async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        self.slots.acquire().await.ok()
+    }
+
     /// One request, without a wait for a slot.
     pub async fn post(&self, request: Request<Body>) -> Outcome {
         let answered = tokio::time::timeout(PATIENCE, async {
@@ -67,6 +72,11 @@ impl Courier {
             Some(_) => Outcome::Refused,
         }
     }
+}
+
+/// Between this try and the next.
+pub fn pause(nth: u32) -> Duration {
+    FIRST_PAUSE * 2_u32.pow(nth - 1)
 }
 
 /// Takes a message for delivery, and returns at once.
@@ -99,7 +109,7 @@ async fn work_off(world: Arc<World>, channel: Arc<Channel>) {
 
 async fn try_again(world: Arc<World>, channel: Arc<Channel>, message: Message) {
     for nth in 2..=TRIES {
-        tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(nth - 2)).await;
+        tokio::time::sleep(pause(nth - 1)).await;
         if attempt(&world, &channel, &message, nth).await {
             return;
         }
@@ -110,7 +120,7 @@ async fn try_again(world: Arc<World>, channel: Arc<Channel>, message: Message) {
 /// `false`: it is worth another try.
 async fn attempt(world: &World, channel: &Channel, message: &Message, nth: u32) -> bool {
     let push = &world.push;
-    let _slot = push.courier.slots.acquire().await;
+    let _slot = push.courier.slot().await;
     // Looked at last of all: the channel may have ended, or fallen silent, while the message waited.
     let silent = channel.silent.load(Ordering::Relaxed) || push.is_silent(&channel.user);
     let wanted = !silent && channel.is_live(world.now().timestamp_millis());

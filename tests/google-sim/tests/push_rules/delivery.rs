@@ -143,3 +143,35 @@ fn a_feed_of_all_drives_hears_of_a_shared_drive_and_a_feed_of_my_drive_does_not(
     google.receiver.exactly("all", 2);
     google.receiver.exactly("my", 1);
 }
+
+#[test]
+fn a_calendar_that_comes_back_is_still_watched() {
+    let google = Google::start();
+    let calendar = json!({ "user": USER, "id": "team", "summary": "Team" });
+    google.admin("calendars", calendar.clone());
+    google.watch("/calendar/v3/calendars/team/events/watch", "one");
+    let request = google.agent.delete(format!("{}/admin/calendars", google.url)).header("content-type", "application/json");
+    assert_eq!(request.force_send_body().send(calendar.to_string()).expect("an answer").status(), 200);
+    google.admin("calendars", calendar);
+    google.admin("events", json!({ "user": USER, "calendar": "team", "event": { "summary": "x" } }));
+    google.receiver.exactly("one", 2);
+}
+
+#[test]
+fn a_batch_opens_channels_too() {
+    let google = Google::start();
+    let part = |id: &str| {
+        let body = json!({ "id": id, "type": "web_hook", "address": google.receiver.url });
+        format!(
+            "--b\r\nContent-Type: application/http\r\n\r\nPOST {EVENTS} HTTP/1.1\r\nContent-Type: application/json\r\n\r\n{body}\r\n"
+        )
+    };
+    let request = google.agent.post(format!("{}/batch/calendar/v3", google.url));
+    let request = request.header("authorization", format!("Bearer {}", google.token));
+    let request = request.header("content-type", "multipart/mixed; boundary=b");
+    let answer = request.send(format!("{}{}--b--\r\n", part("one"), part("two"))).expect("an answer");
+    let text = answer.into_body().read_to_string().expect("text");
+    assert_eq!(text.matches("api#channel").count(), 2, "{text}");
+    google.receiver.exactly("one", 1);
+    google.receiver.exactly("two", 1);
+}

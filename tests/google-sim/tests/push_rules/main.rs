@@ -2,6 +2,7 @@
 
 mod channels;
 mod delivery;
+mod mail;
 mod receiver;
 
 use google_sim::Sim;

@@ -55,6 +55,15 @@ impl Receiver {
         self.got.lock().expect("messages").clone()
     }
 
+    /// Waits for this many requests of whatever kind.
+    pub fn at_least(&self, count: usize) -> Vec<Got> {
+        let patience = Instant::now() + Duration::from_secs(10);
+        while self.got().len() < count && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.got()
+    }
+
     /// Waits for this many messages of a channel, and then for whether more come.
     pub fn exactly(&self, channel: &str, count: usize) -> Vec<Got> {
         let all = || -> Vec<Got> { self.got().into_iter().filter(|got| got.header("x-goog-channel-id") == channel).collect() };
