@@ -49,11 +49,11 @@ pub async fn renew<S: Pushed>(
     let mut job = sync::job(context, S::TABLES.service, verb, Selection { users, force: false }, bounds);
     job.exclusive = true;
     job.summaries = summaries;
+    let mut report = push::renew(context, source, &job, mode).await?;
     if S::address(&context.settings.push).is_empty() {
-        eprintln!(
-            "syncctl: push is off for {}: its setting in [push] is empty; channels that are left are stopped",
-            S::TABLES.service
-        );
+        report
+            .skipped
+            .push("every stream: [push] in the settings names no address for them; channels that were left are stopped".into());
     }
-    sync::finish(push::renew(context, source, &job, mode).await?, output)
+    sync::finish(report, output)
 }

@@ -20,12 +20,14 @@ pub struct NewChannel<'a> {
     pub stream: i64,
     pub address: &'a str,
     pub token_hash: &'a [u8],
+    /// The stream's channels as far as the run knows them.
+    pub seen: &'a [Uuid],
     /// Seconds.
     pub life: f64,
 }
 
 /// Writes the row of a channel that is about to be asked for; answers until when to ask for it, by the database's clock. `None`: another
-/// run asks for one of this stream, or the stream is gone.
+/// run asks for one of this stream, or has made one that this run has not seen, or the stream is gone.
 pub async fn create(pool: &Pool, new: &NewChannel<'_>) -> anyhow::Result<Option<DateTime<Utc>>> {
     let row = pool
         .get()
@@ -34,6 +36,7 @@ pub async fn create(pool: &Pool, new: &NewChannel<'_>) -> anyhow::Result<Option<
             "INSERT INTO channels (id, stream_id, user_id, service, address, token_hash, run_id, created_at, expires_at)
              SELECT $1, id, user_id, service, $3, $4, $5, now(), now() + make_interval(secs => $6)
              FROM streams WHERE id = $2 AND state NOT IN ('removed', 'revoked')
+               AND NOT EXISTS (SELECT 1 FROM channels c WHERE c.stream_id = $2 AND c.state = 'live' AND c.id <> ALL ($7))
              ON CONFLICT (stream_id) WHERE state = 'creating' DO NOTHING
              RETURNING expires_at",
             &[
@@ -43,6 +46,7 @@ pub async fn create(pool: &Pool, new: &NewChannel<'_>) -> anyhow::Result<Option<
                 (&new.token_hash, Type::BYTEA),
                 (&new.run, Type::UUID),
                 (&new.life, Type::FLOAT8),
+                (&new.seen, Type::UUID_ARRAY),
             ],
         )
         .await

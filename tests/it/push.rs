@@ -7,7 +7,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use crate::support::World;
-use crate::support::service::{CALENDAR, DRIVE, Service};
+use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
 use crate::support::sim::field;
 
 /// Nobody listens there: what is announced is not under test here.
@@ -46,6 +46,10 @@ fn stored(world: &World) -> BTreeSet<String> {
         .iter()
         .map(|row| row.get(0))
         .collect()
+}
+
+fn watched_mailboxes(world: &World) -> usize {
+    world.sim.text("push/watches").lines().count()
 }
 
 fn watchable(world: &World) -> i64 {
@@ -229,6 +233,93 @@ fn a_stream_whose_changes_are_announced_is_polled_for_safety_only() {
 }
 
 #[test]
+fn after_a_week_without_a_run_every_stream_is_watched_anew() {
+    let world = followed(&DRIVE, 2);
+    renew(&world).expect(0);
+    let before = at_google(&world).len();
+    move_clock(&world, 200);
+    assert_eq!(at_google(&world).len(), 0);
+    let report = renew(&world).expect(0).json();
+    assert_eq!((&report["push"]["made"], &report["push"]["stopped"]), (&json!(before), &json!(0)), "{report}");
+    assert_in_step(&world);
+}
+
+#[test]
+fn a_channel_whose_answer_was_lost_is_found_by_its_health_and_stopped() {
+    let mut world = followed(&CALENDAR, 2);
+    world.set("SYNCCTL_ENGINE_LEASE", "250ms");
+    for method in ["events.watch", "calendarList.watch"] {
+        world.sim.fault(json!({ "fault": "stall", "method": method }));
+    }
+    let mut child = world.spawn(&["calendar", "renew-watches"]);
+    world.wait_for_stall();
+    child.kill().expect("killing");
+    child.wait().expect("waiting");
+    let orphans = world.count("SELECT count(*) FROM channels WHERE state = 'creating'");
+    assert!(orphans > 0);
+    world.sim.clear_faults();
+    world.sim.admin("release", json!({}));
+    world.wait_until_leases_lapse();
+    let report = world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0).json();
+    let repairs = report["push"]["repairs"].as_array().expect("repairs");
+    assert!(repairs.len() as i64 == orphans && repairs.iter().all(|repair| repair["found"] == "orphaned"), "{report}");
+    renew(&world).expect(0);
+    assert_in_step(&world);
+}
+
+#[test]
+fn a_revoked_user_is_no_trouble_and_what_cannot_be_stopped_expires() {
+    let world = followed(&CALENDAR, 2);
+    renew(&world).expect(0);
+    let user = world.sim.users().pop_first().expect("a user");
+    world.sim.admin("revoke", json!({ "user": user }));
+    // Said by Google to the next poll.
+    world.sync_all().expect(1);
+    let report = renew(&world).expect(0).json();
+    assert_eq!(report["push"]["left_to_stop"], json!(2), "{report}");
+    move_clock(&world, 200);
+    renew(&world).expect(0);
+    assert_in_step(&world);
+    assert_eq!(world.count("SELECT count(*) FROM channels WHERE state IN ('stopping', 'creating')"), 0);
+}
+
+#[test]
+fn two_jobs_at_once_make_one_channel_each_stream() {
+    let mut world = followed(&CALENDAR, 6);
+    renew(&world).expect(0);
+    for round in 0..10 {
+        move_clock(&world, 145);
+        world.set("SYNCCTL_PUSH_ADDRESS", format!("http://127.0.0.1:9/{round}"));
+        let jobs = [world.spawn(&["calendar", "renew-watches"]), world.spawn(&["calendar", "renew-webhooks"])];
+        for job in jobs {
+            assert!(job.wait_with_output().expect("the binary ends").status.success());
+        }
+        let most = by_resource(&world).into_values().max();
+        assert!(most <= Some(2), "{most:?} channels of one stream");
+        renew(&world).expect(0);
+        assert_in_step(&world);
+    }
+}
+
+#[test]
+fn mailboxes_are_watched_and_a_new_watch_takes_the_place_of_the_old_one() {
+    let mut world = World::of(&GMAIL, 2, 4);
+    world.set("SYNCCTL_PUSH_GMAIL_TOPIC", "projects/acme/topics/mail");
+    world.sync_all().expect(0);
+    let report = renew(&world).expect(0).json();
+    assert_eq!(report["push"]["made"], json!(2), "{report}");
+    assert_eq!(watched_mailboxes(&world), 2);
+    move_clock(&world, 150);
+    let report = renew(&world).expect(0).json();
+    assert_eq!((&report["push"]["renewed"], &report["push"]["stopped"]), (&json!(2), &json!(2)), "{report}");
+    assert_eq!((watched_mailboxes(&world), stored(&world).len()), (2, 2));
+    assert_eq!(world.sim.ledger()["by_method"]["users.stop"].as_u64().unwrap_or(0), 0, "the old one is gone by itself");
+    world.set("SYNCCTL_PUSH_GMAIL_TOPIC", "");
+    renew(&world).expect(0);
+    assert_eq!((watched_mailboxes(&world), stored(&world).len()), (0, 0));
+}
+
+#[test]
 fn a_run_that_dies_anywhere_leaks_nothing_after_the_next_two() {
     let mut world = followed(&CALENDAR, 6);
     world.set("SYNCCTL_ENGINE_LEASE", "250ms");
@@ -244,7 +335,7 @@ fn a_run_that_dies_anywhere_leaks_nothing_after_the_next_two() {
         }
         let mut child = world.spawn(&["calendar", "renew-watches"]);
         // Not waiting for anything: the point of death is the thing under test.
-        std::thread::sleep(Duration::from_micros(chance.random_range(5_000..60_000)));
+        std::thread::sleep(Duration::from_micros(chance.random_range(5_000..150_000)));
         child.kill().expect("killing");
         killed += u64::from(child.wait().expect("waiting").code().is_none());
         orphans += world.count("SELECT count(*) FROM channels WHERE state = 'creating'");

@@ -59,6 +59,16 @@ pub struct Task {
 }
 
 impl Task {
+    /// Every channel that the stream has.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.current.iter().chain(&self.surplus)
+    }
+
+    /// What Google calls the resource: the same for each of its channels.
+    pub fn resource(&self) -> Option<&str> {
+        self.channels().find_map(|channel| channel.resource.as_deref())
+    }
+
     fn is_work(&self) -> bool {
         self.found.is_some() || !self.surplus.is_empty()
     }

@@ -31,16 +31,15 @@ pub async fn work<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&Strea
         }
         return Ok(());
     };
-    let known = task.current.iter().chain(&task.surplus).find_map(|channel| channel.resource.clone());
     // What is known to stop is stopped first, so that a stream never has more than one channel too many.
-    let mut result = end(shared, &calls, task, known.as_deref(), false).await;
+    let mut result = end(shared, &calls, task, None).await;
     if let (Some(found), Some(row)) = (task.found, row)
         && (result.is_ok() || !task.may_wait)
     {
-        let made = make(shared, &calls, row, known.as_deref()).await;
+        let made = make(shared, &calls, task, row).await;
         note(shared, task, found, &made);
         if let Some(made) = made? {
-            result = result.and(end(shared, &calls, task, Some(&made.resource), true).await);
+            result = result.and(end(shared, &calls, task, Some(&made.resource)).await);
             if let Some(orphan) = made.orphan {
                 result = result.and(stop(shared, &calls, orphan, &made.resource).await);
             }
@@ -56,20 +55,16 @@ struct Made {
     orphan: Option<Uuid>,
 }
 
-/// Asks for a new channel; `known`: the resource, if an earlier one has told. `None`: not now, and that is no failure.
-async fn make<S: Pushed>(
-    shared: &Shared<S>,
-    calls: &Calls,
-    row: &StreamRow,
-    known: Option<&str>,
-) -> Result<Option<Made>, Failure> {
+/// Asks for a new channel. `None`: not now, and that is no failure.
+async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &StreamRow) -> Result<Option<Made>, Failure> {
     let pool = &shared.context.pool;
     let Some(cursor) = row.position.cursor.as_deref() else { return Ok(None) };
     let stream = Stream { id: row.id, user_id: row.user_id, kind: row.kind.clone(), resource: row.resource.clone() };
     let mut orphan = None;
+    let seen: Vec<Uuid> = task.channels().map(|channel| channel.id).collect();
     // The second time, because an id that is taken is ours, from a try whose answer was lost.
     for last in [false, true] {
-        let Some(ask) = written(shared, &stream).await? else { return Ok(None) };
+        let Some(ask) = written(shared, &stream, &seen).await? else { return Ok(None) };
         let may_exist = AtomicBool::new(false);
         let watched = calls.make(S::COSTS.0, || async {
             let watched = shared.source.watch(&stream, cursor, &calls.credential, &ask).await.map_err(reread);
@@ -99,7 +94,7 @@ async fn make<S: Pushed>(
         if last || !taken {
             return Err(failure);
         }
-        match known {
+        match task.resource() {
             Some(resource) => stop(shared, calls, ask.id, resource).await?,
             None => orphan = Some(ask.id),
         }
@@ -108,7 +103,7 @@ async fn make<S: Pushed>(
 }
 
 /// The row of a new channel, committed before Google hears of it. `None`: another run is at it, or the stream is gone.
-async fn written<S: Pushed>(shared: &Shared<S>, stream: &Stream) -> Result<Option<Ask>, Failure> {
+async fn written<S: Pushed>(shared: &Shared<S>, stream: &Stream, seen: &[Uuid]) -> Result<Option<Ask>, Failure> {
     let push = &shared.context.settings.push;
     let mut secret = [0; 32];
     rand::rng().fill_bytes(&mut secret);
@@ -116,7 +111,7 @@ async fn written<S: Pushed>(shared: &Shared<S>, stream: &Stream) -> Result<Optio
     let address = S::address(push);
     let life = push.life.mul_f64(1.0 - JITTER * rand::random::<f64>()).as_secs_f64();
     let token_hash = Sha256::digest(token.as_bytes());
-    let new = NewChannel { id: Uuid::new_v4(), run: shared.run, stream: stream.id, address, token_hash: &token_hash, life };
+    let new = NewChannel { id: Uuid::new_v4(), run: shared.run, stream: stream.id, address, token_hash: &token_hash, seen, life };
     let expires_at = channels::create(&shared.context.pool, &new).await?;
     Ok(expires_at.map(|expires_at| Ask { id: new.id, address: address.into(), token: token.into(), expires_at }))
 }
@@ -129,14 +124,15 @@ fn reread(failure: Failure) -> Failure {
     }
 }
 
-/// Stops what the stream does not need: once it has a `new` channel, the current one and those whose resource was not known before too.
-async fn end<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, known: Option<&str>, new: bool) -> Result<(), Failure> {
-    let knew = task.current.iter().chain(&task.surplus).any(|channel| channel.resource.is_some());
-    let surplus = task.surplus.iter().filter(|_| !new || !knew);
+/// Stops what the stream does not need: once it has a `new` channel, which tells the resource, the current one and those whose resource
+/// was not known before.
+async fn end<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, new: Option<&str>) -> Result<(), Failure> {
+    let known = task.resource();
+    let surplus = task.surplus.iter().filter(|_| new.is_none() || known.is_none());
     let mut result = Ok(());
-    for channel in surplus.chain(task.current.iter().filter(|_| new)) {
-        let resource = channel.resource.as_deref().or(known).or(S::ONLY);
-        let replaced = S::ONLY.is_some() && (new || task.current.is_some());
+    for channel in surplus.chain(task.current.iter().filter(|_| new.is_some())) {
+        let resource = channel.resource.as_deref().or(known).or(new).or(S::ONLY);
+        let replaced = S::ONLY.is_some() && (new.is_some() || task.current.is_some());
         result = result.and(match (resource, replaced) {
             (_, true) => replaced_by_the_next(shared, channel).await,
             (Some(resource), false) => stop(shared, calls, channel.id, resource).await,
