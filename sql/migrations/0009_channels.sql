@@ -27,6 +27,8 @@ CREATE TABLE channels (
 CREATE UNIQUE INDEX channels_creating ON channels (stream_id) WHERE state = 'creating';
 CREATE INDEX channels_stream ON channels (stream_id) WHERE state <> 'stopped';
 CREATE INDEX channels_open ON channels (service, state, expires_at) WHERE state <> 'stopped';
+-- Changes in a row that polling found and the channel did not announce.
+ALTER TABLE streams ADD COLUMN push_missed int NOT NULL DEFAULT 0;
 
 -- What came in, once each. `key`: the channel's message number, Pub/Sub's message id, or Attendee's idempotency key.
 CREATE TABLE notifications (
@@ -39,5 +41,5 @@ CREATE TABLE notifications (
 CREATE INDEX notifications_received ON notifications (received_at);
 
 -- `push_until`: a channel announces its changes until then, so that only a safety poll is due by itself. `pushed_at`: the last announcement
--- that made it due. `push_missed`: changes in a row that polling found and the channel did not announce.
-ALTER TABLE streams ADD COLUMN push_until timestamptz, ADD COLUMN pushed_at timestamptz, ADD COLUMN push_missed int NOT NULL DEFAULT 0;
+-- that made it due.
+ALTER TABLE streams ADD COLUMN push_until timestamptz, ADD COLUMN pushed_at timestamptz;
