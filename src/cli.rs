@@ -45,7 +45,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 enum Command {
     /// Google Calendar: calendars, events, meetings
     #[command(subcommand)]
-    Calendar(commands::verbs::ServiceVerb),
+    Calendar(commands::push::CalendarVerb),
     /// Gmail: mailboxes, virtual addresses
     #[command(subcommand)]
     Gmail(commands::verbs::ServiceVerb),
@@ -63,6 +63,9 @@ enum Command {
     Documents(commands::documents::Verb),
     /// Sends events that are due to the targets in the settings; the job for cron
     Deliver(commands::deliver::DeliverArgs),
+    /// Push channels at Google, by which it announces changes
+    #[command(subcommand)]
+    Channels(commands::channels::Verb),
     /// Events for the outside, and what became of them
     #[command(subcommand)]
     Outbox(commands::deliver::Verb),
@@ -111,6 +114,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),
         Command::Documents(verb) => commands::documents::run(&verb, loaded.settings, output),
         Command::Deliver(args) => commands::deliver::deliver(&args, loaded.settings, output),
+        Command::Channels(verb) => commands::channels::run(&verb, loaded.settings, output),
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::sync::calendar(&verb, loaded.settings, output),

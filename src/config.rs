@@ -5,6 +5,7 @@ mod drive;
 mod gmail;
 mod load;
 mod outbox;
+mod push;
 mod quota;
 mod secrets;
 mod tree;
@@ -20,6 +21,7 @@ pub use drive::{Drive, DriveDocuments};
 pub use gmail::{Gmail, MailStore};
 pub use load::{Flags, Loaded, Origin, load};
 pub use outbox::{Outbox, Target};
+pub use push::Push;
 pub use quota::{Limits, Quota, QuotaProfile};
 
 /// Every setting. `syncctl config show` prints them with where each came from.
@@ -37,6 +39,7 @@ pub struct Settings {
     pub gmail: Gmail,
     pub outbox: Outbox,
     pub drive: Drive,
+    pub push: Push,
     pub log: Log,
 }
 
@@ -237,6 +240,7 @@ impl Settings {
         .chain(self.drive.bounds())
         .chain(self.gmail.bounds())
         .chain(self.outbox.bounds())
+        .chain(self.push.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
     }
 }

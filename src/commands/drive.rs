@@ -6,10 +6,11 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::verbs::{Bounds, CronArgs};
-use super::{Output, metrics, sync, watch_file, with_context};
+use super::{Output, metrics, push, sync, watch_file, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::streams;
+use crate::engine::push::Mode;
 use crate::engine::single::{self, Asked};
 use crate::engine::{Context, Source};
 use crate::error::{Exit, Fault};
@@ -27,6 +28,8 @@ pub enum Verb {
     Poll(PollArgs),
     /// Polls one file if the drive that shows it is due, and says why not
     SmartPoll(SmartPollArgs),
+    /// Gives every drive its push channel, and renews those that expire soon; a job for cron
+    RenewWatches(push::RenewArgs),
     /// What the runs of a window did
     Metrics(metrics::Args),
     /// Which user follows which file: followed files become documents, and their changes events
@@ -84,6 +87,10 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 poll(&context, "poll", &ways, args.bounds, (0, Vec::new()), output).await
             }
             Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
+            Verb::RenewWatches(args) => {
+                let source = source(&context, &Selection { users: Some(Vec::new()), force: false }).await?;
+                push::renew(args, &context, source, Mode::Age, None, output).await
+            }
             Verb::Metrics(args) => metrics::run(&context, Drive::TABLES, args, output).await,
             Verb::WatchFile(verb) => watch_file::run(verb, &context, output).await,
         }

@@ -1,6 +1,7 @@
 //! What is not the sync loop itself: each command is one file.
 
 pub mod accounts;
+pub mod channels;
 pub mod config;
 pub mod db;
 pub mod deliver;
@@ -9,6 +10,7 @@ pub mod drive;
 pub mod import;
 pub mod items;
 pub mod metrics;
+pub mod push;
 pub mod sync;
 pub mod verbs;
 pub mod watch_file;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use uuid::Uuid;
 
+use super::push::{self, CalendarVerb};
 use super::verbs::{Bounds, CronArgs, ServiceVerb};
 use super::{Output, metrics, with_context};
 use crate::config::Settings;
@@ -14,6 +15,7 @@ use crate::db::accounts;
 use crate::db::claims::Selection;
 use crate::db::streams;
 use crate::engine::job::{self, Job};
+use crate::engine::push::{Mode, Pushed};
 use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
 
@@ -21,10 +23,18 @@ use crate::outbox;
 use crate::services::{self, calendar, gmail};
 
 /// `syncctl calendar …`
-pub fn calendar(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+pub fn calendar(verb: &CalendarVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     with_context(settings, |context| async move {
         let source = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
-        run(verb, &context, source, output).await
+        match verb {
+            CalendarVerb::Service(ServiceVerb::RenewWatches(args)) => {
+                push::renew(args, &context, source, Mode::Age, Some("calendar_watch_renewal_summaries"), output).await
+            }
+            CalendarVerb::Service(verb) => run(verb, &context, source, output).await,
+            CalendarVerb::RenewWebhooks(args) => {
+                push::renew(args, &context, source, Mode::Health, Some("calendar_webhook_renewal_summaries"), output).await
+            }
+        }
     })
 }
 
@@ -43,7 +53,7 @@ pub async fn mailboxes(context: &Context) -> anyhow::Result<gmail::Gmail> {
 }
 
 /// The verbs of a service whose streams are named by their users.
-async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
+async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
     let service = S::TABLES.service;
     match verb {
         ServiceVerb::Cron(args) => cron(args, context, source, output).await,
@@ -75,6 +85,7 @@ async fn run<S: Source>(verb: &ServiceVerb, context: &Context, source: S, output
             report.skipped = if args.force { Vec::new() } else { reasons(&before) };
             finish(report, output)
         }
+        ServiceVerb::RenewWatches(args) => push::renew(args, context, source, Mode::Age, None, output).await,
         ServiceVerb::Metrics(args) => metrics::run(context, S::TABLES, args, output).await,
     }
 }
@@ -120,6 +131,7 @@ pub(super) fn job(context: &Context, service: &str, verb: &str, selection: Selec
         selection,
         max_duration: bounds.max_duration.or(configured),
         scopes: services::scopes(&context.settings),
+        summaries: None,
         unknown_users: 0,
     }
 }
@@ -150,6 +162,12 @@ pub(super) fn reasons(streams: &[streams::Standing]) -> Vec<String> {
             match stream.claimed {
                 true => reason.push_str(": another run is at it"),
                 false => reason.push_str(&format!(": due in {}", minutes(stream.due_in))),
+            }
+            if stream.push_alive {
+                reason.push_str(", push alive");
+                if let Some(ago) = stream.pushed_ago {
+                    reason.push_str(&format!(", last {} ago", minutes(ago)));
+                }
             }
             if let Some(ago) = stream.polled_ago {
                 reason.push_str(&format!(", last polled {} ago", minutes(ago)));
@@ -204,6 +222,15 @@ fn text(report: &Report) -> String {
         "calls     {} ({} quota units, {} retries); fetch p50 {} ms, p95 {} ms, max {} ms\n",
         report.api_calls, report.quota_units, report.retries, report.fetch_ms.p50, report.fetch_ms.p95, report.fetch_ms.max
     ));
+    if let Some(push) = &report.push {
+        text.push_str(&format!(
+            "channels  {} made, {} renewed, {} stopped, {} left to stop, {} refused\n",
+            push.made, push.renewed, push.stopped, push.left_to_stop, push.refused
+        ));
+        for repair in &push.repairs {
+            text.push_str(&format!("repaired  stream {}: {:?}: {}\n", repair.stream_id, repair.found, repair.done));
+        }
+    }
     if report.resyncs + report.quarantined > 0 {
         text.push_str(&format!("notes     {} resyncs, {} items quarantined\n", report.resyncs, report.quarantined));
     }

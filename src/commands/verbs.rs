@@ -15,6 +15,8 @@ pub enum ServiceVerb {
     Poll(PollArgs),
     /// Polls one user if the pace says so, and says why not
     SmartPoll(SmartPollArgs),
+    /// Gives every stream its push channel, and renews those that expire soon; a job for cron
+    RenewWatches(super::push::RenewArgs),
     /// What the runs of a window did
     Metrics(super::metrics::Args),
 }

@@ -29,6 +29,8 @@ pub struct StreamRow {
     pub change_mass_at: DateTime<Utc>,
     pub weight: f64,
     pub resyncs_today: i32,
+    /// Seconds for which a channel announces its changes.
+    pub push_left: Option<f64>,
     pub account: AccountRow,
 }
 
@@ -79,6 +81,7 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
             access_token: row.try_get(16)?,
             token_seconds: row.try_get(17)?,
         },
+        push_left: row.try_get(18)?,
     })
 }
 
@@ -105,7 +108,7 @@ pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
             "SELECT s.id, s.user_id, s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
                s.failures, s.change_mass, s.change_mass_at, s.weight,
                CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, a.project, a.access_token,
-               extract(epoch FROM a.token_expires_at - now())::float8
+               extract(epoch FROM a.token_expires_at - now())::float8, extract(epoch FROM s.push_until - now())::float8
              FROM streams s JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)",
             &[(&ids, Type::INT8_ARRAY)],
         )

@@ -40,6 +40,8 @@ pub struct Closing<'a> {
     pub failed: i32,
     pub elapsed_ms: i32,
     pub error_message: Option<&'a str>,
+    /// The table that the summary goes to; `None`: the service's.
+    pub summaries: Option<&'static str>,
     pub summary: &'a serde_json::Value,
 }
 
@@ -136,6 +138,7 @@ pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64]) -> a
 /// Closes a run in one statement: result, metrics and summary rows, and the job's lock.
 pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>) -> anyhow::Result<()> {
     let Tables { service, total, successes } = tables;
+    let summaries = closing.summaries.map_or_else(|| format!("{service}_cron_summaries"), str::to_owned);
     let statement = format!(
         "WITH result AS (
            UPDATE {service}_cron_results
@@ -146,7 +149,7 @@ pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>
            INSERT INTO {service}_cron_metrics (execution_id, successful_{successes}, failed_{successes}, total_processing_time_ms)
            VALUES ($1::text, $4, $5, $6)
          ), summary AS (
-           INSERT INTO {service}_cron_summaries (summary_data) VALUES ($8)
+           INSERT INTO {summaries} (summary_data) VALUES ($8)
          ), lock AS (
            DELETE FROM job_locks WHERE run_id = $1
          )

@@ -106,19 +106,27 @@ pub struct Finish {
     pub wait: f64,
     pub change_mass: f64,
     pub change_mass_at: DateTime<Utc>,
+    /// When the changes that it found were made, by the provider's clock.
+    pub changed_at: Vec<DateTime<Utc>>,
 }
 
 /// Moves the cursor with the last page and gives the stream back. False: it is not ours any more, and the caller rolls back.
 pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> anyhow::Result<bool> {
     let moved = tx
         .execute_typed(
-            "UPDATE streams SET cursor = $3, page_token = NULL, pinned = NULL, pass = NULL,
+            "UPDATE streams s SET cursor = $3, page_token = NULL, pinned = NULL, pass = NULL,
                full_pass_at = CASE WHEN $4::bigint IS NULL THEN full_pass_at ELSE now() END,
                pass_count = greatest(pass_count, coalesce($4, 0)),
                due_at = now() + make_interval(secs => $5), polled_at = now(), claimed_by = NULL, claimed_until = NULL,
                failures = 0, failed_class = NULL, failed_message = NULL,
                state = CASE WHEN state = 'stopped' OR (state = 'degraded' AND resync_day < current_date) THEN 'active' ELSE state END,
-               change_mass = $6, change_mass_at = $7
+               change_mass = $6, change_mass_at = $7,
+               -- What a live channel should have announced before it was found here.
+               push_missed = CASE WHEN push_until > now() AND $4::bigint IS NULL THEN (
+                 SELECT CASE WHEN bool_or(at <= s.pushed_at) THEN 0 ELSE s.push_missed END + count(*) FILTER (
+                   WHERE (s.pushed_at IS NULL OR at > s.pushed_at) AND at > (
+                     SELECT min(c.created_at) FROM channels c WHERE c.stream_id = s.id AND c.state = 'live'))
+                 FROM unnest($8::timestamptz[]) AS changes (at))::int ELSE push_missed END
              WHERE id = $1 AND claimed_by = $2",
             &[
                 (&id, Type::INT8),
@@ -128,6 +136,7 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> a
                 (&end.wait, Type::FLOAT8),
                 (&end.change_mass, Type::FLOAT8),
                 (&end.change_mass_at, Type::TIMESTAMPTZ),
+                (&end.changed_at, Type::TIMESTAMPTZ_ARRAY),
             ],
         )
         .await
@@ -217,6 +226,9 @@ pub struct Standing {
     pub due_in: f64,
     pub polled_ago: Option<f64>,
     pub claimed: bool,
+    /// A channel announces its changes.
+    pub push_alive: bool,
+    pub pushed_ago: Option<f64>,
     pub failures: i32,
     pub failed_class: Option<String>,
 }
@@ -228,7 +240,8 @@ pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<V
         .await?
         .query_typed(
             "SELECT id, kind, extract(epoch FROM due_at - now())::float8, extract(epoch FROM now() - polled_at)::float8,
-               coalesce(claimed_until > now(), false), failures, failed_class
+               coalesce(claimed_until > now(), false), failures, failed_class,
+               coalesce(push_until > now(), false), extract(epoch FROM now() - pushed_at)::float8
              FROM streams WHERE service = $1 AND user_id = $2 AND state <> 'removed' ORDER BY id",
             &[(&service, Type::TEXT), (&user, Type::UUID)],
         )
@@ -244,6 +257,8 @@ pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<V
                 claimed: row.try_get(4)?,
                 failures: row.try_get(5)?,
                 failed_class: row.try_get(6)?,
+                push_alive: row.try_get(7)?,
+                pushed_ago: row.try_get(8)?,
             })
         })
         .collect()

@@ -34,6 +34,8 @@ pub struct Job {
     pub max_duration: Option<Duration>,
     /// OAuth scopes of every service that is enabled.
     pub scopes: Vec<&'static str>,
+    /// The table of summaries; `None`: the service's.
+    pub summaries: Option<&'static str>,
     /// How many of the ids given name nobody; they count as failed.
     pub unknown_users: u64,
 }
@@ -67,7 +69,7 @@ pub(super) async fn recorded<S: Source>(
         if !runs::open(&context.pool, S::TABLES, &opening).await? {
             report.status = "skipped".into();
             report.error = Some(format!("another run of `{}` holds the job; this one was skipped", job.name));
-            record(context, &source, &mut report, started).await?;
+            record(context, &source, job, &mut report, started).await?;
             return Ok(report);
         }
     }
@@ -120,7 +122,7 @@ pub(super) async fn recorded<S: Source>(
             let held: Vec<i64> = shared.held().iter().copied().collect();
             streams::release(&context.pool, run, &held).await?;
         }
-        record(context, &shared.source, &mut report, started).await
+        record(context, &shared.source, job, &mut report, started).await
     };
     match (released.await.map_err(explained), drained) {
         (Ok(()), _) => Ok(report),
@@ -137,7 +139,13 @@ fn explained(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-async fn record<S: Source>(context: &Context, source: &S, report: &mut Report, started: Instant) -> anyhow::Result<()> {
+async fn record<S: Source>(
+    context: &Context,
+    source: &S,
+    job: &Job,
+    report: &mut Report,
+    started: Instant,
+) -> anyhow::Result<()> {
     let covered = report.close(started.elapsed(), |user| source.covers(user));
     let error_message = report.error_message();
     let int = |n: u64| i32::try_from(n).unwrap_or(i32::MAX);
@@ -148,6 +156,7 @@ async fn record<S: Source>(context: &Context, source: &S, report: &mut Report, s
         failed: int(covered.failed),
         elapsed_ms: int(report.elapsed_ms),
         error_message: error_message.as_deref(),
+        summaries: job.summaries,
         summary: &serde_json::to_value(&*report)?,
     };
     runs::close(&context.pool, S::TABLES, report.execution_id, &closing).await

@@ -8,6 +8,7 @@ pub mod job;
 mod meter;
 pub mod pace;
 mod poll;
+pub mod push;
 mod queue;
 mod report;
 mod retry;

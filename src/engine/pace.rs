@@ -72,6 +72,16 @@ pub fn interval(rate: f64, weight: f64, price: f64, bounds: &Bounds) -> Duration
     Duration::from_secs_f64(wanted.clamp(bounds.min.as_secs_f64(), bounds.max.as_secs_f64()))
 }
 
+/// The interval of a stream whose changes are announced for so many seconds more: the safety interval, but none that goes on beyond the
+/// usual one after the last announcement.
+pub fn with_push(usual: Duration, safety: Duration, push_left: Option<f64>) -> Duration {
+    let left = push_left.filter(|left| *left > 0.0).and_then(|left| Duration::try_from_secs_f64(left).ok());
+    match left {
+        Some(left) => safety.min(left.saturating_add(usual)).max(usual),
+        None => usual,
+    }
+}
+
 /// Spreads an interval by up to `share` of itself in both directions. `chance` is uniform in 0..1.
 pub fn jittered(interval: Duration, share: f64, chance: f64) -> Duration {
     interval.mul_f64(1.0 + share * (2.0 * chance - 1.0))
@@ -122,6 +132,15 @@ mod tests {
         let after = interval(busy.rate(later, HALF_LIFE, 0.01), 1.0, 0.05, &BOUNDS);
         assert!(before < after);
         assert_eq!(after, BOUNDS.max);
+    }
+
+    #[test]
+    fn a_live_channel_leaves_a_safety_poll_and_a_dying_one_does_not_delay_the_poll_after_it() {
+        let [usual, safety] = [600, 21_600].map(Duration::from_secs);
+        assert_eq!(with_push(usual, safety, None), usual);
+        assert_eq!(with_push(usual, safety, Some(-1.0)), usual);
+        assert_eq!(with_push(usual, safety, Some(86_400.0)), safety);
+        assert_eq!(with_push(usual, safety, Some(60.0)), Duration::from_secs(660));
     }
 
     #[test]

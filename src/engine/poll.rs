@@ -159,6 +159,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
                 wait: wait(),
                 change_mass: history.mass,
                 change_mass_at: history.at,
+                changed_at: if row.push_left.is_some() { change_times(&page) } else { Vec::new() },
             }),
             Next::Page(_) => None,
         };
@@ -267,7 +268,9 @@ fn window_is_stale(row: &StreamRow, at: &Position, every: Option<Duration>, now:
 fn wait_of<S: Source>(shared: &Shared<S>, row: &StreamRow, history: History, bounds: &pace::Bounds, now: DateTime<Utc>) -> f64 {
     let settings = &shared.context.settings.pace;
     let rate = history.rate(now, settings.half_life, bounds.prior);
-    let interval = pace::interval(rate, row.weight, settings.price, bounds);
+    let usual = pace::interval(rate, row.weight, settings.price, bounds);
+    let safety = shared.context.settings.push.safety_interval;
+    let interval = pace::with_push(usual, safety, row.push_left);
     pace::jittered(interval, settings.jitter, rand::random()).as_secs_f64()
 }
 

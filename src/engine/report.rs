@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Counts;
 use super::poll::{End, Outcome};
+use super::push::Figures;
 use crate::error::{Class, Exit, Failure};
 
 /// How many of the slowest streams a summary names.
@@ -62,6 +63,9 @@ pub struct Report {
     /// Streams that were left alone, each with why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
+    /// What was done with push channels, by the jobs that do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push: Option<Figures>,
     pub elapsed_ms: u64,
     /// Most memory that the process held, where the system tells.
     pub peak_rss_kib: Option<u64>,

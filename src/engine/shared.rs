@@ -12,7 +12,7 @@ use super::meter::Meter;
 use super::queue::Queue;
 use super::tokens::Broker;
 use super::{Calls, Context, Report};
-use crate::db::claims::StreamRow;
+use crate::db::claims::{AccountRow, StreamRow};
 
 /// What the streams of a run share.
 pub struct Shared<S> {
@@ -46,10 +46,15 @@ impl<S> Shared<S> {
 
     /// The calls of a claimed stream.
     pub fn calls(&self, row: &StreamRow) -> Calls {
+        self.calls_with(&row.account)
+    }
+
+    /// The calls of an account.
+    pub fn calls_with(&self, account: &AccountRow) -> Calls {
         Calls {
-            credential: self.broker.credential(&row.account),
-            user: row.user_id,
-            project: row.account.project.clone(),
+            credential: self.broker.credential(account),
+            user: account.user_id,
+            project: account.project.clone(),
             meter: Arc::clone(&self.meter),
             settings: Arc::clone(&self.context.settings),
             full_pass: AtomicBool::new(false),

@@ -1,4 +1,4 @@
-//! Authorized GETs against Google's APIs, each answered with the body or a classified failure.
+//! Authorized GETs and POSTs against Google's APIs, each answered with the body or a classified failure.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -131,6 +131,27 @@ impl Client {
             body.extend_from_slice(&part);
         }
         Ok(Some((kind, body)))
+    }
+
+    /// POSTs JSON to `url` with the caller's token; an empty answer is an empty body.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub async fn post(
+        &self,
+        what: &str,
+        token: &dyn GetToken,
+        scope: &str,
+        url: Url,
+        body: &serde_json::Value,
+    ) -> Result<Vec<u8>, Failure> {
+        let token = token_of(what, token, scope).await?;
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let mut request = self.http()?.post(url).header(CONTENT_TYPE, "application/json").body(body.to_string());
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        judged(what, received(what, request.send().await.map_err(|error| transient(what, error))?).await?)
     }
 
     pub(super) async fn send(&self, what: &str, url: Url, token: Option<&str>) -> Result<Answer, Failure> {

@@ -1,6 +1,7 @@
 //! Google's HTTP: one client, its error bodies, its token endpoint. Knows no database and no service.
 
 mod batch;
+mod channel;
 mod client;
 mod failure;
 mod list;
@@ -8,6 +9,7 @@ pub mod oauth;
 mod together;
 
 pub use batch::Endpoint;
+pub use channel::{Ask, Watched, expiration};
 pub use client::{Client, Host};
 pub use failure::classify;
 pub use list::{List, whole};

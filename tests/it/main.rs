@@ -16,6 +16,7 @@ mod messages;
 mod metrics;
 mod outage;
 mod outbox;
+mod push;
 mod quarantine;
 mod resync;
 mod schedules;

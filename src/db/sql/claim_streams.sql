@@ -23,4 +23,5 @@ WHERE s.id = due.id AND a.user_id = s.user_id
 RETURNING s.id, s.user_id, s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
   s.failures, s.change_mass, s.change_mass_at, s.weight,
   CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END AS resyncs_today,
-  a.project, a.access_token, extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds
+  a.project, a.access_token, extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds,
+  extract(epoch FROM s.push_until - now())::float8 AS push_left

@@ -6,6 +6,7 @@ mod fetch;
 mod links;
 mod list;
 mod meetings;
+mod push;
 mod series;
 mod store;
 

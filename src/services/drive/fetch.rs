@@ -13,7 +13,8 @@ use crate::google::{self, Endpoint, Host, List};
 /// Units of a list.
 pub const LIST_COST: u64 = 100;
 const GET_COST: u64 = 5;
-const OTHER_COST: u64 = 5;
+/// Units of what is neither a list nor a file.
+pub const OTHER_COST: u64 = 5;
 /// Shared drives a page: the most that Google gives.
 const DRIVES_PAGE: &str = "100";
 /// `drives.list` cannot be followed; its stream must stand somewhere.
@@ -192,7 +193,7 @@ pub async fn file(drive: &Drive, calls: &Calls, id: &str) -> Result<Item<Change>
 }
 
 /// Which feed: My Drive shows what is shared with the user too, but nothing of shared drives, which have feeds of their own.
-fn append_feed(url: &mut Url, stream: &Stream) {
+pub fn append_feed(url: &mut Url, stream: &Stream) {
     let shared = stream.resource != MY_DRIVE;
     let mut query = url.query_pairs_mut();
     query

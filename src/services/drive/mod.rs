@@ -8,6 +8,7 @@ mod drives;
 mod fetch;
 mod file;
 mod files;
+mod push;
 mod store;
 mod told;
 pub mod watches;

@@ -5,6 +5,7 @@ mod detect;
 mod fetch;
 mod mail;
 mod message;
+mod push;
 mod read;
 mod store;
 

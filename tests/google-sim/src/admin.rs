@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::churn;
+use crate::push;
 use crate::state::{Calendar, User, World, lock};
 use crate::{event, generate, ics, oauth};
 
@@ -96,7 +97,9 @@ async fn put_calendar(State(world): Shared, Json(put): Json<PutCalendar>) -> Ans
     let user = user(&world, &put.user)?;
     let (summary, zone) = (put.summary.as_deref().unwrap_or("Calendar"), put.time_zone.as_deref().unwrap_or("UTC"));
     if user.calendar(&put.id).is_none() {
-        user.add_calendar(&put.id, summary, false, put.selected, zone, world.now());
+        let calendar = user.add_calendar(&put.id, summary, false, put.selected, zone, world.now());
+        // It may have been there before, and have channels.
+        lock(&calendar.events).bell = Some(world.bell(&push::events_key(&user.email, &put.id)));
     } else {
         let mut entry = json!({ "kind": "calendar#calendarListEntry", "id": put.id, "summary": summary, "timeZone": zone,
             "accessRole": "owner", "selected": put.selected });

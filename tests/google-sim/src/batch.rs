@@ -72,6 +72,7 @@ fn call(part: &str, outer: Option<&HeaderValue>) -> Option<(String, Request<Body
     };
     field("content-type").filter(|kind| kind.starts_with("application/http"))?;
     let id = field("content-id").unwrap_or_default().trim_matches(['<', '>']).to_owned();
+    let (inner, body) = inner.split_once("\r\n\r\n").unwrap_or((inner, ""));
     let mut lines = inner.lines();
     let mut words = lines.next()?.split_whitespace();
     let (method, path) = (words.next()?, words.next().filter(|path| path.starts_with('/'))?);
@@ -88,7 +89,7 @@ fn call(part: &str, outer: Option<&HeaderValue>) -> Option<(String, Request<Body
         }
         request = request.header(name.trim(), value.trim());
     }
-    Some((id, request.body(Body::empty()).ok()?))
+    Some((id, request.body(Body::from(body.trim_end().to_owned())).ok()?))
 }
 
 /// The part that answers a call; an error holds what came before the answer broke.

@@ -1,5 +1,7 @@
 //! `calendarList.list`, `events.list` and `events.get`, with the real rules for tokens and parameters.
 
+mod watch;
+
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -26,6 +28,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/calendar/v3/users/me/calendarList", get(calendar_list))
         .route("/calendar/v3/calendars/{calendar}/events", get(list_events))
         .route("/calendar/v3/calendars/{calendar}/events/{event}", get(get_event))
+        .merge(watch::routes())
 }
 
 async fn calendar_list(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {

@@ -10,15 +10,17 @@ mod generate;
 mod get;
 mod list;
 mod load;
+mod notice;
 mod params;
 mod query;
 mod schema;
 mod store;
+mod watch;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::state::World;
 
@@ -32,6 +34,9 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/drive/v3/files/{file}", get(get::file))
         .route("/drive/v3/files/{file}/export", get(get::export))
         .route("/drive/v3/drives", get(list::drives))
+        .route("/drive/v3/changes/watch", post(watch::changes))
+        .route("/drive/v3/files/{file}/watch", post(watch::file))
+        .route("/drive/v3/channels/stop", post(watch::stop))
 }
 
 /// The test's side, under `/admin`.

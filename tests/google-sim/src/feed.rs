@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::push::Bell;
+
 /// An event's place in time, milliseconds since the epoch: `None` for what has no place.
 pub type Span = Option<(i64, i64)>;
 
@@ -21,6 +23,8 @@ pub struct Feed {
     pub page_epoch: u64,
     /// The reason that a 410 for an expired token gives.
     pub expired_reason: Option<String>,
+    /// Rung at every change, once somebody has asked to be told.
+    pub bell: Option<Bell>,
 }
 
 /// One entry in its latest state.
@@ -94,6 +98,9 @@ impl Feed {
         };
         self.order.insert(self.version, Arc::clone(&id));
         self.entries.insert(id, Entry { version: self.version, text, stub, series: series.map(Into::into), span });
+        if let Some(bell) = &self.bell {
+            bell.feed();
+        }
     }
 
     fn lives(&self, id: &str) -> bool {

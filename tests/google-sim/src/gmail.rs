@@ -15,13 +15,14 @@ mod messages;
 mod payload;
 mod query;
 mod shapes;
+mod watch;
 mod words;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::json;
 
 pub use admin::routes as admin_routes;
@@ -37,6 +38,8 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/gmail/v1/users/{user}/history", get(history::list))
         .route("/gmail/v1/users/{user}/messages", get(messages::list))
         .route("/gmail/v1/users/{user}/messages/{message}", get(messages::get))
+        .route("/gmail/v1/users/{user}/watch", post(watch::watch))
+        .route("/gmail/v1/users/{user}/stop", post(watch::stop))
 }
 
 async fn profile(ask: Ask) -> Response {

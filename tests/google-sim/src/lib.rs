@@ -1,6 +1,6 @@
 //! A simulated Google on loopback: OAuth, Calendar, Gmail and Drive with the real rules, faults on demand, and a ledger of every call.
 //!
-//! Google's side lies under `/token`, `/calendar/v3`, `/gmail/v1`, `/drive/v3` and `/batch`, the test's side under `/admin` (see the README beside this crate).
+//! Google's side lies under `/token`, `/calendar/v3`, `/gmail/v1`, `/drive/v3`, `/oauth2/v3` and `/batch`, the test's side under `/admin` (see the README beside this crate).
 
 mod admin;
 mod batch;
@@ -20,6 +20,7 @@ mod instances;
 mod ledger;
 mod oauth;
 mod place;
+mod push;
 mod quota;
 mod reply;
 mod sink;
@@ -64,11 +65,13 @@ impl Sim {
             .merge(gmail::routes())
             .merge(drive::routes())
             .merge(sink::routes())
-            .nest("/admin", admin::routes().merge(gmail::admin_routes()).merge(drive::admin_routes()))
+            .merge(push::routes())
+            .nest("/admin", admin::routes().merge(gmail::admin_routes()).merge(drive::admin_routes()).merge(push::admin_routes()))
             .route("/batch/calendar/v3", batch(calendar::routes(), 1_000))
             .route("/batch/gmail/v1", batch(gmail::routes(), 100))
             .route("/batch/drive/v3", batch(drive::routes(), 100))
             .with_state(Arc::clone(&world));
+        push::start(&world);
         let server = tokio::spawn(axum::serve(axum::serve::ListenerExt::tap_io(listener, no_delay), router).into_future());
         Ok(Self { url, world, server })
     }

@@ -12,6 +12,7 @@ use crate::faults::Faults;
 use crate::feed::Feed;
 use crate::gmail::Mailbox;
 use crate::ledger::Ledger;
+use crate::push::Push;
 use crate::quota::Quota;
 use crate::sink::Sink;
 
@@ -31,6 +32,7 @@ pub struct World {
     pub quota: Quota,
     pub drive: Mutex<Store>,
     pub sink: Mutex<Sink>,
+    pub push: Push,
     pub api_enabled: AtomicBool,
     /// Probability, in thousandths, that a page comes empty with a token for more.
     pub empty_pages: AtomicU64,
@@ -81,6 +83,7 @@ impl World {
             quota: Quota::default(),
             drive: Mutex::default(),
             sink: Mutex::default(),
+            push: Push::default(),
             api_enabled: AtomicBool::new(true),
             empty_pages: AtomicU64::new(0),
             clock_offset_ms: AtomicI64::new(0),

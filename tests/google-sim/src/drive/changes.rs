@@ -44,7 +44,7 @@ pub async fn list(State(world): State<Arc<World>>, Query(params): Query<Params>,
     .await
 }
 
-fn stream(params: &Params) -> String {
+pub fn stream(params: &Params) -> String {
     format!("drive/{}", params.get("driveId").map_or("my", String::as_str))
 }
 

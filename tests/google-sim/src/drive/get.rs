@@ -112,7 +112,7 @@ fn visible<'a>(store: &'a Store, id: &str, user: &str) -> Result<&'a File, Refus
 }
 
 /// A file in a shared drive is not there for a client that does not say that it knows these.
-fn seen<'a>(store: &'a Store, id: &str, params: &Params, user: &str) -> Result<&'a File, Refusal> {
+pub fn seen<'a>(store: &'a Store, id: &str, params: &Params, user: &str) -> Result<&'a File, Refusal> {
     let supported = flag(params, "supportsAllDrives", false)?;
     let file = visible(store, id, user)?;
     match matches!(file.home, Home::Drive(_)) && !supported {

@@ -11,6 +11,8 @@ use data_encoding::BASE64URL_NOPAD;
 use md5::{Digest as _, Md5};
 
 use super::file::{File, Home};
+use super::notice;
+use crate::push::Bell;
 
 /// Folders deeper than this do not happen; it ends a walk that a cycle would not end.
 const DEEPEST: usize = 100;
@@ -24,6 +26,8 @@ pub struct Store {
     drives: BTreeMap<Arc<str>, Drive>,
     /// By a user's address or a shared drive's id.
     logs: HashMap<Arc<str>, Log>,
+    /// Rung at every change, once somebody has asked to be told.
+    pub bell: Option<Bell>,
 }
 
 pub struct Drive {
@@ -109,9 +113,11 @@ impl Store {
     /// Writes a file, new or changed: its version rises, and all who see it find it in their feed.
     pub fn put(&mut self, id: &str, mut file: File, now: DateTime<Utc>) {
         let id = self.files.get_key_value(id).map_or_else(|| Arc::from(id), |(id, _)| Arc::clone(id));
-        let before = self.files.get(&id).map(|before| (before.version, before.parent.clone()));
-        file.version = before.as_ref().map_or(0, |(version, _)| *version) + 1;
-        self.place(&id, before.and_then(|(_, parent)| parent), file.parent.clone());
+        let before = self.files.get(&id);
+        file.version = before.map_or(0, |before| before.version) + 1;
+        self.notice(&id, before, Some(&file));
+        let from = before.and_then(|before| before.parent.clone());
+        self.place(&id, from, file.parent.clone());
         self.files.insert(Arc::clone(&id), file);
         self.tell(&id, now);
     }
@@ -120,8 +126,11 @@ impl Store {
     pub fn change_tree(&mut self, id: &str, now: DateTime<Utc>, mut change: impl FnMut(&mut File)) {
         for id in self.tree(id) {
             if let Some(file) = self.files.get_mut(&id) {
+                // A copy is of use only to those who are told what is different.
+                let before = self.bell.is_some().then(|| file.clone());
                 change(file);
                 file.version += 1;
+                self.notice(&id, before.as_ref(), self.files.get(&id));
             }
             self.tell(&id, now);
         }
@@ -142,6 +151,7 @@ impl Store {
         for id in self.tree(id) {
             self.tell(&id, now);
             let gone = self.files.remove(&id);
+            self.notice(&id, gone.as_ref(), None);
             self.place(&id, gone.and_then(|file| file.parent), None);
         }
     }
@@ -150,6 +160,9 @@ impl Store {
     fn place(&mut self, id: &Arc<str>, from: Option<Arc<str>>, to: Option<Arc<str>>) {
         if from == to {
             return;
+        }
+        if let Some(bell) = &self.bell {
+            [&from, &to].into_iter().flatten().for_each(|folder| bell.file(folder, "update", Some("children".into())));
         }
         if let Some(children) = from.and_then(|folder| self.children.get_mut(&folder)) {
             children.remove(id);
@@ -197,6 +210,14 @@ impl Store {
         })
     }
 
+    /// Tells those who watch this very file.
+    fn notice(&self, id: &Arc<str>, before: Option<&File>, after: Option<&File>) {
+        if let Some(bell) = &self.bell {
+            let (state, changed) = notice::of(before, after);
+            bell.file(id, state, changed);
+        }
+    }
+
     fn tell(&mut self, id: &Arc<str>, now: DateTime<Utc>) {
         let Some(file) = self.files.get(id) else { return };
         let readers: Vec<Arc<str>> = match &file.home {
@@ -210,6 +231,9 @@ impl Store {
 
     fn record(&mut self, log: &Arc<str>, id: &Arc<str>, at: DateTime<Utc>, drive: bool) {
         self.sequence += 1;
+        if let Some(bell) = &self.bell {
+            bell.log(log);
+        }
         let log = self.logs.entry(Arc::clone(log)).or_default();
         if let Some(before) = log.places.insert(Arc::clone(id), self.sequence) {
             log.order.remove(&before);

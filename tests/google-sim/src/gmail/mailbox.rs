@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::labels::{Labels, Names, labels};
 use super::letter::{self, Recipe};
+use crate::push::Bell;
 
 /// Above 2^53, so that whoever takes a history id for a float loses its last digits.
 const FIRST_HISTORY: u64 = 9_007_199_254_741_001;
@@ -29,6 +30,8 @@ pub struct Mailbox {
     pub known: HashMap<String, u64>,
     /// How far files of mail were loaded, in bytes; a file of a single message counts 1.
     pub loaded: HashMap<PathBuf, u64>,
+    /// Rung at every change, once somebody has asked to be told.
+    pub bell: Option<Bell>,
 }
 
 /// One message. Small, for there may be a million of them.
@@ -81,6 +84,7 @@ impl Default for Mailbox {
             labels: Names::default(),
             known: HashMap::new(),
             loaded: HashMap::new(),
+            bell: None,
         }
     }
 }
@@ -185,6 +189,11 @@ impl Mailbox {
 
     fn record(&mut self, message: u64, thread: u64, labels: Labels, change: Change) -> u64 {
         self.now += 1 + gap(self.now, 3);
+        if let Some(bell) = &self.bell {
+            // A watch of a label hears of its removal too.
+            let gone: &[u16] = if let Change::LabelsRemoved(gone) = &change { gone } else { &[] };
+            bell.mail(self.now, self.labels.ids(&[&labels[..], gone].concat()));
+        }
         self.history.push_back(Record { id: self.now, message, thread, labels, change });
         self.now
     }

@@ -1,0 +1,116 @@
+//! `syncctl channels`: push channels, for operators.
+
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::verbs::Bounds;
+use super::{Output, sync, table, with_context};
+use crate::config::Settings;
+use crate::db::channels;
+use crate::db::claims::Selection;
+use crate::engine::push::{self, Pushed};
+use crate::engine::{Context, Report};
+use crate::error::{Exit, Fault};
+use crate::services::calendar::Calendar;
+use crate::services::drive::Drive;
+use crate::services::drive::watches::Watched;
+use crate::services::gmail::Gmail;
+
+/// What can be done with push channels.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Lists channels, the next to expire first
+    List {
+        /// Also those that are over
+        #[arg(long)]
+        all: bool,
+    },
+    /// Stops one channel, or all of them, as before push.address moves; the next renew-watches makes new ones
+    Stop(StopArgs),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct StopArgs {
+    /// A channel, by its id
+    #[arg(value_name = "ID")]
+    id: Option<Uuid>,
+    /// Every channel of every service
+    #[arg(long)]
+    all: bool,
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        match verb {
+            Verb::List { all } => list(&context, *all, output).await,
+            Verb::Stop(args) => stop(&context, args.id, output).await,
+        }
+    })
+}
+
+async fn list(context: &Context, ended: bool, output: Output) -> anyhow::Result<Exit> {
+    let rows = channels::list(&context.pool, ended).await?;
+    output.print(&rows, || {
+        let mut table = table(&["channel", "service", "user", "stream", "state", "expires", "announced", "last error"]);
+        for row in &rows {
+            let stream = row.stream_id.map_or_else(|| "deleted".into(), |id| id.to_string());
+            table.add_row([
+                row.id.to_string(),
+                row.service.clone(),
+                row.user_id.to_string(),
+                format!("{stream} {}", row.kind.as_deref().unwrap_or_default()),
+                row.state.clone(),
+                row.expires_at.map(|at| at.format("%F %T").to_string()).unwrap_or_default(),
+                row.notifications.to_string(),
+                row.last_error.clone().unwrap_or_default(),
+            ]);
+        }
+        if rows.is_empty() { "no channels".into() } else { table.trim_fmt() }
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn stop(context: &Context, id: Option<Uuid>, output: Output) -> anyhow::Result<Exit> {
+    let rows = channels::list(&context.pool, false).await?;
+    let wanted: Vec<_> = rows.iter().filter(|row| id.is_none_or(|id| id == row.id)).collect();
+    if let (true, Some(id)) = (wanted.is_empty(), id) {
+        return Err(Fault::usage(format!("no channel {id}: give one that `syncctl channels list` shows")).into());
+    }
+    let of = |service: &str| wanted.iter().any(|row| row.service == service);
+    let mut reports = Vec::new();
+    if of("calendar") {
+        let source = Calendar::new(Arc::clone(&context.google), &context.settings);
+        reports.push(stop_of(context, source, id).await?);
+    }
+    if of("drive") {
+        let watched = Watched::load(&context.pool, &Selection { users: Some(Vec::new()), force: false }).await?;
+        reports.push(stop_of(context, Drive::new(Arc::clone(&context.google), &context.settings, watched), id).await?);
+    }
+    if of("gmail") {
+        let source = Gmail::new(Arc::clone(&context.google), &context.settings, Vec::new())?;
+        reports.push(stop_of(context, source, id).await?);
+    }
+    output.print(&reports, || {
+        let lines: Vec<String> = reports.iter().map(line).collect();
+        if lines.is_empty() { "no channels".into() } else { lines.join("\n") }
+    })?;
+    for message in reports.iter().filter_map(Report::error_message) {
+        eprintln!("syncctl: {message}");
+    }
+    Ok(reports.iter().map(Report::exit).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done))
+}
+
+async fn stop_of<S: Pushed>(context: &Context, source: S, id: Option<Uuid>) -> anyhow::Result<Report> {
+    let bounds = Bounds { max_duration: None, dry_run: false };
+    let job = sync::job(context, S::TABLES.service, "stop-channels", Selection::default(), bounds);
+    push::stop(context, source, &job, id).await
+}
+
+fn line(report: &Report) -> String {
+    let push = report.push.clone().unwrap_or_default();
+    format!("{}: {} stopped, {} left to the next renew-watches", report.job, push.stopped, push.left_to_stop)
+}

@@ -1,0 +1,173 @@
+//! Push channels: every stream that should have one has one, renewed without a gap, and none is left behind. Knows no service.
+
+mod plan;
+mod stream;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::job::{self, Job};
+use super::poll::{End, Outcome};
+use super::shared::Shared;
+use super::tokens::Credential;
+use super::{Calls, Context, Report, Source, Stream};
+use crate::config;
+use crate::db::claims::{self, StreamRow};
+use crate::db::{accounts, channels};
+use crate::error::Failure;
+
+pub use crate::google::{Ask, Watched};
+pub use plan::{Found, Mode};
+use plan::{Rules, Task};
+
+/// A service whose streams can be watched. Each call is one request: the engine pays for it and tries it again.
+pub trait Pushed: Source {
+    /// The kinds of streams that can be watched.
+    const KINDS: &'static [&'static str];
+    /// Quota units of `…watch` and of stopping.
+    const COSTS: (u64, u64);
+    /// The resource id, where a user has one watch and each takes the place of the last one: then old ones need no stopping.
+    const ONLY: Option<&'static str>;
+
+    /// Where its streams are announced; empty: they are not watched.
+    fn address(push: &config::Push) -> &str;
+
+    /// Watches a stream that stands at `cursor`.
+    fn watch(
+        &self,
+        stream: &Stream,
+        cursor: &str,
+        credential: &Credential,
+        ask: &Ask,
+    ) -> impl Future<Output = Result<Watched, Failure>> + Send;
+
+    /// Stops a channel.
+    fn stop(&self, credential: &Credential, channel: Uuid, resource: &str) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// What a run did with channels.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Figures {
+    /// New ones of streams that had none.
+    pub made: u64,
+    /// New ones in place of old ones.
+    pub renewed: u64,
+    pub stopped: u64,
+    /// Those that the next run tries again to stop.
+    pub left_to_stop: u64,
+    /// Those that Google will not have.
+    pub refused: u64,
+    /// What was found wrong and what was done, channel by channel; of `renew-webhooks` only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repairs: Vec<Repair>,
+}
+
+/// One channel that was not well.
+#[derive(Debug, Clone, Serialize)]
+pub struct Repair {
+    pub stream_id: i64,
+    /// `None`: there was none.
+    pub channel: Option<Uuid>,
+    pub found: Found,
+    /// `replaced by …`, `failed: …`, `refused: …`
+    pub done: String,
+}
+
+/// Renews or repairs the channels of the streams that `job.selection` names, and stops those that nothing needs any more.
+///
+/// # Errors
+/// Only when the run could not be recorded at all.
+pub async fn renew<S: Pushed>(context: &Context, source: S, job: &Job, mode: Mode) -> anyhow::Result<Report> {
+    job::recorded(context, source, job, async |shared| {
+        let (pool, service) = (&context.pool, S::TABLES.service);
+        let users = job.selection.users.as_deref();
+        channels::tidy(pool, service).await?;
+        let streams = channels::watchable(pool, service, S::KINDS, users).await?;
+        let open = channels::open(pool, service, users).await?;
+        let push = &context.settings.push;
+        let rules = Rules {
+            mode,
+            address: S::address(push),
+            renew_within: push.renew_within.as_secs_f64(),
+            silent_after: i32::try_from(push.silent_after).unwrap_or(i32::MAX),
+        };
+        work(shared, plan::plan(&streams, open, &rules)).await
+    })
+    .await
+}
+
+/// Stops these channels, or all of the service.
+///
+/// # Errors
+/// Only when the run could not be recorded at all.
+pub async fn stop<S: Pushed>(context: &Context, source: S, job: &Job, only: Option<Uuid>) -> anyhow::Result<Report> {
+    job::recorded(context, source, job, async |shared| {
+        let (pool, service) = (&context.pool, S::TABLES.service);
+        channels::tidy(pool, service).await?;
+        let open = channels::open(pool, service, None).await?;
+        work(shared, plan::ends(open.into_iter().filter(|channel| only.is_none_or(|only| only == channel.id)))).await
+    })
+    .await
+}
+
+async fn work<S: Pushed>(shared: Arc<Shared<S>>, tasks: Vec<Task>) -> anyhow::Result<()> {
+    let ids: Vec<i64> = tasks.iter().filter_map(|task| task.stream).collect();
+    let rows = claims::read(&shared.context.pool, &ids).await?;
+    let rows: HashMap<i64, StreamRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+    shared.report().push = Some(Figures::default());
+    shared.progress.inc_length(tasks.len() as u64);
+    let work = tasks.iter().map(|task| one(&shared, task, task.stream.and_then(|id| rows.get(&id))));
+    let work: Vec<_> = work.collect();
+    let mut work = futures_util::stream::iter(work).buffer_unordered(shared.width());
+    while let Some(outcome) = work.next().await {
+        shared.progress.inc(1);
+        if let Some(outcome) = outcome {
+            shared.report().add(&outcome);
+        }
+    }
+    Ok(())
+}
+
+/// `None`: nothing that counts as a stream.
+async fn one<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&StreamRow>) -> Option<Outcome> {
+    let started = Instant::now();
+    let mut outcome = row.map(Outcome::of);
+    if shared.wind_down.is_cancelled() {
+        if let Some(outcome) = &mut outcome {
+            outcome.end = End::Interrupted;
+        }
+        return outcome;
+    }
+    if let Err(failure) = stream::work(shared, task, row).await {
+        log::warn!(stream = task.stream, user:% = task.user, class:% = failure.class; "channel not in order: {}", failure.message);
+        match &mut outcome {
+            Some(outcome) => outcome.end = End::Failed(failure),
+            None => shared.report().fail(&failure),
+        }
+    }
+    let took = started.elapsed();
+    if let Some(outcome) = &mut outcome {
+        outcome.took = took;
+    }
+    outcome
+}
+
+impl<S> Shared<S> {
+    /// Adds to what the run did with channels.
+    fn count(&self, add: impl FnOnce(&mut Figures)) {
+        if let Some(figures) = &mut self.report().push {
+            add(figures);
+        }
+    }
+
+    /// The calls of a user whose stream is gone. `None`: the account is gone too.
+    async fn calls_of_user(&self, user: Uuid) -> anyhow::Result<Option<Calls>> {
+        let account = accounts::get(&self.context.pool, user).await?;
+        Ok(account.map(|account| self.calls_with(&account.row)))
+    }
+}

@@ -1,0 +1,214 @@
+//! Which channels are to be made, replaced and stopped. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::db::channels::{Channel, State, Watchable};
+
+/// What a run looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Age: streams without a channel, channels that expire.
+    Age,
+    /// Health: channels that do not do what they are for.
+    Health,
+}
+
+/// Why a stream gets a new channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    Missing,
+    Expiring,
+    /// Made for another address than today's.
+    OldAddress,
+    /// Polling finds what it does not announce.
+    Silent,
+    /// Google would not have it, the last time.
+    Refused,
+    /// A run died while it asked for it.
+    Orphaned,
+}
+
+/// What the decision depends on.
+#[derive(Debug)]
+pub struct Rules<'a> {
+    pub mode: Mode,
+    /// Where channels go today; empty: there shall be none.
+    pub address: &'a str,
+    /// Seconds.
+    pub renew_within: f64,
+    pub silent_after: i32,
+}
+
+/// What is to be done for one stream, or for a channel whose stream is gone.
+#[derive(Debug)]
+pub struct Task {
+    pub stream: Option<i64>,
+    pub user: Uuid,
+    /// Why a new channel is to be made.
+    pub found: Option<Found>,
+    /// The channel that announces the stream's changes until there is a new one.
+    pub current: Option<Channel>,
+    /// Others, which nothing needs.
+    pub surplus: Vec<Channel>,
+    /// Whether a later run may make the new channel: the current one lives on for a while.
+    pub may_wait: bool,
+}
+
+impl Task {
+    /// Every channel that the stream has.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.current.iter().chain(&self.surplus)
+    }
+
+    /// What Google calls the resource: the same for each of its channels.
+    pub fn resource(&self) -> Option<&str> {
+        self.channels().find_map(|channel| channel.resource.as_deref())
+    }
+
+    fn is_work(&self) -> bool {
+        self.found.is_some() || !self.surplus.is_empty()
+    }
+}
+
+/// What is to be done for these streams and channels.
+pub fn plan(streams: &[Watchable], open: Vec<Channel>, rules: &Rules<'_>) -> Vec<Task> {
+    let mut of_stream: BTreeMap<i64, Vec<Channel>> = BTreeMap::new();
+    let mut strays = Vec::new();
+    for channel in open {
+        match channel.stream {
+            Some(stream) => of_stream.entry(stream).or_default().push(channel),
+            None => strays.push(channel),
+        }
+    }
+    let wanted = if rules.address.is_empty() { &[][..] } else { streams };
+    let mut tasks: Vec<Task> = wanted
+        .iter()
+        .map(|stream| {
+            let channels = of_stream.remove(&stream.id).unwrap_or_default();
+            let another_asks = channels.iter().any(|channel| channel.state == State::Creating);
+            let refused = channels.iter().find(|channel| channel.state == State::Refused).map(|channel| channel.address.clone());
+            let (mut live, mut surplus): (Vec<_>, Vec<_>) =
+                channels.into_iter().filter(is_there).partition(|channel| channel.state == State::Live);
+            live.sort_by(|a, b| a.left.total_cmp(&b.left));
+            let current = live.pop();
+            surplus.extend(live);
+            let orphaned = surplus.iter().any(|channel| channel.resource.is_none());
+            let found = match rules.mode {
+                _ if another_asks => None,
+                Mode::Age => by_age(current.as_ref(), refused.as_deref(), rules),
+                Mode::Health => by_health(current.as_ref(), refused.is_some(), orphaned, stream.missed, rules),
+            };
+            let may_wait = current.as_ref().is_some_and(|current| current.left > window(current, rules) / 2.0);
+            Task { stream: Some(stream.id), user: stream.user, found, current, surplus, may_wait }
+        })
+        .collect();
+    tasks.extend(ends(of_stream.into_values().flatten().chain(strays)));
+    tasks.retain(Task::is_work);
+    tasks
+}
+
+/// These channels are to be stopped.
+pub fn ends(channels: impl Iterator<Item = Channel>) -> Vec<Task> {
+    let mut tasks: BTreeMap<(Option<i64>, Uuid), Task> = BTreeMap::new();
+    for channel in channels.filter(is_there) {
+        let (stream, user) = (channel.stream, channel.user);
+        let new = || Task { stream, user, found: None, current: None, surplus: Vec::new(), may_wait: false };
+        tasks.entry((stream, user)).or_insert_with(new).surplus.push(channel);
+    }
+    tasks.into_values().collect()
+}
+
+/// Whether Google may have it, and no run is just asking for it.
+fn is_there(channel: &Channel) -> bool {
+    match channel.state {
+        State::Live | State::Stopping => true,
+        State::Creating | State::Refused => false,
+    }
+}
+
+/// How long before its end a channel is renewed, in seconds.
+fn window(channel: &Channel, rules: &Rules<'_>) -> f64 {
+    rules.renew_within.min(channel.life / 2.0)
+}
+
+fn by_age(current: Option<&Channel>, refused: Option<&str>, rules: &Rules<'_>) -> Option<Found> {
+    match current {
+        Some(channel) => (channel.left <= window(channel, rules)).then_some(Found::Expiring),
+        // What was refused is asked for again when the address has changed, or by the look at health.
+        None => (refused != Some(rules.address)).then_some(Found::Missing),
+    }
+}
+
+fn by_health(current: Option<&Channel>, refused: bool, orphaned: bool, missed: i32, rules: &Rules<'_>) -> Option<Found> {
+    match current {
+        Some(channel) if channel.address != rules.address => Some(Found::OldAddress),
+        Some(_) if missed >= rules.silent_after => Some(Found::Silent),
+        Some(_) => None,
+        None if refused => Some(Found::Refused),
+        None => orphaned.then_some(Found::Orphaned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: f64 = 3600.0;
+    const RULES: Rules<'static> = Rules { mode: Mode::Age, address: "https://here/", renew_within: 24.0 * HOUR, silent_after: 3 };
+
+    fn channel(state: State, left: f64, life: f64) -> Channel {
+        Channel {
+            id: Uuid::new_v4(),
+            stream: Some(1),
+            user: Uuid::nil(),
+            state,
+            address: "https://here/".into(),
+            resource: (state == State::Live).then(|| "r".into()),
+            left,
+            life,
+        }
+    }
+
+    fn found(channels: Vec<Channel>, rules: &Rules<'_>, missed: i32) -> Option<Found> {
+        let tasks = plan(&[Watchable { id: 1, user: Uuid::nil(), missed }], channels, rules);
+        tasks.first().and_then(|task| task.found)
+    }
+
+    #[test]
+    fn a_channel_is_renewed_within_a_day_of_its_end_and_a_short_one_after_half_its_life() {
+        let week = 168.0 * HOUR;
+        assert_eq!(found(vec![], &RULES, 0), Some(Found::Missing));
+        assert_eq!(found(vec![channel(State::Live, 25.0 * HOUR, week)], &RULES, 0), None);
+        assert_eq!(found(vec![channel(State::Live, 23.0 * HOUR, week)], &RULES, 0), Some(Found::Expiring));
+        assert_eq!(found(vec![channel(State::Live, 0.6 * HOUR, HOUR)], &RULES, 0), None);
+        assert_eq!(found(vec![channel(State::Live, 0.4 * HOUR, HOUR)], &RULES, 0), Some(Found::Expiring));
+    }
+
+    #[test]
+    fn health_finds_what_age_leaves_alone() {
+        let health = Rules { mode: Mode::Health, ..RULES };
+        let moved = Rules { mode: Mode::Health, address: "https://there/", ..RULES };
+        let live = || vec![channel(State::Live, 100.0 * HOUR, 168.0 * HOUR)];
+        assert_eq!(found(live(), &health, 2), None);
+        assert_eq!(found(live(), &health, 3), Some(Found::Silent));
+        assert_eq!(found(live(), &moved, 0), Some(Found::OldAddress));
+        assert_eq!(found(vec![channel(State::Refused, HOUR, HOUR)], &health, 0), Some(Found::Refused));
+        assert_eq!(found(vec![channel(State::Refused, HOUR, HOUR)], &RULES, 0), None);
+        assert_eq!(found(vec![channel(State::Stopping, HOUR, HOUR)], &health, 0), Some(Found::Orphaned));
+        assert_eq!(found(vec![channel(State::Creating, HOUR, HOUR)], &RULES, 0), None, "another run is at it");
+    }
+
+    #[test]
+    fn the_longest_lived_channel_stays_and_without_an_address_none_does() {
+        let channels = || vec![channel(State::Live, 30.0 * HOUR, 168.0 * HOUR), channel(State::Live, 160.0 * HOUR, 168.0 * HOUR)];
+        let stream = [Watchable { id: 1, user: Uuid::nil(), missed: 0 }];
+        let tasks = plan(&stream, channels(), &RULES);
+        assert!(tasks[0].found.is_none() && tasks[0].surplus.len() == 1 && tasks[0].surplus[0].left == 30.0 * HOUR);
+        let tasks = plan(&stream, channels(), &Rules { address: "", ..RULES });
+        assert!(tasks[0].found.is_none() && tasks[0].surplus.len() == 2);
+    }
+}

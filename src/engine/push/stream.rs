@@ -1,0 +1,198 @@
+//! The channels of one stream: the row before the channel, the new one before the old one is stopped.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use data_encoding::BASE64URL_NOPAD;
+use rand::RngCore as _;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::plan::{Mode, Task};
+use super::{Ask, Found, Pushed, Repair};
+use crate::db::channels::{self, Channel, NewChannel};
+use crate::db::claims::StreamRow;
+use crate::engine::shared::Shared;
+use crate::engine::{Calls, Stream};
+use crate::error::{Class, Failure};
+
+/// Share of the life by which channels are asked for shorter ones, so that they do not all expire together.
+const JITTER: f64 = 0.1;
+
+/// Does what the plan says for one stream.
+pub async fn work<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&StreamRow>) -> Result<(), Failure> {
+    let calls = match row {
+        Some(row) => Some(shared.calls(row)),
+        None => shared.calls_of_user(task.user).await?,
+    };
+    let Some(calls) = calls else {
+        // Nobody may stop them any more: they expire by themselves.
+        for channel in &task.surplus {
+            channels::stopping(&shared.context.pool, channel.id, Some("the account is gone")).await?;
+        }
+        return Ok(());
+    };
+    // What is known to stop is stopped first, so that a stream never has more than one channel too many.
+    let mut result = end(shared, &calls, task, None).await;
+    if let (Some(found), Some(row)) = (task.found, row)
+        && (result.is_ok() || !task.may_wait)
+    {
+        let made = make(shared, &calls, task, row).await;
+        note(shared, task, found, &made);
+        if let Some(made) = made? {
+            result = result.and(end(shared, &calls, task, Some(&made.resource)).await);
+            if let Some(orphan) = made.orphan {
+                result = result.and(stop(shared, &calls, orphan, &made.resource).await);
+            }
+        }
+    }
+    result
+}
+
+struct Made {
+    id: Uuid,
+    resource: String,
+    /// Made just before, its answer lost, and not stopped yet.
+    orphan: Option<Uuid>,
+}
+
+/// Asks for a new channel. `None`: not now, and that is no failure.
+async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &StreamRow) -> Result<Option<Made>, Failure> {
+    let pool = &shared.context.pool;
+    let Some(cursor) = row.position.cursor.as_deref() else { return Ok(None) };
+    let stream = Stream { id: row.id, user_id: row.user_id, kind: row.kind.clone(), resource: row.resource.clone() };
+    let mut orphan = None;
+    let seen: Vec<Uuid> = task.channels().map(|channel| channel.id).collect();
+    // The second time, because an id that is taken is ours, from a try whose answer was lost.
+    for last in [false, true] {
+        let Some(ask) = written(shared, &stream, &seen).await? else { return Ok(None) };
+        let may_exist = AtomicBool::new(false);
+        let watched = calls.make(S::COSTS.0, || async {
+            let watched = shared.source.watch(&stream, cursor, &calls.credential, &ask).await.map_err(reread);
+            may_exist.fetch_or(matches!(&watched, Err(failure) if failure.class == Class::Transient), Ordering::Relaxed);
+            watched
+        });
+        let failure = match watched.await {
+            Ok(watched) => {
+                channels::live(pool, ask.id, &watched.resource_id, watched.expires_at).await?;
+                return Ok(Some(Made { id: ask.id, resource: watched.resource_id, orphan }));
+            }
+            Err(failure) => failure,
+        };
+        let taken = failure.message.contains("channelIdNotUnique");
+        if taken || may_exist.load(Ordering::Relaxed) {
+            channels::stopping(pool, ask.id, Some(&failure.message)).await?;
+        } else if failure.class == Class::Permanent {
+            channels::refused(pool, ask.id, &failure.message).await?;
+            shared.count(|figures| figures.refused += 1);
+        } else {
+            channels::stopped(pool, ask.id).await?;
+        }
+        // Some resources cannot be watched, such as calendars of holidays: they are polled, and nothing is wrong.
+        if failure.message.contains("pushNotSupported") {
+            return Ok(None);
+        }
+        if last || !taken {
+            return Err(failure);
+        }
+        match task.resource() {
+            Some(resource) => stop(shared, calls, ask.id, resource).await?,
+            None => orphan = Some(ask.id),
+        }
+    }
+    Ok(None)
+}
+
+/// The row of a new channel, committed before Google hears of it. `None`: another run is at it, or the stream is gone.
+async fn written<S: Pushed>(shared: &Shared<S>, stream: &Stream, seen: &[Uuid]) -> Result<Option<Ask>, Failure> {
+    let push = &shared.context.settings.push;
+    let mut secret = [0; 32];
+    rand::rng().fill_bytes(&mut secret);
+    let token = BASE64URL_NOPAD.encode(&secret);
+    let address = S::address(push);
+    let life = push.life.mul_f64(1.0 - JITTER * rand::random::<f64>()).as_secs_f64();
+    let token_hash = Sha256::digest(token.as_bytes());
+    let new = NewChannel { id: Uuid::new_v4(), run: shared.run, stream: stream.id, address, token_hash: &token_hash, seen, life };
+    let expires_at = channels::create(&shared.context.pool, &new).await?;
+    Ok(expires_at.map(|expires_at| Ask { id: new.id, address: address.into(), token: token.into(), expires_at }))
+}
+
+/// A 401 about the address is not about the token.
+fn reread(failure: Failure) -> Failure {
+    match failure.message.contains("ebhookUrl") || failure.message.contains("WebHook") {
+        true => Failure { class: Class::Permanent, ..failure },
+        false => failure,
+    }
+}
+
+/// Stops what the stream does not need: once it has a `new` channel, which tells the resource, the current one and those whose resource
+/// was not known before.
+async fn end<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, new: Option<&str>) -> Result<(), Failure> {
+    let known = task.resource();
+    let surplus = task.surplus.iter().filter(|_| new.is_none() || known.is_none());
+    let mut result = Ok(());
+    for channel in surplus.chain(task.current.iter().filter(|_| new.is_some())) {
+        let resource = channel.resource.as_deref().or(known).or(new).or(S::ONLY);
+        let replaced = S::ONLY.is_some() && (new.is_some() || task.current.is_some());
+        result = result.and(match (resource, replaced) {
+            (_, true) => replaced_by_the_next(shared, channel).await,
+            (Some(resource), false) => stop(shared, calls, channel.id, resource).await,
+            // Until the stream's next channel says what its resource is, or this one expires.
+            (None, false) => Ok(()),
+        });
+    }
+    result
+}
+
+async fn replaced_by_the_next<S: Pushed>(shared: &Shared<S>, channel: &Channel) -> Result<(), Failure> {
+    channels::stopped(&shared.context.pool, channel.id).await?;
+    shared.count(|figures| figures.stopped += 1);
+    Ok(())
+}
+
+async fn stop<S: Pushed>(shared: &Shared<S>, calls: &Calls, channel: Uuid, resource: &str) -> Result<(), Failure> {
+    let pool = &shared.context.pool;
+    channels::stopping(pool, channel, None).await?;
+    let failure = match calls.make(S::COSTS.1, || shared.source.stop(&calls.credential, channel, resource)).await {
+        Err(failure) if failure.class != Class::Gone => failure,
+        _ => {
+            channels::stopped(pool, channel).await?;
+            shared.count(|figures| figures.stopped += 1);
+            return Ok(());
+        }
+    };
+    channels::stopping(pool, channel, Some(&failure.message)).await?;
+    shared.count(|figures| figures.left_to_stop += 1);
+    // Who took the right back took this one too: the channel expires by itself.
+    if failure.class == Class::AuthRevoked { Ok(()) } else { Err(failure) }
+}
+
+/// Counts what became of a stream that was to have a new channel.
+fn note<S: Pushed>(shared: &Shared<S>, task: &Task, found: Found, made: &Result<Option<Made>, Failure>) {
+    let done = match made {
+        Ok(Some(made)) => format!("replaced by {}", made.id),
+        Ok(None) => "left as it is".into(),
+        Err(failure) => format!("failed: {failure}"),
+    };
+    let stream_id = task.stream.unwrap_or_default();
+    let orphan = || task.surplus.iter().find(|channel| channel.resource.is_none());
+    let channel = task.current.as_ref().or_else(orphan).map(|channel| channel.id);
+    shared.count(|figures| {
+        match (made, &task.current) {
+            (Ok(Some(_)), Some(_)) => figures.renewed += 1,
+            (Ok(Some(_)), None) => figures.made += 1,
+            (Ok(None) | Err(_), _) => {}
+        }
+        if found.mode() == Mode::Health {
+            figures.repairs.push(Repair { stream_id, channel, found, done });
+        }
+    });
+}
+
+impl Found {
+    fn mode(self) -> Mode {
+        match self {
+            Self::Missing | Self::Expiring => Mode::Age,
+            Self::OldAddress | Self::Silent | Self::Refused | Self::Orphaned => Mode::Health,
+        }
+    }
+}

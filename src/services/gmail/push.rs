@@ -1,0 +1,45 @@
+//! Watches of mailboxes: `users.watch`, announced through Cloud Pub/Sub. One a mailbox; watching again takes its place. Knows no database.
+
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Gmail, MAILBOX};
+use crate::config;
+use crate::engine::Stream;
+use crate::engine::push::{Ask, Pushed, Watched};
+use crate::engine::tokens::Credential;
+use crate::error::Failure;
+use crate::google::{self, whole};
+
+/// Stands for the resource: `users.stop` names none.
+const ME: &str = "me";
+
+#[derive(Deserialize)]
+struct Answer {
+    /// Milliseconds since the epoch.
+    expiration: Option<String>,
+}
+
+impl Pushed for Gmail {
+    const KINDS: &'static [&'static str] = &[MAILBOX];
+    const COSTS: (u64, u64) = (100, 50);
+    const ONLY: Option<&'static str> = Some(ME);
+
+    fn address(push: &config::Push) -> &str {
+        &push.gmail_topic
+    }
+
+    async fn watch(&self, _stream: &Stream, _cursor: &str, credential: &Credential, ask: &Ask) -> Result<Watched, Failure> {
+        let url = self.url(&["watch"])?;
+        let body = json!({ "topicName": ask.address });
+        let answer = self.google.post("users.watch", credential, google::SCOPE_GMAIL, url, &body).await?;
+        let answer: Answer = whole("users.watch", &answer)?;
+        Ok(Watched { resource_id: ME.into(), expires_at: google::expiration(answer.expiration.as_deref(), ask.expires_at) })
+    }
+
+    async fn stop(&self, credential: &Credential, _channel: Uuid, _resource: &str) -> Result<(), Failure> {
+        let url = self.url(&["stop"])?;
+        self.google.post("users.stop", credential, google::SCOPE_GMAIL, url, &json!({})).await.map(drop)
+    }
+}

@@ -1,0 +1,140 @@
+//! Push: channels of Calendar and Drive, watches of Gmail, and the delivery of their messages. Knows no feeds: they ring its bells.
+
+mod admin;
+mod ask;
+mod bell;
+mod channel;
+mod deliver;
+mod flood;
+mod oidc;
+mod pubsub;
+mod registry;
+mod watches;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::routing::get;
+use serde::Serialize;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::state::{World, lock};
+use bell::Ring;
+use channel::Channel;
+use deliver::Courier;
+use pubsub::Subscription;
+use registry::Registry;
+use watches::Watches;
+
+pub use ask::{Resource, stop, watch};
+pub use bell::{Bell, all_drives_key, events_key, file_key, log_key};
+pub use watches::{stop_mailbox, watch_mailbox};
+
+/// All that has to do with push.
+pub struct Push {
+    registry: Mutex<Registry>,
+    watches: Mutex<Watches>,
+    /// By topic.
+    subscriptions: Mutex<BTreeMap<String, Subscription>>,
+    rings: UnboundedSender<Ring>,
+    /// Until the delivery has started.
+    waiting: Mutex<Option<UnboundedReceiver<Ring>>>,
+    courier: Courier,
+    counts: Counts,
+    silence: Silence,
+}
+
+/// Messages since the start.
+#[derive(Default, Serialize)]
+struct Counts {
+    /// Put on the wire at least once.
+    sent: AtomicU64,
+    /// Answered with 2xx.
+    delivered: AtomicU64,
+    /// Given up after the last try.
+    failed: AtomicU64,
+    /// Refused by the receiver, silenced, or overtaken by the end of their channel.
+    dropped: AtomicU64,
+}
+
+/// Who is told nothing, though the channels stay.
+#[derive(Default)]
+struct Silence {
+    all: AtomicBool,
+    users: Mutex<HashSet<String>>,
+}
+
+impl Default for Push {
+    fn default() -> Self {
+        let (rings, waiting) = unbounded_channel();
+        Self {
+            registry: Mutex::default(),
+            watches: Mutex::default(),
+            subscriptions: Mutex::default(),
+            rings,
+            waiting: Mutex::new(Some(waiting)),
+            courier: Courier::default(),
+            counts: Counts::default(),
+            silence: Silence::default(),
+        }
+    }
+}
+
+impl Push {
+    fn is_silent(&self, user: &str) -> bool {
+        self.silence.all.load(Ordering::Relaxed) || lock(&self.silence.users).contains(user)
+    }
+}
+
+fn bump(count: &AtomicU64) {
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What is Google's and of no API.
+pub fn routes() -> Router<Arc<World>> {
+    Router::new().route("/oauth2/v3/certs", get(|| async { oidc::certs() }))
+}
+
+/// The test's side, under `/admin`.
+pub fn admin_routes() -> Router<Arc<World>> {
+    Router::new().nest("/push", admin::routes())
+}
+
+/// Delivers from now on, in the background.
+pub fn start(world: &Arc<World>) {
+    let Some(mut rings) = lock(&world.push.waiting).take() else { return };
+    let world = Arc::downgrade(world);
+    tokio::spawn(async move {
+        while let Some(ring) = rings.recv().await {
+            let Some(world) = world.upgrade() else { return };
+            rung(&world, ring);
+        }
+    });
+}
+
+/// Queues a message for every channel that the change concerns.
+fn rung(world: &Arc<World>, ring: Ring) {
+    match ring {
+        Ring::Made(channel) => deliver::queue(world, &channel, channel.next("sync", None)),
+        Ring::Mail { user, history, labels } => pubsub::mail(world, &user, history, labels.as_deref()),
+        Ring::Feed(key) => tell(world, &key, "exists", None),
+        Ring::File { key, state, changed } => tell(world, &key, state, changed.as_deref()),
+        Ring::Log(log) => {
+            tell(world, &bell::log_key(&log), "change", None);
+            // In a shared drive: those too who follow all their drives in one feed.
+            let members: Vec<Arc<str>> =
+                lock(&world.drive).drive(&log).into_iter().flat_map(|drive| drive.members.iter().cloned()).collect();
+            members.iter().for_each(|member| tell(world, &bell::all_drives_key(member), "change", None));
+        }
+    }
+}
+
+fn tell(world: &Arc<World>, key: &str, state: &'static str, changed: Option<&str>) {
+    let channels: Vec<Arc<Channel>> = lock(&world.push.registry).woken(key, world.now().timestamp_millis());
+    for channel in channels {
+        let message = channel.next(state, changed);
+        deliver::queue(world, &channel, message);
+    }
+}

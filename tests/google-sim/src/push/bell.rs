@@ -1,0 +1,76 @@
+//! How a feed says that it changed: without waiting, and without knowing who listens.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::channel::Channel;
+
+/// What is heard.
+pub enum Ring {
+    Made(Arc<Channel>),
+    /// A calendar or the list of calendars.
+    Feed(Arc<str>),
+    /// A user's or a shared drive's log of changes.
+    Log(Arc<str>),
+    /// A mailbox has a new history id, through a message with these labels; `None`: a watch began.
+    Mail {
+        user: Arc<str>,
+        history: u64,
+        labels: Option<Vec<String>>,
+    },
+    File {
+        key: String,
+        state: &'static str,
+        changed: Option<String>,
+    },
+}
+
+/// Hangs at a feed.
+pub struct Bell {
+    rings: UnboundedSender<Ring>,
+    key: Arc<str>,
+}
+
+impl Bell {
+    pub(super) fn new(rings: UnboundedSender<Ring>, key: Arc<str>) -> Self {
+        Self { rings, key }
+    }
+
+    pub fn feed(&self) {
+        self.ring(Ring::Feed(Arc::clone(&self.key)));
+    }
+
+    pub fn mail(&self, history: u64, labels: Vec<String>) {
+        self.ring(Ring::Mail { user: Arc::clone(&self.key), history, labels: Some(labels) });
+    }
+
+    pub fn log(&self, log: &Arc<str>) {
+        self.ring(Ring::Log(Arc::clone(log)));
+    }
+
+    pub fn file(&self, id: &str, state: &'static str, changed: Option<String>) {
+        self.ring(Ring::File { key: file_key(id), state, changed });
+    }
+
+    fn ring(&self, ring: Ring) {
+        // Nobody listens once the simulator ends.
+        let _ = self.rings.send(ring);
+    }
+}
+
+pub fn events_key(user: &str, calendar: &str) -> String {
+    format!("events/{user}/{calendar}")
+}
+
+pub fn file_key(id: &str) -> String {
+    format!("file/{id}")
+}
+
+pub fn log_key(log: &str) -> String {
+    format!("log/{log}")
+}
+
+pub fn all_drives_key(user: &str) -> String {
+    format!("drives/{user}")
+}

@@ -1,0 +1,59 @@
+//! Many messages to one channel's address, for load tests of a receiver.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::{Json, State};
+use futures_util::{StreamExt as _, stream};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::admin::live;
+use super::deliver::Outcome;
+use crate::admin::{Answer, Shared};
+
+const CONNECTIONS: usize = 32;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    channel: String,
+    messages: u64,
+    /// 0: as fast as it goes.
+    #[serde(default)]
+    per_second: f64,
+    /// At most so many at a time.
+    connections: Option<usize>,
+}
+
+/// Sends them, each once, and answers when all are answered; no other count knows of them.
+pub async fn flood(State(world): Shared, Json(order): Json<Order>) -> Answer {
+    let channel = live(&world, &order.channel)?;
+    let began = Instant::now();
+    let pause = (order.per_second > 0.0).then(|| 1.0 / order.per_second);
+    let sent = stream::iter(0..order.messages)
+        .then(|nth| async move {
+            if let Some(pause) = pause {
+                let due = began + Duration::from_secs_f64(pause * nth as f64);
+                tokio::time::sleep_until(due.into()).await;
+            }
+        })
+        .map(|()| async {
+            let started = Instant::now();
+            let request = channel.request(&channel.next("exists", None));
+            let delivered = match request {
+                Some(request) => matches!(world.push.courier.post(request).await, Outcome::Delivered),
+                None => false,
+            };
+            (delivered, started.elapsed())
+        });
+    let outcomes: Vec<(bool, Duration)> = sent.buffer_unordered(order.connections.unwrap_or(CONNECTIONS).max(1)).collect().await;
+    let seconds = began.elapsed().as_secs_f64();
+    let mut waits: Vec<f64> = outcomes.iter().map(|(_, wait)| wait.as_secs_f64() * 1_000.0).collect();
+    waits.sort_by(f64::total_cmp);
+    let at = |part: f64| waits.get((waits.len() as f64 * part) as usize).or(waits.last());
+    let delivered = outcomes.iter().filter(|(delivered, _)| *delivered).count();
+    Ok(Json(
+        json!({ "messages": outcomes.len(), "delivered": delivered, "failed": outcomes.len() - delivered, "seconds": seconds,
+        "p50_ms": at(0.5), "p99_ms": at(0.99), "max_ms": waits.last() }),
+    ))
+}

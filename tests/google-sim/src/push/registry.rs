@@ -1,0 +1,55 @@
+//! All channels that ever were, and which of them a change wakes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::channel::Channel;
+
+#[derive(Default)]
+pub struct Registry {
+    /// By API and id. Ended ones stay: an id is of use once.
+    channels: BTreeMap<(&'static str, String), Arc<Channel>>,
+    /// By what wakes them.
+    by_key: HashMap<String, Vec<Arc<Channel>>>,
+}
+
+impl Registry {
+    /// `false`: the id was used before.
+    pub fn add(&mut self, channel: &Arc<Channel>, keys: Vec<String>) -> bool {
+        let id = (channel.api, channel.id.clone());
+        if self.channels.contains_key(&id) {
+            return false;
+        }
+        self.channels.insert(id, Arc::clone(channel));
+        keys.into_iter().for_each(|key| self.by_key.entry(key).or_default().push(Arc::clone(channel)));
+        true
+    }
+
+    /// The live channels that this key wakes; the others are not looked at again.
+    pub fn woken(&mut self, key: &str, now: i64) -> Vec<Arc<Channel>> {
+        let Some(channels) = self.by_key.get_mut(key) else { return Vec::new() };
+        channels.retain(|channel| channel.is_live(now));
+        channels.clone()
+    }
+
+    /// `false`: this user has no such live channel.
+    pub fn stop(&self, api: &'static str, id: &str, resource_id: &str, user: &str, now: i64) -> bool {
+        let channel = self.channels.get(&(api, id.to_owned()));
+        let channel =
+            channel.filter(|channel| channel.resource_id == resource_id && channel.user == user && channel.is_live(now));
+        channel.is_some_and(|channel| {
+            channel.ends.store(now, Ordering::Relaxed);
+            true
+        })
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Channel>> {
+        self.channels.values()
+    }
+
+    /// Channels of this id, of whatever API.
+    pub fn named<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Arc<Channel>> {
+        self.all().filter(move |channel| channel.id == id)
+    }
+}
