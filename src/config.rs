@@ -8,6 +8,7 @@ mod outbox;
 mod quota;
 mod secrets;
 mod tree;
+mod webhook;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use gmail::{Gmail, MailStore};
 pub use load::{Flags, Loaded, Origin, load};
 pub use outbox::{Outbox, Target};
 pub use quota::{Limits, Quota, QuotaProfile};
+pub use webhook::Webhook;
 
 /// Every setting. `syncctl config show` prints them with where each came from.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -37,6 +39,7 @@ pub struct Settings {
     pub gmail: Gmail,
     pub outbox: Outbox,
     pub drive: Drive,
+    pub webhook: Webhook,
     pub log: Log,
 }
 
@@ -237,6 +240,7 @@ impl Settings {
         .chain(self.drive.bounds())
         .chain(self.gmail.bounds())
         .chain(self.outbox.bounds())
+        .chain(self.webhook.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
     }
 }

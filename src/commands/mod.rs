@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod sync;
 pub mod verbs;
 pub mod watch_file;
+pub mod webhook;
 
 use std::sync::Arc;
 

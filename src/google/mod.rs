@@ -3,6 +3,7 @@
 mod batch;
 mod client;
 mod failure;
+mod keys;
 mod list;
 pub mod oauth;
 mod together;
@@ -10,6 +11,7 @@ mod together;
 pub use batch::Endpoint;
 pub use client::{Client, Host};
 pub use failure::classify;
+pub use keys::Keys;
 pub use list::{List, whole};
 pub use together::Together;
 

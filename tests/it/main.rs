@@ -23,3 +23,4 @@ mod settings;
 mod sharing;
 mod support;
 mod ways;
+mod webhook;
