@@ -52,7 +52,8 @@ impl Keys {
             };
         }
         cached.not_before = Some(now + PATIENCE.1);
-        let (set, age) = self.fetch().await?;
+        // Said here, where it happens every few seconds at the most, and not for each request that needed them.
+        let (set, age) = self.fetch().await.inspect_err(|failure| log::warn!("Google's keys cannot be fetched: {failure}"))?;
         cached.not_before = Some(now + PATIENCE.0);
         let key = set.find(id).cloned();
         cached.set = Some((set, now + age));

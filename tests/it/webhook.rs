@@ -12,3 +12,5 @@ mod load;
 mod senders;
 #[path = "webhook/server.rs"]
 mod server;
+#[path = "webhook/sockets.rs"]
+mod sockets;

@@ -1,6 +1,6 @@
 //! `syncctl webhook serve` for a test, and channels that announce to it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
@@ -18,10 +18,14 @@ pub struct Server {
 
 impl Server {
     pub fn start(world: &World, arguments: &[&str]) -> Self {
-        let mut child = world.spawn(&[&["webhook", "serve", "--listen", "127.0.0.1:0"], arguments].concat());
+        Self::of(world.spawn(&[&["webhook", "serve", "--listen", "127.0.0.1:0"], arguments].concat()))
+    }
+
+    /// A process that has been started; waits until it listens.
+    pub fn of(mut child: Child) -> Self {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-        let address = line.trim().strip_prefix("listening on http://");
+        let address = line.trim().strip_prefix("listening on ").and_then(|url| url.split_once("://")).map(|(_, address)| address);
         let address = address.unwrap_or_else(|| panic!("it said {line:?}")).to_owned();
         Self { child, address }
     }
@@ -83,7 +87,8 @@ impl Drop for Server {
     }
 }
 
-pub fn status(stream: &mut TcpStream) -> u16 {
+/// The status of the answer, at the end of the connection.
+pub fn status(stream: &mut impl Read) -> u16 {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer);
