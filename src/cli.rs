@@ -69,6 +69,9 @@ enum Command {
     /// Events for the outside, and what became of them
     #[command(subcommand)]
     Outbox(commands::deliver::Verb),
+    /// Notifications of changes, taken by HTTP, and the polls that they ask for
+    #[command(subcommand)]
+    Webhook(commands::webhook::Verb),
     /// The database: schema, and the private cluster
     #[command(subcommand)]
     Db(commands::db::Verb),
@@ -116,6 +119,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Deliver(args) => commands::deliver::deliver(&args, loaded.settings, output),
         Command::Channels(verb) => commands::channels::run(&verb, loaded.settings, output),
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
+        Command::Webhook(verb) => commands::webhook::run(&verb, loaded.settings, &flags, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::sync::calendar(&verb, loaded.settings, output),
         Command::Gmail(verb) => commands::sync::gmail(&verb, loaded.settings, output),

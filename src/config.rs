@@ -9,6 +9,7 @@ mod push;
 mod quota;
 mod secrets;
 mod tree;
+mod webhook;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use load::{Flags, Loaded, Origin, load};
 pub use outbox::{Outbox, Target};
 pub use push::Push;
 pub use quota::{Limits, Quota, QuotaProfile};
+pub use webhook::Webhook;
 
 /// Every setting. `syncctl config show` prints them with where each came from.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -40,6 +42,7 @@ pub struct Settings {
     pub outbox: Outbox,
     pub drive: Drive,
     pub push: Push,
+    pub webhook: Webhook,
     pub log: Log,
 }
 
@@ -241,6 +244,7 @@ impl Settings {
         .chain(self.gmail.bounds())
         .chain(self.outbox.bounds())
         .chain(self.push.bounds())
+        .chain(self.webhook.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
     }
 }

@@ -5,7 +5,8 @@
 //! - `main.rs`, `cli`: parse, log, dispatch, exit code
 //! - `commands`: what is not a sync (accounts, db, items, config)
 //! - `services`: one folder each; no folder knows another
-//! - `engine`: the one sync loop, pacing, quotas, reports; knows no service. Beside it `outbox`: delivery of events
+//! - `engine`: the one sync loop, pacing, quotas, reports; knows no service. Beside it `outbox`: delivery of events, and
+//!   `webhook`: intake of notifications
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet
 //! - `config`, `error`, `progress`, `seal`: ground
 
@@ -20,3 +21,4 @@ pub mod outbox;
 mod progress;
 pub mod seal;
 pub mod services;
+mod webhook;

@@ -7,7 +7,7 @@ const FLOORS: [&[&str]; 6] = [
     &["main", "cli"],
     &["commands"],
     &["services"],
-    &["engine", "outbox"],
+    &["engine", "outbox", "webhook"],
     &["google", "db"],
     &["config", "error", "progress", "seal"],
 ];

@@ -41,5 +41,5 @@ CREATE TABLE notifications (
 CREATE INDEX notifications_received ON notifications (received_at);
 
 -- `push_until`: a channel announces its changes until then, so that only a safety poll is due by itself. `pushed_at`: the last announcement
--- that made it due.
-ALTER TABLE streams ADD COLUMN push_until timestamptz, ADD COLUMN pushed_at timestamptz;
+-- that made it due. `claimed_at`: what was announced later may be missing in the answer of the poll under way; `polled_at` is set to it.
+ALTER TABLE streams ADD COLUMN push_until timestamptz, ADD COLUMN pushed_at timestamptz, ADD COLUMN claimed_at timestamptz;

@@ -14,6 +14,7 @@ pub mod push;
 pub mod sync;
 pub mod verbs;
 pub mod watch_file;
+pub mod webhook;
 
 use std::sync::Arc;
 

@@ -59,7 +59,7 @@ async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source: S, output
         ServiceVerb::Cron(args) => cron(args, context, source, output).await,
         ServiceVerb::BatchPoll(args) => {
             let names = names(&args.users, args.stdin)?;
-            let mut job = job(context, service, "batch-poll", Selection { users: None, force: true }, args.bounds);
+            let mut job = job(context, service, "batch-poll", Selection { force: true, ..Selection::default() }, args.bounds);
             if args.stdin || !names.is_empty() {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let found = accounts::find(&context.pool, &names).await?;
@@ -72,13 +72,14 @@ async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source: S, output
             finish(ran(context, source, &job).await?, output)
         }
         ServiceVerb::Poll(args) => {
-            let selection = Selection { users: Some(vec![user(context, &args.user).await?]), force: true };
+            let selection =
+                Selection { users: Some(vec![user(context, &args.user).await?]), force: true, ..Selection::default() };
             let job = job(context, service, "poll", selection, args.bounds);
             finish(ran(context, source, &job).await?, output)
         }
         ServiceVerb::SmartPoll(args) => {
             let user = user(context, &args.poll.user).await?;
-            let selection = Selection { users: Some(vec![user]), force: args.force };
+            let selection = Selection { users: Some(vec![user]), force: args.force, ..Selection::default() };
             let job = job(context, service, "smart-poll", selection, args.poll.bounds);
             let before = streams::of_user(&context.pool, service, user).await?;
             let mut report = ran(context, source, &job).await?;
@@ -106,7 +107,7 @@ pub(super) async fn hand_on(context: &Context, job: &Job) {
 
 /// `cron` of any service: everything that is due.
 pub(super) async fn cron<S: Source>(args: &CronArgs, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
-    let selection = Selection { users: None, force: args.force };
+    let selection = Selection { force: args.force, ..Selection::default() };
     let job = Job { exclusive: !args.parallel, ..job(context, S::TABLES.service, "cron", selection, args.bounds) };
     finish(ran(context, source, &job).await?, output)
 }
@@ -188,7 +189,7 @@ pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
     Ok(report.exit())
 }
 
-fn text(report: &Report) -> String {
+pub(super) fn text(report: &Report) -> String {
     let mut text = format!(
         "{}{} in {:.2} s (run {})\n",
         report.job,

@@ -10,7 +10,7 @@ use super::Target;
 use crate::error::Fault;
 
 /// Keys whose values are never printed.
-pub(super) const SECRETS: [&str; 3] = ["db.url", "db.password", "seal.keys"];
+pub(super) const SECRETS: [&str; 5] = ["db.url", "db.password", "seal.keys", "webhook.gmail_token", "webhook.attendee_secret"];
 
 /// The text of a file that holds one secret.
 pub(super) fn read_secret(path: &Path, origin: &str) -> anyhow::Result<String> {

@@ -52,6 +52,8 @@ pub struct Selection {
     pub users: Option<Vec<Uuid>>,
     /// Also streams that are not due.
     pub force: bool,
+    /// Only streams whose channel announced something that no poll has seen.
+    pub pushed: bool,
 }
 
 /// By place and not by name: names are searched for, which shows when thousands of rows are read for one call each.
@@ -92,7 +94,13 @@ pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selecti
         .await?
         .query_typed_one(
             LIST_DUE,
-            &[(&run, Type::UUID), (&service, Type::TEXT), (&selection.force, Type::BOOL), (&selection.users, Type::UUID_ARRAY)],
+            &[
+                (&run, Type::UUID),
+                (&service, Type::TEXT),
+                (&selection.force, Type::BOOL),
+                (&selection.users, Type::UUID_ARRAY),
+                (&selection.pushed, Type::BOOL),
+            ],
         )
         .await
         .context("listing due streams")?;

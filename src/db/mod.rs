@@ -11,6 +11,7 @@ pub mod documents_read;
 pub mod embedded;
 pub mod items;
 pub mod migrate;
+pub mod notifications;
 pub mod outbox;
 pub mod pool;
 pub mod quota;

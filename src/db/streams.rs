@@ -110,14 +110,16 @@ pub struct Finish {
     pub changed_at: Vec<DateTime<Utc>>,
 }
 
-/// Moves the cursor with the last page and gives the stream back. False: it is not ours any more, and the caller rolls back.
+/// Moves the cursor with the last page and gives the stream back; it stays due if something was announced since it was claimed, because the
+/// answer may be older than that. False: it is not ours any more, and the caller rolls back.
 pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> anyhow::Result<bool> {
     let moved = tx
         .execute_typed(
             "UPDATE streams s SET cursor = $3, page_token = NULL, pinned = NULL, pass = NULL,
                full_pass_at = CASE WHEN $4::bigint IS NULL THEN full_pass_at ELSE now() END,
                pass_count = greatest(pass_count, coalesce($4, 0)),
-               due_at = now() + make_interval(secs => $5), polled_at = now(), claimed_by = NULL, claimed_until = NULL,
+               due_at = CASE WHEN pushed_at > claimed_at THEN now() ELSE now() + make_interval(secs => $5) END,
+               polled_at = coalesce(claimed_at, now()), claimed_by = NULL, claimed_until = NULL,
                failures = 0, failed_class = NULL, failed_message = NULL,
                state = CASE WHEN state = 'stopped' OR (state = 'degraded' AND resync_day < current_date) THEN 'active' ELSE state END,
                change_mass = $6, change_mass_at = $7,
@@ -167,7 +169,7 @@ pub async fn fail(pool: &Pool, run: Uuid, id: i64, failure: &Failure, wait: f64,
         .await?
         .execute_typed(
             "UPDATE streams SET failures = failures + 1, failed_class = $3, failed_message = $4, failed_at = now(),
-               due_at = now() + make_interval(secs => $5), polled_at = now(), state = coalesce($6, state),
+               due_at = now() + make_interval(secs => $5), polled_at = coalesce(claimed_at, now()), state = coalesce($6, state),
                claimed_by = NULL, claimed_until = NULL
              WHERE id = $1 AND claimed_by = $2",
             &[

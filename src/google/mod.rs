@@ -4,6 +4,7 @@ mod batch;
 mod channel;
 mod client;
 mod failure;
+mod keys;
 mod list;
 pub mod oauth;
 mod together;
@@ -12,6 +13,7 @@ pub use batch::Endpoint;
 pub use channel::{Ask, Watched, expiration};
 pub use client::{Client, Host};
 pub use failure::classify;
+pub use keys::Keys;
 pub use list::{List, whole};
 pub use together::Together;
 

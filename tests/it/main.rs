@@ -24,3 +24,4 @@ mod settings;
 mod sharing;
 mod support;
 mod ways;
+mod webhook;

@@ -16,7 +16,7 @@ WITH due AS (
   FOR UPDATE OF s SKIP LOCKED
 )
 UPDATE streams s
-SET claimed_by = $1, claimed_until = now() + make_interval(secs => $3), last_run = $1
+SET claimed_by = $1, claimed_until = now() + make_interval(secs => $3), claimed_at = now(), last_run = $1
 FROM due, accounts a
 WHERE s.id = due.id AND a.user_id = s.user_id
 -- The reader knows these by their place.

@@ -1,8 +1,11 @@
 -- Closes streams in which nothing changed, hundreds at a time, if they are still ours.
+-- What was announced after the claim may have come too late for the answer: such a stream stays due.
 -- $1 run, $2 ids, $3 cursors, $4 seconds to the next poll; answers the ids it closed
 WITH closed AS (
   UPDATE streams s
-  SET cursor = idle.cursor, page_token = NULL, due_at = now() + make_interval(secs => idle.wait), polled_at = now(),
+  SET cursor = idle.cursor, page_token = NULL,
+      due_at = CASE WHEN s.pushed_at > s.claimed_at THEN now() ELSE now() + make_interval(secs => idle.wait) END,
+      polled_at = coalesce(s.claimed_at, now()),
       claimed_by = NULL, claimed_until = NULL, failures = 0, failed_class = NULL, failed_message = NULL,
       state = CASE WHEN s.state = 'stopped' THEN 'active' ELSE s.state END
   FROM unnest($2::bigint[], $3::text[], $4::float8[]) AS idle (id, cursor, wait)

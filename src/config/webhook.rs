@@ -1,0 +1,66 @@
+//! Settings of the webhook intake: who may announce changes, and how much it takes on. Knows no network.
+
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::expose;
+
+/// What `syncctl webhook serve` takes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Connections at once; further ones are closed as they come.
+    pub max_connections: u32,
+    /// How long a notification is remembered, so that a second delivery of it does nothing.
+    #[serde(with = "humantime_serde")]
+    pub keep: Duration,
+    /// Gmail: what Pub/Sub's tokens are issued for, as the push subscription says; empty: tokens are not accepted.
+    pub oidc_audience: String,
+    /// Gmail: the service account that Pub/Sub signs as.
+    pub oidc_email: String,
+    /// Where Google's keys for such tokens are.
+    pub keys_url: String,
+    /// Gmail: a secret in the push address instead, as `?token=`; empty: not accepted.
+    #[serde(serialize_with = "expose")]
+    pub gmail_token: SecretString,
+    /// Attendee: its webhook secret, in base64 as it shows it; empty: nothing is accepted.
+    #[serde(serialize_with = "expose")]
+    pub attendee_secret: SecretString,
+}
+
+impl Default for Webhook {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            keep: Duration::from_secs(7 * super::DAY),
+            oidc_audience: String::new(),
+            oidc_email: String::new(),
+            keys_url: "https://www.googleapis.com/oauth2/v3/certs".into(),
+            gmail_token: SecretString::default(),
+            attendee_secret: SecretString::default(),
+        }
+    }
+}
+
+impl Webhook {
+    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 5] {
+        let token = self.gmail_token.expose_secret();
+        [
+            ((1..=100_000).contains(&self.max_connections), "webhook.max_connections", "1 to 100000"),
+            // Anybody's service account may have a token for any audience.
+            (
+                self.oidc_audience.is_empty() || !self.oidc_email.is_empty(),
+                "webhook.oidc_email",
+                "set where webhook.oidc_audience is: the service account of the push subscription",
+            ),
+            (Url::parse(&self.keys_url).is_ok_and(|url| url.has_host()), "webhook.keys_url", "an http or https URL"),
+            (token.is_empty() || token.len() >= 16, "webhook.gmail_token", "16 characters or more"),
+            (BASE64.decode(self.attendee_secret.expose_secret().as_bytes()).is_ok(), "webhook.attendee_secret", "base64"),
+        ]
+    }
+}

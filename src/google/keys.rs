@@ -1,0 +1,80 @@
+//! The keys that Google signs identity tokens with: fetched when needed, kept as long as Google says. Knows no token.
+
+use std::time::{Duration, Instant};
+
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use reqwest::header::CACHE_CONTROL;
+use tokio::sync::Mutex;
+
+use super::client::transient;
+use crate::error::{Class, Failure};
+
+/// How long an answer may take: whoever waits for it has to answer too.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two fetches for keys that are not there (anybody may ask for any), and after one that failed.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(5));
+/// How long keys are kept, where Google says less, nothing, or more.
+const KEEP: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
+
+/// A set of keys at an address.
+pub struct Keys {
+    url: String,
+    cached: Mutex<Cached>,
+}
+
+#[derive(Default)]
+struct Cached {
+    set: Option<(JwkSet, Instant)>,
+    not_before: Option<Instant>,
+}
+
+impl Keys {
+    /// Keys that are not fetched yet.
+    pub fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), cached: Mutex::default() }
+    }
+
+    /// The key of this id; `None`: Google has no such key, as of a minute ago at the latest.
+    ///
+    /// # Errors
+    /// The keys are not known and cannot be fetched.
+    pub async fn find(&self, id: &str) -> Result<Option<Jwk>, Failure> {
+        let mut cached = self.cached.lock().await;
+        let now = Instant::now();
+        let good = cached.set.as_ref().filter(|(_, until)| now < *until);
+        if let Some(key) = good.and_then(|(set, _)| set.find(id)) {
+            return Ok(Some(key.clone()));
+        }
+        if cached.not_before.is_some_and(|time| now < time) {
+            return match good {
+                Some(_) => Ok(None),
+                None => Err(Failure::new(Class::Transient, "keys: not there, and asked for a moment ago")),
+            };
+        }
+        cached.not_before = Some(now + PATIENCE.1);
+        // Said here, where it happens every few seconds at the most, and not for each request that needed them.
+        let (set, age) = self.fetch().await.inspect_err(|failure| log::warn!("Google's keys cannot be fetched: {failure}"))?;
+        cached.not_before = Some(now + PATIENCE.0);
+        let key = set.find(id).cloned();
+        cached.set = Some((set, now + age));
+        Ok(key)
+    }
+
+    async fn fetch(&self) -> Result<(JwkSet, Duration), Failure> {
+        let broken = |error| transient("keys", error);
+        // Fetched a few times a day: a client kept for it would hold a connection that is dead by then.
+        let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
+        let http = http.map_err(|error| Failure::new(Class::Internal, format!("building the HTTP client: {error}")))?;
+        let answer = http.get(&self.url).send().await.and_then(reqwest::Response::error_for_status).map_err(broken)?;
+        let said = answer.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).and_then(max_age);
+        let body = answer.bytes().await.map_err(broken)?;
+        let set = serde_json::from_slice(&body)
+            .map_err(|error| Failure::new(Class::Transient, format!("keys: not a set of keys: {error}")))?;
+        Ok((set, said.unwrap_or(KEEP.0).clamp(KEEP.0, KEEP.1)))
+    }
+}
+
+fn max_age(cache_control: &str) -> Option<Duration> {
+    let seconds = cache_control.split(',').find_map(|part| part.trim().strip_prefix("max-age="))?;
+    seconds.parse().ok().map(Duration::from_secs)
+}

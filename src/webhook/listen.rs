@@ -1,0 +1,143 @@
+//! The listening socket and its connections: TLS, their number, and how long each may dawdle. Knows no notification.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::PATIENCE;
+use super::metrics::Metrics;
+use crate::error::Fault;
+
+/// How long requests in hand may take after a signal.
+const FINISH: Duration = Duration::from_secs(10);
+/// Room for headers, in bytes.
+const HEADERS_MAX: usize = 16 << 10;
+
+/// Certificate and key, in PEM.
+pub struct Tls<'a> {
+    pub certificate: &'a Path,
+    pub key: &'a Path,
+}
+
+/// A socket that listens.
+pub struct Listener {
+    socket: tokio::net::TcpListener,
+    acceptor: Option<TlsAcceptor>,
+}
+
+impl Listener {
+    /// On this address, or without one on the socket that systemd has opened.
+    ///
+    /// # Errors
+    /// No address and no socket (exit 2), an address that cannot be used or a certificate that cannot be read (exit 78).
+    pub fn open(address: Option<SocketAddr>, tls: Option<&Tls<'_>>) -> anyhow::Result<Self> {
+        let socket = match address {
+            Some(address) => {
+                TcpListener::bind(address).map_err(|error| Fault::settings(format!("cannot listen on {address}: {error}")))?
+            }
+            None => listenfd::ListenFd::from_env()
+                .take_tcp_listener(0)
+                .context("taking the socket from systemd")?
+                .ok_or_else(|| Fault::usage("name an address with --listen, or start this from a socket unit of systemd"))?,
+        };
+        socket.set_nonblocking(true).context("preparing the socket")?;
+        let socket = tokio::net::TcpListener::from_std(socket).context("preparing the socket")?;
+        Ok(Self { socket, acceptor: tls.map(acceptor).transpose()? })
+    }
+
+    /// Where it listens, as a URL.
+    pub fn url(&self) -> anyhow::Result<String> {
+        let scheme = if self.acceptor.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}", self.socket.local_addr().context("reading the address")?))
+    }
+}
+
+fn acceptor(tls: &Tls<'_>) -> anyhow::Result<TlsAcceptor> {
+    let unreadable = |path: &Path, error: &dyn std::fmt::Display| Fault::settings(format!("{}: {error}", path.display()));
+    let chain = CertificateDer::pem_file_iter(tls.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unreadable(tls.certificate, &error))?;
+    let key = PrivateKeyDer::from_pem_file(tls.key).map_err(|error| unreadable(tls.key, &error))?;
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| unreadable(tls.certificate, &error))?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Takes connections until told to stop, then finishes the requests in hand.
+pub(super) async fn serve(
+    listener: Listener,
+    router: Router,
+    connections: Arc<Semaphore>,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) {
+    let Listener { socket, acceptor } = listener;
+    let graceful = GracefulShutdown::new();
+    let most = connections.available_permits();
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        metrics.connections(most - connections.available_permits());
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, or a peer that left at once.
+                log::warn!("a connection could not be taken: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            metrics.refused();
+            continue;
+        };
+        // Small answers must not wait for each other's acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            match acceptor {
+                None => converse(stream, router, watcher).await,
+                // Scanners and half-open connections: nobody is waiting for us to say so.
+                Some(acceptor) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
+                        converse(stream, router, watcher).await;
+                    }
+                }
+            }
+            drop(permit);
+        });
+    }
+    drop(socket);
+    if tokio::time::timeout(FINISH, graceful.shutdown()).await.is_err() {
+        log::warn!("requests were still under way {} s after the signal", FINISH.as_secs());
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, watcher: Watcher) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = watcher.watch(connection).await {
+        log::debug!("a connection ended: {error}");
+    }
+}

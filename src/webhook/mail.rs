@@ -1,0 +1,75 @@
+//! Notifications of Gmail, as Pub/Sub pushes them: who may send them, and whose mailbox they speak of. Knows no database.
+
+use axum::http::HeaderMap;
+use data_encoding::{BASE64, BASE64URL};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::oidc::Verifier;
+use super::writer::Arrived;
+use super::{Outcome, is_key, text};
+use crate::config::Webhook;
+
+/// Who may push.
+pub struct Authorization {
+    token: Option<SecretString>,
+    verifier: Option<Verifier>,
+}
+
+impl Authorization {
+    /// As the settings say; with neither a secret nor an audience nobody may.
+    pub fn new(settings: &Webhook) -> Self {
+        Self {
+            token: Some(settings.gmail_token.clone()).filter(|token| !token.expose_secret().is_empty()),
+            verifier: (!settings.oidc_audience.is_empty())
+                .then(|| Verifier::new(&settings.keys_url, &settings.oidc_audience, &settings.oidc_email)),
+        }
+    }
+
+    /// Checks the secret in the address, or Google's token in the header.
+    pub async fn check(&self, query: Option<&str>, headers: &HeaderMap) -> Result<(), Outcome> {
+        let given = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).find(|(name, _)| name == "token");
+        if let (Some(token), Some((_, given))) = (&self.token, given) {
+            // Hashes are of one length, so that the comparison does not tell the secret's.
+            let (ours, theirs) = (Sha256::digest(token.expose_secret().as_bytes()), Sha256::digest(given.as_bytes()));
+            return if ours.ct_eq(&theirs).into() { Ok(()) } else { Err(Outcome::Refused) };
+        }
+        let bearer = text(headers, "authorization").and_then(|value| value.strip_prefix("Bearer ")).ok_or(Outcome::Refused)?;
+        self.verifier.as_ref().ok_or(Outcome::Refused)?.check(bearer).await
+    }
+}
+
+#[derive(Deserialize)]
+struct Push {
+    message: Message,
+    subscription: String,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    data: String,
+    #[serde(rename = "messageId")]
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    #[serde(rename = "emailAddress")]
+    address: String,
+}
+
+/// Reads a push.
+pub fn read(body: &[u8]) -> Result<Arrived, Outcome> {
+    let push: Push = serde_json::from_slice(body).map_err(|_| Outcome::Malformed)?;
+    let data = push.message.data.as_bytes();
+    // Google's page says base64url, and what comes is plain base64.
+    let data = BASE64.decode(data).or_else(|_| BASE64URL.decode(data)).map_err(|_| Outcome::Malformed)?;
+    let data: Data = serde_json::from_slice(&data).map_err(|_| Outcome::Malformed)?;
+    if ![&push.subscription, &push.message.id, &data.address].into_iter().all(|text| is_key(text)) {
+        return Err(Outcome::Malformed);
+    }
+    Ok(Arrived::Mail { subscription: push.subscription, id: push.message.id, address: data.address.to_lowercase() })
+}

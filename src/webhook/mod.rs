@@ -1,0 +1,220 @@
+//! Intake of notifications: takes what Google and Attendee announce, stores it, makes streams due, and answers within milliseconds.
+//!
+//! A request is checked for its form (`channel`, `mail`, `attendee`), waits until its row is committed together with those that came at the same
+//! moment (`writer`), and is answered. It never polls: `webhook drain` does, which `drainer` may start. Knows no service and no cursor: a
+//! notification that is lost costs delay, never data.
+
+mod attendee;
+mod channel;
+mod drainer;
+mod listen;
+mod mail;
+mod metrics;
+mod oidc;
+mod writer;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Settings;
+use crate::db::Pool;
+use metrics::Metrics;
+use writer::Writer;
+
+pub use drainer::Drainer;
+pub use listen::{Listener, Tls};
+
+/// The largest body that is read, in bytes. Google's are empty or a few hundred.
+const BODY_MAX: usize = 64 << 10;
+/// How long a body, headers or a TLS handshake may take to come.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Outcome {
+    Accepted,
+    /// It came before; Google sends again what was not answered in time.
+    Duplicate,
+    Malformed,
+    /// A token, signature or key that is not ours.
+    Refused,
+    /// A channel or path that is not there, or not any more.
+    Unknown,
+    Slow,
+    TooLarge,
+    /// The database is away, or more comes than it takes: to be sent again.
+    Unavailable,
+}
+
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Malformed => "malformed",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::Slow => "slow",
+            Self::TooLarge => "too_large",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl IntoResponse for Outcome {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Accepted | Self::Duplicate => StatusCode::OK,
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Refused => StatusCode::UNAUTHORIZED,
+            Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable => {
+                return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], self.name()).into_response();
+            }
+        };
+        (status, self.name()).into_response()
+    }
+}
+
+/// What every request needs.
+struct Intake {
+    writer: Writer,
+    metrics: Metrics,
+    mail: mail::Authorization,
+    attendee: Option<attendee::Key>,
+    pool: Pool,
+}
+
+/// Serves until told to stop, then finishes the requests in hand.
+///
+/// # Errors
+/// Settings that cannot be used.
+pub async fn serve(
+    pool: Pool,
+    settings: &Settings,
+    listener: Listener,
+    drainer: Option<Drainer>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let settings = &settings.webhook;
+    let pushed = Arc::new(Notify::new());
+    let intake = Arc::new(Intake {
+        writer: Writer::start(pool.clone(), Arc::clone(&pushed)),
+        metrics: Metrics::new(),
+        mail: mail::Authorization::new(settings),
+        attendee: attendee::Key::new(&settings.attendee_secret)?,
+        pool,
+    });
+    let connections = Arc::new(Semaphore::new(settings.max_connections as usize));
+    let router = routes(Arc::clone(&intake));
+    let draining = async {
+        if let Some(drainer) = drainer {
+            drainer.run(&pushed, &stop).await;
+        }
+    };
+    let serving = listen::serve(listener, router, connections, &intake.metrics, &stop);
+    tokio::join!(serving, draining);
+    Ok(())
+}
+
+fn routes(intake: Arc<Intake>) -> Router {
+    Router::new()
+        .route("/calendar", post(async |state, headers, body| taken(state, "/calendar", headers, body).await))
+        .route("/drive", post(async |state, headers, body| taken(state, "/drive", headers, body).await))
+        .route("/gmail", post(gmail))
+        .route("/attendee", post(bots))
+        .route("/healthz", get(health))
+        .route("/metrics", get(figures))
+        .with_state(intake)
+}
+
+type Shared = State<Arc<Intake>>;
+
+/// A channel of Calendar or Drive.
+async fn taken(State(intake): Shared, path: &'static str, headers: HeaderMap, body: Body) -> Outcome {
+    answered(&intake, path, async {
+        read(&headers, body).await?;
+        let arrived = channel::read(path.trim_start_matches('/'), &headers)?;
+        Ok(intake.writer.put(arrived).await)
+    })
+    .await
+}
+
+/// A push subscription of Pub/Sub.
+async fn gmail(State(intake): Shared, uri: Uri, headers: HeaderMap, body: Body) -> Outcome {
+    answered(&intake, "/gmail", async {
+        let body = read(&headers, body).await?;
+        intake.mail.check(uri.query(), &headers).await?;
+        Ok(intake.writer.put(mail::read(&body)?).await)
+    })
+    .await
+}
+
+/// Attendee.
+async fn bots(State(intake): Shared, headers: HeaderMap, body: Body) -> Outcome {
+    answered(&intake, "/attendee", async {
+        let body = read(&headers, body).await?;
+        let key = intake.attendee.as_ref().ok_or(Outcome::Unknown)?;
+        Ok(intake.writer.put(key.read(&headers, &body)?).await)
+    })
+    .await
+}
+
+/// Measures a request.
+async fn answered(intake: &Intake, path: &'static str, work: impl Future<Output = Result<Outcome, Outcome>>) -> Outcome {
+    let started = Instant::now();
+    let outcome = work.await.unwrap_or_else(|refused| refused);
+    intake.metrics.request(path, outcome.name(), started.elapsed());
+    outcome
+}
+
+/// The body, if it is small and comes in time.
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Outcome> {
+    let declared = text(headers, "content-length").and_then(|length| length.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > BODY_MAX) {
+        return Err(Outcome::TooLarge);
+    }
+    match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, BODY_MAX)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => {
+            match std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
+                true => Err(Outcome::TooLarge),
+                false => Err(Outcome::Malformed),
+            }
+        }
+        Err(_) => Err(Outcome::Slow),
+    }
+}
+
+/// A header, where it is plain text.
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// What may be stored as a key: short, and nothing that PostgreSQL refuses, since a whole batch would be refused with it.
+fn is_key(text: &str) -> bool {
+    (1..=512).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+async fn health(State(intake): Shared) -> (StatusCode, &'static str) {
+    match intake.writer.is_alive(&intake.pool).await {
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the database is away\n"),
+    }
+}
+
+async fn figures(State(intake): Shared) -> impl IntoResponse {
+    intake.metrics.queue(intake.writer.waiting());
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], intake.metrics.text())
+}

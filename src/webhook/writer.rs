@@ -1,0 +1,215 @@
+//! Stores what arrived: one batch after the other, each with everything that came while the last one was written. Knows no HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use deadpool_postgres::Object;
+use subtle::ConstantTimeEq as _;
+use tokio::sync::{Notify, mpsc, oneshot};
+use uuid::Uuid;
+
+use super::Outcome;
+use crate::db::notifications::{self, Notification};
+use crate::db::{Pool, is_gone};
+
+/// Notifications stored by one statement.
+const BATCH: usize = 1000;
+/// Notifications that may wait; further ones are told to come again.
+const QUEUE: usize = 8192;
+/// How long a request waits for the database: the sender gives up not much later.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// What a request carries, checked for its form.
+#[derive(Debug)]
+pub enum Arrived {
+    Channel {
+        id: Uuid,
+        service: String,
+        token_hash: [u8; 32],
+        number: String,
+        change: bool,
+    },
+    /// `address` is in small letters.
+    Mail {
+        subscription: String,
+        id: String,
+        address: String,
+    },
+    Attendee {
+        key: String,
+    },
+}
+
+struct Waiting {
+    arrived: Arrived,
+    answer: oneshot::Sender<Outcome>,
+}
+
+/// The queue to the database.
+pub struct Writer {
+    queue: mpsc::Sender<Waiting>,
+}
+
+impl Writer {
+    /// Starts the one task that writes; `pushed` is told when streams were made due.
+    pub fn start(pool: Pool, pushed: Arc<Notify>) -> Self {
+        let (queue, arriving) = mpsc::channel(QUEUE);
+        tokio::spawn(write(pool, arriving, pushed));
+        Self { queue }
+    }
+
+    /// Stores a notification; answers when it is committed, or after two seconds that it is not known to be.
+    pub async fn put(&self, arrived: Arrived) -> Outcome {
+        let (answer, outcome) = oneshot::channel();
+        if self.queue.try_send(Waiting { arrived, answer }).is_err() {
+            return Outcome::Unavailable;
+        }
+        match tokio::time::timeout(WAIT, outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            _ => Outcome::Unavailable,
+        }
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// Whether the database answers.
+    pub async fn is_alive(&self, pool: &Pool) -> bool {
+        let asked = async { anyhow::Ok(pool.get().await?.query_typed("SELECT 1", &[]).await?) };
+        tokio::time::timeout(WAIT, asked).await.is_ok_and(|answer| answer.is_ok())
+    }
+}
+
+async fn write(pool: Pool, mut arriving: mpsc::Receiver<Waiting>, pushed: Arc<Notify>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut away = false;
+    while arriving.recv_many(&mut batch, BATCH).await > 0 {
+        // Whoever has given up will send it again.
+        batch.retain(|waiting: &Waiting| !waiting.answer.is_closed());
+        let outcomes = match settle(&pool, &batch).await {
+            Ok((outcomes, due)) => {
+                if std::mem::take(&mut away) {
+                    log::warn!("the database is back: notifications are taken again");
+                }
+                if due {
+                    pushed.notify_one();
+                }
+                outcomes
+            }
+            Err(error) => {
+                // Once, and not with each of thousands.
+                if !std::mem::replace(&mut away, true) {
+                    log::error!("notifications are not taken: {error:#}");
+                }
+                vec![Outcome::Unavailable; batch.len()]
+            }
+        };
+        for (waiting, outcome) in batch.drain(..).zip(outcomes) {
+            // Nobody may be there any more.
+            let _ = waiting.answer.send(outcome);
+        }
+    }
+}
+
+/// Stores a batch within the time that its requests have; what a broken connection or a deadlock undid is done again.
+async fn settle(pool: &Pool, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcome>, bool)> {
+    let until = tokio::time::Instant::now() + WAIT;
+    let late = || anyhow::anyhow!("the database did not answer within {} s", WAIT.as_secs());
+    loop {
+        let client = tokio::time::timeout_at(until, pool.get()).await.map_err(|_| late())??;
+        match tokio::time::timeout_at(until, store(&client, batch)).await {
+            Ok(Err(error)) if is_gone(&error) || is_deadlock(&error) => {
+                log::debug!("storing again: {error:#}");
+                drop(Object::take(client));
+                // No hurry: this ends when the time is over, and a server that starts wants to be left alone.
+                tokio::time::timeout_at(until, tokio::time::sleep(Duration::from_millis(20))).await.map_err(|_| error)?;
+            }
+            Ok(stored) => return stored,
+            Err(_) => {
+                // The statement may still be at work: nobody else gets this connection.
+                drop(Object::take(client));
+                return Err(late());
+            }
+        }
+    }
+}
+
+fn is_deadlock(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code)
+            == Some(&tokio_postgres::error::SqlState::T_R_DEADLOCK_DETECTED)
+    })
+}
+
+/// Looks senders up and stores what they may say; answers each one's outcome, and whether a stream was made due.
+async fn store(client: &Object, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcome>, bool)> {
+    let client = &***client;
+    let (mut ids, mut addresses) = (Vec::new(), Vec::new());
+    for waiting in batch {
+        match &waiting.arrived {
+            Arrived::Channel { id, .. } => ids.push(*id),
+            Arrived::Mail { address, .. } => addresses.push(address.as_str()),
+            Arrived::Attendee { .. } => {}
+        }
+    }
+    let channels = match ids.is_empty() {
+        true => Default::default(),
+        false => notifications::open_channels(client, &ids).await?,
+    };
+    let mailboxes = match addresses.is_empty() {
+        true => Default::default(),
+        false => notifications::mailboxes(client, &addresses).await?,
+    };
+    let mut outcomes = vec![Outcome::Unavailable; batch.len()];
+    let (mut places, mut good) = (Vec::new(), Vec::new());
+    for (place, waiting) in batch.iter().enumerate() {
+        let notification = match &waiting.arrived {
+            Arrived::Channel { id, service, token_hash, number, change } => {
+                let Some(channel) = channels.get(id).filter(|channel| channel.service == *service) else {
+                    outcomes[place] = Outcome::Unknown;
+                    continue;
+                };
+                if !bool::from(channel.token_hash.ct_eq(token_hash)) {
+                    outcomes[place] = Outcome::Refused;
+                    continue;
+                }
+                Notification {
+                    source: format!("channel:{id}"),
+                    key: number.clone(),
+                    stream_id: Some(channel.stream_id),
+                    channel_id: Some(*id),
+                    change: *change,
+                }
+            }
+            // A mailbox that is not synced is nothing to send again for: it is stored and makes nothing due.
+            Arrived::Mail { subscription, id, address } => {
+                let mailbox = mailboxes.get(address);
+                Notification {
+                    source: format!("pubsub:{subscription}"),
+                    key: id.clone(),
+                    stream_id: mailbox.map(|(stream, _)| *stream),
+                    channel_id: mailbox.and_then(|(_, channel)| *channel),
+                    change: mailbox.is_some(),
+                }
+            }
+            Arrived::Attendee { key } => {
+                Notification { source: "attendee".into(), key: key.clone(), stream_id: None, channel_id: None, change: false }
+            }
+        };
+        places.push(place);
+        good.push(notification);
+    }
+    if good.is_empty() {
+        return Ok((outcomes, false));
+    }
+    let fresh = notifications::store(client, &good).await.context("storing a batch")?;
+    let mut due = false;
+    for ((place, notification), fresh) in places.into_iter().zip(&good).zip(fresh) {
+        outcomes[place] = if fresh { Outcome::Accepted } else { Outcome::Duplicate };
+        due |= fresh && notification.change;
+    }
+    Ok((outcomes, due))
+}

@@ -1,0 +1,16 @@
+//! The intake of notifications: the real binary under real requests, forged ones, too many, and without its database.
+
+#[path = "webhook/drain.rs"]
+mod drain;
+#[path = "webhook/intake.rs"]
+mod intake;
+#[path = "webhook/limits.rs"]
+mod limits;
+#[path = "webhook/load.rs"]
+mod load;
+#[path = "webhook/senders.rs"]
+mod senders;
+#[path = "webhook/server.rs"]
+mod server;
+#[path = "webhook/sockets.rs"]
+mod sockets;

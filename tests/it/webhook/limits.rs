@@ -1,0 +1,111 @@
+//! Slow senders, too many of them, a database that is away, and the end.
+
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use super::server::{Server, TOKEN, channels, google, status, watched};
+use crate::support::World;
+use crate::support::postgres::Postgres;
+
+#[test]
+fn slow_headers_silent_connections_and_slow_bodies_are_cut_off() {
+    let (world, channels) = watched(1);
+    let server = Server::start(&world, &[]);
+    let started = Instant::now();
+    let mut slow = server.connect();
+    slow.write_all(b"POST /calendar HTTP/1.1\r\nhost: x\r\n").expect("sent");
+    let mut silent = server.connect();
+    let mut body = server.connect();
+    body.write_all(b"POST /calendar HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\nconnection: close\r\n\r\nab").expect("sent");
+    // Others are served meanwhile.
+    assert_eq!(server.notify(&channels[0], 1, "exists"), 200);
+    let mut rest = Vec::new();
+    slow.read_to_end(&mut rest).expect("the end");
+    silent.read_to_end(&mut rest).expect("the end");
+    assert_eq!(status(&mut body), 408);
+    let took = started.elapsed();
+    assert!((4..9).contains(&took.as_secs()), "{took:?}");
+    assert_eq!(server.notify(&channels[0], 2, "exists"), 200);
+}
+
+#[test]
+fn too_many_connections_are_refused_without_harm() {
+    let (mut world, channels) = watched(1);
+    world.set("SYNCCTL_WEBHOOK_MAX_CONNECTIONS", "4");
+    let server = Server::start(&world, &[]);
+    let held: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    let refused = (0..20).filter(|_| server.notify(&channels[0], 1, "exists") == 0).count();
+    assert_eq!(refused, 20);
+    drop(held);
+    let back = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        server.notify(&channels[0], 1, "exists") == 200
+    });
+    assert!(back, "nobody is served after the others have left");
+}
+
+#[test]
+fn without_its_database_it_answers_503_and_comes_back() {
+    let postgres: &'static Postgres = Box::leak(Box::new(Postgres::new(None, &[])));
+    let start = || postgres.cluster.ensure_running().unwrap_or_else(|error| panic!("{error:#}"));
+    start();
+    let database = postgres.database();
+    let url = database.url();
+    let world = World::on(database, url);
+    world.populate(1, 3);
+    world.sync_all().expect(0);
+    let channels = channels(&world);
+    let server = Server::start(&world, &[]);
+    assert_eq!(server.notify(&channels[0], 1, "exists"), 200);
+    postgres.cluster.stop().expect("stopped");
+    let started = Instant::now();
+    assert_eq!(server.notify(&channels[0], 2, "exists"), 503);
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert!(server.get("/healthz").starts_with("HTTP/1.1 503"));
+    start();
+    // Google sends it again.
+    assert_eq!(server.notify(&channels[0], 2, "exists"), 200);
+    assert_eq!(world.count("SELECT count(*) FROM notifications"), 2);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_row_that_somebody_holds_costs_two_seconds_and_no_notification() {
+    let (world, channels) = watched(1);
+    let server = Server::start(&world, &[]);
+    let mut other = world.database.connect();
+    let mut held = other.transaction().expect("a transaction");
+    held.execute("UPDATE streams SET weight = weight", &[]).expect("held");
+    let started = Instant::now();
+    assert_eq!(server.notify(&channels[0], 1, "exists"), 503);
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    held.commit().expect("let go");
+    assert_eq!(server.notify(&channels[0], 1, "exists"), 200);
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE pushed_at > polled_at"), 1);
+}
+
+#[test]
+fn a_signal_lets_it_finish_what_it_has_in_hand() {
+    let (world, channels) = watched(1);
+    let server = Server::start(&world, &[]);
+    let mut other = world.database.connect();
+    let mut held = other.transaction().expect("a transaction");
+    held.execute("UPDATE streams SET weight = weight", &[]).expect("held");
+    let mut request = String::from("POST /calendar HTTP/1.1\r\nhost: x\r\n");
+    for (name, value) in google(&channels[0], TOKEN, "1", "exists") {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let mut stream = server.connect();
+    stream.write_all(format!("{request}\r\n").as_bytes()).expect("sent");
+    while world.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+        == 0
+    {}
+    let started = Instant::now();
+    server.terminate();
+    std::thread::sleep(Duration::from_millis(200));
+    held.commit().expect("let go");
+    assert_eq!(status(&mut stream), 200);
+    assert!(server.stop().success());
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert_eq!(world.count("SELECT count(*) FROM notifications"), 1);
+}
