@@ -88,7 +88,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             }
             Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
             Verb::RenewWatches(args) => {
-                let source = source(&context, &Selection { users: Some(Vec::new()), force: false }).await?;
+                let source = source(&context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
                 push::renew(args, &context, source, Mode::Age, None, output).await
             }
             Verb::Metrics(args) => metrics::run(&context, Drive::TABLES, args, output).await,
