@@ -87,7 +87,7 @@ async fn stop(context: &Context, id: Option<Uuid>, output: Output) -> anyhow::Re
         reports.push(stop_of(context, source, id).await?);
     }
     if of("drive") {
-        let watched = Watched::load(&context.pool, &Selection { users: Some(Vec::new()), force: false, pushed: false }).await?;
+        let watched = Watched::load(&context.pool, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
         reports.push(stop_of(context, Drive::new(Arc::clone(&context.google), &context.settings, watched), id).await?);
     }
     if of("gmail") {

@@ -46,7 +46,7 @@ pub async fn renew<S: Pushed>(
         Mode::Health => "renew-webhooks",
     };
     let bounds = Bounds { max_duration: args.max_duration, dry_run: false };
-    let mut job = sync::job(context, S::TABLES.service, verb, Selection { users, force: false, pushed: false }, bounds);
+    let mut job = sync::job(context, S::TABLES.service, verb, Selection { users, ..Selection::default() }, bounds);
     job.exclusive = true;
     job.summaries = summaries;
     let mut report = push::renew(context, source, &job, mode).await?;
