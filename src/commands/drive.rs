@@ -75,7 +75,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     with_context(settings, |context| async move {
         match verb {
             Verb::Cron(args) => {
-                let source = source(&context, &Selection { users: None, force: args.force }).await?;
+                let source = source(&context, &Selection { force: args.force, ..Selection::default() }).await?;
                 sync::cron(args, &context, source, output).await
             }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
@@ -97,7 +97,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     })
 }
 
-async fn source(context: &Context, selection: &Selection) -> anyhow::Result<Drive> {
+pub(super) async fn source(context: &Context, selection: &Selection) -> anyhow::Result<Drive> {
     let watched = Watched::load(&context.pool, selection).await?;
     Ok(Drive::new(Arc::clone(&context.google), &context.settings, watched))
 }
@@ -105,7 +105,7 @@ async fn source(context: &Context, selection: &Selection) -> anyhow::Result<Driv
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let names = sync::names(&args.files, args.stdin)?;
     if names.is_empty() && !args.stdin {
-        let selection = Selection { users: None, force: true };
+        let selection = Selection { force: true, ..Selection::default() };
         let source = source(context, &selection).await?;
         let job = sync::job(context, REGISTERED.service, "batch-poll", selection, args.bounds);
         return sync::finish(sync::ran(context, source, &job).await?, output);
@@ -164,7 +164,7 @@ async fn poll(
     let mut users: Vec<uuid::Uuid> = ways.iter().map(|way| way.user).collect();
     users.sort_unstable();
     users.dedup();
-    let selection = Selection { users: Some(users), force: true };
+    let selection = Selection { users: Some(users), force: true, ..Selection::default() };
     let source = source(context, &selection).await?;
     let mut job = sync::job(context, REGISTERED.service, verb, selection, bounds);
     job.unknown_users = left.0;

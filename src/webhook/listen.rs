@@ -89,13 +89,11 @@ pub(super) async fn serve(
 ) {
     let Listener { socket, acceptor } = listener;
     let graceful = GracefulShutdown::new();
-    let most = connections.available_permits();
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             () = stop.cancelled() => break,
         };
-        metrics.connections(most - connections.available_permits());
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {

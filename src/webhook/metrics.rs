@@ -58,12 +58,11 @@ impl Metrics {
         self.seconds.get_or_create(&Path { path }).observe(took.as_secs_f64());
     }
 
-    pub fn queue(&self, waiting: usize) {
-        self.queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
-    }
-
-    pub fn connections(&self, open: usize) {
-        self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+    /// What is the case at the moment of asking.
+    pub fn now(&self, waiting: usize, open: usize) {
+        let int = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.queue.set(int(waiting));
+        self.connections.set(int(open));
     }
 
     pub fn refused(&self) {

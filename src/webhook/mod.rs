@@ -94,6 +94,8 @@ struct Intake {
     mail: mail::Authorization,
     attendee: Option<attendee::Key>,
     pool: Pool,
+    /// A permit each; how many there are stands beside it.
+    connections: (Arc<Semaphore>, usize),
 }
 
 /// Serves until told to stop, then finishes the requests in hand.
@@ -109,14 +111,16 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let settings = &settings.webhook;
     let pushed = Arc::new(Notify::new());
+    let most = settings.max_connections as usize;
+    let connections = Arc::new(Semaphore::new(most));
     let intake = Arc::new(Intake {
         writer: Writer::start(pool.clone(), Arc::clone(&pushed)),
         metrics: Metrics::new(),
         mail: mail::Authorization::new(settings),
         attendee: attendee::Key::new(&settings.attendee_secret)?,
         pool,
+        connections: (Arc::clone(&connections), most),
     });
-    let connections = Arc::new(Semaphore::new(settings.max_connections as usize));
     let router = routes(Arc::clone(&intake));
     let draining = async {
         if let Some(drainer) = drainer {
@@ -215,6 +219,7 @@ async fn health(State(intake): Shared) -> (StatusCode, &'static str) {
 }
 
 async fn figures(State(intake): Shared) -> impl IntoResponse {
-    intake.metrics.queue(intake.writer.waiting());
+    let (connections, most) = &intake.connections;
+    intake.metrics.now(intake.writer.waiting(), most - connections.available_permits());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], intake.metrics.text())
 }

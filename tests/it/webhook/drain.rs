@@ -70,6 +70,22 @@ fn the_server_polls_what_was_announced_where_it_is_told_to() {
     world.assert_no_leftovers();
 }
 
+/// The process that it has started is told to stop too, finishes its page, and leaves nothing behind.
+#[test]
+fn a_signal_reaches_the_poll_that_is_under_way() {
+    let (world, channels) = watched(1);
+    world.sim.fault(json!({ "fault": "stall", "at_call": 1, "times": 1 }));
+    let server = Server::start(&world, &["--drain"]);
+    assert_eq!(server.notify(&channels[0], 1, "exists"), 200);
+    world.wait_for_stall();
+    server.terminate();
+    std::thread::sleep(Duration::from_millis(200));
+    world.sim.admin("release", json!({}));
+    assert!(server.ended().success());
+    world.assert_no_leftovers();
+    assert_eq!(world.count(CALLS), 2);
+}
+
 #[test]
 fn old_notifications_are_forgotten() {
     let world = World::empty();

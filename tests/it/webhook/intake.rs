@@ -21,6 +21,7 @@ fn a_notification_makes_its_stream_due_and_no_other() {
     assert!(server.get("/healthz").starts_with("HTTP/1.1 200"));
     let figures = server.get("/metrics");
     assert!(figures.contains(r#"syncctl_webhook_requests_total{path="/calendar",outcome="accepted"} 2"#), "{figures}");
+    assert!(figures.contains("syncctl_webhook_connections 1"), "the one that asks: {figures}");
     assert!(server.stop().success());
 }
 

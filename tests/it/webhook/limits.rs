@@ -105,7 +105,7 @@ fn a_signal_lets_it_finish_what_it_has_in_hand() {
     std::thread::sleep(Duration::from_millis(200));
     held.commit().expect("let go");
     assert_eq!(status(&mut stream), 200);
-    assert!(server.stop().success());
+    assert!(server.ended().success());
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     assert_eq!(world.count("SELECT count(*) FROM notifications"), 1);
 }

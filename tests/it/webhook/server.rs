@@ -31,8 +31,13 @@ impl Server {
     }
 
     /// SIGTERM, and what follows.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
         self.terminate();
+        self.ended()
+    }
+
+    /// Waits for its end; a second signal would not let it finish.
+    pub fn ended(mut self) -> ExitStatus {
         self.child.wait().expect("it ends")
     }
 
