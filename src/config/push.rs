@@ -11,7 +11,7 @@ use super::{DAY, HOUR};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
-    /// Where Google reaches `syncctl webhook serve`, by https; empty: no channels of Calendar and Drive.
+    /// Where Google reaches `syncctl webhook serve`, by https, without `/calendar` or `/drive`; empty: no channels of Calendar and Drive.
     pub address: String,
     /// Channels that expire within this are replaced; those that live less than twice as long, after half their life.
     #[serde(with = "humantime_serde")]
@@ -42,6 +42,14 @@ impl Default for Push {
 }
 
 impl Push {
+    /// Where a service's channels are delivered: the path of `webhook serve` below the address. Empty where there shall be none.
+    pub fn address_of(&self, service: &str) -> String {
+        match self.address.trim_end_matches('/') {
+            "" => String::new(),
+            address => format!("{address}/{service}"),
+        }
+    }
+
     /// Bounds that types cannot say: whether each holds, its key, and what it must be.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 6] {
         [

@@ -35,7 +35,7 @@ pub trait Pushed: Source {
     const ONLY: Option<&'static str>;
 
     /// Where its streams are announced; empty: they are not watched.
-    fn address(push: &config::Push) -> &str;
+    fn address(push: &config::Push) -> String;
 
     /// Watches a stream that stands at `cursor`.
     fn watch(
@@ -90,9 +90,10 @@ pub async fn renew<S: Pushed>(context: &Context, source: S, job: &Job, mode: Mod
         let streams = channels::watchable(pool, service, S::KINDS, users).await?;
         let open = channels::open(pool, service, users).await?;
         let push = &context.settings.push;
+        let address = S::address(push);
         let rules = Rules {
             mode,
-            address: S::address(push),
+            address: &address,
             renew_within: push.renew_within.as_secs_f64(),
             silent_after: i32::try_from(push.silent_after).unwrap_or(i32::MAX),
         };

@@ -14,3 +14,5 @@ mod senders;
 mod server;
 #[path = "webhook/sockets.rs"]
 mod sockets;
+#[path = "webhook/whole.rs"]
+mod whole;

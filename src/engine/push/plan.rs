@@ -137,6 +137,8 @@ fn window(channel: &Channel, rules: &Rules<'_>) -> f64 {
 
 fn by_age(current: Option<&Channel>, refused: Option<&str>, rules: &Rules<'_>) -> Option<Found> {
     match current {
+        // It announces to nobody.
+        Some(channel) if channel.address != rules.address => Some(Found::OldAddress),
         Some(channel) => (channel.left <= window(channel, rules)).then_some(Found::Expiring),
         // What was refused is asked for again when the address has changed, or by the look at health.
         None => (refused != Some(rules.address)).then_some(Found::Missing),

@@ -111,9 +111,17 @@ async fn written<S: Pushed>(shared: &Shared<S>, stream: &Stream, seen: &[Uuid]) 
     let address = S::address(push);
     let life = push.life.mul_f64(1.0 - JITTER * rand::random::<f64>()).as_secs_f64();
     let token_hash = Sha256::digest(token.as_bytes());
-    let new = NewChannel { id: Uuid::new_v4(), run: shared.run, stream: stream.id, address, token_hash: &token_hash, seen, life };
+    let new = NewChannel {
+        id: Uuid::new_v4(),
+        run: shared.run,
+        stream: stream.id,
+        address: &address,
+        token_hash: &token_hash,
+        seen,
+        life,
+    };
     let expires_at = channels::create(&shared.context.pool, &new).await?;
-    Ok(expires_at.map(|expires_at| Ask { id: new.id, address: address.into(), token: token.into(), expires_at }))
+    Ok(expires_at.map(|expires_at| Ask { id: new.id, address, token: token.into(), expires_at }))
 }
 
 /// A 401 about the address is not about the token.

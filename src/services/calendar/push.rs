@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Calendar, EVENTS, LIST, fetch, unknown};
+use super::{Calendar, EVENTS, LIST, REGISTERED, fetch, unknown};
 use crate::config;
 use crate::engine::Stream;
 use crate::engine::push::{Ask, Pushed, Watched};
@@ -15,8 +15,8 @@ impl Pushed for Calendar {
     const COSTS: (u64, u64) = (fetch::COST, fetch::COST);
     const ONLY: Option<&'static str> = None;
 
-    fn address(push: &config::Push) -> &str {
-        &push.address
+    fn address(push: &config::Push) -> String {
+        push.address_of(REGISTERED.service)
     }
 
     async fn watch(&self, stream: &Stream, _cursor: &str, credential: &Credential, ask: &Ask) -> Result<Watched, Failure> {

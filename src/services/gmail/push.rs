@@ -26,8 +26,8 @@ impl Pushed for Gmail {
     const COSTS: (u64, u64) = (100, 50);
     const ONLY: Option<&'static str> = Some(ME);
 
-    fn address(push: &config::Push) -> &str {
-        &push.gmail_topic
+    fn address(push: &config::Push) -> String {
+        push.gmail_topic.clone()
     }
 
     async fn watch(&self, _stream: &Stream, _cursor: &str, credential: &Credential, ask: &Ask) -> Result<Watched, Failure> {
