@@ -1,0 +1,129 @@
+//! Every stream has one channel, renewed without a gap, and nobody is left with two.
+
+use serde_json::json;
+
+use super::ground::*;
+use crate::support::World;
+use crate::support::service::{CALENDAR, DRIVE, GMAIL};
+
+#[test]
+fn every_stream_gets_one_channel() {
+    for service in [&CALENDAR, &DRIVE] {
+        let world = followed(service, 3);
+        let streams = watchable(&world);
+        assert!(streams >= 3);
+        let report = renew(&world).expect(0).json();
+        assert_eq!(report["push"]["made"], json!(streams), "{report}");
+        assert_in_step(&world);
+        let report = renew(&world).expect(0).json();
+        assert_eq!(report["push"]["made"], json!(0), "a second run has nothing to do: {report}");
+        assert_in_step(&world);
+        assert_eq!(
+            world.count("SELECT count(*) FROM streams s JOIN channels c ON c.stream_id = s.id AND c.expires_at = s.push_until"),
+            streams
+        );
+        let table = if service.name == "calendar" { "calendar_watch_renewal_summaries" } else { "drive_cron_summaries" };
+        let told = format!("SELECT count(*) FROM {table} WHERE summary_data ->> 'job' = '{} renew-watches'", service.name);
+        assert_eq!(world.count(&told), 2);
+    }
+}
+
+#[test]
+fn a_channel_that_expires_soon_is_replaced_before_it_is_stopped() {
+    let world = followed(&CALENDAR, 2);
+    renew(&world).expect(0);
+    let before = at_google(&world);
+    move_clock(&world, 145);
+    // The new channels are there before any old one is stopped: with every stop failing, both are.
+    world.sim.fault(json!({ "fault": "bad_request_400", "method": "channels.stop" }));
+    renew(&world).expect(1);
+    assert_eq!(at_google(&world).len(), 2 * before.len());
+    assert!(by_resource(&world).values().all(|count| *count == 2));
+    assert!(stored(&world).is_disjoint(&before) && stored(&world).is_subset(&at_google(&world)));
+    world.sim.clear_faults();
+    let report = renew(&world).expect(0).json();
+    assert_eq!((&report["push"]["renewed"], &report["push"]["stopped"]), (&json!(0), &json!(before.len())), "{report}");
+    assert_in_step(&world);
+}
+
+#[test]
+fn a_stop_that_fails_is_tried_by_the_next_run_and_a_channel_that_is_gone_counts_as_stopped() {
+    let world = followed(&DRIVE, 2);
+    renew(&world).expect(0);
+    move_clock(&world, 145);
+    world.sim.fault(json!({ "fault": "not_found", "method": "channels.stop", "at_call": 1 }));
+    world.sim.fault(json!({ "fault": "bad_request_400", "method": "channels.stop", "at_call": 1 }));
+    let report = renew(&world).expect(1).json();
+    assert_eq!(report["push"]["left_to_stop"], json!(1), "{report}");
+    assert_eq!(world.count("SELECT count(*) FROM channels WHERE state = 'stopping' AND failures = 1"), 1);
+    let report = renew(&world).expect(0).json();
+    assert_eq!(report["push"]["stopped"], json!(1), "{report}");
+    assert_eq!(world.count("SELECT count(*) FROM channels WHERE state = 'stopping'"), 0);
+}
+
+#[test]
+fn channels_of_removed_streams_and_of_a_setting_that_was_emptied_are_stopped() {
+    let mut world = followed(&CALENDAR, 2);
+    renew(&world).expect(0);
+    let all = at_google(&world).len();
+    world.execute("UPDATE streams SET state = 'removed' WHERE id = (SELECT min(id) FROM streams WHERE kind = 'events')");
+    renew(&world).expect(0);
+    assert_eq!(at_google(&world).len(), all - 1);
+    assert_in_step(&world);
+    world.set("SYNCCTL_PUSH_ADDRESS", "");
+    renew(&world).expect(0);
+    assert_eq!(at_google(&world).len(), 0);
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE push_until IS NOT NULL"), 0);
+}
+
+#[test]
+fn operators_stop_one_channel_or_all_of_them() {
+    let world = followed(&CALENDAR, 2);
+    renew(&world).expect(0);
+    let all = at_google(&world);
+    let one = all.first().expect("a channel");
+    assert_eq!(world.syncctl(&["channels", "list", "--json"]).expect(0).json().as_array().map(Vec::len), Some(all.len()));
+    world.syncctl(&["channels", "stop", one]).expect(0);
+    assert_eq!(at_google(&world), all.iter().skip(1).cloned().collect());
+    world.syncctl(&["channels", "stop", "--all"]).expect(0);
+    assert_eq!((at_google(&world).len(), stored(&world).len()), (0, 0));
+    world.syncctl(&["channels", "stop", one]).expect(2);
+    renew(&world).expect(0);
+    assert_in_step(&world);
+}
+
+#[test]
+fn two_jobs_at_once_make_one_channel_each_stream() {
+    let mut world = followed(&CALENDAR, 6);
+    renew(&world).expect(0);
+    for round in 0..10 {
+        move_clock(&world, 145);
+        world.set("SYNCCTL_PUSH_ADDRESS", format!("http://127.0.0.1:9/{round}"));
+        let jobs = [world.spawn(&["calendar", "renew-watches"]), world.spawn(&["calendar", "renew-webhooks"])];
+        for job in jobs {
+            assert!(job.wait_with_output().expect("the binary ends").status.success());
+        }
+        let most = by_resource(&world).into_values().max();
+        assert!(most <= Some(2), "{most:?} channels of one stream");
+        renew(&world).expect(0);
+        assert_in_step(&world);
+    }
+}
+
+#[test]
+fn mailboxes_are_watched_and_a_new_watch_takes_the_place_of_the_old_one() {
+    let mut world = World::of(&GMAIL, 2, 4);
+    world.set("SYNCCTL_PUSH_GMAIL_TOPIC", "projects/acme/topics/mail");
+    world.sync_all().expect(0);
+    let report = renew(&world).expect(0).json();
+    assert_eq!(report["push"]["made"], json!(2), "{report}");
+    assert_eq!(watched_mailboxes(&world), 2);
+    move_clock(&world, 150);
+    let report = renew(&world).expect(0).json();
+    assert_eq!((&report["push"]["renewed"], &report["push"]["stopped"]), (&json!(2), &json!(2)), "{report}");
+    assert_eq!((watched_mailboxes(&world), stored(&world).len()), (2, 2));
+    assert_eq!(world.sim.ledger()["by_method"]["users.stop"].as_u64().unwrap_or(0), 0, "the old one is gone by itself");
+    world.set("SYNCCTL_PUSH_GMAIL_TOPIC", "");
+    renew(&world).expect(0);
+    assert_eq!((watched_mailboxes(&world), stored(&world).len()), (0, 0));
+}

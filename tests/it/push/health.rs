@@ -1,0 +1,111 @@
+//! Channels that are refused, silent, lost or at an old address, and what a live one changes.
+
+use serde_json::json;
+
+use super::ground::*;
+use crate::support::service::CALENDAR;
+use crate::support::sim::field;
+
+#[test]
+fn a_refused_address_is_recorded_once_and_the_streams_are_polled_on() {
+    let mut world = followed(&CALENDAR, 2);
+    // What Google refuses is an answer of its own; the simulator has a 400 for it.
+    world.set("SYNCCTL_PUSH_ADDRESS", "https://refused.example.com/");
+    world.sim.fault(json!({ "fault": "bad_request_400", "method": "events.watch" }));
+    renew(&world).expect(1);
+    let refused = "SELECT count(*) FROM channels WHERE state = 'refused' AND last_error LIKE '%HTTP 400%'";
+    let streams = world.count("SELECT count(*) FROM streams WHERE kind = 'events'");
+    assert_eq!(world.count(refused), streams);
+    renew(&world).expect(0);
+    assert_eq!(world.count(refused), streams, "not asked for again");
+    world.sync_all().expect(0);
+    world.sim.clear_faults();
+    let report = world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0).json();
+    assert_eq!(report["push"]["repairs"].as_array().map(Vec::len), Some(streams as usize), "{report}");
+    assert!(report["push"]["repairs"].as_array().into_iter().flatten().all(|repair| repair["found"] == "refused"));
+    assert_eq!(world.count(refused), 0);
+    assert_in_step(&world);
+}
+
+#[test]
+fn health_finds_old_addresses_and_silent_channels() {
+    let mut world = followed(&CALENDAR, 2);
+    renew(&world).expect(0);
+    let before = at_google(&world);
+    world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0);
+    assert_eq!(at_google(&world), before, "they are well");
+    // Nobody listens at the address, so nothing that is polled was announced.
+    world.churn(60, 3);
+    world.sync_all().expect(0);
+    let silent = world.count("SELECT count(*) FROM streams WHERE push_missed >= 3");
+    assert!(silent > 0);
+    let report = world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0).json();
+    let repairs = report["push"]["repairs"].as_array().expect("repairs");
+    assert_eq!(repairs.len() as i64, silent, "{report}");
+    assert!(repairs.iter().all(|repair| repair["found"] == "silent" && before.contains(&field(repair, "channel"))), "{report}");
+    assert_in_step(&world);
+    world.set("SYNCCTL_PUSH_ADDRESS", "http://127.0.0.1:9/moved");
+    world.syncctl(&["calendar", "renew-webhooks"]).expect(0);
+    assert_in_step(&world);
+    assert_eq!(
+        world.count("SELECT count(*) FROM channels WHERE state = 'live' AND address = 'http://127.0.0.1:9/moved/calendar'"),
+        before.len() as i64
+    );
+    let told = "SELECT count(*) FROM calendar_webhook_renewal_summaries WHERE summary_data ->> 'job' = 'calendar renew-webhooks'";
+    assert_eq!(world.count(told), 3);
+}
+
+#[test]
+fn a_stream_whose_changes_are_announced_is_polled_for_safety_only() {
+    let world = followed(&CALENDAR, 1);
+    renew(&world).expect(0);
+    world.sync_all().expect(0);
+    let wrong = "SELECT count(*) FROM streams WHERE service = 'calendar' AND due_at - now() NOT BETWEEN interval '5 hours' AND interval '7 hours'";
+    assert_eq!(world.count(wrong), 0);
+    world.execute("UPDATE streams SET pushed_at = now() - interval '12 minutes'");
+    let user = world.sim.users().pop_first().expect("a user");
+    let said = world.syncctl(&["calendar", "smart-poll", &user]).expect(0);
+    assert!(said.stdout.contains("push alive, last 12m ago"), "{said:?}");
+    world.execute("UPDATE streams SET push_until = now() - interval '1 second'");
+    world.sync_all().expect(0);
+    assert!(world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND due_at < now() + interval '2 hours'") > 0);
+}
+
+#[test]
+fn a_channel_whose_answer_was_lost_is_found_by_its_health_and_stopped() {
+    let mut world = followed(&CALENDAR, 2);
+    world.set("SYNCCTL_ENGINE_LEASE", "250ms");
+    for method in ["events.watch", "calendarList.watch"] {
+        world.sim.fault(json!({ "fault": "stall", "method": method }));
+    }
+    let mut child = world.spawn(&["calendar", "renew-watches"]);
+    world.wait_for_stall();
+    child.kill().expect("killing");
+    child.wait().expect("waiting");
+    let orphans = world.count("SELECT count(*) FROM channels WHERE state = 'creating'");
+    assert!(orphans > 0);
+    world.sim.clear_faults();
+    world.sim.admin("release", json!({}));
+    world.wait_until_leases_lapse();
+    let report = world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0).json();
+    let repairs = report["push"]["repairs"].as_array().expect("repairs");
+    assert!(repairs.len() as i64 == orphans && repairs.iter().all(|repair| repair["found"] == "orphaned"), "{report}");
+    renew(&world).expect(0);
+    assert_in_step(&world);
+}
+
+#[test]
+fn a_revoked_user_is_no_trouble_and_what_cannot_be_stopped_expires() {
+    let world = followed(&CALENDAR, 2);
+    renew(&world).expect(0);
+    let user = world.sim.users().pop_first().expect("a user");
+    world.sim.admin("revoke", json!({ "user": user }));
+    // Said by Google to the next poll.
+    world.sync_all().expect(1);
+    let report = renew(&world).expect(0).json();
+    assert_eq!(report["push"]["left_to_stop"], json!(2), "{report}");
+    move_clock(&world, 200);
+    renew(&world).expect(0);
+    assert_in_step(&world);
+    assert_eq!(world.count("SELECT count(*) FROM channels WHERE state IN ('stopping', 'creating')"), 0);
+}
