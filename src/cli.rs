@@ -45,7 +45,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 enum Command {
     /// Google Calendar: calendars, events, meetings
     #[command(subcommand)]
-    Calendar(commands::push::CalendarVerb),
+    Calendar(commands::calendar::Verb),
     /// Gmail: mailboxes, virtual addresses
     #[command(subcommand)]
     Gmail(commands::verbs::ServiceVerb),
@@ -121,8 +121,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
         Command::Webhook(verb) => commands::webhook::run(&verb, loaded.settings, &flags, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
-        Command::Calendar(verb) => commands::sync::calendar(&verb, loaded.settings, output),
-        Command::Gmail(verb) => commands::sync::gmail(&verb, loaded.settings, output),
+        Command::Calendar(verb) => commands::calendar::run(&verb, loaded.settings, output),
+        Command::Gmail(verb) => commands::gmail::run(&verb, loaded.settings, output),
     }
 }
 

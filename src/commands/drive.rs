@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::verbs::{Bounds, CronArgs};
+use super::verbs::{Bounds, CronArgs, RenewArgs};
 use super::{Output, metrics, push, sync, watch_file, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
@@ -29,7 +29,7 @@ pub enum Verb {
     /// Polls one file if the drive that shows it is due, and says why not
     SmartPoll(SmartPollArgs),
     /// Gives every drive its push channel, and renews those that expire soon; a job for cron
-    RenewWatches(push::RenewArgs),
+    RenewWatches(RenewArgs),
     /// What the runs of a window did
     Metrics(metrics::Args),
     /// Which user follows which file: followed files become documents, and their changes events

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
-use super::{Output, sync, table, with_context};
+use super::{Output, gmail, table, with_context};
 use crate::config::Settings;
 use crate::db::items;
 use crate::engine::retry_items::{self, Retried};
@@ -54,7 +54,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                     return Err(Fault::usage(format!("no quarantined item has the number {id}; see `syncctl items list`")).into());
                 }
                 let calendar = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
-                let mailboxes = sync::mailboxes(&context).await?;
+                let mailboxes = gmail::mailboxes(&context).await?;
                 let drive = drive::Drive::new(Arc::clone(&context.google), &context.settings, Watched::default());
                 let mut results = Vec::new();
                 for row in &rows {

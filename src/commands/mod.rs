@@ -1,16 +1,19 @@
 //! What is not the sync loop itself: each command is one file.
 
 pub mod accounts;
+pub mod calendar;
 pub mod channels;
 pub mod config;
 pub mod db;
 pub mod deliver;
 pub mod documents;
 pub mod drive;
+pub mod gmail;
 pub mod import;
 pub mod items;
 pub mod metrics;
 pub mod push;
+pub mod service;
 pub mod sync;
 pub mod verbs;
 pub mod watch_file;

@@ -1,32 +1,11 @@
 //! `renew-watches` and `renew-webhooks`: the jobs that keep push channels alive.
 
-use clap::{Args, Subcommand};
-
-use super::verbs::{Bounds, ServiceVerb};
+use super::verbs::{Bounds, RenewArgs};
 use super::{Output, sync};
 use crate::db::claims::Selection;
 use crate::engine::Context;
 use crate::engine::push::{self, Mode, Pushed};
 use crate::error::Exit;
-
-/// What Calendar can do.
-#[derive(Debug, Subcommand)]
-pub enum CalendarVerb {
-    #[command(flatten)]
-    Service(ServiceVerb),
-    /// Repairs push channels by their health: made for another address, silent, refused, or left behind by a run that died
-    RenewWebhooks(RenewArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct RenewArgs {
-    /// Only this user's, by UUID or address
-    #[arg(long, value_name = "ID")]
-    user: Option<String>,
-    /// Wind down after this long, such as `4m`
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    max_duration: Option<std::time::Duration>,
-}
 
 /// Makes and renews channels by age, or repairs them by health. `summaries`: the table that tells of it, if it has one of its own.
 pub async fn renew<S: Pushed>(

@@ -1,95 +1,21 @@
-//! The polling verbs of every service.
+//! What the polling verbs have in common: jobs, names, why a stream is left alone, and how a run is told.
 
 use std::collections::HashMap;
 use std::io::Read as _;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use uuid::Uuid;
 
-use super::push::{self, CalendarVerb};
-use super::verbs::{Bounds, CronArgs, ServiceVerb};
-use super::{Output, metrics, with_context};
-use crate::config::Settings;
+use super::Output;
+use super::verbs::{Bounds, CronArgs};
 use crate::db::accounts;
 use crate::db::claims::Selection;
 use crate::db::streams;
 use crate::engine::job::{self, Job};
-use crate::engine::push::{Mode, Pushed};
 use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
-
 use crate::outbox;
-use crate::services::{self, calendar, gmail};
-
-/// `syncctl calendar …`
-pub fn calendar(verb: &CalendarVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
-    with_context(settings, |context| async move {
-        let source = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
-        match verb {
-            CalendarVerb::Service(ServiceVerb::RenewWatches(args)) => {
-                push::renew(args, &context, source, Mode::Age, Some("calendar_watch_renewal_summaries"), output).await
-            }
-            CalendarVerb::Service(verb) => run(verb, &context, source, output).await,
-            CalendarVerb::RenewWebhooks(args) => {
-                push::renew(args, &context, source, Mode::Health, Some("calendar_webhook_renewal_summaries"), output).await
-            }
-        }
-    })
-}
-
-/// `syncctl gmail …`
-pub fn gmail(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
-    with_context(settings, |context| async move {
-        let source = mailboxes(&context).await?;
-        run(verb, &context, source, output).await
-    })
-}
-
-/// The Gmail service, which knows the domains that users are of.
-pub async fn mailboxes(context: &Context) -> anyhow::Result<gmail::Gmail> {
-    let domains = accounts::domains(&context.pool).await?;
-    Ok(gmail::Gmail::new(Arc::clone(&context.google), &context.settings, domains)?)
-}
-
-/// The verbs of a service whose streams are named by their users.
-async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
-    let service = S::TABLES.service;
-    match verb {
-        ServiceVerb::Cron(args) => cron(args, context, source, output).await,
-        ServiceVerb::BatchPoll(args) => {
-            let names = names(&args.users, args.stdin)?;
-            let mut job = job(context, service, "batch-poll", Selection { force: true, ..Selection::default() }, args.bounds);
-            if args.stdin || !names.is_empty() {
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                let found = accounts::find(&context.pool, &names).await?;
-                for (name, _) in names.iter().zip(&found).filter(|(_, user)| user.is_none()) {
-                    eprintln!("syncctl: no user {name}");
-                }
-                job.unknown_users = found.iter().filter(|user| user.is_none()).count() as u64;
-                job.selection.users = Some(found.into_iter().flatten().collect());
-            }
-            finish(ran(context, source, &job).await?, output)
-        }
-        ServiceVerb::Poll(args) => {
-            let selection =
-                Selection { users: Some(vec![user(context, &args.user).await?]), force: true, ..Selection::default() };
-            let job = job(context, service, "poll", selection, args.bounds);
-            finish(ran(context, source, &job).await?, output)
-        }
-        ServiceVerb::SmartPoll(args) => {
-            let user = user(context, &args.poll.user).await?;
-            let selection = Selection { users: Some(vec![user]), force: args.force, ..Selection::default() };
-            let job = job(context, service, "smart-poll", selection, args.poll.bounds);
-            let before = streams::of_user(&context.pool, service, user).await?;
-            let mut report = ran(context, source, &job).await?;
-            report.skipped = if args.force { Vec::new() } else { reasons(&before) };
-            finish(report, output)
-        }
-        ServiceVerb::RenewWatches(args) => push::renew(args, context, source, Mode::Age, None, output).await,
-        ServiceVerb::Metrics(args) => metrics::run(context, S::TABLES, args, output).await,
-    }
-}
+use crate::services;
 
 /// Runs the job, and what follows it.
 pub(super) async fn ran<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {

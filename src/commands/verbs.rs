@@ -16,7 +16,7 @@ pub enum ServiceVerb {
     /// Polls one user if the pace says so, and says why not
     SmartPoll(SmartPollArgs),
     /// Gives every stream its push channel, and renews those that expire soon; a job for cron
-    RenewWatches(super::push::RenewArgs),
+    RenewWatches(RenewArgs),
     /// What the runs of a window did
     Metrics(super::metrics::Args),
 }
@@ -72,4 +72,14 @@ pub struct SmartPollArgs {
     /// Whatever the pace says
     #[arg(long)]
     pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RenewArgs {
+    /// Only this user's, by UUID or address
+    #[arg(long, value_name = "ID")]
+    pub user: Option<String>,
+    /// Wind down after this long, such as `4m`
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub max_duration: Option<Duration>,
 }

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::verbs::Bounds;
-use super::{Output, drive, sync, with_context};
+use super::{Output, drive, gmail, sync, with_context};
 use crate::config::{Flags, Settings};
 use crate::db::claims::Selection;
 use crate::db::notifications;
@@ -108,7 +108,7 @@ async fn drain(args: &DrainArgs, context: &Context, output: Output) -> anyhow::R
             "calendar" if settings.calendar.enabled => {
                 sync::ran(context, Calendar::new(Arc::clone(&context.google), settings), &job).await?
             }
-            "gmail" if settings.gmail.enabled => sync::ran(context, sync::mailboxes(context).await?, &job).await?,
+            "gmail" if settings.gmail.enabled => sync::ran(context, gmail::mailboxes(context).await?, &job).await?,
             "drive" if settings.drive.enabled => sync::ran(context, drive::source(context, &selection).await?, &job).await?,
             "calendar" | "gmail" | "drive" => continue,
             other => return Err(Fault::settings(format!("streams of {other}: this version knows no such service")).into()),

@@ -1,0 +1,25 @@
+//! `syncctl gmail …`
+
+use std::sync::Arc;
+
+use super::verbs::ServiceVerb;
+use super::{Output, service, with_context};
+use crate::config::Settings;
+use crate::db::accounts;
+use crate::engine::Context;
+use crate::error::Exit;
+use crate::services::gmail::Gmail;
+
+/// Does what the verb says.
+pub fn run(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        let source = mailboxes(&context).await?;
+        service::run(verb, &context, source, output).await
+    })
+}
+
+/// The Gmail service, which knows the domains that users are of.
+pub async fn mailboxes(context: &Context) -> anyhow::Result<Gmail> {
+    let domains = accounts::domains(&context.pool).await?;
+    Ok(Gmail::new(Arc::clone(&context.google), &context.settings, domains)?)
+}
