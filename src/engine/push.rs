@@ -62,7 +62,7 @@ pub struct Figures {
     pub left_to_stop: u64,
     /// Those that Google will not have.
     pub refused: u64,
-    /// What was found wrong and what was done, channel by channel; of `renew-webhooks` only.
+    /// What was found wrong and what was done, channel by channel; `renew-watches` finds old addresses only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub repairs: Vec<Repair>,
 }

@@ -35,6 +35,18 @@ fn an_idle_mailbox_costs_one_call_and_two_units() {
 }
 
 #[test]
+fn a_message_costs_what_the_profile_says() {
+    for (profile, units) in [("2026-05", 20), ("legacy", 5)] {
+        let mut world = empty_mailboxes(1);
+        world.set("SYNCCTL_QUOTA_PROFILE", profile);
+        let user = users(&world).remove(0);
+        (0..3).for_each(|_| drop(arrives(&world, &user, "Subject: s\r\n\r\nx")));
+        // The profile, the list, and each message.
+        assert_eq!(world.sync_all().expect(0).json()["quota_units"], 1 + 5 + 3 * units, "{profile}");
+    }
+}
+
+#[test]
 fn the_first_sync_goes_back_as_far_as_the_window_and_later_mail_comes_by_history() {
     let mut world = empty_mailboxes(1);
     world.set("SYNCCTL_GMAIL_WINDOW", "7d");

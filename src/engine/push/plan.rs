@@ -137,8 +137,8 @@ fn window(channel: &Channel, rules: &Rules<'_>) -> f64 {
 
 fn by_age(current: Option<&Channel>, refused: Option<&str>, rules: &Rules<'_>) -> Option<Found> {
     match current {
-        // It announces to nobody.
-        Some(channel) if channel.address != rules.address => Some(Found::OldAddress),
+        // It announces to nobody; but an address that was refused is not asked for again at each run.
+        Some(channel) if channel.address != rules.address && refused != Some(rules.address) => Some(Found::OldAddress),
         Some(channel) => (channel.left <= window(channel, rules)).then_some(Found::Expiring),
         // What was refused is asked for again when the address has changed, or by the look at health.
         None => (refused != Some(rules.address)).then_some(Found::Missing),
@@ -202,6 +202,15 @@ mod tests {
         assert_eq!(found(vec![channel(State::Refused, HOUR, HOUR)], &RULES, 0), None);
         assert_eq!(found(vec![channel(State::Stopping, HOUR, HOUR)], &health, 0), Some(Found::Orphaned));
         assert_eq!(found(vec![channel(State::Creating, HOUR, HOUR)], &RULES, 0), None, "another run is at it");
+    }
+
+    #[test]
+    fn a_channel_at_an_old_address_is_replaced_by_age_too_unless_the_new_one_was_refused() {
+        let moved = Rules { address: "https://there/", ..RULES };
+        let live = || channel(State::Live, 100.0 * HOUR, 168.0 * HOUR);
+        assert_eq!(found(vec![live()], &moved, 0), Some(Found::OldAddress));
+        let refused = Channel { address: "https://there/".into(), ..channel(State::Refused, HOUR, HOUR) };
+        assert_eq!(found(vec![live(), refused], &moved, 0), None);
     }
 
     #[test]

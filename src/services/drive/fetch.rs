@@ -8,7 +8,7 @@ use super::content::Reading;
 use super::{Change, Drive, MY_DRIVE, drives as list, file as files};
 use crate::engine::{Calls, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, Host, List};
+use crate::google::{self, Endpoint, Host, List, whole};
 
 /// Units of a list.
 pub const LIST_COST: u64 = 100;
@@ -146,9 +146,7 @@ async fn start_token(drive: &Drive, stream: &Stream, calls: &Calls) -> Result<St
     calls
         .make(OTHER_COST, async || {
             let body = drive.google.get(what, &calls.credential, google::SCOPE_DRIVE, url.clone()).await?;
-            let start: Start = serde_json::from_slice(&body)
-                .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer has no token: {error}")))?;
-            Ok(start.start_page_token)
+            Ok(whole::<Start>(what, &body)?.start_page_token)
         })
         .await
 }
@@ -180,9 +178,7 @@ pub async fn file(drive: &Drive, calls: &Calls, id: &str) -> Result<Item<Change>
     let what = "files.get";
     let asked = calls.make(GET_COST, async || {
         let body = drive.google.get(what, &calls.credential, google::SCOPE_DRIVE, url.clone()).await?;
-        let raw = serde_json::from_slice(&body)
-            .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))?;
-        files::decode(raw).map_err(|poison| Failure::new(Class::Permanent, format!("{what}: {}", poison.error)))
+        files::decode(whole(what, &body)?).map_err(|poison| Failure::new(Class::Permanent, format!("{what}: {}", poison.error)))
     });
     match asked.await {
         Err(failure) if failure.class == Class::Gone => {
