@@ -1,10 +1,12 @@
 //! The settings: one struct a section, each field with its default. Knows no file and no environment; `config/load.rs` does.
 
+mod attendee;
 mod calendar;
 mod drive;
 mod gmail;
 mod load;
 mod outbox;
+mod pace;
 mod push;
 mod quota;
 mod secrets;
@@ -17,11 +19,13 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use attendee::Attendee;
 pub use calendar::Calendar;
 pub use drive::{Drive, DriveDocuments};
 pub use gmail::{Gmail, MailStore};
 pub use load::{Flags, Loaded, Origin, load};
 pub use outbox::{Outbox, Target};
+pub use pace::Pace;
 pub use push::Push;
 pub use quota::{Limits, Quota, QuotaProfile};
 pub use webhook::Webhook;
@@ -103,14 +107,6 @@ pub struct Google {
     pub batch_size: u32,
 }
 
-/// How Attendee is reached.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Attendee {
-    /// Origin of the API; empty: the hosted service.
-    pub root: String,
-}
-
 /// The sync loop.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,19 +135,6 @@ pub struct Engine {
     pub max_duration: Duration,
     /// Resyncs of one stream a day before it is degraded.
     pub resyncs_per_day: u32,
-}
-
-/// When a stream is polled again.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pace {
-    /// Price of a call (mu), in hours: a stream with `l` changes an hour is polled every sqrt(2*price/l) hours.
-    pub price: f64,
-    /// Age at which a change counts half.
-    #[serde(with = "humantime_serde")]
-    pub half_life: Duration,
-    /// Share of the interval by which polls are spread, 0 to 0.5.
-    pub jitter: f64,
 }
 
 /// Logs, on stderr.
@@ -208,12 +191,6 @@ impl Default for Engine {
     }
 }
 
-impl Default for Pace {
-    fn default() -> Self {
-        Self { price: 0.05, half_life: Duration::from_secs(3 * DAY), jitter: 0.1 }
-    }
-}
-
 impl Default for Log {
     fn default() -> Self {
         Self { level: "warn".into() }
@@ -234,15 +211,13 @@ impl Settings {
             (e.lease >= Duration::from_millis(200), "engine.lease", "200ms or more"),
             ((1..=100).contains(&e.tries), "engine.tries", "1 to 100"),
             (e.backoff_base <= e.backoff_cap, "engine.backoff_base", "at most engine.backoff_cap"),
-            (self.pace.price > 0.0, "pace.price", "more than 0"),
-            ((0.0..=0.5).contains(&self.pace.jitter), "pace.jitter", "0 to 0.5"),
-            (!self.pace.half_life.is_zero(), "pace.half_life", "more than 0s"),
         ]
         .into_iter()
         .chain(self.calendar.bounds())
         .chain(self.drive.bounds())
         .chain(self.gmail.bounds())
         .chain(self.outbox.bounds())
+        .chain(self.pace.bounds())
         .chain(self.push.bounds())
         .chain(self.webhook.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))

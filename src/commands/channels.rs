@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::verbs::Bounds;
-use super::{Output, sync, table, with_context};
+use super::{Output, jobs, table, with_context};
 use crate::config::Settings;
 use crate::db::channels;
 use crate::db::claims::Selection;
@@ -106,7 +106,7 @@ async fn stop(context: &Context, id: Option<Uuid>, output: Output) -> anyhow::Re
 
 async fn stop_of<S: Pushed>(context: &Context, source: S, id: Option<Uuid>) -> anyhow::Result<Report> {
     let bounds = Bounds { max_duration: None, dry_run: false };
-    let job = sync::job(context, S::TABLES.service, "stop-channels", Selection::default(), bounds);
+    let job = jobs::job(context, S::TABLES.service, "stop-channels", Selection::default(), bounds);
     push::stop(context, source, &job, id).await
 }
 

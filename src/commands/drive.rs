@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::verbs::{Bounds, CronArgs, RenewArgs};
-use super::{Output, metrics, push, sync, watch_file, with_context};
+use super::{Output, jobs, metrics, push, watch_file, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::streams;
@@ -76,7 +76,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
         match verb {
             Verb::Cron(args) => {
                 let source = source(&context, &Selection { force: args.force, ..Selection::default() }).await?;
-                sync::cron(args, &context, source, output).await
+                jobs::cron(args, &context, source, output).await
             }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
@@ -103,12 +103,12 @@ pub(super) async fn source(context: &Context, selection: &Selection) -> anyhow::
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let names = sync::names(&args.files, args.stdin)?;
+    let names = jobs::names(&args.files, args.stdin)?;
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
         let source = source(context, &selection).await?;
-        let job = sync::job(context, REGISTERED.service, "batch-poll", selection, args.bounds);
-        return sync::finish(sync::ran(context, source, &job).await?, output);
+        let job = jobs::job(context, REGISTERED.service, "batch-poll", selection, args.bounds);
+        return jobs::finish(jobs::ran(context, source, &job).await?, output);
     }
     // What holds a NUL is no id, and PostgreSQL would refuse the others with it.
     let named: HashSet<&str> = names.iter().map(String::as_str).collect();
@@ -131,7 +131,7 @@ async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> 
     for way in ways {
         let feed = streams::of_user(&context.pool, REGISTERED.service, way.user).await?;
         let feed: Vec<_> = feed.into_iter().filter(|feed| feed.id == way.asked.stream).collect();
-        let reasons = sync::reasons(&feed);
+        let reasons = jobs::reasons(&feed);
         match reasons.is_empty() || args.force {
             true => due.push(way),
             false => skipped.extend(reasons),
@@ -166,13 +166,13 @@ async fn poll(
     users.dedup();
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
     let source = source(context, &selection).await?;
-    let mut job = sync::job(context, REGISTERED.service, verb, selection, bounds);
+    let mut job = jobs::job(context, REGISTERED.service, verb, selection, bounds);
     job.unknown_users = left.0;
     let asked: Vec<Asked> = ways.iter().map(|way| way.asked.clone()).collect();
     let mut report = single::run(context, source, &job, &asked).await?;
-    sync::hand_on(context, &job).await;
+    jobs::hand_on(context, &job).await;
     report.skipped = left.1;
-    sync::finish(report, output)
+    jobs::finish(report, output)
 }
 
 fn unknown(file: &str) -> Fault {

@@ -1,7 +1,7 @@
 //! `renew-watches` and `renew-webhooks`: the jobs that keep push channels alive.
 
 use super::verbs::{Bounds, RenewArgs};
-use super::{Output, sync};
+use super::{Output, jobs};
 use crate::db::claims::Selection;
 use crate::engine::Context;
 use crate::engine::push::{self, Mode, Pushed};
@@ -17,7 +17,7 @@ pub async fn renew<S: Pushed>(
     output: Output,
 ) -> anyhow::Result<Exit> {
     let users = match &args.user {
-        Some(name) => Some(vec![sync::user(context, name).await?]),
+        Some(name) => Some(vec![jobs::user(context, name).await?]),
         None => None,
     };
     let verb = match mode {
@@ -25,7 +25,7 @@ pub async fn renew<S: Pushed>(
         Mode::Health => "renew-webhooks",
     };
     let bounds = Bounds { max_duration: args.max_duration, dry_run: false };
-    let mut job = sync::job(context, S::TABLES.service, verb, Selection { users, ..Selection::default() }, bounds);
+    let mut job = jobs::job(context, S::TABLES.service, verb, Selection { users, ..Selection::default() }, bounds);
     job.exclusive = true;
     job.summaries = summaries;
     let mut report = push::renew(context, source, &job, mode).await?;
@@ -34,5 +34,5 @@ pub async fn renew<S: Pushed>(
             .skipped
             .push("every stream: [push] in the settings names no address for them; channels that were left are stopped".into());
     }
-    sync::finish(report, output)
+    jobs::finish(report, output)
 }

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::verbs::Bounds;
-use super::{Output, drive, gmail, sync, with_context};
+use super::{Output, drive, gmail, jobs, with_context};
 use crate::config::{Flags, Settings};
 use crate::db::claims::Selection;
 use crate::db::notifications;
@@ -102,14 +102,14 @@ async fn drain(args: &DrainArgs, context: &Context, output: Output) -> anyhow::R
         if context.stop.is_cancelled() {
             break;
         }
-        let job = sync::job(context, &service, "drain", selection.clone(), bounds);
+        let job = jobs::job(context, &service, "drain", selection.clone(), bounds);
         let settings = &context.settings;
         runs.push(match service.as_str() {
             "calendar" if settings.calendar.enabled => {
-                sync::ran(context, Calendar::new(Arc::clone(&context.google), settings), &job).await?
+                jobs::ran(context, Calendar::new(Arc::clone(&context.google), settings), &job).await?
             }
-            "gmail" if settings.gmail.enabled => sync::ran(context, gmail::mailboxes(context).await?, &job).await?,
-            "drive" if settings.drive.enabled => sync::ran(context, drive::source(context, &selection).await?, &job).await?,
+            "gmail" if settings.gmail.enabled => jobs::ran(context, gmail::mailboxes(context).await?, &job).await?,
+            "drive" if settings.drive.enabled => jobs::ran(context, drive::source(context, &selection).await?, &job).await?,
             "calendar" | "gmail" | "drive" => continue,
             other => return Err(Fault::settings(format!("streams of {other}: this version knows no such service")).into()),
         });
@@ -128,7 +128,7 @@ async fn drain(args: &DrainArgs, context: &Context, output: Output) -> anyhow::R
     }
     let drained = Drained { runs, forgotten };
     output.print(&drained, || {
-        let mut text: String = drained.runs.iter().map(sync::text).collect();
+        let mut text: String = drained.runs.iter().map(jobs::text).collect();
         if drained.runs.is_empty() {
             text.push_str("nothing was announced\n");
         }
