@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
 use crate::config::{self, Flags};
-use crate::error::{EXIT_HELP, Exit, Fault};
+use crate::error::{EXIT_HELP, Exit};
 use crate::progress;
 
 /// Keeps Google Calendar, Drive and Gmail in step with PostgreSQL. Each run does one job, records it, and exits.
@@ -52,6 +52,9 @@ enum Command {
     /// Google Drive: shared drives, files, documents of the files that are followed
     #[command(subcommand)]
     Drive(commands::drive::Verb),
+    /// All services at once, and the pace that they are polled at
+    #[command(subcommand)]
+    Sync(commands::sync::Verb),
     /// Whose data is synced, and the credentials for it
     #[command(subcommand)]
     Accounts(commands::accounts::Verb),
@@ -93,7 +96,7 @@ pub fn main() -> Exit {
     match dispatch(cli) {
         Ok(exit) => exit,
         Err(error) => {
-            let exit = error.downcast_ref::<Fault>().map_or(Exit::SomeFailed, |fault| fault.exit);
+            let exit = Exit::of(&error);
             if json {
                 println!("{}", serde_json::json!({ "error": format!("{error:#}"), "exit_code": exit as u8 }));
             }
@@ -113,6 +116,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Config(verb) => commands::config::run(&verb, &loaded, output),
         Command::Db(verb) => commands::db::run(&verb, &loaded.settings, output),
+        Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Accounts(verb) => commands::accounts::run(&verb, loaded.settings, output),
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),
         Command::Documents(verb) => commands::documents::run(&verb, loaded.settings, output),

@@ -22,6 +22,13 @@ pub enum Exit {
     Settings = 78,
 }
 
+impl Exit {
+    /// What a process ends with that this error ends.
+    pub fn of(error: &anyhow::Error) -> Self {
+        error.downcast_ref::<Fault>().map_or(Self::SomeFailed, |fault| fault.exit)
+    }
+}
+
 /// The table that `--help` prints.
 pub const EXIT_HELP: &str = "Exit codes:
    0  done, or nothing was due

@@ -1,5 +1,6 @@
 //! `syncctl channels`: push channels, for operators.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -91,7 +92,7 @@ async fn stop(context: &Context, id: Option<Uuid>, output: Output) -> anyhow::Re
         reports.push(stop_of(context, Drive::new(Arc::clone(&context.google), &context.settings, watched), id).await?);
     }
     if of("gmail") {
-        let source = Gmail::new(Arc::clone(&context.google), &context.settings, Vec::new())?;
+        let source = Gmail::new(Arc::clone(&context.google), &context.settings, Vec::new(), HashSet::new())?;
         reports.push(stop_of(context, source, id).await?);
     }
     output.print(&reports, || {

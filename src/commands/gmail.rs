@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::db::accounts;
 use crate::engine::Context;
 use crate::error::Exit;
-use crate::services::gmail::Gmail;
+use crate::services::gmail::{Gmail, detect};
 
 /// Does what the verb says.
 pub fn run(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
@@ -18,8 +18,9 @@ pub fn run(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Re
     })
 }
 
-/// The Gmail service, which knows the domains that users are of.
+/// The Gmail service, which knows the domains that users are of, and where virtual addresses are in use.
 pub async fn mailboxes(context: &Context) -> anyhow::Result<Gmail> {
     let domains = accounts::domains(&context.pool).await?;
-    Ok(Gmail::new(Arc::clone(&context.google), &context.settings, domains)?)
+    let addressed = detect::addressed(&context.pool).await?;
+    Ok(Gmail::new(Arc::clone(&context.google), &context.settings, domains, addressed)?)
 }

@@ -63,12 +63,17 @@ pub(super) fn job(context: &Context, service: &str, verb: &str, selection: Selec
     }
 }
 
+/// The user that a name means.
+pub(super) async fn named(context: &Context, name: &str) -> anyhow::Result<Uuid> {
+    let found = accounts::find(&context.pool, &[name]).await?;
+    found.into_iter().next().flatten().ok_or_else(|| {
+        Fault::usage(format!("no user {name}: give the UUID or the address of a user that `syncctl accounts list` shows")).into()
+    })
+}
+
 /// The user that a single poll names; one whose account is not called any more is told so at once.
 pub(super) async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
-    let found = accounts::find(&context.pool, &[name]).await?;
-    let user = found.into_iter().next().flatten().ok_or_else(|| {
-        Fault::usage(format!("no user {name}: give the UUID or the address of a user that `syncctl accounts list` shows"))
-    })?;
+    let user = named(context, name).await?;
     match accounts::get(&context.pool, user).await? {
         Some(account) => match account.revoked {
             Some(reason) => Err(Fault::refused(format!("the account of user {user} is revoked and not called: {reason}")).into()),

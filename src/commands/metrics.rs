@@ -7,12 +7,13 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use std::sync::atomic::AtomicU64;
 
 use super::{Output, table};
 use crate::db::runs::{self, PastRun, Tables};
 use crate::engine::Context;
+use crate::engine::delays::Delays;
 use crate::error::Exit;
 
 /// What to print.
@@ -28,8 +29,8 @@ pub struct Args {
 
 /// The runs of one window.
 #[derive(Debug, Default, Serialize)]
-struct Window {
-    runs: u64,
+pub(super) struct Window {
+    pub runs: u64,
     by_status: BTreeMap<String, u64>,
     /// Share of the ended runs that completed, 0 to 1; absent without runs.
     success_rate: Option<f64>,
@@ -39,10 +40,12 @@ struct Window {
     successful: i64,
     failed: i64,
     items_changed: u64,
-    streams: u64,
-    api_calls: u64,
+    pub streams: u64,
+    pub api_calls: u64,
     quota_units: u64,
     quarantined: u64,
+    /// From a change to the poll that found it.
+    pub delays: Delays,
     errors: BTreeMap<String, u64>,
 }
 
@@ -56,21 +59,22 @@ struct Metrics {
 
 /// Runs the command.
 pub async fn run(context: &Context, tables: Tables, args: &Args, output: Output) -> anyhow::Result<Exit> {
-    let past = runs::since(&context.pool, tables, args.since.as_secs_f64() * 2.0).await?;
-    let border = chrono::Utc::now() - args.since;
-    let (before, window): (Vec<_>, Vec<_>) = past.into_iter().partition(|run| run.started_at < border);
-    let metrics = Metrics {
-        service: tables.service,
-        window_seconds: args.since.as_secs(),
-        window: summed(&window),
-        before: summed(&before),
-    };
+    let (window, before) = windows(context, tables, args.since).await?;
+    let metrics = Metrics { service: tables.service, window_seconds: args.since.as_secs(), window, before };
     if args.prometheus {
         print!("{}", prometheus(&metrics)?);
         return Ok(Exit::Done);
     }
     output.print(&metrics, || text(&metrics, args.since))?;
     Ok(Exit::Done)
+}
+
+/// What the runs of a window did, and those of the window before.
+pub(super) async fn windows(context: &Context, tables: Tables, since: Duration) -> anyhow::Result<(Window, Window)> {
+    let past = runs::since(&context.pool, tables, since.as_secs_f64() * 2.0).await?;
+    let border = chrono::Utc::now() - since;
+    let (before, window): (Vec<_>, Vec<_>) = past.into_iter().partition(|run| run.started_at < border);
+    Ok((summed(&window), summed(&before)))
 }
 
 fn summed(past: &[PastRun]) -> Window {
@@ -85,6 +89,9 @@ fn summed(past: &[PastRun]) -> Window {
         window.api_calls += number("api_calls");
         window.quota_units += number("quota_units");
         window.quarantined += number("quarantined");
+        if let Some(delays) = summary.get("delays").and_then(|delays| Delays::deserialize(delays).ok()) {
+            window.delays += &delays;
+        }
         for counts in summary.get("changes").and_then(|changes| changes.as_object()).into_iter().flat_map(|kinds| kinds.values())
         {
             for key in ["created", "updated", "deleted"] {
@@ -120,7 +127,7 @@ fn text(metrics: &Metrics, since: Duration) -> String {
     let percent = |share: Option<f64>| share.map_or_else(|| "–".into(), |share| format!("{:.1} %", share * 100.0));
     let ms = |ms: Option<i32>| ms.map_or_else(|| "–".into(), |ms| format!("{ms} ms"));
     type Row<'a> = (&'a str, &'a dyn Fn(&Window) -> String);
-    let rows: [Row<'_>; 12] = [
+    let rows: [Row<'_>; 13] = [
         ("runs", &statuses),
         ("success rate", &|w| percent(w.success_rate)),
         ("duration p50", &|w| ms(w.duration_p50_ms)),
@@ -129,6 +136,10 @@ fn text(metrics: &Metrics, since: Duration) -> String {
         ("successful", &|w| w.successful.to_string()),
         ("failed", &|w| w.failed.to_string()),
         ("items changed", &|w| w.items_changed.to_string()),
+        ("delay", &|w| {
+            let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "–".into(), |seconds| seconds_text(seconds));
+            format!("mean {}, p95 {}", seconds(w.delays.mean()), seconds(w.delays.quantile(0.95)))
+        }),
         ("streams polled", &|w| w.streams.to_string()),
         ("API calls", &|w| format!("{} ({} quota units)", w.api_calls, w.quota_units)),
         ("quarantined", &|w| w.quarantined.to_string()),
@@ -141,6 +152,11 @@ fn text(metrics: &Metrics, since: Duration) -> String {
         table.add_row([name.to_owned(), value(&metrics.window), value(&metrics.before)]);
     }
     table.trim_fmt()
+}
+
+/// Seconds as a person reads them.
+pub(super) fn seconds_text(seconds: f64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds.max(0.0).round() as u64)).to_string()
 }
 
 fn prometheus(metrics: &Metrics) -> anyhow::Result<String> {
@@ -173,6 +189,15 @@ fn prometheus(metrics: &Metrics) -> anyhow::Result<String> {
     add("api_calls", "Answers asked for at the provider", one(window.api_calls as f64));
     add("quota_units", "Quota units spent", one(window.quota_units as f64));
     add("quarantined", "Items put into quarantine", one(window.quarantined as f64));
+    let delays = &window.delays;
+    let quantiles = [("0.5", delays.quantile(0.5)), ("0.95", delays.quantile(0.95)), ("1", delays.quantile(1.0))];
+    let quantiles = quantiles
+        .into_iter()
+        .filter_map(|(quantile, seconds)| Some((vec![("quantile", quantile.to_owned())], seconds?)))
+        .collect();
+    add("change_delay_seconds", "From a change to the poll that found it", quantiles);
+    add("change_delay_mean_seconds", "Mean from a change to the poll that found it", delays.mean().map(one).unwrap_or_default());
+    add("changes_found", "Changes found by incremental polls", one(delays.count as f64));
     let errors = window.errors.iter().map(|(class, count)| (vec![("class", class.clone())], *count as f64)).collect();
     add("errors", "Failed streams by class", errors);
     let mut text = String::new();

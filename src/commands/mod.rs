@@ -1,6 +1,7 @@
 //! What is not the sync loop itself: each command is one file.
 
 pub mod accounts;
+pub mod activity;
 pub mod calendar;
 pub mod channels;
 pub mod config;
@@ -8,13 +9,17 @@ pub mod db;
 pub mod deliver;
 pub mod documents;
 pub mod drive;
+mod every;
+pub mod explain;
 pub mod gmail;
 pub mod import;
 pub mod items;
 mod jobs;
 pub mod metrics;
+pub mod pace_metrics;
 pub mod push;
 pub mod service;
+pub mod sync;
 pub mod verbs;
 pub mod watch_file;
 pub mod webhook;

@@ -2,20 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::verbs::Bounds;
-use super::{Output, drive, gmail, jobs, with_context};
+use super::{Output, every, jobs, with_context};
 use crate::config::{Flags, Settings};
 use crate::db::claims::Selection;
 use crate::db::notifications;
 use crate::engine::{Context, Report};
-use crate::error::{Exit, Fault};
-use crate::services::calendar::Calendar;
+use crate::error::Exit;
 use crate::webhook::{self, Drainer, Listener, Tls};
 
 /// Notifications forgotten by one statement.
@@ -102,17 +100,12 @@ async fn drain(args: &DrainArgs, context: &Context, output: Output) -> anyhow::R
         if context.stop.is_cancelled() {
             break;
         }
+        if every::services(&context.settings).contains(&(service.as_str(), false)) {
+            continue;
+        }
         let job = jobs::job(context, &service, "drain", selection.clone(), bounds);
-        let settings = &context.settings;
-        runs.push(match service.as_str() {
-            "calendar" if settings.calendar.enabled => {
-                jobs::ran(context, Calendar::new(Arc::clone(&context.google), settings), &job).await?
-            }
-            "gmail" if settings.gmail.enabled => jobs::ran(context, gmail::mailboxes(context).await?, &job).await?,
-            "drive" if settings.drive.enabled => jobs::ran(context, drive::source(context, &selection).await?, &job).await?,
-            "calendar" | "gmail" | "drive" => continue,
-            other => return Err(Fault::settings(format!("streams of {other}: this version knows no such service")).into()),
-        });
+        runs.push(every::run(context, &service, &job).await?);
+        jobs::hand_on(context, &job).await;
     }
     let mut forgotten = 0;
     while !context.stop.is_cancelled() {

@@ -24,14 +24,23 @@ pub struct StreamRow {
     pub pass_count: i64,
     pub full_pass_at: Option<DateTime<Utc>>,
     pub failures: i32,
-    /// Changes, exponentially forgotten, as of `change_mass_at`.
-    pub change_mass: f64,
-    pub change_mass_at: DateTime<Utc>,
+    pub changes: Changes,
+    /// The user's activity, as of `weight_at`.
     pub weight: f64,
+    pub weight_at: DateTime<Utc>,
     pub resyncs_today: i32,
     /// Seconds for which a channel announces its changes.
     pub push_left: Option<f64>,
     pub account: AccountRow,
+}
+
+/// What is known of a stream's changes, as of `at`; `engine::pace` says what each means.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    pub mass: f64,
+    pub at: DateTime<Utc>,
+    pub since: DateTime<Utc>,
+    pub shape: Option<Vec<f32>>,
 }
 
 /// What a claim carries of `accounts`, so that an idle poll needs no further statement.
@@ -73,8 +82,7 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
         pass_count: row.try_get(8)?,
         full_pass_at: row.try_get(9)?,
         failures: row.try_get(10)?,
-        change_mass: row.try_get(11)?,
-        change_mass_at: row.try_get(12)?,
+        changes: Changes { mass: row.try_get(11)?, at: row.try_get(12)?, since: row.try_get(20)?, shape: row.try_get(21)? },
         weight: row.try_get(13)?,
         resyncs_today: row.try_get(14)?,
         account: AccountRow {
@@ -84,6 +92,7 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
             token_seconds: row.try_get(17)?,
         },
         push_left: row.try_get(18)?,
+        weight_at: row.try_get(19)?,
     })
 }
 
@@ -116,7 +125,8 @@ pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
             "SELECT s.id, s.user_id, s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
                s.failures, s.change_mass, s.change_mass_at, s.weight,
                CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, a.project, a.access_token,
-               extract(epoch FROM a.token_expires_at - now())::float8, extract(epoch FROM s.push_until - now())::float8
+               extract(epoch FROM a.token_expires_at - now())::float8, extract(epoch FROM s.push_until - now())::float8, s.weight_at,
+               s.change_since, s.change_shape
              FROM streams s JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)",
             &[(&ids, Type::INT8_ARRAY)],
         )

@@ -3,6 +3,7 @@
 //! Statements go out with their parameter types (`*_typed`), so nothing is prepared by name and a pooler in transaction mode serves them.
 
 pub mod accounts;
+pub mod activity;
 pub mod channels;
 pub mod claims;
 pub mod deliveries;
@@ -14,6 +15,7 @@ pub mod migrate;
 pub mod notifications;
 pub mod outbox;
 pub mod pool;
+pub mod prices;
 pub mod quota;
 pub mod routing;
 pub mod runs;

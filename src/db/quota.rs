@@ -38,12 +38,13 @@ pub async fn reserve(
     per_day: i64,
 ) -> anyhow::Result<Reservation> {
     let statement = format!(
-        "WITH spans (span, window_start) AS (VALUES ('minute', date_trunc('minute', now())), ('day', {DAY_START})),
+        "WITH spans (span, window_start) AS (
+           VALUES ('minute', date_trunc('minute', now())), ('hour', date_trunc('hour', now())), ('day', {DAY_START})),
          taken AS (
            INSERT INTO quota_usage AS q (service, subject, span, window_start, units)
            SELECT $1, $2, span, window_start, $3 FROM spans ORDER BY span
            ON CONFLICT (service, subject, span, window_start) DO UPDATE SET units = q.units + excluded.units
-           WHERE q.units + excluded.units <= CASE q.span WHEN 'minute' THEN $4 ELSE $5 END
+           WHERE q.units + excluded.units <= CASE q.span WHEN 'minute' THEN $4 WHEN 'day' THEN $5 ELSE q.units + excluded.units END
            RETURNING span
          )
          SELECT EXISTS (SELECT 1 FROM taken WHERE span = 'minute'), EXISTS (SELECT 1 FROM taken WHERE span = 'day'),
@@ -69,7 +70,11 @@ pub async fn reserve(
     let (minute_ends, day_ends) = (row.try_get(2)?, row.try_get(3)?);
     Ok(match (minute, day) {
         (_, false) => Reservation::DayFull { day_ends },
-        (false, true) => Reservation::MinuteFull { minute_ends },
+        (false, true) => {
+            // The day has counted what the minute refused.
+            refund(pool, service, &[Unspent { subject: subject.to_owned(), minute: 0, day: units }]).await?;
+            Reservation::MinuteFull { minute_ends }
+        }
         (true, true) => Reservation::Granted { minute_ends },
     })
 }
@@ -98,7 +103,8 @@ pub async fn refund(pool: &Pool, service: &str, unspent: &[Unspent]) -> anyhow::
          SET units = greatest(0, q.units - CASE q.span WHEN 'minute' THEN back.minute ELSE back.day END)
          FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS back (subject, minute, day)
          WHERE q.service = $1 AND q.subject = back.subject
-           AND q.window_start = CASE q.span WHEN 'minute' THEN date_trunc('minute', now()) ELSE {DAY_START} END"
+           AND q.window_start = CASE q.span WHEN 'minute' THEN date_trunc('minute', now()) WHEN 'hour' THEN date_trunc('hour', now())
+             ELSE {DAY_START} END"
     );
     pool.get()
         .await?

@@ -175,6 +175,16 @@ pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>
     Ok(())
 }
 
+/// Writes the summary of what has no row of its own in the run tables: a run of several services.
+pub async fn summarize(pool: &Pool, table: &'static str, summary: &serde_json::Value) -> anyhow::Result<()> {
+    pool.get()
+        .await?
+        .execute_typed(&format!("INSERT INTO {table} (summary_data) VALUES ($1)"), &[(summary, Type::JSONB)])
+        .await
+        .context("writing the summary")?;
+    Ok(())
+}
+
 /// One finished or running run, for `metrics`.
 #[derive(Debug, Clone)]
 pub struct PastRun {

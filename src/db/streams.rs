@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
+use super::claims::Changes;
 use crate::error::{Class, Failure};
 
 const CLOSE_IDLE: &str = include_str!("sql/close_idle_streams.sql");
@@ -104,8 +105,7 @@ pub struct Finish {
     pub pass: Option<i64>,
     /// Seconds to the next poll.
     pub wait: f64,
-    pub change_mass: f64,
-    pub change_mass_at: DateTime<Utc>,
+    pub changes: Changes,
     /// When the changes that it found were made, by the provider's clock.
     pub changed_at: Vec<DateTime<Utc>>,
 }
@@ -122,7 +122,7 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> a
                polled_at = coalesce(claimed_at, now()), claimed_by = NULL, claimed_until = NULL,
                failures = 0, failed_class = NULL, failed_message = NULL,
                state = CASE WHEN state = 'stopped' OR (state = 'degraded' AND resync_day < current_date) THEN 'active' ELSE state END,
-               change_mass = $6, change_mass_at = $7,
+               change_mass = $6, change_mass_at = $7, change_since = $9, change_shape = $10,
                -- What a live channel should have announced before it was found here.
                push_missed = CASE WHEN push_until > now() AND $4::bigint IS NULL THEN (
                  SELECT CASE WHEN bool_or(at <= s.pushed_at) THEN 0 ELSE s.push_missed END + count(*) FILTER (
@@ -136,9 +136,11 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> a
                 (&end.cursor, Type::TEXT),
                 (&end.pass, Type::INT8),
                 (&end.wait, Type::FLOAT8),
-                (&end.change_mass, Type::FLOAT8),
-                (&end.change_mass_at, Type::TIMESTAMPTZ),
+                (&end.changes.mass, Type::FLOAT8),
+                (&end.changes.at, Type::TIMESTAMPTZ),
                 (&end.changed_at, Type::TIMESTAMPTZ_ARRAY),
+                (&end.changes.since, Type::TIMESTAMPTZ),
+                (&end.changes.shape, Type::FLOAT4_ARRAY),
             ],
         )
         .await

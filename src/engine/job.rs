@@ -14,6 +14,7 @@ use super::tokens::Broker;
 use super::{Context, Report, Source, dispatch};
 use crate::db::claims::Selection;
 use crate::db::is_gone;
+use crate::db::prices;
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
 use crate::error::Fault;
@@ -64,6 +65,7 @@ pub(super) async fn recorded<S: Source>(
     let lease = engine.lease.as_secs_f64();
     let mut report = Report::new(run, &job.name, job.dry_run);
     report.add_unknown(job.unknown_users);
+    let prices = prices::load(&context.pool, S::TABLES.service).await?;
     if !job.dry_run {
         let opening = Opening { run, job: &job.name, exclusive: job.exclusive, lease };
         if !runs::open(&context.pool, S::TABLES, &opening).await? {
@@ -86,6 +88,7 @@ pub(super) async fn recorded<S: Source>(
         full_passes: Semaphore::new(engine.first_sync_concurrency as usize),
         wind_down: wind_down.clone(),
         dry_run: job.dry_run,
+        prices,
         stage: tokio::sync::Mutex::default(),
         held: Mutex::default(),
         workers: AtomicUsize::new(0),

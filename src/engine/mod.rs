@@ -2,11 +2,13 @@
 
 mod apply;
 mod calls;
+pub mod delays;
 mod dispatch;
 mod failed;
 pub mod job;
 mod meter;
 pub mod pace;
+pub mod pacing;
 mod poll;
 pub mod push;
 mod queue;
@@ -183,6 +185,11 @@ pub trait Source: Send + Sync + 'static {
 
     /// How often such a stream is polled.
     fn bounds(&self, kind: &str) -> pace::Bounds;
+
+    /// How many times more urgent a stream's changes are than those of others, for what the service knows of it (`streams.id`).
+    fn urgency(&self, _stream: i64) -> f64 {
+        1.0
+    }
 
     /// How many of what the run tables count come with a user: the user, or the files that are followed for them.
     fn covers(&self, _user: Uuid) -> u64 {

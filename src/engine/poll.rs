@@ -9,9 +9,10 @@ use chrono::{DateTime, Utc};
 use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
+use super::delays::Delays;
 use super::pace::{self, History};
 use super::shared::Shared;
-use super::{Calls, Counts, Next, Page, Position, Source, Stream, apply, failed};
+use super::{Calls, Counts, Next, Page, Position, Source, Stream, apply, failed, pacing};
 use crate::db::claims::StreamRow;
 use crate::db::streams::{self, Finish, Idle};
 use crate::error::{Class, Failure};
@@ -29,6 +30,8 @@ pub struct Outcome {
     pub resyncs: u32,
     pub took: Duration,
     pub fetches: Vec<Duration>,
+    /// Of the changes that an incremental pass found.
+    pub delays: Delays,
     pub end: End,
 }
 
@@ -54,8 +57,16 @@ impl Outcome {
             resyncs: 0,
             took: Duration::ZERO,
             fetches: Vec::new(),
+            delays: Delays::default(),
             end: End::Done,
         }
+    }
+
+    /// Counts a page that is written: what it changed, and how many items went to quarantine.
+    fn wrote(&mut self, (counts, quarantined): (Counts, u64), delays: &Delays) {
+        self.counts += counts;
+        self.quarantined += quarantined;
+        self.delays += delays;
     }
 }
 
@@ -82,7 +93,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
     if window_is_stale(row, &at, bounds.full_pass_every, Utc::now()) {
         at = Position::default();
     }
-    let mut history = History { mass: row.change_mass, at: row.change_mass_at };
+    let mut history = pacing::history(&row.changes);
     let mut restarts = 0;
     let mut full = FullPass { number: row.pass_count, permit: None };
     // The answer to the page that was asked for while the one before was applied.
@@ -144,7 +155,10 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
             Err(failure) => return Err(failure),
         };
         let now = Utc::now();
-        history = history.observe(now, &change_times(&page), settings.pace.half_life);
+        let changes = change_times(&page);
+        history = history.observe(now, &changes, settings.pace.half_life);
+        // What a full pass finds is old.
+        let delays = if at.pass.is_none() { Delays::of(now, &changes) } else { Delays::default() };
         let wait = || wait_of(shared, row, history, &bounds, now);
         if let Next::Cursor(cursor) = &page.next
             && is_idle(&page, &at, row)
@@ -157,9 +171,8 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
                 cursor: cursor.clone(),
                 pass: at.pass,
                 wait: wait(),
-                change_mass: history.mass,
-                change_mass_at: history.at,
-                changed_at: if row.push_left.is_some() { change_times(&page) } else { Vec::new() },
+                changes: pacing::changes(&history),
+                changed_at: if row.push_left.is_some() { changes } else { Vec::new() },
             }),
             Next::Page(_) => None,
         };
@@ -174,9 +187,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         let next = match &page.next {
             Next::Page(token) => Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..at.clone() },
             Next::Cursor(_) => {
-                let (counts, quarantined) = applied.await?;
-                outcome.counts += counts;
-                outcome.quarantined += quarantined;
+                outcome.wrote(applied.await?, &delays);
                 return Ok(End::Done);
             }
         };
@@ -189,9 +200,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         });
         // Google writes the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
         let (written, answer) = tokio::join!(applied, asked);
-        let (counts, quarantined) = written?;
-        outcome.counts += counts;
-        outcome.quarantined += quarantined;
+        outcome.wrote(written?, &delays);
         if winding_down {
             return Ok(End::Interrupted);
         }
@@ -266,12 +275,9 @@ fn window_is_stale(row: &StreamRow, at: &Position, every: Option<Duration>, now:
 }
 
 fn wait_of<S: Source>(shared: &Shared<S>, row: &StreamRow, history: History, bounds: &pace::Bounds, now: DateTime<Utc>) -> f64 {
-    let settings = &shared.context.settings.pace;
-    let rate = history.rate(now, settings.half_life, bounds.prior);
-    let usual = pace::interval(rate, row.weight, settings.price, bounds);
-    let safety = shared.context.settings.push.safety_interval;
-    let interval = pace::with_push(usual, safety, row.push_left);
-    pace::jittered(interval, settings.jitter, rand::random()).as_secs_f64()
+    let settings = &shared.context.settings;
+    let outlook = pacing::outlook(settings, &shared.prices, bounds, shared.source.urgency(row.id), row, history, now);
+    pace::jittered(outlook.interval, settings.pace.jitter, rand::random()).as_secs_f64()
 }
 
 fn change_times<C>(page: &Page<C>) -> Vec<DateTime<Utc>> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Counts;
+use super::delays::Delays;
 use super::poll::{End, Outcome};
 use super::push::Figures;
 use crate::error::{Class, Exit, Failure};
@@ -59,6 +60,8 @@ pub struct Report {
     /// Failed streams by class, with one example each.
     pub errors: BTreeMap<&'static str, ClassCount>,
     pub fetch_ms: Quantiles,
+    /// How long the changes that were found had waited.
+    pub delays: Delays,
     pub slowest: Vec<Slow>,
     /// Streams that were left alone, each with why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -123,6 +126,7 @@ impl Report {
         self.streams += 1;
         self.resyncs += u64::from(outcome.resyncs);
         self.quarantined += outcome.quarantined;
+        self.delays += &outcome.delays;
         *self.changes.entry(outcome.kind.clone()).or_default() += outcome.counts;
         let ms = |duration: &Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         self.fetches.extend(outcome.fetches.iter().map(ms));

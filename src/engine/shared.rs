@@ -13,6 +13,7 @@ use super::queue::Queue;
 use super::tokens::Broker;
 use super::{Calls, Context, Report};
 use crate::db::claims::{AccountRow, StreamRow};
+use crate::db::prices::Prices;
 
 /// What the streams of a run share.
 pub struct Shared<S> {
@@ -26,6 +27,8 @@ pub struct Shared<S> {
     /// Cancelled when no further page should be begun: SIGTERM, or the end of `--max-duration`.
     pub wind_down: CancellationToken,
     pub dry_run: bool,
+    /// What polls cost.
+    pub prices: Prices,
     /// Where a dry run writes what it takes back, one stream at a time.
     pub stage: tokio::sync::Mutex<Option<deadpool_postgres::Object>>,
     /// Streams that this run has claimed and not given back: what a heartbeat renews.

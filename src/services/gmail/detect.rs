@@ -1,6 +1,6 @@
 //! Virtual addresses found in messages (table `gmail_detections`), and the documents and events that come of them. Knows no network.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::address::Pattern;
 use super::message::{Change, Message};
+use crate::db::Pool;
 use crate::db::documents::{self, Document};
 use crate::db::outbox::{self, Event};
 use crate::engine::{Item, Stream};
@@ -177,4 +178,17 @@ fn about(detection: &Detection<'_>) -> Map<String, Value> {
         ("kind".to_owned(), json!(message.mail.kind.name())),
         ("email".to_owned(), email),
     ])
+}
+/// Streams that brought mail to a virtual address in the last week.
+pub async fn addressed(pool: &Pool) -> anyhow::Result<HashSet<i64>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT DISTINCT stream_id FROM gmail_detections WHERE status = 'found' AND detected_at > now() - interval '7 days'",
+            &[],
+        )
+        .await
+        .context("reading where virtual addresses are in use")?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

@@ -1,7 +1,7 @@
 //! Gmail: a user's mailbox, followed by its history; virtual addresses in it become documents.
 
 mod address;
-mod detect;
+pub mod detect;
 mod fetch;
 mod mail;
 mod message;
@@ -9,6 +9,7 @@ mod push;
 mod read;
 mod store;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
@@ -38,6 +39,8 @@ pub const REGISTERED: Registered = Registered {
 };
 /// Mebibytes of whole messages in memory at once.
 const MEMORY: u32 = 32;
+/// How many times more urgent a mailbox is that brought mail to a virtual address lately: somebody waits for an answer.
+const ADDRESSED: f64 = 2.0;
 
 /// The Gmail service of one run.
 pub struct Gmail {
@@ -50,14 +53,21 @@ pub struct Gmail {
     /// Messages asked for at once for one page: two batches, so that Google fills one while the other is read.
     at_once: usize,
     memory: Semaphore,
+    addressed: HashSet<i64>,
 }
 
 impl Gmail {
-    /// The service with these settings. `domains`: what `{domain}` in a virtual address may be where the settings name none.
+    /// The service with these settings. `domains`: what `{domain}` in a virtual address may be where the settings name none; `addressed`:
+    /// streams that brought mail to a virtual address lately.
     ///
     /// # Errors
     /// A pattern of virtual addresses that makes no sense (exit 78).
-    pub fn new(google: Arc<google::Client>, settings: &config::Settings, domains: Vec<String>) -> Result<Self, Fault> {
+    pub fn new(
+        google: Arc<google::Client>,
+        settings: &config::Settings,
+        domains: Vec<String>,
+        addressed: HashSet<i64>,
+    ) -> Result<Self, Fault> {
         let gmail = settings.gmail.clone();
         let domains = if gmail.domains.is_empty() { domains } else { gmail.domains.clone() };
         Ok(Self {
@@ -71,6 +81,7 @@ impl Gmail {
             at_once: 2 * settings.google.batch_size as usize,
             memory: Semaphore::new(MEMORY as usize),
             settings: gmail,
+            addressed,
         })
     }
 
@@ -113,6 +124,10 @@ impl Source for Gmail {
 
     fn cost(_kind: &str) -> u64 {
         fetch::HISTORY_COST
+    }
+
+    fn urgency(&self, stream: i64) -> f64 {
+        if self.addressed.contains(&stream) { ADDRESSED } else { 1.0 }
     }
 
     fn bounds(&self, _kind: &str) -> Bounds {

@@ -1,0 +1,80 @@
+//! `syncctl sync activity`: what a user does in the application makes their streams more urgent for a while.
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Output, every, explain, jobs};
+use crate::db::activity;
+use crate::engine::Context;
+use crate::error::Exit;
+
+#[derive(Debug, Args)]
+pub struct ActivityArgs {
+    /// A user, by UUID or address
+    #[arg(value_name = "USER")]
+    user: String,
+    /// What they did
+    #[arg(value_name = "KIND")]
+    kind: Kind,
+}
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Kind {
+    /// Opened the application
+    AppLoad,
+    /// Looked at a calendar
+    CalendarView,
+    /// Made a meeting
+    MeetingCreate,
+    /// Anything else
+    General,
+}
+
+impl Kind {
+    /// `user_activity.kind`
+    fn name(self) -> &'static str {
+        match self {
+            Self::AppLoad => "app_load",
+            Self::CalendarView => "calendar_view",
+            Self::MeetingCreate => "meeting_create",
+            Self::General => "general",
+        }
+    }
+
+    /// How much more urgent a service's streams become: three times at first, where the user is looking.
+    fn weight(self, service: &str) -> f64 {
+        match (self, service) {
+            (Self::CalendarView | Self::MeetingCreate, "calendar") => 6.0,
+            (Self::AppLoad, _) => 4.0,
+            (Self::CalendarView | Self::MeetingCreate | Self::General, _) => 2.0,
+        }
+    }
+}
+
+/// What an activity led to.
+#[derive(Debug, Serialize)]
+struct Recorded {
+    user_id: Uuid,
+    kind: &'static str,
+    /// Streams that are due earlier than they were.
+    hastened: u64,
+}
+
+/// Records it, and makes what is more urgent now due earlier.
+pub async fn run(args: &ActivityArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let user = jobs::named(context, &args.user).await?;
+    let services: Vec<&str> = every::services(&context.settings).map(|(service, _)| service).into();
+    let weights: Vec<f64> = services.iter().map(|service| args.kind.weight(service)).collect();
+    let half_life = context.settings.pace.activity_half_life.as_secs_f64();
+    activity::record(&context.pool, user, args.kind.name(), &services, &weights, half_life).await?;
+    let outlooks = explain::outlooks(context, user).await?;
+    let ids: Vec<i64> = outlooks.iter().map(|(row, ..)| row.id).collect();
+    let waits: Vec<f64> = outlooks.iter().map(|(.., outlook)| outlook.interval.as_secs_f64()).collect();
+    let hastened = activity::hasten(&context.pool, &ids, &waits).await?;
+    let recorded = Recorded { user_id: user, kind: args.kind.name(), hastened };
+    output.print(&recorded, || format!("{} of {user} recorded; {hastened} streams are due earlier", recorded.kind))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,77 @@
+//! One job for any service by its name: what `webhook drain` and `sync` have in common.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::{drive, gmail};
+use crate::config::Settings;
+use crate::db::claims::Selection;
+use crate::db::runs::Tables;
+use crate::engine::job::{self, Job};
+use crate::engine::pace::Bounds;
+use crate::engine::{Context, Report, Source};
+use crate::error::Fault;
+use crate::google;
+use crate::services::calendar::Calendar;
+use crate::services::drive::Drive;
+use crate::services::gmail::Gmail;
+
+/// The services that have streams of users, and whether the settings want each.
+pub(super) fn services(settings: &Settings) -> [(&'static str, bool); 3] {
+    [("calendar", settings.calendar.enabled), ("drive", settings.drive.enabled), ("gmail", settings.gmail.enabled)]
+}
+
+/// Runs a job of a service. Events are not handed on.
+///
+/// # Errors
+/// The run could not be recorded, or no service is called so.
+pub(super) async fn run(context: &Context, service: &str, job: &Job) -> anyhow::Result<Report> {
+    match service {
+        "calendar" => job::run(context, Calendar::new(Arc::clone(&context.google), &context.settings), job).await,
+        "drive" => job::run(context, drive::source(context, &job.selection).await?, job).await,
+        "gmail" => job::run(context, gmail::mailboxes(context).await?, job).await,
+        other => Err(unknown(other).into()),
+    }
+}
+
+/// What a service makes of a stream, by its kind and id: how often it may be polled, and how urgent it is.
+type Judge = Box<dyn Fn(&str, i64) -> (Bounds, f64)>;
+
+/// What a service makes of its streams.
+pub(super) async fn judge(context: &Context, service: &str) -> anyhow::Result<Judge> {
+    fn of(source: impl Source) -> Judge {
+        Box::new(move |kind, id| (source.bounds(kind), source.urgency(id)))
+    }
+    let nobody = Selection { users: Some(Vec::new()), ..Selection::default() };
+    Ok(match service {
+        "calendar" => of(Calendar::new(Arc::clone(&context.google), &context.settings)),
+        "drive" => of(drive::source(context, &nobody).await?),
+        "gmail" => of(gmail::mailboxes(context).await?),
+        other => return Err(unknown(other).into()),
+    })
+}
+
+/// The run tables of a service.
+pub(super) fn tables(service: &str) -> Result<Tables, Fault> {
+    match service {
+        "calendar" => Ok(Calendar::TABLES),
+        "drive" => Ok(Drive::TABLES),
+        "gmail" => Ok(Gmail::TABLES),
+        other => Err(unknown(other)),
+    }
+}
+
+fn unknown(service: &str) -> Fault {
+    Fault::settings(format!("streams of {service}: this version knows no such service"))
+}
+
+/// Runs a job of each of several services, all at once; none waits for another, and none stops another by failing.
+pub(super) async fn run_all(context: &Context, jobs: &[(&'static str, Job)]) -> Vec<anyhow::Result<Report>> {
+    join_all(jobs.iter().map(|(service, job)| async move {
+        // A client of its own counts its calls.
+        let google = Arc::new(google::Client::new(&context.settings.google)?);
+        run(&Context { google, ..context.clone() }, service, job).await
+    }))
+    .await
+}

@@ -1,0 +1,98 @@
+//! `syncctl sync metrics`: budget, price of a poll and delays, service by service.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::metrics::{seconds_text, windows};
+use super::{Output, every, table};
+use crate::db::prices::{self, Computed};
+use crate::engine::Context;
+use crate::engine::delays::Delays;
+use crate::error::Exit;
+
+#[derive(Debug, Args)]
+pub struct MetricsArgs {
+    /// The window of the delays, such as `24h` or `7days`
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    since: Duration,
+}
+
+#[derive(Debug, Serialize)]
+struct Paces {
+    window_seconds: u64,
+    services: Vec<Service>,
+    /// What the polls of each project cost.
+    projects: Vec<Computed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Service {
+    service: &'static str,
+    runs: u64,
+    streams_polled: u64,
+    api_calls: u64,
+    changes_found: u64,
+    delay_mean_seconds: Option<f64>,
+    delay_p50_seconds: Option<f64>,
+    delay_p95_seconds: Option<f64>,
+    delay_max_seconds: f64,
+}
+
+/// Prints them.
+pub async fn run(args: &MetricsArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let mut services = Vec::new();
+    for (service, _) in every::services(&context.settings) {
+        let (window, _) = windows(context, every::tables(service)?, args.since).await?;
+        let Delays { count, max_seconds, .. } = window.delays;
+        services.push(Service {
+            service,
+            runs: window.runs,
+            streams_polled: window.streams,
+            api_calls: window.api_calls,
+            changes_found: count,
+            delay_mean_seconds: window.delays.mean(),
+            delay_p50_seconds: window.delays.quantile(0.5),
+            delay_p95_seconds: window.delays.quantile(0.95),
+            delay_max_seconds: max_seconds,
+        });
+    }
+    let projects = prices::computed(&context.pool, None).await?;
+    let paces = Paces { window_seconds: args.since.as_secs(), services, projects };
+    output.print(&paces, || text(&paces, args.since))?;
+    Ok(Exit::Done)
+}
+
+fn text(paces: &Paces, since: Duration) -> String {
+    let mut delays = table(&["service", "runs", "polls", "calls", "changes", "delay mean", "p50", "p95", "max"]);
+    let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "–".into(), seconds_text);
+    for service in &paces.services {
+        delays.add_row([
+            service.service.to_owned(),
+            service.runs.to_string(),
+            service.streams_polled.to_string(),
+            service.api_calls.to_string(),
+            service.changes_found.to_string(),
+            seconds(service.delay_mean_seconds),
+            seconds(service.delay_p50_seconds),
+            seconds(service.delay_p95_seconds),
+            seconds((service.changes_found > 0).then_some(service.delay_max_seconds)),
+        ]);
+    }
+    let mut costs =
+        table(&["service", "project", "streams", "polls/day", "budget units/day", "spent units/day", "price", "made"]);
+    for project in &paces.projects {
+        costs.add_row([
+            project.service.clone(),
+            project.project.clone(),
+            project.streams.to_string(),
+            format!("{:.0}", project.polls * 24.0),
+            format!("{:.0}", project.budget * 24.0),
+            project.spent.map_or_else(|| "–".into(), |spent| format!("{:.0}", spent * 24.0)),
+            format!("{:.4} h", project.price),
+            project.computed_at.format("%Y-%m-%d %H:%M UTC").to_string(),
+        ]);
+    }
+    format!("last {}\n{}\n\n{}\n", humantime::format_duration(since), delays.trim_fmt(), costs.trim_fmt())
+}

@@ -1,0 +1,151 @@
+//! `syncctl sync`: all services at once, and the pace that they are polled at.
+
+use std::time::Instant;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::verbs::{Bounds, CronArgs};
+use super::{Output, activity, every, explain, jobs, pace_metrics, table, with_context};
+use crate::config::Settings;
+use crate::db::claims::Selection;
+use crate::db::runs;
+use crate::engine::job::Job;
+use crate::engine::{Context, Report};
+use crate::error::Exit;
+
+/// What can be done with all services.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Polls every stream of every service that is due; one job for cron in place of one a service
+    Cron(CronArgs),
+    /// Polls everything of one user now
+    User(UserArgs),
+    /// Records what a user does, which makes their streams more urgent for a while
+    Activity(activity::ActivityArgs),
+    /// Why each stream of a user is polled when it is
+    Explain(explain::ExplainArgs),
+    /// Budget, price of a poll and delays of each service
+    Metrics(pace_metrics::MetricsArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct UserArgs {
+    /// A user, by UUID or address
+    #[arg(value_name = "USER")]
+    user: String,
+    #[command(flatten)]
+    bounds: Bounds,
+}
+
+/// Does what the verb says.
+pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        match verb {
+            Verb::Cron(args) => cron(args, &context, output).await,
+            Verb::User(args) => {
+                let users = Some(vec![jobs::user(&context, &args.user).await?]);
+                let selection = Selection { users, force: true, ..Selection::default() };
+                together(&context, "user", |service| jobs::job(&context, service, "poll", selection.clone(), args.bounds), output)
+                    .await
+            }
+            Verb::Activity(args) => activity::run(args, &context, output).await,
+            Verb::Explain(args) => explain::run(args, &context, output).await,
+            Verb::Metrics(args) => pace_metrics::run(args, &context, output).await,
+        }
+    })
+}
+
+async fn cron(args: &CronArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let selection = Selection { force: args.force, ..Selection::default() };
+    let job = |service: &str| {
+        // The name, and with it the lock, of the service's own job: both may be in one crontab.
+        let job = jobs::job(context, service, "cron", selection.clone(), args.bounds);
+        Job { exclusive: !args.parallel, ..job }
+    };
+    together(context, "cron", job, output).await
+}
+
+/// What one run of all services did.
+#[derive(Debug, Serialize)]
+struct Together {
+    execution_id: Uuid,
+    job: String,
+    dry_run: bool,
+    elapsed_ms: u64,
+    /// Of each service; its rows in the service's own tables have its own execution id.
+    runs: Vec<Ran>,
+}
+
+/// The run of one service.
+#[derive(Debug, Serialize)]
+struct Ran {
+    service: &'static str,
+    report: Option<Report>,
+    /// Why the run could not be recorded.
+    error: Option<String>,
+    #[serde(skip)]
+    exit: Exit,
+}
+
+/// Runs a job of every service that is enabled, and tells of all in one.
+async fn together(context: &Context, verb: &str, job: impl Fn(&str) -> Job, output: Output) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    let enabled = every::services(&context.settings).into_iter().filter(|(_, enabled)| *enabled);
+    let jobs: Vec<(&str, Job)> = enabled.map(|(service, _)| (service, job(service))).collect();
+    let mut runs = Vec::new();
+    for ((service, _), ran) in jobs.iter().zip(every::run_all(context, &jobs).await) {
+        runs.push(match ran {
+            Ok(report) => Ran { service, exit: report.exit(), error: report.error_message(), report: Some(report) },
+            Err(error) => Ran { service, exit: Exit::of(&error), error: Some(format!("{error:#}")), report: None },
+        });
+    }
+    let dry_run = jobs.iter().any(|(_, job)| job.dry_run);
+    if let Some((_, job)) = jobs.first() {
+        jobs::hand_on(context, job).await;
+    }
+    let together = Together {
+        execution_id: Uuid::now_v7(),
+        job: format!("sync {verb}"),
+        dry_run,
+        elapsed_ms: started.elapsed().as_millis() as u64,
+        runs,
+    };
+    if !dry_run {
+        runs::summarize(&context.pool, "sync_cron_summaries", &serde_json::to_value(&together)?).await?;
+    }
+    output.print(&together, || text(&together))?;
+    for Ran { service, error, .. } in &together.runs {
+        if let Some(error) = error {
+            eprintln!("syncctl: {service}: {error}");
+        }
+    }
+    // What ends a whole run says more than what failed in one; that another run holds a job says least.
+    let exits = together.runs.iter().map(|ran| ran.exit);
+    Ok(exits.max_by_key(|exit| if *exit == Exit::Busy { 0 } else { *exit as u8 + 1 }).unwrap_or(Exit::Done))
+}
+
+fn text(together: &Together) -> String {
+    let mut table = table(&["service", "status", "users", "streams", "idle", "failed", "changes", "calls", "run"]);
+    for ran in &together.runs {
+        let Some(report) = &ran.report else {
+            table.add_row([ran.service, "failed"]);
+            continue;
+        };
+        let changes: u64 = report.changes.values().map(|counts| counts.changes()).sum();
+        table.add_row([
+            ran.service.to_owned(),
+            report.status.clone(),
+            report.total_users.to_string(),
+            report.streams.to_string(),
+            report.idle_streams.to_string(),
+            report.failed_streams.to_string(),
+            changes.to_string(),
+            report.api_calls.to_string(),
+            report.execution_id.to_string(),
+        ]);
+    }
+    let head = if together.dry_run { ": dry run, nothing was written" } else { "" };
+    format!("{}{head} in {:.2} s\n{}\n", together.job, together.elapsed_ms as f64 / 1000.0, table.trim_fmt())
+}

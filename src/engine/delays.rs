@@ -1,0 +1,96 @@
+//! How long changes waited for the poll that found them: a histogram that can be added up over runs. Pure.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Upper bounds of the buckets, in seconds; one more holds what waited longer.
+const BOUNDS: [f64; 22] = [
+    1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 300.0, 450.0, 600.0, 900.0, 1_200.0, 1_800.0, 2_700.0, 3_600.0, 5_400.0,
+    7_200.0, 14_400.0, 43_200.0, 86_400.0,
+];
+
+/// Delays from changes, by the provider's clock, to the polls that found them. First syncs and resyncs are not in it: what they find is old.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delays {
+    pub count: u64,
+    pub sum_seconds: f64,
+    pub max_seconds: f64,
+    /// Counts up to each bound, and of what waited longer; empty without a change.
+    pub buckets: Vec<u64>,
+}
+
+impl Delays {
+    /// Those of a poll that found these changes.
+    pub fn of(now: DateTime<Utc>, changes: &[DateTime<Utc>]) -> Self {
+        let mut delays = Self::default();
+        for change in changes {
+            // A clock that goes ahead of ours makes no negative delay.
+            let seconds = (now - *change).as_seconds_f64().max(0.0);
+            delays.count += 1;
+            delays.sum_seconds += seconds;
+            delays.max_seconds = delays.max_seconds.max(seconds);
+            delays.buckets.resize(BOUNDS.len() + 1, 0);
+            if let Some(bucket) = delays.buckets.get_mut(BOUNDS.partition_point(|bound| *bound < seconds)) {
+                *bucket += 1;
+            }
+        }
+        delays
+    }
+
+    /// Mean, in seconds; `None` without a change.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum_seconds / self.count as f64)
+    }
+
+    /// The delay that this share of the changes did not pass, in seconds, interpolated within its bucket; `None` without a change.
+    pub fn quantile(&self, share: f64) -> Option<f64> {
+        let wanted = share * self.count as f64;
+        let mut before = 0.0;
+        for (place, count) in self.buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let count = *count as f64;
+            if before + count >= wanted {
+                let low = if place == 0 { 0.0 } else { *BOUNDS.get(place - 1)? };
+                let high = BOUNDS.get(place).copied().unwrap_or(self.max_seconds).min(self.max_seconds).max(low);
+                return Some(low + (high - low) * ((wanted - before) / count).clamp(0.0, 1.0));
+            }
+            before += count;
+        }
+        None
+    }
+}
+
+impl std::ops::AddAssign<&Delays> for Delays {
+    fn add_assign(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum_seconds += other.sum_seconds;
+        self.max_seconds = self.max_seconds.max(other.max_seconds);
+        if !other.buckets.is_empty() {
+            self.buckets.resize(BOUNDS.len() + 1, 0);
+        }
+        // A row of another version may have other buckets; what fits is added.
+        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
+            *mine += theirs;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn quantiles_lie_where_the_delays_do_and_sums_of_runs_are_runs_of_sums() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(1);
+        let at = |seconds: i64| now - TimeDelta::seconds(seconds);
+        let mut sum = Delays::of(now, &[at(-5), at(30), at(30)]);
+        sum += &Delays::of(now, &[at(600), at(100_000)]);
+        let both = Delays::of(now, &[at(-5), at(30), at(30), at(600), at(100_000)]);
+        assert_eq!(sum, both);
+        assert_eq!(both.mean(), Some((30.0 + 30.0 + 600.0 + 100_000.0) / 5.0));
+        let median = both.quantile(0.5).expect("changes");
+        assert!((20.0..=30.0).contains(&median), "{median}");
+        assert_eq!(both.quantile(1.0), Some(100_000.0));
+        assert_eq!(Delays::default().quantile(0.5), None);
+    }
+}
