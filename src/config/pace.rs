@@ -21,7 +21,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { price: 0.05, half_life: Duration::from_secs(3 * DAY), jitter: 0.1 }
+        Self { price: 0.05, half_life: Duration::from_secs(3 * DAY), jitter: 0.15 }
     }
 }
 

@@ -19,6 +19,9 @@ use crate::error::{Class, Failure};
 /// A pass that loses its page token begins again this often in one run before its stream fails.
 const PASS_RESTARTS: u32 = 3;
 
+/// A complete listing tells of changes of so long ago.
+const LISTED: chrono::TimeDelta = chrono::TimeDelta::days(30);
+
 /// How one stream ended.
 pub struct Outcome {
     pub id: i64,
@@ -82,7 +85,8 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
     if window_is_stale(row, &at, bounds.full_pass_every, Utc::now()) {
         at = Position::default();
     }
-    let mut history = History { mass: row.change_mass, at: row.change_mass_at };
+    let since = row.change_mass_at - LISTED;
+    let mut history = History { mass: row.change_mass, ..History::to_be_listed(row.change_mass_at, since) };
     let mut restarts = 0;
     let mut full = FullPass { number: row.pass_count, permit: None };
     // The answer to the page that was asked for while the one before was applied.
@@ -144,8 +148,8 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
             Err(failure) => return Err(failure),
         };
         let now = Utc::now();
-        history = history.observe(now, &change_times(&page), settings.pace.half_life);
-        let wait = || wait_of(shared, row, history, &bounds, now);
+        history = history.observe(now, &change_times(&page), settings.pace.half_life, bounds.prior);
+        let wait = || wait_of(shared, row, &history, &bounds, now, at.pass.is_some());
         if let Next::Cursor(cursor) = &page.next
             && is_idle(&page, &at, row)
             && outcome.counts == Counts::default()
@@ -215,7 +219,8 @@ impl<'a> FullPass<'a> {
         if at.pass.is_none() {
             self.number += 1;
             at.pass = Some(self.number);
-            *history = History::empty(history.at);
+            let now = Utc::now();
+            *history = History::to_be_listed(now, now - LISTED);
         }
         // A dry run has a few polls only, and none of them may wait for this on the stage.
         if self.permit.is_none() && !shared.dry_run {
@@ -265,13 +270,24 @@ fn window_is_stale(row: &StreamRow, at: &Position, every: Option<Duration>, now:
     at.cursor.is_some() && at.page_token.is_none() && (now - last).to_std().is_ok_and(|age| age > every)
 }
 
-fn wait_of<S: Source>(shared: &Shared<S>, row: &StreamRow, history: History, bounds: &pace::Bounds, now: DateTime<Utc>) -> f64 {
+fn wait_of<S: Source>(
+    shared: &Shared<S>,
+    row: &StreamRow,
+    history: &History,
+    bounds: &pace::Bounds,
+    now: DateTime<Utc>,
+    first: bool,
+) -> f64 {
     let settings = &shared.context.settings.pace;
-    let rate = history.rate(now, settings.half_life, bounds.prior);
-    let usual = pace::interval(rate, row.weight, settings.price, bounds);
+    let forecast = history.forecast(now, settings.half_life, bounds.prior);
+    let usual = forecast.wait(now, row.weight, settings.price, bounds);
     let safety = shared.context.settings.push.safety_interval;
     let interval = pace::with_push(usual, safety, row.push_left);
-    pace::jittered(interval, settings.jitter, rand::random()).as_secs_f64()
+    let wait = match first {
+        true => pace::first_wait(interval, rand::random()),
+        false => pace::jittered(interval, settings.jitter, rand::random()),
+    };
+    wait.as_secs_f64()
 }
 
 fn change_times<C>(page: &Page<C>) -> Vec<DateTime<Utc>> {
