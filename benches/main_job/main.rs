@@ -4,6 +4,7 @@
 //! - a first sync of 100,000 events in one calendar, as a share of a bare UNNEST upsert of the same rows: the events, and the meetings among them
 //! - start-up with nothing due, calls and statements of an idle stream, peak memory
 //! - an idle pass over 2,000 My Drives, and a first sync of 10,000 messages, as shares of what a bare HTTP loop gets
+//! - the price of a poll made anew over 1,000,000 streams
 //! - 20,000 signed events delivered, as a share of what a bare loop POSTs
 //!
 //! Every ratio is measured in this one run; each figure is the median of its rounds.
@@ -13,6 +14,7 @@ mod deliver;
 mod first;
 mod idle;
 mod mail;
+mod reprice;
 #[path = "../../tests/it/support/mod.rs"]
 #[allow(dead_code)]
 mod support;
@@ -32,6 +34,7 @@ fn main() {
     let mail = mail::pull();
     let deliveries = deliver::deliveries();
     let rss_of_mail = mail::memory_of_a_million();
+    let repriced = reprice::a_million();
     let figures = json!({
         "idle_share": idle.share,
         "idle_share_without_batches": idle.share_alone,
@@ -53,6 +56,8 @@ fn main() {
         "rss_mib_1m_ids": rss_of_mail,
         "deliveries_per_s": deliveries.per_second,
         "deliveries_share": deliveries.share,
+        "reprice_1m_seconds": repriced.seconds,
+        "rss_mib_reprice_1m": repriced.rss_mib,
     });
     let rows = [
         ("idle pass, streams/s", idle.per_second, "–"),
@@ -79,6 +84,8 @@ fn main() {
         ("deliveries, events/s", deliveries.per_second, "–"),
         ("bare loop of POSTs, events/s", deliveries.bare_per_second, "–"),
         ("deliveries as a share of it", deliveries.share, "–"),
+        ("price over 1,000,000 streams, s", repriced.seconds, "< 10"),
+        ("... peak RSS, MiB", repriced.rss_mib, "<= 64"),
     ];
     println!("\n{:<36}{:>12}  aim", "figure (median)", "measured");
     for (name, value, aim) in rows {

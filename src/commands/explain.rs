@@ -48,6 +48,9 @@ struct Explained {
     reason: String,
 }
 
+/// Beyond this no interval is anything but the longest.
+const DEAREST: f64 = 1e6;
+
 /// Prints the pace of a user's streams.
 pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let user = jobs::named(context, &args.user).await?;
@@ -82,7 +85,7 @@ pub(super) async fn outlooks(context: &Context, user: Uuid) -> anyhow::Result<Ve
             let Some(standing) = standings.iter().find(|standing| standing.id == row.id) else { continue };
             let (bounds, urgency) = judge(&row.kind, row.id);
             let history = pacing::history(&row.changes);
-            let outlook = pacing::outlook(&context.settings, &prices, &bounds, urgency, &row, history, now);
+            let outlook = pacing::outlook(&context.settings, &prices, &bounds, urgency, &row, &history, now);
             outlooks.push((row, service, standing.clone(), outlook));
         }
     }
@@ -101,7 +104,7 @@ fn explain(
     Explained {
         stream_id: row.id,
         service,
-        changes_per_day: outlook.rate * 24.0,
+        changes_per_day: outlook.forecast.rate * 24.0,
         weight: outlook.weight,
         price: outlook.price,
         interval_seconds: outlook.interval.as_secs_f64(),
@@ -125,7 +128,7 @@ fn reason(
     due_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> String {
-    let mut facts = vec![changes(outlook.rate * 24.0)];
+    let mut facts = vec![changes(outlook.forecast.rate * 24.0)];
     if let (true, Some(active)) = (outlook.weight > 1.05, active) {
         let ago = seconds_text(whole_minutes((now - active.last_at).as_seconds_f64()));
         facts.push(format!("active {ago} ago (×{:.1})", outlook.weight));
@@ -135,8 +138,10 @@ fn reason(
         (true, None) => facts.push("push alive".into()),
         (false, _) => facts.push("no push".into()),
     }
-    if outlook.price > outlook.least * 1.001 {
-        facts.push(format!("the budget makes a poll {:.1} times as dear", outlook.price / outlook.least));
+    match outlook.price / outlook.least {
+        ..1.001 => {}
+        dearer @ ..DEAREST => facts.push(format!("the budget makes a poll {dearer:.1} times as dear")),
+        _ => facts.push("the budget is short even so".into()),
     }
     let next = match (standing.claimed, standing.due_in <= 0.0) {
         (true, _) => "a run is at it".to_owned(),

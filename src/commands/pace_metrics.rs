@@ -90,7 +90,7 @@ fn text(paces: &Paces, since: Duration) -> String {
             format!("{:.0}", project.polls * 24.0),
             format!("{:.0}", project.budget * 24.0),
             project.spent.map_or_else(|| "–".into(), |spent| format!("{:.0}", spent * 24.0)),
-            format!("{:.4} h", project.price),
+            if project.price < 1e6 { format!("{:.4} h", project.price) } else { "budget is short".into() },
             project.computed_at.format("%Y-%m-%d %H:%M UTC").to_string(),
         ]);
     }

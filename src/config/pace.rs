@@ -42,7 +42,7 @@ impl Default for Pace {
             reprice_every: Duration::from_secs(HOUR),
             activity_half_life: Duration::from_secs(HOUR),
             half_life: Duration::from_secs(3 * DAY),
-            jitter: 0.1,
+            jitter: 0.15,
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Prices {
     pub projects: HashMap<String, f64>,
     /// By user, where one alone would pass what a user may have.
     pub users: HashMap<Uuid, f64>,
+    /// Seconds since somebody began to compute them; `None`: nobody ever did.
+    pub age: Option<f64>,
 }
 
 impl Prices {
@@ -35,7 +37,8 @@ pub async fn load(pool: &Pool, service: &str) -> anyhow::Result<Prices> {
         .await?
         .query_typed(
             "SELECT project, NULL::uuid, price FROM pace_prices WHERE service = $1
-             UNION ALL SELECT NULL, user_id, price FROM pace_user_prices WHERE service = $1",
+             UNION ALL SELECT NULL, user_id, price FROM pace_user_prices WHERE service = $1
+             UNION ALL SELECT NULL, NULL, extract(epoch FROM now() - begun_at)::float8 FROM pace_runs WHERE service = $1",
             &[(&service, Type::TEXT)],
         )
         .await
@@ -46,7 +49,7 @@ pub async fn load(pool: &Pool, service: &str) -> anyhow::Result<Prices> {
         match (row.try_get::<_, Option<String>>(0)?, row.try_get::<_, Option<Uuid>>(1)?) {
             (Some(project), _) => drop(prices.projects.insert(project, price)),
             (None, Some(user)) => drop(prices.users.insert(user, price)),
-            (None, None) => {}
+            (None, None) => prices.age = Some(price),
         }
     }
     Ok(prices)

@@ -11,10 +11,9 @@ use super::meter::Meter;
 use super::queue::Queue;
 use super::shared::Shared;
 use super::tokens::Broker;
-use super::{Context, Report, Source, dispatch};
+use super::{Context, Report, Source, budget, dispatch};
 use crate::db::claims::Selection;
 use crate::db::is_gone;
-use crate::db::prices;
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
 use crate::error::Fault;
@@ -65,7 +64,7 @@ pub(super) async fn recorded<S: Source>(
     let lease = engine.lease.as_secs_f64();
     let mut report = Report::new(run, &job.name, job.dry_run);
     report.add_unknown(job.unknown_users);
-    let prices = prices::load(&context.pool, S::TABLES.service).await?;
+    let prices = budget::prices(context, &source, !job.dry_run).await?;
     if !job.dry_run {
         let opening = Opening { run, job: &job.name, exclusive: job.exclusive, lease };
         if !runs::open(&context.pool, S::TABLES, &opening).await? {

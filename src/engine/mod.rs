@@ -1,6 +1,7 @@
 //! The one sync loop: claims streams, fetches pages, applies them, paces and reports. Knows no service.
 
 mod apply;
+mod budget;
 mod calls;
 pub mod delays;
 mod dispatch;

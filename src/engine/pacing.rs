@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::pace::{self, Bounds, History};
+use super::pace::{self, Bounds, Forecast, History, Profile};
 use crate::config::Settings;
 use crate::db::claims::{Changes, StreamRow};
 use crate::db::prices::Prices;
@@ -12,8 +12,8 @@ use crate::db::prices::Prices;
 /// What a stream's next poll hangs on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outlook {
-    /// Changes an hour that are to be expected.
-    pub rate: f64,
+    /// What is to be expected of its changes.
+    pub forecast: Forecast,
     /// What the user's activity and the service make of them.
     pub weight: f64,
     /// Of a poll, in hours.
@@ -33,16 +33,16 @@ pub fn outlook(
     bounds: &Bounds,
     urgency: f64,
     row: &StreamRow,
-    history: History,
+    history: &History,
     now: DateTime<Utc>,
 ) -> Outlook {
     let Settings { pace, push, .. } = settings;
-    let rate = history.rate(now, pace.half_life, bounds.prior);
+    let forecast = history.forecast(now, pace.half_life, bounds.prior);
     let weight = urgency * faded(row.weight, row.weight_at, now, pace.activity_half_life);
     let price = prices.of(&row.account.project, row.user_id, pace.price);
-    let usual = pace::interval(rate, weight, price, bounds);
+    let usual = forecast.wait(now, weight, price, bounds);
     Outlook {
-        rate,
+        forecast,
         weight,
         price,
         least: pace.price,
@@ -59,10 +59,51 @@ pub fn faded(weight: f64, at: DateTime<Utc>, now: DateTime<Utc>, half_life: Dura
 
 /// What the database holds of a stream's changes.
 pub fn history(changes: &Changes) -> History {
-    History { mass: changes.mass, at: changes.at }
+    let empty = History { mass: changes.mass, ..History::to_be_listed(changes.at, changes.since) };
+    // A shape of another version is forgotten: it is learnt again.
+    let Some(Ok(shape)) = changes.shape.as_deref().map(<[f32; SHAPE]>::try_from) else { return empty };
+    let [recent, bursts, timed, profile @ ..] = shape;
+    let mut kept = Profile::default();
+    for (to, from) in kept.hours.iter_mut().chain(&mut kept.days).zip(profile) {
+        *to = from;
+    }
+    History { recent: recent.into(), bursts: bursts.into(), timed: timed.into(), profile: kept, ..empty }
 }
 
-/// What the database shall hold.
+/// What the database shall hold; no shape where there is hardly a change that it could be drawn from.
 pub fn changes(history: &History) -> Changes {
-    Changes { mass: history.mass, at: history.at, since: history.at, shape: None }
+    let History { mass, at, since, .. } = *history;
+    let shape = (history.profile.hours.iter().sum::<f32>() > 0.01).then(|| {
+        let mut shape = vec![history.recent as f32, history.bursts as f32, history.timed as f32];
+        shape.extend(history.profile.hours);
+        shape.extend(history.profile.days);
+        shape
+    });
+    Changes { mass, at, since, shape }
+}
+
+/// Bursts' memory, two odds, 24 hours and 7 days.
+const SHAPE: usize = 34;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_read_again() {
+        let now = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000);
+        let half_life = Duration::from_secs(3 * 86_400);
+        let times: Vec<_> = (1..50).map(|hours| now - chrono::TimeDelta::hours(hours)).collect();
+        let learnt = History::to_be_listed(now - chrono::TimeDelta::days(3), now - chrono::TimeDelta::days(9))
+            .observe(now, &times, half_life, 0.1);
+        let again = history(&changes(&learnt));
+        let wait = |history: &History| {
+            let bounds = Bounds { min: Duration::ZERO, max: 30 * half_life, prior: 0.1, full_pass_every: None };
+            history.forecast(now, half_life, 0.1).wait(now, 1.0, 0.05, &bounds).as_secs_f64()
+        };
+        assert!((wait(&again) / wait(&learnt) - 1.0).abs() < 1e-3, "{} and {} s", wait(&again), wait(&learnt));
+        assert_eq!(changes(&History::empty(now)).shape, None);
+        let strange = Changes { shape: Some(vec![1.0]), ..changes(&learnt) };
+        assert_eq!(history(&strange).profile, Profile::default());
+    }
 }

@@ -20,6 +20,9 @@ use crate::error::{Class, Failure};
 /// A pass that loses its page token begins again this often in one run before its stream fails.
 const PASS_RESTARTS: u32 = 3;
 
+/// A complete listing tells of changes of so long ago.
+const LISTED: chrono::TimeDelta = chrono::TimeDelta::days(30);
+
 /// How one stream ended.
 pub struct Outcome {
     pub id: i64,
@@ -156,10 +159,10 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         };
         let now = Utc::now();
         let changes = change_times(&page);
-        history = history.observe(now, &changes, settings.pace.half_life);
+        history = history.observe(now, &changes, settings.pace.half_life, bounds.prior);
         // What a full pass finds is old.
         let delays = if at.pass.is_none() { Delays::of(now, &changes) } else { Delays::default() };
-        let wait = || wait_of(shared, row, history, &bounds, now);
+        let wait = || wait_of(shared, row, &history, &bounds, now, at.pass.is_some());
         if let Next::Cursor(cursor) = &page.next
             && is_idle(&page, &at, row)
             && outcome.counts == Counts::default()
@@ -224,7 +227,8 @@ impl<'a> FullPass<'a> {
         if at.pass.is_none() {
             self.number += 1;
             at.pass = Some(self.number);
-            *history = History::empty(history.at);
+            let now = Utc::now();
+            *history = History::to_be_listed(now, now - LISTED);
         }
         // A dry run has a few polls only, and none of them may wait for this on the stage.
         if self.permit.is_none() && !shared.dry_run {
@@ -274,10 +278,22 @@ fn window_is_stale(row: &StreamRow, at: &Position, every: Option<Duration>, now:
     at.cursor.is_some() && at.page_token.is_none() && (now - last).to_std().is_ok_and(|age| age > every)
 }
 
-fn wait_of<S: Source>(shared: &Shared<S>, row: &StreamRow, history: History, bounds: &pace::Bounds, now: DateTime<Utc>) -> f64 {
+fn wait_of<S: Source>(
+    shared: &Shared<S>,
+    row: &StreamRow,
+    history: &History,
+    bounds: &pace::Bounds,
+    now: DateTime<Utc>,
+    first: bool,
+) -> f64 {
     let settings = &shared.context.settings;
-    let outlook = pacing::outlook(settings, &shared.prices, bounds, shared.source.urgency(row.id), row, history, now);
-    pace::jittered(outlook.interval, settings.pace.jitter, rand::random()).as_secs_f64()
+    let urgency = shared.source.urgency(row.id);
+    let interval = pacing::outlook(settings, &shared.prices, bounds, urgency, row, history, now).interval;
+    let wait = match first {
+        true => pace::first_wait(interval, rand::random()),
+        false => pace::jittered(interval, settings.pace.jitter, rand::random()),
+    };
+    wait.as_secs_f64()
 }
 
 fn change_times<C>(page: &Page<C>) -> Vec<DateTime<Utc>> {

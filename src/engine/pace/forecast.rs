@@ -1,0 +1,201 @@
+//! When the delay that is to be expected is worth a call.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::Bounds;
+use super::profile::{Week, hour_of_week, left_of_hour};
+
+/// How often a stream will change: `week * (rate + burst * e^(-fade * hours))` an hour.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forecast {
+    /// Changes an hour in the mean over the week (lambda).
+    pub rate: f64,
+    /// What the last hours add to it now, or take from it.
+    pub burst: f64,
+    /// How fast that goes by, an hour.
+    pub fade: f64,
+    /// When in the week changes come.
+    pub week: Week,
+}
+
+/// Expected since the poll: changes not fetched, and the hours that they have waited.
+#[derive(Clone, Copy, Default)]
+struct Backlog {
+    changes: f64,
+    delay: f64,
+}
+
+impl Forecast {
+    /// A rate that is always the same.
+    pub fn steady(rate: f64) -> Self {
+        Self { rate, burst: 0.0, fade: 1.0, week: Week::FLAT }
+    }
+
+    /// Changes an hour as the bursts stand, in the mean over the week.
+    pub fn now(&self) -> f64 {
+        self.rate + self.burst
+    }
+
+    /// The time until the delay expected of changes since `now`, times `weight`, comes to `price` hours; within bounds.
+    ///
+    /// With a steady rate that is sqrt(2 * price / (weight * rate)) hours, which minimizes weighted delay plus price of calls.
+    pub fn wait(&self, now: DateTime<Utc>, weight: f64, price: f64, bounds: &Bounds) -> Duration {
+        let worth = price / weight;
+        let most = bounds.max.as_secs_f64() / 3600.0;
+        let hours = if self.week.is_flat() {
+            self.within(Backlog::default(), 0.0, 1.0, most, worth)
+        } else {
+            self.by_the_hour(now, most, worth)
+        };
+        // What is no number comes of 0/0, and is polled as rarely as allowed.
+        if hours.is_nan() {
+            return bounds.max;
+        }
+        Duration::from_secs_f64(hours.max(0.0) * 3600.0).clamp(bounds.min, bounds.max)
+    }
+
+    fn by_the_hour(&self, now: DateTime<Utc>, most: f64, worth: f64) -> f64 {
+        let (mut hour, mut room) = (hour_of_week(now), left_of_hour(now));
+        let (mut gone, mut backlog) = (0.0, Backlog::default());
+        while gone < most {
+            let factor = self.week.factor(hour);
+            let after = self.after(backlog, gone, factor, room);
+            if after.delay >= worth {
+                return gone + self.within(backlog, gone, factor, room, worth);
+            }
+            (gone, hour, room, backlog) = (gone + room, hour + 1, 1.0, after);
+        }
+        most
+    }
+
+    /// The backlog after `step` more hours at this factor.
+    fn after(&self, before: Backlog, gone: f64, factor: f64, step: f64) -> Backlog {
+        let faded = self.fade * step;
+        let burst = self.burst * (-self.fade * gone).exp() / self.fade;
+        let left = -(-faded).exp_m1();
+        Backlog {
+            changes: before.changes + factor * (self.rate * step + burst * left),
+            delay: before.delay
+                + before.changes * step
+                + factor * (self.rate * step * step / 2.0 + burst * (faded - left) / self.fade),
+        }
+    }
+
+    /// The hours after which the backlog is worth a call, at most `room`.
+    fn within(&self, before: Backlog, gone: f64, factor: f64, room: f64, worth: f64) -> f64 {
+        // Exact without a burst; with one, the first step of Newton's method on a convex function.
+        let (rate, wanted) = (factor * (self.rate + self.burst.max(0.0)), worth - before.delay);
+        let mut step = 2.0 * wanted / (before.changes + (before.changes * before.changes + 2.0 * rate * wanted).sqrt());
+        if self.burst == 0.0 {
+            return step.min(room);
+        }
+        for _ in 0..6 {
+            let after = self.after(before, gone, factor, step);
+            let change = (worth - after.delay) / after.changes;
+            step = (step + change).min(room);
+            if change.abs() <= 1e-3 * step {
+                break;
+            }
+        }
+        step
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BOUNDS: Bounds =
+        Bounds { min: Duration::from_secs(300), max: Duration::from_secs(36_000), prior: 0.1, full_pass_every: None };
+
+    fn office() -> Week {
+        let mut profile = super::super::Profile::default();
+        for hour in (0..168).filter(|hour| hour / 24 < 5 && (9..18).contains(&(hour % 24))) {
+            // The first Monday of 1970 was the fifth of January.
+            let at = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(4) + chrono::TimeDelta::hours(hour);
+            profile.add(at, 100.0);
+        }
+        profile.week()
+    }
+
+    #[test]
+    fn a_steady_stream_is_polled_at_the_square_root_of_twice_the_price_by_the_rate() {
+        let wait = Forecast::steady(4.0).wait(DateTime::UNIX_EPOCH, 2.0, 1.0, &BOUNDS);
+        assert!((wait.as_secs_f64() - 1800.0).abs() < 1e-6, "{wait:?}");
+    }
+
+    #[test]
+    fn a_stream_without_changes_is_polled_as_rarely_as_allowed() {
+        for (rate, weight) in [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)] {
+            assert_eq!(Forecast::steady(rate).wait(DateTime::UNIX_EPOCH, weight, 1.0, &BOUNDS), BOUNDS.max);
+        }
+        let asleep = Forecast { rate: 0.0, week: office(), ..Forecast::steady(0.0) };
+        assert_eq!(asleep.wait(DateTime::UNIX_EPOCH, 1.0, 1.0, &BOUNDS), BOUNDS.max);
+    }
+
+    #[test]
+    fn a_burst_brings_the_next_poll_near_and_its_absence_puts_it_off() {
+        let steady = Forecast::steady(1.0);
+        let now = DateTime::UNIX_EPOCH;
+        let usual = steady.wait(now, 1.0, 0.05, &BOUNDS);
+        let burst = Forecast { burst: 10.0, ..steady }.wait(now, 1.0, 0.05, &BOUNDS);
+        let quiet = Forecast { burst: -0.7, ..steady }.wait(now, 1.0, 0.05, &BOUNDS);
+        assert!(burst < usual / 2 && usual < quiet, "{burst:?} {usual:?} {quiet:?}");
+    }
+
+    #[test]
+    fn nights_are_polled_less_and_mornings_at_once() {
+        let forecast = Forecast { week: office(), ..Forecast::steady(1.0) };
+        let monday = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(4);
+        let wait = |hour| forecast.wait(monday + chrono::TimeDelta::hours(hour), 1.0, 0.05, &BOUNDS);
+        assert!(wait(11) * 4 < wait(22), "{:?} {:?}", wait(11), wait(22));
+        // A poll at seven does not sleep over the morning.
+        assert!(wait(7) < Duration::from_secs(3 * 3600), "{:?}", wait(7));
+    }
+
+    proptest! {
+        #[test]
+        fn the_wait_stays_within_its_bounds(
+            rate in 0.0f64..1e9, burst in 0.0f64..1e3, fade in 0.1f64..10.0, weight in 0.0f64..1e6, price in 1e-9f64..1e6, hour in 0i64..168,
+        ) {
+            for week in [Week::FLAT, office()] {
+                let forecast = Forecast { rate, burst, fade, week };
+                let wait = forecast.wait(DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(hour), weight, price, &BOUNDS);
+                prop_assert!(wait >= BOUNDS.min && wait <= BOUNDS.max);
+            }
+        }
+
+        #[test]
+        fn more_changes_never_mean_later_polls(a in 0.001f64..100.0, b in 0.001f64..100.0, hour in 0i64..168) {
+            let (low, high) = if a < b { (a, b) } else { (b, a) };
+            let now = DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(hour);
+            for week in [Week::FLAT, office()] {
+                let wait = |rate| Forecast { week, ..Forecast::steady(rate) }.wait(now, 1.0, 0.05, &BOUNDS);
+                prop_assert!(wait(high) <= wait(low));
+            }
+        }
+
+        #[test]
+        fn the_delay_expected_at_the_poll_is_the_price(
+            rate in 0.1f64..10.0, share in -0.9f64..20.0, fade in 0.2f64..4.0, price in 0.05f64..0.3, hour in 0i64..168,
+        ) {
+            let now = DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(hour * 61);
+            let free = Bounds { min: Duration::from_micros(1), max: Duration::from_secs(7 * 86_400), ..BOUNDS };
+            for week in [Week::FLAT, office()] {
+                let forecast = Forecast { rate, burst: share * rate, fade, week };
+                let hours = forecast.wait(now, 1.0, price, &free).as_secs_f64() / 3600.0;
+                // By midpoints instead of formulas.
+                let steps = 20_000;
+                let delay: f64 = (0..steps).map(|step| {
+                    let gone = hours * (f64::from(step) + 0.5) / f64::from(steps);
+                    let at = now + chrono::TimeDelta::microseconds((gone * 3.6e9) as i64);
+                    week.at(at) * (rate + share * rate * (-fade * gone).exp()) * (hours - gone) * hours / f64::from(steps)
+                }).sum();
+                prop_assert!((delay / price - 1.0).abs() < 0.01, "{} of {} after {} h", delay, price, hours);
+            }
+        }
+    }
+}
