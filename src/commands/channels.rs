@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::verbs::Bounds;
 use super::{Output, jobs, table, with_context};
 use crate::config::Settings;
-use crate::db::channels;
+use crate::db::channels_read;
 use crate::db::claims::Selection;
 use crate::engine::push::{self, Pushed};
 use crate::engine::{Context, Report};
@@ -53,7 +53,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 }
 
 async fn list(context: &Context, ended: bool, output: Output) -> anyhow::Result<Exit> {
-    let rows = channels::list(&context.pool, ended).await?;
+    let rows = channels_read::list(&context.pool, ended).await?;
     output.print(&rows, || {
         let mut table = table(&["channel", "service", "user", "stream", "state", "expires", "announced", "last error"]);
         for row in &rows {
@@ -75,7 +75,7 @@ async fn list(context: &Context, ended: bool, output: Output) -> anyhow::Result<
 }
 
 async fn stop(context: &Context, id: Option<Uuid>, output: Output) -> anyhow::Result<Exit> {
-    let rows = channels::list(&context.pool, false).await?;
+    let rows = channels_read::list(&context.pool, false).await?;
     let wanted: Vec<_> = rows.iter().filter(|row| id.is_none_or(|id| id == row.id)).collect();
     if let (true, Some(id)) = (wanted.is_empty(), id) {
         return Err(Fault::usage(format!("no channel {id}: give one that `syncctl channels list` shows")).into());

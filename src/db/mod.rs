@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod channels;
+pub mod channels_read;
 pub mod claims;
 pub mod deliveries;
 pub mod documents;
