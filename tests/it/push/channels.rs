@@ -33,7 +33,7 @@ fn a_channel_that_expires_soon_is_replaced_before_it_is_stopped() {
     let world = followed(&CALENDAR, 2);
     renew(&world).expect(0);
     let before = at_google(&world);
-    move_clock(&world, 145);
+    world.move_clock(145.0);
     // The new channels are there before any old one is stopped: with every stop failing, both are.
     world.sim.fault(json!({ "fault": "bad_request_400", "method": "channels.stop" }));
     renew(&world).expect(1);
@@ -50,7 +50,7 @@ fn a_channel_that_expires_soon_is_replaced_before_it_is_stopped() {
 fn a_stop_that_fails_is_tried_by_the_next_run_and_a_channel_that_is_gone_counts_as_stopped() {
     let world = followed(&DRIVE, 2);
     renew(&world).expect(0);
-    move_clock(&world, 145);
+    world.move_clock(145.0);
     world.sim.fault(json!({ "fault": "not_found", "method": "channels.stop", "at_call": 1 }));
     world.sim.fault(json!({ "fault": "bad_request_400", "method": "channels.stop", "at_call": 1 }));
     let report = renew(&world).expect(1).json();
@@ -97,7 +97,7 @@ fn two_jobs_at_once_make_one_channel_each_stream() {
     let mut world = followed(&CALENDAR, 6);
     renew(&world).expect(0);
     for round in 0..10 {
-        move_clock(&world, 145);
+        world.move_clock(145.0);
         world.set("SYNCCTL_PUSH_ADDRESS", format!("http://127.0.0.1:9/{round}"));
         let jobs = [world.spawn(&["calendar", "renew-watches"]), world.spawn(&["calendar", "renew-webhooks"])];
         for job in jobs {
@@ -118,7 +118,7 @@ fn mailboxes_are_watched_and_a_new_watch_takes_the_place_of_the_old_one() {
     let report = renew(&world).expect(0).json();
     assert_eq!(report["push"]["made"], json!(2), "{report}");
     assert_eq!(watched_mailboxes(&world), 2);
-    move_clock(&world, 150);
+    world.move_clock(150.0);
     let report = renew(&world).expect(0).json();
     assert_eq!((&report["push"]["renewed"], &report["push"]["stopped"]), (&json!(2), &json!(2)), "{report}");
     assert_eq!((watched_mailboxes(&world), stored(&world).len()), (2, 2));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::World;
 use crate::support::service::Service;
@@ -99,23 +99,6 @@ pub fn watchable(world: &World) -> i64 {
 
 pub fn renew(world: &World) -> crate::support::world::Ran {
     world.syncctl(&[world.service.name, "renew-watches", "--json"])
-}
-
-/// Moves the simulator's clock and the database's forward by so many hours, for everything that runs from now on: `now()` of a schema that
-/// comes before `pg_catalog` in the search path is the real one and an offset. Channels are made, renewed and forgotten by `now()`.
-pub fn move_clock(world: &World, hours: i64) {
-    world.sim.admin("clock", json!({ "advance": hours * 3600 }));
-    world.execute(&format!(
-        "CREATE SCHEMA IF NOT EXISTS simulated;
-         CREATE TABLE IF NOT EXISTS simulated.clock (ahead interval NOT NULL);
-         INSERT INTO simulated.clock SELECT '0' WHERE NOT EXISTS (SELECT FROM simulated.clock);
-         UPDATE simulated.clock SET ahead = ahead + interval '{hours} hours';
-         CREATE OR REPLACE FUNCTION simulated.now() RETURNS timestamptz STABLE LANGUAGE sql
-           AS 'SELECT pg_catalog.now() + ahead FROM simulated.clock';
-         DO $$ BEGIN
-           EXECUTE format('ALTER DATABASE %I SET search_path = public, simulated, pg_catalog', current_database());
-         END $$"
-    ));
 }
 
 /// Google has one channel for each stream, and each of them is a live row.

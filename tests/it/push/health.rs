@@ -99,7 +99,11 @@ fn a_channel_that_google_lets_fall_silent_is_an_alarm_until_it_is_replaced() {
         WHERE summary_data -> 'push' -> 'repairs' -> 0 ->> 'found' = 'silent'";
     assert_eq!(world.count(told), silent);
     let told = metrics(&["--json"]).json();
-    assert_eq!((&told["channels"]["silent"], &told["window"]["channel_repairs"]["silent"]), (&json!(0), &json!(silent)), "{told}");
+    assert_eq!(
+        (&told["channels"]["silent"], &told["window"]["channel_repairs"]["silent"]),
+        (&json!(0), &json!(silent)),
+        "{told}"
+    );
     assert!(!metrics(&[]).stdout.contains("ALARM"));
     let line = format!("syncctl_channel_repairs{{service=\"calendar\",found=\"silent\"}} {silent}.0");
     assert!(metrics(&["--prometheus"]).stdout.lines().any(|found| found == line), "no {line}");
@@ -150,7 +154,11 @@ fn a_channel_whose_answer_was_lost_is_found_by_its_health_and_stopped() {
     let died = |table: &str| {
         world.count(&format!("SELECT count(*) FROM {table} WHERE summary_data @> '{{\"job\": \"calendar renew-watches\", \"status\": \"abandoned\"}}'"))
     };
-    assert_eq!((died("calendar_watch_renewal_summaries"), died("calendar_cron_summaries")), (1, 0), "the dead run is told where it belongs");
+    assert_eq!(
+        (died("calendar_watch_renewal_summaries"), died("calendar_cron_summaries")),
+        (1, 0),
+        "the dead run is told where it belongs"
+    );
     let repairs = report["push"]["repairs"].as_array().expect("repairs");
     assert!(repairs.len() as i64 == orphans && repairs.iter().all(|repair| repair["found"] == "orphaned"), "{report}");
     renew(&world).expect(0);
@@ -169,7 +177,8 @@ fn drive_and_mail_are_repaired_by_their_health_too() {
         let repairs = report["push"]["repairs"].as_array().expect("repairs");
         assert!(repairs.len() as i64 == streams && repairs.iter().all(|repair| repair["found"] == "old_address"), "{report}");
         assert_in_step(&world);
-        let told = format!("SELECT count(*) FROM {0}_cron_summaries WHERE summary_data ->> 'job' = '{0} renew-webhooks'", service.name);
+        let told =
+            format!("SELECT count(*) FROM {0}_cron_summaries WHERE summary_data ->> 'job' = '{0} renew-webhooks'", service.name);
         assert_eq!(world.count(&told), 1);
     }
 }
@@ -184,7 +193,7 @@ fn a_revoked_user_is_no_trouble_and_what_cannot_be_stopped_expires() {
     world.sync_all().expect(1);
     let report = renew(&world).expect(0).json();
     assert_eq!(report["push"]["left_to_stop"], json!(2), "{report}");
-    move_clock(&world, 200);
+    world.move_clock(200.0);
     renew(&world).expect(0);
     assert_in_step(&world);
     assert_eq!(world.count("SELECT count(*) FROM channels WHERE state IN ('stopping', 'creating')"), 0);

@@ -14,7 +14,7 @@ fn after_a_week_without_a_run_every_stream_is_watched_anew() {
     let world = followed(&DRIVE, 2);
     renew(&world).expect(0);
     let before = at_google(&world).len();
-    move_clock(&world, 200);
+    world.move_clock(200.0);
     assert_eq!(at_google(&world).len(), 0);
     let report = renew(&world).expect(0).json();
     assert_eq!((&report["push"]["made"], &report["push"]["stopped"]), (&json!(before), &json!(0)), "{report}");
@@ -114,7 +114,7 @@ fn a_month(service: &'static Service) {
     world.sim.fault(json!({ "fault": "unavailable_503", "probability": 0.3, "method": "channels.stop" }));
     let mut failed = 0;
     for _ in 0..60 {
-        move_clock(&world, 12);
+        world.move_clock(12.0);
         failed += i32::from(renew(&world).code != 0);
         assert_no_leak(&world);
     }
