@@ -109,7 +109,7 @@ pub async fn renew<S: Pushed>(context: &Context, source: S, job: &Job, mode: Mod
     .await
 }
 
-/// Stops these channels, or all of the service.
+/// Stops one channel, or all of the users that `job.selection` names.
 ///
 /// # Errors
 /// Only when the run could not be recorded at all.
@@ -117,7 +117,7 @@ pub async fn stop<S: Pushed>(context: &Context, source: S, job: &Job, only: Opti
     job::recorded(context, source, job, async |shared| {
         let (pool, service) = (&context.pool, S::TABLES.service);
         channels::tidy(pool, service).await?;
-        let open = channels::open(pool, service, None).await?;
+        let open = channels::open(pool, service, job.selection.users.as_deref()).await?;
         shared.report().push = Some(Figures::default());
         work(shared, plan::ends(open.into_iter().filter(|channel| only.is_none_or(|only| only == channel.id)))).await
     })

@@ -93,6 +93,35 @@ fn operators_stop_one_channel_or_all_of_them() {
 }
 
 #[test]
+fn a_user_is_removed_with_their_channels_and_what_cannot_be_stopped_is_named_and_lapses() {
+    for service in [&CALENDAR, &DRIVE, &GMAIL] {
+        let world = followed(service, 3);
+        renew(&world).expect(0);
+        let users: Vec<String> = world.sim.users().into_iter().collect();
+        let of = |user: &str| by_resource(&world).keys().filter(|resource| resource.starts_with(user)).count();
+        let had = of(&users[0]);
+        let removed = world.syncctl(&["accounts", "remove", &users[0], "--json"]).expect(0).json();
+        assert_eq!((&removed["channels_stopped"], &removed["channels_left"]), (&json!(had), &json!([])), "{removed}");
+        assert_eq!((of(&users[0]), of(&users[1]) > 0), (0, true));
+        assert_eq!(world.count("SELECT count(*) FROM users"), 2);
+        assert_in_step(&world);
+
+        let method = if service.name == "gmail" { "users.stop" } else { "channels.stop" };
+        world.sim.fault(json!({ "fault": "bad_request_400", "method": method }));
+        let had = of(&users[1]);
+        let removed = world.syncctl(&["accounts", "remove", &users[1]]).expect(0);
+        world.sim.clear_faults();
+        let named = removed.stderr.lines().filter(|line| line.contains("could not be stopped and ends by itself, 20")).count();
+        assert_eq!((named, of(&users[1])), (had, had), "{removed:?}");
+        assert_eq!(world.count("SELECT count(*) FROM users"), 1);
+        world.move_clock(200.0);
+        renew(&world).expect(0);
+        assert_eq!(of(&users[1]), 0);
+        assert_in_step(&world);
+    }
+}
+
+#[test]
 fn two_jobs_at_once_make_one_channel_each_stream() {
     let mut world = followed(&CALENDAR, 6);
     renew(&world).expect(0);
