@@ -106,7 +106,7 @@ fn rows(server: &Server, world: &World, expired: &str, channel: &str) -> Vec<Row
     let unknown = google("00000000-0000-4000-8000-000000000000", "known", "1", "exists");
     let bearer = format!(
         "Bearer {}.{}.{}",
-        BASE64URL_NOPAD.encode(br#"{"alg":"RS256","kid":"sim-oidc","typ":"JWT"}"#),
+        BASE64URL_NOPAD.encode(br#"{"alg":"RS256","kid":"sim-oidc-0","typ":"JWT"}"#),
         BASE64URL_NOPAD.encode(br#"{"iss":"https://accounts.google.com","aud":"bench","exp":4102444800,"email":"push@bench.iam.example.com","email_verified":true}"#),
         BASE64URL_NOPAD.encode(&[7; 256])
     );

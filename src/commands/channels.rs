@@ -113,12 +113,7 @@ pub(super) async fn end(
     Ok(reports)
 }
 
-async fn end_of<S: Pushed>(
-    context: &Context,
-    source: S,
-    users: Option<Vec<Uuid>>,
-    id: Option<Uuid>,
-) -> anyhow::Result<Report> {
+async fn end_of<S: Pushed>(context: &Context, source: S, users: Option<Vec<Uuid>>, id: Option<Uuid>) -> anyhow::Result<Report> {
     let bounds = Bounds { max_duration: None, dry_run: false };
     let selection = Selection { users, ..Selection::default() };
     let job = jobs::job(context, S::TABLES.service, "stop-channels", selection, bounds);

@@ -4,6 +4,8 @@
 mod drain;
 #[path = "webhook/intake.rs"]
 mod intake;
+#[path = "webhook/keys.rs"]
+mod keys;
 #[path = "webhook/limits.rs"]
 mod limits;
 #[path = "webhook/load.rs"]

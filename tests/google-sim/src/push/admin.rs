@@ -24,6 +24,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/watches", get(watches))
         .route("/subscription", post(subscribe))
         .route("/count", get(|State(world): Shared| async move { Json(json!(world.push.counts)) }))
+        .route("/keys", get(keys).post(rotate))
         .route("/history", get(history))
         .route("/silence", post(silence))
         .route("/replay", post(replay))
@@ -51,6 +52,16 @@ async fn subscribe(State(world): Shared, Json(subscription): Json<Subscription>)
     let name = json!({ "subscription": subscription.name() });
     lock(&world.push.subscriptions).insert(subscription.topic.clone(), subscription);
     Ok(Json(name))
+}
+
+/// How often the keys of Pub/Sub's tokens were asked for.
+async fn keys(State(world): Shared) -> Json<Value> {
+    Json(json!({ "asked": world.push.keys.asked() }))
+}
+
+/// Tokens are signed with another key from now on, and the one so far is not given out any more.
+async fn rotate(State(world): Shared) -> Json<Value> {
+    Json(json!({ "kid": world.push.keys.rotate() }))
 }
 
 #[derive(Deserialize)]
