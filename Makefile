@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves. See README.md.
 
-.PHONY: demo test bench check fmt clippy doc deny
+.PHONY: demo test bench bench-push check fmt clippy doc deny
 
 demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your own export
 	scripts/ensure-postgres
@@ -19,6 +19,10 @@ test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main 
 bench: ## Prints the figures and writes target/bench.json
 	scripts/ensure-postgres
 	cargo bench --locked --bench main_job
+
+bench-push: ## What push brings and withstands; prints tables and writes target/bench-push.json
+	scripts/ensure-postgres
+	cargo bench --locked --bench push
 
 check: fmt clippy doc deny ## What CI asks beyond the tests
 

@@ -45,7 +45,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 enum Command {
     /// Google Calendar: calendars, events, meetings
     #[command(subcommand)]
-    Calendar(commands::calendar::Verb),
+    Calendar(commands::verbs::ServiceVerb),
     /// Gmail: mailboxes, virtual addresses
     #[command(subcommand)]
     Gmail(commands::verbs::ServiceVerb),

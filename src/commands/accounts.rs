@@ -9,8 +9,9 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Output, import, seal_key_file, table, with_context};
+use super::{Output, channels, import, seal_key_file, table, with_context};
 use crate::config::Settings;
+use crate::db::channels_read::{self, Listed};
 use crate::db::{accounts, pool};
 use crate::engine::Context;
 use crate::engine::tokens::Broker;
@@ -33,7 +34,7 @@ pub enum Verb {
         /// A user, by UUID or address; without one, all
         user: Option<String>,
     },
-    /// Removes a user with everything that was synced
+    /// Stops a user's push channels and removes the user with everything that was synced
     Remove {
         /// A user, by UUID or address
         user: String,
@@ -167,11 +168,39 @@ async fn check_one(context: &Context, broker: &Arc<Broker>, user: Uuid) -> Resul
     Ok(())
 }
 
+/// A user who was removed.
+#[derive(Serialize)]
+struct Removed {
+    removed: Uuid,
+    channels_stopped: usize,
+    /// Google announces to them until they expire.
+    channels_left: Vec<Listed>,
+}
+
 async fn remove(context: &Context, user: &str, output: Output) -> anyhow::Result<Exit> {
     let user = named(context, user).await?;
+    // Once the credentials are gone nobody can stop them.
+    let before = open_channels(context, user).await?;
+    channels::end(context, &before, Some(vec![user]), None).await?;
+    let left = open_channels(context, user).await?;
     accounts::remove(&context.pool, user).await?;
-    output.print(&serde_json::json!({ "removed": user }), || format!("removed {user} with everything that was synced"))?;
+    for channel in &left {
+        let until = channel.expires_at.map_or_else(|| "later".into(), |at| at.format("%F %T").to_string());
+        let why = channel.last_error.as_deref().unwrap_or("another run is at it");
+        eprintln!("syncctl: {} channel {} could not be stopped and ends by itself, {until}: {why}", channel.service, channel.id);
+    }
+    let removed = Removed { removed: user, channels_stopped: before.len().saturating_sub(left.len()), channels_left: left };
+    output.print(&removed, || {
+        format!("removed {user} with everything that was synced; {} push channels stopped", removed.channels_stopped)
+    })?;
     Ok(Exit::Done)
+}
+
+/// The user's channels that Google may have.
+async fn open_channels(context: &Context, user: Uuid) -> anyhow::Result<Vec<Listed>> {
+    let mut rows = channels_read::list(&context.pool, false).await?;
+    rows.retain(|channel| channel.user_id == user && channel.state != "refused");
+    Ok(rows)
 }
 
 /// Accounts read at once while they are sealed again.

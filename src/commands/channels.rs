@@ -7,16 +7,14 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::verbs::Bounds;
-use super::{Output, jobs, table, with_context};
+use super::{Output, drive, jobs, table, with_context};
 use crate::config::Settings;
-use crate::db::channels;
+use crate::db::channels_read::{self, Listed};
 use crate::db::claims::Selection;
 use crate::engine::push::{self, Pushed};
 use crate::engine::{Context, Report};
 use crate::error::{Exit, Fault};
 use crate::services::calendar::Calendar;
-use crate::services::drive::Drive;
-use crate::services::drive::watches::Watched;
 use crate::services::gmail::Gmail;
 
 /// What can be done with push channels.
@@ -54,7 +52,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 }
 
 async fn list(context: &Context, ended: bool, output: Output) -> anyhow::Result<Exit> {
-    let rows = channels::list(&context.pool, ended).await?;
+    let rows = channels_read::list(&context.pool, ended).await?;
     output.print(&rows, || {
         let mut table = table(&["channel", "service", "user", "stream", "state", "expires", "announced", "last error"]);
         for row in &rows {
@@ -76,25 +74,12 @@ async fn list(context: &Context, ended: bool, output: Output) -> anyhow::Result<
 }
 
 async fn stop(context: &Context, id: Option<Uuid>, output: Output) -> anyhow::Result<Exit> {
-    let rows = channels::list(&context.pool, false).await?;
-    let wanted: Vec<_> = rows.iter().filter(|row| id.is_none_or(|id| id == row.id)).collect();
+    let rows = channels_read::list(&context.pool, false).await?;
+    let wanted: Vec<_> = rows.into_iter().filter(|row| id.is_none_or(|id| id == row.id)).collect();
     if let (true, Some(id)) = (wanted.is_empty(), id) {
         return Err(Fault::usage(format!("no channel {id}: give one that `syncctl channels list` shows")).into());
     }
-    let of = |service: &str| wanted.iter().any(|row| row.service == service);
-    let mut reports = Vec::new();
-    if of("calendar") {
-        let source = Calendar::new(Arc::clone(&context.google), &context.settings);
-        reports.push(stop_of(context, source, id).await?);
-    }
-    if of("drive") {
-        let watched = Watched::load(&context.pool, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
-        reports.push(stop_of(context, Drive::new(Arc::clone(&context.google), &context.settings, watched), id).await?);
-    }
-    if of("gmail") {
-        let source = Gmail::new(Arc::clone(&context.google), &context.settings, Vec::new(), HashSet::new())?;
-        reports.push(stop_of(context, source, id).await?);
-    }
+    let reports = end(context, &wanted, None, id).await?;
     output.print(&reports, || {
         let lines: Vec<String> = reports.iter().map(line).collect();
         if lines.is_empty() { "no channels".into() } else { lines.join("\n") }
@@ -105,9 +90,34 @@ async fn stop(context: &Context, id: Option<Uuid>, output: Output) -> anyhow::Re
     Ok(reports.iter().map(Report::exit).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done))
 }
 
-async fn stop_of<S: Pushed>(context: &Context, source: S, id: Option<Uuid>) -> anyhow::Result<Report> {
+/// Stops the channel with this `id`, or all of these users, in the services that `open` channels are of.
+pub(super) async fn end(
+    context: &Context,
+    open: &[Listed],
+    users: Option<Vec<Uuid>>,
+    id: Option<Uuid>,
+) -> anyhow::Result<Vec<Report>> {
+    let of = |service: &str| open.iter().any(|channel| channel.service == service);
+    let settings = &context.settings;
+    let mut reports = Vec::new();
+    if of("calendar") {
+        reports.push(end_of(context, Calendar::new(Arc::clone(&context.google), settings), users.clone(), id).await?);
+    }
+    if of("drive") {
+        let source = drive::source(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
+        reports.push(end_of(context, source, users.clone(), id).await?);
+    }
+    if of("gmail") {
+        let source = Gmail::new(Arc::clone(&context.google), settings, Vec::new(), HashSet::new())?;
+        reports.push(end_of(context, source, users, id).await?);
+    }
+    Ok(reports)
+}
+
+async fn end_of<S: Pushed>(context: &Context, source: S, users: Option<Vec<Uuid>>, id: Option<Uuid>) -> anyhow::Result<Report> {
     let bounds = Bounds { max_duration: None, dry_run: false };
-    let job = jobs::job(context, S::TABLES.service, "stop-channels", Selection::default(), bounds);
+    let selection = Selection { users, ..Selection::default() };
+    let job = jobs::job(context, S::TABLES.service, "stop-channels", selection, bounds);
     push::stop(context, source, &job, id).await
 }
 

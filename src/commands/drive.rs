@@ -30,6 +30,8 @@ pub enum Verb {
     SmartPoll(SmartPollArgs),
     /// Gives every drive its push channel, and renews those that expire soon; a job for cron
     RenewWatches(RenewArgs),
+    /// Repairs push channels by their health: made for another address, silent, refused, or left behind by a run that died
+    RenewWebhooks(RenewArgs),
     /// What the runs of a window did
     Metrics(metrics::Args),
     /// Which user follows which file: followed files become documents, and their changes events
@@ -87,14 +89,17 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 poll(&context, "poll", &ways, args.bounds, (0, Vec::new()), output).await
             }
             Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
-            Verb::RenewWatches(args) => {
-                let source = source(&context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
-                push::renew(args, &context, source, Mode::Age, None, output).await
-            }
+            Verb::RenewWatches(args) => renew(args, &context, Mode::Age, output).await,
+            Verb::RenewWebhooks(args) => renew(args, &context, Mode::Health, output).await,
             Verb::Metrics(args) => metrics::run(&context, Drive::TABLES, args, output).await,
             Verb::WatchFile(verb) => watch_file::run(verb, &context, output).await,
         }
     })
+}
+
+async fn renew(args: &RenewArgs, context: &Context, mode: Mode, output: Output) -> anyhow::Result<Exit> {
+    let source = source(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
+    push::renew(args, context, source, mode, output).await
 }
 
 pub(super) async fn source(context: &Context, selection: &Selection) -> anyhow::Result<Drive> {

@@ -58,7 +58,6 @@ pub(super) fn job(context: &Context, service: &str, verb: &str, selection: Selec
         selection,
         max_duration: bounds.max_duration.or(configured),
         scopes: services::scopes(&context.settings),
-        summaries: None,
         unknown_users: 0,
     }
 }
@@ -156,8 +155,8 @@ pub(super) fn text(report: &Report) -> String {
     ));
     if let Some(push) = &report.push {
         text.push_str(&format!(
-            "channels  {} made, {} renewed, {} stopped, {} left to stop, {} refused\n",
-            push.made, push.renewed, push.stopped, push.left_to_stop, push.refused
+            "channels  {} made, {} renewed, {} stopped, {} left to stop, {} refused, {} found silent\n",
+            push.made, push.renewed, push.stopped, push.left_to_stop, push.refused, push.silent
         ));
         for repair in &push.repairs {
             text.push_str(&format!("repaired  stream {}: {:?}: {}\n", repair.stream_id, repair.found, repair.done));

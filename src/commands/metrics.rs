@@ -11,6 +11,7 @@ use serde::{Deserialize as _, Serialize};
 use std::sync::atomic::AtomicU64;
 
 use super::{Output, table};
+use crate::db::channels_read::{self, Standing};
 use crate::db::runs::{self, PastRun, Tables};
 use crate::engine::Context;
 use crate::engine::delays::Delays;
@@ -47,12 +48,16 @@ pub(super) struct Window {
     /// From a change to the poll that found it.
     pub delays: Delays,
     errors: BTreeMap<String, u64>,
+    /// Push channels that were found not to be well, by what was found.
+    channel_repairs: BTreeMap<String, u64>,
 }
 
 #[derive(Serialize)]
 struct Metrics {
     service: &'static str,
     window_seconds: u64,
+    /// Push channels as they stand now; `silent` ones are an alarm.
+    channels: Standing,
     window: Window,
     before: Window,
 }
@@ -60,7 +65,14 @@ struct Metrics {
 /// Runs the command.
 pub async fn run(context: &Context, tables: Tables, args: &Args, output: Output) -> anyhow::Result<Exit> {
     let (window, before) = windows(context, tables, args.since).await?;
-    let metrics = Metrics { service: tables.service, window_seconds: args.since.as_secs(), window, before };
+    let silent_after = i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX);
+    let metrics = Metrics {
+        service: tables.service,
+        window_seconds: args.since.as_secs(),
+        channels: channels_read::standing(&context.pool, tables.service, silent_after).await?,
+        window,
+        before,
+    };
     if args.prometheus {
         print!("{}", prometheus(&metrics)?);
         return Ok(Exit::Done);
@@ -102,6 +114,11 @@ fn summed(past: &[PastRun]) -> Window {
             *window.errors.entry(class.clone()).or_default() +=
                 entry.get("count").and_then(serde_json::Value::as_u64).unwrap_or(0);
         }
+        for repair in summary.pointer("/push/repairs").and_then(|repairs| repairs.as_array()).into_iter().flatten() {
+            if let Some(found) = repair.get("found").and_then(serde_json::Value::as_str) {
+                *window.channel_repairs.entry(found.to_owned()).or_default() += 1;
+            }
+        }
     }
     // A run that was skipped or still goes on took no time of its own.
     let mut durations: Vec<i32> = past
@@ -120,15 +137,15 @@ fn summed(past: &[PastRun]) -> Window {
 
 fn text(metrics: &Metrics, since: Duration) -> String {
     let mut table = table(&[metrics.service, &format!("last {}", humantime::format_duration(since)), "before"]);
-    let statuses = |window: &Window| {
-        let list: Vec<String> = window.by_status.iter().map(|(status, count)| format!("{count} {status}")).collect();
-        if list.is_empty() { "none".into() } else { list.join(", ") }
-    };
     let percent = |share: Option<f64>| share.map_or_else(|| "–".into(), |share| format!("{:.1} %", share * 100.0));
     let ms = |ms: Option<i32>| ms.map_or_else(|| "–".into(), |ms| format!("{ms} ms"));
+    let counts = |counts: &BTreeMap<String, u64>| {
+        let list: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        if list.is_empty() { "none".into() } else { list.join(", ") }
+    };
     type Row<'a> = (&'a str, &'a dyn Fn(&Window) -> String);
     let rows: [Row<'_>; 13] = [
-        ("runs", &statuses),
+        ("runs", &|w| counts(&w.by_status)),
         ("success rate", &|w| percent(w.success_rate)),
         ("duration p50", &|w| ms(w.duration_p50_ms)),
         ("duration p95", &|w| ms(w.duration_p95_ms)),
@@ -143,15 +160,23 @@ fn text(metrics: &Metrics, since: Duration) -> String {
         ("streams polled", &|w| w.streams.to_string()),
         ("API calls", &|w| format!("{} ({} quota units)", w.api_calls, w.quota_units)),
         ("quarantined", &|w| w.quarantined.to_string()),
-        ("errors", &|w| {
-            let list: Vec<String> = w.errors.iter().map(|(class, count)| format!("{count} {class}")).collect();
-            if list.is_empty() { "none".into() } else { list.join(", ") }
-        }),
+        ("errors", &|w| counts(&w.errors)),
+        ("channels repaired", &|w| counts(&w.channel_repairs)),
     ];
     for (name, value) in rows {
         table.add_row([name.to_owned(), value(&metrics.window), value(&metrics.before)]);
     }
-    table.trim_fmt()
+    let Standing { live, silent, refused, to_stop } = metrics.channels;
+    table.add_row(["channels now".into(), format!("{live} live, {silent} silent, {refused} refused, {to_stop} to stop")]);
+    let mut text = table.trim_fmt();
+    if silent > 0 {
+        let service = metrics.service;
+        text.push_str(&format!(
+            "\nALARM: {silent} of {live} push channels are silent: polls find what they do not announce. `syncctl {service} renew-webhooks` \
+             replaces them; if they fall silent again, nothing reaches `syncctl webhook serve` at push.address."
+        ));
+    }
+    text
 }
 
 /// Seconds as a person reads them.
@@ -200,6 +225,12 @@ fn prometheus(metrics: &Metrics) -> anyhow::Result<String> {
     add("changes_found", "Changes found by incremental polls", one(delays.count as f64));
     let errors = window.errors.iter().map(|(class, count)| (vec![("class", class.clone())], *count as f64)).collect();
     add("errors", "Failed streams by class", errors);
+    let repairs = window.channel_repairs.iter().map(|(found, count)| (vec![("found", found.clone())], *count as f64)).collect();
+    add("channel_repairs", "Push channels found not to be well", repairs);
+    let Standing { live, silent, refused, to_stop } = metrics.channels;
+    let states = [("live", live), ("silent", silent), ("refused", refused), ("to_stop", to_stop)];
+    let states = states.map(|(state, count)| (vec![("state", state.to_owned())], count as f64));
+    add("channels", "Push channels now by state; silent ones are live and announce nothing", states.into());
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)

@@ -7,13 +7,12 @@ use crate::engine::Context;
 use crate::engine::push::{self, Mode, Pushed};
 use crate::error::Exit;
 
-/// Makes and renews channels by age, or repairs them by health. `summaries`: the table that tells of it, if it has one of its own.
+/// Makes and renews channels by age, or repairs them by health.
 pub async fn renew<S: Pushed>(
     args: &RenewArgs,
     context: &Context,
     source: S,
     mode: Mode,
-    summaries: Option<&'static str>,
     output: Output,
 ) -> anyhow::Result<Exit> {
     let users = match &args.user {
@@ -27,7 +26,6 @@ pub async fn renew<S: Pushed>(
     let bounds = Bounds { max_duration: args.max_duration, dry_run: false };
     let mut job = jobs::job(context, S::TABLES.service, verb, Selection { users, ..Selection::default() }, bounds);
     job.exclusive = true;
-    job.summaries = summaries;
     let mut report = push::renew(context, source, &job, mode).await?;
     if S::address(&context.settings.push).is_empty() {
         report

@@ -44,7 +44,8 @@ pub(super) async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source
             report.skipped = if args.force { Vec::new() } else { jobs::reasons(&before) };
             jobs::finish(report, output)
         }
-        ServiceVerb::RenewWatches(args) => push::renew(args, context, source, Mode::Age, None, output).await,
+        ServiceVerb::RenewWatches(args) => push::renew(args, context, source, Mode::Age, output).await,
+        ServiceVerb::RenewWebhooks(args) => push::renew(args, context, source, Mode::Health, output).await,
         ServiceVerb::Metrics(args) => metrics::run(context, S::TABLES, args, output).await,
     }
 }

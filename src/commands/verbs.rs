@@ -17,6 +17,8 @@ pub enum ServiceVerb {
     SmartPoll(SmartPollArgs),
     /// Gives every stream its push channel, and renews those that expire soon; a job for cron
     RenewWatches(RenewArgs),
+    /// Repairs push channels by their health: made for another address, silent, refused, or left behind by a run that died
+    RenewWebhooks(RenewArgs),
     /// What the runs of a window did
     Metrics(super::metrics::Args),
 }

@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -224,54 +223,4 @@ pub async fn watchable(pool: &Pool, service: &str, kinds: &[&str], users: Option
         .await
         .context("listing streams to watch")?;
     rows.iter().map(|row| Ok(Watchable { id: row.try_get(0)?, user: row.try_get(1)?, missed: row.try_get(2)? })).collect()
-}
-
-/// A channel as `channels list` shows it.
-#[derive(Debug, Serialize)]
-pub struct Listed {
-    pub id: Uuid,
-    pub service: String,
-    pub user_id: Uuid,
-    pub stream_id: Option<i64>,
-    pub kind: Option<String>,
-    pub state: String,
-    pub address: String,
-    pub created_at: DateTime<Utc>,
-    pub expires_at: Option<DateTime<Utc>>,
-    pub notifications: i64,
-    pub last_notified_at: Option<DateTime<Utc>>,
-    pub last_error: Option<String>,
-}
-
-/// Channels for reading, the next to expire first; with `ended`, also those that are over.
-pub async fn list(pool: &Pool, ended: bool) -> anyhow::Result<Vec<Listed>> {
-    let rows = pool
-        .get()
-        .await?
-        .query_typed(
-            "SELECT c.id, c.service, c.user_id, c.stream_id, s.kind, c.state, c.address, c.created_at, c.expires_at, c.notifications,
-               c.last_notified_at, c.last_error
-             FROM channels c LEFT JOIN streams s ON s.id = c.stream_id WHERE c.state <> 'stopped' OR $1 ORDER BY c.expires_at, c.id",
-            &[(&ended, Type::BOOL)],
-        )
-        .await
-        .context("listing channels")?;
-    rows.iter()
-        .map(|row| {
-            Ok(Listed {
-                id: row.try_get(0)?,
-                service: row.try_get(1)?,
-                user_id: row.try_get(2)?,
-                stream_id: row.try_get(3)?,
-                kind: row.try_get(4)?,
-                state: row.try_get(5)?,
-                address: row.try_get(6)?,
-                created_at: row.try_get(7)?,
-                expires_at: row.try_get(8)?,
-                notifications: row.try_get(9)?,
-                last_notified_at: row.try_get(10)?,
-                last_error: row.try_get(11)?,
-            })
-        })
-        .collect()
 }

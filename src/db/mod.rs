@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod activity;
 pub mod channels;
+pub mod channels_read;
 pub mod claims;
 pub mod deliveries;
 pub mod documents;

@@ -18,6 +18,21 @@ pub struct Tables {
     pub successes: &'static str,
 }
 
+/// Jobs whose summaries have a table of their own; those of all others go to `{service}_cron_summaries`.
+const OWN_SUMMARIES: [(&str, &str); 2] = [
+    ("calendar renew-watches", "calendar_watch_renewal_summaries"),
+    ("calendar renew-webhooks", "calendar_webhook_renewal_summaries"),
+];
+
+/// The tables of a service's summaries. Each comes with the condition on the column `job` that sends a run there.
+fn summary_tables(service: &str) -> Vec<(String, String)> {
+    let own = OWN_SUMMARIES.iter().filter(|(job, _)| job.split_once(' ').is_some_and(|(of, _)| of == service));
+    let mut tables: Vec<(String, String)> = own.map(|(job, table)| ((*table).into(), format!("job = '{job}'"))).collect();
+    let rest = tables.iter().map(|(_, condition)| format!(" AND NOT {condition}")).collect::<String>();
+    tables.push((format!("{service}_cron_summaries"), format!("true{rest}")));
+    tables
+}
+
 /// What a run says of itself when it starts.
 #[derive(Debug, Clone)]
 pub struct Opening<'a> {
@@ -40,8 +55,8 @@ pub struct Closing<'a> {
     pub failed: i32,
     pub elapsed_ms: i32,
     pub error_message: Option<&'a str>,
-    /// The table that the summary goes to; `None`: the service's.
-    pub summaries: Option<&'static str>,
+    /// Decides where the summary goes.
+    pub job: &'a str,
     pub summary: &'a serde_json::Value,
 }
 
@@ -94,6 +109,17 @@ pub async fn open(pool: &Pool, tables: Tables, opening: &Opening<'_>) -> anyhow:
 /// Closes the runs of a service whose heartbeat has stopped: `abandoned`, with the metrics and summary rows that every run has.
 async fn close_died(pool: &Pool, tables: Tables, by: Uuid) -> anyhow::Result<()> {
     let Tables { service, successes, .. } = tables;
+    let summaries: String = summary_tables(service)
+        .into_iter()
+        .map(|(table, condition)| {
+            format!(
+                ", {table}_written AS (
+                   INSERT INTO {table} (summary_data)
+                   SELECT jsonb_build_object('execution_id', id, 'job', job, 'status', 'abandoned', 'closed_by', $1) FROM died WHERE {condition}
+                 )"
+            )
+        })
+        .collect();
     let statement = format!(
         "WITH died AS (
            UPDATE runs SET status = 'abandoned', ended_at = now()
@@ -104,12 +130,9 @@ async fn close_died(pool: &Pool, tables: Tables, by: Uuid) -> anyhow::Result<()>
            SET status = 'abandoned', end_time = now(), total_processing_time_ms = died.lived_ms,
                error_message = 'the process died before it could close this run'
            FROM died WHERE r.execution_id = died.id::text AND r.status = 'running'
-         ), died_metrics AS (
-           INSERT INTO {service}_cron_metrics (execution_id, successful_{successes}, failed_{successes}, total_processing_time_ms)
-           SELECT id::text, 0, 0, lived_ms FROM died
-         )
-         INSERT INTO {service}_cron_summaries (summary_data)
-         SELECT jsonb_build_object('execution_id', id, 'job', job, 'status', 'abandoned', 'closed_by', $1) FROM died"
+         ){summaries}
+         INSERT INTO {service}_cron_metrics (execution_id, successful_{successes}, failed_{successes}, total_processing_time_ms)
+         SELECT id::text, 0, 0, lived_ms FROM died"
     );
     pool.get()
         .await?
@@ -138,7 +161,8 @@ pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64]) -> a
 /// Closes a run in one statement: result, metrics and summary rows, and the job's lock.
 pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>) -> anyhow::Result<()> {
     let Tables { service, total, successes } = tables;
-    let summaries = closing.summaries.map_or_else(|| format!("{service}_cron_summaries"), str::to_owned);
+    let own = OWN_SUMMARIES.iter().find(|(job, _)| *job == closing.job);
+    let summaries = own.map_or_else(|| format!("{service}_cron_summaries"), |(_, table)| (*table).to_owned());
     let statement = format!(
         "WITH result AS (
            UPDATE {service}_cron_results
@@ -199,15 +223,18 @@ pub struct PastRun {
 /// Runs that started within the last `seconds`, oldest first, with their summaries.
 pub async fn since(pool: &Pool, tables: Tables, seconds: f64) -> anyhow::Result<Vec<PastRun>> {
     let Tables { service, successes, .. } = tables;
+    let summaries: Vec<String> = summary_tables(service)
+        .into_iter()
+        .map(|(table, _)| {
+            format!("SELECT summary_data FROM {table} WHERE summary_data ->> 'execution_id' = r.execution_id AND timestamp >= r.start_time")
+        })
+        .collect();
     let statement = format!(
         "SELECT r.start_time, r.status, r.total_processing_time_ms, coalesce(r.successful_{successes}, 0), coalesce(r.failed_{successes}, 0),
            s.summary_data
-         FROM {service}_cron_results r
-         LEFT JOIN LATERAL (
-           SELECT summary_data FROM {service}_cron_summaries
-           WHERE summary_data ->> 'execution_id' = r.execution_id AND timestamp >= r.start_time LIMIT 1
-         ) s ON true
-         WHERE r.start_time >= now() - make_interval(secs => $1) ORDER BY r.start_time"
+         FROM {service}_cron_results r LEFT JOIN LATERAL ({} LIMIT 1) s ON true
+         WHERE r.start_time >= now() - make_interval(secs => $1) ORDER BY r.start_time",
+        summaries.join(" UNION ALL ")
     );
     let rows = pool.get().await?.query_typed(&statement, &[(&seconds, Type::FLOAT8)]).await.context("reading past runs")?;
     rows.iter()

@@ -34,8 +34,6 @@ pub struct Job {
     pub max_duration: Option<Duration>,
     /// OAuth scopes of every service that is enabled.
     pub scopes: Vec<&'static str>,
-    /// The table of summaries; `None`: the service's.
-    pub summaries: Option<&'static str>,
     /// How many of the ids given name nobody; they count as failed.
     pub unknown_users: u64,
 }
@@ -158,7 +156,7 @@ async fn record<S: Source>(
         failed: int(covered.failed),
         elapsed_ms: int(report.elapsed_ms),
         error_message: error_message.as_deref(),
-        summaries: job.summaries,
+        job: &job.name,
         summary: &serde_json::to_value(&*report)?,
     };
     runs::close(&context.pool, S::TABLES, report.execution_id, &closing).await

@@ -62,6 +62,8 @@ pub struct Figures {
     pub left_to_stop: u64,
     /// Those that Google will not have.
     pub refused: u64,
+    /// Those that were found to announce nothing of what polling finds; `renew-webhooks` replaces them.
+    pub silent: u64,
     /// What was found wrong and what was done, channel by channel; `renew-watches` finds old addresses only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub repairs: Vec<Repair>,
@@ -97,12 +99,17 @@ pub async fn renew<S: Pushed>(context: &Context, source: S, job: &Job, mode: Mod
             renew_within: push.renew_within.as_secs_f64(),
             silent_after: i32::try_from(push.silent_after).unwrap_or(i32::MAX),
         };
+        let silent = plan::silent(&streams, &open, &rules);
+        if silent > 0 {
+            log::warn!(silent; "push channels announce nothing of what polling finds");
+        }
+        shared.report().push = Some(Figures { silent, ..Figures::default() });
         work(shared, plan::plan(&streams, open, &rules)).await
     })
     .await
 }
 
-/// Stops these channels, or all of the service.
+/// Stops one channel, or all of the users that `job.selection` names.
 ///
 /// # Errors
 /// Only when the run could not be recorded at all.
@@ -110,7 +117,8 @@ pub async fn stop<S: Pushed>(context: &Context, source: S, job: &Job, only: Opti
     job::recorded(context, source, job, async |shared| {
         let (pool, service) = (&context.pool, S::TABLES.service);
         channels::tidy(pool, service).await?;
-        let open = channels::open(pool, service, None).await?;
+        let open = channels::open(pool, service, job.selection.users.as_deref()).await?;
+        shared.report().push = Some(Figures::default());
         work(shared, plan::ends(open.into_iter().filter(|channel| only.is_none_or(|only| only == channel.id)))).await
     })
     .await
@@ -120,7 +128,6 @@ async fn work<S: Pushed>(shared: Arc<Shared<S>>, tasks: Vec<Task>) -> anyhow::Re
     let ids: Vec<i64> = tasks.iter().filter_map(|task| task.stream).collect();
     let rows = claims::read(&shared.context.pool, &ids).await?;
     let rows: HashMap<i64, StreamRow> = rows.into_iter().map(|row| (row.id, row)).collect();
-    shared.report().push = Some(Figures::default());
     shared.progress.inc_length(tasks.len() as u64);
     let work = tasks.iter().map(|task| one(&shared, task, task.stream.and_then(|id| rows.get(&id))));
     let work: Vec<_> = work.collect();

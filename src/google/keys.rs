@@ -11,7 +11,7 @@ use crate::error::{Class, Failure};
 
 /// How long an answer may take: whoever waits for it has to answer too.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Between two fetches for keys that are not there (anybody may ask for any), and after one that failed.
+/// After a fetch for a key that was missing among known ones (anybody may ask for any), and after one that failed.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(5));
 /// How long keys are kept, where Google says less, nothing, or more.
 const KEEP: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
@@ -51,10 +51,12 @@ impl Keys {
                 None => Err(Failure::new(Class::Transient, "keys: not there, and asked for a moment ago")),
             };
         }
+        let missing = good.is_some();
         cached.not_before = Some(now + PATIENCE.1);
         // Said here, where it happens every few seconds at the most, and not for each request that needed them.
         let (set, age) = self.fetch().await.inspect_err(|failure| log::warn!("Google's keys cannot be fetched: {failure}"))?;
-        cached.not_before = Some(now + PATIENCE.0);
+        // Google may replace its keys right after the first look; after that look, a missing one is looked for once a minute.
+        cached.not_before = missing.then(|| now + PATIENCE.0);
         let key = set.find(id).cloned();
         cached.set = Some((set, now + age));
         Ok(key)

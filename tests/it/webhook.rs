@@ -4,6 +4,8 @@
 mod drain;
 #[path = "webhook/intake.rs"]
 mod intake;
+#[path = "webhook/keys.rs"]
+mod keys;
 #[path = "webhook/limits.rs"]
 mod limits;
 #[path = "webhook/load.rs"]
@@ -11,7 +13,7 @@ mod load;
 #[path = "webhook/senders.rs"]
 mod senders;
 #[path = "webhook/server.rs"]
-mod server;
+pub mod server;
 #[path = "webhook/sockets.rs"]
 mod sockets;
 #[path = "webhook/whole.rs"]

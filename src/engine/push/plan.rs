@@ -1,6 +1,6 @@
 //! Which channels are to be made, replaced and stopped. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -109,6 +109,13 @@ pub fn plan(streams: &[Watchable], open: Vec<Channel>, rules: &Rules<'_>) -> Vec
     tasks.extend(ends(of_stream.into_values().flatten().chain(strays)));
     tasks.retain(Task::is_work);
     tasks
+}
+
+/// How many streams have a channel that does not announce what polling finds.
+pub fn silent(streams: &[Watchable], open: &[Channel], rules: &Rules<'_>) -> u64 {
+    let live: BTreeSet<i64> =
+        open.iter().filter(|channel| channel.state == State::Live).filter_map(|channel| channel.stream).collect();
+    streams.iter().filter(|stream| stream.missed >= rules.silent_after && live.contains(&stream.id)).count() as u64
 }
 
 /// These channels are to be stopped.

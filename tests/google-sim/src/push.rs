@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::extract::State;
 use axum::routing::get;
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -44,6 +45,7 @@ pub struct Push {
     courier: Courier,
     counts: Counts,
     silence: Silence,
+    keys: oidc::Keys,
 }
 
 /// Messages since the start.
@@ -78,6 +80,7 @@ impl Default for Push {
             courier: Courier::default(),
             counts: Counts::default(),
             silence: Silence::default(),
+            keys: oidc::Keys::default(),
         }
     }
 }
@@ -94,7 +97,7 @@ fn bump(count: &AtomicU64) {
 
 /// What is Google's and of no API.
 pub fn routes() -> Router<Arc<World>> {
-    Router::new().route("/oauth2/v3/certs", get(|| async { oidc::certs() }))
+    Router::new().route("/oauth2/v3/certs", get(|State(world): State<Arc<World>>| async move { oidc::certs(&world.push.keys) }))
 }
 
 /// The test's side, under `/admin`.

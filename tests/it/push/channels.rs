@@ -33,7 +33,7 @@ fn a_channel_that_expires_soon_is_replaced_before_it_is_stopped() {
     let world = followed(&CALENDAR, 2);
     renew(&world).expect(0);
     let before = at_google(&world);
-    move_clock(&world, 145);
+    world.move_clock(145.0);
     // The new channels are there before any old one is stopped: with every stop failing, both are.
     world.sim.fault(json!({ "fault": "bad_request_400", "method": "channels.stop" }));
     renew(&world).expect(1);
@@ -50,7 +50,7 @@ fn a_channel_that_expires_soon_is_replaced_before_it_is_stopped() {
 fn a_stop_that_fails_is_tried_by_the_next_run_and_a_channel_that_is_gone_counts_as_stopped() {
     let world = followed(&DRIVE, 2);
     renew(&world).expect(0);
-    move_clock(&world, 145);
+    world.move_clock(145.0);
     world.sim.fault(json!({ "fault": "not_found", "method": "channels.stop", "at_call": 1 }));
     world.sim.fault(json!({ "fault": "bad_request_400", "method": "channels.stop", "at_call": 1 }));
     let report = renew(&world).expect(1).json();
@@ -93,11 +93,40 @@ fn operators_stop_one_channel_or_all_of_them() {
 }
 
 #[test]
+fn a_user_is_removed_with_their_channels_and_what_cannot_be_stopped_is_named_and_lapses() {
+    for service in [&CALENDAR, &DRIVE, &GMAIL] {
+        let world = followed(service, 3);
+        renew(&world).expect(0);
+        let users: Vec<String> = world.sim.users().into_iter().collect();
+        let of = |user: &str| by_resource(&world).keys().filter(|resource| resource.starts_with(user)).count();
+        let had = of(&users[0]);
+        let removed = world.syncctl(&["accounts", "remove", &users[0], "--json"]).expect(0).json();
+        assert_eq!((&removed["channels_stopped"], &removed["channels_left"]), (&json!(had), &json!([])), "{removed}");
+        assert_eq!((of(&users[0]), of(&users[1]) > 0), (0, true));
+        assert_eq!(world.count("SELECT count(*) FROM users"), 2);
+        assert_in_step(&world);
+
+        let method = if service.name == "gmail" { "users.stop" } else { "channels.stop" };
+        world.sim.fault(json!({ "fault": "bad_request_400", "method": method }));
+        let had = of(&users[1]);
+        let removed = world.syncctl(&["accounts", "remove", &users[1]]).expect(0);
+        world.sim.clear_faults();
+        let named = removed.stderr.lines().filter(|line| line.contains("could not be stopped and ends by itself, 20")).count();
+        assert_eq!((named, of(&users[1])), (had, had), "{removed:?}");
+        assert_eq!(world.count("SELECT count(*) FROM users"), 1);
+        world.move_clock(200.0);
+        renew(&world).expect(0);
+        assert_eq!(of(&users[1]), 0);
+        assert_in_step(&world);
+    }
+}
+
+#[test]
 fn two_jobs_at_once_make_one_channel_each_stream() {
     let mut world = followed(&CALENDAR, 6);
     renew(&world).expect(0);
     for round in 0..10 {
-        move_clock(&world, 145);
+        world.move_clock(145.0);
         world.set("SYNCCTL_PUSH_ADDRESS", format!("http://127.0.0.1:9/{round}"));
         let jobs = [world.spawn(&["calendar", "renew-watches"]), world.spawn(&["calendar", "renew-webhooks"])];
         for job in jobs {
@@ -118,7 +147,7 @@ fn mailboxes_are_watched_and_a_new_watch_takes_the_place_of_the_old_one() {
     let report = renew(&world).expect(0).json();
     assert_eq!(report["push"]["made"], json!(2), "{report}");
     assert_eq!(watched_mailboxes(&world), 2);
-    move_clock(&world, 150);
+    world.move_clock(150.0);
     let report = renew(&world).expect(0).json();
     assert_eq!((&report["push"]["renewed"], &report["push"]["stopped"]), (&json!(2), &json!(2)), "{report}");
     assert_eq!((watched_mailboxes(&world), stored(&world).len()), (2, 2));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::World;
 use crate::support::service::Service;
@@ -10,11 +10,13 @@ use crate::support::sim::field;
 
 /// Nobody listens there: what is announced is not under test here.
 pub const ADDRESS: &str = "http://127.0.0.1:9/google";
+pub const TOPIC: &str = "projects/acme/topics/mail";
 
 /// Users whose streams are followed, and no channel yet.
 pub fn followed(service: &'static Service, users: u32) -> World {
     let mut world = World::of(service, users, 4);
     world.set("SYNCCTL_PUSH_ADDRESS", ADDRESS);
+    world.set("SYNCCTL_PUSH_GMAIL_TOPIC", TOPIC);
     world.sync_all().expect(0);
     world
 }
@@ -28,13 +30,40 @@ pub fn channels(world: &World) -> Vec<Value> {
     world.sim.text("push/channels").lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
 }
 
-/// Channels that live at Google, by resource.
+/// Channels that live at Google, by resource; the watch of a mailbox is one.
 pub fn by_resource(world: &World) -> BTreeMap<String, usize> {
     let mut count = BTreeMap::new();
     for channel in channels(world) {
         *count.entry(format!("{} {}", field(&channel, "user"), field(&channel, "resource"))).or_default() += 1;
     }
+    count.extend(watches(world).into_iter().map(|user| (user, 1)));
     count
+}
+
+/// Whose mailboxes Google watches.
+fn watches(world: &World) -> BTreeSet<String> {
+    let text = world.sim.text("push/watches");
+    text.lines().map(|line| field(&serde_json::from_str(line).expect("a JSON line"), "user")).collect()
+}
+
+/// What the simulator has seen since its start of all that was ever watched.
+#[derive(Debug)]
+pub struct Past {
+    pub resources: usize,
+    /// Without a live channel since the first one, summed over the resources.
+    pub gap_seconds: f64,
+    /// Of one resource at once, at any time.
+    pub most: u64,
+}
+
+pub fn past(world: &World) -> Past {
+    let history = world.sim.get("push/history");
+    let rows = history.as_array().expect("a list");
+    Past {
+        resources: rows.len(),
+        gap_seconds: rows.iter().map(|row| row["gap_seconds"].as_f64().expect("a number")).sum(),
+        most: rows.iter().map(|row| row["most"].as_u64().expect("a number")).max().unwrap_or(0),
+    }
 }
 
 /// Ids of the live rows.
@@ -46,8 +75,22 @@ pub fn stored(world: &World) -> BTreeSet<String> {
         .collect()
 }
 
+/// What the rows of these states stand for, as `live_at_google` names it.
+fn rows(world: &World, states: &str) -> BTreeSet<String> {
+    let name = if world.service.name == "gmail" { "u.email" } else { "c.id::text" };
+    let rows = format!(
+        "SELECT {name} FROM channels c JOIN users u ON u.id = c.user_id WHERE c.state IN ({states}) AND (c.expires_at > now() OR c.state = 'creating')"
+    );
+    world.query(&rows).iter().map(|row| row.get(0)).collect()
+}
+
+/// Ids of channels; mailboxes by their addresses, since their watches have no ids.
+fn live_at_google(world: &World) -> BTreeSet<String> {
+    if world.service.name == "gmail" { watches(world) } else { at_google(world) }
+}
+
 pub fn watched_mailboxes(world: &World) -> usize {
-    world.sim.text("push/watches").lines().count()
+    watches(world).len()
 }
 
 pub fn watchable(world: &World) -> i64 {
@@ -58,26 +101,18 @@ pub fn renew(world: &World) -> crate::support::world::Ran {
     world.syncctl(&[world.service.name, "renew-watches", "--json"])
 }
 
-/// Moves the simulator's clock and the database's forward by so many hours, for everything that runs from now on: `now()` of a schema that
-/// comes before `pg_catalog` in the search path is the real one and an offset. Channels are made, renewed and forgotten by `now()`.
-pub fn move_clock(world: &World, hours: i64) {
-    world.sim.admin("clock", json!({ "advance": hours * 3600 }));
-    world.execute(&format!(
-        "CREATE SCHEMA IF NOT EXISTS simulated;
-         CREATE TABLE IF NOT EXISTS simulated.clock (ahead interval NOT NULL);
-         INSERT INTO simulated.clock SELECT '0' WHERE NOT EXISTS (SELECT FROM simulated.clock);
-         UPDATE simulated.clock SET ahead = ahead + interval '{hours} hours';
-         CREATE OR REPLACE FUNCTION simulated.now() RETURNS timestamptz STABLE LANGUAGE sql
-           AS 'SELECT pg_catalog.now() + ahead FROM simulated.clock';
-         DO $$ BEGIN
-           EXECUTE format('ALTER DATABASE %I SET search_path = public, simulated, pg_catalog', current_database());
-         END $$"
-    ));
-}
-
+/// Google has one channel for each stream, and each of them is a live row.
 #[track_caller]
 pub fn assert_in_step(world: &World) {
-    assert_eq!(at_google(world), stored(world));
+    assert_eq!(live_at_google(world), rows(world, "'live'"));
     assert_eq!(by_resource(world).len() as i64, watchable(world));
     assert!(by_resource(world).values().all(|count| *count == 1), "{:?}", by_resource(world));
+}
+
+/// Whatever lives at Google is a row from which a later run stops it.
+#[track_caller]
+pub fn assert_no_leak(world: &World) {
+    let (there, known) = (live_at_google(world), rows(world, "'creating', 'live', 'stopping'"));
+    let leaked: Vec<_> = there.difference(&known).collect();
+    assert!(leaked.is_empty(), "channels that the database does not know: {leaked:?}");
 }

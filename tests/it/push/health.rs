@@ -1,10 +1,15 @@
 //! Channels that are refused, silent, lost or at an old address, and what a live one changes.
 
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use super::ground::*;
-use crate::support::service::CALENDAR;
+use crate::support::World;
+use crate::support::service::{CALENDAR, DRIVE, GMAIL};
 use crate::support::sim::field;
+use crate::webhook::server::Server;
 
 #[test]
 fn a_refused_address_is_recorded_once_and_the_streams_are_polled_on() {
@@ -56,6 +61,64 @@ fn health_finds_old_addresses_and_silent_channels() {
 }
 
 #[test]
+fn a_channel_that_google_lets_fall_silent_is_an_alarm_until_it_is_replaced() {
+    let mut world = World::of(&CALENDAR, 3, 6);
+    let server = Server::start(&world, &[]);
+    world.set("SYNCCTL_PUSH_ADDRESS", format!("http://{}", server.address));
+    world.sync_all().expect(0);
+    renew(&world).expect(0);
+    let before = at_google(&world);
+    let metrics = |arguments: &[&str]| world.syncctl(&[&["calendar", "metrics"], arguments].concat()).expect(0);
+    assert!(!metrics(&[]).stdout.contains("ALARM"), "they are well");
+    // Those that there are; what is made from now on speaks.
+    for channel in &before {
+        world.sim.admin("push/silence", json!({ "channel": channel, "on": true }));
+    }
+    world.churn(40, 3);
+    world.sync_all().expect(0);
+    assert_eq!(world.count("SELECT sum(notifications)::int8 FROM channels"), 0, "nothing was announced");
+    let silent = world.count("SELECT count(*) FROM streams WHERE push_missed >= 3");
+    assert!(silent > 0);
+
+    let told = metrics(&["--json"]).json();
+    assert_eq!((&told["channels"]["silent"], &told["channels"]["live"]), (&json!(silent), &json!(before.len())), "{told}");
+    let table = metrics(&[]).stdout;
+    assert!(table.contains(&format!("ALARM: {silent} of {} push channels are silent", before.len())), "{table}");
+    let line = format!("syncctl_channels{{service=\"calendar\",state=\"silent\"}} {silent}.0");
+    assert!(metrics(&["--prometheus"]).stdout.lines().any(|found| found == line), "no {line}");
+    assert_eq!(renew(&world).expect(0).json()["push"]["silent"], json!(silent), "by age they stay, and are told");
+    assert_eq!(at_google(&world), before);
+
+    let report = world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0).json();
+    let repaired: BTreeSet<String> =
+        report["push"]["repairs"].as_array().expect("repairs").iter().map(|repair| field(repair, "channel")).collect();
+    assert!(repaired.len() as i64 == silent && repaired.is_subset(&before), "{report}");
+    assert!(at_google(&world).is_disjoint(&repaired));
+    assert_in_step(&world);
+    let told = "SELECT (summary_data -> 'push' ->> 'silent')::int8 FROM calendar_webhook_renewal_summaries
+        WHERE summary_data -> 'push' -> 'repairs' -> 0 ->> 'found' = 'silent'";
+    assert_eq!(world.count(told), silent);
+    let told = metrics(&["--json"]).json();
+    assert_eq!(
+        (&told["channels"]["silent"], &told["window"]["channel_repairs"]["silent"]),
+        (&json!(0), &json!(silent)),
+        "{told}"
+    );
+    assert!(!metrics(&[]).stdout.contains("ALARM"));
+    let line = format!("syncctl_channel_repairs{{service=\"calendar\",found=\"silent\"}} {silent}.0");
+    assert!(metrics(&["--prometheus"]).stdout.lines().any(|found| found == line), "no {line}");
+
+    // What changes now is announced again.
+    world.churn(40, 4);
+    let until = Instant::now() + Duration::from_secs(20);
+    while world.count("SELECT sum(notifications)::int8 FROM channels WHERE state = 'live'") == 0 {
+        assert!(Instant::now() < until, "the new channels are silent too: {}", world.sim.get("push/count"));
+    }
+    world.syncctl(&["webhook", "drain"]).expect(0);
+    assert!(server.stop().success());
+}
+
+#[test]
 fn a_stream_whose_changes_are_announced_is_polled_for_safety_only() {
     let world = followed(&CALENDAR, 1);
     renew(&world).expect(0);
@@ -88,10 +151,36 @@ fn a_channel_whose_answer_was_lost_is_found_by_its_health_and_stopped() {
     world.sim.admin("release", json!({}));
     world.wait_until_leases_lapse();
     let report = world.syncctl(&["calendar", "renew-webhooks", "--json"]).expect(0).json();
+    let died = |table: &str| {
+        world.count(&format!("SELECT count(*) FROM {table} WHERE summary_data @> '{{\"job\": \"calendar renew-watches\", \"status\": \"abandoned\"}}'"))
+    };
+    assert_eq!(
+        (died("calendar_watch_renewal_summaries"), died("calendar_cron_summaries")),
+        (1, 0),
+        "the dead run is told where it belongs"
+    );
     let repairs = report["push"]["repairs"].as_array().expect("repairs");
     assert!(repairs.len() as i64 == orphans && repairs.iter().all(|repair| repair["found"] == "orphaned"), "{report}");
     renew(&world).expect(0);
     assert_in_step(&world);
+}
+
+#[test]
+fn drive_and_mail_are_repaired_by_their_health_too() {
+    for service in [&DRIVE, &GMAIL] {
+        let mut world = followed(service, 2);
+        renew(&world).expect(0);
+        let streams = watchable(&world);
+        world.set("SYNCCTL_PUSH_ADDRESS", "http://127.0.0.1:9/moved");
+        world.set("SYNCCTL_PUSH_GMAIL_TOPIC", "projects/acme/topics/moved");
+        let report = world.syncctl(&[service.name, "renew-webhooks", "--json"]).expect(0).json();
+        let repairs = report["push"]["repairs"].as_array().expect("repairs");
+        assert!(repairs.len() as i64 == streams && repairs.iter().all(|repair| repair["found"] == "old_address"), "{report}");
+        assert_in_step(&world);
+        let told =
+            format!("SELECT count(*) FROM {0}_cron_summaries WHERE summary_data ->> 'job' = '{0} renew-webhooks'", service.name);
+        assert_eq!(world.count(&told), 1);
+    }
 }
 
 #[test]
@@ -104,7 +193,7 @@ fn a_revoked_user_is_no_trouble_and_what_cannot_be_stopped_expires() {
     world.sync_all().expect(1);
     let report = renew(&world).expect(0).json();
     assert_eq!(report["push"]["left_to_stop"], json!(2), "{report}");
-    move_clock(&world, 200);
+    world.move_clock(200.0);
     renew(&world).expect(0);
     assert_in_step(&world);
     assert_eq!(world.count("SELECT count(*) FROM channels WHERE state IN ('stopping', 'creating')"), 0);

@@ -24,6 +24,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/watches", get(watches))
         .route("/subscription", post(subscribe))
         .route("/count", get(|State(world): Shared| async move { Json(json!(world.push.counts)) }))
+        .route("/keys", get(keys).post(rotate))
         .route("/history", get(history))
         .route("/silence", post(silence))
         .route("/replay", post(replay))
@@ -51,6 +52,16 @@ async fn subscribe(State(world): Shared, Json(subscription): Json<Subscription>)
     let name = json!({ "subscription": subscription.name() });
     lock(&world.push.subscriptions).insert(subscription.topic.clone(), subscription);
     Ok(Json(name))
+}
+
+/// How often the keys of Pub/Sub's tokens were asked for.
+async fn keys(State(world): Shared) -> Json<Value> {
+    Json(json!({ "asked": world.push.keys.asked() }))
+}
+
+/// Tokens are signed with another key from now on, and the one so far is not given out any more.
+async fn rotate(State(world): Shared) -> Json<Value> {
+    Json(json!({ "kid": world.push.keys.rotate() }))
 }
 
 #[derive(Deserialize)]
@@ -103,26 +114,44 @@ pub fn live(world: &World, id: &str) -> Result<Arc<Channel>, Wrong> {
     channel.cloned().ok_or_else(|| Wrong(format!("no live channel {id}")))
 }
 
-/// For every resource that was ever watched, the times in which it was: from, to (absent: until now and on).
+/// When a resource was watched, and how many channels it ever had at once.
+#[derive(Default)]
+struct Past {
+    spans: Vec<(i64, i64)>,
+    most: usize,
+}
+
+/// For every resource that was ever watched: the times in which it was, from and to (absent: until now and on), how long it was not since
+/// the first, and how many channels it had at the most.
 async fn history(State(world): Shared) -> Json<Value> {
     let now = world.now().timestamp_millis();
-    let mut spans: BTreeMap<(String, String, String), Vec<(i64, i64)>> = BTreeMap::new();
-    for channel in lock(&world.push.registry).all() {
-        let resource = (channel.api.to_owned(), channel.user.clone(), channel.resource.clone());
-        spans.entry(resource).or_default().push((channel.made, channel.ends.load(Ordering::Relaxed)));
+    let mut past: BTreeMap<(String, String, String), Past> = BTreeMap::new();
+    let registry = lock(&world.push.registry);
+    for channel in registry.all() {
+        let resource = past.entry((channel.api.to_owned(), channel.user.clone(), channel.resource.clone())).or_default();
+        resource.spans.push((channel.made, channel.ends.load(Ordering::Relaxed)));
+        resource.most = registry.most(channel);
     }
+    drop(registry);
     for (user, span) in lock(&world.push.watches).spans() {
-        spans.entry(("gmail".into(), user, "mail".into())).or_default().push(span);
+        let mailbox = past.entry(("gmail".into(), user, "mail".into())).or_default();
+        mailbox.spans.push(span);
+        // A new watch takes the place of the old one.
+        mailbox.most = 1;
     }
-    let shown = spans.into_iter().map(|((api, user, resource), spans)| {
-        let intervals: Vec<Value> = joined(spans)
+    let shown = past.into_iter().map(|((api, user, resource), past)| {
+        let spans = joined(past.spans);
+        let gaps: i64 = spans.windows(2).map(|pair| pair[1].0 - pair[0].1).sum();
+        let since_the_last = spans.last().map_or(0, |last| (now - last.1).max(0));
+        let intervals: Vec<Value> = spans
             .into_iter()
             .map(|(from, to)| {
                 let to = Some(to).filter(|to| *to <= now).and_then(DateTime::from_timestamp_millis);
                 json!({ "from": DateTime::from_timestamp_millis(from), "to": to })
             })
             .collect();
-        json!({ "api": api, "user": user, "resource": resource, "intervals": intervals })
+        json!({ "api": api, "user": user, "resource": resource, "intervals": intervals, "most": past.most,
+            "gap_seconds": (gaps + since_the_last) as f64 / 1_000.0 })
     });
     Json(shown.collect())
 }

@@ -1,5 +1,6 @@
-//! Many messages to one channel's address, for load tests of a receiver.
+//! Many messages to the addresses of channels, for load tests of a receiver.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Json, State};
@@ -8,15 +9,18 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::admin::live;
+use super::channel::Channel;
 use super::deliver::Outcome;
-use crate::admin::{Answer, Shared};
+use crate::admin::{Answer, Shared, Wrong};
+use crate::state::lock;
 
 const CONNECTIONS: usize = 32;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    channel: String,
+    /// Absent: all live ones in turn.
+    channel: Option<String>,
     messages: u64,
     /// 0: as fast as it goes.
     #[serde(default)]
@@ -27,21 +31,33 @@ pub struct Order {
 
 /// Sends them, each once, and answers when all are answered; no other count knows of them.
 pub async fn flood(State(world): Shared, Json(order): Json<Order>) -> Answer {
-    let channel = live(&world, &order.channel)?;
+    let channels: Vec<Arc<Channel>> = match &order.channel {
+        Some(id) => vec![live(&world, id)?],
+        None => {
+            let now = world.now().timestamp_millis();
+            lock(&world.push.registry).all().filter(|channel| channel.is_live(now)).cloned().collect()
+        }
+    };
+    if channels.is_empty() {
+        return Err(Wrong("no live channel".into()));
+    }
+    let courier = &world.push.courier;
     let began = Instant::now();
     let pause = (order.per_second > 0.0).then(|| 1.0 / order.per_second);
     let sent = stream::iter(0..order.messages)
-        .then(|nth| async move {
+        .map(|nth| (nth, Arc::clone(&channels[nth as usize % channels.len()])))
+        .then(|(nth, channel)| async move {
             if let Some(pause) = pause {
                 let due = began + Duration::from_secs_f64(pause * nth as f64);
                 tokio::time::sleep_until(due.into()).await;
             }
+            channel
         })
-        .map(|()| async {
+        .map(|channel| async move {
             let started = Instant::now();
             let request = channel.request(&channel.next("exists", None));
             let delivered = match request {
-                Some(request) => matches!(world.push.courier.post(request).await, Outcome::Delivered),
+                Some(request) => matches!(courier.post(request).await, Outcome::Delivered),
                 None => false,
             };
             (delivered, started.elapsed())

@@ -83,7 +83,7 @@ fn request(world: &World, subscription: &Subscription, user: &str, history: u64,
     let body = json!({ "message": { "data": data, "messageId": id, "message_id": id, "publishTime": at, "publish_time": at },
         "subscription": subscription.name() });
     let audience = subscription.audience.as_deref().unwrap_or(&subscription.endpoint);
-    let token = oidc::token(audience, &subscription.email, world.now())?;
+    let token = oidc::token(&world.push.keys, audience, &subscription.email, world.now())?;
     Request::post(&subscription.endpoint)
         .header("authorization", format!("Bearer {token}"))
         .header("content-type", "application/json")

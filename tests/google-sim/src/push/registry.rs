@@ -12,6 +12,8 @@ pub struct Registry {
     channels: BTreeMap<(&'static str, String), Arc<Channel>>,
     /// By what wakes them.
     by_key: HashMap<String, Vec<Arc<Channel>>>,
+    /// How many of a resource (API, user, name) ever lived at once.
+    most: HashMap<(&'static str, String, String), usize>,
 }
 
 impl Registry {
@@ -22,6 +24,12 @@ impl Registry {
             return false;
         }
         self.channels.insert(id, Arc::clone(channel));
+        let resource = (channel.api, channel.user.clone(), channel.resource.clone());
+        let same =
+            |other: &&Arc<Channel>| (other.api, &other.user, &other.resource) == (channel.api, &channel.user, &channel.resource);
+        let live = self.all().filter(same).filter(|other| other.is_live(channel.made)).count();
+        let most = self.most.entry(resource).or_default();
+        *most = live.max(*most);
         keys.into_iter().for_each(|key| self.by_key.entry(key).or_default().push(Arc::clone(channel)));
         true
     }
@@ -42,6 +50,11 @@ impl Registry {
             channel.ends.store(now, Ordering::Relaxed);
             true
         })
+    }
+
+    /// The most channels of a channel's resource that ever lived at once.
+    pub fn most(&self, channel: &Channel) -> usize {
+        self.most.get(&(channel.api, channel.user.clone(), channel.resource.clone())).copied().unwrap_or(0)
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Arc<Channel>> {

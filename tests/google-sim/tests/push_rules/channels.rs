@@ -119,6 +119,9 @@ fn the_list_and_the_history_follow_the_simulated_clock() {
     let intervals = history[0]["intervals"].as_array().expect("intervals");
     assert_eq!(intervals.len(), 2, "{history}");
     assert!(intervals[0]["to"].is_string() && intervals[1]["to"].is_null(), "{history}");
+    // A week passed until the second ended, and the third came 95,200 s later.
+    assert!((history[0]["gap_seconds"].as_f64().expect("a number") - 95_200.0).abs() < 5.0, "{history}");
+    assert_eq!(history[0]["most"], 2, "{history}");
 }
 
 #[test]

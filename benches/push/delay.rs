@@ -1,0 +1,165 @@
+//! From a change at Google to its row in PostgreSQL, while push works. A trigger tells of each row as it is committed.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use postgres::fallible_iterator::FallibleIterator as _;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::json;
+
+use crate::support::World;
+use crate::support::service::{CALENDAR, Service};
+use crate::support::sim::field;
+use crate::watched::{Watched, wait, watched};
+
+const USERS: u32 = 50;
+/// Changes of one measurement.
+pub const CHANGES: u32 = 200;
+/// Between two changes, in the mean: they come as they like, not in step with anything.
+const MEAN_GAP: Duration = Duration::from_millis(200);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Seconds, the shortest first.
+pub struct Delays(Vec<f64>);
+
+impl Delays {
+    pub fn of(mut seconds: Vec<f64>) -> Self {
+        seconds.sort_by(f64::total_cmp);
+        Self(seconds)
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn at(&self, share: f64) -> f64 {
+        self.0[((self.0.len() - 1) as f64 * share).round() as usize]
+    }
+}
+
+/// Changes that come by themselves, one here and one there; `webhook serve --drain` polls what is announced.
+pub fn at_once(service: &'static Service) -> Delays {
+    eprintln!("{}: {CHANGES} changes, announced and polled at once …", service.name);
+    let Watched { server, world } = watched(service, USERS, &[], &["--drain"]);
+    let (rows, mut chance) = (Rows::listen(&world), StdRng::seed_from_u64(1));
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    let mut made = HashMap::new();
+    for nth in 0..CHANGES {
+        // Exponential: without memory.
+        std::thread::sleep(MEAN_GAP.mul_f64(-(1.0 - chance.random::<f64>()).ln()));
+        let user = &users[chance.random_range(0..users.len())];
+        let now = Instant::now();
+        made.insert(change(&world, user, nth), now);
+    }
+    wait(&world, "the last rows", || rows.have(made.keys()));
+    assert!(server.stop().success());
+    rows.since(&made)
+}
+
+/// The same, with `webhook drain` once a minute, as cron starts it.
+pub fn each_minute() -> Delays {
+    eprintln!("calendar: {CHANGES} changes in three minutes, announced and polled by a drain each minute …");
+    let Watched { server, world } = watched(&CALENDAR, USERS, &[], &[]);
+    let (rows, mut chance) = (Rows::listen(&world), StdRng::seed_from_u64(2));
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    let mut times: Vec<Duration> = (0..CHANGES).map(|_| MINUTE.mul_f64(3.0 * chance.random::<f64>())).collect();
+    times.sort();
+    let (began, mut times, mut made) = (Instant::now(), times.into_iter().zip(0..).peekable(), HashMap::new());
+    for minute in 1..=4 {
+        while let Some((time, nth)) = times.next_if(|(time, _)| *time < MINUTE * minute) {
+            std::thread::sleep((began + time).saturating_duration_since(Instant::now()));
+            let user = &users[chance.random_range(0..users.len())];
+            let now = Instant::now();
+            made.insert(change(&world, user, nth), now);
+        }
+        std::thread::sleep((began + MINUTE * minute).saturating_duration_since(Instant::now()));
+        world.syncctl(&["webhook", "drain", "--max-duration", "50s"]).expect(0);
+        if times.peek().is_none() && rows.have(made.keys()) {
+            break;
+        }
+    }
+    wait(&world, "the last rows", || rows.have(made.keys()));
+    assert!(server.stop().success());
+    rows.since(&made)
+}
+
+/// Makes something new of the world's service; answers what its row is known by.
+pub fn change(world: &World, user: &str, nth: u32) -> String {
+    let made = match world.service.name {
+        "calendar" => {
+            let day = chrono::Utc::now().date_naive() + chrono::Duration::days(1);
+            let at = |hour: u32| json!({ "dateTime": format!("{day}T{hour:02}:00:00Z"), "timeZone": "UTC" });
+            let event = json!({ "id": format!("bench{nth:06}"), "summary": "A change", "start": at(9), "end": at(10) });
+            world.sim.admin("events", json!({ "user": user, "calendar": "primary", "event": event }))
+        }
+        "drive" => {
+            world.sim.admin("drive/files", json!({ "user": user, "name": format!("change {nth}.txt"), "content": "A change" }))
+        }
+        "gmail" => {
+            let raw = format!("From: a@example.com\r\nTo: {user}\r\nSubject: A change\r\n\r\nNumber {nth}\r\n");
+            world.sim.admin("mail/messages", json!({ "user": user, "raw": raw }))
+        }
+        other => panic!("no changes of {other}"),
+    };
+    field(&made, "id")
+}
+
+/// When each row was committed.
+struct Rows {
+    seen: Arc<Mutex<HashMap<String, Instant>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Rows {
+    fn listen(world: &World) -> Self {
+        let (table, column) = match world.service.name {
+            "calendar" => ("calendar_events", "event_id"),
+            "drive" => ("drive_file_access", "file_id"),
+            "gmail" => ("gmail_messages", "message_id"),
+            other => panic!("no rows of {other}"),
+        };
+        world.execute(&format!(
+            "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN PERFORM pg_notify('rows', to_jsonb(NEW) ->> '{column}'); RETURN NULL; END $$;
+             CREATE TRIGGER tell AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION tell()"
+        ));
+        let mut client = world.database.connect();
+        client.batch_execute("LISTEN rows").expect("listening");
+        let (seen, stop) = (Arc::<Mutex<HashMap<String, Instant>>>::default(), Arc::<AtomicBool>::default());
+        let (seen_there, stop_there) = (Arc::clone(&seen), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            while !stop_there.load(Ordering::Relaxed) {
+                let mut told = client.notifications();
+                let mut told = told.timeout_iter(Duration::from_millis(100));
+                while let Some(row) = told.next().expect("the database tells") {
+                    seen_there.lock().expect("a lock").entry(row.payload().to_owned()).or_insert_with(Instant::now);
+                }
+            }
+        });
+        Self { seen, stop, thread: Some(thread) }
+    }
+
+    fn have<'a>(&self, mut ids: impl Iterator<Item = &'a String>) -> bool {
+        let seen = self.seen.lock().expect("a lock");
+        ids.all(|id| seen.contains_key(id))
+    }
+
+    fn since(&self, made: &HashMap<String, Instant>) -> Delays {
+        let seen = self.seen.lock().expect("a lock");
+        Delays::of(made.iter().map(|(id, made)| (seen[id] - *made).as_secs_f64()).collect())
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

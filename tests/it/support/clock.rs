@@ -1,0 +1,29 @@
+//! Time that passes faster: the clocks of the simulator and of the database, moved forward.
+
+use serde_json::json;
+
+use super::World;
+
+impl World {
+    /// Moves both clocks forward, for everything that runs from now on.
+    pub fn move_clock(&self, hours: f64) {
+        self.sim.admin("clock", json!({ "advance": (hours * 3600.0).round() as i64 }));
+        self.move_database_clock(hours);
+    }
+
+    /// `now()` of a schema that comes before `pg_catalog` in the search path is the real one and an offset. Channels are made, renewed and
+    /// forgotten by it, and streams become due.
+    pub fn move_database_clock(&self, hours: f64) {
+        self.execute(&format!(
+            "CREATE SCHEMA IF NOT EXISTS simulated;
+             CREATE TABLE IF NOT EXISTS simulated.clock (ahead interval NOT NULL);
+             INSERT INTO simulated.clock SELECT '0' WHERE NOT EXISTS (SELECT FROM simulated.clock);
+             UPDATE simulated.clock SET ahead = ahead + {hours} * interval '1 hour';
+             CREATE OR REPLACE FUNCTION simulated.now() RETURNS timestamptz STABLE LANGUAGE sql
+               AS 'SELECT pg_catalog.now() + ahead FROM simulated.clock';
+             DO $$ BEGIN
+               EXECUTE format('ALTER DATABASE %I SET search_path = public, simulated, pg_catalog', current_database());
+             END $$"
+        ));
+    }
+}
