@@ -1,6 +1,8 @@
 //! What is not the sync loop itself: each command is one file.
 
 pub mod accounts;
+pub mod attendee;
+mod attendee_project;
 pub mod calendar;
 pub mod channels;
 pub mod config;
@@ -15,6 +17,7 @@ mod jobs;
 pub mod metrics;
 pub mod push;
 pub mod service;
+mod told;
 pub mod verbs;
 pub mod watch_file;
 pub mod webhook;
@@ -28,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Settings;
 use crate::db::{Pool, migrate, pool};
 use crate::engine::Context;
-use crate::{google, seal};
+use crate::{google, http, seal};
 
 /// How results are printed: one value on stdout, as JSON or for people.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +72,8 @@ where
     place.ensure_running()?;
     let key_file = seal_key_file(&settings, place.cluster.is_some())?;
     let vault = seal::open_vault(&settings.seal.keys, &key_file, place.cluster.is_some())?;
-    let google = Arc::new(google::Client::new(&settings.google)?);
+    let http = Arc::new(http::Client::new(&settings.google));
+    let google = Arc::new(google::Client::new(&settings.google, Arc::clone(&http))?);
     let migrates = place.migrates_itself(&settings.db);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let context = {
@@ -79,6 +83,7 @@ where
             settings: Arc::new(settings),
             vault,
             google,
+            http,
             stop: CancellationToken::new(),
             over: CancellationToken::new(),
         }

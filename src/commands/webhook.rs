@@ -15,6 +15,7 @@ use crate::db::claims::Selection;
 use crate::db::notifications;
 use crate::engine::{Context, Report};
 use crate::error::{Exit, Fault};
+use crate::services::attendee::Attendee;
 use crate::services::calendar::Calendar;
 use crate::webhook::{self, Drainer, Listener, Tls};
 
@@ -110,6 +111,7 @@ async fn drain(args: &DrainArgs, context: &Context, output: Output) -> anyhow::R
             }
             "gmail" if settings.gmail.enabled => jobs::ran(context, gmail::mailboxes(context).await?, &job).await?,
             "drive" if settings.drive.enabled => jobs::ran(context, drive::source(context, &selection).await?, &job).await?,
+            "attendee" => jobs::ran(context, Attendee::load(context, &selection).await?, &job).await?,
             "calendar" | "gmail" | "drive" => continue,
             other => return Err(Fault::settings(format!("streams of {other}: this version knows no such service")).into()),
         });

@@ -2,6 +2,7 @@
 
 mod apply;
 mod calls;
+pub mod desk;
 mod dispatch;
 mod failed;
 pub mod job;
@@ -32,6 +33,7 @@ use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::error::Failure;
 use crate::google;
+use crate::http;
 use crate::seal::Vault;
 
 pub use crate::db::streams::Position;
@@ -45,6 +47,8 @@ pub struct Context {
     pub settings: Arc<Settings>,
     pub vault: Vault,
     pub google: Arc<google::Client>,
+    /// Beneath `google`, and for every other provider.
+    pub http: Arc<http::Client>,
     /// Cancelled by SIGTERM and SIGINT: the pages in hand are finished, then the run ends.
     pub stop: CancellationToken,
     /// Cancelled when the command has nothing left to do: connections that its threads have opened are in the pool and good until then.
@@ -55,7 +59,7 @@ pub struct Context {
 pub struct Stream {
     /// `streams.id`
     pub id: i64,
-    /// `users.id`
+    /// Whose it is: `users.id`, or `attendee_projects.id`
     pub user_id: Uuid,
     /// What the service calls this sort of feed.
     pub kind: String,
@@ -181,11 +185,16 @@ pub trait Source: Send + Sync + 'static {
     /// Quota units that a poll which finds nothing costs.
     fn cost(kind: &str) -> u64;
 
-    /// How often such a stream is polled.
-    fn bounds(&self, kind: &str) -> pace::Bounds;
+    /// How often a stream is polled.
+    fn bounds(&self, stream: &Stream) -> pace::Bounds;
 
     /// How many of what the run tables count come with a user: the user, or the files that are followed for them.
     fn covers(&self, _user: Uuid) -> u64 {
         1
+    }
+
+    /// What the run should tell besides its figures, as the service puts it.
+    fn details(&self) -> Option<serde_json::Value> {
+        None
     }
 }

@@ -1,6 +1,5 @@
 //! Gmail: a user's mailbox, followed by its history; virtual addresses in it become documents.
 
-mod address;
 mod detect;
 mod fetch;
 mod mail;
@@ -16,6 +15,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use super::{Probe, Registered};
+use crate::address;
 use crate::config::{self, QuotaProfile};
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
@@ -115,7 +115,7 @@ impl Source for Gmail {
         fetch::HISTORY_COST
     }
 
-    fn bounds(&self, _kind: &str) -> Bounds {
+    fn bounds(&self, _stream: &Stream) -> Bounds {
         Bounds { min: self.settings.min_interval, max: self.settings.max_interval, prior: 1.0, full_pass_every: None }
     }
 }
