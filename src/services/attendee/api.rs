@@ -24,6 +24,8 @@ const ORIGIN: &str = "https://app.attendee.dev";
 pub const COST: u64 = 1;
 /// Pages of one listing: no project has more bots at work.
 const MOST_PAGES: usize = 1000;
+/// A listing whose cursor is no longer good begins again this often.
+const RESTARTS: usize = 3;
 
 /// Attendee, with the keys of the projects.
 pub struct Api {
@@ -32,9 +34,9 @@ pub struct Api {
     keys: Keys,
 }
 
-/// One page of bots.
+/// One page of a list.
 #[derive(Deserialize)]
-struct Bots {
+struct Listed {
     next: Option<String>,
     results: Vec<Box<RawValue>>,
 }
@@ -89,36 +91,56 @@ impl Api {
         if let Some(time) = join_before {
             query.push(("join_at_before", stamp(time)));
         }
-        self.pages(project, calls, &query).await
+        self.pages("bots.list", &[], project, calls, &query).await.map_err(no_such_list)
     }
 
     /// The bots of a project that have this key, whatever has become of them; the last one last.
     pub async fn by_key(&self, project: Uuid, calls: &Calls, key: &str) -> Result<Vec<Box<RawValue>>, Failure> {
-        self.pages(project, calls, &[("deduplication_key", key.to_owned())]).await
+        self.pages("bots.list", &[], project, calls, &[("deduplication_key", key.to_owned())]).await.map_err(no_such_list)
     }
 
-    async fn pages(&self, project: Uuid, calls: &Calls, query: &[(&str, String)]) -> Result<Vec<Box<RawValue>>, Failure> {
-        let mut bots = Vec::new();
+    /// Everything that a list has, page by page.
+    async fn pages(
+        &self,
+        what: &str,
+        segments: &[&str],
+        project: Uuid,
+        calls: &Calls,
+        query: &[(&str, String)],
+    ) -> Result<Vec<Box<RawValue>>, Failure> {
+        let (mut found, mut restarts) = (Vec::new(), 0);
         let mut cursor: Option<String> = None;
         for _ in 0..MOST_PAGES {
-            let mut url = self.url(&[])?;
+            let mut url = self.url(segments)?;
             url.query_pairs_mut().extend_pairs(query).extend_pairs(cursor.as_ref().map(|cursor| ("cursor", cursor)));
-            let page: Bots = calls
-                .make(COST, async || whole("bots.list", &self.send("bots.list", Method::GET, project, url.clone(), None).await?))
-                .await
-                .map_err(no_such_list)?;
-            bots.extend(page.results);
+            let page = calls
+                .make(COST, async || whole::<Listed>(what, &self.send(what, Method::GET, project, url.clone(), None).await?))
+                .await;
+            let page = match page {
+                // What is not there is the page.
+                Err(failure) if failure.class == Class::Gone && cursor.is_some() && restarts < RESTARTS => {
+                    restarts += 1;
+                    cursor = None;
+                    found.clear();
+                    continue;
+                }
+                page => page?,
+            };
+            found.extend(page.results);
             // Only the cursor of it: what is before may be the address of a host that is not reached from here.
             cursor = page.next.as_deref().and_then(cursor_of);
             match (&page.next, &cursor) {
-                (None, _) => return Ok(bots),
-                (Some(_), None) => {
-                    return Err(Failure::new(Class::Permanent, "bots.list: the address of the next page has no cursor"));
-                }
+                (None, _) => return Ok(found),
+                (Some(_), None) => return Err(Failure::new(Class::Permanent, format!("{what}: the address of the next page has no cursor"))),
                 (Some(_), Some(_)) => {}
             }
         }
-        Err(Failure::new(Class::Permanent, format!("bots.list: more than {MOST_PAGES} pages")))
+        Err(Failure::new(Class::Permanent, format!("{what}: more than {MOST_PAGES} pages")))
+    }
+
+    /// Who was in the meeting; `None`: there is no such bot.
+    pub async fn participants(&self, project: Uuid, calls: &Calls, bot: &str) -> Result<Option<Vec<Box<RawValue>>>, Failure> {
+        gone(self.pages("bots.participants", &[bot, "participants"], project, calls, &[]).await)
     }
 
     /// A bot by its id; `None`: there is none.
@@ -244,7 +266,7 @@ fn gone<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
     }
 }
 
-/// The list itself is always there: where it is not, this is no Attendee, or the cursor is too old.
+/// The list itself is always there: where it is not, this is no Attendee. `Gone` would be said of the project.
 fn no_such_list(failure: Failure) -> Failure {
     match failure.class {
         Class::Gone => {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::transcript::Utterance;
+use super::transcript::{Participant, Utterance};
 use crate::db::items::Poison;
 use crate::engine::Item;
 
@@ -56,8 +56,8 @@ pub enum Heard {
     Unasked,
     /// What is new, up to a time by our clock.
     News(Vec<Utterance>, DateTime<Utc>),
-    /// The whole transcript.
-    Whole(Vec<Utterance>),
+    /// The whole transcript, and who was there.
+    Whole(Vec<Utterance>, Vec<Participant>),
     /// Nothing more will come, and why.
     Over(&'static str),
 }

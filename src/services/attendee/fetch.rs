@@ -104,7 +104,7 @@ async fn one(
     let quiet = match &heard {
         Heard::Unasked => !bot.is_over(),
         Heard::News(news, _) => news.is_empty(),
-        Heard::Whole(_) | Heard::Over(_) => false,
+        Heard::Whole(..) | Heard::Over(_) => false,
     };
     Ok(Ok((!(same && quiet)).then(|| bot::item(bot, raw, heard))))
 }
@@ -127,11 +127,18 @@ async fn heard(
         }
         Wish::Whole { last } => {
             let raws = attendee.api.transcript(project, calls, &bot.id, None).await?.unwrap_or_default();
-            transcript::read(raws).map(|whole| match (whole.is_empty(), last) {
-                (false, _) => Heard::Whole(whole),
-                (true, true) => Heard::Over("no transcript came"),
-                (true, false) => Heard::Unasked,
-            })
+            let whole = match transcript::read(raws) {
+                Ok(whole) => whole,
+                Err(wrong) => return Ok(Err(wrong)),
+            };
+            match (whole.is_empty(), last) {
+                (false, _) => {
+                    let raws = attendee.api.participants(project, calls, &bot.id).await?.unwrap_or_default();
+                    transcript::present(&raws).map(|present| Heard::Whole(whole, present))
+                }
+                (true, true) => Ok(Heard::Over("no transcript came")),
+                (true, false) => Ok(Heard::Unasked),
+            }
         }
     })
 }

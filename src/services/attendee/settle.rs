@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::SERVICE;
 use super::store::Row;
 use super::stored;
-use super::transcript::{self, Written};
+use super::transcript::{self, Participant, Written};
 use crate::db::documents::{self, Change, Document};
 use crate::db::outbox::{self, Event};
 
@@ -18,7 +18,7 @@ use crate::db::outbox::{self, Event};
 const SNIPPET: usize = 200;
 
 /// Makes the transcript of what is stored; without a word there is none. `note`: why something may be missing.
-pub async fn with_what_there_is(tx: &Transaction<'_>, row: &Row, note: &str) -> anyhow::Result<()> {
+pub async fn with_what_there_is(tx: &Transaction<'_>, row: &Row, participants: &[Participant], note: &str) -> anyhow::Result<()> {
     let lines = stored::lines(&**tx, row.id).await?;
     let note = Some(note).filter(|note| !note.is_empty());
     if lines.is_empty() {
@@ -32,7 +32,6 @@ pub async fn with_what_there_is(tx: &Transaction<'_>, row: &Row, note: &str) -> 
     }
     let written = transcript::write(&lines);
     let utterances = i32::try_from(lines.len()).unwrap_or(i32::MAX);
-    let participants: Vec<&str> = written.speakers.iter().map(|speaker| speaker.name.as_str()).collect();
     let stored = tx
         .query_typed_opt(
             "INSERT INTO attendee_transcripts (bot, text, duration_ms, utterances, participants, speakers, note)
@@ -50,7 +49,7 @@ pub async fn with_what_there_is(tx: &Transaction<'_>, row: &Row, note: &str) -> 
         .await
         .context("storing a transcript")?;
     match stored {
-        Some(_) => tell(tx, row, &written, note).await,
+        Some(_) => tell(tx, row, &written, participants, note).await,
         None => Ok(()),
     }
 }
@@ -67,7 +66,13 @@ pub async fn close(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
 }
 
 /// A document and an event for each user whose meeting it was.
-async fn tell(tx: &Transaction<'_>, row: &Row, written: &Written, note: Option<&str>) -> anyhow::Result<()> {
+async fn tell(
+    tx: &Transaction<'_>,
+    row: &Row,
+    written: &Written,
+    participants: &[Participant],
+    note: Option<&str>,
+) -> anyhow::Result<()> {
     let rows = tx
         .query_typed(
             "SELECT DISTINCT ON (bm.user_id) bm.user_id, m.id, m.project_id
@@ -96,7 +101,7 @@ async fn tell(tx: &Transaction<'_>, row: &Row, written: &Written, note: Option<&
             mime_type: Some("text/plain"),
             snippet: Some(beginning(&written.text)),
             body: Some(&written.text),
-            details: details(row, written, meeting),
+            details: details(row, written, participants, meeting),
             note,
         };
         let stored = documents::put(tx, &document).await?;
@@ -106,7 +111,7 @@ async fn tell(tx: &Transaction<'_>, row: &Row, written: &Written, note: Option<&
                 document: stored.id,
                 user,
                 project,
-                about: about(row, written, meeting),
+                about: about(row, written, participants, meeting),
             });
         }
     }
@@ -117,17 +122,19 @@ fn beginning(text: &str) -> &str {
     text.char_indices().nth(SNIPPET).map_or(text, |(at, _)| &text[..at])
 }
 
-fn details(row: &Row, written: &Written, meeting: Option<Uuid>) -> Value {
+fn details(row: &Row, written: &Written, participants: &[Participant], meeting: Option<Uuid>) -> Value {
     json!({
         "bot_id": row.bot_id, "meeting_id": meeting, "start_at": row.start_at, "end_at": row.end_at,
-        "duration_ms": written.duration_ms, "speakers": written.speakers,
+        "duration_ms": written.duration_ms, "participants": participants, "speakers": written.speakers,
     })
 }
 
-fn about(row: &Row, written: &Written, meeting: Option<Uuid>) -> Map<String, Value> {
+fn about(row: &Row, written: &Written, participants: &[Participant], meeting: Option<Uuid>) -> Map<String, Value> {
     let speakers: Vec<&str> = written.speakers.iter().map(|speaker| speaker.name.as_str()).collect();
+    let participants: Vec<&str> = participants.iter().filter_map(|one| one.name.as_deref()).collect();
     let transcript = json!({
-        "title": row.title, "start_at": row.start_at, "end_at": row.end_at, "duration_ms": written.duration_ms, "speakers": speakers,
+        "title": row.title, "start_at": row.start_at, "end_at": row.end_at, "duration_ms": written.duration_ms,
+        "participants": participants, "speakers": speakers,
     });
     Map::from_iter([
         ("bot_id".to_owned(), json!(row.bot_id)),

@@ -84,7 +84,7 @@ async fn lost(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
     .await
     .context("marking a lost bot")?;
     if row.raw_state.as_deref() != Some(SCHEDULED) {
-        settle::with_what_there_is(tx, row, "the bot is not there at Attendee any more").await?;
+        settle::with_what_there_is(tx, row, &[], "the bot is not there at Attendee any more").await?;
     }
     settle::close(tx, row).await?;
     show(tx, &[row.id]).await
@@ -101,7 +101,7 @@ async fn told(tx: &Transaction<'_>, row: &Row, live: Duration, bot: &Bot, raw: &
     let ended_at = bot.is_over().then(|| row.ended_at.unwrap_or(now));
     let until = match heard {
         Heard::News(_, until) => Some(*until),
-        Heard::Unasked | Heard::Whole(_) | Heard::Over(_) => None,
+        Heard::Unasked | Heard::Whole(..) | Heard::Over(_) => None,
     };
     tx.execute_typed(
         "UPDATE attendee_bots SET state = CASE WHEN $2::timestamptz IS NULL THEN 'open' ELSE 'ended' END, ended_at = $2, raw_state = $3,
@@ -125,21 +125,21 @@ async fn told(tx: &Transaction<'_>, row: &Row, live: Duration, bot: &Bot, raw: &
     match heard {
         Heard::Unasked => {}
         Heard::News(utterances, _) => news = hear(tx, row.id, utterances).await?,
-        Heard::Whole(utterances) => {
+        Heard::Whole(utterances, participants) => {
             // What was heard while the meeting went on may have been put better since.
             tx.execute_typed("DELETE FROM attendee_utterances WHERE bot = $1", &[(&row.id, Type::UUID)])
                 .await
                 .context("replacing what was heard")?;
             hear(tx, row.id, utterances).await?;
-            settle::with_what_there_is(tx, row, "").await?;
+            settle::with_what_there_is(tx, row, participants, "").await?;
             settle::close(tx, row).await?;
         }
         Heard::Over(why) => {
-            settle::with_what_there_is(tx, row, why).await?;
+            settle::with_what_there_is(tx, row, &[], why).await?;
             settle::close(tx, row).await?;
         }
     }
-    let settled = matches!(heard, Heard::Whole(_) | Heard::Over(_));
+    let settled = matches!(heard, Heard::Whole(..) | Heard::Over(_));
     if moved || settled {
         show(tx, &[row.id]).await?;
     }

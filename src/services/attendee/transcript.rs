@@ -45,6 +45,23 @@ impl Said {
     }
 }
 
+/// Who was in the meeting (`GET /bots/{id}/participants`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Participant {
+    pub name: Option<String>,
+    pub uuid: String,
+    #[serde(default)]
+    pub is_host: Option<bool>,
+}
+
+/// Reads participants.
+///
+/// # Errors
+/// What one of them lacks.
+pub fn present(raws: &[Box<RawValue>]) -> Result<Vec<Participant>, String> {
+    raws.iter().map(|raw| serde_json::from_str(raw.get()).map_err(|error| format!("not a participant: {error}"))).collect()
+}
+
 /// Reads utterances; those without a word are left out, as Attendee does.
 ///
 /// # Errors
