@@ -10,7 +10,7 @@ use crate::config::{self, Flags};
 use crate::error::{EXIT_HELP, Exit};
 use crate::progress;
 
-/// Keeps Google Calendar, Drive and Gmail in step with PostgreSQL. Each run does one job, records it, and exits.
+/// Keeps Google Calendar, Drive, Gmail and meeting bots in step with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_HELP, max_term_width = 110)]
 struct Cli {
@@ -52,6 +52,9 @@ enum Command {
     /// Google Drive: shared drives, files, documents of the files that are followed
     #[command(subcommand)]
     Drive(commands::drive::Verb),
+    /// Attendee: bots for meetings, and their transcripts
+    #[command(subcommand)]
+    Attendee(commands::attendee::Verb),
     /// All services at once, and the pace that they are polled at
     #[command(subcommand)]
     Sync(commands::sync::Verb),
@@ -61,7 +64,7 @@ enum Command {
     /// Items that could not be applied
     #[command(subcommand)]
     Items(commands::items::Verb),
-    /// What was synced, for reading: e-mails, files
+    /// What was synced, for reading: e-mails, files, transcripts
     #[command(subcommand)]
     Documents(commands::documents::Verb),
     /// Sends events that are due to the targets in the settings; the job for cron
@@ -126,6 +129,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Webhook(verb) => commands::webhook::run(&verb, loaded.settings, &flags, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::calendar::run(&verb, loaded.settings, output),
+        Command::Attendee(verb) => commands::attendee::run(&verb, loaded.settings, output),
         Command::Gmail(verb) => commands::gmail::run(&verb, loaded.settings, output),
     }
 }

@@ -213,6 +213,7 @@ impl Settings {
             (e.backoff_base <= e.backoff_cap, "engine.backoff_base", "at most engine.backoff_cap"),
         ]
         .into_iter()
+        .chain(self.attendee.bounds())
         .chain(self.calendar.bounds())
         .chain(self.drive.bounds())
         .chain(self.gmail.bounds())

@@ -8,8 +8,10 @@
 //! - `engine`: the one sync loop, pacing, quotas, reports; knows no service. Beside it `outbox`: delivery of events, and
 //!   `webhook`: intake of notifications
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet
-//! - `config`, `error`, `progress`, `seal`: ground
+//! - `http`: connections, whoever is asked
+//! - `address`, `config`, `error`, `progress`, `recurrence`, `seal`: ground
 
+mod address;
 pub mod cli;
 mod commands;
 pub mod config;
@@ -17,8 +19,10 @@ pub mod db;
 pub mod engine;
 pub mod error;
 pub mod google;
+pub mod http;
 pub mod outbox;
 mod progress;
+mod recurrence;
 pub mod seal;
 pub mod services;
 mod webhook;

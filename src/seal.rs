@@ -1,4 +1,4 @@
-//! Seals secrets before they reach the database: XChaCha20-Poly1305, bound to user and column. Knows no database.
+//! Seals secrets before they reach the database: XChaCha20-Poly1305, bound to owner and column. Knows no database.
 //!
 //! A blob is `0x01 | key id length | key id | nonce (24) | ciphertext and tag`.
 
@@ -24,6 +24,8 @@ pub enum Column {
     Credentials,
     /// `accounts.access_token`
     AccessToken,
+    /// `attendee_projects.api_key`
+    AttendeeKey,
 }
 
 impl Column {
@@ -31,6 +33,15 @@ impl Column {
         match self {
             Self::Credentials => "accounts.credentials",
             Self::AccessToken => "accounts.access_token",
+            Self::AttendeeKey => "attendee_projects.api_key",
+        }
+    }
+
+    /// What its owner is, and how a value that cannot be opened is put right.
+    fn owner(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Credentials | Self::AccessToken => ("user", "import the account again"),
+            Self::AttendeeKey => ("project", "add its key again with `syncctl attendee project add`"),
         }
     }
 }
@@ -90,17 +101,17 @@ impl Vault {
         Ok(&self.writing()?.0)
     }
 
-    /// Seals `secret` for this user and column.
+    /// Seals `secret` for this owner (a user, or a project at Attendee) and column.
     ///
     /// # Errors
     /// Only when the cipher refuses the length (over 256 GiB).
-    pub fn seal(&self, user: Uuid, column: Column, secret: &[u8]) -> anyhow::Result<Vec<u8>> {
+    pub fn seal(&self, owner: Uuid, column: Column, secret: &[u8]) -> anyhow::Result<Vec<u8>> {
         let (id, cipher) = self.writing()?;
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
-        let bound = bound_to(user, column);
+        let bound = bound_to(owner, column);
         let sealed = cipher
             .encrypt(&nonce, Payload { msg: secret, aad: bound.as_bytes() })
-            .map_err(|_| anyhow::anyhow!("sealing {} for user {user}", column.name()))?;
+            .map_err(|_| anyhow::anyhow!("sealing {} for {} {owner}", column.name(), column.owner().0))?;
         let mut blob = vec![FORMAT, u8::try_from(id.len()).context("key id too long")?];
         blob.extend_from_slice(id.as_bytes());
         blob.extend_from_slice(&nonce);
@@ -108,15 +119,16 @@ impl Vault {
         Ok(blob)
     }
 
-    /// Opens what `seal` made for the same user and column.
+    /// Opens what `seal` made for the same owner and column.
     ///
     /// # Errors
-    /// Names the account and what is wrong: cut, sealed with a key that is not here, or not sealed for it.
-    pub fn open(&self, user: Uuid, column: Column, blob: &[u8]) -> anyhow::Result<SecretString> {
+    /// Names the owner and what is wrong: cut, sealed with a key that is not here, or not sealed for it.
+    pub fn open(&self, owner: Uuid, column: Column, blob: &[u8]) -> anyhow::Result<SecretString> {
         self.writing()?;
-        let place = format!("{} of user {user}", column.name());
-        let (id, rest) = key_id(blob)
-            .with_context(|| format!("{place}: the sealed value is cut or of another format; import the account again"))?;
+        let (whose, remedy) = column.owner();
+        let place = format!("{} of {whose} {owner}", column.name());
+        let (id, rest) =
+            key_id(blob).with_context(|| format!("{place}: the sealed value is cut or of another format; {remedy}"))?;
         let cipher = self.keys.iter().find(|(known, _)| known == id).map(|(_, cipher)| cipher);
         let cipher = cipher.ok_or_else(|| {
             Fault::settings(format!(
@@ -124,14 +136,12 @@ impl Vault {
             ))
         })?;
         if rest.len() < NONCE {
-            anyhow::bail!("{place}: the sealed value is cut; import the account again");
+            anyhow::bail!("{place}: the sealed value is cut; {remedy}");
         }
         let (nonce, sealed) = rest.split_at(NONCE);
-        let bound = bound_to(user, column);
+        let bound = bound_to(owner, column);
         let opened = cipher.decrypt(XNonce::from_slice(nonce), Payload { msg: sealed, aad: bound.as_bytes() }).map_err(|_| {
-            anyhow::anyhow!(
-                "{place}: the sealed value was changed, cut, or belongs to another account or column; import the account again"
-            )
+            anyhow::anyhow!("{place}: the sealed value was changed, cut, or belongs to another {whose} or column; {remedy}")
         })?;
         let text = String::from_utf8(opened).map_err(|_| anyhow::anyhow!("{place}: not text"))?;
         Ok(SecretString::from(text))
@@ -148,8 +158,8 @@ pub fn key_id(blob: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(id).ok()?, rest))
 }
 
-fn bound_to(user: Uuid, column: Column) -> String {
-    format!("syncctl:{}:{user}", column.name())
+fn bound_to(owner: Uuid, column: Column) -> String {
+    format!("syncctl:{}:{owner}", column.name())
 }
 
 /// A new key as a line for the key file.

@@ -17,6 +17,7 @@ use crate::engine::Context;
 use crate::engine::tokens::Broker;
 use crate::error::{Class, Exit, Failure, Fault};
 use crate::seal::{self, Column};
+use crate::services::attendee::projects;
 use crate::services::{self, Probe};
 
 /// What can be done with accounts.
@@ -232,13 +233,19 @@ async fn rekey(context: &Context, output: Output) -> anyhow::Result<Exit> {
             }
         }
     }
+    let (keys, wrong) = projects::reseal(&context.pool, vault).await?;
+    failed.extend(wrong);
     for error in &failed {
         eprintln!("syncctl: {error}");
     }
     let key = vault.writing_key()?;
-    output.print(&serde_json::json!({ "resealed": sealed, "failed": failed.len(), "key": key }), || {
-        format!("{sealed} accounts sealed with key {key}, {} failed", failed.len())
-    })?;
+    output.print(
+        &serde_json::json!({ "resealed": sealed, "resealed_projects": keys, "failed": failed.len(), "key": key }),
+        || {
+            let projects = if keys > 0 { format!(" and {keys} Attendee projects") } else { String::new() };
+            format!("{sealed} accounts{projects} sealed with key {key}, {} failed", failed.len())
+        },
+    )?;
     Ok(if failed.is_empty() { Exit::Done } else { Exit::SomeFailed })
 }
 

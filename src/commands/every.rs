@@ -10,12 +10,13 @@ use crate::db::claims::Selection;
 use crate::db::runs::Tables;
 use crate::engine::job::{self, Job};
 use crate::engine::pace::Bounds;
-use crate::engine::{Context, Report, Source};
+use crate::engine::{Context, Report, Source, Stream};
 use crate::error::Fault;
-use crate::google;
+use crate::services::attendee::{self, Attendee};
 use crate::services::calendar::Calendar;
 use crate::services::drive::Drive;
 use crate::services::gmail::Gmail;
+use crate::{google, http};
 
 /// The services that have streams of users, and whether the settings want each.
 pub(super) fn services(settings: &Settings) -> [(&'static str, bool); 3] {
@@ -31,17 +32,18 @@ pub(super) async fn run(context: &Context, service: &str, job: &Job) -> anyhow::
         "calendar" => job::run(context, Calendar::new(Arc::clone(&context.google), &context.settings), job).await,
         "drive" => job::run(context, drive::source(context, &job.selection).await?, job).await,
         "gmail" => job::run(context, gmail::mailboxes(context).await?, job).await,
+        attendee::SERVICE => job::run(context, Attendee::load(context, &job.selection).await?, job).await,
         other => Err(unknown(other).into()),
     }
 }
 
-/// What a service makes of a stream, by its kind and id: how often it may be polled, and how urgent it is.
-type Judge = Box<dyn Fn(&str, i64) -> (Bounds, f64)>;
+/// What a service makes of a stream: how often it may be polled, and how urgent it is.
+type Judge = Box<dyn Fn(&Stream) -> (Bounds, f64)>;
 
 /// What a service makes of its streams.
 pub(super) async fn judge(context: &Context, service: &str) -> anyhow::Result<Judge> {
     fn of(source: impl Source) -> Judge {
-        Box::new(move |kind, id| (source.bounds(kind), source.urgency(id)))
+        Box::new(move |stream| (source.bounds(stream), source.urgency(stream.id)))
     }
     let nobody = Selection { users: Some(Vec::new()), ..Selection::default() };
     Ok(match service {
@@ -58,6 +60,7 @@ pub(super) fn tables(service: &str) -> Result<Tables, Fault> {
         "calendar" => Ok(Calendar::TABLES),
         "drive" => Ok(Drive::TABLES),
         "gmail" => Ok(Gmail::TABLES),
+        attendee::SERVICE => Ok(Attendee::TABLES),
         other => Err(unknown(other)),
     }
 }
@@ -70,8 +73,9 @@ fn unknown(service: &str) -> Fault {
 pub(super) async fn run_all(context: &Context, jobs: &[(&'static str, Job)]) -> Vec<anyhow::Result<Report>> {
     join_all(jobs.iter().map(|(service, job)| async move {
         // A client of its own counts its calls.
-        let google = Arc::new(google::Client::new(&context.settings.google)?);
-        run(&Context { google, ..context.clone() }, service, job).await
+        let http = Arc::new(http::Client::new(&context.settings.google));
+        let google = Arc::new(google::Client::new(&context.settings.google, Arc::clone(&http))?);
+        run(&Context { google, http, ..context.clone() }, service, job).await
     }))
     .await
 }

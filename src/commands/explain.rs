@@ -11,8 +11,8 @@ use crate::db::activity::{self, Activity};
 use crate::db::claims::{self, StreamRow};
 use crate::db::prices;
 use crate::db::streams::{self, Standing};
-use crate::engine::Context;
 use crate::engine::pacing::{self, Outlook};
+use crate::engine::{Context, Stream};
 use crate::error::Exit;
 
 #[derive(Debug, Args)]
@@ -83,7 +83,7 @@ pub(super) async fn outlooks(context: &Context, user: Uuid) -> anyhow::Result<Ve
         let judge = every::judge(context, service).await?;
         for row in claims::read(&context.pool, &ids).await? {
             let Some(standing) = standings.iter().find(|standing| standing.id == row.id) else { continue };
-            let (bounds, urgency) = judge(&row.kind, row.id);
+            let (bounds, urgency) = judge(&Stream::of(&row));
             let history = pacing::history(&row.changes);
             let outlook = pacing::outlook(&context.settings, &prices, &bounds, urgency, &row, &history, now);
             outlooks.push((row, service, standing.clone(), outlook));

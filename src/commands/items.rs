@@ -6,9 +6,11 @@ use clap::Subcommand;
 
 use super::{Output, gmail, table, with_context};
 use crate::config::Settings;
+use crate::db::claims::Selection;
 use crate::db::items;
 use crate::engine::retry_items::{self, Retried};
 use crate::error::{Exit, Fault};
+use crate::services::attendee::Attendee;
 use crate::services::drive::watches::Watched;
 use crate::services::{calendar, drive};
 
@@ -56,11 +58,13 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 let calendar = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
                 let mailboxes = gmail::mailboxes(&context).await?;
                 let drive = drive::Drive::new(Arc::clone(&context.google), &context.settings, Watched::default());
+                let attendee = Attendee::load(&context, &Selection { force: true, ..Selection::default() }).await?;
                 let mut results = Vec::new();
                 for row in &rows {
                     let retried = match row.service.as_str() {
                         "calendar" => retry_items::retry(&context, &calendar, row).await?,
                         "gmail" => retry_items::retry(&context, &mailboxes, row).await?,
+                        "attendee" => retry_items::retry(&context, &attendee, row).await?,
                         "drive" => retry_items::retry(&context, &drive, row).await?,
                         service => Retried::Kept(format!("this syncctl has no service {service:?}")),
                     };

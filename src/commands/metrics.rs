@@ -144,7 +144,7 @@ fn text(metrics: &Metrics, since: Duration) -> String {
         if list.is_empty() { "none".into() } else { list.join(", ") }
     };
     type Row<'a> = (&'a str, &'a dyn Fn(&Window) -> String);
-    let rows: [Row<'_>; 13] = [
+    let rows: [Row<'_>; 14] = [
         ("runs", &|w| counts(&w.by_status)),
         ("success rate", &|w| percent(w.success_rate)),
         ("duration p50", &|w| ms(w.duration_p50_ms)),

@@ -2,6 +2,8 @@
 
 pub mod accounts;
 pub mod activity;
+pub mod attendee;
+mod attendee_project;
 pub mod calendar;
 pub mod channels;
 pub mod config;
@@ -20,6 +22,7 @@ pub mod pace_metrics;
 pub mod push;
 pub mod service;
 pub mod sync;
+mod told;
 pub mod verbs;
 pub mod watch_file;
 pub mod webhook;
@@ -33,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Settings;
 use crate::db::{Pool, migrate, pool};
 use crate::engine::Context;
-use crate::{google, seal};
+use crate::{google, http, seal};
 
 /// How results are printed: one value on stdout, as JSON or for people.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +77,8 @@ where
     place.ensure_running()?;
     let key_file = seal_key_file(&settings, place.cluster.is_some())?;
     let vault = seal::open_vault(&settings.seal.keys, &key_file, place.cluster.is_some())?;
-    let google = Arc::new(google::Client::new(&settings.google)?);
+    let http = Arc::new(http::Client::new(&settings.google));
+    let google = Arc::new(google::Client::new(&settings.google, Arc::clone(&http))?);
     let migrates = place.migrates_itself(&settings.db);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let context = {
@@ -84,6 +88,7 @@ where
             settings: Arc::new(settings),
             vault,
             google,
+            http,
             stop: CancellationToken::new(),
             over: CancellationToken::new(),
         }

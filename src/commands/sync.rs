@@ -14,6 +14,7 @@ use crate::db::runs;
 use crate::engine::job::Job;
 use crate::engine::{Context, Report};
 use crate::error::Exit;
+use crate::services::attendee::{self, projects};
 
 /// What can be done with all services.
 #[derive(Debug, Subcommand)]
@@ -44,12 +45,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     with_context(settings, |context| async move {
         match verb {
             Verb::Cron(args) => cron(args, &context, output).await,
-            Verb::User(args) => {
-                let users = Some(vec![jobs::user(&context, &args.user).await?]);
-                let selection = Selection { users, force: true, ..Selection::default() };
-                together(&context, "user", |service| jobs::job(&context, service, "poll", selection.clone(), args.bounds), output)
-                    .await
-            }
+            Verb::User(args) => user(args, &context, output).await,
             Verb::Activity(args) => activity::run(args, &context, output).await,
             Verb::Explain(args) => explain::run(args, &context, output).await,
             Verb::Metrics(args) => pace_metrics::run(args, &context, output).await,
@@ -59,12 +55,30 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 
 async fn cron(args: &CronArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let selection = Selection { force: args.force, ..Selection::default() };
-    let job = |service: &str| {
+    let mut services = enabled(context);
+    if !projects::list(&context.pool).await?.is_empty() {
+        services.push(attendee::SERVICE);
+    }
+    let job = |service| {
         // The name, and with it the lock, of the service's own job: both may be in one crontab.
         let job = jobs::job(context, service, "cron", selection.clone(), args.bounds);
-        Job { exclusive: !args.parallel, ..job }
+        (service, Job { exclusive: !args.parallel, ..job })
     };
-    together(context, "cron", job, output).await
+    let jobs: Vec<(&str, Job)> = services.into_iter().map(job).collect();
+    together(context, "cron", &jobs, output).await
+}
+
+async fn user(args: &UserArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let users = Some(vec![jobs::user(context, &args.user).await?]);
+    let selection = Selection { users, force: true, ..Selection::default() };
+    let job = |service| (service, jobs::job(context, service, "poll", selection.clone(), args.bounds));
+    let jobs: Vec<(&str, Job)> = enabled(context).into_iter().map(job).collect();
+    together(context, "user", &jobs, output).await
+}
+
+/// The services of users that the settings want.
+fn enabled(context: &Context) -> Vec<&'static str> {
+    every::services(&context.settings).into_iter().filter_map(|(service, enabled)| enabled.then_some(service)).collect()
 }
 
 /// What one run of all services did.
@@ -89,13 +103,11 @@ struct Ran {
     exit: Exit,
 }
 
-/// Runs a job of every service that is enabled, and tells of all in one.
-async fn together(context: &Context, verb: &str, job: impl Fn(&str) -> Job, output: Output) -> anyhow::Result<Exit> {
+/// Runs a job of each of several services, and tells of all in one.
+async fn together(context: &Context, verb: &str, jobs: &[(&'static str, Job)], output: Output) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let enabled = every::services(&context.settings).into_iter().filter(|(_, enabled)| *enabled);
-    let jobs: Vec<(&str, Job)> = enabled.map(|(service, _)| (service, job(service))).collect();
     let mut runs = Vec::new();
-    for ((service, _), ran) in jobs.iter().zip(every::run_all(context, &jobs).await) {
+    for (&(service, _), ran) in jobs.iter().zip(every::run_all(context, jobs).await) {
         runs.push(match ran {
             Ok(report) => Ran { service, exit: report.exit(), error: report.error_message(), report: Some(report) },
             Err(error) => Ran { service, exit: Exit::of(&error), error: Some(format!("{error:#}")), report: None },

@@ -1,11 +1,66 @@
 //! The settings of Attendee.
 
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
-/// How Attendee is reached.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{DAY, HOUR, MINUTE};
+
+/// Meeting bots, and how Attendee is reached.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attendee {
     /// Origin of the API; empty: the hosted service.
     pub root: String,
+    /// What a bot is called in the meeting.
+    pub bot_name: String,
+    /// How far ahead meetings get their bots.
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+    /// How long before the start a bot joins.
+    #[serde(with = "humantime_serde")]
+    pub join_before: Duration,
+    /// Time between two polls of a project that has a bot at work, or a transcript to wait for.
+    #[serde(with = "humantime_serde")]
+    pub live_interval: Duration,
+    /// Longest time between two polls of a project that has none: the next bot joins before that, mostly.
+    #[serde(with = "humantime_serde")]
+    pub idle_interval: Duration,
+    /// How long a transcript is waited for after its bot has ended.
+    #[serde(with = "humantime_serde")]
+    pub transcript_patience: Duration,
+}
+
+impl Default for Attendee {
+    fn default() -> Self {
+        Self {
+            root: String::new(),
+            bot_name: "Notetaker".into(),
+            window: Duration::from_secs(DAY),
+            join_before: Duration::from_secs(2 * MINUTE),
+            live_interval: Duration::from_secs(MINUTE),
+            idle_interval: Duration::from_secs(HOUR),
+            transcript_patience: Duration::from_secs(DAY),
+        }
+    }
+}
+
+impl Attendee {
+    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 5] {
+        let root = Url::parse(&self.root).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        [
+            (self.root.is_empty() || root, "attendee.root", "an origin such as http://127.0.0.1:8080"),
+            (!self.bot_name.trim().is_empty(), "attendee.bot_name", "a name"),
+            // Attendee takes no join time further ahead than three years.
+            (self.window <= Duration::from_secs(30 * DAY), "attendee.window", "at most 30days"),
+            (self.join_before <= Duration::from_secs(HOUR), "attendee.join_before", "at most 1h"),
+            (
+                !self.live_interval.is_zero() && self.live_interval <= self.idle_interval,
+                "attendee.live_interval",
+                "more than 0s and at most attendee.idle_interval",
+            ),
+        ]
+    }
 }

@@ -1,8 +1,8 @@
-//! Google's quotas as settings: two profiles, because the limits changed in May 2026. Pure.
+//! Quotas as settings. Google's have two profiles, because its limits changed in May 2026. Pure.
 
 use serde::{Deserialize, Serialize};
 
-/// Google's limits. `profile` chooses the defaults of each number that is 0.
+/// What the providers allow. `profile` chooses the defaults of each number that is 0.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
@@ -11,6 +11,8 @@ pub struct Quota {
     pub calendar: Limits,
     pub drive: Limits,
     pub gmail: Limits,
+    /// A server of one's own can have others (its `PROJECT_POST_THROTTLE_RATE`). `user_per_minute` has no meaning here.
+    pub attendee: Limits,
 }
 
 /// Which of Google's two sets of limits holds.
@@ -33,17 +35,25 @@ pub struct Limits {
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { profile: QuotaProfile::Since2026, calendar: Limits::default(), drive: Limits::default(), gmail: Limits::default() }
+        Self {
+            profile: QuotaProfile::Since2026,
+            calendar: Limits::default(),
+            drive: Limits::default(),
+            gmail: Limits::default(),
+            attendee: Limits::default(),
+        }
     }
 }
 
 impl Quota {
-    /// The limits of one service (`calendar`, `drive`, `gmail`): the settings, and the profile's numbers where they are 0.
+    /// The limits of one service (`calendar`, `drive`, `gmail`, `attendee`): the settings, and the profile's numbers where they are 0.
     pub fn limits(&self, service: &str) -> Limits {
         let (set, profile) = match (service, self.profile) {
             ("gmail", QuotaProfile::Since2026) => (self.gmail, (1_200_000, 6_000, 80_000_000)),
             ("gmail", QuotaProfile::Legacy) => (self.gmail, (1_200_000, 15_000, u64::MAX)),
             ("drive", _) => (self.drive, (1_000_000, 325_000, 400_000_000)),
+            // A project has no users there.
+            ("attendee", _) => (Limits { user_per_minute: 0, ..self.attendee }, (3_000, u64::MAX, u64::MAX)),
             (_, _) => (self.calendar, (10_000, 600, 1_000_000)),
         };
         let or = |set: u64, default: u64| if set == 0 { default } else { set };

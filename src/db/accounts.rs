@@ -1,5 +1,7 @@
 //! Users and their accounts (tables `users`, `accounts`). Blobs come in sealed and go out sealed.
 
+use std::collections::HashMap;
+
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
@@ -115,6 +117,21 @@ pub async fn find(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<Option<Uuid
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
+/// The users that usernames name: by their own, or where they have none by the local part of their address. A name that fits several
+/// users names nobody.
+pub async fn by_usernames(client: &impl tokio_postgres::GenericClient, names: &[&str]) -> anyhow::Result<HashMap<String, Uuid>> {
+    let rows = client
+        .query_typed(
+            "SELECT name, min(id::text)::uuid FROM
+               (SELECT id, lower(coalesce(username, split_part(email, '@', 1))) AS name FROM users) AS named
+             WHERE name = ANY ($1) GROUP BY name HAVING count(*) = 1",
+            &[(&names, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("finding the users of virtual addresses")?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
 /// Removes a user and everything that hangs on it.
 pub async fn remove(pool: &Pool, user: Uuid) -> anyhow::Result<u64> {
     pool.get().await?.execute_typed("DELETE FROM users WHERE id = $1", &[(&user, Type::UUID)]).await.context("removing the user")
@@ -154,6 +171,19 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
         credentials: row.try_get(1)?,
         revoked: row.try_get(4)?,
     }))
+}
+
+/// Changes settings of a user; those that become null go.
+pub async fn change_settings(pool: &Pool, user: Uuid, patch: &serde_json::Value) -> anyhow::Result<()> {
+    pool.get()
+        .await?
+        .execute_typed(
+            "UPDATE users SET settings = jsonb_strip_nulls(settings || $2) WHERE id = $1",
+            &[(&user, Type::UUID), (patch, Type::JSONB)],
+        )
+        .await
+        .context("changing a user's settings")?;
+    Ok(())
 }
 
 /// The domains of all users' addresses, in lower case.

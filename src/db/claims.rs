@@ -16,6 +16,7 @@ const CLAIM: &str = include_str!("sql/claim_streams.sql");
 #[derive(Debug, Clone)]
 pub struct StreamRow {
     pub id: i64,
+    /// Whose it is: a user, or a project at Attendee.
     pub user_id: Uuid,
     pub kind: String,
     pub resource: String,
@@ -47,7 +48,7 @@ pub struct Changes {
 #[derive(Debug, Clone)]
 pub struct AccountRow {
     pub user_id: Uuid,
-    /// Whose quota the calls count against.
+    /// Whose quota the calls count against: Google's project of the account, or the project at Attendee, by its id.
     pub project: String,
     pub access_token: Option<Vec<u8>>,
     /// Seconds that the access token still lives, by the database's clock.
@@ -57,7 +58,7 @@ pub struct AccountRow {
 /// Which streams a run takes.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Only these users; `None`: all.
+    /// Only those of these users or projects; `None`: all.
     pub users: Option<Vec<Uuid>>,
     /// Also streams that are not due.
     pub force: bool,
@@ -122,12 +123,12 @@ pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
         .get()
         .await?
         .query_typed(
-            "SELECT s.id, s.user_id, s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
+            "SELECT s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
                s.failures, s.change_mass, s.change_mass_at, s.weight,
-               CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, a.project, a.access_token,
+               CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, coalesce(a.project, s.attendee_project::text), a.access_token,
                extract(epoch FROM a.token_expires_at - now())::float8, extract(epoch FROM s.push_until - now())::float8, s.weight_at,
                s.change_since, s.change_shape
-             FROM streams s JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)",
+             FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)",
             &[(&ids, Type::INT8_ARRAY)],
         )
         .await

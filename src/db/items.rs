@@ -89,7 +89,7 @@ pub async fn list(pool: &Pool, id: Option<i64>) -> anyhow::Result<Vec<Quarantine
         .get()
         .await?
         .query_typed(
-            "SELECT q.id, q.stream_id, s.user_id, s.service, s.kind, s.resource, q.item_id, q.error, q.attempts, q.first_seen_at, q.raw
+            "SELECT q.id, q.stream_id, coalesce(s.user_id, s.attendee_project), s.service, s.kind, s.resource, q.item_id, q.error, q.attempts, q.first_seen_at, q.raw
              FROM quarantined_items q JOIN streams s ON s.id = q.stream_id
              WHERE $1::bigint IS NULL OR q.id = $1 ORDER BY q.id",
             &[(&id, Type::INT8)],

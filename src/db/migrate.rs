@@ -8,7 +8,7 @@ use super::target::{self, Target};
 use crate::error::Fault;
 
 /// Number, name, text. A migration is never edited once it has landed.
-const MIGRATIONS: [(i32, &str, &str); 10] = [
+const MIGRATIONS: [(i32, &str, &str); 11] = [
     (1, "run_tables", include_str!("../../sql/migrations/0001_run_tables.sql")),
     (2, "accounts", include_str!("../../sql/migrations/0002_accounts.sql")),
     (3, "streams", include_str!("../../sql/migrations/0003_streams.sql")),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(i32, &str, &str); 10] = [
     (7, "gmail", include_str!("../../sql/migrations/0007_gmail.sql")),
     (8, "drive", include_str!("../../sql/migrations/0008_drive.sql")),
     (9, "channels", include_str!("../../sql/migrations/0009_channels.sql")),
+    (10, "attendee", include_str!("../../sql/migrations/0010_attendee.sql")),
     (11, "pace", include_str!("../../sql/migrations/0011_pace.sql")),
 ];
 

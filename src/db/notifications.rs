@@ -56,6 +56,19 @@ pub async fn mailboxes(client: &Client, addresses: &[&str]) -> anyhow::Result<Ha
     rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)))).collect()
 }
 
+/// The streams of bots that are not done, by Attendee's ids.
+pub async fn streams_of_bots(client: &Client, bots: &[&str]) -> anyhow::Result<HashMap<String, i64>> {
+    let rows = client
+        .query_typed(
+            "SELECT b.bot_id, s.id FROM attendee_bots b JOIN streams s ON s.attendee_project = b.project_id
+             WHERE b.bot_id = ANY ($1) AND b.state IN ('open', 'ended') AND s.state <> 'removed'",
+            &[(&bots, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("reading the streams of bots")?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
 /// What is to be stored.
 #[derive(Debug, Clone)]
 pub struct Notification {

@@ -80,6 +80,7 @@ pub struct Paced {
     pub user_id: Uuid,
     pub project: String,
     pub kind: String,
+    pub resource: String,
     pub changes: Changes,
     pub weight: f64,
     pub weight_at: DateTime<Utc>,
@@ -110,7 +111,7 @@ pub async fn paced(
     let client = pool.get().await?;
     let rows = client
         .query_typed_raw(
-            "SELECT s.id, s.user_id, a.project, s.kind, s.change_mass, s.change_mass_at, s.change_since, s.change_shape,
+            "SELECT s.id, s.user_id, a.project, s.kind, s.resource, s.change_mass, s.change_mass_at, s.change_since, s.change_shape,
                s.weight, s.weight_at, coalesce(s.push_until > now(), false)
              FROM streams s JOIN accounts a ON a.user_id = s.user_id
              WHERE s.service = $1 AND s.state IN ('active', 'degraded') AND ($2::uuid[] IS NULL OR s.user_id = ANY ($2))",
@@ -127,10 +128,11 @@ pub async fn paced(
             user_id: row.try_get(1)?,
             project: row.try_get(2)?,
             kind: row.try_get(3)?,
-            changes: Changes { mass: row.try_get(4)?, at: row.try_get(5)?, since: row.try_get(6)?, shape: row.try_get(7)? },
-            weight: row.try_get(8)?,
-            weight_at: row.try_get(9)?,
-            push_alive: row.try_get(10)?,
+            resource: row.try_get(4)?,
+            changes: Changes { mass: row.try_get(5)?, at: row.try_get(6)?, since: row.try_get(7)?, shape: row.try_get(8)? },
+            weight: row.try_get(9)?,
+            weight_at: row.try_get(10)?,
+            push_alive: row.try_get(11)?,
         })
     }))
 }

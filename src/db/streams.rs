@@ -221,7 +221,21 @@ pub async fn retire(tx: &Transaction<'_>, id: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where a user's stream stands in time, for `smart-poll`.
+/// The streams of a service that are polled at all.
+pub async fn of_service(pool: &Pool, service: &str) -> anyhow::Result<Vec<i64>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT id FROM streams WHERE service = $1 AND state NOT IN ('removed', 'revoked')",
+            &[(&service, Type::TEXT)],
+        )
+        .await
+        .context("reading a service's streams")?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Where a stream of a user or project stands in time, for `smart-poll`.
 #[derive(Debug, Clone)]
 pub struct Standing {
     pub id: i64,
@@ -237,7 +251,7 @@ pub struct Standing {
     pub failed_class: Option<String>,
 }
 
-/// The streams of a user and when they are due.
+/// The streams of a user or project and when they are due.
 pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<Vec<Standing>> {
     let rows = pool
         .get()
@@ -246,7 +260,7 @@ pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<V
             "SELECT id, kind, extract(epoch FROM due_at - now())::float8, extract(epoch FROM now() - polled_at)::float8,
                coalesce(claimed_until > now(), false), failures, failed_class,
                coalesce(push_until > now(), false), extract(epoch FROM now() - pushed_at)::float8
-             FROM streams WHERE service = $1 AND user_id = $2 AND state <> 'removed' ORDER BY id",
+             FROM streams WHERE service = $1 AND (user_id = $2 OR attendee_project = $2) AND state <> 'removed' ORDER BY id",
             &[(&service, Type::TEXT), (&user, Type::UUID)],
         )
         .await

@@ -9,8 +9,8 @@ use chrono::Utc;
 use futures_util::{TryStreamExt as _, pin_mut};
 use uuid::Uuid;
 
-use super::pace::{Bounds, Demand, Fit};
-use super::{Context, Source, pacing};
+use super::pace::{Demand, Fit};
+use super::{Context, Source, Stream, pacing};
 use crate::config::{Limits, Pace};
 use crate::db::prices::{self, Computed, Paced, Prices};
 
@@ -58,27 +58,16 @@ struct Asked {
     demand: Demand,
     /// Polls an hour of those that a channel leaves a safety poll only.
     safety: f64,
-}
-
-/// The bounds of each kind, asked for once.
-struct Kinds<'a, S> {
-    source: &'a S,
-    known: HashMap<String, Bounds>,
-}
-
-impl<S: Source> Kinds<'_, S> {
-    fn bounds(&mut self, kind: &str) -> Bounds {
-        match self.known.get(kind) {
-            Some(bounds) => *bounds,
-            None => *self.known.entry(kind.to_owned()).or_insert(self.source.bounds(kind)),
-        }
-    }
+    /// Most polls an hour that one of them may have.
+    most: f64,
+    /// Quota units of a poll.
+    cost: u64,
 }
 
 /// Adds up what streams ask for, under the key that `key` gives each.
 async fn ask<S: Source, K: std::hash::Hash + Eq>(
     context: &Context,
-    kinds: &mut Kinds<'_, S>,
+    source: &S,
     users: Option<&[Uuid]>,
     key: impl Fn(&mut Paced) -> K,
 ) -> anyhow::Result<HashMap<K, Asked>> {
@@ -89,12 +78,19 @@ async fn ask<S: Source, K: std::hash::Hash + Eq>(
     let streams = prices::paced(&context.pool, S::TABLES.service, users).await?;
     pin_mut!(streams);
     while let Some(mut stream) = streams.try_next().await? {
-        let bounds = kinds.bounds(&stream.kind);
+        let cost = S::cost(&stream.kind);
+        let bounds = source.bounds(&Stream {
+            id: stream.id,
+            user_id: stream.user_id,
+            kind: std::mem::take(&mut stream.kind),
+            resource: std::mem::take(&mut stream.resource),
+        });
         let forecast = pacing::history(&stream.changes).forecast(now, pace.half_life, bounds.prior);
-        let weight =
-            kinds.source.urgency(stream.id) * pacing::faded(stream.weight, stream.weight_at, now, pace.activity_half_life);
+        let weight = source.urgency(stream.id) * pacing::faded(stream.weight, stream.weight_at, now, pace.activity_half_life);
         let asked = asked.entry(key(&mut stream)).or_default();
         asked.streams += 1;
+        asked.cost = asked.cost.max(cost);
+        asked.most = asked.most.max(3600.0 / bounds.min.as_secs_f64());
         match stream.push_alive {
             true => asked.safety += safety,
             false => asked.demand.add(&forecast, weight, &bounds),
@@ -108,19 +104,18 @@ async fn reprice<S: Source>(context: &Context, source: &S) -> anyhow::Result<()>
     let Context { pool, settings, .. } = context;
     let service = S::TABLES.service;
     let started = Instant::now();
-    let mut kinds = Kinds { source, known: HashMap::new() };
-    let projects = ask(context, &mut kinds, None, |stream| std::mem::take(&mut stream.project)).await?;
+    let projects = ask(context, source, None, |stream| std::mem::take(&mut stream.project)).await?;
     let spent = prices::spent(pool, service).await?;
     let before: HashMap<String, Computed> =
         prices::computed(pool, Some(service)).await?.into_iter().map(|computed| (computed.project.clone(), computed)).collect();
     let limits = settings.quota.limits(service);
+    let most = projects.values().map(|asked| asked.most).fold(0.0, f64::max);
     let mut computed = Vec::new();
     for (project, asked) in projects {
-        let cost = kinds.known.keys().map(|kind| S::cost(kind)).max().unwrap_or(1);
-        let budget = Budgets::of(&settings.pace, limits, cost).project;
+        let budget = Budgets::of(&settings.pace, limits, asked.cost).project;
         let spent = spent.get(&project).copied();
         let target = corrected(budget, spent, before.get(&project), settings.pace.price);
-        let price = asked.demand.price(target / cost as f64 - asked.safety);
+        let price = asked.demand.price(target / asked.cost as f64 - asked.safety);
         if price.fit == Fit::Short {
             log::warn!(
                 service, project, streams = asked.streams;
@@ -140,7 +135,7 @@ async fn reprice<S: Source>(context: &Context, source: &S) -> anyhow::Result<()>
             project,
         });
     }
-    let users = user_prices(context, &mut kinds, limits).await?;
+    let users = user_prices(context, source, limits, most).await?;
     prices::store(pool, service, &computed, &users).await.context("storing the pace")?;
     let streams: i64 = computed.iter().map(|project| project.streams).sum();
     log::info!(service, streams, users = users.len(); "prices made anew in {} ms", started.elapsed().as_millis());
@@ -162,21 +157,15 @@ fn corrected(budget: f64, spent: Option<f64>, before: Option<&Computed>, least: 
     target.clamp(CORRECTION.start() * budget, CORRECTION.end() * budget)
 }
 
-/// Prices of users whose streams alone could pass what one user may have.
-async fn user_prices<S: Source>(context: &Context, kinds: &mut Kinds<'_, S>, limits: Limits) -> anyhow::Result<Vec<(Uuid, f64)>> {
-    let most = |bounds: &Bounds| 3600.0 / bounds.min.as_secs_f64();
-    let (Some(most), Some(cost)) =
-        (kinds.known.values().map(most).max_by(f64::total_cmp), kinds.known.keys().map(|kind| S::cost(kind)).max())
-    else {
-        return Ok(Vec::new());
-    };
-    let budget = Budgets::of(&context.settings.pace, limits, cost).user / cost as f64;
-    let users = prices::crowded(&context.pool, S::TABLES.service, (budget / most) as i64).await?;
+/// Prices of users whose streams alone could pass what one user may have. `most`: polls an hour that a stream may have.
+async fn user_prices<S: Source>(context: &Context, source: &S, limits: Limits, most: f64) -> anyhow::Result<Vec<(Uuid, f64)>> {
+    let budget = |cost: u64| Budgets::of(&context.settings.pace, limits, cost).user / cost as f64;
+    let users = prices::crowded(&context.pool, S::TABLES.service, (budget(1) / most) as i64).await?;
     if users.is_empty() {
         return Ok(Vec::new());
     }
-    let asked = ask(context, kinds, Some(&users), |stream| stream.user_id).await?;
+    let asked = ask(context, source, Some(&users), |stream| stream.user_id).await?;
     let least = context.settings.pace.price;
-    let priced = asked.into_iter().map(|(user, asked)| (user, asked.demand.price(budget - asked.safety).price));
+    let priced = asked.into_iter().map(|(user, asked)| (user, asked.demand.price(budget(asked.cost) - asked.safety).price));
     Ok(priced.filter(|(_, price)| *price > least).collect())
 }

@@ -94,7 +94,7 @@ pub(super) async fn recorded<S: Source>(
         report: Mutex::new(report),
         progress: progress::streams(),
     });
-    let calls_before = context.google.calls();
+    let calls_before = context.http.calls();
     let watch = tokio::spawn(watch(Arc::clone(&shared), job.max_duration));
     let drained = work(Arc::clone(&shared)).await;
     let mut report = std::mem::take(&mut *shared.report());
@@ -104,7 +104,8 @@ pub(super) async fn recorded<S: Source>(
     }
     watch.abort();
     shared.progress.finish_and_clear();
-    report.api_calls = context.google.calls() - calls_before;
+    report.details = shared.source.details();
+    report.api_calls = context.http.calls() - calls_before;
     (report.quota_units, report.retries) = shared.meter.totals();
     let drained = drained.map_err(explained);
     if let Err(error) = &drained {

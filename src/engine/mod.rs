@@ -4,6 +4,7 @@ mod apply;
 mod budget;
 mod calls;
 pub mod delays;
+pub mod desk;
 mod dispatch;
 mod failed;
 pub mod job;
@@ -31,10 +32,12 @@ use uuid::Uuid;
 
 use crate::config::Settings;
 use crate::db::Pool;
+use crate::db::claims::StreamRow;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::error::Failure;
 use crate::google;
+use crate::http;
 use crate::seal::Vault;
 
 pub use crate::db::streams::Position;
@@ -48,6 +51,8 @@ pub struct Context {
     pub settings: Arc<Settings>,
     pub vault: Vault,
     pub google: Arc<google::Client>,
+    /// Beneath `google`, and for every other provider.
+    pub http: Arc<http::Client>,
     /// Cancelled by SIGTERM and SIGINT: the pages in hand are finished, then the run ends.
     pub stop: CancellationToken,
     /// Cancelled when the command has nothing left to do: connections that its threads have opened are in the pool and good until then.
@@ -58,12 +63,19 @@ pub struct Context {
 pub struct Stream {
     /// `streams.id`
     pub id: i64,
-    /// `users.id`
+    /// Whose it is: `users.id`, or `attendee_projects.id`
     pub user_id: Uuid,
     /// What the service calls this sort of feed.
     pub kind: String,
     /// The provider's id of what is fed: a calendar id, a drive id.
     pub resource: String,
+}
+
+impl Stream {
+    /// The stream of a claimed row.
+    pub fn of(row: &StreamRow) -> Self {
+        Self { id: row.id, user_id: row.user_id, kind: row.kind.clone(), resource: row.resource.clone() }
+    }
 }
 
 /// One thing that the provider named in a page.
@@ -184,8 +196,8 @@ pub trait Source: Send + Sync + 'static {
     /// Quota units that a poll which finds nothing costs.
     fn cost(kind: &str) -> u64;
 
-    /// How often such a stream is polled.
-    fn bounds(&self, kind: &str) -> pace::Bounds;
+    /// How often a stream is polled.
+    fn bounds(&self, stream: &Stream) -> pace::Bounds;
 
     /// How many times more urgent a stream's changes are than those of others, for what the service knows of it (`streams.id`).
     fn urgency(&self, _stream: i64) -> f64 {
@@ -195,5 +207,10 @@ pub trait Source: Send + Sync + 'static {
     /// How many of what the run tables count come with a user: the user, or the files that are followed for them.
     fn covers(&self, _user: Uuid) -> u64 {
         1
+    }
+
+    /// What the run should tell besides its figures, as the service puts it.
+    fn details(&self) -> Option<serde_json::Value> {
+        None
     }
 }

@@ -89,9 +89,9 @@ pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome 
 async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outcome) -> Result<End, Failure> {
     let Shared { source, context, run, .. } = shared;
     let settings = &context.settings;
-    let stream = Stream { id: row.id, user_id: row.user_id, kind: row.kind.clone(), resource: row.resource.clone() };
+    let stream = Stream::of(row);
     let calls = shared.calls(row);
-    let bounds = source.bounds(&row.kind);
+    let bounds = source.bounds(&stream);
     let mut at = row.position.clone();
     if window_is_stale(row, &at, bounds.full_pass_every, Utc::now()) {
         at = Position::default();

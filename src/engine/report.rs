@@ -69,6 +69,9 @@ pub struct Report {
     /// What was done with push channels, by the jobs that do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push: Option<Figures>,
+    /// What the service tells besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<serde_json::Value>,
     pub elapsed_ms: u64,
     /// Most memory that the process held, where the system tells.
     pub peak_rss_kib: Option<u64>,

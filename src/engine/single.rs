@@ -78,7 +78,7 @@ async fn one_outcome<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str) -
 }
 
 async fn one<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str, outcome: &mut Outcome) -> Result<(), Failure> {
-    let stream = Stream { id: row.id, user_id: row.user_id, kind: row.kind.clone(), resource: row.resource.clone() };
+    let stream = Stream::of(row);
     let calls = shared.calls(row);
     let started = Instant::now();
     let item = shared.source.fetch_one(&stream, &calls, id).await;

@@ -7,6 +7,7 @@ use std::ops::Range;
 use url::Url;
 
 use super::Host;
+use crate::http::Answer;
 
 /// No token and no address holds it.
 const BOUNDARY: &str = "syncctl_batch_5f1c2c0e";
@@ -39,9 +40,6 @@ impl Endpoint {
         }
     }
 }
-
-/// The answer to one call: status, `Retry-After`, body.
-pub type Answer = (u16, Option<String>, Vec<u8>);
 
 /// The content type of a batch.
 pub fn content_type() -> String {

@@ -1,23 +1,17 @@
 //! Authorized GETs and POSTs against Google's APIs, each answered with the body or a classified failure.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::ThreadId;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use google_apis_common::GetToken;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
-use super::batch::Answer;
 use super::classify;
 use crate::config;
 use crate::error::{Class, Failure, Fault};
-
-// "gzip" in the User-Agent is what makes Google compress.
-const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"), " (gzip)");
+use crate::http::{self, Answer, received, sent, transient};
 
 /// Google's hosts. One origin setting replaces both.
 #[derive(Debug, Clone, Copy)]
@@ -37,15 +31,10 @@ impl Host {
     }
 }
 
-/// The HTTP client of one run.
+/// Google, as one run reaches it.
 pub struct Client {
     root: Option<Url>,
-    timeout: Duration,
-    connect_timeout: Duration,
-    // Built at the first call: a run in which nothing is due loads no certificates. One a thread, because connections are driven by the
-    // runtime that opened them, and a request that wakes another thread costs more than the request.
-    http: Mutex<HashMap<ThreadId, reqwest::Client>>,
-    pub(super) calls: AtomicU64,
+    http: Arc<http::Client>,
 }
 
 impl Client {
@@ -53,7 +42,7 @@ impl Client {
     ///
     /// # Errors
     /// A root that is no http(s) origin (exit 78).
-    pub fn new(settings: &config::Google) -> anyhow::Result<Self> {
+    pub fn new(settings: &config::Google, http: Arc<http::Client>) -> anyhow::Result<Self> {
         let root = match settings.root.as_str() {
             "" => None,
             root => {
@@ -62,18 +51,7 @@ impl Client {
                 )?)
             }
         };
-        Ok(Self {
-            root,
-            timeout: settings.timeout,
-            connect_timeout: settings.connect_timeout,
-            http: Mutex::default(),
-            calls: AtomicU64::new(0),
-        })
-    }
-
-    /// API calls made so far.
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
+        Ok(Self { root, http })
     }
 
     /// The address of a resource. Each segment is percent-encoded, so ids with `#`, `/` or `@` are safe.
@@ -95,7 +73,7 @@ impl Client {
     /// A `Failure` of the class that google.md's error table gives, or the one that the token source raised.
     pub async fn get(&self, what: &str, token: &dyn GetToken, scope: &str, url: Url) -> Result<Vec<u8>, Failure> {
         let token = token_of(what, token, scope).await?;
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.count();
         judged(what, self.send(what, url, token.as_deref()).await?)
     }
 
@@ -112,8 +90,8 @@ impl Client {
         most: usize,
     ) -> Result<Option<(Option<String>, Vec<u8>)>, Failure> {
         let token = token_of(what, token, scope).await?;
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let mut request = self.http()?.get(url);
+        self.count();
+        let mut request = self.http.to(&url)?.get(url);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
@@ -146,34 +124,27 @@ impl Client {
         body: &serde_json::Value,
     ) -> Result<Vec<u8>, Failure> {
         let token = token_of(what, token, scope).await?;
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let mut request = self.http()?.post(url).header(CONTENT_TYPE, "application/json").body(body.to_string());
+        self.count();
+        let mut request = self.http.to(&url)?.post(url).header(CONTENT_TYPE, "application/json").body(body.to_string());
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        judged(what, received(what, request.send().await.map_err(|error| transient(what, error))?).await?)
+        judged(what, sent(what, request).await?)
     }
 
     pub(super) async fn send(&self, what: &str, url: Url, token: Option<&str>) -> Result<Answer, Failure> {
-        let mut request = self.http()?.get(url);
+        let mut request = self.http.to(&url)?.get(url);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        received(what, request.send().await.map_err(|error| transient(what, error))?).await
+        sent(what, request).await
     }
 
     /// Sends a form to a token endpoint; answers status, `Retry-After` and body.
     pub(super) async fn post_form(&self, what: &str, url: Url, form: &[(&str, &str)]) -> Result<Answer, Failure> {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let response = self
-            .http()?
-            .post(url)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| transient(what, error))?;
-        received(what, response).await
+        let request = self.http.to(&url)?.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+        sent(what, request).await
     }
 
     /// Where tokens are asked for when a credential does not say.
@@ -186,35 +157,17 @@ impl Client {
 
     /// How long one answer may take.
     pub(super) fn timeout(&self) -> Duration {
-        self.timeout
+        self.http.timeout()
     }
 
-    pub(super) fn http(&self) -> Result<reqwest::Client, Failure> {
-        let mut clients = self.http.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(http) = clients.get(&std::thread::current().id()) {
-            return Ok(http.clone());
-        }
-        let mut builder = reqwest::Client::builder();
-        if self.root.as_ref().is_some_and(|root| root.scheme() == "http") {
-            // The platform's certificates take longer to load than many a run takes; without https nothing asks for them.
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let config = rustls::ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .map_err(|error| Failure::new(Class::Internal, format!("building the TLS settings: {error}")))?
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth();
-            builder = builder.tls_backend_preconfigured(config);
-        }
-        let http = builder
-            .user_agent(USER_AGENT)
-            .timeout(self.timeout)
-            .connect_timeout(self.connect_timeout)
-            .gzip(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| Failure::new(Class::Internal, format!("building the HTTP client: {error}")))?;
-        clients.insert(std::thread::current().id(), http.clone());
-        Ok(http)
+    /// What asks this address.
+    pub(super) fn to(&self, url: &Url) -> Result<reqwest::Client, Failure> {
+        self.http.to(url)
+    }
+
+    /// Counts a call that is made by other ways than these.
+    pub(super) fn count(&self) {
+        self.http.count();
     }
 }
 
@@ -225,39 +178,10 @@ pub(super) async fn token_of(what: &str, token: &dyn GetToken, scope: &str) -> R
     })
 }
 
-/// The whole answer. The body may be cut after a good status: that is a failure too.
-pub(super) async fn received(what: &str, response: reqwest::Response) -> Result<Answer, Failure> {
-    let status = response.status().as_u16();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let body = response.bytes().await.map_err(|error| transient(what, error))?;
-    Ok((status, retry_after, body.into()))
-}
-
 /// The body of a good answer.
 pub(super) fn judged(what: &str, (status, retry_after, body): Answer) -> Result<Vec<u8>, Failure> {
     match status {
         200..300 => Ok(body),
         _ => Err(classify(what, status, retry_after.as_deref(), &body, chrono::Utc::now())),
     }
-}
-
-/// Connection, timeout, cut body: worth another try. The address stays out of the message, since it can hold one.
-pub(super) fn transient(what: &str, error: reqwest::Error) -> Failure {
-    let kind = if error.is_timeout() {
-        "timed out"
-    } else if error.is_connect() {
-        "could not connect"
-    } else if error.is_body() || error.is_decode() {
-        "the answer was cut"
-    } else {
-        "the connection broke"
-    };
-    let error = error.without_url();
-    let mut cause = String::new();
-    let mut source = std::error::Error::source(&error);
-    while let Some(inner) = source {
-        cause = format!(": {inner}");
-        source = inner.source();
-    }
-    Failure::new(Class::Transient, format!("{what}: {kind}{cause}"))
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use crate::error::{Class, Failure};
+use crate::http::{self, without_addresses};
 
 #[derive(Deserialize, Default)]
 struct Body {
@@ -61,17 +62,8 @@ pub fn classify(what: &str, status: u16, retry_after: Option<&str>, body: &[u8],
     if !detail.message.is_empty() {
         message.push_str(&format!(": {}", without_addresses(&detail.message)));
     }
-    let hint = retry_after.and_then(|value| header_hint(value, now)).or_else(|| message_hint(&detail.message, now));
+    let hint = retry_after.and_then(|value| http::retry_after(value, now)).or_else(|| message_hint(&detail.message, now));
     Failure { class, message, retry_after: hint }
-}
-
-/// `Retry-After`: seconds, or an HTTP date.
-fn header_hint(value: &str, now: DateTime<Utc>) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = DateTime::parse_from_rfc2822(value.trim()).ok()?;
-    (at.to_utc() - now).to_std().ok()
 }
 
 /// "Retry after 2026-01-01T00:00:00.000Z" inside a message.
@@ -80,16 +72,6 @@ fn message_hint(message: &str, now: DateTime<Utc>) -> Option<Duration> {
     let stamp = rest.split([' ', ')', ',']).next()?.trim_end_matches('.');
     let at = DateTime::parse_from_rfc3339(stamp).ok()?;
     (at.to_utc() - now).to_std().ok()
-}
-
-/// One short line of Google's message, addresses replaced: messages end up in logs and tables.
-pub(super) fn without_addresses(message: &str) -> String {
-    let clean: Vec<&str> = message.split_whitespace().map(|word| if word.contains('@') { "<address>" } else { word }).collect();
-    let clean = clean.join(" ");
-    match clean.char_indices().nth(300) {
-        Some((at, _)) => format!("{}…", &clean[..at]),
-        None => clean,
-    }
 }
 
 #[cfg(test)]

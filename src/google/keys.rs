@@ -6,8 +6,8 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 use reqwest::header::CACHE_CONTROL;
 use tokio::sync::Mutex;
 
-use super::client::transient;
 use crate::error::{Class, Failure};
+use crate::http::transient;
 
 /// How long an answer may take: whoever waits for it has to answer too.
 const TIMEOUT: Duration = Duration::from_secs(2);

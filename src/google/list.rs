@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::error::{Class, Failure};
+use crate::error::Failure;
+use crate::http;
 
 /// A page as `…list` methods answer it.
 #[derive(Debug, Deserialize)]
@@ -23,17 +24,8 @@ impl<'a> List<'a> {
     /// Reads the answer of the method `what`.
     ///
     /// # Errors
-    /// As [`whole`].
+    /// As `http::whole`.
     pub fn read(what: &str, body: &'a [u8]) -> Result<Self, Failure> {
-        whole(what, body)
+        http::whole(what, body)
     }
-}
-
-/// Reads the JSON that the method `what` answered.
-///
-/// # Errors
-/// `Transient`: a body that ends early can still have come with a good status and length.
-pub fn whole<'a, T: Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body)
-        .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))
 }

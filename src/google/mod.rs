@@ -14,8 +14,10 @@ pub use channel::{Ask, Watched, expiration};
 pub use client::{Client, Host};
 pub use failure::classify;
 pub use keys::Keys;
-pub use list::{List, whole};
+pub use list::List;
 pub use together::Together;
+
+pub use crate::http::whole;
 
 /// Reads a user's mail.
 pub const SCOPE_GMAIL: &str = "https://www.googleapis.com/auth/gmail.readonly";

@@ -12,9 +12,9 @@ use yup_oauth2::authenticator::ServiceAccountAuthenticator;
 use yup_oauth2::client::CustomHyperClientBuilder;
 use yup_oauth2::error::AuthError;
 
-use super::failure::without_addresses;
 use super::{Client, classify};
 use crate::error::{Class, Failure};
+use crate::http::without_addresses;
 
 /// Credentials as Google's tools write them, with the subject of a delegation beside them.
 #[derive(Clone, Serialize, Deserialize)]

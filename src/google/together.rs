@@ -11,10 +11,11 @@ use reqwest::header::CONTENT_TYPE;
 use tokio::sync::oneshot;
 use url::Url;
 
-use super::batch::{self, Answer, Endpoint};
-use super::client::{judged, received, token_of, transient};
+use super::batch::{self, Endpoint};
+use super::client::{judged, token_of};
 use super::{Client, classify};
 use crate::error::{Class, Failure};
+use crate::http::{Answer, received, transient};
 
 /// Sends calls together over a client.
 pub struct Together {
@@ -60,7 +61,7 @@ impl Together {
             return self.client.get(what, token, scope, url).await;
         }
         let token = token_of(what, token, scope).await?;
-        self.client.calls.fetch_add(1, Ordering::Relaxed);
+        self.client.count();
         let (reply, answer) = oneshot::channel();
         self.gather(endpoint, Call { what, url, token, reply });
         let answer = answer.await.map_err(|_| Failure::new(Class::Internal, format!("{what}: its batch was dropped")))?;
@@ -138,7 +139,7 @@ impl Together {
     async fn batch(&self, endpoint: Endpoint, calls: &[Call]) -> Result<Vec<Option<Answer>>, Option<Failure>> {
         let url = self.client.url(endpoint.host(), &endpoint.path()).map_err(Failure::from)?;
         let body = batch::encode(calls.iter().map(|call| (&call.url, call.token.as_deref())));
-        let request = self.client.http()?.post(url).header(CONTENT_TYPE, batch::content_type()).body(body);
+        let request = self.client.to(&url)?.post(url).header(CONTENT_TYPE, batch::content_type()).body(body);
         let response = request.send().await.map_err(|error| transient("batch", error))?;
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
         let (status, retry_after, body) = received("batch", response).await?;

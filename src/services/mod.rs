@@ -1,5 +1,6 @@
 //! The services: one folder each, one line each in the registry. No folder knows another.
 
+pub mod attendee;
 pub mod calendar;
 pub mod drive;
 pub mod gmail;

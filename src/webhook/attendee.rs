@@ -1,4 +1,4 @@
-//! Notifications of Attendee: the signature, and the key that tells one from another. Knows no database.
+//! Notifications of Attendee: the signature, the key that tells one from another, and the bot that it speaks of. Knows no database.
 
 use anyhow::Context as _;
 use axum::http::HeaderMap;
@@ -37,7 +37,8 @@ impl Key {
             return Err(Outcome::Refused);
         }
         let key = payload["idempotency_key"].as_str().filter(|key| is_key(key)).ok_or(Outcome::Malformed)?;
-        Ok(Arrived::Attendee { key: key.to_owned() })
+        let bot = payload["bot_id"].as_str().filter(|bot| is_key(bot)).map(str::to_owned);
+        Ok(Arrived::Attendee { key: key.to_owned(), bot })
     }
 }
 
@@ -49,12 +50,14 @@ mod tests {
     fn what_is_signed_is_the_sorted_compact_form() {
         let secret = SecretString::from(BASE64.encode(b"key"));
         let key = Key::new(&secret).expect("a key").expect("a key");
-        let signed = r#"{"data":{"a":"ä","b":[{"x":1.5,"y":null}]},"idempotency_key":"k1"}"#;
+        let signed = r#"{"bot_id":"bot_1","data":{"a":"ä","b":[{"x":1.5,"y":null}]},"idempotency_key":"k1"}"#;
         let signature = BASE64.encode(&key.0.clone().chain_update(signed.as_bytes()).finalize().into_bytes());
         let mut headers = HeaderMap::new();
         headers.insert("x-webhook-signature", signature.parse().expect("a header"));
-        let sent = r#"{ "idempotency_key": "k1", "data": {"b": [{"y": null, "x": 1.5}], "a": "\u00e4"} }"#;
-        assert!(matches!(key.read(&headers, sent.as_bytes()), Ok(Arrived::Attendee { key }) if key == "k1"));
+        let sent = r#"{ "idempotency_key": "k1", "bot_id": "bot_1", "data": {"b": [{"y": null, "x": 1.5}], "a": "\u00e4"} }"#;
+        assert!(
+            matches!(key.read(&headers, sent.as_bytes()), Ok(Arrived::Attendee { key, bot: Some(bot) }) if key == "k1" && bot == "bot_1")
+        );
         let forged = sent.replace("k1", "k2");
         assert!(matches!(key.read(&headers, forged.as_bytes()), Err(Outcome::Refused)));
     }

@@ -36,8 +36,10 @@ pub enum Arrived {
         id: String,
         address: String,
     },
+    /// `bot` is Attendee's id of the bot that it speaks of, where it names one.
     Attendee {
         key: String,
+        bot: Option<String>,
     },
 }
 
@@ -147,12 +149,12 @@ fn is_deadlock(error: &anyhow::Error) -> bool {
 /// Looks senders up and stores what they may say; answers each one's outcome, and whether a stream was made due.
 async fn store(client: &Object, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcome>, bool)> {
     let client = &***client;
-    let (mut ids, mut addresses) = (Vec::new(), Vec::new());
+    let (mut ids, mut addresses, mut bots) = (Vec::new(), Vec::new(), Vec::new());
     for waiting in batch {
         match &waiting.arrived {
             Arrived::Channel { id, .. } => ids.push(*id),
             Arrived::Mail { address, .. } => addresses.push(address.as_str()),
-            Arrived::Attendee { .. } => {}
+            Arrived::Attendee { bot, .. } => bots.extend(bot.as_deref()),
         }
     }
     let channels = match ids.is_empty() {
@@ -162,6 +164,10 @@ async fn store(client: &Object, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcom
     let mailboxes = match addresses.is_empty() {
         true => Default::default(),
         false => notifications::mailboxes(client, &addresses).await?,
+    };
+    let bots = match bots.is_empty() {
+        true => Default::default(),
+        false => notifications::streams_of_bots(client, &bots).await?,
     };
     let mut outcomes = vec![Outcome::Unavailable; batch.len()];
     let (mut places, mut good) = (Vec::new(), Vec::new());
@@ -195,8 +201,16 @@ async fn store(client: &Object, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcom
                     change: mailbox.is_some(),
                 }
             }
-            Arrived::Attendee { key } => {
-                Notification { source: "attendee".into(), key: key.clone(), stream_id: None, channel_id: None, change: false }
+            // A bot that is not ours, or is done, makes nothing due.
+            Arrived::Attendee { key, bot } => {
+                let stream_id = bot.as_ref().and_then(|bot| bots.get(bot)).copied();
+                Notification {
+                    source: "attendee".into(),
+                    key: key.clone(),
+                    stream_id,
+                    channel_id: None,
+                    change: stream_id.is_some(),
+                }
             }
         };
         places.push(place);

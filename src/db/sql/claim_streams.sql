@@ -1,7 +1,7 @@
 -- Claims those of the listed streams that are still due and free; what others hold is skipped, never waited for.
 -- $1 run, $2 service, $3 lease in seconds, $4 ids, $5 also what is not due
 WITH due AS (
-  SELECT s.id
+  SELECT s.id, s.user_id
   FROM streams s
   WHERE s.id = ANY ($4)
     AND s.state NOT IN ('removed', 'revoked')
@@ -17,11 +17,12 @@ WITH due AS (
 )
 UPDATE streams s
 SET claimed_by = $1, claimed_until = now() + make_interval(secs => $3), claimed_at = now(), last_run = $1
-FROM due, accounts a
-WHERE s.id = due.id AND a.user_id = s.user_id
+-- A project's stream has no account.
+FROM due LEFT JOIN accounts a ON a.user_id = due.user_id
+WHERE s.id = due.id
 -- The reader knows these by their place.
-RETURNING s.id, s.user_id, s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
+RETURNING s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
   s.failures, s.change_mass, s.change_mass_at, s.weight,
   CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END AS resyncs_today,
-  a.project, a.access_token, extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds,
+  coalesce(a.project, s.attendee_project::text), a.access_token, extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds,
   extract(epoch FROM s.push_until - now())::float8 AS push_left, s.weight_at, s.change_since, s.change_shape

@@ -1,6 +1,6 @@
 -- The streams of one service that are due, by id: those to follow before first syncs, the longest overdue first. No index on due_at serves
 -- this, on purpose: with one, every poll would write to every index of the table. One look a run costs less.
--- $1 run, $2 service, $3 also what is not due, $4 users (NULL: all), $5 only what was announced since the last poll began
+-- $1 run, $2 service, $3 also what is not due, $4 users or projects (NULL: all), $5 only what was announced since the last poll began
 -- One row with all of them: rows of their own cost both sides more than the look.
 SELECT array_agg(s.id ORDER BY s.cursor IS NULL, s.due_at)
 FROM streams s
@@ -9,5 +9,5 @@ WHERE s.service = $2
   AND (s.due_at <= now() OR $3)
   AND (s.claimed_until IS NULL OR s.claimed_until < now())
   AND s.last_run IS DISTINCT FROM $1
-  AND ($4::uuid[] IS NULL OR s.user_id = ANY ($4))
+  AND ($4::uuid[] IS NULL OR coalesce(s.user_id, s.attendee_project) = ANY ($4))
   AND (NOT $5 OR s.pushed_at > coalesce(s.polled_at, '-infinity'))

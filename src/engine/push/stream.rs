@@ -59,7 +59,7 @@ struct Made {
 async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &StreamRow) -> Result<Option<Made>, Failure> {
     let pool = &shared.context.pool;
     let Some(cursor) = row.position.cursor.as_deref() else { return Ok(None) };
-    let stream = Stream { id: row.id, user_id: row.user_id, kind: row.kind.clone(), resource: row.resource.clone() };
+    let stream = Stream::of(row);
     let mut orphan = None;
     let seen: Vec<Uuid> = task.channels().map(|channel| channel.id).collect();
     // The second time, because an id that is taken is ours, from a try whose answer was lost.

@@ -105,9 +105,9 @@ impl Source for Calendar {
         fetch::COST
     }
 
-    fn bounds(&self, kind: &str) -> Bounds {
+    fn bounds(&self, stream: &Stream) -> Bounds {
         let settings = &self.settings;
-        match kind {
+        match stream.kind.as_str() {
             LIST => Bounds { min: settings.list_interval, max: settings.list_interval, prior: 0.001, full_pass_every: None },
             _ => Bounds {
                 min: settings.min_interval,

@@ -1,9 +1,9 @@
 //! When a recurring series ends, so that a bounded pass knows which series it must have named. Pure.
 
 use chrono::{DateTime, Utc};
-use rrule::RRuleSet;
 
 use super::event::Event;
+use crate::recurrence::{self, Start};
 
 /// Instances looked at before a finite series counts as unknown.
 const MOST_INSTANCES: u16 = 10_000;
@@ -19,45 +19,25 @@ pub fn reaches(event: &Event, from: DateTime<Utc>) -> bool {
 /// The end of the last instance of a finite series.
 fn last_end(event: &Event) -> Option<DateTime<Utc>> {
     let start = event.start.as_ref()?;
-    let zone = start.time_zone.as_deref().unwrap_or("UTC");
-    let (head, length) = match (start.date, start.instant()) {
+    let (start, length) = match (start.date, start.instant()) {
         (Some(date), _) => {
             let end = event.end.as_ref().and_then(|end| end.date);
             let days = end.map_or(1, |end| (end - date).num_days());
-            (format!("DTSTART:{}T000000Z", date.format("%Y%m%d")), chrono::Duration::days(days))
+            (Start::Date(date), chrono::Duration::days(days))
         }
         (None, Some(at)) => {
-            let tz: chrono_tz::Tz = zone.parse().ok()?;
-            let local = at.with_timezone(&tz).format("%Y%m%dT%H%M%S");
+            let zone = start.time_zone.as_deref().unwrap_or("UTC").parse().ok()?;
             let length = event.end.as_ref().and_then(|end| end.instant()).map_or_else(chrono::Duration::zero, |end| end - at);
-            (format!("DTSTART;TZID={zone}:{local}"), length)
+            (Start::At(at, zone), length)
         }
         (None, None) => return None,
     };
-    // An all-day rule has a date as its UNTIL; the set wants it in the form of its start.
-    let lines: Vec<String> = event.recurrence.iter().map(|line| dated_until(line, start.date.is_some())).collect();
-    let set: RRuleSet = format!("{head}\n{}", lines.join("\n")).parse().ok()?;
-    let instances = set.all(MOST_INSTANCES);
+    let instances = recurrence::rules(start, &event.recurrence)?.all(MOST_INSTANCES);
     if instances.limited {
         return None;
     }
     let last = instances.dates.iter().max()?;
     Some(last.with_timezone(&Utc) + length)
-}
-
-fn dated_until(line: &str, all_day: bool) -> String {
-    if !all_day {
-        return line.to_owned();
-    }
-    line.split(';')
-        .map(|part| match part.split_once("UNTIL=") {
-            Some((head, date)) if date.len() == 8 => format!("{head}UNTIL={date}T235959Z"),
-            _ => part.to_owned(),
-        })
-        .collect::<Vec<_>>()
-        .join(";")
-        .replace("EXDATE;VALUE=DATE:", "EXDATE:")
-        .replace("RDATE;VALUE=DATE:", "RDATE:")
 }
 
 #[cfg(test)]

@@ -119,9 +119,9 @@ impl Source for Drive {
         fetch::LIST_COST
     }
 
-    fn bounds(&self, kind: &str) -> Bounds {
+    fn bounds(&self, stream: &Stream) -> Bounds {
         let settings = &self.settings;
-        match kind {
+        match stream.kind.as_str() {
             // Every poll is a full pass: the list cannot be followed.
             LIST => Bounds {
                 min: settings.list_interval,

@@ -1,6 +1,6 @@
 //! Virtual addresses found in messages (table `gmail_detections`), and the documents and events that come of them. Knows no network.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -8,9 +8,10 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::address::Pattern;
 use super::message::{Change, Message};
+use crate::address::Pattern;
 use crate::db::Pool;
+use crate::db::accounts;
 use crate::db::documents::{self, Document};
 use crate::db::outbox::{self, Event};
 use crate::engine::{Item, Stream};
@@ -43,7 +44,8 @@ pub async fn apply(tx: &Transaction<'_>, pattern: &Pattern, stream: &Stream, ite
     if detections.is_empty() {
         return Ok(());
     }
-    let users = users(tx, &detections).await?;
+    let names: Vec<&str> = detections.iter().map(|detection| detection.username.as_str()).collect();
+    let users = accounts::by_usernames(&**tx, &names).await?;
     let mut events = Vec::new();
     for detection in &detections {
         let user = users.get(&detection.username).copied();
@@ -82,22 +84,6 @@ pub async fn retire(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyh
 /// Ids of messages are unique within a mailbox only.
 fn source_id(stream: &Stream, id: &str) -> String {
     format!("{}/{id}", stream.user_id)
-}
-
-/// The users that usernames name: by their own, or where they have none by the local part of their address. A name that fits several
-/// users names nobody.
-async fn users(tx: &Transaction<'_>, detections: &[Detection<'_>]) -> anyhow::Result<HashMap<String, Uuid>> {
-    let names: Vec<&str> = detections.iter().map(|detection| detection.username.as_str()).collect();
-    let rows = tx
-        .query_typed(
-            "SELECT name, min(id::text)::uuid FROM
-               (SELECT id, lower(coalesce(username, split_part(email, '@', 1))) AS name FROM users) AS named
-             WHERE name = ANY ($1) GROUP BY name HAVING count(*) = 1",
-            &[(&names, Type::TEXT_ARRAY)],
-        )
-        .await
-        .context("finding the users of virtual addresses")?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 async fn store(tx: &Transaction<'_>, stream: &Stream, user: Uuid, detection: &Detection<'_>) -> anyhow::Result<Uuid> {

@@ -1,6 +1,5 @@
 //! Gmail: a user's mailbox, followed by its history; virtual addresses in it become documents.
 
-mod address;
 pub mod detect;
 mod fetch;
 mod mail;
@@ -17,6 +16,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use super::{Probe, Registered};
+use crate::address;
 use crate::config::{self, QuotaProfile};
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
@@ -130,7 +130,7 @@ impl Source for Gmail {
         if self.addressed.contains(&stream) { ADDRESSED } else { 1.0 }
     }
 
-    fn bounds(&self, _kind: &str) -> Bounds {
+    fn bounds(&self, _stream: &Stream) -> Bounds {
         Bounds { min: self.settings.min_interval, max: self.settings.max_interval, prior: 1.0, full_pass_every: None }
     }
 }

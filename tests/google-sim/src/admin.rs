@@ -173,13 +173,16 @@ async fn delete_event(State(world): Shared, Json(gone): Json<DeleteEvent>) -> An
     }
 }
 
-/// Every live event, as JSON lines: user, calendar, id, etag, status, updated.
+/// Every live event, as JSON lines: user, calendar, id, etag, status, updated, start, hangout_link.
 async fn state(State(world): Shared, Query(params): Params) -> String {
-    #[derive(Deserialize)]
+    #[derive(Default, Deserialize)]
     struct Shown {
         etag: Option<String>,
         status: Option<String>,
         updated: Option<String>,
+        start: Option<Value>,
+        #[serde(rename = "hangoutLink")]
+        hangout_link: Option<String>,
     }
     let mut lines = String::new();
     for user in world.all_users() {
@@ -191,8 +194,9 @@ async fn state(State(world): Shared, Query(params): Params) -> String {
                 continue;
             }
             for (id, entry) in lock(&calendar.events).live() {
-                let shown = serde_json::from_str(&entry.text).unwrap_or(Shown { etag: None, status: None, updated: None });
-                let line = json!({ "user": user.email, "calendar": calendar.id, "id": **id, "etag": shown.etag, "status": shown.status, "updated": shown.updated });
+                let shown: Shown = serde_json::from_str(&entry.text).unwrap_or_default();
+                let line = json!({ "user": user.email, "calendar": calendar.id, "id": **id, "etag": shown.etag, "status": shown.status,
+                    "updated": shown.updated, "start": shown.start, "hangout_link": shown.hangout_link });
                 lines.push_str(&format!("{line}\n"));
             }
         }

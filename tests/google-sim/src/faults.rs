@@ -73,8 +73,12 @@ pub enum Kind {
     CutJson,
     SlowBody,
     SlowHeaders,
-    /// The answer is withheld until `/admin/release`.
+    /// The call waits until `/admin/release`; what it does, it does then.
     Stall,
+    /// The call takes effect, and its answer is withheld until `/admin/release`.
+    StallAnswer,
+    /// The call takes effect, and the connection breaks before its answer.
+    AnswerLost,
 }
 
 pub struct Faults {
@@ -147,9 +151,8 @@ impl Faults {
     /// Waits for `/admin/release`.
     pub async fn stall(&self) {
         let released = self.release.notified();
-        self.stalled.send_modify(|stalled| *stalled += 1);
+        let _one = Waiting::new(&self.stalled);
         released.await;
-        self.stalled.send_modify(|stalled| *stalled -= 1);
     }
 
     pub fn release(&self) {
@@ -164,6 +167,22 @@ impl Faults {
             let _ = stalled.wait_for(|stalled| *stalled > 0).await;
         }
         *stalled.borrow()
+    }
+}
+
+/// Counts a call as stalled for as long as it waits: also one whose client has gone.
+struct Waiting<'a>(&'a watch::Sender<u64>);
+
+impl<'a> Waiting<'a> {
+    fn new(stalled: &'a watch::Sender<u64>) -> Self {
+        stalled.send_modify(|stalled| *stalled += 1);
+        Self(stalled)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|stalled| *stalled -= 1);
     }
 }
 

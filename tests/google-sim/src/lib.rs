@@ -1,8 +1,10 @@
-//! A simulated Google on loopback: OAuth, Calendar, Gmail and Drive with the real rules, faults on demand, and a ledger of every call.
+//! A simulated Google and Attendee on loopback: OAuth, Calendar, Gmail, Drive and meeting bots with the real rules, faults on demand, and a
+//! ledger of every call.
 //!
-//! Google's side lies under `/token`, `/calendar/v3`, `/gmail/v1`, `/drive/v3`, `/oauth2/v3` and `/batch`, the test's side under `/admin` (see the README beside this crate).
+//! Google's side lies under `/token`, `/calendar/v3`, `/gmail/v1`, `/drive/v3`, `/oauth2/v3` and `/batch`, Attendee's under `/api/v1`, the test's side under `/admin` (see the README beside this crate).
 
 mod admin;
+mod attendee;
 mod batch;
 mod calendar;
 mod call;
@@ -60,18 +62,22 @@ impl Sim {
             let api = api.with_state(Arc::clone(&world));
             post(move |state, headers, body| batch::serve(state, (api.clone(), most), headers, body))
         };
+        let admin = admin::routes().merge(gmail::admin_routes()).merge(drive::admin_routes());
+        let admin = admin.merge(push::admin_routes()).merge(attendee::admin_routes());
         let router = oauth::routes()
             .merge(calendar::routes())
             .merge(gmail::routes())
             .merge(drive::routes())
+            .merge(attendee::routes())
             .merge(sink::routes())
             .merge(push::routes())
-            .nest("/admin", admin::routes().merge(gmail::admin_routes()).merge(drive::admin_routes()).merge(push::admin_routes()))
+            .nest("/admin", admin)
             .route("/batch/calendar/v3", batch(calendar::routes(), 1_000))
             .route("/batch/gmail/v1", batch(gmail::routes(), 100))
             .route("/batch/drive/v3", batch(drive::routes(), 100))
             .with_state(Arc::clone(&world));
         push::start(&world);
+        attendee::start(&world);
         let server = tokio::spawn(axum::serve(axum::serve::ListenerExt::tap_io(listener, no_delay), router).into_future());
         Ok(Self { url, world, server })
     }

@@ -24,13 +24,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::state::{World, lock};
 use bell::Ring;
 use channel::Channel;
-use deliver::Courier;
 use pubsub::Subscription;
 use registry::Registry;
 use watches::Watches;
 
 pub use ask::{Resource, stop, watch};
 pub use bell::{Bell, all_drives_key, events_key, file_key, log_key};
+pub use deliver::{Courier, Outcome};
 pub use watches::{stop_mailbox, watch_mailbox};
 
 /// All that has to do with push.

@@ -43,11 +43,30 @@ pub fn whole_as(body: Vec<u8>, kind: HeaderValue, asked: &HeaderMap) -> Answer {
 
 /// Answers with the fault that struck, or with what `answer` gives, spoilt as the fault says.
 pub async fn with_fault(world: &Arc<World>, fault: Option<Fault>, answer: impl AsyncFnOnce() -> Answer) -> Answer {
+    with_fault_as(world, fault, refusal, answer).await
+}
+
+/// The same, for an API that words its refusals in its own way.
+pub async fn with_fault_as(
+    world: &Arc<World>,
+    fault: Option<Fault>,
+    refusal: fn(&World, &Fault) -> Answer,
+    answer: impl AsyncFnOnce() -> Answer,
+) -> Answer {
     let Some(fault) = fault else { return answer().await };
     match fault.fault {
         Kind::Stall => {
             world.faults.stall().await;
             answer().await
+        }
+        Kind::StallAnswer => {
+            let answer = answer().await;
+            world.faults.stall().await;
+            answer
+        }
+        Kind::AnswerLost => {
+            drop(answer().await);
+            broken(Bytes::new(), 1_000)
         }
         Kind::SlowHeaders => {
             tokio::time::sleep(Kind::pause(&fault)).await;

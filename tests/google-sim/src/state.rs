@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::attendee::Attendee;
 use crate::drive::Store;
 use crate::faults::Faults;
 use crate::feed::Feed;
@@ -33,6 +34,7 @@ pub struct World {
     pub drive: Mutex<Store>,
     pub sink: Mutex<Sink>,
     pub push: Push,
+    pub attendee: Attendee,
     pub api_enabled: AtomicBool,
     /// Probability, in thousandths, that a page comes empty with a token for more.
     pub empty_pages: AtomicU64,
@@ -84,6 +86,7 @@ impl World {
             drive: Mutex::default(),
             sink: Mutex::default(),
             push: Push::default(),
+            attendee: Attendee::default(),
             api_enabled: AtomicBool::new(true),
             empty_pages: AtomicU64::new(0),
             clock_offset_ms: AtomicI64::new(0),

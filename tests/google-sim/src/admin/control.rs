@@ -48,6 +48,7 @@ async fn clock(State(world): Shared, Json(clock): Json<Clock>) -> Answer {
     if let Some(set) = clock.set {
         world.advance((set - world.now()).num_milliseconds());
     }
+    world.attendee.wake();
     Ok(Json(json!({ "now": world.now() })))
 }
 

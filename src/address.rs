@@ -1,4 +1,4 @@
-//! Virtual addresses: which addresses of a message name a user of ours. Knows no message and no database.
+//! Virtual addresses: which addresses name a user of ours. Knows no message, no event and no database.
 
 use std::collections::BTreeSet;
 
@@ -38,6 +38,11 @@ impl Pattern {
             true => Ok(Self { before: before.to_lowercase(), after: after.to_lowercase(), domains }),
             false => Err(wrong()),
         }
+    }
+
+    /// How every address of the pattern begins, in lower case.
+    pub fn beginning(&self) -> &str {
+        &self.before
     }
 
     /// The username, in lower case, that an address names.

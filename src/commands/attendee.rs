@@ -1,0 +1,223 @@
+//! `syncctl attendee`: the verbs of Attendee, which names meetings and bots where other services name users.
+
+use std::collections::HashSet;
+
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::verbs::{Bounds, CronArgs};
+use super::{Output, attendee_project, jobs, metrics, told, with_context};
+use crate::address::Pattern;
+use crate::config::Settings;
+use crate::db::claims::Selection;
+use crate::db::{accounts, streams};
+use crate::engine::job::Job;
+use crate::engine::single::{self, Asked};
+use crate::engine::{Context, Report, Source, desk};
+use crate::error::{Exit, Fault};
+use crate::services::attendee::schedule::schedule;
+use crate::services::attendee::stored::{self, Named};
+use crate::services::attendee::{Attendee, SERVICE};
+
+/// What Attendee can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Polls the bots of every project that is due; the job for cron
+    Cron(CronArgs),
+    /// Polls the named bots now; without one, all that are not done, due or not
+    BatchPoll(BatchArgs),
+    /// Polls one bot now
+    Poll(PollArgs),
+    /// Polls one bot if its project is due, and says why not
+    SmartPoll(SmartPollArgs),
+    /// Gives each coming meeting that wants one its bot, and moves or takes back those of moved and cancelled ones; a job for cron
+    Schedule(Bounds),
+    /// Prints the transcript of a meeting; while it is not there, asks for it first and prints what was heard so far
+    Transcript(PollArgs),
+    /// What the runs of a window did
+    Metrics(metrics::Args),
+    /// Bots for all meetings of a user that they can join
+    Enable(EnableArgs),
+    /// No bots for a user, unless a virtual address is invited
+    Disable {
+        /// A user, by UUID or address
+        #[arg(value_name = "USER")]
+        user: String,
+    },
+    /// Projects at Attendee, and their keys
+    #[command(subcommand)]
+    Project(attendee_project::Verb),
+}
+
+#[derive(Debug, Args)]
+pub struct BatchArgs {
+    /// Meetings or bots, by their ids
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// Read ids from standard input, one a line
+    #[arg(long)]
+    stdin: bool,
+    #[command(flatten)]
+    bounds: Bounds,
+}
+
+#[derive(Debug, Args)]
+pub struct PollArgs {
+    /// A meeting or a bot, by its id
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    bounds: Bounds,
+}
+
+#[derive(Debug, Args)]
+pub struct SmartPollArgs {
+    #[command(flatten)]
+    poll: PollArgs,
+    /// Whatever the pace says
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EnableArgs {
+    /// A user, by UUID or address
+    #[arg(value_name = "USER")]
+    user: String,
+    /// The project that the bots are of; without it, the default one
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        match verb {
+            Verb::Cron(args) => {
+                let selection = Selection { force: args.force, ..Selection::default() };
+                let source = Attendee::load(&context, &selection).await?;
+                let job = Job { exclusive: !args.parallel, ..jobs::job(&context, SERVICE, "cron", selection, args.bounds) };
+                told::finish(jobs::ran(&context, source, &job).await?, output)
+            }
+            Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
+            Verb::Poll(args) => {
+                let bots = vec![named(&context, &args.id).await?];
+                told::finish(poll(&context, "poll", &bots, args.bounds, 0).await?, output)
+            }
+            Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
+            Verb::Schedule(bounds) => scheduled(*bounds, &context, output).await,
+            Verb::Transcript(args) => transcript(args, &context, output).await,
+            Verb::Metrics(args) => metrics::run(&context, Attendee::TABLES, args, output).await,
+            Verb::Enable(args) => {
+                let user = user(&context, &args.user).await?;
+                let patch = serde_json::json!({ "attendee": true, "attendee_project": args.project });
+                accounts::change_settings(&context.pool, user, &patch).await?;
+                output.print(&patch, || format!("meetings of {user} get bots with the next `syncctl attendee schedule`"))?;
+                Ok(Exit::Done)
+            }
+            Verb::Disable { user: name } => {
+                let user = user(&context, name).await?;
+                let patch = serde_json::json!({ "attendee": null, "attendee_project": null });
+                accounts::change_settings(&context.pool, user, &patch).await?;
+                output.print(&patch, || format!("meetings of {user} get no bots; the next `syncctl attendee schedule` takes back those that have not joined"))?;
+                Ok(Exit::Done)
+            }
+            Verb::Project(verb) => attendee_project::run(verb, &context, output).await,
+        }
+    })
+}
+
+async fn scheduled(bounds: Bounds, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let gmail = &context.settings.gmail;
+    let domains = if gmail.domains.is_empty() { accounts::domains(&context.pool).await? } else { gmail.domains.clone() };
+    let pattern = Pattern::new(&gmail.virtual_address, domains)?;
+    // Nothing is polled.
+    let source = Attendee::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
+    let job = Job { exclusive: true, ..jobs::job(context, SERVICE, "schedule", Selection::default(), bounds) };
+    let report = desk::run(context, source, &job, async |desk| schedule(desk, &pattern).await).await?;
+    told::finish(report, output)
+}
+
+async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let names = jobs::names(&args.ids, args.stdin)?;
+    if names.is_empty() && !args.stdin {
+        let selection = Selection { force: true, ..Selection::default() };
+        let source = Attendee::load(context, &selection).await?;
+        let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
+        return told::finish(jobs::ran(context, source, &job).await?, output);
+    }
+    // What holds a NUL is no id, and PostgreSQL would refuse the others with it.
+    let given: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let ids: Vec<&str> = given.iter().copied().filter(|name| !name.contains('\0')).collect();
+    let bots = stored::named(&context.pool, &ids).await?;
+    let found: HashSet<&str> = bots.iter().map(|bot| bot.name.as_str()).collect();
+    let unknown: Vec<&&str> = given.iter().filter(|name| !found.contains(*name)).collect();
+    for name in &unknown {
+        eprintln!("syncctl: no bot {name}, and no meeting with one");
+    }
+    told::finish(poll(context, "batch-poll", &bots, args.bounds, unknown.len() as u64).await?, output)
+}
+
+async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let bot = named(context, &args.poll.id).await?;
+    let standing = streams::of_user(&context.pool, SERVICE, bot.project).await?;
+    let mut skipped = jobs::reasons(&standing);
+    if bot.is_settled {
+        skipped.push(format!("bot {}: it is done, and its transcript stored if there is one", bot.bot_id));
+    }
+    let due = match skipped.is_empty() || args.force {
+        true => vec![bot],
+        false => Vec::new(),
+    };
+    let mut report = poll(context, "smart-poll", &due, args.poll.bounds, 0).await?;
+    report.skipped = if args.force { Vec::new() } else { skipped };
+    told::finish(report, output)
+}
+
+/// Polls bots one by one.
+async fn poll(context: &Context, verb: &str, bots: &[Named], bounds: Bounds, unknown: u64) -> anyhow::Result<Report> {
+    let projects: HashSet<Uuid> = bots.iter().map(|bot| bot.project).collect();
+    let selection = Selection { users: Some(projects.into_iter().collect()), force: true, ..Selection::default() };
+    let source = Attendee::load(context, &selection).await?;
+    let mut job = jobs::job(context, SERVICE, verb, selection, bounds);
+    job.unknown_users = unknown;
+    let asked: Vec<Asked> = bots.iter().map(|bot| Asked { stream: bot.stream, id: bot.bot_id.clone() }).collect();
+    let report = single::run(context, source, &job, &asked).await?;
+    jobs::hand_on(context, &job).await;
+    Ok(report)
+}
+
+async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let bot = named(context, &args.id).await?;
+    let mut exit = Exit::Done;
+    if !bot.is_settled {
+        let report = poll(context, "transcript", std::slice::from_ref(&bot), args.bounds, 0).await?;
+        if let Some(message) = report.error_message() {
+            eprintln!("syncctl: {message}");
+        }
+        exit = report.exit();
+    }
+    let stored = stored::read(&context.pool, &bot.bot_id).await?;
+    let stored = stored.ok_or_else(|| unknown(&args.id))?;
+    output.print(&stored, || told::transcript(&stored))?;
+    Ok(exit)
+}
+
+async fn named(context: &Context, id: &str) -> anyhow::Result<Named> {
+    let found = match id.contains('\0') {
+        true => Vec::new(),
+        false => stored::named(&context.pool, &[id]).await?,
+    };
+    found.into_iter().next().ok_or_else(|| unknown(id).into())
+}
+
+fn unknown(id: &str) -> Fault {
+    Fault::usage(format!(
+        "no bot {id}, and no meeting with one: give an id from `syncctl attendee schedule --json` or of table meetings, one with a bot"
+    ))
+}
+
+async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
+    let found = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
+    found.ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
+}

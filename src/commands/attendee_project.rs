@@ -1,0 +1,96 @@
+//! `syncctl attendee project`: projects at Attendee, and their keys.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use secrecy::SecretString;
+
+use super::{Output, table};
+use crate::engine::Context;
+use crate::error::{Exit, Fault};
+use crate::services::attendee::projects;
+
+/// What can be done with projects.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Adds a project, or gives the one of this name a new key, which is read from standard input
+    Add {
+        /// What it is called here
+        name: String,
+        /// Read the key from a file instead
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+        /// Bots of users who name no project are of this one; the first project is, until another one is
+        #[arg(long)]
+        default: bool,
+    },
+    /// Lists projects, and how they stand
+    List,
+    /// Forgets a project, its key and its bots; documents stay
+    Remove {
+        name: String,
+        /// Also while bots are open: nobody follows them any more then
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// Runs the command.
+pub(super) async fn run(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::Add { name, key_file, default } => {
+            let key = key(key_file.as_deref())?;
+            let mut client = context.pool.get().await?;
+            let tx = client.transaction().await.context("beginning to add a project")?;
+            let (id, new) = projects::add(&tx, &context.vault, name, &key, *default).await?;
+            tx.commit().await.context("adding a project")?;
+            output.print(&serde_json::json!({ "id": id, "name": name, "new": new }), || match new {
+                true => format!("added project {name}"),
+                false => format!("project {name} has a new key"),
+            })?;
+        }
+        Verb::List => {
+            let rows = projects::list(&context.pool).await?;
+            output.print(&rows, || {
+                let mut table = table(&["project", "default", "open bots", "failing"]);
+                for row in &rows {
+                    let default = if row.is_default { "yes" } else { "" };
+                    let failing = row.failing.clone().unwrap_or_default();
+                    table.add_row([row.name.clone(), default.into(), row.open_bots.to_string(), failing]);
+                }
+                if rows.is_empty() { "no projects; add one with `syncctl attendee project add`".into() } else { table.trim_fmt() }
+            })?;
+        }
+        Verb::Remove { name, force } => {
+            let rows = projects::list(&context.pool).await?;
+            let row = rows.iter().find(|row| row.name == *name);
+            let row = row.ok_or_else(|| Fault::usage(format!("no project {name}; see `syncctl attendee project list`")))?;
+            if row.open_bots > 0 && !force {
+                return Err(Fault::usage(format!(
+                    "project {name} has {} open bots that nobody would follow any more: wait until they are done, or add --force",
+                    row.open_bots
+                ))
+                .into());
+            }
+            projects::remove(&context.pool, name).await?;
+            output.print(&serde_json::json!({ "removed": name }), || format!("removed project {name}"))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// One line, of which no error says more than that it is wrong.
+fn key(file: Option<&std::path::Path>) -> anyhow::Result<SecretString> {
+    let text = match file {
+        Some(file) => std::fs::read_to_string(file).map_err(|error| Fault::usage(format!("{}: {error}", file.display())))?,
+        None => std::io::read_to_string(std::io::stdin()).context("reading the key from standard input")?,
+    };
+    let key = text.trim();
+    if key.is_empty() || key.contains(|c: char| c.is_whitespace() || !c.is_ascii_graphic()) {
+        return Err(
+            Fault::usage("the key must be one word, as Attendee shows it; write it to standard input or name a file").into()
+        );
+    }
+    Ok(SecretString::from(key))
+}

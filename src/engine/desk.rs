@@ -1,0 +1,87 @@
+//! Runs of work that follows no feed: a service does it with the calls of its streams, and each thing done is counted like a stream that was
+//! polled. Knows no service.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::job::{self, Job};
+use super::poll::{End, Outcome};
+use super::report::Covered;
+use super::shared::Shared;
+use super::{Calls, Context, Counts, Report, Source};
+use crate::db::claims::{self, StreamRow};
+use crate::db::{Pool, streams};
+use crate::error::Failure;
+
+/// What such a run works with.
+pub struct Desk<S> {
+    shared: Arc<Shared<S>>,
+    rows: HashMap<uuid::Uuid, StreamRow>,
+}
+
+/// Runs `work`, and records it like any other run. `job.selection` is not looked at.
+///
+/// # Errors
+/// Only when the run could not be recorded at all.
+pub async fn run<S: Source>(
+    context: &Context,
+    source: S,
+    job: &Job,
+    work: impl AsyncFnOnce(&Desk<S>) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
+    job::recorded(context, source, job, async |shared| {
+        let ids = streams::of_service(&context.pool, S::TABLES.service).await?;
+        let rows = claims::read(&context.pool, &ids).await?;
+        let rows = rows.into_iter().map(|row| (row.user_id, row)).collect();
+        work(&Desk { shared, rows }).await
+    })
+    .await
+}
+
+impl<S: Source> Desk<S> {
+    pub fn source(&self) -> &S {
+        &self.shared.source
+    }
+
+    pub fn pool(&self) -> &Pool {
+        &self.shared.context.pool
+    }
+
+    /// Look and compare, write nothing.
+    pub fn is_dry_run(&self) -> bool {
+        self.shared.dry_run
+    }
+
+    /// Whether no further thing should be begun.
+    pub fn is_winding_down(&self) -> bool {
+        self.shared.wind_down.is_cancelled()
+    }
+
+    /// How many things may be done at once.
+    pub fn width(&self) -> usize {
+        self.shared.width()
+    }
+
+    /// The calls of the stream of this owner. `None`: it has none.
+    pub fn calls(&self, owner: uuid::Uuid) -> Option<Calls> {
+        Some(self.shared.calls(self.rows.get(&owner)?))
+    }
+
+    /// Counts a thing done for the stream of this owner.
+    pub fn done(&self, owner: uuid::Uuid, started: Instant, ended: Result<Counts, Failure>) {
+        let Some(row) = self.rows.get(&owner) else { return };
+        let mut outcome = Outcome::of(row);
+        outcome.took = started.elapsed();
+        match ended {
+            Ok(counts) => outcome.counts = counts,
+            Err(failure) => outcome.end = End::Failed(failure),
+        }
+        self.shared.report().add(&outcome);
+    }
+
+    /// Says what the run covered, as the run tables count it.
+    pub fn cover(&self, total: u64, failed: u64) {
+        self.shared.report().covered = Some(Covered { total, failed });
+    }
+}

@@ -1,0 +1,149 @@
+//! The HTTP client of one run, whoever is asked: connections, time limits, and how many calls were made. Knows no provider.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::RETRY_AFTER;
+use url::Url;
+
+use crate::config;
+use crate::error::{Class, Failure};
+
+// "gzip" in the User-Agent is what makes Google compress.
+const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"), " (gzip)");
+
+/// The answer to one call: status, `Retry-After`, body.
+pub type Answer = (u16, Option<String>, Vec<u8>);
+
+/// Connections of one run.
+pub struct Client {
+    timeout: Duration,
+    connect_timeout: Duration,
+    // Built at the first call: a run in which nothing is due loads no certificates. One a thread, because connections are driven by the
+    // runtime that opened them, and a request that wakes another thread costs more than the request. One that speaks TLS is another.
+    clients: Mutex<HashMap<(ThreadId, bool), reqwest::Client>>,
+    calls: AtomicU64,
+}
+
+impl Client {
+    /// A client that has opened nothing yet.
+    pub fn new(settings: &config::Google) -> Self {
+        Self {
+            timeout: settings.timeout,
+            connect_timeout: settings.connect_timeout,
+            clients: Mutex::default(),
+            calls: AtomicU64::new(0),
+        }
+    }
+
+    /// Calls made so far.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Counts a call.
+    pub fn count(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How long one answer may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// What asks this address on this thread.
+    pub fn to(&self, url: &Url) -> Result<reqwest::Client, Failure> {
+        let secure = url.scheme() != "http";
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(http) = clients.get(&(std::thread::current().id(), secure)) {
+            return Ok(http.clone());
+        }
+        let mut builder = reqwest::Client::builder();
+        if !secure {
+            // The platform's certificates take longer to load than many a run takes; without https nothing asks for them.
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .map_err(|error| Failure::new(Class::Internal, format!("building the TLS settings: {error}")))?
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth();
+            builder = builder.tls_backend_preconfigured(config);
+        }
+        let http = builder
+            .user_agent(USER_AGENT)
+            .timeout(self.timeout)
+            .connect_timeout(self.connect_timeout)
+            .gzip(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| Failure::new(Class::Internal, format!("building the HTTP client: {error}")))?;
+        clients.insert((std::thread::current().id(), secure), http.clone());
+        Ok(http)
+    }
+}
+
+/// The whole answer to a request. The body may be cut after a good status: that is a failure too.
+pub async fn sent(what: &str, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+    received(what, request.send().await.map_err(|error| transient(what, error))?).await
+}
+
+/// The whole answer.
+pub async fn received(what: &str, response: reqwest::Response) -> Result<Answer, Failure> {
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = response.bytes().await.map_err(|error| transient(what, error))?;
+    Ok((status, retry_after, body.into()))
+}
+
+/// Connection, timeout, cut body: worth another try. The address stays out of the message, since it can hold one.
+pub fn transient(what: &str, error: reqwest::Error) -> Failure {
+    let kind = if error.is_timeout() {
+        "timed out"
+    } else if error.is_connect() {
+        "could not connect"
+    } else if error.is_body() || error.is_decode() {
+        "the answer was cut"
+    } else {
+        "the connection broke"
+    };
+    let error = error.without_url();
+    let mut cause = String::new();
+    let mut source = std::error::Error::source(&error);
+    while let Some(inner) = source {
+        cause = format!(": {inner}");
+        source = inner.source();
+    }
+    Failure::new(Class::Transient, format!("{what}: {kind}{cause}"))
+}
+
+/// `Retry-After`: seconds, or an HTTP date.
+pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = DateTime::parse_from_rfc2822(value.trim()).ok()?;
+    (at.to_utc() - now).to_std().ok()
+}
+
+/// One short line of a provider's message, addresses replaced: messages end up in logs and tables.
+pub fn without_addresses(message: &str) -> String {
+    let clean: Vec<&str> = message.split_whitespace().map(|word| if word.contains('@') { "<address>" } else { word }).collect();
+    let clean = clean.join(" ");
+    match clean.char_indices().nth(300) {
+        Some((at, _)) => format!("{}…", &clean[..at]),
+        None => clean,
+    }
+}
+
+/// Reads the JSON that the method `what` answered.
+///
+/// # Errors
+/// `Transient`: a body that ends early can still have come with a good status and length.
+pub fn whole<'a, T: serde::Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body)
+        .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))
+}

@@ -1,0 +1,301 @@
+//! Attendee's HTTP API: each call made with its project's key, answered with what it says or a classified failure. Knows no database.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use url::Url;
+use uuid::Uuid;
+
+use super::failure;
+use super::projects::Keys;
+use crate::engine::Calls;
+use crate::error::{Class, Failure, Fault};
+use crate::http::{self, whole};
+
+/// The hosted service.
+const ORIGIN: &str = "https://app.attendee.dev";
+/// What any call costs: requests are what is counted.
+pub const COST: u64 = 1;
+/// Pages of one listing: no project has more bots at work.
+const MOST_PAGES: usize = 1000;
+/// A listing whose cursor is no longer good begins again this often.
+const RESTARTS: usize = 3;
+
+/// Attendee, with the keys of the projects.
+pub struct Api {
+    http: Arc<http::Client>,
+    root: Url,
+    keys: Keys,
+}
+
+/// One page of a list.
+#[derive(Deserialize)]
+struct Listed {
+    next: Option<String>,
+    results: Vec<Box<RawValue>>,
+}
+
+/// What a bot is to be.
+pub struct Ask<'a> {
+    pub meeting_url: &'a str,
+    pub bot_name: &'a str,
+    /// `None`: now.
+    pub join_at: Option<DateTime<Utc>>,
+    pub dedup_key: &'a str,
+    /// Our name for it, which it carries along.
+    pub bot: Uuid,
+}
+
+/// The answer to the wish for a bot.
+pub enum Asked {
+    /// As it was made.
+    Made(Box<RawValue>),
+    /// A living bot has this key.
+    KeyTaken,
+}
+
+/// The answer to a change of a bot that should not have joined yet.
+pub enum Changed {
+    Done,
+    /// It has joined, or is about to.
+    TooLate,
+    Gone,
+}
+
+impl Api {
+    /// # Errors
+    /// An origin that is none (exit 78).
+    pub fn new(http: Arc<http::Client>, root: &str, keys: Keys) -> Result<Self, Fault> {
+        let origin = if root.is_empty() { ORIGIN } else { root };
+        let root = Url::parse(origin).map_err(|error| {
+            Fault::settings(format!("attendee.root must be an origin such as {ORIGIN}, not {root:?}: {error}"))
+        })?;
+        Ok(Self { http, root, keys })
+    }
+
+    /// The bots of a project that are in one of these states, and by this time have joined if they are told when.
+    pub async fn list(
+        &self,
+        project: Uuid,
+        calls: &Calls,
+        states: &[&str],
+        join_before: Option<DateTime<Utc>>,
+    ) -> Result<Vec<Box<RawValue>>, Failure> {
+        let mut query: Vec<(&str, String)> = states.iter().map(|state| ("states", (*state).to_owned())).collect();
+        if let Some(time) = join_before {
+            query.push(("join_at_before", stamp(time)));
+        }
+        self.pages("bots.list", &[], project, calls, &query).await.map_err(no_such_list)
+    }
+
+    /// The bots of a project that have this key, whatever has become of them; the last one last.
+    pub async fn by_key(&self, project: Uuid, calls: &Calls, key: &str) -> Result<Vec<Box<RawValue>>, Failure> {
+        self.pages("bots.list", &[], project, calls, &[("deduplication_key", key.to_owned())]).await.map_err(no_such_list)
+    }
+
+    /// Everything that a list has, page by page.
+    async fn pages(
+        &self,
+        what: &str,
+        segments: &[&str],
+        project: Uuid,
+        calls: &Calls,
+        query: &[(&str, String)],
+    ) -> Result<Vec<Box<RawValue>>, Failure> {
+        let (mut found, mut restarts) = (Vec::new(), 0);
+        let mut cursor: Option<String> = None;
+        for _ in 0..MOST_PAGES {
+            let mut url = self.url(segments)?;
+            url.query_pairs_mut().extend_pairs(query).extend_pairs(cursor.as_ref().map(|cursor| ("cursor", cursor)));
+            let page = calls
+                .make(COST, async || whole::<Listed>(what, &self.send(what, Method::GET, project, url.clone(), None).await?))
+                .await;
+            let page = match page {
+                // What is not there is the page.
+                Err(failure) if failure.class == Class::Gone && cursor.is_some() && restarts < RESTARTS => {
+                    restarts += 1;
+                    cursor = None;
+                    found.clear();
+                    continue;
+                }
+                page => page?,
+            };
+            found.extend(page.results);
+            // Only the cursor of it: what is before may be the address of a host that is not reached from here.
+            cursor = page.next.as_deref().and_then(cursor_of);
+            match (&page.next, &cursor) {
+                (None, _) => return Ok(found),
+                (Some(_), None) => {
+                    return Err(Failure::new(Class::Permanent, format!("{what}: the address of the next page has no cursor")));
+                }
+                (Some(_), Some(_)) => {}
+            }
+        }
+        Err(Failure::new(Class::Permanent, format!("{what}: more than {MOST_PAGES} pages")))
+    }
+
+    /// Who was in the meeting; `None`: there is no such bot.
+    pub async fn participants(&self, project: Uuid, calls: &Calls, bot: &str) -> Result<Option<Vec<Box<RawValue>>>, Failure> {
+        gone(self.pages("bots.participants", &[bot, "participants"], project, calls, &[]).await)
+    }
+
+    /// A bot by its id; `None`: there is none.
+    pub async fn get(&self, project: Uuid, calls: &Calls, bot: &str) -> Result<Option<Box<RawValue>>, Failure> {
+        let url = self.url(&[bot])?;
+        gone(
+            calls
+                .make(COST, async || whole("bots.get", &self.send("bots.get", Method::GET, project, url.clone(), None).await?))
+                .await,
+        )
+    }
+
+    /// What was said, all of it or what is new after a time, as an array; `None`: there is no such bot, or it recorded nothing.
+    pub async fn transcript(
+        &self,
+        project: Uuid,
+        calls: &Calls,
+        bot: &str,
+        updated_after: Option<DateTime<Utc>>,
+    ) -> Result<Option<Vec<Box<RawValue>>>, Failure> {
+        let mut url = self.url(&[bot, "transcript"])?;
+        if let Some(time) = updated_after {
+            url.query_pairs_mut().append_pair("updated_after", &stamp(time));
+        }
+        let what = "bots.transcript";
+        gone(calls.make(COST, async || whole(what, &self.send(what, Method::GET, project, url.clone(), None).await?)).await)
+    }
+
+    /// Asks for a bot.
+    pub async fn create(&self, project: Uuid, calls: &Calls, ask: &Ask<'_>) -> Result<Asked, Failure> {
+        let url = self.url(&[])?;
+        let mut body = json!({
+            "meeting_url": ask.meeting_url, "bot_name": ask.bot_name, "deduplication_key": ask.dedup_key,
+            "metadata": { "syncctl_bot": ask.bot.to_string() },
+        });
+        if let Some(time) = ask.join_at {
+            body["join_at"] = json!(stamp(time));
+        }
+        let what = "bots.create";
+        let answer = calls
+            .make(COST, async || whole(what, &self.send(what, Method::POST, project, url.clone(), Some(&body)).await?))
+            .await;
+        match answer {
+            Ok(bot) => Ok(Asked::Made(bot)),
+            Err(failure) if failure::is_key_taken(&failure) => Ok(Asked::KeyTaken),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Moves a bot that has not joined yet to another time and room.
+    pub async fn reschedule(
+        &self,
+        project: Uuid,
+        calls: &Calls,
+        bot: &str,
+        join_at: DateTime<Utc>,
+        meeting_url: Option<&str>,
+    ) -> Result<Changed, Failure> {
+        let mut body = json!({ "join_at": stamp(join_at) });
+        if let Some(meeting_url) = meeting_url {
+            body["meeting_url"] = json!(meeting_url);
+        }
+        self.change("bots.patch", Method::PATCH, project, calls, bot, Some(&body)).await
+    }
+
+    /// Takes back a bot that has not joined yet.
+    pub async fn remove(&self, project: Uuid, calls: &Calls, bot: &str) -> Result<Changed, Failure> {
+        self.change("bots.delete", Method::DELETE, project, calls, bot, None).await
+    }
+
+    async fn change(
+        &self,
+        what: &str,
+        method: Method,
+        project: Uuid,
+        calls: &Calls,
+        bot: &str,
+        body: Option<&Value>,
+    ) -> Result<Changed, Failure> {
+        let url = self.url(&[bot])?;
+        let answer = calls.make(COST, async || self.send(what, method.clone(), project, url.clone(), body).await).await;
+        match answer {
+            Ok(_) => Ok(Changed::Done),
+            Err(failure) if failure.class == Class::Gone => Ok(Changed::Gone),
+            Err(failure) if failure::is_too_late(&failure) => Ok(Changed::TooLate),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn url(&self, segments: &[&str]) -> anyhow::Result<Url> {
+        let mut url = self.root.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("attendee.root cannot have a path"))?
+            .pop_if_empty()
+            .extend(["api", "v1", "bots"])
+            .extend(segments);
+        Ok(url)
+    }
+
+    /// One request. `what` names it for messages.
+    async fn send(&self, what: &str, method: Method, project: Uuid, url: Url, body: Option<&Value>) -> Result<Vec<u8>, Failure> {
+        let key = self.keys.get(&project).ok_or_else(|| failure::no_key(project))?;
+        let key = key.as_ref().map_err(|why| Failure::new(Class::Internal, why.as_str()))?;
+        self.http.count();
+        let client = self.http.to(&url)?;
+        let mut request = client.request(method, url).header(AUTHORIZATION, format!("Token {}", key.expose_secret()));
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let (status, retry_after, body) = http::sent(what, request).await?;
+        match status {
+            200..300 => Ok(body),
+            _ => Err(failure::classify(what, status, retry_after.as_deref(), &body, Utc::now())),
+        }
+    }
+}
+
+fn gone<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(failure) if failure.class == Class::Gone => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The list itself is always there: where it is not, this is no Attendee. `Gone` would be said of the project.
+fn no_such_list(failure: Failure) -> Failure {
+    match failure.class {
+        Class::Gone => {
+            Failure { class: Class::Permanent, message: format!("{}; check attendee.root", failure.message), ..failure }
+        }
+        _ => failure,
+    }
+}
+
+fn stamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+fn cursor_of(next: &str) -> Option<String> {
+    // The server may write it without an origin.
+    let query = next.split_once('?')?.1;
+    url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "cursor").map(|(_, cursor)| cursor.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cursor_is_taken_from_an_address_with_or_without_its_origin() {
+        assert_eq!(cursor_of("https://a.example/api/v1/bots?cursor=cD0y%3D&states=ended").as_deref(), Some("cD0y="));
+        assert_eq!(cursor_of("/api/v1/bots?states=ended&cursor=x").as_deref(), Some("x"));
+        assert_eq!(cursor_of("https://a.example/api/v1/bots"), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! A bot as Attendee tells of it, and what its states mean. Pure.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::transcript::{Participant, Utterance};
+use crate::db::items::Poison;
+use crate::engine::Item;
+
+/// States of a bot that has work before it, as Attendee names them.
+pub const LIVING: [&str; 13] = [
+    SCHEDULED,
+    "staged",
+    "ready",
+    "joining",
+    "waiting_room",
+    "joined_not_recording",
+    "joined_recording",
+    "joined_recording_paused",
+    "joined_recording_permission_denied",
+    "joining_breakout_room",
+    "leaving_breakout_room",
+    "leaving",
+    "post_processing",
+];
+/// The state in which a bot can be moved and taken back.
+pub const SCHEDULED: &str = "scheduled";
+
+/// A bot (`GET /bots/{id}`).
+#[derive(Debug, Clone, Deserialize)]
+pub struct Bot {
+    pub id: String,
+    pub state: String,
+    #[serde(default)]
+    pub transcription_state: Option<String>,
+    #[serde(default)]
+    events: Vec<Event>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Event {
+    created_at: DateTime<Utc>,
+}
+
+/// What a page tells of a bot.
+pub enum Change {
+    Bot(Bot, Heard),
+    /// Attendee has no such bot any more.
+    Gone,
+}
+
+/// What was heard of the meeting.
+pub enum Heard {
+    /// It was not asked for.
+    Unasked,
+    /// What is new, up to a time by our clock.
+    News(Vec<Utterance>, DateTime<Utc>),
+    /// The whole transcript, and who was there.
+    Whole(Vec<Utterance>, Vec<Participant>),
+    /// Nothing more will come, and why.
+    Over(&'static str),
+}
+
+impl Bot {
+    /// Reads a bot.
+    pub fn read(raw: &RawValue) -> Result<Self, Poison> {
+        let bot: Self = serde_json::from_str(raw.get()).map_err(|error| Poison::of(raw, format!("not a bot: {error}")))?;
+        match bot.id.is_empty() {
+            true => Err(Poison::of(raw, "not a bot: no id")),
+            false => Ok(bot),
+        }
+    }
+
+    /// When it last changed its state, as far as it says.
+    pub fn changed_at(&self) -> Option<DateTime<Utc>> {
+        self.events.iter().map(|event| event.created_at).max()
+    }
+
+    /// Whether it is done with its meeting.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state.as_str(), "ended" | "fatal_error" | "data_deleted")
+    }
+
+    /// Whether there may be something to hear by now.
+    pub fn hears(&self) -> bool {
+        matches!(
+            self.state.as_str(),
+            "joined_recording"
+                | "joined_recording_paused"
+                | "joining_breakout_room"
+                | "leaving_breakout_room"
+                | "leaving"
+                | "post_processing"
+        )
+    }
+
+    /// `meetings.bot_status`; a state that is not known here as it is.
+    pub fn status(&self) -> &str {
+        status(&self.state).unwrap_or(&self.state)
+    }
+
+    /// Whether its state is not known here.
+    pub fn is_strange(&self) -> bool {
+        status(&self.state).is_none()
+    }
+}
+
+fn status(state: &str) -> Option<&'static str> {
+    Some(match state {
+        SCHEDULED | "staged" | "ready" | "joining" | "waiting_room" => "bot_scheduled",
+        "joined_not_recording" | "joined_recording_permission_denied" => "bot_joined",
+        "joined_recording" | "joined_recording_paused" | "joining_breakout_room" | "leaving_breakout_room" | "leaving" => {
+            "transcribing"
+        }
+        "post_processing" => "post_processing",
+        "ended" | "data_deleted" => "completed",
+        "fatal_error" => "failed",
+        _ => return None,
+    })
+}
+
+/// An item of a bot's JSON, without anything heard.
+pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
+    let bot = Bot::read(&raw)?;
+    Ok(item(bot, raw, Heard::Unasked))
+}
+
+/// An item of a bot and what was heard.
+pub fn item(bot: Bot, raw: Box<RawValue>, heard: Heard) -> Item<Change> {
+    Item { id: bot.id.clone(), changed_at: bot.changed_at(), raw, change: Change::Bot(bot, heard) }
+}
+
+/// An item that says that a bot is not there any more.
+pub fn gone(id: &str) -> anyhow::Result<Item<Change>> {
+    let raw = serde_json::value::to_raw_value(&serde_json::json!({ "id": id }))?;
+    Ok(Item { id: id.to_owned(), changed_at: None, raw, change: Change::Gone })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bot(state: &str) -> Bot {
+        Bot { id: "bot_1".into(), state: state.into(), transcription_state: None, events: Vec::new() }
+    }
+
+    #[test]
+    fn every_state_has_its_status_and_a_strange_one_is_kept_as_it_is() {
+        for state in LIVING.into_iter().chain(["ended", "fatal_error", "data_deleted"]) {
+            assert!(!bot(state).is_strange(), "{state}");
+        }
+        let table = [
+            ("waiting_room", "bot_scheduled"),
+            ("joined_recording_permission_denied", "bot_joined"),
+            ("leaving", "transcribing"),
+            ("post_processing", "post_processing"),
+            ("data_deleted", "completed"),
+            ("fatal_error", "failed"),
+        ];
+        for (state, status) in table {
+            assert_eq!(bot(state).status(), status);
+        }
+        assert!(bot("dancing").is_strange());
+        assert_eq!(bot("dancing").status(), "dancing");
+        assert!(!bot("dancing").is_over(), "what is not known may still go on");
+    }
+
+    #[test]
+    fn a_bot_without_an_id_or_state_is_poison() {
+        for text in [r#"{"id":"","state":"ended"}"#, r#"{"id":"bot_1"}"#, "[]"] {
+            assert!(decode(RawValue::from_string(text.into()).expect("JSON")).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What an error answer of Attendee means. Pure.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::error::{Class, Failure};
+use crate::http::{retry_after, without_addresses};
+
+/// What Attendee says when a living bot has the deduplication key.
+const KEY_TAKEN: &str = "Deduplication key already in use";
+/// What it says when a bot is to be changed that has left its schedule: "Bot is in state … but …".
+const TOO_LATE: [&str; 2] = ["Bot is in state", "scheduled state"];
+
+/// Classifies an error answer. `what` names the method; `retry` is the header; `now` serves hints that are points in time.
+pub fn classify(what: &str, status: u16, retry: Option<&str>, body: &[u8], now: DateTime<Utc>) -> Failure {
+    let class = match status {
+        401 | 403 => Class::AuthRevoked,
+        404 => Class::Gone,
+        429 => Class::RateLimited,
+        408 | 500..=599 => Class::Transient,
+        _ => Class::Permanent,
+    };
+    let mut message = format!("{what}: HTTP {status}");
+    // A front end answers with HTML: the status alone decides then.
+    let said = serde_json::from_slice::<Value>(body).map(|said| texts(&said).join("; ")).unwrap_or_default();
+    if !said.is_empty() {
+        message.push_str(&format!(": {}", without_addresses(&said)));
+    }
+    if class == Class::AuthRevoked {
+        message.push_str("; the project's key is refused: give it a new one with `syncctl attendee project add`");
+    }
+    Failure { class, message, retry_after: retry.and_then(|value| retry_after(value, now)) }
+}
+
+/// `{"error": …}`, `{"detail": …}`, or the wrong fields, each with what is wrong with it.
+fn texts(said: &Value) -> Vec<String> {
+    match said {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, value)| {
+                let plain = matches!(name.as_str(), "error" | "detail" | "non_field_errors");
+                texts(value).into_iter().map(move |text| if plain { text } else { format!("{name}: {text}") })
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a living bot has the key.
+pub fn is_key_taken(failure: &Failure) -> bool {
+    failure.class == Class::Permanent && failure.message.contains(KEY_TAKEN)
+}
+
+/// Whether the bot has left its schedule.
+pub fn is_too_late(failure: &Failure) -> bool {
+    failure.class == Class::Permanent && TOO_LATE.iter().all(|part| failure.message.contains(part))
+}
+
+/// The key of a project that was removed while the run went on.
+pub fn no_key(project: Uuid) -> Failure {
+    Failure::new(Class::AuthRevoked, format!("there is no key of project {project}: add it with `syncctl attendee project add`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status: u16, body: &str) -> Failure {
+        classify("bots.create", status, None, body.as_bytes(), Utc::now())
+    }
+
+    #[test]
+    fn each_answer_has_its_class() {
+        let table = [
+            (401, Class::AuthRevoked),
+            (403, Class::AuthRevoked),
+            (404, Class::Gone),
+            (429, Class::RateLimited),
+            (502, Class::Transient),
+            (408, Class::Transient),
+            (400, Class::Permanent),
+            (402, Class::Permanent),
+        ];
+        for (status, class) in table {
+            assert_eq!(said(status, "<html>").class, class, "{status}");
+        }
+        let waits = classify("bots.list", 429, Some("7"), b"", Utc::now());
+        assert_eq!(waits.retry_after, Some(std::time::Duration::from_secs(7)));
+        assert!(said(401, r#"{"detail":"Invalid token"}"#).message.contains("syncctl attendee project add"));
+    }
+
+    #[test]
+    fn a_key_in_use_and_a_bot_that_is_under_way_are_told_from_other_refusals() {
+        let taken = r#"{"error":"Deduplication key already in use. A bot in a non-terminal state with this deduplication key already exists."}"#;
+        assert!(is_key_taken(&said(400, taken)));
+        assert!(!is_key_taken(&said(500, taken)));
+        let late = r#"{"error":"Bot is in state joining but can only be deleted when in scheduled state"}"#;
+        assert!(is_too_late(&said(400, late)));
+        let wrong = said(400, r#"{"meeting_url":["Invalid meeting URL for ann@example.com"]}"#);
+        assert!(!is_key_taken(&wrong) && !is_too_late(&wrong));
+        assert_eq!(wrong.message, "bots.create: HTTP 400: meeting_url: Invalid meeting URL for <address>");
+    }
+}

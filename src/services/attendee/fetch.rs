@@ -1,0 +1,159 @@
+//! Asks Attendee how the open bots of a project are, and what was said. Knows no database.
+
+use std::collections::HashMap;
+
+use chrono::Utc;
+use futures_util::StreamExt as _;
+use serde_json::value::RawValue;
+
+use super::Attendee;
+use super::bot::{self, Bot, Change, Heard, LIVING};
+use super::open::{self, Open, Wish};
+use super::transcript;
+use crate::db::items::Poison;
+use crate::engine::{Calls, Item, Next, Page, Stream};
+use crate::error::{Class, Failure};
+
+/// Bots asked for at once.
+const AT_ONCE: usize = 8;
+/// By how much two clocks may differ before something that was said is missed until the transcript is there.
+const SKEW: chrono::Duration = chrono::Duration::seconds(30);
+
+/// One poll of a project: the bots that are due and have changed. Without an open bot nothing is asked.
+pub async fn bots(attendee: &Attendee, stream: &Stream, calls: &Calls) -> Result<Page<Change>, Failure> {
+    let now = Utc::now();
+    let due = attendee.opens.due(stream.user_id);
+    let mut page = Page { items: Vec::new(), poison: Vec::new(), pinned: None, next: Next::Cursor(now.to_rfc3339()) };
+    let mut listed = listed(attendee, stream, calls, &due).await?;
+    let asked: Vec<_> = due
+        .iter()
+        .map(|open| (*open, listed.remove(&open.bot_id)))
+        .map(|(open, raw)| one(attendee, stream, calls, open, raw))
+        .collect();
+    let answers: Vec<_> = futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;
+    let (mut read, mut unread) = (0, None);
+    for (open, answer) in due.iter().zip(answers) {
+        match answer {
+            Ok(Ok(item)) => {
+                read += 1;
+                page.items.extend(item);
+            }
+            Ok(Err(poison)) => page.poison.push(poison),
+            // One bot must not hold up the others; it stays open, and the next poll asks again.
+            Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) => {
+                log::warn!(stream = stream.id, project:% = stream.user_id; "bot not read: {}", failure.message);
+                attendee.notes.unread(&open.bot_id, &failure.message);
+                unread = Some(failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    match unread {
+        Some(failure) if read == 0 => Err(failure),
+        _ => Ok(page),
+    }
+}
+
+/// The bots that the list names, by id: twenty-five a call. It is only asked where bots are at work.
+async fn listed(
+    attendee: &Attendee,
+    stream: &Stream,
+    calls: &Calls,
+    due: &[&Open],
+) -> Result<HashMap<String, Box<RawValue>>, Failure> {
+    let living: Vec<&&Open> = due.iter().filter(|open| open.ended_at.is_none()).collect();
+    let Some(latest) = living.iter().map(|open| open.join_at).max() else { return Ok(HashMap::new()) };
+    // Bots that join later are not looked at yet. Those that were to join at once have no time, and are asked for by their ids.
+    let before = latest + chrono::Duration::seconds(1);
+    let raws = attendee.api.list(stream.user_id, calls, &LIVING, Some(before)).await?;
+    let named = |raw: Box<RawValue>| Some((Bot::read(&raw).ok()?.id, raw));
+    Ok(raws.into_iter().filter_map(named).collect())
+}
+
+type Answer = Result<Option<Item<Change>>, Poison>;
+
+/// A bot that is due, as the list told of it or else asked for by its id; `None`: nothing has changed.
+async fn one(
+    attendee: &Attendee,
+    stream: &Stream,
+    calls: &Calls,
+    open: &Open,
+    listed: Option<Box<RawValue>>,
+) -> Result<Answer, Failure> {
+    let raw = match listed {
+        Some(raw) => raw,
+        None => match attendee.api.get(stream.user_id, calls, &open.bot_id).await? {
+            Some(raw) => raw,
+            None => return Ok(Ok(Some(bot::gone(&open.bot_id)?))),
+        },
+    };
+    let bot = match Bot::read(&raw) {
+        Ok(bot) => bot,
+        Err(poison) => return Ok(Err(poison)),
+    };
+    let heard = match heard(attendee, stream, calls, open, &bot).await? {
+        Ok(heard) => heard,
+        Err(wrong) => return Ok(Err(Poison { item_id: bot.id, raw: raw.get().to_owned(), error: wrong })),
+    };
+    if bot.is_strange() {
+        log::warn!(stream = stream.id, project:% = stream.user_id; "bot {}: state {:?} is not known here, stored as it is", bot.id, bot.state);
+        attendee.notes.strange(&bot.id, &bot.state);
+    }
+    let same = open.state.as_deref() == Some(&bot.state) && open.transcription_state == bot.transcription_state;
+    // While a transcript is awaited, each look is written down: the next one depends on it.
+    let quiet = match &heard {
+        Heard::Unasked => !bot.is_over(),
+        Heard::News(news, _) => news.is_empty(),
+        Heard::Whole(..) | Heard::Over(_) => false,
+    };
+    Ok(Ok((!(same && quiet)).then(|| bot::item(bot, raw, heard))))
+}
+
+/// What was said, as far as it is time to ask; an error is what is wrong with it.
+async fn heard(
+    attendee: &Attendee,
+    stream: &Stream,
+    calls: &Calls,
+    open: &Open,
+    bot: &Bot,
+) -> Result<Result<Heard, String>, Failure> {
+    let (project, now) = (stream.user_id, Utc::now());
+    Ok(match open::wish(open, bot, now, attendee.settings.transcript_patience) {
+        Wish::Nothing => Ok(Heard::Unasked),
+        Wish::Over(why) => Ok(Heard::Over(why)),
+        Wish::News(since) => {
+            let raws = attendee.api.transcript(project, calls, &bot.id, since).await?.unwrap_or_default();
+            transcript::read(raws).map(|news| Heard::News(news, now - SKEW))
+        }
+        Wish::Whole { last } => {
+            let raws = attendee.api.transcript(project, calls, &bot.id, None).await?.unwrap_or_default();
+            let whole = match transcript::read(raws) {
+                Ok(whole) => whole,
+                Err(wrong) => return Ok(Err(wrong)),
+            };
+            match (whole.is_empty(), last) {
+                (false, _) => {
+                    let raws = attendee.api.participants(project, calls, &bot.id).await?.unwrap_or_default();
+                    transcript::present(&raws).map(|present| Heard::Whole(whole, present))
+                }
+                (true, true) => Ok(Heard::Over("no transcript came")),
+                (true, false) => Ok(Heard::Unasked),
+            }
+        }
+    })
+}
+
+/// One bot by its id, whether it is due or not.
+pub async fn single(attendee: &Attendee, stream: &Stream, calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
+    let Some(raw) = attendee.api.get(stream.user_id, calls, id).await? else { return Ok(bot::gone(id)?) };
+    let wrong = |why: String| Failure::new(Class::Permanent, format!("bots.get: {why}"));
+    let bot = Bot::read(&raw).map_err(|poison| wrong(poison.error))?;
+    let heard = match attendee.opens.find(stream.user_id, id) {
+        Some(open) => heard(attendee, stream, calls, open, &bot).await?.map_err(wrong)?,
+        None => Heard::Unasked,
+    };
+    if bot.is_strange() {
+        attendee.notes.strange(&bot.id, &bot.state);
+    }
+    Ok(bot::item(bot, raw, heard))
+}

@@ -1,0 +1,118 @@
+//! Attendee: bots for the meetings that want one, followed until their transcripts are documents. One stream a project key.
+
+mod api;
+mod bot;
+mod failure;
+mod fetch;
+mod notes;
+mod open;
+mod plan;
+pub mod projects;
+mod rows;
+pub mod schedule;
+mod settle;
+mod store;
+pub mod stored;
+mod transcript;
+mod wanted;
+
+use std::sync::Arc;
+
+use deadpool_postgres::Transaction;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::config;
+use crate::db::claims::Selection;
+use crate::db::items::Poison;
+use crate::db::runs::Tables;
+use crate::engine::pace::Bounds;
+use crate::engine::single::Single;
+use crate::engine::{Calls, Context, Counts, Item, Page, Position, Source, Stream};
+use crate::error::Failure;
+
+use bot::Change;
+
+/// `streams.service`
+pub const SERVICE: &str = "attendee";
+/// The bots of one project.
+pub const BOTS: &str = "bots";
+
+/// The Attendee service of one run.
+pub struct Attendee {
+    api: api::Api,
+    settings: config::Attendee,
+    opens: open::Opens,
+    notes: notes::Notes,
+}
+
+impl Attendee {
+    /// The service with the keys of all projects, and the open bots of those that a selection polls.
+    ///
+    /// # Errors
+    /// The database failed, or the settings are wrong.
+    pub async fn load(context: &Context, selection: &Selection) -> anyhow::Result<Self> {
+        let settings = context.settings.attendee.clone();
+        let keys = projects::keys(&context.pool, &context.vault).await?;
+        Ok(Self {
+            api: api::Api::new(Arc::clone(&context.http), &settings.root, keys)?,
+            opens: open::Opens::load(&context.pool, selection, settings.live_interval / 5).await?,
+            notes: notes::Notes::default(),
+            settings,
+        })
+    }
+}
+
+impl Source for Attendee {
+    const TABLES: Tables = Tables { service: SERVICE, total: "total_meetings", successes: "polls" };
+    type Change = Change;
+
+    async fn fetch(&self, stream: &Stream, calls: &Calls, _at: &Position) -> Result<Page<Change>, Failure> {
+        fetch::bots(self, stream, calls).await
+    }
+
+    fn decode(_kind: &str, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
+        bot::decode(raw)
+    }
+
+    async fn apply(
+        &self,
+        tx: &Transaction<'_>,
+        stream: &Stream,
+        _pass: Option<i64>,
+        items: &[Item<Change>],
+    ) -> anyhow::Result<Counts> {
+        store::apply(tx, stream, self.settings.live_interval, items).await
+    }
+
+    /// A bot that no list names is asked for by its id: that nothing is said of it makes nothing of it.
+    async fn sweep(_tx: &Transaction<'_>, _stream: &Stream, _pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
+        Ok(Counts::default())
+    }
+
+    /// Without an open bot a poll costs nothing, and it is only known then.
+    fn cost(_kind: &str) -> u64 {
+        api::COST
+    }
+
+    fn bounds(&self, stream: &Stream) -> Bounds {
+        let settings = &self.settings;
+        let wait = self.opens.wait(stream.user_id, chrono::Utc::now(), settings.live_interval, settings.idle_interval);
+        Bounds { min: wait, max: wait, prior: 1.0, full_pass_every: None }
+    }
+
+    fn covers(&self, project: Uuid) -> u64 {
+        self.opens.due(project).len() as u64
+    }
+
+    fn details(&self) -> Option<Value> {
+        self.notes.told()
+    }
+}
+
+impl Single for Attendee {
+    async fn fetch_one(&self, stream: &Stream, calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
+        fetch::single(self, stream, calls, id).await
+    }
+}

@@ -1,0 +1,187 @@
+//! The bots that are not done, as a run finds them (table `attendee_bots`), and when each is looked at. Knows no network.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::SERVICE;
+use super::bot::Bot;
+use crate::db::Pool;
+use crate::db::claims::Selection;
+
+/// A bot that is not done.
+#[derive(Debug, Clone)]
+pub struct Open {
+    /// Attendee's id.
+    pub bot_id: String,
+    pub state: Option<String>,
+    pub transcription_state: Option<String>,
+    pub join_at: DateTime<Utc>,
+    pub heard_until: Option<DateTime<Utc>>,
+    /// Since when its transcript is awaited.
+    pub ended_at: Option<DateTime<Utc>>,
+    look_at: DateTime<Utc>,
+    /// It is to be looked at in this run.
+    due: bool,
+}
+
+/// The bots of a run, by project.
+#[derive(Debug, Default)]
+pub struct Opens(HashMap<Uuid, Vec<Open>>);
+
+impl Opens {
+    /// Those of the projects that a selection polls. All of a project are due when it is polled by force, or when Attendee has announced
+    /// something of it; else those whose time has come, or comes within `slack`: they need no poll of their own then.
+    pub async fn load(pool: &Pool, selection: &Selection, slack: Duration) -> anyhow::Result<Self> {
+        let rows = pool
+            .get()
+            .await?
+            .query_typed(
+                "SELECT b.project_id, b.bot_id, b.raw_state, b.transcription_state, b.join_at, b.heard_until, b.ended_at, b.look_at,
+                   $2 OR b.look_at <= now() + make_interval(secs => $4) OR coalesce(s.pushed_at > coalesce(s.polled_at, '-infinity'), false)
+                 FROM attendee_bots b JOIN streams s ON s.attendee_project = b.project_id
+                 WHERE s.service = $1 AND b.state IN ('open', 'ended') AND b.bot_id IS NOT NULL AND ($3::uuid[] IS NULL OR b.project_id = ANY ($3))
+                 ORDER BY b.join_at",
+                &[
+                    (&SERVICE, Type::TEXT),
+                    (&selection.force, Type::BOOL),
+                    (&selection.users, Type::UUID_ARRAY),
+                    (&slack.as_secs_f64(), Type::FLOAT8),
+                ],
+            )
+            .await
+            .context("reading open bots")?;
+        let mut opens = Self::default();
+        for row in &rows {
+            let open = Open {
+                bot_id: row.try_get(1)?,
+                state: row.try_get(2)?,
+                transcription_state: row.try_get(3)?,
+                join_at: row.try_get(4)?,
+                heard_until: row.try_get(5)?,
+                ended_at: row.try_get(6)?,
+                look_at: row.try_get(7)?,
+                due: row.try_get(8)?,
+            };
+            opens.0.entry(row.try_get(0)?).or_default().push(open);
+        }
+        Ok(opens)
+    }
+
+    /// Those of a project that are due.
+    pub fn due(&self, project: Uuid) -> Vec<&Open> {
+        self.0.get(&project).into_iter().flatten().filter(|open| open.due).collect()
+    }
+
+    /// One of a project.
+    pub fn find(&self, project: Uuid, bot_id: &str) -> Option<&Open> {
+        self.0.get(&project)?.iter().find(|open| open.bot_id == bot_id)
+    }
+
+    /// How long the next poll of a project can wait, after one at `now`.
+    pub fn wait(&self, project: Uuid, now: DateTime<Utc>, live: Duration, idle: Duration) -> Duration {
+        let next = self.0.get(&project).into_iter().flatten().map(|open| match open.due {
+            true => next_look(open.ended_at, now, live),
+            false => open.look_at,
+        });
+        let Some(next) = next.min() else { return idle };
+        (next - now).to_std().unwrap_or_default().clamp(live.min(Duration::from_secs(1)), idle)
+    }
+}
+
+/// When a bot is looked at next: regularly while it works; while its transcript is awaited the rarer, the longer that takes.
+pub fn next_look(ended_at: Option<DateTime<Utc>>, now: DateTime<Utc>, live: Duration) -> DateTime<Utc> {
+    let waited = ended_at.and_then(|ended| (now - ended).to_std().ok()).unwrap_or_default();
+    now + live.max(waited / 4)
+}
+
+/// What is to be asked for besides the bot itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    Nothing,
+    /// What was said since then; `None`: so far.
+    News(Option<DateTime<Utc>>),
+    /// The transcript. `last`: nothing better will come.
+    Whole {
+        last: bool,
+    },
+    /// There will be none, and why.
+    Over(&'static str),
+}
+
+/// What to ask for, as a bot stands now.
+pub fn wish(open: &Open, bot: &Bot, now: DateTime<Utc>, patience: Duration) -> Wish {
+    if !bot.is_over() {
+        return if bot.hears() { Wish::News(open.heard_until) } else { Wish::Nothing };
+    }
+    let waited = open.ended_at.and_then(|ended| (now - ended).to_std().ok()).unwrap_or_default();
+    let last = waited >= patience;
+    match (bot.state.as_str(), bot.transcription_state.as_deref()) {
+        ("data_deleted", _) => Wish::Over("its data was deleted at Attendee"),
+        ("fatal_error", _) | (_, Some("failed")) => Wish::Whole { last: true },
+        (_, Some("not_started" | "in_progress")) if !last => Wish::Nothing,
+        _ => Wish::Whole { last },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn open() -> Open {
+        Open {
+            bot_id: "bot_1".into(),
+            state: None,
+            transcription_state: None,
+            join_at: DateTime::UNIX_EPOCH,
+            heard_until: None,
+            ended_at: None,
+            look_at: DateTime::UNIX_EPOCH,
+            due: true,
+        }
+    }
+
+    fn bot(state: &str, transcription: Option<&str>) -> Bot {
+        let text = serde_json::json!({ "id": "bot_1", "state": state, "transcription_state": transcription }).to_string();
+        serde_json::from_str(&text).expect("a bot")
+    }
+
+    #[test]
+    fn a_transcript_is_taken_when_it_is_complete_and_given_up_after_a_day() {
+        let now = DateTime::UNIX_EPOCH + DAY * 30;
+        let since = |ago: Duration| Open { ended_at: Some(now - ago), ..open() };
+        let table = [
+            (open(), bot("joined_recording", None), Wish::News(None)),
+            (open(), bot("waiting_room", None), Wish::Nothing),
+            (open(), bot("dancing", None), Wish::Nothing),
+            (since(MINUTE), bot("ended", Some("in_progress")), Wish::Nothing),
+            (since(MINUTE), bot("ended", Some("complete")), Wish::Whole { last: false }),
+            (since(MINUTE), bot("ended", None), Wish::Whole { last: false }),
+            (since(MINUTE), bot("ended", Some("failed")), Wish::Whole { last: true }),
+            (since(DAY), bot("ended", Some("in_progress")), Wish::Whole { last: true }),
+            (open(), bot("fatal_error", Some("not_started")), Wish::Whole { last: true }),
+            (open(), bot("data_deleted", Some("complete")), Wish::Over("its data was deleted at Attendee")),
+        ];
+        for (open, bot, expected) in table {
+            assert_eq!(wish(&open, &bot, now, DAY), expected, "{bot:?}");
+        }
+    }
+
+    #[test]
+    fn a_project_waits_for_its_next_bot_and_a_late_transcript_is_asked_for_ever_more_rarely() {
+        let now = DateTime::UNIX_EPOCH + DAY;
+        let project = Uuid::new_v4();
+        let wait = |open: Open| Opens(HashMap::from([(project, vec![open])])).wait(project, now, MINUTE, 60 * MINUTE);
+        assert_eq!(Opens::default().wait(project, now, MINUTE, 60 * MINUTE), 60 * MINUTE);
+        assert_eq!(wait(open()), MINUTE);
+        assert_eq!(wait(Open { due: false, look_at: now + 10 * MINUTE, ..open() }), 10 * MINUTE);
+        assert_eq!(wait(Open { ended_at: Some(now - 4 * 20 * MINUTE), ..open() }), 20 * MINUTE);
+    }
+}

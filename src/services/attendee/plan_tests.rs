@@ -1,0 +1,140 @@
+//! Which bots meetings get: pure cases.
+
+use super::*;
+
+const LINK: &str = "https://meet.google.com/abc-defg-hij?authuser=0";
+
+fn at(minute: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + chrono::Duration::days(10_000) + chrono::Duration::minutes(minute)
+}
+
+fn projects() -> Projects {
+    Projects { by_name: HashMap::from([("main".into(), id(1)), ("other".into(), id(2))]), default: Some(id(1)) }
+}
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+fn wanted(user: u128, event: &str, start: DateTime<Utc>) -> Occurrence {
+    Occurrence {
+        user: id(user),
+        event: Event { stream: user as i64, id: event.into(), original_start: DateTime::UNIX_EPOCH },
+        meeting: id(100 + user),
+        shown_by: event.into(),
+        title: Some("Standup".into()),
+        link: LINK.into(),
+        room: room(LINK),
+        start,
+        end: start + chrono::Duration::minutes(30),
+        wanted_by: "setting",
+        project: None,
+    }
+}
+
+fn known(start: DateTime<Utc>, state: &str, raw_state: &str, events: &[&Occurrence]) -> Known {
+    Known {
+        id: id(50),
+        project: id(1),
+        dedup_key: dedup_key(&room(LINK), start, 0),
+        state: state.into(),
+        room: room(LINK),
+        start,
+        title: None,
+        bot_id: Some("bot_1".into()),
+        raw_state: Some(raw_state.into()),
+        links: events.iter().map(|one| (one.user, one.event.clone())).collect(),
+    }
+}
+
+fn steps(wanted: Vec<Occurrence>, known: Vec<Known>) -> Vec<Step> {
+    plan(wanted, known, &projects(), at(0)).0
+}
+
+#[test]
+fn the_same_meeting_in_two_calendars_gets_one_bot_for_both() {
+    let mut guest = wanted(2, "a", at(60));
+    guest.link = "https://meet.google.com/abc-defg-hij".into();
+    guest.room = room(&guest.link);
+    let steps = steps(vec![wanted(1, "a", at(60)), guest], vec![]);
+    assert!(matches!(steps.as_slice(), [Step::Create(meeting)] if meeting.occurrences.len() == 2), "{steps:?}");
+}
+
+#[test]
+fn one_room_at_two_times_gets_two_bots() {
+    assert_eq!(steps(vec![wanted(1, "a", at(60)), wanted(1, "b", at(90))], vec![]).len(), 2);
+}
+
+#[test]
+fn a_bot_that_is_there_is_kept_whatever_its_state() {
+    let one = wanted(1, "a", at(60));
+    for (state, raw) in
+        [("creating", ""), ("open", "scheduled"), ("open", "joined_recording"), ("ended", "ended"), ("settled", "ended")]
+    {
+        let steps = steps(vec![one.clone()], vec![known(at(60), state, raw, &[])]);
+        assert!(matches!(steps.as_slice(), [Step::Keep(..)]), "{state}: {steps:?}");
+    }
+}
+
+#[test]
+fn a_moved_meeting_takes_its_bot_along_until_that_has_joined() {
+    let moved = wanted(1, "a", at(120));
+    let before = known(at(60), "open", "scheduled", &[&moved]);
+    assert!(matches!(steps(vec![moved.clone()], vec![before.clone()]).as_slice(), [Step::Keep(bot, meeting)]
+        if bot.start == at(60) && meeting.start == at(120)));
+    let at_work = Known { raw_state: Some("joined_recording".into()), ..before };
+    assert!(matches!(steps(vec![moved], vec![at_work]).as_slice(), [Step::Create(_)]));
+}
+
+#[test]
+fn two_meetings_that_change_places_keep_one_bot_each() {
+    let (a, b) = (wanted(1, "a", at(120)), wanted(1, "b", at(60)));
+    let bots = vec![known(at(60), "open", "scheduled", &[&a]), known(at(120), "open", "scheduled", &[&b])];
+    assert!(steps(vec![a, b], bots).iter().all(|step| matches!(step, Step::Keep(bot, meeting) if bot.start == meeting.start)));
+}
+
+#[test]
+fn a_bot_that_nobody_wants_is_removed_unless_it_has_joined() {
+    let one = wanted(1, "a", at(60));
+    assert!(matches!(steps(vec![], vec![known(at(60), "open", "scheduled", &[&one])]).as_slice(), [Step::Remove(_)]));
+    assert!(matches!(steps(vec![], vec![known(at(60), "creating", "", &[&one])]).as_slice(), [Step::Remove(_)]));
+    for (state, raw) in
+        [("open", "joined_recording"), ("open", "joining"), ("open", "dancing"), ("ended", "ended"), ("settled", "ended")]
+    {
+        assert!(steps(vec![], vec![known(at(60), state, raw, &[&one])]).is_empty(), "{raw}");
+    }
+    // Its time has come: whoever looks next will find it on its way.
+    assert!(steps(vec![], vec![known(at(-1), "open", "scheduled", &[&one])]).is_empty());
+}
+
+#[test]
+fn whoever_names_a_project_decides_which_and_one_that_is_not_there_is_told() {
+    let named = Occurrence { project: Some("other".into()), ..wanted(2, "a", at(60)) };
+    assert!(
+        matches!(steps(vec![wanted(1, "a", at(60)), named], vec![]).as_slice(), [Step::Create(meeting)] if meeting.project == id(2))
+    );
+    let nowhere = Occurrence { project: Some("gone".into()), ..wanted(1, "a", at(60)) };
+    let (steps, homeless) = plan(vec![nowhere], vec![], &projects(), at(0));
+    assert!(steps.is_empty());
+    assert!(homeless[0].1.contains("gone"), "{homeless:?}");
+}
+
+#[test]
+fn a_room_is_known_by_its_host_and_path() {
+    assert_eq!(room("https://Meet.google.com/abc-defg-hij?hs=1#x"), "meet.google.com/abc-defg-hij");
+    assert_eq!(room("https://acme.zoom.us/j/42?pwd=x"), room("http://acme.zoom.us/j/42/"));
+    assert_ne!(room("https://acme.zoom.us/j/42"), room("https://acme.zoom.us/j/43"));
+}
+
+#[test]
+fn a_key_is_the_same_for_the_same_room_and_time_and_for_no_other() {
+    let room = room(LINK);
+    assert_eq!(dedup_key(&room, at(0), 0), dedup_key(&room, at(0), 0));
+    let keys = BTreeSet::from([
+        dedup_key(&room, at(0), 0),
+        dedup_key(&room, at(1), 0),
+        dedup_key("x", at(0), 0),
+        dedup_key(&room, at(0), 1),
+    ]);
+    assert_eq!(keys.len(), 4);
+}

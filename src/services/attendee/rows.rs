@@ -1,0 +1,259 @@
+//! Bots as they are asked for, moved and taken back (tables `attendee_bots`, `attendee_bot_meetings`). Knows no network.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::bot::{Bot, SCHEDULED};
+use super::plan::{Event, Known, Meeting, Projects, dedup_key};
+use super::store;
+use crate::db::Pool;
+
+/// Bots for the same room and time, one after the other: more is a mistake.
+const MOST_TURNS: u32 = 20;
+
+/// The bots that are not done, and those of meetings that may still go on.
+pub async fn known(pool: &Pool) -> anyhow::Result<Vec<Known>> {
+    let client = pool.get().await?;
+    let which = "b.state IN ('creating', 'open', 'ended') OR (b.state = 'settled' AND b.start_at > now() - interval '1 day')";
+    let statement = format!(
+        "SELECT bm.bot, bm.user_id, bm.stream_id, bm.event_id, bm.original_start
+         FROM attendee_bot_meetings bm JOIN attendee_bots b ON b.id = bm.bot WHERE {which}"
+    );
+    let rows = client.query_typed(&statement, &[]).await.context("reading for whom bots are")?;
+    let mut links: HashMap<Uuid, BTreeSet<(Uuid, Event)>> = HashMap::new();
+    for row in &rows {
+        let event = Event { stream: row.try_get(2)?, id: row.try_get(3)?, original_start: row.try_get(4)? };
+        links.entry(row.try_get(0)?).or_default().insert((row.try_get(1)?, event));
+    }
+    let statement = format!(
+        "SELECT id, project_id, dedup_key, state, room, start_at, title, bot_id, raw_state
+         FROM attendee_bots b WHERE {which} ORDER BY start_at, id"
+    );
+    let rows = client.query_typed(&statement, &[]).await.context("reading known bots")?;
+    rows.iter()
+        .map(|row| {
+            let id = row.try_get(0)?;
+            Ok(Known {
+                id,
+                project: row.try_get(1)?,
+                dedup_key: row.try_get(2)?,
+                state: row.try_get(3)?,
+                room: row.try_get(4)?,
+                start: row.try_get(5)?,
+                title: row.try_get(6)?,
+                bot_id: row.try_get(7)?,
+                raw_state: row.try_get(8)?,
+                links: links.remove(&id).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// The projects, by name, and the default.
+pub async fn projects(pool: &Pool) -> anyhow::Result<Projects> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed("SELECT id, name, is_default FROM attendee_projects", &[])
+        .await
+        .context("reading Attendee's projects")?;
+    let mut projects = Projects { by_name: HashMap::new(), default: None };
+    for row in &rows {
+        let id = row.try_get(0)?;
+        projects.by_name.insert(row.try_get(1)?, id);
+        if row.try_get(2)? {
+            projects.default = Some(id);
+        }
+    }
+    Ok(projects)
+}
+
+/// Writes down that a bot is about to be asked for. Answers the row and its key.
+pub async fn intend(tx: &Transaction<'_>, meeting: &Meeting, join_at: DateTime<Utc>) -> anyhow::Result<(Uuid, String)> {
+    for turn in 0..MOST_TURNS {
+        let key = dedup_key(&meeting.room, meeting.start, turn);
+        let row = tx
+            .query_typed_opt(
+                // A bot that was taken back has left its key.
+                "INSERT INTO attendee_bots AS b (project_id, dedup_key, room, meeting_url, title, start_at, end_at, join_at, look_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+                 ON CONFLICT (project_id, dedup_key) DO UPDATE SET state = 'creating', bot_id = NULL, raw_state = NULL, transcription_state = NULL,
+                   raw = NULL, status = NULL, room = excluded.room, meeting_url = excluded.meeting_url, title = excluded.title,
+                   start_at = excluded.start_at, end_at = excluded.end_at, join_at = excluded.join_at, look_at = excluded.look_at,
+                   ended_at = NULL, last_error = NULL, updated_at = now()
+                 WHERE b.state = 'removed' RETURNING id",
+                &[
+                    (&meeting.project, Type::UUID),
+                    (&key, Type::TEXT),
+                    (&meeting.room, Type::TEXT),
+                    (&meeting.link, Type::TEXT),
+                    (&meeting.title, Type::TEXT),
+                    (&meeting.start, Type::TIMESTAMPTZ),
+                    (&meeting.end, Type::TIMESTAMPTZ),
+                    (&join_at, Type::TIMESTAMPTZ),
+                ],
+            )
+            .await
+            .context("writing a bot down before it is asked for")?;
+        if let Some(row) = row {
+            return Ok((row.try_get(0)?, key));
+        }
+    }
+    anyhow::bail!("{MOST_TURNS} bots had this room at this time: no further one is asked for")
+}
+
+/// Says for whom a bot is. `exactly`: and for nobody else any more.
+pub async fn link(tx: &Transaction<'_>, bot: Uuid, meeting: &Meeting, exactly: bool) -> anyhow::Result<()> {
+    let all = &meeting.occurrences;
+    let users: Vec<Uuid> = all.iter().map(|one| one.user).collect();
+    let streams: Vec<i64> = all.iter().map(|one| one.event.stream).collect();
+    let events: Vec<&str> = all.iter().map(|one| one.event.id.as_str()).collect();
+    let originals: Vec<DateTime<Utc>> = all.iter().map(|one| one.event.original_start).collect();
+    let shown: Vec<&str> = all.iter().map(|one| one.shown_by.as_str()).collect();
+    let whys: Vec<&str> = all.iter().map(|one| one.wanted_by).collect();
+    if exactly {
+        tx.execute_typed(
+            "DELETE FROM attendee_bot_meetings WHERE bot = $1 AND (user_id, stream_id, event_id, original_start)
+               NOT IN (SELECT * FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[]))",
+            &[
+                (&bot, Type::UUID),
+                (&users, Type::UUID_ARRAY),
+                (&streams, Type::INT8_ARRAY),
+                (&events, Type::TEXT_ARRAY),
+                (&originals, Type::TIMESTAMPTZ_ARRAY),
+            ],
+        )
+        .await
+        .context("taking a bot from those who do not want it any more")?;
+    }
+    tx.execute_typed(
+        "INSERT INTO attendee_bot_meetings AS bm (bot, user_id, stream_id, event_id, original_start, meeting_event_id, wanted_by)
+         SELECT DISTINCT ON (user_id, stream_id, event_id, original_start) $1, t.*
+         FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::text[])
+           AS t (user_id, stream_id, event_id, original_start, shown_by, why)
+         ON CONFLICT (bot, user_id, stream_id, event_id, original_start) DO UPDATE SET meeting_event_id = excluded.meeting_event_id
+         WHERE bm.meeting_event_id <> excluded.meeting_event_id",
+        &[
+            (&bot, Type::UUID),
+            (&users, Type::UUID_ARRAY),
+            (&streams, Type::INT8_ARRAY),
+            (&events, Type::TEXT_ARRAY),
+            (&originals, Type::TIMESTAMPTZ_ARRAY),
+            (&shown, Type::TEXT_ARRAY),
+            (&whys, Type::TEXT_ARRAY),
+        ],
+    )
+    .await
+    .context("saying for whom a bot is")?;
+    Ok(())
+}
+
+/// Makes a project's stream due when a bot is to be looked at; one that fails keeps its backoff.
+async fn look(tx: &Transaction<'_>, project: Uuid, at: DateTime<Utc>) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "UPDATE streams SET due_at = CASE WHEN failures > 0 THEN due_at ELSE least(due_at, $2) END WHERE attendee_project = $1",
+        &[(&project, Type::UUID), (&at, Type::TIMESTAMPTZ)],
+    )
+    .await
+    .context("making a project's stream due")?;
+    Ok(())
+}
+
+/// A bot is there: it was made, or found.
+pub async fn opened(
+    tx: &Transaction<'_>,
+    id: Uuid,
+    project: Uuid,
+    bot: &Bot,
+    raw: &str,
+    join_at: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    let look_at = if bot.state == SCHEDULED { join_at } else { Utc::now() };
+    look(tx, project, look_at).await?;
+    tx.execute_typed(
+        "UPDATE attendee_bots SET state = 'open', bot_id = $2, raw_state = $3, transcription_state = $4, raw = $5::text::jsonb, status = $6,
+           look_at = $7, last_error = NULL, updated_at = now() WHERE id = $1 AND state = 'creating'",
+        &[
+            (&id, Type::UUID),
+            (&bot.id, Type::TEXT),
+            (&bot.state, Type::TEXT),
+            (&bot.transcription_state, Type::TEXT),
+            (&raw, Type::TEXT),
+            (&bot.status(), Type::TEXT),
+            (&look_at, Type::TIMESTAMPTZ),
+        ],
+    )
+    .await
+    .context("storing a bot that was asked for")?;
+    store::show(tx, &[id]).await
+}
+
+/// A bot goes to another time or room.
+pub async fn moved(
+    tx: &Transaction<'_>,
+    id: Uuid,
+    project: Uuid,
+    meeting: &Meeting,
+    join_at: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    look(tx, project, join_at).await?;
+    tx.execute_typed(
+        "UPDATE attendee_bots SET room = $2, meeting_url = $3, title = $4, start_at = $5, end_at = $6, join_at = $7, look_at = $7, updated_at = now()
+         WHERE id = $1",
+        &[
+            (&id, Type::UUID),
+            (&meeting.room, Type::TEXT),
+            (&meeting.link, Type::TEXT),
+            (&meeting.title, Type::TEXT),
+            (&meeting.start, Type::TIMESTAMPTZ),
+            (&meeting.end, Type::TIMESTAMPTZ),
+            (&join_at, Type::TIMESTAMPTZ),
+        ],
+    )
+    .await
+    .context("storing where a bot goes")?;
+    store::show(tx, &[id]).await
+}
+
+/// It is not known any more whether the bot is there; whoever comes next finds out by its key.
+pub async fn unsure(tx: &Transaction<'_>, id: Uuid) -> anyhow::Result<()> {
+    tx.execute_typed("UPDATE attendee_bots SET state = 'creating', updated_at = now() WHERE id = $1", &[(&id, Type::UUID)])
+        .await
+        .context("writing down that a bot is about to be taken back")?;
+    Ok(())
+}
+
+/// There is no bot any more.
+pub async fn removed(tx: &Transaction<'_>, id: Uuid) -> anyhow::Result<()> {
+    tx.execute_typed("UPDATE attendee_bots SET state = 'removed', updated_at = now() WHERE id = $1", &[(&id, Type::UUID)])
+        .await
+        .context("storing that a bot was taken back")?;
+    store::show(tx, &[id]).await
+}
+
+/// The bot has left its schedule: the next poll tells where it is.
+pub async fn look_now(tx: &Transaction<'_>, id: Uuid, project: Uuid) -> anyhow::Result<()> {
+    look(tx, project, Utc::now()).await?;
+    tx.execute_typed("UPDATE attendee_bots SET look_at = now(), updated_at = now() WHERE id = $1", &[(&id, Type::UUID)])
+        .await
+        .context("making a bot due")?;
+    Ok(())
+}
+
+/// Notes why a bot could not be brought where it should be.
+pub async fn failed(pool: &Pool, id: Uuid, why: &str) -> anyhow::Result<()> {
+    pool.get()
+        .await?
+        .execute_typed(
+            "UPDATE attendee_bots SET last_error = $2, updated_at = now() WHERE id = $1",
+            &[(&id, Type::UUID), (&why, Type::TEXT)],
+        )
+        .await
+        .context("noting a failure")?;
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! The end of a bot: its transcript, a document of it for each user whose meeting it was, and the events that tell of them. Once per bot.
+//! Knows no network.
+
+use anyhow::Context as _;
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::types::Type;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::SERVICE;
+use super::store::Row;
+use super::stored;
+use super::transcript::{self, Participant, Written};
+use crate::db::documents::{self, Change, Document};
+use crate::db::outbox::{self, Event};
+
+/// The text of a document's snippet, in characters.
+const SNIPPET: usize = 200;
+
+/// Makes the transcript of what is stored; without a word there is none. `note`: why something may be missing.
+pub async fn with_what_there_is(tx: &Transaction<'_>, row: &Row, participants: &[Participant], note: &str) -> anyhow::Result<()> {
+    let lines = stored::lines(&**tx, row.id).await?;
+    let note = Some(note).filter(|note| !note.is_empty());
+    if lines.is_empty() {
+        tx.execute_typed(
+            "UPDATE attendee_bots SET last_error = coalesce($2, last_error) WHERE id = $1",
+            &[(&row.id, Type::UUID), (&note, Type::TEXT)],
+        )
+        .await
+        .context("noting why there is no transcript")?;
+        return Ok(());
+    }
+    let written = transcript::write(&lines);
+    let utterances = i32::try_from(lines.len()).unwrap_or(i32::MAX);
+    let stored = tx
+        .query_typed_opt(
+            "INSERT INTO attendee_transcripts (bot, text, duration_ms, utterances, participants, speakers, note)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bot) DO NOTHING RETURNING id",
+            &[
+                (&row.id, Type::UUID),
+                (&written.text, Type::TEXT),
+                (&written.duration_ms, Type::INT8),
+                (&utterances, Type::INT4),
+                (&json!(participants), Type::JSONB),
+                (&json!(written.speakers), Type::JSONB),
+                (&note, Type::TEXT),
+            ],
+        )
+        .await
+        .context("storing a transcript")?;
+    match stored {
+        Some(_) => tell(tx, row, &written, participants, note).await,
+        None => Ok(()),
+    }
+}
+
+/// Nothing will change any more.
+pub async fn close(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "UPDATE attendee_bots SET state = 'settled', ended_at = coalesce(ended_at, now()), updated_at = now() WHERE id = $1",
+        &[(&row.id, Type::UUID)],
+    )
+    .await
+    .context("closing a bot")?;
+    Ok(())
+}
+
+/// A document and an event for each user whose meeting it was.
+async fn tell(
+    tx: &Transaction<'_>,
+    row: &Row,
+    written: &Written,
+    participants: &[Participant],
+    note: Option<&str>,
+) -> anyhow::Result<()> {
+    let rows = tx
+        .query_typed(
+            "SELECT DISTINCT ON (bm.user_id) bm.user_id, m.id, m.project_id
+             FROM attendee_bot_meetings bm LEFT JOIN meetings m ON m.stream_id = bm.stream_id AND m.event_id = bm.meeting_event_id
+             WHERE bm.bot = $1
+             -- Of several calendars, the user's own row is the meeting.
+             ORDER BY bm.user_id, m.user_id = bm.user_id DESC NULLS LAST, m.id",
+            &[(&row.id, Type::UUID)],
+        )
+        .await
+        .context("reading whose meeting it was")?;
+    let mut events = Vec::new();
+    for found in &rows {
+        let (user, meeting, project): (Uuid, Option<Uuid>, Option<Uuid>) =
+            (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
+        let document = Document {
+            id: None,
+            user,
+            source: SERVICE,
+            source_id: &row.bot_id,
+            kind: "transcript",
+            project,
+            title: row.title.as_deref(),
+            author: None,
+            occurred_at: Some(row.start_at),
+            mime_type: Some("text/plain"),
+            snippet: Some(beginning(&written.text)),
+            body: Some(&written.text),
+            details: details(row, written, participants, meeting),
+            note,
+        };
+        let stored = documents::put(tx, &document).await?;
+        if stored.change != Change::Unchanged {
+            events.push(Event {
+                kind: "attendee.transcript.created",
+                document: stored.id,
+                user,
+                project,
+                about: about(row, written, participants, meeting),
+            });
+        }
+    }
+    outbox::emit(tx, &events).await
+}
+
+fn beginning(text: &str) -> &str {
+    text.char_indices().nth(SNIPPET).map_or(text, |(at, _)| &text[..at])
+}
+
+fn details(row: &Row, written: &Written, participants: &[Participant], meeting: Option<Uuid>) -> Value {
+    json!({
+        "bot_id": row.bot_id, "meeting_id": meeting, "start_at": row.start_at, "end_at": row.end_at,
+        "duration_ms": written.duration_ms, "participants": participants, "speakers": written.speakers,
+    })
+}
+
+fn about(row: &Row, written: &Written, participants: &[Participant], meeting: Option<Uuid>) -> Map<String, Value> {
+    let speakers: Vec<&str> = written.speakers.iter().map(|speaker| speaker.name.as_str()).collect();
+    let participants: Vec<&str> = participants.iter().filter_map(|one| one.name.as_deref()).collect();
+    let transcript = json!({
+        "title": row.title, "start_at": row.start_at, "end_at": row.end_at, "duration_ms": written.duration_ms,
+        "participants": participants, "speakers": speakers,
+    });
+    Map::from_iter([
+        ("bot_id".to_owned(), json!(row.bot_id)),
+        ("meeting_id".to_owned(), json!(meeting)),
+        ("transcript".to_owned(), transcript),
+    ])
+}

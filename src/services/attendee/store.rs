@@ -1,0 +1,212 @@
+//! Writes what was told of bots (tables `attendee_bots`, `attendee_utterances`), and shows it at their meetings. Knows no network.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::bot::{Bot, Change, Heard, SCHEDULED};
+use super::open::next_look;
+use super::settle;
+use super::transcript::Utterance;
+use crate::engine::{Counts, Item, Stream};
+
+/// A row of `attendee_bots` that is not done.
+pub struct Row {
+    pub id: Uuid,
+    pub bot_id: String,
+    pub state: String,
+    pub raw_state: Option<String>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub title: Option<String>,
+    pub start_at: DateTime<Utc>,
+    pub end_at: Option<DateTime<Utc>>,
+}
+
+/// Writes what a page tells. `live`: time between two looks at a bot at work.
+pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items: &[Item<Change>]) -> anyhow::Result<Counts> {
+    let mut counts = Counts::default();
+    // In the order of their ids: a schedule's run may write others of them at the same time.
+    let mut items: Vec<&Item<Change>> = items.iter().collect();
+    items.sort_by_key(|item| &item.id);
+    for item in items {
+        let Some(row) = held(tx, stream.user_id, &item.id).await? else {
+            counts.unchanged += 1;
+            continue;
+        };
+        let changed = match &item.change {
+            Change::Gone => {
+                lost(tx, &row).await?;
+                true
+            }
+            Change::Bot(bot, heard) => told(tx, &row, live, bot, item.raw.get(), heard).await?,
+        };
+        match changed {
+            true => counts.updated += 1,
+            false => counts.unchanged += 1,
+        }
+    }
+    Ok(counts)
+}
+
+/// A bot of ours that is not done, kept to this transaction.
+async fn held(tx: &Transaction<'_>, project: Uuid, bot_id: &str) -> anyhow::Result<Option<Row>> {
+    let row = tx
+        .query_typed_opt(
+            "SELECT id, bot_id, state, raw_state, ended_at, title, start_at, end_at FROM attendee_bots
+             WHERE project_id = $1 AND bot_id = $2 AND state IN ('open', 'ended') FOR UPDATE",
+            &[(&project, Type::UUID), (&bot_id, Type::TEXT)],
+        )
+        .await
+        .context("reading a bot")?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Row {
+        id: row.try_get(0)?,
+        bot_id: row.try_get(1)?,
+        state: row.try_get(2)?,
+        raw_state: row.try_get(3)?,
+        ended_at: row.try_get(4)?,
+        title: row.try_get(5)?,
+        start_at: row.try_get(6)?,
+        end_at: row.try_get(7)?,
+    }))
+}
+
+/// A bot that somebody else took back never joins; one that was at work leaves what was heard so far.
+async fn lost(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "UPDATE attendee_bots SET status = 'failed', last_error = 'it is not there at Attendee any more', updated_at = now() WHERE id = $1",
+        &[(&row.id, Type::UUID)],
+    )
+    .await
+    .context("marking a lost bot")?;
+    if row.raw_state.as_deref() != Some(SCHEDULED) {
+        settle::with_what_there_is(tx, row, &[], "the bot is not there at Attendee any more").await?;
+    }
+    settle::close(tx, row).await?;
+    show(tx, &[row.id]).await
+}
+
+/// Whether anything but the time of the next look is new.
+async fn told(tx: &Transaction<'_>, row: &Row, live: Duration, bot: &Bot, raw: &str, heard: &Heard) -> anyhow::Result<bool> {
+    // What was told earlier may come later, by a poll of this bot alone.
+    if row.state == "ended" && !bot.is_over() {
+        return Ok(false);
+    }
+    let moved = row.raw_state.as_deref() != Some(&bot.state);
+    let now = Utc::now();
+    let ended_at = bot.is_over().then(|| row.ended_at.unwrap_or(now));
+    let until = match heard {
+        Heard::News(_, until) => Some(*until),
+        Heard::Unasked | Heard::Whole(..) | Heard::Over(_) => None,
+    };
+    tx.execute_typed(
+        "UPDATE attendee_bots SET state = CASE WHEN $2::timestamptz IS NULL THEN 'open' ELSE 'ended' END, ended_at = $2, raw_state = $3,
+           transcription_state = $4, raw = $5::text::jsonb, status = $6, heard_until = greatest(heard_until, $7), look_at = $8,
+           last_error = NULL, updated_at = now()
+         WHERE id = $1",
+        &[
+            (&row.id, Type::UUID),
+            (&ended_at, Type::TIMESTAMPTZ),
+            (&bot.state, Type::TEXT),
+            (&bot.transcription_state, Type::TEXT),
+            (&raw, Type::TEXT),
+            (&bot.status(), Type::TEXT),
+            (&until, Type::TIMESTAMPTZ),
+            (&next_look(ended_at, now, live), Type::TIMESTAMPTZ),
+        ],
+    )
+    .await
+    .context("storing a bot")?;
+    let mut news = 0;
+    match heard {
+        Heard::Unasked => {}
+        Heard::News(utterances, _) => news = hear(tx, row.id, utterances).await?,
+        Heard::Whole(utterances, participants) => {
+            // What was heard while the meeting went on may have been put better since.
+            tx.execute_typed("DELETE FROM attendee_utterances WHERE bot = $1", &[(&row.id, Type::UUID)])
+                .await
+                .context("replacing what was heard")?;
+            hear(tx, row.id, utterances).await?;
+            settle::with_what_there_is(tx, row, participants, "").await?;
+            settle::close(tx, row).await?;
+        }
+        Heard::Over(why) => {
+            settle::with_what_there_is(tx, row, &[], why).await?;
+            settle::close(tx, row).await?;
+        }
+    }
+    let settled = matches!(heard, Heard::Whole(..) | Heard::Over(_));
+    if moved || settled {
+        show(tx, &[row.id]).await?;
+    }
+    Ok(moved || settled || news > 0)
+}
+
+/// Stores what was said; answers how much of it is new or different.
+async fn hear(tx: &Transaction<'_>, bot: Uuid, utterances: &[Utterance]) -> anyhow::Result<u64> {
+    if utterances.is_empty() {
+        return Ok(0);
+    }
+    // NUL is the one character that text and jsonb cannot hold.
+    let clean = |text: &str| text.replace('\0', "\u{fffd}");
+    let speakers: Vec<&str> = utterances.iter().map(|one| one.said.speaker_uuid.as_deref().unwrap_or_default()).collect();
+    let times: Vec<i64> = utterances.iter().map(|one| one.said.timestamp_ms).collect();
+    let durations: Vec<i64> = utterances.iter().map(|one| one.said.duration_ms).collect();
+    let names: Vec<Option<String>> = utterances.iter().map(|one| one.said.speaker_name.as_deref().map(clean)).collect();
+    let hosts: Vec<Option<bool>> = utterances.iter().map(|one| one.said.speaker_is_host).collect();
+    let texts: Vec<String> = utterances.iter().map(|one| clean(one.said.text())).collect();
+    let raws: Vec<String> = utterances.iter().map(|one| one.raw.get().replace("\\u0000", "\\ufffd")).collect();
+    tx.execute_typed(
+        "INSERT INTO attendee_utterances AS u (bot, speaker_uuid, timestamp_ms, duration_ms, speaker_name, speaker_is_host, text, raw)
+         -- One statement cannot touch a row twice: of one speaker's at one time, the last counts.
+         SELECT DISTINCT ON (speaker_uuid, timestamp_ms) $1, speaker_uuid, timestamp_ms, duration_ms, name, host, text, raw::jsonb
+         FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bool[], $7::text[], $8::text[]) WITH ORDINALITY
+           AS t (speaker_uuid, timestamp_ms, duration_ms, name, host, text, raw, place)
+         ORDER BY speaker_uuid, timestamp_ms, place DESC
+         ON CONFLICT (bot, speaker_uuid, timestamp_ms) DO UPDATE SET duration_ms = excluded.duration_ms, text = excluded.text,
+           speaker_name = excluded.speaker_name, speaker_is_host = excluded.speaker_is_host, raw = excluded.raw
+         WHERE u.raw IS DISTINCT FROM excluded.raw",
+        &[
+            (&bot, Type::UUID),
+            (&speakers, Type::TEXT_ARRAY),
+            (&times, Type::INT8_ARRAY),
+            (&durations, Type::INT8_ARRAY),
+            (&names, Type::TEXT_ARRAY),
+            (&hosts, Type::BOOL_ARRAY),
+            (&texts, Type::TEXT_ARRAY),
+            (&raws, Type::TEXT_ARRAY),
+        ],
+    )
+    .await
+    .context("storing what was said")
+}
+
+/// Shows bots at their meetings (`meetings.bot_id`, `bot_status`, `transcript_id`). Of a series the bot at work, or the next one, or else the
+/// last one is shown.
+pub async fn show(tx: &Transaction<'_>, bots: &[Uuid]) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "UPDATE meetings m SET bot_id = shown.bot_id, bot_status = coalesce(shown.status, 'none'), updated_at = now(),
+           transcript_id = coalesce(shown.transcript, m.transcript_id)
+         FROM (
+           SELECT e.stream_id, e.event_id, b.*
+           FROM (SELECT DISTINCT stream_id, meeting_event_id AS event_id FROM attendee_bot_meetings WHERE bot = ANY ($1)) e
+           LEFT JOIN LATERAL (
+             SELECT b.bot_id, b.status, t.id AS transcript
+             FROM attendee_bot_meetings bm JOIN attendee_bots b ON b.id = bm.bot LEFT JOIN attendee_transcripts t ON t.bot = b.id
+             WHERE bm.stream_id = e.stream_id AND bm.meeting_event_id = e.event_id AND b.bot_id IS NOT NULL AND b.state <> 'removed'
+             ORDER BY b.state <> 'open', CASE WHEN b.state = 'open' THEN b.start_at END, b.start_at DESC
+             LIMIT 1) b ON true
+         ) shown
+         WHERE m.stream_id = shown.stream_id AND m.event_id = shown.event_id
+           AND (m.bot_id, m.bot_status, m.transcript_id)
+             IS DISTINCT FROM (shown.bot_id, coalesce(shown.status, 'none'), coalesce(shown.transcript, m.transcript_id))",
+        &[(&bots, Type::UUID_ARRAY)],
+    )
+    .await
+    .context("showing bots at their meetings")?;
+    Ok(())
+}

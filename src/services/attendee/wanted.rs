@@ -1,0 +1,266 @@
+//! Meetings that want a bot: who wants one, and the coming occurrences of each event. Reads the tables of Calendar, as they are documented in the
+//! schema; knows no network.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::tokio_postgres::types::Type;
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::plan::{Event, Occurrence, room};
+use crate::address::Pattern;
+use crate::db::{Pool, accounts};
+use crate::recurrence::{self, Start};
+
+/// Occurrences of one series within the window: more is no meeting.
+const MOST: u16 = 200;
+/// A meeting that is this near its end gets no bot any more.
+const TOO_SHORT: chrono::Duration = chrono::Duration::seconds(60);
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub wanted: Vec<Occurrence>,
+    /// Meetings of users who want bots, and virtual addresses in meetings, that come to nothing.
+    pub left: Vec<Left>,
+}
+
+/// A meeting without a bot, and why.
+#[derive(Debug, Clone)]
+pub struct Left {
+    pub meeting: Uuid,
+    pub title: Option<String>,
+    pub start: DateTime<Utc>,
+    pub why: String,
+}
+
+/// Which times are looked at, and what names a user.
+pub struct Window<'a> {
+    pub now: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    pub pattern: &'a Pattern,
+}
+
+struct Row {
+    meeting: Uuid,
+    stream: i64,
+    event_id: String,
+    user: Uuid,
+    title: Option<String>,
+    link: Option<String>,
+    link_kind: Option<String>,
+    bot_capable: bool,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    time_zone: Option<String>,
+    series: Option<String>,
+    original_start: Option<DateTime<Utc>>,
+    recurrence: Vec<String>,
+    attendees: Vec<Attendee>,
+    wants: bool,
+    project: Option<String>,
+}
+
+/// One of an event's attendees.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Attendee {
+    email: Option<String>,
+    #[serde(rename = "self")]
+    is_owner: bool,
+    response_status: Option<String>,
+}
+
+/// Finds the occurrences within the window that want a bot.
+pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Found> {
+    let rows = rows(pool, window).await?;
+    let replaced = replaced(pool, window, &rows).await?;
+    let named: HashSet<String> =
+        rows.iter().flat_map(|row| &row.attendees).filter_map(|one| window.pattern.username(one.email.as_deref()?)).collect();
+    let names: Vec<&str> = named.iter().map(String::as_str).collect();
+    let users = accounts::by_usernames(&**pool.get().await?, &names).await?;
+    let projects = projects_of(pool, &users).await?;
+    let judge = Judge { pattern: window.pattern, users, projects };
+    let mut found = Found::default();
+    for row in &rows {
+        for (original_start, start) in times(row, window, &replaced) {
+            let end = start + (row.end - row.start);
+            if end - window.now > TOO_SHORT {
+                judge.judge(row, &Time { original_start, start, end }, &mut found);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// When an occurrence takes place, and by which time its series knows it.
+struct Time {
+    original_start: DateTime<Utc>,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+}
+
+/// Says who wants a bot.
+struct Judge<'a> {
+    pattern: &'a Pattern,
+    /// Whom virtual addresses name.
+    users: HashMap<String, Uuid>,
+    /// Their projects.
+    projects: HashMap<Uuid, Option<String>>,
+}
+
+impl Judge<'_> {
+    /// Who wants a bot for one occurrence, or why nobody does.
+    fn judge(&self, row: &Row, time: &Time, found: &mut Found) {
+        let mut leave =
+            |why: String| found.left.push(Left { meeting: row.meeting, title: row.title.clone(), start: time.start, why });
+        let mut wanting: Vec<(Uuid, &'static str, Option<String>)> = Vec::new();
+        if row.wants {
+            let declined = row.attendees.iter().any(|one| one.is_owner && one.response_status.as_deref() == Some("declined"));
+            match (row.bot_capable, declined) {
+                (true, false) => wanting.push((row.user, "setting", row.project.clone())),
+                (true, true) => leave("its user has declined".into()),
+                (false, _) => leave(match &row.link_kind {
+                    Some(kind) => format!("bots cannot join {kind}"),
+                    None => "it has no link".into(),
+                }),
+            }
+        }
+        for name in self.addressed(row) {
+            match self.users.get(&name) {
+                Some(_) if !row.bot_capable => {
+                    leave("a virtual address is invited, but there is no link that a bot can join".into());
+                }
+                Some(user) if wanting.iter().any(|(known, ..)| known == user) => {}
+                Some(user) => wanting.push((*user, "address", self.projects.get(user).cloned().flatten())),
+                None => leave("a virtual address is invited that names no user, or several".into()),
+            }
+        }
+        let Some(link) = row.link.as_ref().filter(|_| row.bot_capable) else { return };
+        let id = row.series.clone().unwrap_or_else(|| row.event_id.clone());
+        let event = Event { stream: row.stream, id, original_start: time.original_start };
+        found.wanted.extend(wanting.into_iter().map(|(user, wanted_by, project)| Occurrence {
+            user,
+            event: event.clone(),
+            meeting: row.meeting,
+            shown_by: row.event_id.clone(),
+            title: row.title.clone(),
+            link: link.clone(),
+            room: room(link),
+            start: time.start,
+            end: time.end,
+            wanted_by,
+            project,
+        }));
+    }
+
+    fn addressed(&self, row: &Row) -> BTreeSet<String> {
+        row.attendees.iter().filter_map(|one| self.pattern.username(one.email.as_deref()?)).collect()
+    }
+}
+
+/// When an event takes place within the window, each with the time by which the series knows it.
+fn times(
+    row: &Row,
+    window: &Window<'_>,
+    replaced: &HashSet<(i64, String, DateTime<Utc>)>,
+) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+    if row.recurrence.is_empty() {
+        return vec![(row.original_start.unwrap_or(DateTime::UNIX_EPOCH), row.start)];
+    }
+    let zone = row.time_zone.as_deref().unwrap_or("UTC").parse().unwrap_or(chrono_tz::UTC);
+    let Some(rules) = recurrence::rules(Start::At(row.start, zone), &row.recurrence) else { return Vec::new() };
+    let length = row.end - row.start;
+    recurrence::between(rules, window.now - length, window.until, MOST)
+        .into_iter()
+        .filter(|time| !replaced.contains(&(row.stream, row.event_id.clone(), *time)))
+        .map(|time| (time, time))
+        .collect()
+}
+
+async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT m.id, m.stream_id, m.event_id, m.user_id, m.title, m.link, m.link_kind, m.bot_capable, m.start_at,
+               coalesce(m.end_at, m.start_at), e.time_zone, e.recurring_event_id, e.original_start_at, e.raw -> 'recurrence',
+               e.raw -> 'attendees', u.settings @> '{\"attendee\": true}', u.settings ->> 'attendee_project'
+             FROM meetings m JOIN calendar_events e USING (stream_id, event_id) JOIN users u ON u.id = m.user_id
+             WHERE m.event_status <> 'cancelled' AND e.deleted_at IS NULL AND m.start_at < $2 AND (m.end_at > $1 OR e.raw ? 'recurrence')
+               AND (u.settings @> '{\"attendee\": true}' OR strpos(lower(e.raw ->> 'attendees'), $3) > 0)",
+            &[
+                (&window.now, Type::TIMESTAMPTZ),
+                (&window.until, Type::TIMESTAMPTZ),
+                (&window.pattern.beginning(), Type::TEXT),
+            ],
+        )
+        .await
+        .context("reading coming meetings")?;
+    rows.iter()
+        .map(|row| {
+            // What Google sends in another form wants nothing.
+            let list = |value: Option<Value>| value.unwrap_or_default();
+            Ok(Row {
+                meeting: row.try_get(0)?,
+                stream: row.try_get(1)?,
+                event_id: row.try_get(2)?,
+                user: row.try_get(3)?,
+                title: row.try_get(4)?,
+                link: row.try_get(5)?,
+                link_kind: row.try_get(6)?,
+                bot_capable: row.try_get(7)?,
+                start: row.try_get(8)?,
+                end: row.try_get(9)?,
+                time_zone: row.try_get(10)?,
+                series: row.try_get(11)?,
+                original_start: row.try_get(12)?,
+                recurrence: serde_json::from_value(list(row.try_get(13)?)).unwrap_or_default(),
+                attendees: serde_json::from_value(list(row.try_get(14)?)).unwrap_or_default(),
+                wants: row.try_get(15)?,
+                project: row.try_get(16)?,
+            })
+        })
+        .collect()
+}
+
+/// The times of series that other events stand for, moved or cancelled.
+async fn replaced(pool: &Pool, window: &Window<'_>, rows: &[Row]) -> anyhow::Result<HashSet<(i64, String, DateTime<Utc>)>> {
+    let series: Vec<&Row> = rows.iter().filter(|row| !row.recurrence.is_empty()).collect();
+    let streams: Vec<i64> = series.iter().map(|row| row.stream).collect();
+    let ids: Vec<&str> = series.iter().map(|row| row.event_id.as_str()).collect();
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT e.stream_id, e.recurring_event_id, e.original_start_at
+             FROM unnest($1::bigint[], $2::text[]) AS s (stream_id, event_id)
+             JOIN calendar_events e ON e.stream_id = s.stream_id AND e.recurring_event_id = s.event_id
+             WHERE e.original_start_at <= $3 AND e.original_start_at >= $4",
+            &[
+                (&streams, Type::INT8_ARRAY),
+                (&ids, Type::TEXT_ARRAY),
+                (&window.until, Type::TIMESTAMPTZ),
+                // Nothing that lasts longer is looked at.
+                (&(window.now - chrono::Duration::days(7)), Type::TIMESTAMPTZ),
+            ],
+        )
+        .await
+        .context("reading exceptions of series")?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+}
+
+/// The projects that users name for their bots.
+async fn projects_of(pool: &Pool, users: &HashMap<String, Uuid>) -> anyhow::Result<HashMap<Uuid, Option<String>>> {
+    let ids: Vec<Uuid> = users.values().copied().collect();
+    let rows = pool
+        .get()
+        .await?
+        .query_typed("SELECT id, settings ->> 'attendee_project' FROM users WHERE id = ANY ($1)", &[(&ids, Type::UUID_ARRAY)])
+        .await
+        .context("reading the projects of users")?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}

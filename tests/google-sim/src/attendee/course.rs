@@ -1,0 +1,77 @@
+//! What will become of a bot: how long it waits, whether it is let in, what it hears, and when the transcript comes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The course of a bot's life, in seconds of the simulated clock.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Course {
+    /// A scheduled bot is staged so long before it joins; from then on it cannot be moved or deleted.
+    pub stage_seconds: i64,
+    /// From joining to the door of the meeting.
+    pub join_seconds: i64,
+    /// In the waiting room; 0: there is none.
+    pub waiting_seconds: i64,
+    /// Whether somebody lets it in; if nobody does, it fails when `waiting_seconds` are over.
+    pub admitted: bool,
+    /// Whether it may record.
+    pub recorded: bool,
+    /// From the start of the recording to the end of the meeting.
+    pub meeting_seconds: i64,
+    pub post_processing_seconds: i64,
+    /// What is said, evenly spread over the meeting.
+    pub utterances: u32,
+    /// So many in a hundred of them are transcribed only after the meeting.
+    pub late_percent: u32,
+    /// From the end of the bot to the end of its transcription.
+    pub transcript_seconds: i64,
+    pub transcript: Transcript,
+    pub speakers: Vec<String>,
+    /// Written during the meeting, evenly spread.
+    pub chat_messages: u32,
+    /// Shown in place of the state, from joining on until the bot is done.
+    pub state: Option<String>,
+}
+
+/// How the transcription ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transcript {
+    Complete,
+    Failed,
+    /// It stays in progress.
+    Never,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self {
+            stage_seconds: 300,
+            join_seconds: 10,
+            waiting_seconds: 20,
+            admitted: true,
+            recorded: true,
+            meeting_seconds: 1_800,
+            post_processing_seconds: 60,
+            utterances: 12,
+            late_percent: 25,
+            transcript_seconds: 120,
+            transcript: Transcript::Complete,
+            speakers: ["Ann Archer", "Ben Baker", "Zoë Žižek"].map(str::to_owned).into(),
+            chat_messages: 2,
+            state: None,
+        }
+    }
+}
+
+impl Course {
+    /// This course with what is said otherwise.
+    pub fn with(&self, changes: &Map<String, Value>) -> Result<Self, serde_json::Error> {
+        let mut fields = serde_json::to_value(self)?;
+        if let Some(fields) = fields.as_object_mut() {
+            fields.extend(changes.clone());
+        }
+        serde_json::from_value(fields)
+    }
+}

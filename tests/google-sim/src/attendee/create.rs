@@ -1,0 +1,145 @@
+//! `POST /bots`: what is refused, and what becomes a bot.
+
+use axum::body::Body;
+use axum::http::Response;
+use chrono::{DateTime, Duration, Utc};
+use serde_json::{Map, Value, json};
+
+use super::ask::{Ask, Seen};
+use super::bot::New;
+use super::errors::{self, Refusal};
+use super::store::Project;
+
+/// Read here.
+const READ: [&str; 5] = ["meeting_url", "bot_name", "metadata", "join_at", "deduplication_key"];
+/// Taken as well, and without effect.
+const TAKEN: [&str; 17] = [
+    "automatic_leave_settings",
+    "bot_chat_message",
+    "bot_image",
+    "calendar_event_id",
+    "callback_settings",
+    "debug_settings",
+    "external_media_storage_settings",
+    "google_meet_settings",
+    "kubernetes_settings",
+    "recording_settings",
+    "rtmp_settings",
+    "teams_settings",
+    "transcription_settings",
+    "voice_agent_settings",
+    "webhooks",
+    "websocket_settings",
+    "zoom_settings",
+];
+const LONGEST_KEY: usize = 1_024;
+const LONGEST_URL: usize = 511;
+
+type Object = Map<String, Value>;
+
+pub async fn create(ask: Ask) -> Response<Body> {
+    ask.answer("bots.create", |seen| {
+        throttle(seen)?;
+        let new = read(&ask.object()?, seen.project, seen.now)?;
+        let bot = seen.store.make(new, seen.now).map_err(|_| Box::new(errors::error(400, errors::KEY_IN_USE)))?;
+        Ok((201, Some(bot.shown(seen.now))))
+    })
+    .await
+}
+
+/// Counts a request that is throttled by project.
+pub fn throttle(seen: &mut Seen<'_>) -> Result<(), Refusal> {
+    let Some(project) = seen.store.projects.get_mut(seen.project) else { return Ok(()) };
+    let Project { posts_per_minute: Some(most), posts, .. } = project else { return Ok(()) };
+    let minute = seen.now.timestamp() / 60;
+    if posts.0 != minute {
+        *posts = (minute, 0);
+    }
+    if posts.1 >= *most {
+        return Err(Box::new(errors::throttled(60 - seen.now.timestamp().rem_euclid(60) as u64)));
+    }
+    posts.1 += 1;
+    Ok(())
+}
+
+fn read(body: &Object, project: &str, now: DateTime<Utc>) -> Result<New, Refusal> {
+    let known = |name: &&String| READ.contains(&name.as_str()) || TAKEN.contains(&name.as_str());
+    let mut odd: Vec<&str> = body.keys().filter(|name| !known(name)).map(String::as_str).collect();
+    if !odd.is_empty() {
+        odd.sort_unstable();
+        return Err(errors::field("non_field_errors", &format!("Unexpected field(s): {}.", odd.join(", "))));
+    }
+    let meeting_url = meeting_url(&required(body, "meeting_url")?)?;
+    let name = required(body, "bot_name")?;
+    if name.chars().any(|letter| u32::from(letter) > 0xFFFF) {
+        return Err(errors::field("bot_name", "Bot name cannot contain emojis or rare script characters."));
+    }
+    let deduplication_key = text(body, "deduplication_key")?;
+    if deduplication_key.as_ref().is_some_and(|key| key.len() > LONGEST_KEY) {
+        return Err(errors::field("deduplication_key", "Ensure this field has no more than 1024 characters."));
+    }
+    let (metadata, join_at) = (metadata(body)?, join_at(body, now)?.flatten());
+    Ok(New { project: project.to_owned(), name, meeting_url, metadata, join_at, deduplication_key })
+}
+
+/// A text field; absent and null are the same.
+fn text(body: &Object, name: &str) -> Result<Option<String>, Refusal> {
+    match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.trim().is_empty() => Err(errors::field(name, "This field may not be blank.")),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(errors::field(name, "Not a valid string.")),
+    }
+}
+
+fn required(body: &Object, name: &str) -> Result<String, Refusal> {
+    text(body, name)?.ok_or_else(|| errors::field(name, "This field is required."))
+}
+
+/// The link as the server keeps it: one of Meet loses its parameters.
+pub fn meeting_url(given: &str) -> Result<String, Refusal> {
+    let invalid = || errors::field("meeting_url", "Invalid meeting URL");
+    let rest = given.trim().strip_prefix("https://").ok_or_else(invalid)?;
+    let (host, path) = rest.split_once('/').filter(|(_, path)| !path.is_empty()).ok_or_else(invalid)?;
+    let known = matches!(host, "meet.google.com" | "zoom.us" | "teams.microsoft.com" | "teams.live.com");
+    if !(known || host.ends_with(".zoom.us")) || given.len() > LONGEST_URL {
+        return Err(invalid());
+    }
+    match host {
+        "meet.google.com" => Ok(format!("https://{host}/{}", path.split(['?', '#']).next().unwrap_or_default())),
+        _ => Ok(given.trim().to_owned()),
+    }
+}
+
+pub fn metadata(body: &Object) -> Result<Value, Refusal> {
+    let refused = |why: &str| errors::field("metadata", why);
+    match body.get("metadata") {
+        None | Some(Value::Null) => Ok(Value::Null),
+        Some(Value::Object(fields)) if fields.is_empty() => Err(refused("Metadata must have at least one key")),
+        Some(Value::Object(fields)) => match fields.iter().find(|(_, value)| !value.is_string()) {
+            Some((key, _)) => Err(refused(&format!("Value for key '{key}' must be a string"))),
+            None => Ok(json!(fields)),
+        },
+        Some(_) => Err(refused("Metadata must be an object not an array or other type")),
+    }
+}
+
+/// `None`: nothing was said.
+pub fn join_at(body: &Object, now: DateTime<Utc>) -> Result<Option<Option<DateTime<Utc>>>, Refusal> {
+    let at = match body.get("join_at") {
+        None => return Ok(None),
+        Some(Value::Null) => return Ok(Some(None)),
+        Some(value) => value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc()),
+    };
+    match at {
+        None => Err(errors::field(
+            "join_at",
+            "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].",
+        )),
+        Some(at) if at < now => Err(errors::field("join_at", "join_at cannot be in the past")),
+        Some(at) if at > now + Duration::days(3 * 365) => {
+            Err(errors::field("join_at", "join_at cannot be more than 3 years in the future"))
+        }
+        at => Ok(Some(at)),
+    }
+}

@@ -1,0 +1,33 @@
+//! Pages of 25, and the cursor that leads to the next.
+
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+
+use super::ask::Ask;
+use super::errors::{self, Refusal};
+
+const SIZE: usize = 25;
+
+/// The page of these that the call asks for. Each has its place, which never changes: what comes or goes meanwhile shifts no page.
+pub fn page(ask: &Ask, origin: &str, all: impl Iterator<Item = (u64, Value)>) -> Result<Value, Refusal> {
+    let after = match ask.get("cursor") {
+        Some(cursor) => Some(place(cursor).ok_or_else(|| Box::new(errors::detail(404, "Invalid cursor")))?),
+        None => None,
+    };
+    let mut rest = all.filter(|(place, _)| after.is_none_or(|after| *place > after));
+    let page: Vec<(u64, Value)> = rest.by_ref().take(SIZE).collect();
+    let last = page.last().map(|(place, _)| *place).filter(|_| rest.next().is_some());
+    let link = |cursor: String| {
+        let kept = ask.uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty() && !part.starts_with("cursor="));
+        let query: Vec<&str> = kept.chain([cursor.as_str()]).collect();
+        format!("{origin}/api/v1{}?{}", ask.uri.path(), query.join("&"))
+    };
+    let next = last.map(|last| link(format!("cursor={}", BASE64.encode(format!("p={last}").as_bytes()).replace('=', "%3D"))));
+    let results: Vec<Value> = page.into_iter().map(|(_, value)| value).collect();
+    Ok(json!({ "next": next, "previous": null, "results": results }))
+}
+
+fn place(cursor: &str) -> Option<u64> {
+    let text = String::from_utf8(BASE64.decode(cursor.as_bytes()).ok()?).ok()?;
+    text.strip_prefix("p=")?.parse().ok()
+}
