@@ -112,8 +112,10 @@ fn payloads_are_what_the_schema_says() {
         event(
             "attendee.transcript.created",
             Uuid::new_v4(),
-            about(json!({ "bot_id": "bot_1", "meeting_id": Uuid::new_v4(), "transcript": { "title": "Standup", "start_at": "2026-05-01T10:00:00Z",
-                "end_at": null, "duration_ms": 1000, "participants": ["Ann"], "speakers": ["Ann"] } })),
+            about(
+                json!({ "bot_id": "bot_1", "meeting_id": Uuid::new_v4(), "transcript": { "title": "Standup", "start_at": "2026-05-01T10:00:00Z",
+                "end_at": null, "duration_ms": 1000, "participants": ["Ann"], "speakers": ["Ann"] } }),
+            ),
         ),
         // Of a service that comes later: the envelope alone is promised.
         event("tasks.task.created", Uuid::new_v4(), Map::new()),
