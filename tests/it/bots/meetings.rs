@@ -4,6 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
 use super::ground::{ANN, BOB, LINK, ahead, bots, cancel, counts, event, pass, poll, put, schedule, stamp, text, world};
+use crate::support::World;
 
 #[test]
 fn a_moved_meeting_takes_its_bot_along_and_a_cancelled_one_gives_it_back() {
@@ -101,4 +102,54 @@ fn a_virtual_address_among_the_attendees_asks_for_a_bot_and_one_that_names_nobod
     pass(&world, 80);
     poll(&world);
     assert_eq!(text(&world, "SELECT u.email FROM documents d JOIN users u ON u.id = d.user_id"), BOB);
+}
+
+/// What a process leaves that dies while a call is under way which takes effect.
+fn killed_during(world: &World, method: &str) {
+    world.sim.fault(json!({ "fault": "stall_answer", "at_call": 1, "times": 1, "method": method }));
+    let mut child = world.spawn(&["attendee", "schedule"]);
+    world.wait_for_stall();
+    child.kill().expect("killing the run");
+    child.wait().expect("the run ends");
+    world.sim.admin("release", json!({}));
+    world.sim.clear_faults();
+    world.wait_until_leases_lapse();
+}
+
+fn alive(world: &World) -> usize {
+    bots(world).iter().filter(|bot| bot["deleted"] == false).count()
+}
+
+#[test]
+fn a_run_that_dies_between_the_call_and_the_commit_leaves_no_second_bot_and_no_orphan() {
+    let mut world = world();
+    world.set("SYNCCTL_ENGINE_LEASE", "300ms");
+    put(&world, ANN, event("standup", ahead(60), json!({})));
+    killed_during(&world, "bots.create");
+    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state = 'creating' AND bot_id IS NULL"), 1);
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    assert_eq!(bots(&world).len(), 1);
+    // The meeting is cancelled, and the run dies that takes the bot back; then it takes place after all.
+    cancel(&world, ANN, "standup");
+    killed_during(&world, "bots.delete");
+    put(&world, ANN, event("standup", ahead(60), json!({})));
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    assert_eq!(alive(&world), 1);
+    // Cancelled after a run that died while it asked: the bot of which nothing is known here is found and taken back.
+    put(&world, ANN, event("review", ahead(90), json!({})));
+    killed_during(&world, "bots.create");
+    assert_eq!(alive(&world), 2);
+    cancel(&world, ANN, "review");
+    assert_eq!(counts(&schedule(&world)), [0, 0, 1, 1]);
+    assert_eq!(alive(&world), 1);
+}
+
+#[test]
+fn an_answer_that_was_lost_is_found_again_by_the_key() {
+    let world = world();
+    put(&world, ANN, event("standup", ahead(60), json!({})));
+    world.sim.fault(json!({ "fault": "answer_lost", "at_call": 1, "times": 1, "method": "bots.create" }));
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    assert_eq!(bots(&world).len(), 1);
+    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'bot_scheduled'"), 1);
 }
