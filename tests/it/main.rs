@@ -2,6 +2,7 @@
 
 mod accounts;
 mod batches;
+mod bots;
 mod calendars;
 mod documents;
 mod drive;

@@ -11,7 +11,7 @@ mod load;
 #[path = "webhook/senders.rs"]
 mod senders;
 #[path = "webhook/server.rs"]
-mod server;
+pub mod server;
 #[path = "webhook/sockets.rs"]
 mod sockets;
 #[path = "webhook/whole.rs"]
