@@ -234,7 +234,7 @@ for_each_service! {
     }
 }
 
-/// Attendee's own: it has one limit, no cursor that expires, and keys in place of tokens (`bots/keys.rs`).
+/// Attendee's own: it has one limit, no cursor that expires, and keys in place of tokens (`attendee/keys.rs`).
 mod attendee {
     use super::*;
     static SERVICE: &Service = &ATTENDEE;

@@ -1,8 +1,8 @@
 //! The main job, end to end: the real binary, a real PostgreSQL, real HTTP to the simulator.
 
 mod accounts;
+mod attendee;
 mod batches;
-mod bots;
 mod calendars;
 mod documents;
 mod drive;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::sim::Truth;
-use super::{World, bots};
+use super::{World, attendee};
 
 /// A service under test.
 pub struct Service {
@@ -226,7 +226,7 @@ pub static DRIVE: Service = Service {
 
 pub static ATTENDEE: Service = Service {
     name: "attendee",
-    whose: Some(bots::PROJECT),
+    whose: Some(attendee::PROJECT),
     struck: &["bots.list", "bots.create", "bots.patch", "bots.delete", "bots.transcript"],
     page_size: None,
     jobs: &[
@@ -251,14 +251,14 @@ pub static ATTENDEE: Service = Service {
     ],
     // A project's minute is soon spent by a test that goes on for a hundred runs.
     settings: &[("SYNCCTL_QUOTA_ATTENDEE_PROJECT_PER_MINUTE", "100000000")],
-    populate: bots::populate,
-    prepare: bots::prepare,
-    churn: bots::churn,
+    populate: attendee::populate,
+    prepare: attendee::prepare,
+    churn: attendee::churn,
     expire: |_| {},
-    truth: bots::truth,
-    stored: bots::stored,
-    finish: bots::finish,
-    check: bots::check,
+    truth: attendee::truth,
+    stored: attendee::stored,
+    finish: attendee::finish,
+    check: attendee::check,
     wrong: &[
         (
             "transcripts without their one document and event for each user who wants them",

@@ -26,7 +26,7 @@ fn one_meeting_in_the_calendars_of_two_users_has_one_bot_and_two_documents() {
         world.meet(user, "shared", 60);
     }
     world.schedule().expect(0);
-    let link = crate::support::bots::link("shared");
+    let link = crate::support::attendee::link("shared");
     world.only_bot(&link);
     world.pass(180);
     world.poll_bots().expect(0);
@@ -40,10 +40,10 @@ fn one_meeting_in_the_calendars_of_two_users_has_one_bot_and_two_documents() {
     world.schedule().expect(0);
     world.sim.delete_event(&users[0], "later");
     world.schedule().expect(0);
-    assert_eq!(world.only_bot(&crate::support::bots::link("later"))["deleted"], false);
+    assert_eq!(world.only_bot(&crate::support::attendee::link("later"))["deleted"], false);
     world.sim.delete_event(&users[1], "later");
     world.schedule().expect(0);
-    assert_eq!(world.only_bot(&crate::support::bots::link("later"))["deleted"], true);
+    assert_eq!(world.only_bot(&crate::support::attendee::link("later"))["deleted"], true);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::World;
-use crate::support::bots::PROJECT;
+use crate::support::attendee::PROJECT;
 
 const USER: &str = "user00000@example.com";
 

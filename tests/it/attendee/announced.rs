@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 use serde_json::json;
 
 use crate::support::World;
-use crate::support::bots::PROJECT;
+use crate::support::attendee::PROJECT;
 use crate::webhook::server::Server;
 
 const USER: &str = "user00000@example.com";
