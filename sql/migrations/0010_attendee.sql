@@ -94,5 +94,9 @@ CREATE TABLE attendee_transcripts (
   created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Coming meetings are looked for every few minutes.
-CREATE INDEX meetings_start ON meetings (start_at) WHERE event_status <> 'cancelled';
+-- Coming meetings are looked for every few minutes: those of their own time, and every series that has begun.
+ALTER TABLE meetings ADD COLUMN is_series boolean NOT NULL DEFAULT false;
+UPDATE meetings m SET is_series = true FROM calendar_events e
+WHERE e.stream_id = m.stream_id AND e.event_id = m.event_id AND e.raw ? 'recurrence';
+CREATE INDEX meetings_start ON meetings (start_at);
+CREATE INDEX meetings_series ON meetings (start_at) WHERE is_series;

@@ -109,8 +109,16 @@ fn payloads_are_what_the_schema_says() {
             Uuid::new_v4(),
             about(json!({ "message_id": "18c", "address": "ai+ann@example.com", "kind": "invitation" })),
         ),
+        event(
+            "attendee.transcript.created",
+            Uuid::new_v4(),
+            about(
+                json!({ "bot_id": "bot_1", "meeting_id": Uuid::new_v4(), "transcript": { "title": "Standup", "start_at": "2026-05-01T10:00:00Z",
+                "end_at": null, "duration_ms": 1000, "participants": ["Ann"], "speakers": ["Ann"] } }),
+            ),
+        ),
         // Of a service that comes later: the envelope alone is promised.
-        event("attendee.transcript.ready", Uuid::new_v4(), Map::new()),
+        event("tasks.task.created", Uuid::new_v4(), Map::new()),
     ];
     world.write(async |tx| outbox::emit(tx, &events).await);
     let payloads: Vec<Value> =
@@ -122,7 +130,7 @@ fn payloads_are_what_the_schema_says() {
         assert!(faults.is_empty(), "{payload}: {faults:?}");
     }
     // And it says something: each of these breaks one promise.
-    let broken: [(usize, &str, Value); 8] = [
+    let broken: [(usize, &str, Value); 10] = [
         (0, "/id", json!("1")),
         (0, "/version", json!(2)),
         (0, "/source", json!("n8n")),
@@ -131,6 +139,8 @@ fn payloads_are_what_the_schema_says() {
         (0, "/file/name", json!(null)),
         (1, "/kind", json!("letter")),
         (1, "/email", json!(null)),
+        (3, "/bot_id", json!("")),
+        (3, "/transcript/start_at", json!(null)),
     ];
     for (which, pointer, value) in broken {
         let mut payload = payloads[which].clone();

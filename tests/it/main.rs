@@ -3,6 +3,7 @@
 mod accounts;
 mod attendee;
 mod batches;
+mod bots;
 mod calendars;
 mod documents;
 mod drive;

@@ -131,7 +131,9 @@ impl Api {
             cursor = page.next.as_deref().and_then(cursor_of);
             match (&page.next, &cursor) {
                 (None, _) => return Ok(found),
-                (Some(_), None) => return Err(Failure::new(Class::Permanent, format!("{what}: the address of the next page has no cursor"))),
+                (Some(_), None) => {
+                    return Err(Failure::new(Class::Permanent, format!("{what}: the address of the next page has no cursor")));
+                }
                 (Some(_), Some(_)) => {}
             }
         }

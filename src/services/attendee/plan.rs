@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::HEXLOWER;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 use uuid::Uuid;
@@ -76,6 +77,11 @@ impl Known {
     pub fn is_ahead(&self) -> bool {
         self.state == "creating" || (self.state == "open" && self.raw_state.as_deref() == Some(SCHEDULED))
     }
+
+    /// Whether it has to go to another time or room for its meeting.
+    pub fn is_elsewhere(&self, meeting: &Meeting) -> bool {
+        self.is_ahead() && (self.start != meeting.start || self.room != meeting.room)
+    }
 }
 
 /// One thing to do.
@@ -86,6 +92,30 @@ pub enum Step {
     Keep(Known, Meeting),
     /// Nobody wants it any more.
     Remove(Known),
+}
+
+impl Step {
+    /// For people.
+    pub fn shown(&self) -> Value {
+        let of = |meeting: &Meeting| {
+            let ids: Vec<Uuid> = meeting.occurrences.iter().map(|one| one.meeting).collect();
+            let whys: Vec<&str> = meeting.occurrences.iter().map(|one| one.wanted_by).collect();
+            json!({ "meeting_ids": ids, "title": meeting.title, "start_at": meeting.start, "wanted_by": whys })
+        };
+        let (action, mut shown) = match self {
+            Self::Create(meeting) => ("create", of(meeting)),
+            Self::Keep(bot, meeting) if bot.is_elsewhere(meeting) => ("move", of(meeting)),
+            Self::Keep(_, meeting) => ("keep", of(meeting)),
+            Self::Remove(bot) => {
+                ("remove", json!({ "title": bot.title, "start_at": bot.start, "why": "nobody wants it any more" }))
+            }
+        };
+        shown["action"] = json!(action);
+        if let Self::Keep(Known { bot_id, .. }, _) | Self::Remove(Known { bot_id, .. }) = self {
+            shown["bot_id"] = json!(bot_id);
+        }
+        shown
+    }
 }
 
 /// The projects that bots may be of.

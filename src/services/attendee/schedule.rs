@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::api::{Ask, Asked, Changed};
@@ -58,41 +58,16 @@ pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern) -> anyhow::Resul
                 "action": "none", "meeting_ids": [left.meeting], "title": left.title, "start_at": left.start, "why": left.why,
             }));
         }
-        steps.iter().for_each(|step| attendee.notes.meeting(shown(step)));
+        steps.iter().for_each(|step| attendee.notes.meeting(step.shown()));
         desk.cover(steps.len() as u64, 0);
         return Ok(());
     }
     let run = Run { desk, attendee, refused: Mutex::default() };
-    let total = steps.len() as u64;
     let work: Vec<_> = steps.iter().map(|step| run.step(step)).collect();
-    let failed: Vec<bool> = futures_util::stream::iter(work).buffer_unordered(desk.width()).collect().await;
-    desk.cover(total, failed.iter().filter(|failed| **failed).count() as u64);
+    let done: Vec<Option<bool>> = futures_util::stream::iter(work).buffer_unordered(desk.width()).collect().await;
+    let done: Vec<bool> = done.into_iter().flatten().collect();
+    desk.cover(done.len() as u64, done.iter().filter(|failed| **failed).count() as u64);
     Ok(())
-}
-
-/// A step, for people.
-fn shown(step: &Step) -> Value {
-    let of = |meeting: &Meeting| {
-        let ids: Vec<Uuid> = meeting.occurrences.iter().map(|one| one.meeting).collect();
-        let whys: Vec<&str> = meeting.occurrences.iter().map(|one| one.wanted_by).collect();
-        json!({ "meeting_ids": ids, "title": meeting.title, "start_at": meeting.start, "wanted_by": whys })
-    };
-    let (action, mut shown) = match step {
-        Step::Create(meeting) => ("create", of(meeting)),
-        Step::Keep(bot, meeting) if is_elsewhere(bot, meeting) => ("move", of(meeting)),
-        Step::Keep(_, meeting) => ("keep", of(meeting)),
-        Step::Remove(bot) => ("remove", json!({ "title": bot.title, "start_at": bot.start, "why": "nobody wants it any more" })),
-    };
-    shown["action"] = json!(action);
-    if let Step::Keep(Known { bot_id, .. }, _) | Step::Remove(Known { bot_id, .. }) = step {
-        shown["bot_id"] = json!(bot_id);
-    }
-    shown
-}
-
-/// Whether a bot has to go to another time or room for its meeting.
-fn is_elsewhere(bot: &Known, meeting: &Meeting) -> bool {
-    bot.is_ahead() && (bot.start != meeting.start || bot.room != meeting.room)
 }
 
 /// One run.
@@ -111,10 +86,10 @@ struct Asking<'a> {
 }
 
 impl Run<'_> {
-    /// Does a step and counts it; answers whether it failed.
-    async fn step(&self, step: &Step) -> bool {
+    /// Does a step and counts it; answers whether it failed. `None`: it was not begun.
+    async fn step(&self, step: &Step) -> Option<bool> {
         if self.desk.is_winding_down() {
-            return false;
+            return None;
         }
         let started = Instant::now();
         let (project, row) = match step {
@@ -123,7 +98,7 @@ impl Run<'_> {
         };
         let done = self.try_step(project, step).await;
         if !matches!((step, &done), (Step::Keep(..), Ok(Counts { unchanged: 1, .. }))) {
-            let mut shown = shown(step);
+            let mut shown = step.shown();
             if let Err(failure) = &done {
                 log::warn!(project:% = project, bot:? = row, class:% = failure.class; "bot not in order: {}", failure.message);
                 shown["error"] = json!(failure.message);
@@ -142,7 +117,7 @@ impl Run<'_> {
         }
         let failed = done.is_err();
         self.desk.done(project, started, done);
-        failed
+        Some(failed)
     }
 
     async fn try_step(&self, project: Uuid, step: &Step) -> Result<Counts, Failure> {
@@ -240,7 +215,7 @@ impl Run<'_> {
             (state, None) => return Err(Failure::new(Class::Internal, format!("a bot that is {state} has no id"))),
         };
         let adopted = bot.state == "creating";
-        if !is_elsewhere(bot, meeting) || raw_state.as_deref() != Some(SCHEDULED) {
+        if !bot.is_elsewhere(meeting) || raw_state.as_deref() != Some(SCHEDULED) {
             return Ok(if adopted {
                 Counts { created: 1, ..Counts::default() }
             } else {

@@ -86,7 +86,13 @@ pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Found> {
     let judge = Judge { pattern: window.pattern, users, projects };
     let mut found = Found::default();
     for row in &rows {
-        for (original_start, start) in times(row, window, &replaced) {
+        let Some(times) = times(row, window, &replaced) else {
+            log::warn!(meeting:% = row.meeting; "no bots: the rule of the series, or its time zone, cannot be read");
+            let why = "the rule of the series, or its time zone, cannot be read".to_owned();
+            found.left.push(Left { meeting: row.meeting, title: row.title.clone(), start: row.start, why });
+            continue;
+        };
+        for (original_start, start) in times {
             let end = start + (row.end - row.start);
             if end - window.now > TOO_SHORT {
                 judge.judge(row, &Time { original_start, start, end }, &mut found);
@@ -162,23 +168,21 @@ impl Judge<'_> {
     }
 }
 
-/// When an event takes place within the window, each with the time by which the series knows it.
+/// When an event takes place within the window, each with the time by which the series knows it. `None`: it cannot be told.
 fn times(
     row: &Row,
     window: &Window<'_>,
     replaced: &HashSet<(i64, String, DateTime<Utc>)>,
-) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+) -> Option<Vec<(DateTime<Utc>, DateTime<Utc>)>> {
     if row.recurrence.is_empty() {
-        return vec![(row.original_start.unwrap_or(DateTime::UNIX_EPOCH), row.start)];
+        return Some(vec![(row.original_start.unwrap_or(DateTime::UNIX_EPOCH), row.start)]);
     }
-    let zone = row.time_zone.as_deref().unwrap_or("UTC").parse().unwrap_or(chrono_tz::UTC);
-    let Some(rules) = recurrence::rules(Start::At(row.start, zone), &row.recurrence) else { return Vec::new() };
-    let length = row.end - row.start;
-    recurrence::between(rules, window.now - length, window.until, MOST)
-        .into_iter()
-        .filter(|time| !replaced.contains(&(row.stream, row.event_id.clone(), *time)))
-        .map(|time| (time, time))
-        .collect()
+    let zone = row.time_zone.as_deref().unwrap_or("UTC").parse().ok()?;
+    let rules = recurrence::rules(Start::At(row.start, zone), &row.recurrence)?;
+    let from = window.now - (row.end - row.start);
+    let times = recurrence::between(rules, from, window.until, MOST);
+    let own = times.into_iter().filter(|time| !replaced.contains(&(row.stream, row.event_id.clone(), *time)));
+    Some(own.map(|time| (time, time)).collect())
 }
 
 async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> {
@@ -190,7 +194,8 @@ async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> {
                coalesce(m.end_at, m.start_at), e.time_zone, e.recurring_event_id, e.original_start_at, e.raw -> 'recurrence',
                e.raw -> 'attendees', u.settings @> '{\"attendee\": true}', u.settings ->> 'attendee_project'
              FROM meetings m JOIN calendar_events e USING (stream_id, event_id) JOIN users u ON u.id = m.user_id
-             WHERE m.event_status <> 'cancelled' AND e.deleted_at IS NULL AND m.start_at < $2 AND (m.end_at > $1 OR e.raw ? 'recurrence')
+             WHERE m.event_status <> 'cancelled' AND e.deleted_at IS NULL
+               AND ((m.is_series AND m.start_at < $2) OR (m.start_at > $1 - interval '1 day' AND m.start_at < $2 AND m.end_at > $1))
                AND (u.settings @> '{\"attendee\": true}' OR strpos(lower(e.raw ->> 'attendees'), $3) > 0)",
             &[
                 (&window.now, Type::TIMESTAMPTZ),

@@ -26,6 +26,7 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, words: &[String], even
     }
     if !others.is_empty() {
         remove_empty(tx, stream, &others).await?;
+        unlink(tx, stream, &others).await?;
     }
     Ok(())
 }
@@ -40,18 +41,21 @@ async fn upsert(tx: &Transaction<'_>, stream: &Stream, found: &[(&Event, detect:
     let kinds: Vec<Option<&str>> = found.iter().map(|(_, detected)| Some(detected.link.as_ref()?.1.name())).collect();
     let capable: Vec<bool> =
         found.iter().map(|(_, detected)| detected.link.as_ref().is_some_and(|link| link.1.is_bot_capable())).collect();
+    let series: Vec<bool> = found.iter().map(|(event, _)| !event.recurrence.is_empty()).collect();
     let rules: Vec<&str> = found.iter().map(|(_, detected)| detected.rule).collect();
     let statuses: Vec<&str> = found.iter().map(|(event, _)| event.status.as_deref().unwrap_or("confirmed")).collect();
     tx.execute_typed(
-        "INSERT INTO meetings AS m (user_id, stream_id, event_id, title, start_at, end_at, link, link_kind, bot_capable, detected_by, event_status)
+        "INSERT INTO meetings AS m (user_id, stream_id, event_id, title, start_at, end_at, link, link_kind, bot_capable, detected_by, event_status,
+           is_series)
          SELECT $1, $2, t.* FROM unnest($3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::text[], $9::bool[],
-           $10::text[], $11::text[]) AS t (event_id, title, start_at, end_at, link, link_kind, bot_capable, detected_by, event_status)
+           $10::text[], $11::text[], $12::bool[])
+           AS t (event_id, title, start_at, end_at, link, link_kind, bot_capable, detected_by, event_status, is_series)
          ON CONFLICT (stream_id, event_id) DO UPDATE SET title = excluded.title, start_at = excluded.start_at, end_at = excluded.end_at,
            link = excluded.link, link_kind = excluded.link_kind, bot_capable = excluded.bot_capable, detected_by = excluded.detected_by,
-           event_status = excluded.event_status, updated_at = now()
-         WHERE (m.title, m.start_at, m.end_at, m.link, m.link_kind, m.bot_capable, m.detected_by, m.event_status)
+           event_status = excluded.event_status, is_series = excluded.is_series, updated_at = now()
+         WHERE (m.title, m.start_at, m.end_at, m.link, m.link_kind, m.bot_capable, m.detected_by, m.event_status, m.is_series)
            IS DISTINCT FROM (excluded.title, excluded.start_at, excluded.end_at, excluded.link, excluded.link_kind, excluded.bot_capable,
-             excluded.detected_by, excluded.event_status)",
+             excluded.detected_by, excluded.event_status, excluded.is_series)",
         &[
             (&stream.user_id, Type::UUID),
             (&stream.id, Type::INT8),
@@ -64,6 +68,7 @@ async fn upsert(tx: &Transaction<'_>, stream: &Stream, found: &[(&Event, detect:
             (&capable, Type::BOOL_ARRAY),
             (&rules, Type::TEXT_ARRAY),
             (&statuses, Type::TEXT_ARRAY),
+            (&series, Type::BOOL_ARRAY),
         ],
     )
     .await
@@ -84,6 +89,18 @@ pub async fn cancel(tx: &Transaction<'_>, stream: &Stream, event_ids: &[String])
     )
     .await
     .context("cancelling meetings")?;
+    Ok(())
+}
+
+/// What is kept although it is no meeting any more has no place to meet: no bot is to go there.
+async fn unlink(tx: &Transaction<'_>, stream: &Stream, event_ids: &[&str]) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "UPDATE meetings SET link = NULL, link_kind = NULL, bot_capable = false, updated_at = now()
+         WHERE stream_id = $1 AND event_id = ANY ($2) AND bot_capable",
+        &[(&stream.id, Type::INT8), (&event_ids, Type::TEXT_ARRAY)],
+    )
+    .await
+    .context("taking the links of what is no meeting any more")?;
     Ok(())
 }
 

@@ -1,0 +1,10 @@
+//! Bots of meetings on their usual paths: from the event to the document.
+
+#[path = "bots/ground.rs"]
+mod ground;
+#[path = "bots/keys.rs"]
+mod keys;
+#[path = "bots/life.rs"]
+mod life;
+#[path = "bots/meetings.rs"]
+mod meetings;

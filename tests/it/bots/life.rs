@@ -1,0 +1,138 @@
+//! A bot from its schedule to its document.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::ground::{ANN, ahead, bots, counts, event, pass, poll, put, schedule, text, world};
+
+#[test]
+fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
+    let world = world();
+    put(&world, ANN, event("standup", ahead(20), json!({})));
+    let dry = world.syncctl(&["attendee", "schedule", "--dry-run", "--json"]).expect(0).json();
+    assert_eq!(dry["details"]["meetings"][0]["action"], "create", "{dry}");
+    assert!(bots(&world).is_empty(), "a dry run asks for nothing");
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    let made = bots(&world);
+    assert_eq!(made[0]["join_at"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok()), Some(ahead(18)), "{made:?}");
+    let shown = "SELECT bot_status FROM meetings";
+    assert_eq!(text(&world, shown), "bot_scheduled");
+    // Nothing is asked before the bot joins.
+    world.sim.reset_ledger();
+    world.syncctl(&["attendee", "cron"]).expect(0);
+    assert_eq!(world.sim.ledger()["total"], 0);
+    let mut statuses = vec![];
+    for _ in 0..30 {
+        pass(&world, 3);
+        poll(&world);
+        statuses.push(text(&world, shown));
+    }
+    statuses.dedup();
+    assert_eq!(statuses, ["bot_scheduled", "transcribing", "completed"]);
+    let utterances = world.count("SELECT count(*) FROM attendee_utterances");
+    assert_eq!(utterances as usize, bots(&world)[0]["transcript"].as_array().map_or(0, Vec::len));
+    let row = &world.query("SELECT d.kind, d.title, d.body LIKE '%Ann Archer: 0: let us begin%', t.id = m.transcript_id, jsonb_array_length(t.participants), t.duration_ms > 0
+        FROM documents d, attendee_transcripts t, meetings m")[0];
+    let row: (String, String, bool, bool, i32, bool) = (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5));
+    assert_eq!(row, ("transcript".into(), "Meeting standup".into(), true, true, 3, true));
+    assert_eq!(world.count("SELECT count(*) FROM outbox_events WHERE type = 'attendee.transcript.created'"), 1);
+    // What is done costs nothing any more.
+    world.sim.reset_ledger();
+    assert_eq!(poll(&world)["idle_streams"], 1);
+    assert_eq!(world.sim.ledger()["total"], 0);
+    let printed = world.syncctl(&["attendee", "transcript", made[0]["id"].as_str().expect("an id")]).expect(0);
+    assert!(printed.stdout.contains("Ben Baker: 1: the customer wants the draft"), "{}", printed.stdout);
+}
+
+#[test]
+fn what_was_said_so_far_is_there_while_the_meeting_goes_on() {
+    let world = world();
+    put(&world, ANN, event("standup", ahead(20), json!({})));
+    schedule(&world);
+    pass(&world, 33);
+    poll(&world);
+    let so_far = world.count("SELECT count(*) FROM attendee_utterances");
+    assert!(so_far > 0 && so_far < 12, "{so_far}");
+    assert_eq!(world.count("SELECT count(*) FROM documents"), 0);
+    let meeting = text(&world, "SELECT id::text FROM meetings");
+    let printed = world.syncctl(&["attendee", "transcript", &meeting, "--json"]).expect(0).json();
+    assert_eq!(printed["is_final"], false, "{printed}");
+    assert!(printed["text"].as_str().is_some_and(|text| text.contains("the customer wants")), "{printed}");
+}
+
+#[test]
+fn twenty_five_bots_are_one_call_and_one_that_the_list_lacks_one_more() {
+    let world = world();
+    for number in 0..30 {
+        let link = format!("https://meet.google.com/aaa-bbbb-c{}{}", (b'a' + number / 10) as char, (b'a' + number % 10) as char);
+        let event = event(&format!("e{number}"), ahead(20), json!({ "hangoutLink": link }));
+        world.sim.admin("events", json!({ "user": ANN, "calendar": "primary", "event": event }));
+    }
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    assert_eq!(counts(&schedule(&world)), [30, 0, 0, 0]);
+    pass(&world, 17);
+    world.sim.admin("attendee/act", json!({ "bot": bots(&world)[3]["id"], "do": "fail" }));
+    world.sim.reset_ledger();
+    poll(&world);
+    let ledger = world.sim.ledger();
+    // The failed one is asked for its words too.
+    assert_eq!(ledger["by_method"], json!({ "bots.list": 2, "bots.get": 1, "bots.transcript": 1 }), "{ledger}");
+    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'failed'"), 1);
+    assert_eq!(world.count("SELECT total_meetings::int8 FROM attendee_cron_results ORDER BY start_time DESC LIMIT 1"), 30);
+}
+
+#[test]
+fn a_state_that_is_not_known_is_stored_as_it_is_and_told() {
+    let world = world();
+    world.sim.admin("attendee/script", json!({ "course": { "state": "dancing" } }));
+    put(&world, ANN, event("standup", ahead(20), json!({})));
+    schedule(&world);
+    pass(&world, 30);
+    let run = poll(&world);
+    assert!(run["details"]["unknown_states"]["dancing"].is_array(), "{run}");
+    assert_eq!(text(&world, "SELECT raw_state || ' ' || status FROM attendee_bots"), "dancing dancing");
+    pass(&world, 60);
+    poll(&world);
+    assert_eq!(text(&world, "SELECT bot_status FROM meetings"), "completed");
+}
+
+#[test]
+fn a_transcript_that_never_comes_is_given_up_after_a_day_with_what_was_heard() {
+    let world = world();
+    world.sim.admin("attendee/script", json!({ "course": { "transcript": "never" } }));
+    put(&world, ANN, event("standup", ahead(20), json!({})));
+    schedule(&world);
+    pass(&world, 300);
+    for _ in 0..2 {
+        poll(&world);
+        assert_eq!(text(&world, "SELECT state FROM attendee_bots"), "ended");
+    }
+    world.execute("UPDATE attendee_bots SET ended_at = now() - interval '25 hours'");
+    poll(&world);
+    assert_eq!(text(&world, "SELECT state FROM attendee_bots"), "settled");
+    assert_eq!(world.count("SELECT count(*) FROM documents WHERE kind = 'transcript'"), 1);
+}
+
+#[test]
+fn a_notification_of_attendee_makes_its_project_due_and_the_drain_polls_it() {
+    let mut world = world();
+    let secret = data_encoding::BASE64.encode(b"a secret of theirs");
+    world.sim.admin("attendee/projects", json!({ "name": "main", "key": "key-of-main", "secret": secret }));
+    world.set("SYNCCTL_WEBHOOK_ATTENDEE_SECRET", secret);
+    put(&world, ANN, event("standup", ahead(20), json!({})));
+    schedule(&world);
+    poll(&world);
+    let server = crate::webhook::server::Server::start(&world, &[]);
+    world.sim.admin("attendee/webhooks", json!({ "project": "main", "url": format!("http://{}/attendee", server.address) }));
+    pass(&world, 30);
+    let told = "SELECT count(*) FROM notifications WHERE source = 'attendee' AND stream_id IS NOT NULL";
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while world.count(told) == 0 {
+        assert!(std::time::Instant::now() < until, "no notification came");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let drained = world.syncctl(&["webhook", "drain", "--json"]).expect(0).json();
+    assert_eq!(drained["runs"][0]["job"], "attendee drain", "{drained}");
+    assert_eq!(text(&world, "SELECT bot_status FROM meetings"), "transcribing");
+    assert!(server.stop().success());
+}

@@ -1,0 +1,155 @@
+//! Which meetings get bots, and what becomes of these when the meetings change.
+
+use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
+
+use super::ground::{ANN, BOB, LINK, ahead, bots, cancel, counts, event, pass, poll, put, schedule, stamp, text, world};
+use crate::support::World;
+
+#[test]
+fn a_moved_meeting_takes_its_bot_along_and_a_cancelled_one_gives_it_back() {
+    let world = world();
+    put(&world, ANN, event("standup", ahead(60), json!({})));
+    schedule(&world);
+    put(&world, ANN, event("standup", ahead(120), json!({ "hangoutLink": "https://meet.google.com/xyz-wxyz-xyz" })));
+    assert_eq!(counts(&schedule(&world)), [0, 1, 0, 0]);
+    let all = bots(&world);
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0]["join_at"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok()), Some(ahead(118)), "{all:?}");
+    assert!(all[0]["meeting_url"].as_str().is_some_and(|url| url.contains("xyz-wxyz-xyz")), "{all:?}");
+    assert_eq!(counts(&schedule(&world)), [0, 0, 0, 1]);
+    cancel(&world, ANN, "standup");
+    assert_eq!(text(&world, "SELECT event_status FROM meetings"), "cancelled", "a meeting with a bot is kept");
+    assert_eq!(counts(&schedule(&world)), [0, 0, 1, 0]);
+    assert_eq!(bots(&world)[0]["deleted"], true);
+    assert_eq!(text(&world, "SELECT bot_status FROM meetings"), "none");
+    // It comes back, and so does its bot.
+    put(&world, ANN, event("standup", ahead(120), json!({})));
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    assert_eq!(bots(&world).iter().filter(|bot| bot["deleted"] == false).count(), 1);
+}
+
+#[test]
+fn a_bot_in_the_meeting_stays_when_the_meeting_is_cancelled() {
+    let world = world();
+    put(&world, ANN, event("standup", ahead(20), json!({})));
+    schedule(&world);
+    pass(&world, 25);
+    // Not polled since: the bot is believed to be scheduled still.
+    cancel(&world, ANN, "standup");
+    assert_eq!(counts(&schedule(&world)), [0, 0, 0, 1]);
+    poll(&world);
+    assert_eq!(bots(&world)[0]["deleted"], false);
+    assert_eq!(text(&world, "SELECT bot_status || ' ' || event_status FROM meetings"), "transcribing cancelled");
+}
+
+#[test]
+fn a_meeting_of_two_users_has_one_bot_and_each_gets_the_transcript() {
+    let world = world();
+    world.syncctl(&["attendee", "enable", BOB]).expect(0);
+    for user in [ANN, BOB] {
+        put(&world, user, event("standup", ahead(20), json!({ "hangoutLink": format!("{LINK}?authuser={}", user.len()) })));
+    }
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    pass(&world, 80);
+    poll(&world);
+    assert_eq!(bots(&world).len(), 1);
+    assert_eq!(world.count("SELECT count(DISTINCT user_id) FROM documents WHERE kind = 'transcript'"), 2);
+    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'completed' AND transcript_id IS NOT NULL"), 2);
+    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), 2);
+}
+
+#[test]
+fn each_occurrence_of_a_series_has_its_bot_and_exceptions_theirs() {
+    let mut world = world();
+    world.set("SYNCCTL_ATTENDEE_WINDOW", "3days");
+    let start = ahead(60);
+    let series = event("daily", start, json!({ "recurrence": ["RRULE:FREQ=DAILY"] }));
+    put(&world, ANN, series);
+    assert_eq!(counts(&schedule(&world)), [3, 0, 0, 0]);
+    let (second, third) = (start + Duration::days(1), start + Duration::days(2));
+    let moved = json!({
+        "recurringEventId": "daily", "originalStartTime": { "dateTime": stamp(second), "timeZone": "UTC" }, "iCalUID": "daily@google.com",
+    });
+    put(&world, ANN, event("daily_2", second + Duration::hours(2), moved));
+    let cancelled = json!({
+        "id": "daily_3", "status": "cancelled", "recurringEventId": "daily", "originalStartTime": { "dateTime": stamp(third), "timeZone": "UTC" },
+    });
+    put(&world, ANN, cancelled);
+    assert_eq!(counts(&schedule(&world)), [0, 1, 1, 1]);
+    let mut times: Vec<DateTime<Utc>> = bots(&world)
+        .iter()
+        .filter(|bot| bot["deleted"] == false)
+        .filter_map(|bot| bot["join_at"].as_str()?.parse().ok())
+        .collect();
+    times.sort();
+    assert_eq!(times, [start - Duration::minutes(2), second + Duration::minutes(118)]);
+    assert_eq!(counts(&schedule(&world)), [0, 0, 0, 2]);
+}
+
+#[test]
+fn a_virtual_address_among_the_attendees_asks_for_a_bot_and_one_that_names_nobody_does_not() {
+    let world = world();
+    world.execute("UPDATE users SET username = 'bob' WHERE email = 'bob@example.com'");
+    world.syncctl(&["attendee", "disable", ANN]).expect(0);
+    let invited = |address: &str| json!({ "attendees": [{ "email": ANN }, { "email": address }], "hangoutLink": format!("https://meet.google.com/{}", &address[3..6]) });
+    put(&world, ANN, event("a", ahead(20), invited("AI+Bob@example.com")));
+    put(&world, ANN, event("b", ahead(25), invited("ai+nobody@example.com")));
+    put(&world, ANN, event("c", ahead(30), json!({})));
+    let dry = world.syncctl(&["attendee", "schedule", "--dry-run"]).expect(0).stdout;
+    assert!(dry.contains("Meeting a (wanted by address)") && dry.contains("names no user"), "{dry}");
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    pass(&world, 80);
+    poll(&world);
+    assert_eq!(text(&world, "SELECT u.email FROM documents d JOIN users u ON u.id = d.user_id"), BOB);
+}
+
+/// What a process leaves that dies while a call is under way which takes effect.
+fn killed_during(world: &World, method: &str) {
+    world.sim.fault(json!({ "fault": "stall_answer", "at_call": 1, "times": 1, "method": method }));
+    let mut child = world.spawn(&["attendee", "schedule"]);
+    world.wait_for_stall();
+    child.kill().expect("killing the run");
+    child.wait().expect("the run ends");
+    world.sim.admin("release", json!({}));
+    world.sim.clear_faults();
+    world.wait_until_leases_lapse();
+}
+
+fn alive(world: &World) -> usize {
+    bots(world).iter().filter(|bot| bot["deleted"] == false).count()
+}
+
+#[test]
+fn a_run_that_dies_between_the_call_and_the_commit_leaves_no_second_bot_and_no_orphan() {
+    let mut world = world();
+    world.set("SYNCCTL_ENGINE_LEASE", "300ms");
+    put(&world, ANN, event("standup", ahead(60), json!({})));
+    killed_during(&world, "bots.create");
+    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state = 'creating' AND bot_id IS NULL"), 1);
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    assert_eq!(bots(&world).len(), 1);
+    // The meeting is cancelled, and the run dies that takes the bot back; then it takes place after all.
+    cancel(&world, ANN, "standup");
+    killed_during(&world, "bots.delete");
+    put(&world, ANN, event("standup", ahead(60), json!({})));
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    assert_eq!(alive(&world), 1);
+    // Cancelled after a run that died while it asked: the bot of which nothing is known here is found and taken back.
+    put(&world, ANN, event("review", ahead(90), json!({})));
+    killed_during(&world, "bots.create");
+    assert_eq!(alive(&world), 2);
+    cancel(&world, ANN, "review");
+    assert_eq!(counts(&schedule(&world)), [0, 0, 1, 1]);
+    assert_eq!(alive(&world), 1);
+}
+
+#[test]
+fn an_answer_that_was_lost_is_found_again_by_the_key() {
+    let world = world();
+    put(&world, ANN, event("standup", ahead(60), json!({})));
+    world.sim.fault(json!({ "fault": "answer_lost", "at_call": 1, "times": 1, "method": "bots.create" }));
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    assert_eq!(bots(&world).len(), 1);
+    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'bot_scheduled'"), 1);
+}
