@@ -87,7 +87,7 @@ pub fn each_minute() -> Delays {
     rows.since(&made)
 }
 
-/// Makes something new of the world's service; answers what its row is known by.
+/// Makes something new of the world's service; answers whose, and its id: those of mailboxes count alike.
 pub fn change(world: &World, user: &str, nth: u32) -> String {
     let made = match world.service.name {
         "calendar" => {
@@ -105,10 +105,10 @@ pub fn change(world: &World, user: &str, nth: u32) -> String {
         }
         other => panic!("no changes of {other}"),
     };
-    field(&made, "id")
+    format!("{user} {}", field(&made, "id"))
 }
 
-/// When each row was committed.
+/// When each row was committed, by user and id.
 struct Rows {
     seen: Arc<Mutex<HashMap<String, Instant>>>,
     stop: Arc<AtomicBool>,
@@ -125,7 +125,7 @@ impl Rows {
         };
         world.execute(&format!(
             "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
-               $$ BEGIN PERFORM pg_notify('rows', to_jsonb(NEW) ->> '{column}'); RETURN NULL; END $$;
+               $$ BEGIN PERFORM pg_notify('rows', (SELECT email FROM users WHERE id = NEW.user_id) || ' ' || NEW.{column}); RETURN NULL; END $$;
              CREATE TRIGGER tell AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION tell()"
         ));
         let mut client = world.database.connect();
@@ -151,6 +151,7 @@ impl Rows {
 
     fn since(&self, made: &HashMap<String, Instant>) -> Delays {
         let seen = self.seen.lock().expect("a lock");
+        assert_eq!(made.len(), CHANGES as usize);
         Delays::of(made.iter().map(|(id, made)| (seen[id] - *made).as_secs_f64()).collect())
     }
 }

@@ -43,7 +43,7 @@ pub fn without_push() -> Delays {
         let started = Instant::now();
         world.syncctl(&["calendar", "cron"]).expect(0);
         let took = started.elapsed().as_secs_f64();
-        let rows = world.query("SELECT event_id FROM calendar_events WHERE event_id LIKE 'bench%'");
+        let rows = world.query("SELECT u.email || ' ' || e.event_id FROM calendar_events e JOIN users u ON u.id = e.user_id WHERE e.event_id LIKE 'bench%'");
         let there: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
         waiting.retain(|id, made| {
             let arrived = there.contains(id);

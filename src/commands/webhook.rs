@@ -76,7 +76,7 @@ fn serve(args: &ServeArgs, settings: Settings, flags: &Flags, output: Output) ->
             (Some(certificate), Some(key)) => Some(Tls { certificate, key }),
             _ => None,
         };
-        let listener = Listener::open(args.listen, tls.as_ref())?;
+        let listener = Listener::open(args.listen, tls.as_ref(), context.settings.webhook.max_connections)?;
         let url = listener.url()?;
         output.print(&serde_json::json!({ "listening": url }), || format!("listening on {url}"))?;
         webhook::serve(context.pool.clone(), &context.settings, listener, drainer, context.stop.clone()).await?;

@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,6 +28,9 @@ const FINISH: Duration = Duration::from_secs(10);
 /// Room for headers, in bytes.
 const HEADERS_MAX: usize = 16 << 10;
 
+/// Descriptors besides those of connections: the database's, files, the process that drains.
+const OTHER_FILES: u64 = 128;
+
 /// Certificate and key, in PEM.
 pub struct Tls<'a> {
     pub certificate: &'a Path,
@@ -40,11 +44,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// On this address, or without one on the socket that systemd has opened.
+    /// On this address, or without one on the socket that systemd has opened, for so many connections.
     ///
     /// # Errors
-    /// No address and no socket (exit 2), an address that cannot be used or a certificate that cannot be read (exit 78).
-    pub fn open(address: Option<SocketAddr>, tls: Option<&Tls<'_>>) -> anyhow::Result<Self> {
+    /// No address and no socket (exit 2), an address that cannot be used, a certificate that cannot be read, or no room for so many
+    /// connections (exit 78).
+    pub fn open(address: Option<SocketAddr>, tls: Option<&Tls<'_>>, connections: u32) -> anyhow::Result<Self> {
+        make_room(connections)?;
         let socket = match address {
             Some(address) => {
                 TcpListener::bind(address).map_err(|error| Fault::settings(format!("cannot listen on {address}: {error}")))?
@@ -64,6 +70,28 @@ impl Listener {
         let scheme = if self.acceptor.is_some() { "https" } else { "http" };
         Ok(format!("{scheme}://{}", self.socket.local_addr().context("reading the address")?))
     }
+}
+
+/// Lets this process open as many files as it has connections to take. Without room, whoever holds connections open would also keep it from
+/// its database.
+///
+/// # Errors
+/// The system allows no more (exit 78).
+fn make_room(connections: u32) -> anyhow::Result<()> {
+    let wanted = u64::from(connections) + OTHER_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    if let Some(most) = limit.maximum.filter(|most| *most < wanted) {
+        return Err(Fault::settings(format!(
+            "webhook.max_connections = {connections} takes {wanted} open files, and the system allows {most}: lower the setting, or raise \
+             the limit (LimitNOFILE of the systemd unit, `ulimit -Hn` of a shell)"
+        ))
+        .into());
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
+        .context("raising the limit of open files")
 }
 
 fn acceptor(tls: &Tls<'_>) -> anyhow::Result<TlsAcceptor> {
