@@ -52,6 +52,9 @@ enum Command {
     /// Google Drive: shared drives, files, documents of the files that are followed
     #[command(subcommand)]
     Drive(commands::drive::Verb),
+    /// All services together, and the pace at which they are polled
+    #[command(subcommand)]
+    Sync(commands::sync::Verb),
     /// Whose data is synced, and the credentials for it
     #[command(subcommand)]
     Accounts(commands::accounts::Verb),
@@ -120,6 +123,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Channels(verb) => commands::channels::run(&verb, loaded.settings, output),
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
         Command::Webhook(verb) => commands::webhook::run(&verb, loaded.settings, &flags, output),
+        Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::calendar::run(&verb, loaded.settings, output),
         Command::Gmail(verb) => commands::gmail::run(&verb, loaded.settings, output),

@@ -15,6 +15,8 @@ mod jobs;
 pub mod metrics;
 pub mod push;
 pub mod service;
+pub mod simulate;
+pub mod sync;
 pub mod verbs;
 pub mod watch_file;
 pub mod webhook;

@@ -3,6 +3,7 @@
 //! Statements go out with their parameter types (`*_typed`), so nothing is prepared by name and a pooler in transaction mode serves them.
 
 pub mod accounts;
+pub mod change_times;
 pub mod channels;
 pub mod claims;
 pub mod deliveries;
