@@ -119,7 +119,6 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Config(verb) => commands::config::run(&verb, &loaded, output),
         Command::Db(verb) => commands::db::run(&verb, &loaded.settings, output),
-        Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Accounts(verb) => commands::accounts::run(&verb, loaded.settings, output),
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),
         Command::Documents(verb) => commands::documents::run(&verb, loaded.settings, output),
@@ -127,6 +126,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Channels(verb) => commands::channels::run(&verb, loaded.settings, output),
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
         Command::Webhook(verb) => commands::webhook::run(&verb, loaded.settings, &flags, output),
+        Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::calendar::run(&verb, loaded.settings, output),
         Command::Attendee(verb) => commands::attendee::run(&verb, loaded.settings, output),

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod pace_metrics;
 pub mod push;
 pub mod service;
+pub mod simulate;
 pub mod sync;
 mod told;
 pub mod verbs;

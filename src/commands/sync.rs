@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
-use super::{Output, activity, every, explain, jobs, pace_metrics, table, with_context};
+use super::{Output, activity, every, explain, jobs, pace_metrics, simulate, table, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::runs;
@@ -29,6 +29,8 @@ pub enum Verb {
     Explain(explain::ExplainArgs),
     /// Budget, price of a poll and delays of each service
     Metrics(pace_metrics::MetricsArgs),
+    /// Holds rules of pace against each other at the same number of calls: what each makes of the delay of changes
+    Simulate(simulate::Args),
 }
 
 #[derive(Debug, Args)]
@@ -42,15 +44,15 @@ pub struct UserArgs {
 
 /// Does what the verb says.
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
-    with_context(settings, |context| async move {
-        match verb {
-            Verb::Cron(args) => cron(args, &context, output).await,
-            Verb::User(args) => user(args, &context, output).await,
-            Verb::Activity(args) => activity::run(args, &context, output).await,
-            Verb::Explain(args) => explain::run(args, &context, output).await,
-            Verb::Metrics(args) => pace_metrics::run(args, &context, output).await,
-        }
-    })
+    match verb {
+        Verb::Cron(args) => with_context(settings, |context| async move { cron(args, &context, output).await }),
+        Verb::User(args) => with_context(settings, |context| async move { user(args, &context, output).await }),
+        Verb::Activity(args) => with_context(settings, |context| async move { activity::run(args, &context, output).await }),
+        Verb::Explain(args) => with_context(settings, |context| async move { explain::run(args, &context, output).await }),
+        Verb::Metrics(args) => with_context(settings, |context| async move { pace_metrics::run(args, &context, output).await }),
+        // Needs no database, unless it is asked to take the times from there.
+        Verb::Simulate(args) => simulate::run(args, settings, output),
+    }
 }
 
 async fn cron(args: &CronArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod activity;
+pub mod change_times;
 pub mod channels;
 pub mod channels_read;
 pub mod claims;

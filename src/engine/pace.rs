@@ -4,6 +4,7 @@ mod forecast;
 mod history;
 mod price;
 mod profile;
+pub mod simulation;
 mod weight;
 
 use std::time::Duration;

@@ -19,6 +19,8 @@ pub struct Registered {
     pub scope: &'static str,
     /// Whether the settings want it.
     pub enabled: fn(&Settings) -> bool,
+    /// Lists when its streams changed, for `db::change_times`.
+    pub change_times: &'static str,
     /// A cheap call that shows whether the service may be used.
     pub probe: Probe,
 }

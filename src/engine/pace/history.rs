@@ -10,9 +10,9 @@ use super::profile::{Profile, Week};
 /// Changes of evidence that the prior rate counts for.
 const PRIOR_CHANGES: f64 = 0.5;
 /// Hours in which a change of a burst counts half.
-const BURST_HALF_LIFE: f64 = 0.5;
+const BURST_HALF_LIFE: f64 = 0.25;
 /// The share of changes that follow from others while a stream comes in bursts.
-const BURST_SHARE: f64 = 0.8;
+const BURST_SHARE: f64 = 0.7;
 /// Nothing is ever quite sure: natural logarithm of the odds.
 const SUREST: f64 = 6.0;
 /// Odds of bursts before anything is known.
@@ -29,7 +29,7 @@ const RAREST_HOUR: f64 = 0.25;
 pub struct History {
     /// Sum over all changes of 2^(-age / half-life), as of `at`.
     pub mass: f64,
-    /// The same with half an hour as half-life, each change divided by the factor of its hour.
+    /// The same with a quarter of an hour as half-life, each change divided by the factor of its hour.
     pub recent: f64,
     /// Natural logarithm of the odds that changes come in bursts.
     pub bursts: f64,

@@ -36,6 +36,7 @@ pub const REGISTERED: Registered = Registered {
     root_kind: LIST,
     scope: google::SCOPE_CALENDAR,
     enabled: |settings| settings.calendar.enabled,
+    change_times: include_str!("sql/change_times.sql"),
     probe: Probe { method: "calendarList.list", host: Host::Apis, path: &["calendar", "v3", "users", "me", "calendarList"] },
 };
 

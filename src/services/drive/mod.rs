@@ -42,6 +42,7 @@ pub const REGISTERED: Registered = Registered {
     root_kind: LIST,
     scope: google::SCOPE_DRIVE,
     enabled: |settings| settings.drive.enabled,
+    change_times: include_str!("sql/change_times.sql"),
     probe: Probe { method: "drives.list", host: Host::Apis, path: &["drive", "v3", "drives"] },
 };
 

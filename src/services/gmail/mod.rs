@@ -35,6 +35,7 @@ pub const REGISTERED: Registered = Registered {
     root_kind: MAILBOX,
     scope: google::SCOPE_GMAIL,
     enabled: |settings| settings.gmail.enabled,
+    change_times: include_str!("sql/change_times.sql"),
     probe: Probe { method: "users.getProfile", host: Host::Gmail, path: &["gmail", "v1", "users", "me", "profile"] },
 };
 /// Mebibytes of whole messages in memory at once.

@@ -1,0 +1,214 @@
+//! `syncctl sync simulate`: rules of pace against times of changes, stored ones or made up.
+
+mod plot;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use chrono::{TimeDelta, Utc};
+use serde::Serialize;
+
+use super::{Output, table, with_context};
+use crate::config::Settings;
+use crate::db::change_times;
+use crate::engine::Context;
+use crate::engine::pace::simulation::{self, Kind, Row, Terms, Trace};
+use crate::engine::pace::{Bounds, in_words};
+use crate::error::Exit;
+use crate::services::REGISTRY;
+
+/// Changes an hour that a stream is believed to have before anything is seen of it, as for calendars and drives.
+const PRIOR: f64 = 0.1;
+
+/// What to replay.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How made-up changes come; all three without it
+    #[arg(long, value_name = "KIND")]
+    trace: Vec<Kind>,
+    /// Replay the changes that are stored in the database instead of made-up ones
+    #[arg(long, conflicts_with_all = ["trace", "streams", "seed"])]
+    stored: bool,
+    /// Streams to make up, with rates log-uniform from 0.001 to 10 changes an hour
+    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u32).range(1..))]
+    streams: u32,
+    /// Days to replay; the second half shows what has been learnt in the first
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(2..=366))]
+    days: u32,
+    /// Calls a day for each stream, in the mean over all streams
+    #[arg(long, default_value_t = 24.0)]
+    calls: f64,
+    /// Shortest interval of a rule that sets a price
+    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    min: Duration,
+    /// Longest interval of a rule that sets a price
+    #[arg(long, default_value = "1d", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    max: Duration,
+    /// The same seed gives the same changes
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Also draw the mean delays, as SVG
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+/// One set of traces and how the rules fared.
+#[derive(Debug, Serialize)]
+struct Simulation {
+    trace: &'static str,
+    about: String,
+    streams: usize,
+    rows: Vec<Row>,
+}
+
+/// What was replayed and what came of it.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    /// `null` for stored changes; chances of the polls begin with it, too.
+    seed: Option<u64>,
+    days: u32,
+    calls_per_stream_and_day: f64,
+    min_interval_s: u64,
+    max_interval_s: u64,
+    prior_per_hour: f64,
+    half_life_s: u64,
+    jitter: f64,
+    simulations: Vec<Simulation>,
+}
+
+/// Runs the command. The half-life and the jitter are those of the settings.
+pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    let calls_possible = args.calls.is_finite() && args.calls > 0.0;
+    if !calls_possible || args.min > args.max || args.min.is_zero() {
+        bail!("--calls must be more than 0, and --min more than 0s and at most --max");
+    }
+    let mut terms = Terms {
+        bounds: Bounds { min: args.min, max: args.max, prior: PRIOR, full_pass_every: None },
+        half_life: settings.pace.half_life,
+        jitter: settings.pace.jitter,
+        start: simulation::start(),
+        days: args.days,
+        calls: args.calls,
+        seed: args.seed,
+    };
+    let simulations = if args.stored {
+        terms.start = Utc::now() - TimeDelta::days(i64::from(args.days));
+        with_context(settings, |context| async move { stored(&context, &terms).await })?
+    } else {
+        made_up(args, &terms)?
+    };
+    let outcome = Outcome {
+        seed: (!args.stored).then_some(args.seed),
+        days: args.days,
+        calls_per_stream_and_day: args.calls,
+        min_interval_s: args.min.as_secs(),
+        max_interval_s: args.max.as_secs(),
+        prior_per_hour: PRIOR,
+        half_life_s: terms.half_life.as_secs(),
+        jitter: terms.jitter,
+        simulations,
+    };
+    if let Some(file) = &args.svg {
+        draw(&outcome, file)?;
+    }
+    output.print(&outcome, || text(&outcome))?;
+    Ok(Exit::Done)
+}
+
+fn made_up(args: &Args, terms: &Terms) -> anyhow::Result<Vec<Simulation>> {
+    let kinds: &[Kind] = if args.trace.is_empty() { &[Kind::Stationary, Kind::Office, Kind::Bursts] } else { &args.trace };
+    let simulate = |kind: &Kind| {
+        let traces = simulation::generate(*kind, args.streams as usize, f64::from(args.days) * 24.0, args.seed);
+        simulation(kind.name(), kind.about().to_owned(), &traces, terms)
+    };
+    kinds.iter().map(simulate).collect()
+}
+
+async fn stored(context: &Context, terms: &Terms) -> anyhow::Result<Vec<Simulation>> {
+    let mut simulations = Vec::new();
+    for service in &REGISTRY {
+        let streams = change_times::read(&context.pool, service.change_times, terms.start).await?;
+        let changes: usize = streams.iter().map(Vec::len).sum();
+        if changes == 0 {
+            log::info!("{}: no changes are stored of the last {} days", service.service, terms.days);
+            continue;
+        }
+        let hours = f64::from(terms.days) * 24.0;
+        let traces: Vec<Trace> =
+            streams.into_iter().map(|changes| Trace { rate: changes.len() as f64 / hours, changes }).collect();
+        let about = format!("{changes} changes that are stored; of what changed more than once, the last change");
+        simulations.push(simulation(service.service, about, &traces, terms)?);
+    }
+    if simulations.is_empty() {
+        bail!("no changes are stored of the last {} days: sync first, or set --days", terms.days);
+    }
+    Ok(simulations)
+}
+
+fn simulation(trace: &'static str, about: String, traces: &[Trace], terms: &Terms) -> anyhow::Result<Simulation> {
+    let rows = simulation::compare(traces, terms).with_context(|| format!("simulating {trace}"))?;
+    Ok(Simulation { trace, about, streams: traces.len(), rows })
+}
+
+fn draw(outcome: &Outcome, file: &Path) -> anyhow::Result<()> {
+    let panels: Vec<plot::Panel> = outcome
+        .simulations
+        .iter()
+        .map(|simulation| plot::Panel {
+            title: simulation.trace,
+            bars: simulation.rows.iter().map(|row| (row.rule, row.learnt.mean)).collect(),
+        })
+        .collect();
+    let drawn = plot::draw(&panels).context("drawing the plot")?;
+    std::fs::write(file, drawn).with_context(|| format!("writing {}", file.display()))
+}
+
+fn text(outcome: &Outcome) -> String {
+    let seed = outcome.seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
+    let words = |seconds| in_words(Duration::from_secs(seconds));
+    let mut text = format!(
+        "{} days, {} calls a day for each stream{seed}; priced rules poll every {} to {}; half-life {}, jitter {}, prior {}/h\n",
+        outcome.days,
+        outcome.calls_per_stream_and_day,
+        words(outcome.min_interval_s),
+        words(outcome.max_interval_s),
+        words(outcome.half_life_s),
+        outcome.jitter,
+        outcome.prior_per_hour,
+    );
+    text += "Minutes from a change to the poll that finds it. The scale of each rule (interval or price in hours, factor of the\n\
+             minutes) is searched until its calls are those of the others to 0.1 %, for the second half anew.\n";
+    for simulation in &outcome.simulations {
+        let changes = simulation.rows.first().map_or(0, |row| row.whole.changes);
+        text += &format!("\n{}: {} ({} streams, {changes} changes)\n", simulation.trace, simulation.about, simulation.streams);
+        let mut rows = table(&[
+            "rule",
+            "scale",
+            "calls",
+            "mean",
+            "median",
+            "p95",
+            "ratio",
+            "2nd half: calls",
+            "mean",
+            "median",
+            "p95",
+            "ratio",
+        ]);
+        for column in rows.column_iter_mut().skip(1) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+        for row in &simulation.rows {
+            let (whole, learnt) = (&row.whole, &row.learnt);
+            let figures = |figures: &simulation::Figures| {
+                let minutes = [figures.mean, figures.median, figures.p95].map(|minutes| format!("{minutes:.1}"));
+                [vec![figures.calls.to_string()], minutes.into(), vec![format!("{:.2}", figures.to_optimum)]].concat()
+            };
+            rows.add_row([vec![row.rule.to_owned(), format!("{:.4}", whole.scale)], figures(whole), figures(learnt)].concat());
+        }
+        text += &rows.trim_fmt();
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,99 @@
+//! Times of changes against a rule: how many calls it makes, and how long changes wait for the poll that finds them.
+
+use std::num::NonZero;
+
+use anyhow::bail;
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use super::rules::{Pacer, Rule};
+use super::{Terms, Trace, Window};
+
+/// How far calls may be from what was asked for.
+const TOLERANCE: f64 = 0.001;
+
+/// What came of a replay.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tally {
+    pub calls: u64,
+    /// Hours from each change to the poll that found it.
+    pub delays: Vec<f32>,
+}
+
+/// Replays with the scale at which the rule makes so many calls in the window; answers the scale too.
+pub(super) fn tuned(traces: &[Trace], rule: Rule, calls: f64, terms: &Terms, window: Window) -> anyhow::Result<(f64, Tally)> {
+    let (mut scale, power) = rule.scale();
+    // The scales known to be too small and too large.
+    let (mut low, mut high) = (1e-9f64, 1e9f64);
+    for _ in 0..60 {
+        let tally = replay(traces, rule, scale, terms, window);
+        let off = tally.calls as f64 / calls;
+        if (off - 1.0).abs() <= TOLERANCE {
+            return Ok((scale, tally));
+        }
+        if off > 1.0 {
+            low = scale
+        } else {
+            high = scale
+        }
+        let guess = scale * off.powf(1.0 / power);
+        scale = if guess > low && guess < high { guess } else { (low * high).sqrt() };
+    }
+    let made = replay(traces, rule, scale, terms, window).calls;
+    bail!(
+        "{} cannot make {calls:.0} calls between the shortest and the longest interval, {made} came nearest: set --calls, --min or --max",
+        rule.name()
+    )
+}
+
+fn replay(traces: &[Trace], rule: Rule, scale: f64, terms: &Terms, window: Window) -> Tally {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let size = traces.len().div_ceil(threads).max(1);
+    let mut all = Tally::default();
+    std::thread::scope(|scope| {
+        let of_part = |(part, traces): (usize, &'_ [Trace])| {
+            let mut tally = Tally::default();
+            for (at, trace) in traces.iter().enumerate() {
+                // Each stream has chances of its own, whatever the number of threads.
+                let seed = terms.seed.wrapping_add((part * size + at) as u64);
+                replay_one(trace, &mut Pacer::new(rule, scale, terms, trace.rate, terms.start), seed, terms, window, &mut tally);
+            }
+            tally
+        };
+        let parts: Vec<_> = traces.chunks(size).enumerate().map(|part| scope.spawn(move || of_part(part))).collect();
+        for part in parts {
+            let tally = part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            all.calls += tally.calls;
+            all.delays.extend(tally.delays);
+        }
+    });
+    all
+}
+
+fn replay_one(trace: &Trace, pacer: &mut Pacer, seed: u64, terms: &Terms, window: Window, tally: &mut Tally) {
+    let mut chance = StdRng::seed_from_u64(seed);
+    // Streams do not begin in step.
+    let mut now = terms.start + span(pacer.wait(terms.start, &[]) * chance.random::<f64>());
+    let mut rest = trace.changes.as_slice();
+    // On beyond the window, until all of its changes are found.
+    while now < window.until || rest.first().is_some_and(|at| *at < window.until) {
+        let (found, later) = rest.split_at(rest.iter().take_while(|at| **at <= now).count());
+        for change in found.iter().filter(|at| window.holds(**at)) {
+            tally.delays.push(((now - *change).as_seconds_f64() / 3600.0) as f32);
+        }
+        rest = later;
+        tally.calls += u64::from(window.holds(now));
+        let spread = 1.0 + terms.jitter * (2.0 * chance.random::<f64>() - 1.0);
+        now = next(now, pacer.wait(now, found) * spread);
+    }
+}
+
+/// Later by so many hours, and never the same time again.
+fn next(now: DateTime<Utc>, hours: f64) -> DateTime<Utc> {
+    now + span(hours).max(TimeDelta::seconds(1))
+}
+
+fn span(hours: f64) -> TimeDelta {
+    TimeDelta::microseconds((hours * 3.6e9) as i64)
+}
