@@ -50,6 +50,11 @@ ALTER TABLE quota_usage ADD CONSTRAINT quota_usage_span_check CHECK (span IN ('m
 -- Mailboxes with mail to a virtual address lately are looked at more often.
 CREATE INDEX gmail_detections_at ON gmail_detections (detected_at);
 
+-- When a series takes place next: calendars with a meeting soon are looked at more often.
+ALTER TABLE meetings ADD COLUMN next_start_at timestamptz;
+UPDATE meetings SET next_start_at = start_at WHERE is_series;
+CREATE INDEX meetings_next ON meetings (next_start_at) WHERE is_series;
+
 -- One row a run of all services.
 CREATE TABLE sync_cron_summaries (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

@@ -70,9 +70,8 @@ pub async fn run(args: &ActivityArgs, context: &Context, output: Output) -> anyh
     let weights: Vec<f64> = services.iter().map(|service| args.kind.weight(service)).collect();
     let half_life = context.settings.pace.activity_half_life.as_secs_f64();
     activity::record(&context.pool, user, args.kind.name(), &services, &weights, half_life).await?;
-    let outlooks = explain::outlooks(context, user).await?;
-    let ids: Vec<i64> = outlooks.iter().map(|(row, ..)| row.id).collect();
-    let waits: Vec<f64> = outlooks.iter().map(|(.., outlook)| outlook.interval.as_secs_f64()).collect();
+    let paced = explain::outlooks(context, user).await?.into_iter().filter(|(.., outlook)| !outlook.fixed);
+    let (ids, waits): (Vec<i64>, Vec<f64>) = paced.map(|(row, .., outlook)| (row.id, outlook.interval.as_secs_f64())).unzip();
     let hastened = activity::hasten(&context.pool, &ids, &waits).await?;
     let recorded = Recorded { user_id: user, kind: args.kind.name(), hastened };
     output.print(&recorded, || format!("{} of {user} recorded; {hastened} streams are due earlier", recorded.kind))?;

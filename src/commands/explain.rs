@@ -1,19 +1,23 @@
 //! `syncctl sync explain`: why each stream of a user is polled when it is, in words.
 
-use chrono::{DateTime, Utc};
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::metrics::seconds_text;
 use super::{Output, every, jobs};
 use crate::db::activity::{self, Activity};
 use crate::db::claims::{self, StreamRow};
 use crate::db::prices;
 use crate::db::streams::{self, Standing};
+use crate::engine::pace::in_words;
 use crate::engine::pacing::{self, Outlook};
 use crate::engine::{Context, Stream};
 use crate::error::Exit;
+use crate::services::calendar::soon;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -43,6 +47,8 @@ struct Explained {
     failures: i32,
     failed_class: Option<String>,
     polled_seconds_ago: Option<f64>,
+    /// When the next meeting of this calendar begins, if it is soon.
+    meeting_at: Option<DateTime<Utc>>,
     due_at: DateTime<Utc>,
     /// All this in words.
     reason: String,
@@ -54,13 +60,14 @@ const DEAREST: f64 = 1e6;
 /// Prints the pace of a user's streams.
 pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let user = jobs::named(context, &args.user).await?;
-    let active = activity::of_user(&context.pool, user).await?.into_iter().next();
-    let now = Utc::now();
-    let explained: Vec<Explained> = outlooks(context, user)
-        .await?
-        .into_iter()
-        .map(|(row, service, standing, outlook)| explain(row, service, &standing, &outlook, active.as_ref(), now))
-        .collect();
+    let facts = Facts {
+        now: Utc::now(),
+        active: activity::of_user(&context.pool, user).await?.into_iter().next(),
+        meetings: soon::coming(&context.pool, user).await?,
+    };
+    let outlooks = outlooks(context, user).await?;
+    let explained: Vec<Explained> =
+        outlooks.into_iter().map(|(row, service, standing, outlook)| facts.explain(row, service, &standing, &outlook)).collect();
     output.print(&explained, || {
         if explained.is_empty() {
             return format!("user {user} has no streams; their first `cron` brings them up");
@@ -92,78 +99,96 @@ pub(super) async fn outlooks(context: &Context, user: Uuid) -> anyhow::Result<Ve
     Ok(outlooks)
 }
 
-fn explain(
-    row: StreamRow,
-    service: &'static str,
-    standing: &Standing,
-    outlook: &Outlook,
-    active: Option<&Activity>,
+/// What is known of the user.
+struct Facts {
     now: DateTime<Utc>,
-) -> Explained {
-    let due_at = now + chrono::TimeDelta::milliseconds((standing.due_in * 1000.0) as i64);
-    Explained {
-        stream_id: row.id,
-        service,
-        changes_per_day: outlook.forecast.rate * 24.0,
-        weight: outlook.weight,
-        price: outlook.price,
-        interval_seconds: outlook.interval.as_secs_f64(),
-        usual_seconds: outlook.usual.as_secs_f64(),
-        push_alive: standing.push_alive,
-        failures: standing.failures,
-        failed_class: standing.failed_class.clone(),
-        polled_seconds_ago: standing.polled_ago,
-        due_at,
-        reason: reason(standing, outlook, active, due_at, now),
-        kind: row.kind,
-        resource: row.resource,
-    }
+    active: Option<Activity>,
+    /// The next one that begins soon, by calendar.
+    meetings: HashMap<i64, DateTime<Utc>>,
 }
 
-/// `polled every 11 min: about 14 changes a day, active 20 min ago (x3), push silent; next at 14:32`
-fn reason(
-    standing: &Standing,
-    outlook: &Outlook,
-    active: Option<&Activity>,
-    due_at: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> String {
-    let mut facts = vec![changes(outlook.forecast.rate * 24.0)];
-    if let (true, Some(active)) = (outlook.weight > 1.05, active) {
-        let ago = seconds_text(whole_minutes((now - active.last_at).as_seconds_f64()));
-        facts.push(format!("active {ago} ago (×{:.1})", outlook.weight));
+impl Facts {
+    fn explain(&self, row: StreamRow, service: &'static str, standing: &Standing, outlook: &Outlook) -> Explained {
+        let due_at = self.now + TimeDelta::milliseconds((standing.due_in * 1000.0) as i64);
+        Explained {
+            stream_id: row.id,
+            service,
+            changes_per_day: outlook.forecast.rate * 24.0,
+            weight: outlook.activity * outlook.urgency,
+            price: outlook.price,
+            interval_seconds: outlook.interval.as_secs_f64(),
+            usual_seconds: outlook.usual.as_secs_f64(),
+            push_alive: standing.push_alive,
+            failures: standing.failures,
+            failed_class: standing.failed_class.clone(),
+            polled_seconds_ago: standing.polled_ago,
+            meeting_at: self.meetings.get(&row.id).copied(),
+            due_at,
+            reason: self.reason(&row, standing, outlook, due_at),
+            kind: row.kind,
+            resource: row.resource,
+        }
     }
-    match (standing.push_alive, standing.pushed_ago) {
-        (true, Some(ago)) => facts.push(format!("push alive, last {} ago", seconds_text(whole_minutes(ago)))),
-        (true, None) => facts.push("push alive".into()),
-        (false, _) => facts.push("no push".into()),
+
+    /// `polled every 11 min: about 14 changes a day, active 20 min ago (x3.0), no push; next at 14:32`
+    fn reason(&self, row: &StreamRow, standing: &Standing, outlook: &Outlook, due_at: DateTime<Utc>) -> String {
+        let next = match (standing.claimed, standing.due_in <= 0.0) {
+            (true, _) => "a run is at it".to_owned(),
+            (false, true) => "due now".to_owned(),
+            (false, false) => format!("next at {} UTC", due_at.format("%F %H:%M")),
+        };
+        if let Some(class) = &standing.failed_class {
+            return format!(
+                "failing ({class}, {} in a row), tried again after longer and longer waits; {next}",
+                standing.failures
+            );
+        }
+        let mut facts = Vec::new();
+        match outlook.fixed {
+            true => facts.push("a fixed interval".to_owned()),
+            false => self.paced(row, outlook, &mut facts),
+        }
+        let push = match (standing.push_alive, standing.pushed_ago) {
+            (true, Some(ago)) => format!("push alive, last {} ago", in_words(seconds(ago))),
+            (true, None) => "push alive".into(),
+            (false, _) => "no push".into(),
+        };
+        format!("polled every {}: {}, {push}; {next}", in_words(outlook.interval), facts.join(", "))
     }
-    match outlook.price / outlook.least {
-        ..1.001 => {}
-        dearer @ ..DEAREST => facts.push(format!("the budget makes a poll {dearer:.1} times as dear")),
-        _ => facts.push("the budget is short even so".into()),
-    }
-    let next = match (standing.claimed, standing.due_in <= 0.0) {
-        (true, _) => "a run is at it".to_owned(),
-        (false, true) => "due now".to_owned(),
-        (false, false) => format!("next at {} UTC", due_at.format("%Y-%m-%d %H:%M")),
-    };
-    let every = seconds_text(whole_minutes(outlook.interval.as_secs_f64()));
-    match &standing.failed_class {
-        Some(class) => format!("failing ({class}, {} in a row), tried again later and later; {next}", standing.failures),
-        None => format!("polled every {every}: {}; {next}", facts.join(", ")),
+
+    /// What makes an interval that follows the changes.
+    fn paced(&self, row: &StreamRow, outlook: &Outlook, facts: &mut Vec<String>) {
+        facts.push(changes(outlook.forecast.rate * 24.0));
+        if outlook.forecast.now() > 2.0 * outlook.forecast.rate {
+            facts.push(format!("{:.0} times as many just now", outlook.forecast.now() / outlook.forecast.rate));
+        }
+        if let (true, Some(active)) = (outlook.activity >= 1.05, &self.active) {
+            let ago = in_words(seconds((self.now - active.last_at).as_seconds_f64()));
+            facts.push(format!("active {ago} ago (x{:.1})", outlook.activity));
+        }
+        if outlook.urgency > 1.0 {
+            facts.push(format!("mail to a virtual address in the last week (x{:.1})", outlook.urgency));
+        }
+        if let Some(at) = self.meetings.get(&row.id) {
+            let left = in_words(seconds((*at - self.now).as_seconds_f64()));
+            facts.push(format!("oftener because a meeting begins in {left}"));
+        }
+        match outlook.price / outlook.least {
+            ..1.001 => {}
+            dearer @ ..DEAREST => facts.push(format!("the budget makes a poll {dearer:.1} times as dear")),
+            _ => facts.push("the budget is short even so".into()),
+        }
     }
 }
 
 fn changes(a_day: f64) -> String {
     match a_day {
-        a_day if a_day >= 9.95 => format!("about {a_day:.0} changes a day"),
-        a_day if a_day >= 0.95 => format!("about {a_day:.1} changes a day"),
-        a_day => format!("about {:.1} changes a month", a_day * 30.0),
+        9.95.. => format!("about {a_day:.0} changes a day"),
+        0.95.. => format!("about {a_day:.1} changes a day"),
+        _ => format!("about {:.1} changes a month", a_day * 30.0),
     }
 }
 
-/// Beyond two minutes nobody wants to read seconds.
-fn whole_minutes(seconds: f64) -> f64 {
-    if seconds < 120.0 { seconds } else { (seconds / 60.0).round() * 60.0 }
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

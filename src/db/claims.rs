@@ -56,7 +56,7 @@ pub struct AccountRow {
 }
 
 /// Which streams a run takes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Only those of these users or projects; `None`: all.
     pub users: Option<Vec<Uuid>>,

@@ -9,7 +9,7 @@ use chrono::Utc;
 use futures_util::{TryStreamExt as _, pin_mut};
 use uuid::Uuid;
 
-use super::pace::{Demand, Fit};
+use super::pace::{self, Demand, Fit};
 use super::{Context, Source, Stream, pacing};
 use crate::config::{Limits, Pace};
 use crate::db::prices::{self, Computed, Paced, Prices};
@@ -86,7 +86,7 @@ async fn ask<S: Source, K: std::hash::Hash + Eq>(
             resource: std::mem::take(&mut stream.resource),
         });
         let forecast = pacing::history(&stream.changes).forecast(now, pace.half_life, bounds.prior);
-        let weight = source.urgency(stream.id) * pacing::faded(stream.weight, stream.weight_at, now, pace.activity_half_life);
+        let weight = source.urgency(stream.id) * pace::faded(stream.weight, stream.weight_at, now, pace.activity_half_life);
         let asked = asked.entry(key(&mut stream)).or_default();
         asked.streams += 1;
         asked.cost = asked.cost.max(cost);

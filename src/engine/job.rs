@@ -43,7 +43,14 @@ pub struct Job {
 /// # Errors
 /// Only when the run could not be recorded at all.
 pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
-    recorded(context, source, job, async |shared| dispatch::drain(&shared, &job.selection).await).await
+    recorded(context, source, job, async |shared| {
+        // Not for what was named: that is polled whether due or not.
+        if !job.dry_run && job.selection == Selection::default() {
+            shared.source.prepare(context).await?;
+        }
+        dispatch::drain(&shared, &job.selection).await
+    })
+    .await
 }
 
 /// Does `work` as a run: with its row, lock, heartbeat and report.

@@ -193,6 +193,11 @@ pub trait Source: Send + Sync + 'static {
         pinned: Option<&str>,
     ) -> impl Future<Output = anyhow::Result<Counts>> + Send;
 
+    /// What is to be done before a run looks for what is due.
+    fn prepare(&self, _context: &Context) -> impl Future<Output = anyhow::Result<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Quota units that a poll which finds nothing costs.
     fn cost(kind: &str) -> u64;
 

@@ -15,7 +15,7 @@ pub use forecast::Forecast;
 pub use history::History;
 pub use price::{Demand, Fit, Price};
 pub use profile::{Profile, Week};
-pub use weight::{Activity, Facts, Weight, in_words, weigh};
+pub use weight::{faded, in_words};
 
 /// How often a kind of stream may be polled, and what is believed of it before anything is known.
 #[derive(Debug, Clone, Copy)]

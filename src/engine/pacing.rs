@@ -14,12 +14,15 @@ use crate::db::prices::Prices;
 pub struct Outlook {
     /// What is to be expected of its changes.
     pub forecast: Forecast,
-    /// What the user's activity and the service make of them.
-    pub weight: f64,
+    /// What the user's activity makes of them, and what the service does.
+    pub activity: f64,
+    pub urgency: f64,
     /// Of a poll, in hours.
     pub price: f64,
     /// The same where no budget is short.
     pub least: f64,
+    /// Whatever the changes are.
+    pub fixed: bool,
     /// From the last poll to the next, before jitter and without a channel.
     pub usual: Duration,
     /// With what a channel announces.
@@ -38,23 +41,19 @@ pub fn outlook(
 ) -> Outlook {
     let Settings { pace, push, .. } = settings;
     let forecast = history.forecast(now, pace.half_life, bounds.prior);
-    let weight = urgency * faded(row.weight, row.weight_at, now, pace.activity_half_life);
+    let activity = pace::faded(row.weight, row.weight_at, now, pace.activity_half_life);
     let price = prices.of(&row.account.project, row.user_id, pace.price);
-    let usual = forecast.wait(now, weight, price, bounds);
+    let usual = forecast.wait(now, urgency * activity, price, bounds);
     Outlook {
         forecast,
-        weight,
+        activity,
+        urgency,
         price,
         least: pace.price,
+        fixed: bounds.min == bounds.max,
         usual,
         interval: pace::with_push(usual, push.safety_interval, row.push_left),
     }
-}
-
-/// The weight at `now` of one that was `weight` at `at`: what is above 1 fades by half in each half-life.
-pub fn faded(weight: f64, at: DateTime<Utc>, now: DateTime<Utc>, half_life: Duration) -> f64 {
-    let age = (now - at).as_seconds_f64().max(0.0);
-    1.0 + (weight - 1.0) * (-age / half_life.as_secs_f64()).exp2()
 }
 
 /// What the database holds of a stream's changes.

@@ -25,5 +25,6 @@ mod schedules;
 mod settings;
 mod sharing;
 mod support;
+mod sync;
 mod ways;
 mod webhook;

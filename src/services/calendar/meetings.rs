@@ -46,13 +46,13 @@ async fn upsert(tx: &Transaction<'_>, stream: &Stream, found: &[(&Event, detect:
     let statuses: Vec<&str> = found.iter().map(|(event, _)| event.status.as_deref().unwrap_or("confirmed")).collect();
     tx.execute_typed(
         "INSERT INTO meetings AS m (user_id, stream_id, event_id, title, start_at, end_at, link, link_kind, bot_capable, detected_by, event_status,
-           is_series)
-         SELECT $1, $2, t.* FROM unnest($3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::text[], $9::bool[],
+           is_series, next_start_at)
+         SELECT $1, $2, t.*, CASE WHEN t.is_series THEN t.start_at END FROM unnest($3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::text[], $9::bool[],
            $10::text[], $11::text[], $12::bool[])
            AS t (event_id, title, start_at, end_at, link, link_kind, bot_capable, detected_by, event_status, is_series)
          ON CONFLICT (stream_id, event_id) DO UPDATE SET title = excluded.title, start_at = excluded.start_at, end_at = excluded.end_at,
            link = excluded.link, link_kind = excluded.link_kind, bot_capable = excluded.bot_capable, detected_by = excluded.detected_by,
-           event_status = excluded.event_status, is_series = excluded.is_series, updated_at = now()
+           event_status = excluded.event_status, is_series = excluded.is_series, next_start_at = excluded.next_start_at, updated_at = now()
          WHERE (m.title, m.start_at, m.end_at, m.link, m.link_kind, m.bot_capable, m.detected_by, m.event_status, m.is_series)
            IS DISTINCT FROM (excluded.title, excluded.start_at, excluded.end_at, excluded.link, excluded.link_kind, excluded.bot_capable,
              excluded.detected_by, excluded.event_status, excluded.is_series)",

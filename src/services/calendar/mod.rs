@@ -8,6 +8,7 @@ mod list;
 mod meetings;
 mod push;
 mod series;
+pub mod soon;
 mod store;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::config;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
-use crate::engine::{Calls, Counts, Item, Page, Position, Source, Stream};
+use crate::engine::{Calls, Context, Counts, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -100,6 +101,13 @@ impl Source for Calendar {
             LIST => list::sweep(tx, stream, pass).await,
             _ => store::sweep(tx, stream, pass, pinned).await,
         }
+    }
+
+    async fn prepare(&self, context: &Context) -> anyhow::Result<()> {
+        soon::follow_series(&context.pool).await?;
+        let hastened = soon::hasten(&context.pool, self.settings.min_interval, context.settings.pace.price).await?;
+        log::debug!(streams = hastened; "calendars with a meeting soon are due earlier");
+        Ok(())
     }
 
     fn cost(_kind: &str) -> u64 {
