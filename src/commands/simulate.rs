@@ -45,6 +45,9 @@ pub struct Args {
     /// Longest interval of a rule that sets a price
     #[arg(long, default_value = "1d", value_name = "DURATION", value_parser = humantime::parse_duration)]
     max: Duration,
+    /// Polls come by a cron line this often; 0s: at once when they are due
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    every: Duration,
     /// The same seed gives the same changes
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -87,6 +90,7 @@ pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Ex
         bounds: Bounds { min: args.min, max: args.max, prior: PRIOR, full_pass_every: None },
         half_life: settings.pace.half_life,
         jitter: settings.pace.jitter,
+        every: args.every,
         start: simulation::start(),
         days: args.days,
         calls: args.calls,

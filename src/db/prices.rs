@@ -72,6 +72,16 @@ pub async fn take(pool: &Pool, service: &str, every: f64) -> anyhow::Result<bool
     Ok(row.is_some())
 }
 
+/// Lets the next run compute a service's prices, because there are new streams.
+pub async fn outdate(pool: &Pool, service: &str) -> anyhow::Result<()> {
+    pool.get()
+        .await?
+        .execute_typed("DELETE FROM pace_runs WHERE service = $1", &[(&service, Type::TEXT)])
+        .await
+        .context("outdating the prices of polls")?;
+    Ok(())
+}
+
 /// What makes a stream's pace.
 #[derive(Debug, Clone)]
 pub struct Paced {

@@ -14,6 +14,7 @@ use super::tokens::Broker;
 use super::{Context, Report, Source, budget, dispatch};
 use crate::db::claims::Selection;
 use crate::db::is_gone;
+use crate::db::prices;
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
 use crate::error::Fault;
@@ -126,6 +127,9 @@ pub(super) async fn recorded<S: Source>(
     // Nothing of this run may stay behind; if the database is gone, the leases lapse and the next run closes the row.
     let released = async {
         shared.meter.settle().await?;
+        if report.changes.values().any(|counts| counts.streams > 0) {
+            prices::outdate(&context.pool, S::TABLES.service).await?;
+        }
         if report.stopped_early.is_some() || drained.is_err() {
             let held: Vec<i64> = shared.held().iter().copied().collect();
             streams::release(&context.pool, run, &held).await?;

@@ -22,6 +22,8 @@ pub struct Terms {
     pub bounds: Bounds,
     pub half_life: Duration,
     pub jitter: f64,
+    /// Polls come by a line of cron: at the first of its times after they are due; zero: when they are due.
+    pub every: Duration,
     pub start: DateTime<Utc>,
     pub days: u32,
     /// Calls a day for each stream, in the mean over all of them.

@@ -74,7 +74,7 @@ fn replay(traces: &[Trace], rule: Rule, scale: f64, terms: &Terms, window: Windo
 fn replay_one(trace: &Trace, pacer: &mut Pacer, seed: u64, terms: &Terms, window: Window, tally: &mut Tally) {
     let mut chance = StdRng::seed_from_u64(seed);
     // Streams do not begin in step.
-    let mut now = terms.start + span(pacer.wait(terms.start, &[]) * chance.random::<f64>());
+    let mut now = run_after(terms.start + span(pacer.wait(terms.start, &[]) * chance.random::<f64>()), terms);
     let mut rest = trace.changes.as_slice();
     // On beyond the window, until all of its changes are found.
     while now < window.until || rest.first().is_some_and(|at| *at < window.until) {
@@ -85,7 +85,17 @@ fn replay_one(trace: &Trace, pacer: &mut Pacer, seed: u64, terms: &Terms, window
         rest = later;
         tally.calls += u64::from(window.holds(now));
         let spread = 1.0 + terms.jitter * (2.0 * chance.random::<f64>() - 1.0);
-        now = next(now, pacer.wait(now, found) * spread);
+        now = run_after(next(now, pacer.wait(now, found) * spread), terms);
+    }
+}
+
+/// The run of cron that polls what is due then.
+fn run_after(due: DateTime<Utc>, terms: &Terms) -> DateTime<Utc> {
+    let every = terms.every.as_micros() as i64;
+    let since = (due - terms.start).num_microseconds().unwrap_or(0);
+    match every {
+        0 => due,
+        every => terms.start + TimeDelta::microseconds(-(-since).div_euclid(every) * every),
     }
 }
 
