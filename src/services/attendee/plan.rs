@@ -68,6 +68,8 @@ pub struct Known {
     pub title: Option<String>,
     pub bot_id: Option<String>,
     pub raw_state: Option<String>,
+    /// Attendee has refused to make it, and is not asked again before then.
+    pub refused_until: Option<DateTime<Utc>>,
     /// For whom.
     pub links: BTreeSet<(Uuid, Event)>,
 }
@@ -95,6 +97,14 @@ pub enum Step {
 }
 
 impl Step {
+    /// When its meeting begins.
+    pub fn start(&self) -> DateTime<Utc> {
+        match self {
+            Self::Create(meeting) | Self::Keep(_, meeting) => meeting.start,
+            Self::Remove(bot) => bot.start,
+        }
+    }
+
     /// For people.
     pub fn shown(&self) -> Value {
         let of = |meeting: &Meeting| {

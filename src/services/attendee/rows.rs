@@ -31,7 +31,8 @@ pub async fn known(pool: &Pool) -> anyhow::Result<Vec<Known>> {
         links.entry(row.try_get(0)?).or_default().insert((row.try_get(1)?, event));
     }
     let statement = format!(
-        "SELECT id, project_id, dedup_key, state, room, start_at, title, bot_id, raw_state
+        "SELECT id, project_id, dedup_key, state, room, start_at, title, bot_id, raw_state,
+           CASE WHEN state = 'creating' AND last_error IS NOT NULL AND look_at > now() THEN look_at END
          FROM attendee_bots b WHERE {which} ORDER BY start_at, id"
     );
     let rows = client.query_typed(&statement, &[]).await.context("reading known bots")?;
@@ -48,6 +49,7 @@ pub async fn known(pool: &Pool) -> anyhow::Result<Vec<Known>> {
                 title: row.try_get(6)?,
                 bot_id: row.try_get(7)?,
                 raw_state: row.try_get(8)?,
+                refused_until: row.try_get(9)?,
                 links: links.remove(&id).unwrap_or_default(),
             })
         })
@@ -245,13 +247,14 @@ pub async fn look_now(tx: &Transaction<'_>, id: Uuid, project: Uuid) -> anyhow::
     Ok(())
 }
 
-/// Notes why a bot could not be brought where it should be.
-pub async fn failed(pool: &Pool, id: Uuid, why: &str) -> anyhow::Result<()> {
+/// Notes why a bot could not be brought where it should be; one that was not made is asked for again at a time.
+pub async fn failed(pool: &Pool, id: Uuid, why: &str, again: DateTime<Utc>) -> anyhow::Result<()> {
     pool.get()
         .await?
         .execute_typed(
-            "UPDATE attendee_bots SET last_error = $2, updated_at = now() WHERE id = $1",
-            &[(&id, Type::UUID), (&why, Type::TEXT)],
+            "UPDATE attendee_bots SET last_error = $2, look_at = CASE WHEN state = 'creating' THEN $3 ELSE look_at END, updated_at = now()
+             WHERE id = $1",
+            &[(&id, Type::UUID), (&why, Type::TEXT), (&again, Type::TIMESTAMPTZ)],
         )
         .await
         .context("noting a failure")?;

@@ -136,3 +136,30 @@ fn a_notification_of_attendee_makes_its_project_due_and_the_drain_polls_it() {
     assert_eq!(text(&world, "SELECT bot_status FROM meetings"), "transcribing");
     assert!(server.stop().success());
 }
+
+#[test]
+fn a_bot_that_a_poll_did_not_know_of_is_polled_when_it_joins() {
+    let world = world();
+    put(&world, ANN, event("standup", ahead(1), json!({})));
+    schedule(&world);
+    // What a poll leaves that began before the bot was asked for and ended after.
+    world.execute("UPDATE streams SET due_at = now() + interval '1 hour' WHERE service = 'attendee'");
+    let run = world.syncctl(&["attendee", "cron", "--json"]).expect(0).json();
+    assert_eq!((&run["streams"], &run["api_calls"].as_u64().map(|calls| calls > 0)), (&json!(1), &Some(true)), "{run}");
+}
+
+#[test]
+fn what_attendee_refuses_is_told_and_not_asked_for_at_every_run() {
+    let world = world();
+    put(&world, ANN, event("standup", ahead(300), json!({})));
+    world.sim.fault(json!({ "fault": "bad_request_400", "probability": 1.0, "method": "bots.create" }));
+    let refused = world.syncctl(&["attendee", "schedule", "--json"]).expect(1).json();
+    assert!(refused["details"]["meetings"][0]["error"].as_str().is_some_and(|error| error.contains("HTTP 400")), "{refused}");
+    world.sim.reset_ledger();
+    assert_eq!(counts(&schedule(&world)), [0, 0, 0, 1]);
+    assert_eq!(world.sim.ledger()["total"], 0);
+    world.sim.clear_faults();
+    world.execute("UPDATE attendee_bots SET look_at = now()");
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    assert_eq!(bots(&world).len(), 1);
+}
