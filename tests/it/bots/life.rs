@@ -8,6 +8,8 @@ use super::ground::{ANN, ahead, bots, counts, event, pass, poll, put, schedule, 
 #[test]
 fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
     let world = world();
+    // Longer than the steps below, so that one of them falls into it.
+    world.sim.admin("attendee/script", json!({ "course": { "post_processing_seconds": 240 } }));
     put(&world, ANN, event("standup", ahead(20), json!({})));
     let dry = world.syncctl(&["attendee", "schedule", "--dry-run", "--json"]).expect(0).json();
     assert_eq!(dry["details"]["meetings"][0]["action"], "create", "{dry}");
@@ -28,7 +30,7 @@ fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
         statuses.push(text(&world, shown));
     }
     statuses.dedup();
-    assert_eq!(statuses, ["bot_scheduled", "transcribing", "completed"]);
+    assert_eq!(statuses, ["bot_scheduled", "transcribing", "post_processing", "completed"]);
     let utterances = world.count("SELECT count(*) FROM attendee_utterances");
     assert_eq!(utterances as usize, bots(&world)[0]["transcript"].as_array().map_or(0, Vec::len));
     let row = &world.query("SELECT d.kind, d.title, d.body LIKE '%Ann Archer: 0: let us begin%', t.id = m.transcript_id, jsonb_array_length(t.participants), t.duration_ms > 0
