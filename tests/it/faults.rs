@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::World;
-use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
+use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL, Service};
 
 /// A fault that passes: it may cost retries or a failed stream, never data.
 #[track_caller]
@@ -14,8 +14,9 @@ fn a_passing_fault_loses_nothing(service: &'static Service, fault: &str, extra: 
     // Shorter than a slow answer takes.
     world.set("SYNCCTL_GOOGLE_TIMEOUT", "500ms");
     // The first call for certain, the others by chance.
-    for when in [json!({ "at_call": 1 }), json!({ "probability": 0.3, "times": 20 })] {
-        let mut body = json!({ "fault": fault, "method": service.feed });
+    let whens = [json!({ "at_call": 1 }), json!({ "probability": 0.3, "times": 20 })];
+    for (when, method) in whens.iter().flat_map(|when| service.struck.iter().map(move |method| (when, method))) {
+        let mut body = json!({ "fault": fault, "method": method, "user": service.whose });
         for (key, value) in extra.as_object().into_iter().flatten().chain(when.as_object().into_iter().flatten()) {
             body[key] = value.clone();
         }
@@ -28,7 +29,9 @@ fn a_passing_fault_loses_nothing(service: &'static Service, fault: &str, extra: 
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
-    assert_eq!(faults[0]["hits"], 1, "the fault never struck: {faults}");
+    for (nth, method) in service.struck.iter().enumerate() {
+        assert_eq!(faults[nth]["hits"], 1, "the fault never struck {method}: {faults}");
+    }
 }
 
 macro_rules! passing {
@@ -187,29 +190,10 @@ fn an_unreachable_google_ends_with_69() {
     world.assert_no_leftovers();
 }
 
-/// Faults of the error table that pass.
-const MIXED: [&str; 15] = [
-    "auth_error",
-    "rate_limit_403",
-    "rate_limit_429",
-    "user_rate_limit",
-    "quota_metric",
-    "cursor_expired",
-    "cursor_expired_updated_min",
-    "timeout_408",
-    "server_500",
-    "bad_gateway_502",
-    "unavailable_503",
-    "gateway_timeout_504",
-    "connection_reset",
-    "cut_body",
-    "cut_json",
-];
-
 fn every_fault_at_once_at_twenty_percent(service: &'static Service) {
     let world = World::of(service, 20, 40);
-    for fault in MIXED {
-        world.sim.fault(json!({ "fault": fault, "probability": 0.2 / MIXED.len() as f64 }));
+    for fault in service.mixed {
+        world.sim.fault(json!({ "fault": fault, "user": service.whose, "probability": 0.2 / service.mixed.len() as f64 }));
     }
     for seed in 0..8 {
         let run = world.sync_all();
@@ -217,6 +201,7 @@ fn every_fault_at_once_at_twenty_percent(service: &'static Service) {
         world.churn(60, seed);
     }
     world.sim.clear_faults();
+    (service.finish)(&world);
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
@@ -242,6 +227,32 @@ for_each_service! {
     an_answer_that_does_not_begin_is_tried_again: "slow_headers", { "seconds": 60 };
     an_answer_that_does_not_end_is_tried_again: "slow_body", { "seconds": 60 };
 }
+
+    #[test]
+    fn every_fault_at_once_at_twenty_percent_loses_and_doubles_nothing() {
+        every_fault_at_once_at_twenty_percent(SERVICE);
+    }
+}
+
+/// Attendee's own: it has one limit, no cursor that expires, and keys in place of tokens (`attendee/keys.rs`).
+mod attendee {
+    use super::*;
+    static SERVICE: &Service = &ATTENDEE;
+
+    passing! {
+    a_429_is_waited_out: "rate_limit_429", { "retry_after": 1 };
+    a_408_is_tried_again: "timeout_408";
+    a_500_is_tried_again: "server_500";
+    a_502_page_of_the_front_end_is_tried_again: "bad_gateway_502";
+    a_503_is_tried_again: "unavailable_503";
+    a_504_is_tried_again: "gateway_timeout_504";
+    a_reset_connection_is_tried_again: "connection_reset";
+    a_lost_answer_is_looked_for: "answer_lost";
+    a_cut_body_is_tried_again: "cut_body";
+    a_cut_json_is_tried_again: "cut_json";
+    an_answer_that_does_not_begin_is_tried_again: "slow_headers", { "seconds": 60 };
+    an_answer_that_does_not_end_is_tried_again: "slow_body", { "seconds": 60 };
+    }
 
     #[test]
     fn every_fault_at_once_at_twenty_percent_loses_and_doubles_nothing() {

@@ -9,7 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 
 use crate::support::World;
-use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
+use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL, Service};
 
 /// How many runs are killed while they live.
 const KILLS: u64 = 100;
@@ -29,10 +29,17 @@ fn a_hundred_kills_of_drive_runs_lose_and_double_nothing() {
     a_hundred_kills(&DRIVE);
 }
 
+#[test]
+fn a_hundred_kills_of_attendee_runs_lose_and_double_nothing() {
+    a_hundred_kills(&ATTENDEE);
+}
+
 fn a_hundred_kills(service: &'static Service) {
     let mut world = World::of(service, 12, 30);
     world.set("SYNCCTL_ENGINE_LEASE", "250ms");
-    world.set(service.page_size, "6");
+    if let Some(page_size) = service.page_size {
+        world.set(page_size, "6");
+    }
     // Cursors expire more often here than a day allows.
     world.set("SYNCCTL_ENGINE_RESYNCS_PER_DAY", "1000");
     world.sync_all().expect(0);
@@ -45,13 +52,14 @@ fn a_hundred_kills(service: &'static Service) {
         if round % 10 == 3 {
             world.expire();
         }
-        let child = world.spawn(&[service.name, "cron", "--force"]);
+        let child = world.spawn(service.killed[usize::try_from(round).expect("a round") % service.killed.len()]);
         // Not waiting for anything: the point of death is the thing under test.
-        let status = kill_after(child, Duration::from_micros(chance.random_range(1_000..120_000)));
+        let status = kill_after(child, Duration::from_micros(chance.random_range(1_000..service.killed_within * 1_000)));
         killed += u64::from(status.signal() == Some(9));
         world.wait_until_leases_lapse();
         round += 1;
     }
+    (service.finish)(&world);
     // The first of these may end a full pass that a killed run began; what was deleted meanwhile comes with the next.
     world.sync_all().expect(0);
     world.sync_all().expect(0);

@@ -1,6 +1,7 @@
 //! The main job, end to end: the real binary, a real PostgreSQL, real HTTP to the simulator.
 
 mod accounts;
+mod attendee;
 mod batches;
 mod bots;
 mod calendars;

@@ -141,7 +141,9 @@ pub fn wish(open: &Open, bot: &Bot, now: DateTime<Utc>, patience: Duration) -> W
     let last = waited >= patience;
     match (bot.state.as_str(), bot.transcription_state.as_deref()) {
         ("data_deleted", _) => Wish::Over("its data was deleted at Attendee"),
-        ("fatal_error", _) | (_, Some("failed")) => Wish::Whole { last: true },
+        // An empty one says that nobody spoke.
+        ("fatal_error", _) | (_, Some("failed" | "complete")) => Wish::Whole { last: true },
+        (_, Some("not_started")) if bot.recording_state.as_deref() == Some("not_started") => Wish::Over("nothing was recorded"),
         (_, Some("not_started" | "in_progress")) if !last => Wish::Nothing,
         _ => Wish::Whole { last },
     }
@@ -181,7 +183,7 @@ mod tests {
             (open(), bot("waiting_room", None), Wish::Nothing),
             (open(), bot("dancing", None), Wish::Nothing),
             (since(MINUTE), bot("ended", Some("in_progress")), Wish::Nothing),
-            (since(MINUTE), bot("ended", Some("complete")), Wish::Whole { last: false }),
+            (since(MINUTE), bot("ended", Some("complete")), Wish::Whole { last: true }),
             (since(MINUTE), bot("ended", None), Wish::Whole { last: false }),
             (since(MINUTE), bot("ended", Some("failed")), Wish::Whole { last: true }),
             (since(DAY), bot("ended", Some("in_progress")), Wish::Whole { last: true }),

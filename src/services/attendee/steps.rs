@@ -10,12 +10,15 @@ use super::api::{Ask, Asked, Changed};
 use super::bot::{Bot, SCHEDULED};
 use super::plan::{Known, Meeting};
 use super::schedule::{Run, again};
-use super::{rows, store};
+use super::{failure, rows, store};
 use crate::engine::{Calls, Counts};
 use crate::error::{Class, Failure};
 
 /// A bot that is to join earlier than this from now joins at once: Attendee takes no time that is over when it gets it.
 const AT_ONCE: chrono::Duration = chrono::Duration::seconds(10);
+
+/// By how much Attendee's clock may be ahead of ours so that a meeting that begins gets its bot.
+const SOON: chrono::Duration = chrono::Duration::minutes(5);
 
 /// One small transaction: no connection is held while Attendee is asked.
 macro_rules! written {
@@ -61,7 +64,14 @@ impl Run<'_> {
             dedup_key: key,
             bot: id,
         };
-        let (bot, raw) = match self.attendee.api.create(project, calls, &ask).await? {
+        let answer = match self.attendee.api.create(project, calls, &ask).await {
+            // Its clock is ahead of ours, or the call took its time.
+            Err(failure) if failure::is_past(&failure) && join_at < Utc::now() + SOON => {
+                self.attendee.api.create(project, calls, &Ask { join_at: None, ..ask }).await
+            }
+            answer => answer,
+        };
+        let (bot, raw) = match answer? {
             Asked::Made(raw) => (read(&raw)?, raw),
             // The answer to an earlier try was lost.
             Asked::KeyTaken => self.find(calls, asking).await?.ok_or_else(|| {

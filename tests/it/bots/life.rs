@@ -29,6 +29,8 @@ fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
         poll(&world);
         statuses.push(text(&world, shown));
     }
+    // It lasts a minute, which three minutes at a time may miss.
+    statuses.retain(|status| status != "post_processing");
     statuses.dedup();
     assert_eq!(statuses, ["bot_scheduled", "transcribing", "post_processing", "completed"]);
     let utterances = world.count("SELECT count(*) FROM attendee_utterances");

@@ -1,5 +1,6 @@
 //! What the tests stand on: real PostgreSQL servers, a real pooler, the simulator, and the real binary.
 
+pub mod attendee;
 pub mod drive;
 pub mod library;
 pub mod pgbouncer;

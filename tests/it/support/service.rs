@@ -2,21 +2,33 @@
 
 use serde_json::json;
 
-use super::World;
 use super::sim::Truth;
+use super::{World, attendee};
 
 /// A service under test.
 pub struct Service {
     /// Its command, and the beginning of its tables.
     pub name: &'static str,
-    /// The call that follows its feed.
-    pub feed: &'static str,
-    /// The variable that makes its pages small.
-    pub page_size: &'static str,
+    /// Whose calls faults strike, where not everybody's.
+    pub whose: Option<&'static str>,
+    /// The calls that a fault strikes.
+    pub struck: &'static [&'static str],
+    /// The variable that makes its pages small, where it has one.
+    pub page_size: Option<&'static str>,
+    /// The jobs that bring it in step, in their order.
+    pub jobs: &'static [&'static [&'static str]],
+    /// The jobs that are killed, in turn.
+    pub killed: &'static [&'static [&'static str]],
+    /// Within which time after their start, in milliseconds: as long as they take.
+    pub killed_within: u64,
+    /// Faults that may strike any of its calls at once, and pass.
+    pub mixed: &'static [&'static str],
     /// Settings without which its tests would test something else.
     pub settings: &'static [(&'static str, &'static str)],
     /// Gives each user so much.
     pub populate: fn(&World, u32, u32),
+    /// What it needs once its users are known.
+    pub prepare: fn(&World),
     /// So many changes, by a seed.
     pub churn: fn(&World, u32, u64),
     /// Makes every cursor expire.
@@ -25,16 +37,45 @@ pub struct Service {
     pub truth: fn(&World) -> Truth,
     /// What the database holds, in the same terms.
     pub stored: fn(&World) -> Truth,
+    /// Lets everything that is under way come to its end.
+    pub finish: fn(&World),
+    /// What else must be true when it is in step.
+    pub check: fn(&World),
     /// Rows of its own that must be there once; each statement counts what is wrong.
     pub wrong: &'static [(&'static str, &'static str)],
 }
 
+/// Faults of Google's error table that pass.
+const OF_GOOGLE: [&str; 15] = [
+    "auth_error",
+    "rate_limit_403",
+    "rate_limit_429",
+    "user_rate_limit",
+    "quota_metric",
+    "cursor_expired",
+    "cursor_expired_updated_min",
+    "timeout_408",
+    "server_500",
+    "bad_gateway_502",
+    "unavailable_503",
+    "gateway_timeout_504",
+    "connection_reset",
+    "cut_body",
+    "cut_json",
+];
+
 pub static CALENDAR: Service = Service {
     name: "calendar",
-    feed: "events.list",
-    page_size: "SYNCCTL_CALENDAR_PAGE_SIZE",
+    whose: None,
+    struck: &["events.list"],
+    page_size: Some("SYNCCTL_CALENDAR_PAGE_SIZE"),
+    jobs: &[&["calendar", "cron", "--force", "--json"]],
+    killed: &[&["calendar", "cron", "--force"]],
+    killed_within: 120,
+    mixed: &OF_GOOGLE,
     settings: &[],
     populate: |world, users, events| world.sim.generate(users, events),
+    prepare: |_| {},
     churn: |world, changes, seed| drop(world.sim.churn(changes, seed)),
     expire: |world| drop(world.sim.admin("expire", json!({ "what": "sync_tokens" }))),
     truth: |world| world.sim.truth(),
@@ -43,6 +84,8 @@ pub static CALENDAR: Service = Service {
             "SELECT u.email, e.calendar_id, e.event_id, e.etag FROM calendar_events e JOIN users u ON u.id = e.user_id WHERE e.deleted_at IS NULL",
         )
     },
+    finish: |_| {},
+    check: |_| {},
     wrong: &[(
         "doubled events",
         "SELECT count(*) FROM (SELECT user_id, calendar_id, event_id FROM calendar_events GROUP BY 1, 2, 3 HAVING count(*) > 1) d",
@@ -51,8 +94,13 @@ pub static CALENDAR: Service = Service {
 
 pub static GMAIL: Service = Service {
     name: "gmail",
-    feed: "history.list",
-    page_size: "SYNCCTL_GMAIL_PAGE_SIZE",
+    whose: None,
+    struck: &["history.list"],
+    page_size: Some("SYNCCTL_GMAIL_PAGE_SIZE"),
+    jobs: &[&["gmail", "cron", "--force", "--json"]],
+    killed: &[&["gmail", "cron", "--force"]],
+    killed_within: 120,
+    mixed: &OF_GOOGLE,
     settings: &[
         ("SYNCCTL_GMAIL_WINDOW", "all"),
         // A user's minute is soon spent by a test that goes on for a hundred runs.
@@ -64,6 +112,7 @@ pub static GMAIL: Service = Service {
         world.sim.generate(users, 0);
         world.sim.admin("mail/generate", json!({ "messages": messages, "seed": 7 }));
     },
+    prepare: |_| {},
     churn: |world, changes, seed| drop(world.sim.admin("mail/churn", json!({ "changes": changes, "seed": seed }))),
     expire: |world| drop(world.sim.admin("expire", json!({ "what": "history" }))),
     truth: |world| {
@@ -78,6 +127,8 @@ pub static GMAIL: Service = Service {
              WHERE m.deleted_at IS NULL",
         )
     },
+    finish: |_| {},
+    check: |_| {},
     wrong: &[
         (
             "virtual addresses that were not found, by the headers as they are stored",
@@ -105,8 +156,13 @@ pub static GMAIL: Service = Service {
 
 pub static DRIVE: Service = Service {
     name: "drive",
-    feed: "changes.list",
-    page_size: "SYNCCTL_DRIVE_PAGE_SIZE",
+    whose: None,
+    struck: &["changes.list"],
+    page_size: Some("SYNCCTL_DRIVE_PAGE_SIZE"),
+    jobs: &[&["drive", "cron", "--force", "--json"]],
+    killed: &[&["drive", "cron", "--force"]],
+    killed_within: 120,
+    mixed: &OF_GOOGLE,
     settings: &[("SYNCCTL_DRIVE_DOCUMENTS", "all"), ("SYNCCTL_QUOTA_DRIVE_PROJECT_PER_MINUTE", "1000000000")],
     populate: |world, users, files| {
         world.sim.generate(users, 0);
@@ -115,6 +171,7 @@ pub static DRIVE: Service = Service {
             json!({ "files": files, "shared_drives": 1, "files_per_drive": files, "members_per_drive": 2, "seed": 7 }),
         );
     },
+    prepare: |_| {},
     churn: |world, changes, seed| drop(world.sim.admin("drive/churn", json!({ "changes": changes, "seed": seed }))),
     // Google's do not; one that is not known there any more is answered in the same way as one of another feed.
     expire: |world| world.execute("UPDATE streams SET cursor = 'forgotten' WHERE service = 'drive' AND kind = 'changes' AND cursor IS NOT NULL"),
@@ -130,6 +187,8 @@ pub static DRIVE: Service = Service {
              WHERE a.lost_at IS NULL",
         )
     },
+    finish: |_| {},
+    check: |_| {},
     wrong: &[
         (
             "files whose newest version is not that of those who see them",
@@ -161,6 +220,60 @@ pub static DRIVE: Service = Service {
             "SELECT count(*) FROM documents d WHERE d.source = 'drive' AND (d.status <> 'deleted')::int <> (SELECT
                count(*) FILTER (WHERE e.type = 'drive.file.created') - count(*) FILTER (WHERE e.type = 'drive.file.removed')
                FROM outbox_events e WHERE e.subject = d.id)",
+        ),
+    ],
+};
+
+pub static ATTENDEE: Service = Service {
+    name: "attendee",
+    whose: Some(attendee::PROJECT),
+    struck: &["bots.list", "bots.create", "bots.patch", "bots.delete", "bots.transcript"],
+    page_size: None,
+    jobs: &[
+        &["calendar", "cron", "--force", "--json"],
+        &["attendee", "schedule", "--json"],
+        &["attendee", "cron", "--force", "--json"],
+    ],
+    killed: &[&["attendee", "schedule"], &["attendee", "cron", "--force"]],
+    killed_within: 350,
+    // Its limits are one answer, its cursors last, and a key that is refused is not asked with again.
+    mixed: &[
+        "rate_limit_429",
+        "timeout_408",
+        "server_500",
+        "bad_gateway_502",
+        "unavailable_503",
+        "gateway_timeout_504",
+        "connection_reset",
+        "answer_lost",
+        "cut_body",
+        "cut_json",
+    ],
+    // A project's minute is soon spent by a test that goes on for a hundred runs.
+    settings: &[("SYNCCTL_QUOTA_ATTENDEE_PROJECT_PER_MINUTE", "100000000")],
+    populate: attendee::populate,
+    prepare: attendee::prepare,
+    churn: attendee::churn,
+    expire: |_| {},
+    truth: attendee::truth,
+    stored: attendee::stored,
+    finish: attendee::finish,
+    check: attendee::check,
+    wrong: &[
+        (
+            "transcripts without their one document and event for each user who wants them",
+            "SELECT count(*) FROM attendee_transcripts t JOIN attendee_bots b ON b.id = t.bot JOIN attendee_bot_meetings m ON m.bot = b.id
+             WHERE 1 <> (SELECT count(*) FROM documents d JOIN outbox_events e ON e.subject = d.id
+               WHERE d.source = 'attendee' AND d.kind = 'transcript' AND d.user_id = m.user_id AND d.source_id = b.bot_id)",
+        ),
+        (
+            "documents without a transcript",
+            "SELECT count(*) FROM documents d WHERE d.source = 'attendee' AND NOT EXISTS (SELECT 1 FROM attendee_bots b
+               JOIN attendee_transcripts t ON t.bot = b.id WHERE b.bot_id = d.source_id)",
+        ),
+        (
+            "meetings that show another state than their bot",
+            "SELECT count(*) FROM meetings m JOIN attendee_bots b ON b.bot_id = m.bot_id WHERE m.bot_status IS DISTINCT FROM b.status",
         ),
     ],
 };

@@ -123,6 +123,7 @@ impl World {
     pub fn populate(&self, users: u32, items: u32) {
         (self.service.populate)(self, users, items);
         self.import();
+        (self.service.prepare)(self);
     }
 
     /// So many changes at the provider.
@@ -155,6 +156,7 @@ impl World {
             .env("RUST_BACKTRACE", "1")
             .env("DATABASE_URL", &self.url)
             .env("SYNCCTL_GOOGLE_ROOT", &self.sim.url)
+            .env("SYNCCTL_ATTENDEE_ROOT", &self.sim.url)
             .env("SYNCCTL_SEAL_KEY_FILE", self.folder.path().join("seal.keys"))
             .env("SYNCCTL_ENGINE_BACKOFF_BASE", "1ms")
             .env("SYNCCTL_ENGINE_BACKOFF_CAP", "10ms")
@@ -189,9 +191,11 @@ impl World {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
     }
 
-    /// `cron` of everything of the service, due or not.
+    /// The jobs of the service, for everything, due or not. Answers the first that did not end well, or the last.
     pub fn sync_all(&self) -> Ran {
-        self.syncctl(&[self.service.name, "cron", "--force", "--json"])
+        let mut runs: Vec<Ran> = self.service.jobs.iter().map(|job| self.syncctl(job)).collect();
+        let at = runs.iter().position(|run| run.code != 0).unwrap_or(runs.len() - 1);
+        runs.swap_remove(at)
     }
 
     /// What is live in the database, in the simulator's terms.
@@ -234,6 +238,7 @@ impl World {
         for (what, statement) in self.service.wrong {
             assert_eq!(self.count(statement), 0, "{what}");
         }
+        (self.service.check)(self);
     }
 
     /// Asserts that nothing of a run is left behind.

@@ -1,0 +1,9 @@
+//! Meeting bots: what becomes of them when a run dies, an answer is lost, a key is refused, or Attendee does odd things.
+
+mod announced;
+mod economy;
+mod keys;
+mod lost;
+mod moved;
+mod odd;
+mod transcripts;

@@ -1,0 +1,135 @@
+//! Odd ends: states that nobody knows, bots that fail, vanish, or are nobody's.
+
+use serde_json::json;
+
+use crate::support::World;
+use crate::support::attendee::PROJECT;
+
+const USER: &str = "user00000@example.com";
+
+#[test]
+fn a_state_that_nobody_knows_is_stored_as_it_is_and_warned_about() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.sim.admin("attendee/script", json!({ "of": link, "course": { "state": "joined_from_the_moon" } }));
+    world.schedule().expect(0);
+    world.pass(70);
+    let run = world.poll_bots().expect(0);
+    assert!(run.stderr.contains("joined_from_the_moon") || run.stdout.contains("joined_from_the_moon"), "no warning: {run:#?}");
+    assert_eq!(world.query("SELECT raw_state FROM attendee_bots")[0].get::<_, &str>(0), "joined_from_the_moon");
+    world.assert_in_step();
+    world.pass(120);
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    world.assert_in_step();
+    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "completed");
+}
+
+#[test]
+fn a_bot_that_nobody_lets_in_fails_and_is_not_asked_for_again() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.sim.admin("attendee/script", json!({ "of": link, "course": { "admitted": false, "waiting_seconds": 600 } }));
+    world.schedule().expect(0);
+    world.pass(75);
+    world.poll_bots().expect(0);
+    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "failed");
+    world.schedule().expect(0);
+    world.only_bot(&link);
+    world.sim.reset_ledger();
+    world.poll_bots().expect(0);
+    assert_eq!(world.sim.ledger()["total"], 0, "nothing is open any more");
+    assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts WHERE utterances > 0"), 0);
+}
+
+#[test]
+fn a_bot_that_may_not_record_has_joined_and_ends_without_a_text() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.sim.admin("attendee/script", json!({ "of": link, "course": { "recorded": false } }));
+    world.schedule().expect(0);
+    world.pass(70);
+    world.poll_bots().expect(0);
+    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "bot_joined");
+    world.pass(120);
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "completed");
+}
+
+/// Bots of a meeting with this course that are not settled once it is over and was polled.
+fn open_after(course: serde_json::Value) -> i64 {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.sim.admin("attendee/script", json!({ "of": link, "course": course }));
+    world.schedule().expect(0);
+    world.pass(180);
+    assert_eq!(world.only_bot(&link)["state"], "ended");
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    world.count("SELECT count(*) FROM attendee_bots WHERE state <> 'settled'")
+}
+
+#[test]
+fn a_meeting_in_which_nobody_spoke_is_not_waited_for() {
+    assert_eq!(open_after(json!({ "utterances": 0 })), 0);
+}
+
+#[test]
+fn a_meeting_that_was_not_recorded_is_not_waited_for() {
+    assert_eq!(open_after(json!({ "recorded": false })), 0);
+}
+
+#[test]
+fn a_clock_that_is_behind_attendees_costs_no_bot_of_a_meeting_that_begins_soon() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 3);
+    // By the server's clock the bot should be there already.
+    world.sim.admin("clock", json!({ "advance": 130 }));
+    world.schedule().expect(0);
+    assert_eq!(world.only_bot(&link)["deleted"], false);
+}
+
+#[test]
+fn data_that_was_deleted_before_it_was_fetched_settles_the_bot() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.schedule().expect(0);
+    world.pass(180);
+    world.sim.admin("attendee/act", json!({ "bot": world.only_bot(&link)["id"], "do": "delete_data" }));
+    world.poll_bots().expect(0);
+    assert_eq!(world.query("SELECT raw_state, state FROM attendee_bots")[0].get::<_, &str>(0), "data_deleted");
+    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "completed");
+    world.sim.reset_ledger();
+    world.poll_bots().expect(0);
+    assert_eq!(world.sim.ledger()["total"], 0, "it is settled");
+}
+
+#[test]
+fn a_bot_that_somebody_took_back_at_attendee_is_named_and_left() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.schedule().expect(0);
+    let id = world.only_bot(&link)["id"].as_str().expect("an id").to_owned();
+    let request = ureq::delete(format!("{}/api/v1/bots/{id}", world.sim.url));
+    request.header("authorization", "Token key-of-the-simulated-attendee").call().expect("removed");
+    let run = world.poll_bots();
+    assert!(matches!(run.code, 0 | 1), "{run:#?}");
+    world.sim.reset_ledger();
+    world.poll_bots().expect(0);
+    assert_eq!(world.sim.ledger()["by_method"]["bots.get"], json!(null), "it is asked for no more");
+}
+
+#[test]
+fn bots_of_others_in_the_same_project_are_left_alone() {
+    let world = World::with_attendee(1);
+    let at = world.sim_now() + chrono::Duration::hours(1);
+    let foreign = json!({ "project": PROJECT, "meeting_url": "https://zoom.us/j/1", "join_at": at, "count": 30 });
+    world.sim.admin("attendee/bots", foreign);
+    world.meet(USER, "standup", 60);
+    world.schedule().expect(0);
+    world.pass(90);
+    world.poll_bots().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM attendee_bots"), 1);
+    assert_eq!(world.bots().iter().filter(|bot| bot["deleted"] == true).count(), 0);
+}

@@ -1,0 +1,96 @@
+//! Transcripts: bit by bit while the meeting runs, whole when it is over, once, and late if need be.
+
+use serde_json::json;
+
+use crate::support::World;
+
+const USER: &str = "user00000@example.com";
+const TEXTS: &str = "SELECT count(*) FROM attendee_utterances";
+
+#[test]
+fn what_is_said_is_there_while_the_meeting_runs_and_corrected_later() {
+    let world = World::with_attendee(1);
+    world.meet(USER, "standup", 60);
+    world.schedule().expect(0);
+    let mut counts = Vec::new();
+    for minutes in [68, 10, 10] {
+        world.pass(minutes);
+        world.poll_bots().expect(0);
+        counts.push(world.count(TEXTS));
+    }
+    assert!(counts.is_sorted() && counts[0] > 0 && counts[2] > counts[0], "{counts:?}");
+    assert_eq!(world.count("SELECT count(*) FROM documents WHERE source = 'attendee'"), 0, "a document of half a meeting");
+    world.pass(60);
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    assert_eq!(world.count(TEXTS), 12);
+    assert_eq!(world.count("SELECT count(*) FROM attendee_utterances WHERE text LIKE '% um'"), 0, "a draft stayed");
+    world.assert_in_step();
+}
+
+#[test]
+fn a_transcript_that_comes_late_is_waited_for_and_stored_once() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.sim.admin("attendee/script", json!({ "of": link, "course": { "late_percent": 100, "transcript_seconds": 7_200 } }));
+    world.schedule().expect(0);
+    world.pass(120);
+    assert_eq!(world.only_bot(&link)["state"], "ended");
+    for _ in 0..3 {
+        world.poll_bots().expect(0);
+        assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts"), 0);
+    }
+    world.pass(120);
+    for _ in 0..3 {
+        world.poll_bots().expect(0);
+    }
+    world.assert_in_step();
+    let row = &world.query("SELECT d.title, d.body, d.version FROM documents d WHERE d.source = 'attendee'")[0];
+    let (title, body, version): (Option<&str>, &str, i32) = (row.get(0), row.get(1), row.get(2));
+    assert!(title.is_some_and(|title| title.contains("Talk standup")), "{title:?}");
+    assert!(body.contains("Ann Archer") && body.contains("the budget") && version == 1, "{body}");
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_fetches_a_transcript_doubles_nothing() {
+    let mut world = World::with_attendee(1);
+    world.set("SYNCCTL_ENGINE_LEASE", "250ms");
+    world.meet(USER, "standup", 60);
+    world.schedule().expect(0);
+    world.pass(180);
+    for fault in ["stall", "stall_answer"] {
+        world.sim.fault(json!({ "fault": fault, "method": "bots.transcript", "times": 1 }));
+        let mut child = world.spawn(&["attendee", "cron", "--force"]);
+        world.wait_for_stall();
+        child.kill().expect("killing the run");
+        child.wait().expect("the run ends");
+        world.sim.clear_faults();
+        world.wait_until_leases_lapse();
+    }
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    world.assert_in_step();
+    world.assert_no_leftovers();
+    assert_eq!(world.count("SELECT count(*) FROM documents WHERE source = 'attendee'"), 1);
+}
+
+#[test]
+fn a_transcript_that_never_comes_is_given_up_after_its_time_and_one_that_failed_at_once() {
+    let mut world = World::with_attendee(1);
+    world.set("SYNCCTL_ATTENDEE_TRANSCRIPT_PATIENCE", "1h");
+    let (never, failed) = (world.meet(USER, "never", 60), world.meet(USER, "failed", 60));
+    for (link, transcript) in [(&never, "never"), (&failed, "failed")] {
+        world.sim.admin("attendee/script", json!({ "of": link, "course": { "late_percent": 100, "transcript": transcript } }));
+    }
+    world.schedule().expect(0);
+    world.pass(180);
+    world.poll_bots().expect(0);
+    let open = "SELECT count(*) FROM attendee_bots WHERE state NOT IN ('settled', 'removed')";
+    assert_eq!(world.count(open), 1, "the one that failed is settled, the other is waited for");
+    world.execute("UPDATE attendee_bots SET ended_at = ended_at - interval '2 hours'");
+    let run = world.poll_bots().expect(0);
+    assert_eq!(world.count(open), 0, "{run:#?}");
+    world.sim.reset_ledger();
+    world.poll_bots().expect(0);
+    assert_eq!(world.sim.ledger()["total"], 0, "nothing is waited for");
+}
