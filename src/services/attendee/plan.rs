@@ -164,6 +164,8 @@ pub fn plan(
     }
     let unwanted = left.into_iter().flatten().filter(|bot| bot.is_ahead() && (bot.start > now || bot.state == "creating"));
     steps.extend(unwanted.map(Step::Remove));
+    // What begins first is done first: a run may be stopped.
+    steps.sort_by_key(Step::start);
     (steps, homeless)
 }
 

@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use futures_util::StreamExt as _;
 use serde_json::json;
 use uuid::Uuid;
@@ -19,8 +19,8 @@ use crate::engine::Counts;
 use crate::engine::desk::Desk;
 use crate::error::{Class, Failure};
 
-/// Between two tries for a bot that Attendee refuses to make.
-const REFUSED: chrono::Duration = chrono::Duration::hours(1);
+/// Longest time between two tries for a bot that Attendee refuses to make.
+pub(super) const REFUSED: Duration = Duration::from_secs(60 * 60);
 
 /// Does what is to be done for the meetings of the window. A dry run only tells.
 ///
@@ -89,7 +89,7 @@ impl Run<'_> {
                 self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(project);
             }
             if let Some(id) = row
-                && let Err(error) = rows::failed(self.desk.pool(), id, &failure.message, again(failure, step.start())).await
+                && let Err(error) = rows::failed(self.desk.pool(), id, failure, REFUSED).await
             {
                 log::error!(bot:% = id; "the failure could not be stored: {error:#}");
             }
@@ -109,15 +109,5 @@ impl Run<'_> {
             Step::Keep(bot, meeting) => self.keep(&calls, bot, meeting).await,
             Step::Remove(bot) => self.remove(&calls, bot).await,
         }
-    }
-}
-
-/// When a bot that was not made is asked for again: what was refused for good (no such room, no credit) every hour, and when it should join.
-pub(super) fn again(failure: &Failure, join_at: DateTime<Utc>) -> DateTime<Utc> {
-    let now = Utc::now();
-    match failure.class {
-        Class::Permanent if join_at > now => join_at.min(now + REFUSED),
-        Class::Permanent => now + REFUSED,
-        _ => now,
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::api::{Ask, Asked, Changed};
 use super::bot::{Bot, SCHEDULED};
 use super::plan::{Known, Meeting};
-use super::schedule::{Run, again};
+use super::schedule::{REFUSED, Run};
 use super::{failure, rows, store};
 use crate::engine::{Calls, Counts};
 use crate::error::{Class, Failure};
@@ -48,7 +48,7 @@ impl Run<'_> {
         });
         let done = self.ask(calls, &Asking { id, project: meeting.project, key: &key }, meeting).await;
         if let Err(failure) = &done {
-            rows::failed(self.desk.pool(), id, &failure.message, again(failure, join_at)).await?;
+            rows::failed(self.desk.pool(), id, failure, REFUSED).await?;
         }
         done
     }
@@ -76,7 +76,7 @@ impl Run<'_> {
             // The answer to an earlier try was lost.
             Asked::KeyTaken => self.find(calls, asking).await?.ok_or_else(|| {
                 Failure::new(
-                    Class::Permanent,
+                    Class::Transient,
                     "bots.create: the deduplication key is in use, but no bot has it; the next run tries again",
                 )
             })?,
@@ -111,9 +111,6 @@ impl Run<'_> {
                 store::show(&tx, &[bot.id]).await?;
             });
         }
-        if bot.refused_until.is_some() && !bot.is_elsewhere(meeting) {
-            return Ok(Counts { unchanged: 1, ..Counts::default() });
-        }
         let asking = Asking { id: bot.id, project: bot.project, key: &bot.dedup_key };
         let (found, raw_state) = match (bot.state.as_str(), &bot.bot_id) {
             ("creating", _) => match self.find(calls, &asking).await? {
@@ -121,6 +118,10 @@ impl Run<'_> {
                     let join_at = self.join_at(meeting);
                     written!(self, tx, rows::opened(&tx, bot.id, bot.project, &found, raw.get(), join_at).await?);
                     (found.id, Some(found.state))
+                }
+                // What was refused may have come after an answer that was lost: it is looked for all the same.
+                None if bot.refused_until.is_some() && !bot.is_elsewhere(meeting) => {
+                    return Ok(Counts { unchanged: 1, ..Counts::default() });
                 }
                 None => {
                     let join_at = self.join_at(meeting);

@@ -162,9 +162,12 @@ fn what_attendee_refuses_is_told_and_not_asked_for_at_every_run() {
     world.sim.fault(json!({ "fault": "bad_request_400", "probability": 1.0, "method": "bots.create" }));
     let refused = world.syncctl(&["attendee", "schedule", "--json"]).expect(1).json();
     assert!(refused["details"]["meetings"][0]["error"].as_str().is_some_and(|error| error.contains("HTTP 400")), "{refused}");
+    // The longer it is refused, the rarer it is asked for.
+    world.execute("UPDATE attendee_bots SET created_at = now() - interval '20 minutes'");
+    world.syncctl(&["attendee", "schedule"]).expect(1);
     world.sim.reset_ledger();
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 1]);
-    assert_eq!(world.sim.ledger()["total"], 0);
+    assert_eq!(world.sim.ledger()["by_method"], json!({ "bots.list": 1 }), "it is only looked for");
     world.sim.clear_faults();
     world.execute("UPDATE attendee_bots SET look_at = now()");
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
