@@ -95,6 +95,9 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
         match verb {
             Verb::Cron(args) => {
                 let selection = Selection { force: args.force, ..Selection::default() };
+                if !args.bounds.dry_run {
+                    Attendee::wake(&context).await?;
+                }
                 let source = Attendee::load(&context, &selection).await?;
                 let job = Job { exclusive: !args.parallel, ..jobs::job(&context, SERVICE, "cron", selection, args.bounds) };
                 told::finish(jobs::ran(&context, source, &job).await?, output)

@@ -3,6 +3,7 @@
 mod announced;
 mod economy;
 mod keys;
+mod lasting;
 mod lost;
 mod moved;
 mod odd;

@@ -35,6 +35,8 @@ pub struct Bot {
     #[serde(default)]
     pub transcription_state: Option<String>,
     #[serde(default)]
+    pub recording_state: Option<String>,
+    #[serde(default)]
     events: Vec<Event>,
 }
 
@@ -142,7 +144,7 @@ mod tests {
     use super::*;
 
     fn bot(state: &str) -> Bot {
-        Bot { id: "bot_1".into(), state: state.into(), transcription_state: None, events: Vec::new() }
+        Bot { id: "bot_1".into(), state: state.into(), transcription_state: None, recording_state: None, events: Vec::new() }
     }
 
     #[test]

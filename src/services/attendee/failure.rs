@@ -9,6 +9,8 @@ use crate::http::{retry_after, without_addresses};
 
 /// What Attendee says when a living bot has the deduplication key.
 const KEY_TAKEN: &str = "Deduplication key already in use";
+/// What it says of a time that is over.
+const PAST: &str = "join_at cannot be in the past";
 /// What it says when a bot is to be changed that has left its schedule: "Bot is in state … but …".
 const TOO_LATE: [&str; 2] = ["Bot is in state", "scheduled state"];
 
@@ -52,6 +54,11 @@ fn texts(said: &Value) -> Vec<String> {
 /// Whether a living bot has the key.
 pub fn is_key_taken(failure: &Failure) -> bool {
     failure.class == Class::Permanent && failure.message.contains(KEY_TAKEN)
+}
+
+/// Whether the time at which a bot was to join is over by Attendee's clock.
+pub fn is_past(failure: &Failure) -> bool {
+    failure.class == Class::Permanent && failure.message.contains(PAST)
 }
 
 /// Whether the bot has left its schedule.
@@ -100,7 +107,8 @@ mod tests {
         let late = r#"{"error":"Bot is in state joining but can only be deleted when in scheduled state"}"#;
         assert!(is_too_late(&said(400, late)));
         let wrong = said(400, r#"{"meeting_url":["Invalid meeting URL for ann@example.com"]}"#);
-        assert!(!is_key_taken(&wrong) && !is_too_late(&wrong));
+        assert!(!is_key_taken(&wrong) && !is_too_late(&wrong) && !is_past(&wrong));
+        assert!(is_past(&said(400, r#"{"join_at":["join_at cannot be in the past"]}"#)));
         assert_eq!(wrong.message, "bots.create: HTTP 400: meeting_url: Invalid meeting URL for <address>");
     }
 }

@@ -11,6 +11,7 @@ pub mod projects;
 mod rows;
 pub mod schedule;
 mod settle;
+mod steps;
 mod store;
 pub mod stored;
 mod transcript;
@@ -48,6 +49,14 @@ pub struct Attendee {
 }
 
 impl Attendee {
+    /// Makes due what is: before a run that polls what is due.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn wake(context: &Context) -> anyhow::Result<()> {
+        open::Opens::wake(&context.pool).await
+    }
+
     /// The service with the keys of all projects, and the open bots of those that a selection polls.
     ///
     /// # Errors

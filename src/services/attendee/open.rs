@@ -72,6 +72,25 @@ impl Opens {
         Ok(opens)
     }
 
+    /// Makes the streams due whose bots are to be looked at before that: while a project was polled, another run may have asked for a bot
+    /// that the poll did not know of when it chose its next time.
+    pub async fn wake(pool: &Pool) -> anyhow::Result<()> {
+        pool.get()
+            .await?
+            .execute_typed(
+                "UPDATE streams s SET due_at = next.look_at
+                 FROM (
+                   SELECT b.project_id, min(b.look_at) AS look_at
+                   FROM attendee_bots b JOIN streams s ON s.attendee_project = b.project_id
+                   WHERE b.state IN ('open', 'ended') AND b.look_at > coalesce(s.polled_at, '-infinity') GROUP BY b.project_id) next
+                 WHERE s.attendee_project = next.project_id AND s.due_at > next.look_at AND s.failures = 0",
+                &[],
+            )
+            .await
+            .context("making projects due for their next bots")?;
+        Ok(())
+    }
+
     /// Those of a project that are due.
     pub fn due(&self, project: Uuid) -> Vec<&Open> {
         self.0.get(&project).into_iter().flatten().filter(|open| open.due).collect()
@@ -122,7 +141,9 @@ pub fn wish(open: &Open, bot: &Bot, now: DateTime<Utc>, patience: Duration) -> W
     let last = waited >= patience;
     match (bot.state.as_str(), bot.transcription_state.as_deref()) {
         ("data_deleted", _) => Wish::Over("its data was deleted at Attendee"),
-        ("fatal_error", _) | (_, Some("failed")) => Wish::Whole { last: true },
+        // An empty one says that nobody spoke.
+        ("fatal_error", _) | (_, Some("failed" | "complete")) => Wish::Whole { last: true },
+        (_, Some("not_started")) if bot.recording_state.as_deref() == Some("not_started") => Wish::Over("nothing was recorded"),
         (_, Some("not_started" | "in_progress")) if !last => Wish::Nothing,
         _ => Wish::Whole { last },
     }
@@ -162,7 +183,7 @@ mod tests {
             (open(), bot("waiting_room", None), Wish::Nothing),
             (open(), bot("dancing", None), Wish::Nothing),
             (since(MINUTE), bot("ended", Some("in_progress")), Wish::Nothing),
-            (since(MINUTE), bot("ended", Some("complete")), Wish::Whole { last: false }),
+            (since(MINUTE), bot("ended", Some("complete")), Wish::Whole { last: true }),
             (since(MINUTE), bot("ended", None), Wish::Whole { last: false }),
             (since(MINUTE), bot("ended", Some("failed")), Wish::Whole { last: true }),
             (since(DAY), bot("ended", Some("in_progress")), Wish::Whole { last: true }),

@@ -68,6 +68,8 @@ pub struct Known {
     pub title: Option<String>,
     pub bot_id: Option<String>,
     pub raw_state: Option<String>,
+    /// Attendee has refused to make it, and is not asked again before then.
+    pub refused_until: Option<DateTime<Utc>>,
     /// For whom.
     pub links: BTreeSet<(Uuid, Event)>,
 }
@@ -95,6 +97,14 @@ pub enum Step {
 }
 
 impl Step {
+    /// When its meeting begins.
+    pub fn start(&self) -> DateTime<Utc> {
+        match self {
+            Self::Create(meeting) | Self::Keep(_, meeting) => meeting.start,
+            Self::Remove(bot) => bot.start,
+        }
+    }
+
     /// For people.
     pub fn shown(&self) -> Value {
         let of = |meeting: &Meeting| {
@@ -154,6 +164,8 @@ pub fn plan(
     }
     let unwanted = left.into_iter().flatten().filter(|bot| bot.is_ahead() && (bot.start > now || bot.state == "creating"));
     steps.extend(unwanted.map(Step::Remove));
+    // What begins first is done first: a run may be stopped.
+    steps.sort_by_key(Step::start);
     (steps, homeless)
 }
 

@@ -43,6 +43,7 @@ fn known(start: DateTime<Utc>, state: &str, raw_state: &str, events: &[&Occurren
         title: None,
         bot_id: Some("bot_1".into()),
         raw_state: Some(raw_state.into()),
+        refused_until: None,
         links: events.iter().map(|one| (one.user, one.event.clone())).collect(),
     }
 }

@@ -1,6 +1,7 @@
 //! Bots as they are asked for, moved and taken back (tables `attendee_bots`, `attendee_bot_meetings`). Knows no network.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use super::bot::{Bot, SCHEDULED};
 use super::plan::{Event, Known, Meeting, Projects, dedup_key};
 use super::store;
 use crate::db::Pool;
+use crate::error::{Class, Failure};
 
 /// Bots for the same room and time, one after the other: more is a mistake.
 const MOST_TURNS: u32 = 20;
@@ -31,7 +33,8 @@ pub async fn known(pool: &Pool) -> anyhow::Result<Vec<Known>> {
         links.entry(row.try_get(0)?).or_default().insert((row.try_get(1)?, event));
     }
     let statement = format!(
-        "SELECT id, project_id, dedup_key, state, room, start_at, title, bot_id, raw_state
+        "SELECT id, project_id, dedup_key, state, room, start_at, title, bot_id, raw_state,
+           CASE WHEN state = 'creating' AND last_error IS NOT NULL AND look_at > now() THEN look_at END
          FROM attendee_bots b WHERE {which} ORDER BY start_at, id"
     );
     let rows = client.query_typed(&statement, &[]).await.context("reading known bots")?;
@@ -48,6 +51,7 @@ pub async fn known(pool: &Pool) -> anyhow::Result<Vec<Known>> {
                 title: row.try_get(6)?,
                 bot_id: row.try_get(7)?,
                 raw_state: row.try_get(8)?,
+                refused_until: row.try_get(9)?,
                 links: links.remove(&id).unwrap_or_default(),
             })
         })
@@ -85,7 +89,7 @@ pub async fn intend(tx: &Transaction<'_>, meeting: &Meeting, join_at: DateTime<U
                  ON CONFLICT (project_id, dedup_key) DO UPDATE SET state = 'creating', bot_id = NULL, raw_state = NULL, transcription_state = NULL,
                    raw = NULL, status = NULL, room = excluded.room, meeting_url = excluded.meeting_url, title = excluded.title,
                    start_at = excluded.start_at, end_at = excluded.end_at, join_at = excluded.join_at, look_at = excluded.look_at,
-                   ended_at = NULL, last_error = NULL, updated_at = now()
+                   ended_at = NULL, last_error = NULL, created_at = now(), updated_at = now()
                  WHERE b.state = 'removed' RETURNING id",
                 &[
                     (&meeting.project, Type::UUID),
@@ -245,13 +249,23 @@ pub async fn look_now(tx: &Transaction<'_>, id: Uuid, project: Uuid) -> anyhow::
     Ok(())
 }
 
-/// Notes why a bot could not be brought where it should be.
-pub async fn failed(pool: &Pool, id: Uuid, why: &str) -> anyhow::Result<()> {
+/// Notes why a bot could not be brought where it should be. One that Attendee will not make is asked for ever more rarely, each `rarest` in
+/// the end, and when it should join.
+pub async fn failed(pool: &Pool, id: Uuid, failure: &Failure, rarest: Duration) -> anyhow::Result<()> {
     pool.get()
         .await?
         .execute_typed(
-            "UPDATE attendee_bots SET last_error = $2, updated_at = now() WHERE id = $1",
-            &[(&id, Type::UUID), (&why, Type::TEXT)],
+            "UPDATE attendee_bots SET last_error = $2, updated_at = now(), look_at = CASE
+               WHEN state <> 'creating' THEN look_at
+               WHEN NOT $3 THEN now()
+               ELSE least(now() + least(now() - created_at, make_interval(secs => $4)), CASE WHEN join_at > now() THEN join_at END) END
+             WHERE id = $1",
+            &[
+                (&id, Type::UUID),
+                (&failure.message, Type::TEXT),
+                (&(failure.class == Class::Permanent), Type::BOOL),
+                (&rarest.as_secs_f64(), Type::FLOAT8),
+            ],
         )
         .await
         .context("noting a failure")?;

@@ -3,38 +3,24 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use futures_util::StreamExt as _;
 use serde_json::json;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::api::{Ask, Asked, Changed};
-use super::bot::{Bot, SCHEDULED};
-use super::plan::{self, Known, Meeting, Step};
+use super::plan::{self, Step};
 use super::wanted::{self, Window};
-use super::{Attendee, rows, store};
+use super::{Attendee, rows};
 use crate::address::Pattern;
+use crate::engine::Counts;
 use crate::engine::desk::Desk;
-use crate::engine::{Calls, Counts};
 use crate::error::{Class, Failure};
 
-/// A bot that is to join earlier than this from now joins at once: Attendee takes no time that is over when it gets it.
-const AT_ONCE: chrono::Duration = chrono::Duration::seconds(10);
-
-/// One small transaction: no connection is held while Attendee is asked.
-macro_rules! written {
-    ($run:expr, $tx:ident, $work:expr) => {{
-        let mut client = $run.desk.pool().get().await?;
-        let $tx = client.transaction().await.context("beginning to write a bot")?;
-        let done = $work;
-        $tx.commit().await.context("writing a bot")?;
-        done
-    }};
-}
+/// Longest time between two tries for a bot that Attendee refuses to make.
+pub(super) const REFUSED: Duration = Duration::from_secs(60 * 60);
 
 /// Does what is to be done for the meetings of the window. A dry run only tells.
 ///
@@ -71,18 +57,11 @@ pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern) -> anyhow::Resul
 }
 
 /// One run.
-struct Run<'a> {
-    desk: &'a Desk<Attendee>,
-    attendee: &'a Attendee,
+pub(super) struct Run<'a> {
+    pub(super) desk: &'a Desk<Attendee>,
+    pub(super) attendee: &'a Attendee,
     /// Projects whose keys were refused: they are not asked again.
     refused: Mutex<HashSet<Uuid>>,
-}
-
-/// A bot's row, whose it is, and its key.
-struct Asking<'a> {
-    id: Uuid,
-    project: Uuid,
-    key: &'a str,
 }
 
 impl Run<'_> {
@@ -110,7 +89,7 @@ impl Run<'_> {
                 self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(project);
             }
             if let Some(id) = row
-                && let Err(error) = rows::failed(self.desk.pool(), id, &failure.message).await
+                && let Err(error) = rows::failed(self.desk.pool(), id, failure, REFUSED).await
             {
                 log::error!(bot:% = id; "the failure could not be stored: {error:#}");
             }
@@ -131,168 +110,4 @@ impl Run<'_> {
             Step::Remove(bot) => self.remove(&calls, bot).await,
         }
     }
-
-    async fn create(&self, calls: &Calls, meeting: &Meeting) -> Result<Counts, Failure> {
-        let join_at = self.join_at(meeting);
-        let (id, key) = written!(self, tx, {
-            let (id, key) = rows::intend(&tx, meeting, join_at).await?;
-            rows::link(&tx, id, meeting, true).await?;
-            (id, key)
-        });
-        let done = self.ask(calls, &Asking { id, project: meeting.project, key: &key }, meeting).await;
-        if let Err(failure) = &done {
-            rows::failed(self.desk.pool(), id, &failure.message).await?;
-        }
-        done
-    }
-
-    /// Asks for a bot of which nothing is known at Attendee.
-    async fn ask(&self, calls: &Calls, asking: &Asking<'_>, meeting: &Meeting) -> Result<Counts, Failure> {
-        let Asking { id, project, key } = *asking;
-        let join_at = self.join_at(meeting);
-        let ask = Ask {
-            meeting_url: &meeting.link,
-            bot_name: &self.attendee.settings.bot_name,
-            join_at: (join_at > Utc::now() + AT_ONCE).then_some(join_at),
-            dedup_key: key,
-            bot: id,
-        };
-        let (bot, raw) = match self.attendee.api.create(project, calls, &ask).await? {
-            Asked::Made(raw) => (read(&raw)?, raw),
-            // The answer to an earlier try was lost.
-            Asked::KeyTaken => self.find(calls, asking).await?.ok_or_else(|| {
-                Failure::new(
-                    Class::Permanent,
-                    "bots.create: the deduplication key is in use, but no bot has it; the next run tries again",
-                )
-            })?,
-        };
-        written!(self, tx, rows::opened(&tx, id, project, &bot, raw.get(), join_at).await?);
-        Ok(Counts { created: 1, ..Counts::default() })
-    }
-
-    /// The bot of a key: the living one, or else the last one.
-    async fn find(&self, calls: &Calls, asking: &Asking<'_>) -> Result<Option<(Bot, Box<RawValue>)>, Failure> {
-        let raws = self.attendee.api.by_key(asking.project, calls, asking.key).await?;
-        let mut found = None;
-        for raw in raws {
-            let bot = read(&raw)?;
-            if !bot.is_over() {
-                return Ok(Some((bot, raw)));
-            }
-            found = Some((bot, raw));
-        }
-        Ok(found)
-    }
-
-    async fn keep(&self, calls: &Calls, bot: &Known, meeting: &Meeting) -> Result<Counts, Failure> {
-        if bot.state == "settled" {
-            return Ok(Counts { unchanged: 1, ..Counts::default() });
-        }
-        let wanted = meeting.occurrences.iter().map(|one| (one.user, one.event.clone())).collect();
-        if bot.links != wanted || bot.state == "creating" {
-            let exactly = bot.is_ahead();
-            written!(self, tx, {
-                rows::link(&tx, bot.id, meeting, exactly).await?;
-                store::show(&tx, &[bot.id]).await?;
-            });
-        }
-        let asking = Asking { id: bot.id, project: bot.project, key: &bot.dedup_key };
-        let (found, raw_state) = match (bot.state.as_str(), &bot.bot_id) {
-            ("creating", _) => match self.find(calls, &asking).await? {
-                Some((found, raw)) => {
-                    let join_at = self.join_at(meeting);
-                    written!(self, tx, rows::opened(&tx, bot.id, bot.project, &found, raw.get(), join_at).await?);
-                    (found.id, Some(found.state))
-                }
-                None => {
-                    let join_at = self.join_at(meeting);
-                    written!(self, tx, rows::moved(&tx, bot.id, bot.project, meeting, join_at).await?);
-                    return self.ask(calls, &asking, meeting).await;
-                }
-            },
-            (_, Some(id)) => (id.clone(), bot.raw_state.clone()),
-            (state, None) => return Err(Failure::new(Class::Internal, format!("a bot that is {state} has no id"))),
-        };
-        let adopted = bot.state == "creating";
-        if !bot.is_elsewhere(meeting) || raw_state.as_deref() != Some(SCHEDULED) {
-            return Ok(if adopted {
-                Counts { created: 1, ..Counts::default() }
-            } else {
-                Counts { unchanged: 1, ..Counts::default() }
-            });
-        }
-        self.take_along(calls, bot, &found, meeting, &asking).await
-    }
-
-    /// Moves a bot to where its meeting is now.
-    async fn take_along(
-        &self,
-        calls: &Calls,
-        bot: &Known,
-        bot_id: &str,
-        meeting: &Meeting,
-        asking: &Asking<'_>,
-    ) -> Result<Counts, Failure> {
-        let join_at = self.join_at(meeting);
-        let time = join_at.max(Utc::now() + AT_ONCE);
-        let link = (bot.room != meeting.room).then_some(meeting.link.as_str());
-        match self.attendee.api.reschedule(bot.project, calls, bot_id, time, link).await? {
-            Changed::Done => {
-                written!(self, tx, rows::moved(&tx, bot.id, bot.project, meeting, join_at).await?);
-                Ok(Counts { updated: 1, ..Counts::default() })
-            }
-            // What it does where it is, a poll tells; then the meeting gets another one for its new time.
-            Changed::TooLate => {
-                written!(self, tx, rows::look_now(&tx, bot.id, bot.project).await?);
-                Ok(Counts { unchanged: 1, ..Counts::default() })
-            }
-            Changed::Gone => {
-                written!(self, tx, {
-                    rows::unsure(&tx, bot.id).await?;
-                    rows::moved(&tx, bot.id, bot.project, meeting, join_at).await?;
-                });
-                self.ask(calls, asking, meeting).await
-            }
-        }
-    }
-
-    async fn remove(&self, calls: &Calls, bot: &Known) -> Result<Counts, Failure> {
-        let asking = Asking { id: bot.id, project: bot.project, key: &bot.dedup_key };
-        let join_at = bot.start;
-        let bot_id = match (bot.state.as_str(), &bot.bot_id) {
-            ("open", Some(bot_id)) => {
-                written!(self, tx, rows::unsure(&tx, bot.id).await?);
-                Some(bot_id.clone())
-            }
-            _ => self.find(calls, &asking).await?.map(|(found, _)| found.id),
-        };
-        let removed = match &bot_id {
-            Some(bot_id) => self.attendee.api.remove(bot.project, calls, bot_id).await?,
-            None => Changed::Gone,
-        };
-        match removed {
-            Changed::Done | Changed::Gone => {
-                written!(self, tx, rows::removed(&tx, bot.id).await?);
-                Ok(Counts { deleted: 1, ..Counts::default() })
-            }
-            // It is in the meeting, or was: it stays, and is followed like any other.
-            Changed::TooLate => {
-                if let Some((found, raw)) = self.find(calls, &asking).await? {
-                    written!(self, tx, rows::opened(&tx, bot.id, bot.project, &found, raw.get(), join_at).await?);
-                }
-                Ok(Counts { unchanged: 1, ..Counts::default() })
-            }
-        }
-    }
-
-    fn join_at(&self, meeting: &Meeting) -> DateTime<Utc> {
-        // A setting of an hour at the most.
-        let before = chrono::Duration::from_std(self.attendee.settings.join_before).unwrap_or_default();
-        (meeting.start - before).max(Utc::now())
-    }
-}
-
-fn read(raw: &RawValue) -> Result<Bot, Failure> {
-    Bot::read(raw).map_err(|poison| Failure::new(Class::Permanent, poison.error))
 }

@@ -5,6 +5,60 @@ use crate::support::World;
 const USER: &str = "user00000@example.com";
 
 #[test]
+fn a_bot_that_cannot_be_taken_back_any_more_is_followed_to_its_end() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.schedule().expect(0);
+    world.pass(54);
+    assert_eq!(world.only_bot(&link)["state"], "staged");
+    world.sim.delete_event(USER, "standup");
+    for _ in 0..2 {
+        world.schedule().expect(0);
+        world.poll_bots().expect(0);
+    }
+    world.pass(60);
+    world.schedule().expect(0);
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    assert_eq!(world.only_bot(&link)["state"], "ended");
+    let row = &world.query("SELECT bot_status, event_status FROM meetings")[0];
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("completed", "cancelled"));
+    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state <> 'settled'"), 0);
+}
+
+#[test]
+fn a_meeting_that_moves_when_its_bot_is_on_the_way_gets_one_for_its_new_time() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.schedule().expect(0);
+    world.pass(54);
+    world.meet(USER, "standup", 180);
+    for _ in 0..3 {
+        world.schedule().expect(0);
+        world.poll_bots().expect(0);
+    }
+    let bots: Vec<_> = world.bots().into_iter().filter(|bot| bot["meeting_url"] == link).collect();
+    assert_eq!(bots.len(), 2, "one on the way, and one for the new time: {bots:#?}");
+    assert_eq!((&bots[0]["state"], &bots[1]["state"]), (&"staged".into(), &"scheduled".into()));
+    let shown: String = world.query("SELECT bot_id FROM meetings")[0].get(0);
+    assert!(bots.iter().any(|bot| bot["id"] == shown));
+}
+
+#[test]
+fn a_user_who_wants_no_bots_any_more_or_has_gone_has_none_left() {
+    let world = World::with_attendee(2);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    let links: Vec<String> = users.iter().map(|user| world.meet(user, &user[..9], 60)).collect();
+    world.schedule().expect(0);
+    world.syncctl(&["attendee", "disable", &users[0]]).expect(0);
+    world.syncctl(&["accounts", "remove", &users[1]]).expect(0);
+    world.syncctl(&["attendee", "schedule"]).expect(0);
+    for link in links {
+        assert_eq!(world.only_bot(&link)["deleted"], true);
+    }
+}
+
+#[test]
 fn a_meeting_that_is_moved_to_another_day_and_back_keeps_one_bot() {
     let world = World::with_attendee(1);
     let link = world.meet(USER, "standup", 180);

@@ -57,6 +57,39 @@ fn a_bot_that_may_not_record_has_joined_and_ends_without_a_text() {
     assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "completed");
 }
 
+/// Bots of a meeting with this course that are not settled once it is over and was polled.
+fn open_after(course: serde_json::Value) -> i64 {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.sim.admin("attendee/script", json!({ "of": link, "course": course }));
+    world.schedule().expect(0);
+    world.pass(180);
+    assert_eq!(world.only_bot(&link)["state"], "ended");
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    world.count("SELECT count(*) FROM attendee_bots WHERE state <> 'settled'")
+}
+
+#[test]
+fn a_meeting_in_which_nobody_spoke_is_not_waited_for() {
+    assert_eq!(open_after(json!({ "utterances": 0 })), 0);
+}
+
+#[test]
+fn a_meeting_that_was_not_recorded_is_not_waited_for() {
+    assert_eq!(open_after(json!({ "recorded": false })), 0);
+}
+
+#[test]
+fn a_clock_that_is_behind_attendees_costs_no_bot_of_a_meeting_that_begins_soon() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 3);
+    // By the server's clock the bot should be there already.
+    world.sim.admin("clock", json!({ "advance": 130 }));
+    world.schedule().expect(0);
+    assert_eq!(world.only_bot(&link)["deleted"], false);
+}
+
 #[test]
 fn data_that_was_deleted_before_it_was_fetched_settles_the_bot() {
     let world = World::with_attendee(1);

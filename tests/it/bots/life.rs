@@ -1,6 +1,6 @@
 //! A bot from its schedule to its document.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
 use super::ground::{ANN, ahead, bots, counts, event, pass, poll, put, schedule, text, world};
@@ -8,13 +8,20 @@ use super::ground::{ANN, ahead, bots, counts, event, pass, poll, put, schedule, 
 #[test]
 fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
     let world = world();
-    put(&world, ANN, event("standup", ahead(20), json!({})));
+    // Longer than the steps below, so that one of them falls into it.
+    world.sim.admin("attendee/script", json!({ "course": { "post_processing_seconds": 240 } }));
+    let start = ahead(20);
+    put(&world, ANN, event("standup", start, json!({})));
     let dry = world.syncctl(&["attendee", "schedule", "--dry-run", "--json"]).expect(0).json();
     assert_eq!(dry["details"]["meetings"][0]["action"], "create", "{dry}");
     assert!(bots(&world).is_empty(), "a dry run asks for nothing");
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     let made = bots(&world);
-    assert_eq!(made[0]["join_at"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok()), Some(ahead(18)), "{made:?}");
+    assert_eq!(
+        made[0]["join_at"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok()),
+        Some(start - Duration::minutes(2)),
+        "{made:?}"
+    );
     let shown = "SELECT bot_status FROM meetings";
     assert_eq!(text(&world, shown), "bot_scheduled");
     // Nothing is asked before the bot joins.
@@ -28,7 +35,7 @@ fn a_meeting_gets_a_bot_and_the_bot_a_transcript_and_that_a_document() {
         statuses.push(text(&world, shown));
     }
     statuses.dedup();
-    assert_eq!(statuses, ["bot_scheduled", "transcribing", "completed"]);
+    assert_eq!(statuses, ["bot_scheduled", "transcribing", "post_processing", "completed"]);
     let utterances = world.count("SELECT count(*) FROM attendee_utterances");
     assert_eq!(utterances as usize, bots(&world)[0]["transcript"].as_array().map_or(0, Vec::len));
     let row = &world.query("SELECT d.kind, d.title, d.body LIKE '%Ann Archer: 0: let us begin%', t.id = m.transcript_id, jsonb_array_length(t.participants), t.duration_ms > 0
@@ -135,4 +142,34 @@ fn a_notification_of_attendee_makes_its_project_due_and_the_drain_polls_it() {
     assert_eq!(drained["runs"][0]["job"], "attendee drain", "{drained}");
     assert_eq!(text(&world, "SELECT bot_status FROM meetings"), "transcribing");
     assert!(server.stop().success());
+}
+
+#[test]
+fn a_bot_that_a_poll_did_not_know_of_is_polled_when_it_joins() {
+    let world = world();
+    put(&world, ANN, event("standup", ahead(1), json!({})));
+    schedule(&world);
+    // What a poll leaves that began before the bot was asked for and ended after.
+    world.execute("UPDATE streams SET due_at = now() + interval '1 hour' WHERE service = 'attendee'");
+    let run = world.syncctl(&["attendee", "cron", "--json"]).expect(0).json();
+    assert_eq!((&run["streams"], &run["api_calls"].as_u64().map(|calls| calls > 0)), (&json!(1), &Some(true)), "{run}");
+}
+
+#[test]
+fn what_attendee_refuses_is_told_and_not_asked_for_at_every_run() {
+    let world = world();
+    put(&world, ANN, event("standup", ahead(300), json!({})));
+    world.sim.fault(json!({ "fault": "bad_request_400", "probability": 1.0, "method": "bots.create" }));
+    let refused = world.syncctl(&["attendee", "schedule", "--json"]).expect(1).json();
+    assert!(refused["details"]["meetings"][0]["error"].as_str().is_some_and(|error| error.contains("HTTP 400")), "{refused}");
+    // The longer it is refused, the rarer it is asked for.
+    world.execute("UPDATE attendee_bots SET created_at = now() - interval '20 minutes'");
+    world.syncctl(&["attendee", "schedule"]).expect(1);
+    world.sim.reset_ledger();
+    assert_eq!(counts(&schedule(&world)), [0, 0, 0, 1]);
+    assert_eq!(world.sim.ledger()["by_method"], json!({ "bots.list": 1 }), "it is only looked for");
+    world.sim.clear_faults();
+    world.execute("UPDATE attendee_bots SET look_at = now()");
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    assert_eq!(bots(&world).len(), 1);
 }

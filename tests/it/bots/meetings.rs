@@ -11,11 +11,16 @@ fn a_moved_meeting_takes_its_bot_along_and_a_cancelled_one_gives_it_back() {
     let world = world();
     put(&world, ANN, event("standup", ahead(60), json!({})));
     schedule(&world);
-    put(&world, ANN, event("standup", ahead(120), json!({ "hangoutLink": "https://meet.google.com/xyz-wxyz-xyz" })));
+    let later = ahead(120);
+    put(&world, ANN, event("standup", later, json!({ "hangoutLink": "https://meet.google.com/xyz-wxyz-xyz" })));
     assert_eq!(counts(&schedule(&world)), [0, 1, 0, 0]);
     let all = bots(&world);
     assert_eq!(all.len(), 1);
-    assert_eq!(all[0]["join_at"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok()), Some(ahead(118)), "{all:?}");
+    assert_eq!(
+        all[0]["join_at"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok()),
+        Some(later - Duration::minutes(2)),
+        "{all:?}"
+    );
     assert!(all[0]["meeting_url"].as_str().is_some_and(|url| url.contains("xyz-wxyz-xyz")), "{all:?}");
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 1]);
     cancel(&world, ANN, "standup");
@@ -24,7 +29,7 @@ fn a_moved_meeting_takes_its_bot_along_and_a_cancelled_one_gives_it_back() {
     assert_eq!(bots(&world)[0]["deleted"], true);
     assert_eq!(text(&world, "SELECT bot_status FROM meetings"), "none");
     // It comes back, and so does its bot.
-    put(&world, ANN, event("standup", ahead(120), json!({})));
+    put(&world, ANN, event("standup", later, json!({})));
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     assert_eq!(bots(&world).iter().filter(|bot| bot["deleted"] == false).count(), 1);
 }
@@ -47,8 +52,9 @@ fn a_bot_in_the_meeting_stays_when_the_meeting_is_cancelled() {
 fn a_meeting_of_two_users_has_one_bot_and_each_gets_the_transcript() {
     let world = world();
     world.syncctl(&["attendee", "enable", BOB]).expect(0);
+    let start = ahead(20);
     for user in [ANN, BOB] {
-        put(&world, user, event("standup", ahead(20), json!({ "hangoutLink": format!("{LINK}?authuser={}", user.len()) })));
+        put(&world, user, event("standup", start, json!({ "hangoutLink": format!("{LINK}?authuser={}", user.len()) })));
     }
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     pass(&world, 80);
@@ -124,7 +130,8 @@ fn alive(world: &World) -> usize {
 fn a_run_that_dies_between_the_call_and_the_commit_leaves_no_second_bot_and_no_orphan() {
     let mut world = world();
     world.set("SYNCCTL_ENGINE_LEASE", "300ms");
-    put(&world, ANN, event("standup", ahead(60), json!({})));
+    let start = ahead(60);
+    put(&world, ANN, event("standup", start, json!({})));
     killed_during(&world, "bots.create");
     assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state = 'creating' AND bot_id IS NULL"), 1);
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
@@ -132,7 +139,7 @@ fn a_run_that_dies_between_the_call_and_the_commit_leaves_no_second_bot_and_no_o
     // The meeting is cancelled, and the run dies that takes the bot back; then it takes place after all.
     cancel(&world, ANN, "standup");
     killed_during(&world, "bots.delete");
-    put(&world, ANN, event("standup", ahead(60), json!({})));
+    put(&world, ANN, event("standup", start, json!({})));
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     assert_eq!(alive(&world), 1);
     // Cancelled after a run that died while it asked: the bot of which nothing is known here is found and taken back.

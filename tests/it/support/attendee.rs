@@ -97,7 +97,7 @@ pub fn populate(world: &World, users: u32, items: u32) {
     world.sim.admin("attendee/projects", json!({ "name": PROJECT, "key": KEY }));
     for (nth, user) in world.sim.users().iter().enumerate() {
         for meeting in 0..items.div_ceil(10) {
-            let minutes = if meeting == 0 { 12 } else { EARLY + 60 + 7 * i64::from(meeting) };
+            let minutes = if meeting == 0 { 7 } else { EARLY + 60 + 7 * i64::from(meeting) };
             world.meet(user, &format!("m{nth}x{meeting}"), minutes);
         }
     }
@@ -119,7 +119,7 @@ fn wanting(line: &str) -> String {
 /// Time passes; of the meetings that are far enough away some are moved and some cancelled, and new ones come.
 pub fn churn(world: &World, changes: u32, seed: u64) {
     let mut chance = rand::rngs::StdRng::seed_from_u64(seed);
-    world.pass(i64::from(changes / 2));
+    world.pass(i64::from(changes / 4));
     let now = world.sim_now();
     let mut later: Vec<(String, String)> = live(world)
         .into_iter()

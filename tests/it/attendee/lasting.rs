@@ -1,0 +1,101 @@
+//! Faults of Attendee that stay: each has its class, its exit code and a line that says so, and none costs a bot.
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+use crate::support::world::Ran;
+
+const USER: &str = "user00000@example.com";
+
+/// A poll of a bot at work while a call of it fails for good.
+fn polled(world: &mut World, fault: &str, method: &str) -> Ran {
+    world.set("SYNCCTL_ENGINE_TRIES", "2");
+    world.set("SYNCCTL_GOOGLE_TIMEOUT", "500ms");
+    world.meet(USER, "standup", 60);
+    world.schedule().expect(0);
+    world.pass(75);
+    world.sim.fault(json!({ "fault": fault, "method": method, "seconds": 60 }));
+    let run = world.poll_bots();
+    world.sim.clear_faults();
+    run
+}
+
+#[track_caller]
+fn named(run: &Ran, class: &str) {
+    let errors: Value = run.json()["errors"].clone();
+    assert!(errors[class]["count"].as_u64() > Some(0), "{run:#?}");
+    assert!(!run.stderr.contains('@'), "an address in the log: {}", run.stderr);
+}
+
+/// Everything is made good once the fault has gone.
+#[track_caller]
+fn mended(world: &World) {
+    world.pass(120);
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    world.assert_in_step();
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn a_server_that_fails_or_is_silent_is_transient() {
+    for fault in ["server_500", "bad_gateway_502", "connection_reset", "slow_headers", "cut_json"] {
+        let mut world = World::with_attendee(1);
+        let run = polled(&mut world, fault, "bots.list");
+        assert!([1, 69].contains(&run.code), "{run:#?}");
+        named(&run, "transient");
+        mended(&world);
+    }
+}
+
+#[test]
+fn limits_that_do_not_lift_are_a_limit_and_no_failure_of_the_bot() {
+    let mut world = World::with_attendee(1);
+    let run = polled(&mut world, "rate_limit_429", "bots.transcript");
+    assert_eq!(run.code, 1, "{run:#?}");
+    named(&run, "rate_limited");
+    mended(&world);
+}
+
+#[test]
+fn a_cursor_that_is_not_taken_is_named_with_what_to_look_at() {
+    let mut world = World::with_attendee(1);
+    let run = polled(&mut world, "not_found", "bots.list");
+    assert_eq!(run.code, 1, "{run:#?}");
+    named(&run, "permanent");
+    assert!(run.stderr.contains("attendee.root"), "{}", run.stderr);
+    mended(&world);
+}
+
+#[test]
+fn a_bot_whose_transcript_cannot_be_read_does_not_hold_up_the_others() {
+    let world = World::with_attendee(1);
+    for nth in 0..3 {
+        world.meet(USER, &format!("talk{nth}"), 60);
+    }
+    world.schedule().expect(0);
+    world.pass(180);
+    world.sim.fault(json!({ "fault": "bad_request_400", "method": "bots.transcript", "times": 1 }));
+    let run = world.poll_bots();
+    assert!(run.stderr.contains("not read"), "{run:#?}");
+    assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts"), 2);
+    mended(&world);
+}
+
+#[test]
+fn an_attendee_that_cannot_be_reached_ends_with_69_and_loses_nothing() {
+    let mut world = World::with_attendee(1);
+    world.set("SYNCCTL_ENGINE_TRIES", "2");
+    world.meet(USER, "standup", 60);
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    // A port that was free a moment ago: nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let there = world.settings.len();
+    world.set("SYNCCTL_ATTENDEE_ROOT", format!("http://127.0.0.1:{port}"));
+    let run = world.syncctl(&["attendee", "schedule"]).expect(69);
+    assert!(run.stderr.contains("could not connect"), "{}", run.stderr);
+    assert!(world.bots().is_empty());
+    world.settings.truncate(there);
+    world.schedule().expect(0);
+    mended(&world);
+}
