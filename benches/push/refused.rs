@@ -36,6 +36,8 @@ pub struct Refused {
     rows: Vec<Row>,
     good_sent: u64,
     good_answered_200: u64,
+    /// Not at the first try: they needed a connection while there were too many.
+    good_sent_again: u64,
     good_p50_ms: f64,
     good_p99_ms: f64,
     good_max_ms: f64,
@@ -55,9 +57,15 @@ impl Refused {
             text.push_str(&format!("{:<52}{:>6}  {:<34}{:>9.2}\n", row.what, row.sent, row.got, row.seconds));
         }
         text.push_str(&format!(
-            "meanwhile {} good ones came, {GOOD_PER_SECOND} a second: {} answered 200, p50 {:.2} ms, p99 {:.2} ms, max {:.1} ms; \
-             of the bad ones {} were stored",
-            self.good_sent, self.good_answered_200, self.good_p50_ms, self.good_p99_ms, self.good_max_ms, self.stored_of_bad
+            "meanwhile {} good ones came, {GOOD_PER_SECOND} a second: {} answered 200 ({} of them at a second try, for want of a \
+             connection), p50 {:.2} ms, p99 {:.2} ms, max {:.1} ms; of the bad ones {} were stored",
+            self.good_sent,
+            self.good_answered_200,
+            self.good_sent_again,
+            self.good_p50_ms,
+            self.good_p99_ms,
+            self.good_max_ms,
+            self.stored_of_bad
         ));
         text
     }
@@ -78,7 +86,8 @@ pub fn refused() -> Refused {
     world.sim.admin("push/silence", json!({ "all": true, "on": true }));
     world.execute("TRUNCATE notifications");
     let (rows, good) = std::thread::scope(|scope| {
-        let order = json!({ "channel": channel(0), "messages": GOOD, "per_second": GOOD_PER_SECOND, "connections": 16 });
+        let order =
+            json!({ "channel": channel(0), "messages": GOOD, "per_second": GOOD_PER_SECOND, "connections": 16, "tries": 5 });
         let good = scope.spawn(|| world.sim.admin("push/flood", order));
         (rows(&server, &world, &channel(1), &channel(2)), good.join().expect("the good ones"))
     });
@@ -90,6 +99,7 @@ pub fn refused() -> Refused {
         rows,
         good_sent: figure("messages") as u64,
         good_answered_200: figure("delivered") as u64,
+        good_sent_again: figure("delivered_again") as u64,
         good_p50_ms: figure("p50_ms"),
         good_p99_ms: figure("p99_ms"),
         good_max_ms: figure("max_ms"),

@@ -156,8 +156,10 @@ pub struct Channel {
     pub user: Uuid,
     pub state: State,
     pub address: String,
-    /// `None`: Google's answer was lost.
+    /// Where Google's answer was lost, as earlier channels of the stream have it; `None`: there was none.
     pub resource: Option<String>,
+    /// Whether Google's answer was lost.
+    pub lost: bool,
     /// Seconds that it still lives, by the database's clock.
     pub left: f64,
     /// Seconds from its making to its end.
@@ -170,9 +172,12 @@ pub async fn open(pool: &Pool, service: &str, users: Option<&[Uuid]>) -> anyhow:
         .get()
         .await?
         .query_typed(
-            "SELECT id, stream_id, user_id, state, address, resource_id, coalesce(extract(epoch FROM expires_at - now())::float8, 0),
-               coalesce(extract(epoch FROM expires_at - created_at)::float8, 0)
-             FROM channels WHERE service = $1 AND state <> 'stopped' AND ($2::uuid[] IS NULL OR user_id = ANY ($2))",
+            "SELECT id, stream_id, user_id, state, address,
+               CASE WHEN resource_id IS NOT NULL THEN resource_id ELSE (
+                 SELECT o.resource_id FROM channels o WHERE o.stream_id = c.stream_id AND o.resource_id IS NOT NULL LIMIT 1) END,
+               coalesce(extract(epoch FROM expires_at - now())::float8, 0),
+               coalesce(extract(epoch FROM expires_at - created_at)::float8, 0), resource_id IS NULL
+             FROM channels c WHERE service = $1 AND state <> 'stopped' AND ($2::uuid[] IS NULL OR user_id = ANY ($2))",
             &[(&service, Type::TEXT), (&users, Type::UUID_ARRAY)],
         )
         .await
@@ -194,6 +199,7 @@ pub async fn open(pool: &Pool, service: &str, users: Option<&[Uuid]>) -> anyhow:
                 resource: row.try_get(5)?,
                 left: row.try_get(6)?,
                 life: row.try_get(7)?,
+                lost: row.try_get(8)?,
             })
         })
         .collect()

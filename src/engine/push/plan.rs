@@ -96,7 +96,7 @@ pub fn plan(streams: &[Watchable], open: Vec<Channel>, rules: &Rules<'_>) -> Vec
             live.sort_by(|a, b| a.left.total_cmp(&b.left));
             let current = live.pop();
             surplus.extend(live);
-            let orphaned = surplus.iter().any(|channel| channel.resource.is_none());
+            let orphaned = surplus.iter().any(|channel| channel.lost);
             let found = match rules.mode {
                 _ if another_asks => None,
                 Mode::Age => by_age(current.as_ref(), refused.as_deref(), rules),
@@ -177,6 +177,7 @@ mod tests {
             state,
             address: "https://here/".into(),
             resource: (state == State::Live).then(|| "r".into()),
+            lost: state != State::Live,
             left,
             life,
         }

@@ -182,7 +182,7 @@ fn note<S: Pushed>(shared: &Shared<S>, task: &Task, found: Found, made: &Result<
         Err(failure) => format!("failed: {failure}"),
     };
     let stream_id = task.stream.unwrap_or_default();
-    let orphan = || task.surplus.iter().find(|channel| channel.resource.is_none());
+    let orphan = || task.surplus.iter().find(|channel| channel.lost);
     let channel = task.current.as_ref().or_else(orphan).map(|channel| channel.id);
     shared.count(|figures| {
         match (made, &task.current) {

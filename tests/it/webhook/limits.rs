@@ -45,12 +45,12 @@ fn too_many_connections_are_refused_without_harm() {
     assert!(back, "nobody is served after the others have left");
 }
 
-/// The binary with limits of open files.
-fn limited(world: &World, soft: u32, hard: u32) -> Command {
+/// The binary with limits of open files, started by this command.
+fn limited(world: &World, soft: u32, hard: u32, by: &str) -> Command {
     let program = world.command(&[]);
     let mut shell = Command::new("sh");
     shell
-        .args(["-c", &format!(r#"ulimit -Sn {soft} && ulimit -Hn {hard} && exec "$0" webhook serve --listen 127.0.0.1:0"#)])
+        .args(["-c", &format!(r#"ulimit -Sn {soft} && ulimit -Hn {hard} && {by} "$0" webhook serve --listen 127.0.0.1:0"#)])
         .arg(program.get_program())
         .env_clear()
         .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))))
@@ -64,10 +64,10 @@ fn limited(world: &World, soft: u32, hard: u32) -> Command {
 fn connections_that_are_held_open_leave_it_its_database() {
     let (mut world, channels) = watched(1);
     world.set("SYNCCTL_WEBHOOK_MAX_CONNECTIONS", "300");
-    let refused = limited(&world, 64, 200).output().expect("it ends");
+    let refused = limited(&world, 64, 200, "exec timeout 60").output().expect("it ends");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(78) && said.contains("allows 200: lower the setting"), "{said}");
-    let server = Server::of(limited(&world, 64, 1000).spawn().expect("a shell"));
+    let server = Server::of(limited(&world, 64, 1000, "exec").spawn().expect("a shell"));
     let held: Vec<_> = (0..290).map(|_| server.connect()).collect();
     // Its first question to the database comes when they are there.
     assert_eq!(server.notify(&channels[0], 1, "exists"), 200);

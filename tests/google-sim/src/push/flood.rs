@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::admin::live;
 use super::channel::Channel;
-use super::deliver::Outcome;
+use super::deliver::{self, Outcome};
 use crate::admin::{Answer, Shared, Wrong};
 use crate::state::lock;
 
@@ -27,9 +27,11 @@ pub struct Order {
     per_second: f64,
     /// At most so many at a time.
     connections: Option<usize>,
+    /// Of a message; absent: one.
+    tries: Option<u32>,
 }
 
-/// Sends them, each once, and answers when all are answered; no other count knows of them.
+/// Sends them, and answers when all are answered; no other count knows of them.
 pub async fn flood(State(world): Shared, Json(order): Json<Order>) -> Answer {
     let channels: Vec<Arc<Channel>> = match &order.channel {
         Some(id) => vec![live(&world, id)?],
@@ -41,7 +43,7 @@ pub async fn flood(State(world): Shared, Json(order): Json<Order>) -> Answer {
     if channels.is_empty() {
         return Err(Wrong("no live channel".into()));
     }
-    let courier = &world.push.courier;
+    let (courier, tries) = (&world.push.courier, order.tries.unwrap_or(1));
     let began = Instant::now();
     let pause = (order.per_second > 0.0).then(|| 1.0 / order.per_second);
     let sent = stream::iter(0..order.messages)
@@ -55,21 +57,28 @@ pub async fn flood(State(world): Shared, Json(order): Json<Order>) -> Answer {
         })
         .map(|channel| async move {
             let started = Instant::now();
-            let request = channel.request(&channel.next("exists", None));
-            let delivered = match request {
-                Some(request) => matches!(courier.post(request).await, Outcome::Delivered),
-                None => false,
-            };
-            (delivered, started.elapsed())
+            let message = channel.next("exists", None);
+            for nth in 1..=tries {
+                let Some(request) = channel.request(&message) else { break };
+                match courier.post(request).await {
+                    Outcome::Delivered => return (Some(nth), started.elapsed()),
+                    Outcome::Refused => break,
+                    Outcome::Retry if nth < tries => tokio::time::sleep(deliver::pause(nth)).await,
+                    Outcome::Retry => {}
+                }
+            }
+            (None, started.elapsed())
         });
-    let outcomes: Vec<(bool, Duration)> = sent.buffer_unordered(order.connections.unwrap_or(CONNECTIONS).max(1)).collect().await;
+    let outcomes: Vec<(Option<u32>, Duration)> =
+        sent.buffer_unordered(order.connections.unwrap_or(CONNECTIONS).max(1)).collect().await;
     let seconds = began.elapsed().as_secs_f64();
     let mut waits: Vec<f64> = outcomes.iter().map(|(_, wait)| wait.as_secs_f64() * 1_000.0).collect();
     waits.sort_by(f64::total_cmp);
     let at = |part: f64| waits.get((waits.len() as f64 * part) as usize).or(waits.last());
-    let delivered = outcomes.iter().filter(|(delivered, _)| *delivered).count();
+    let delivered = outcomes.iter().filter(|(nth, _)| nth.is_some()).count();
+    let again = outcomes.iter().filter(|(nth, _)| nth.is_some_and(|nth| nth > 1)).count();
     Ok(Json(
-        json!({ "messages": outcomes.len(), "delivered": delivered, "failed": outcomes.len() - delivered, "seconds": seconds,
+        json!({ "messages": outcomes.len(), "delivered": delivered, "delivered_again": again, "failed": outcomes.len() - delivered, "seconds": seconds,
         "p50_ms": at(0.5), "p99_ms": at(0.99), "max_ms": waits.last() }),
     ))
 }
