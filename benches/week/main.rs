@@ -114,7 +114,7 @@ fn tell(world: &World, traces: &[simulation::Trace], sums: &[Day], budget: u64, 
         all.delays += &day.delays;
     }
     row("all", all.calls, budget * sums.len() as u64, &all.delays);
-    let at_google: i64 = world.sim.ledger()["calls"].as_i64().unwrap_or(-1);
+    let at_google: i64 = world.sim.ledger()["total"].as_i64().unwrap_or(-1);
     println!("calls by the simulator's ledger: {at_google}");
 
     let days = sums.len() as u32;
