@@ -22,6 +22,7 @@ mod resync;
 mod schedules;
 mod settings;
 mod sharing;
+mod simulate;
 mod support;
 mod ways;
 mod webhook;
