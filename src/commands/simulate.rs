@@ -15,7 +15,7 @@ use crate::db::change_times;
 use crate::engine::Context;
 use crate::engine::pace::simulation::{self, Kind, Row, Terms, Trace};
 use crate::engine::pace::{Bounds, in_words};
-use crate::error::Exit;
+use crate::error::{Exit, Fault};
 use crate::services::REGISTRY;
 
 /// Changes an hour that a stream is believed to have before anything is seen of it, as for calendars and drives.
@@ -84,7 +84,7 @@ struct Outcome {
 pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     let calls_possible = args.calls.is_finite() && args.calls > 0.0;
     if !calls_possible || args.min > args.max || args.min.is_zero() {
-        bail!("--calls must be more than 0, and --min more than 0s and at most --max");
+        return Err(Fault::usage("--calls must be more than 0, and --min more than 0s and at most --max").into());
     }
     let mut terms = Terms {
         bounds: Bounds { min: args.min, max: args.max, prior: PRIOR, full_pass_every: None },
@@ -164,7 +164,11 @@ fn draw(outcome: &Outcome, file: &Path) -> anyhow::Result<()> {
             bars: simulation.rows.iter().map(|row| (row.rule, row.learnt.mean)).collect(),
         })
         .collect();
-    let drawn = plot::draw(&panels).context("drawing the plot")?;
+    let terms = format!(
+        "The second half of {} days, {} calls a day for each stream. Dashed: rates known, and no more.",
+        outcome.days, outcome.calls_per_stream_and_day
+    );
+    let drawn = plot::draw(&panels, &terms).context("drawing the plot")?;
     std::fs::write(file, drawn).with_context(|| format!("writing {}", file.display()))
 }
 

@@ -13,7 +13,7 @@ use crate::error::Class;
 
 pub use forecast::Forecast;
 pub use history::History;
-pub use price::{Demand, Fit, Price};
+pub use price::{Demand, Fit, Price, Steering};
 pub use profile::{Profile, Week};
 pub use weight::{faded, in_words};
 

@@ -24,6 +24,7 @@ mod resync;
 mod schedules;
 mod settings;
 mod sharing;
+mod simulate;
 mod support;
 mod sync;
 mod ways;

@@ -13,8 +13,8 @@ const LABELS: i32 = 150;
 const PANEL: i32 = 260;
 const BAR: i32 = 18;
 const STEP: i32 = 28;
-const HEAD: i32 = 84;
-const FOOT: i32 = 30;
+const HEAD: i32 = 104;
+const FOOT: i32 = 16;
 
 const INK: RGBColor = RGBColor(0x24, 0x29, 0x2f);
 const FAINT: RGBColor = RGBColor(0x6e, 0x77, 0x81);
@@ -22,8 +22,8 @@ const OURS: RGBColor = RGBColor(0x1a, 0x7f, 0x5a);
 const KNOWN: RGBColor = RGBColor(0x24, 0x29, 0x2f);
 const OTHERS: RGBColor = RGBColor(0xb6, 0xc2, 0xcf);
 
-/// The SVG as text. The first bar of each panel is what the others are measured by.
-pub fn draw(panels: &[Panel]) -> anyhow::Result<String> {
+/// The SVG as text. The first bar of each panel is what the others are measured by. `terms`: what was held alike, in a line.
+pub fn draw(panels: &[Panel], terms: &str) -> anyhow::Result<String> {
     let rows = panels.iter().map(|panel| panel.bars.len()).max().unwrap_or(0) as i32;
     let size = ((LABELS + PANEL * panels.len() as i32 + 10) as u32, (HEAD + STEP * rows + FOOT) as u32);
     let mut svg = String::new();
@@ -32,6 +32,7 @@ pub fn draw(panels: &[Panel]) -> anyhow::Result<String> {
         area.fill(&WHITE)?;
         let title = "Mean minutes from a change to the poll that finds it, at the same number of calls";
         write(&area, title, (14, 24), 17, &INK, HPos::Left)?;
+        write(&area, terms, (14, 46), 12, &FAINT, HPos::Left)?;
         for (row, (rule, _)) in panels.first().map_or(&[][..], |panel| &panel.bars).iter().enumerate() {
             write(&area, rule, (LABELS - 10, middle(row)), 14, &INK, HPos::Right)?;
         }
@@ -48,7 +49,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 fn draw_panel(area: &Area, panel: &Panel, left: i32) -> anyhow::Result<()> {
     let longest = panel.bars.iter().map(|(_, minutes)| *minutes).fold(f64::MIN_POSITIVE, f64::max);
     // Room for the figures beside the longest bar.
-    let width = f64::from(PANEL - 100);
+    let width = f64::from(PANEL - 110);
     let end = |minutes: f64| left + (minutes / longest * width).round() as i32;
     write(area, panel.title, (left, HEAD - 24), 14, &INK, HPos::Left)?;
     let Some((_, optimum)) = panel.bars.first() else { return Ok(()) };
@@ -60,8 +61,10 @@ fn draw_panel(area: &Area, panel: &Panel, left: i32) -> anyhow::Result<()> {
         };
         let top = middle(row) - BAR / 2;
         area.draw(&Rectangle::new([(left, top), (end(*minutes), top + BAR)], colour.filled()))?;
-        let figures = format!("{minutes:.1}  ({:.2}x)", minutes / optimum);
-        write(area, &figures, (end(*minutes) + 6, middle(row)), 12, &FAINT, HPos::Left)?;
+        let figures = format!("{minutes:.1} min, {:.2}x", minutes / optimum);
+        // Beyond the dashed line, not over it.
+        let beside = end(minutes.max(*optimum)) + 6;
+        write(area, &figures, (beside, middle(row)), 12, &FAINT, HPos::Left)?;
     }
     let (x, bottom) = (end(*optimum), middle(panel.bars.len()) - STEP / 2);
     for top in (HEAD - 8..bottom).step_by(8) {

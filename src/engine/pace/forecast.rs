@@ -33,9 +33,14 @@ impl Forecast {
         Self { rate, burst: 0.0, fade: 1.0, week: Week::FLAT }
     }
 
-    /// Changes an hour as the bursts stand, in the mean over the week.
-    pub fn now(&self) -> f64 {
-        self.rate + self.burst
+    /// The steady rate that would be polled as soon, leaving aside when in the week it is.
+    pub(super) fn steadied(&self, weight: f64, price: f64) -> f64 {
+        if self.burst == 0.0 {
+            return self.rate;
+        }
+        let worth = price / weight;
+        let hours = self.within(Backlog::default(), 0.0, 1.0, f64::INFINITY, worth);
+        2.0 * worth / (hours * hours)
     }
 
     /// The time until the delay expected of changes since `now`, times `weight`, comes to `price` hours; within bounds.
@@ -118,7 +123,8 @@ mod tests {
             let at = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(4) + chrono::TimeDelta::hours(hour);
             profile.add(at, 100.0);
         }
-        profile.week()
+        let long_ago = DateTime::UNIX_EPOCH - chrono::TimeDelta::days(400);
+        profile.week(&super::super::profile::Seen::new(DateTime::UNIX_EPOCH, long_ago, 1e6))
     }
 
     #[test]
@@ -154,6 +160,37 @@ mod tests {
         assert!(wait(11) * 4 < wait(22), "{:?} {:?}", wait(11), wait(22));
         // A poll at seven does not sleep over the morning.
         assert!(wait(7) < Duration::from_secs(3 * 3600), "{:?}", wait(7));
+    }
+
+    /// Against the best that can be done with a whole fortnight in view, found by dynamic programming in steps of five minutes.
+    #[test]
+    fn waits_over_office_hours_cost_little_more_than_the_best_possible() {
+        const STEPS: usize = 14 * 288;
+        let (forecast, price) = (Forecast { week: office(), ..Forecast::steady(0.5) }, 0.15);
+        let monday = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(4);
+        let time = |step: usize| step as f64 / 12.0;
+        // Changes since the beginning, and each times its time.
+        let (mut changes, mut times) = (vec![0.0; STEPS + 1], vec![0.0; STEPS + 1]);
+        for step in 0..STEPS {
+            let rate = forecast.rate * forecast.week.factor(step / 12) / 12.0;
+            changes[step + 1] = changes[step] + rate;
+            times[step + 1] = times[step] + rate * (time(step) + 1.0 / 24.0);
+        }
+        let delay = |from: usize, to: usize| time(to) * (changes[to] - changes[from]) - (times[to] - times[from]);
+        let mut best = vec![0.0; STEPS + 1];
+        for to in 1..=STEPS {
+            let costs = (to.saturating_sub(120)..to).map(|from| best[from] + delay(from, to) + price);
+            best[to] = costs.fold(f64::INFINITY, f64::min);
+        }
+        let (mut at, mut cost) = (0, 0.0);
+        while at < STEPS {
+            let now = monday + chrono::TimeDelta::minutes(5 * at as i64);
+            let hours = forecast.wait(now, 1.0, price, &BOUNDS).as_secs_f64() / 3600.0;
+            let to = (at + (hours * 12.0).round().max(1.0) as usize).min(STEPS);
+            cost += delay(at, to) + price;
+            at = to;
+        }
+        assert!(cost < 1.03 * best[STEPS], "{cost} where {} is possible", best[STEPS]);
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::forecast::Forecast;
-use super::profile::{Profile, Week};
+use super::profile::{Profile, Seen, Week};
 
 /// Changes of evidence that the prior rate counts for.
 const PRIOR_CHANGES: f64 = 0.5;
@@ -65,28 +65,30 @@ impl History {
             // Nothing changes in the future; clocks differ.
             let change = change.min(now);
             if change > self.at {
-                self = self.advance(change, half_life, prior);
-                self.hit(half_life, prior);
+                let learnt = self.learnt(half_life);
+                let rate = self.advance(change, &learnt, half_life, prior);
+                self.hit(rate, &learnt);
             } else {
                 self.recall(change, half_life);
             }
         }
-        self.advance(now, half_life, prior)
+        let learnt = self.learnt(half_life);
+        self.advance(now, &learnt, half_life, prior);
+        self
     }
 
-    /// A change at `self.at`.
-    fn hit(&mut self, half_life: Duration, prior: f64) {
-        let week = self.week();
-        let rate = self.rate(self.at, half_life, prior);
+    /// A change at `self.at`, where `rate` was believed.
+    fn hit(&mut self, rate: f64, learnt: &Week) {
         // How many times likelier the change was for one who believes in bursts.
         let likelier = 1.0 + BURST_SHARE * (self.recent / BURST_MEMORY / rate - 1.0);
         self.bursts = (self.bursts + likelier.ln()).clamp(-SUREST, SUREST);
         let share = share(self.bursts);
         // What followed from other changes says little about the hour.
         let alone = 1.0 / (1.0 - share + share * self.recent / BURST_MEMORY / rate).max(1.0);
-        self.timed = (self.timed + alone * self.profile.week().at(self.at).ln()).clamp(-SUREST, SUREST);
+        let factor = learnt.damped(belief(self.timed)).at(self.at);
+        self.timed = (self.timed + alone * learnt.at(self.at).ln()).clamp(-SUREST, SUREST);
         self.mass += 1.0;
-        self.recent += 1.0 / week.at(self.at).max(RAREST_HOUR);
+        self.recent += 1.0 / factor.max(RAREST_HOUR);
         self.profile.add(self.at, alone as f32);
     }
 
@@ -99,43 +101,51 @@ impl History {
     }
 
     /// When in the week changes come, as far as that is believed.
-    pub fn week(&self) -> Week {
-        self.profile.week().damped(belief(self.timed))
+    pub fn week(&self, half_life: Duration) -> Week {
+        self.learnt(half_life).damped(belief(self.timed))
     }
 
-    /// Time passes without a change.
-    fn advance(mut self, to: DateTime<Utc>, half_life: Duration, prior: f64) -> Self {
+    /// When in the week changes came.
+    fn learnt(&self, half_life: Duration) -> Week {
+        self.profile.week(&Seen::new(self.at, self.since, PROFILE_MEMORY * half_life_hours(half_life)))
+    }
+
+    /// Time passes without a change; answers the rate that was believed.
+    fn advance(&mut self, to: DateTime<Utc>, learnt: &Week, half_life: Duration, prior: f64) -> f64 {
+        let week = learnt.damped(belief(self.timed));
+        let rate = self.rate_by(&week, to, half_life, prior);
         let gone = hours(to - self.at);
         if gone <= 0.0 {
-            return self;
+            return rate;
         }
-        let rate = self.rate(self.at, half_life, prior);
         let quick = (-gone / BURST_HALF_LIFE).exp2();
-        // Fewer changes were to be expected by one who believes in bursts, where the last is long ago.
-        let followers = self.recent * (1.0 - quick);
-        let week = self.week();
-        let expected = rate * week.between(self.at, gone);
         let slow = (-gone / half_life_hours(half_life)).exp2();
         let slower = (-gone / half_life_hours(half_life) / PROFILE_MEMORY).exp2();
-        self.bursts = (PRIOR_BURSTS + (self.bursts - PRIOR_BURSTS) * slower
-            - BURST_SHARE * (followers * week.at(self.at) - expected))
-            .clamp(-SUREST, SUREST);
-        let learnt = self.profile.week();
-        self.timed = (PRIOR_TIMED + (self.timed - PRIOR_TIMED) * slower - rate * (learnt.between(self.at, gone) - gone))
-            .clamp(-SUREST, SUREST);
+        // Fewer changes were to be expected by one who believes in bursts, where the last is long ago.
+        let followers = self.recent * (1.0 - quick) * week.at(self.at);
+        let expected = rate * week.between(self.at, gone);
+        let bursts = PRIOR_BURSTS + (self.bursts - PRIOR_BURSTS) * slower;
+        self.bursts = (bursts - BURST_SHARE * (followers - expected)).clamp(-SUREST, SUREST);
+        let timed = PRIOR_TIMED + (self.timed - PRIOR_TIMED) * slower;
+        self.timed = (timed - rate * (learnt.between(self.at, gone) - gone)).clamp(-SUREST, SUREST);
         self.mass *= slow;
         self.recent *= quick;
         self.profile.fade(slower as f32);
         self.at = to;
-        self
+        rate
     }
 
     /// Changes an hour (lambda) in the mean over the week, drawn towards the prior while there is little evidence.
     pub fn rate(&self, now: DateTime<Utc>, half_life: Duration, prior: f64) -> f64 {
+        self.rate_by(&self.week(half_life), now, half_life, prior)
+    }
+
+    fn rate_by(&self, week: &Week, now: DateTime<Utc>, half_life: Duration, prior: f64) -> f64 {
         let half_life = half_life_hours(half_life);
-        let mass = self.mass * (-hours(now - self.at).max(0.0) / half_life).exp2();
-        let seen = half_life / std::f64::consts::LN_2 * (1.0 - (-hours(now - self.since).max(0.0) / half_life).exp2());
-        (mass + PRIOR_CHANGES) / (seen + PRIOR_CHANGES / prior)
+        let left = |since: DateTime<Utc>| (-hours(now - since).max(0.0) / half_life).exp2();
+        // A quiet night says nothing of a stream that is always quiet at night.
+        let seen = week.ever(now, half_life) - left(self.since) * week.ever(self.since, half_life);
+        (self.mass * left(self.at) + PRIOR_CHANGES) / (seen.max(0.0) + PRIOR_CHANGES / prior)
     }
 
     /// As empty, where a complete listing is to follow: it tells of changes since `since`.
@@ -145,10 +155,11 @@ impl History {
 
     /// What is to be expected from `now` on.
     pub fn forecast(&self, now: DateTime<Utc>, half_life: Duration, prior: f64) -> Forecast {
-        let rate = self.rate(now, half_life, prior);
+        let week = self.week(half_life);
+        let rate = self.rate_by(&week, now, half_life, prior);
         let share = share(self.bursts);
         let recent = self.recent * (-hours(now - self.at).max(0.0) / BURST_HALF_LIFE).exp2() / BURST_MEMORY;
-        Forecast { rate, burst: share * (recent - rate), fade: (1.0 - share) / BURST_MEMORY, week: self.week() }
+        Forecast { rate, burst: share * (recent - rate), fade: (1.0 - share) / BURST_MEMORY, week }
     }
 }
 
@@ -247,10 +258,10 @@ mod tests {
             // Not on the quarter, so that they are no bursts.
             .map(|at| at * 15 + at * 7 % 13)
             .collect();
-        let week = polled(&office, TimeDelta::days(14)).week();
+        let week = polled(&office, TimeDelta::days(14)).week(HALF_LIFE);
         let at = |day, hour| week.at(monday() + TimeDelta::days(day) + TimeDelta::hours(hour));
         assert!(at(1, 11) > 2.0 && at(1, 3) < 0.3 && at(5, 11) < 0.7, "{} {} {}", at(1, 11), at(1, 3), at(5, 11));
-        let once = polled(&[600, 603, 605, 609, 613], TimeDelta::days(1)).week();
+        let once = polled(&[600, 603, 605, 609, 613], TimeDelta::days(1)).week(HALF_LIFE);
         let morning = once.at(monday() + TimeDelta::hours(10));
         assert!(morning < 1.5, "{morning}");
     }
@@ -268,7 +279,7 @@ mod tests {
             prop_assert_eq!(as_given, observed(&minutes));
             let rate = as_given.rate(now, HALF_LIFE, PRIOR);
             let forecast = as_given.forecast(now, HALF_LIFE, PRIOR);
-            prop_assert!(rate > 0.0 && rate.is_finite() && forecast.now() > 0.0 && forecast.fade > 0.0);
+            prop_assert!(rate > 0.0 && rate.is_finite() && forecast.steadied(1.0, 0.05) > 0.0 && forecast.fade > 0.0);
         }
     }
 }

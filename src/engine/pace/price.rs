@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
+use super::profile::hour_of_week;
 use super::{Bounds, Forecast};
 
 /// Bins to the octave are 2^FINE.
@@ -13,8 +16,12 @@ const MOST: i32 = 40;
 const BINS: usize = ((MOST - LEAST) as usize) << FINE;
 
 /// What the streams ask for, in one pass over them; 20 KiB for each pair of bounds, however many streams there are.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Demand {
+    /// The hour of the week in which the day begins that is priced.
+    hour: usize,
+    /// A price near the one to be found: how far bursts are looked ahead.
+    near: f64,
     classes: BTreeMap<(Duration, Duration), Vec<Bin>>,
 }
 
@@ -45,18 +52,51 @@ pub enum Fit {
     Short,
 }
 
+/// Keeps calls to the budget where forecasts err: what prices foretold against what was made of them, each forgotten by half in a day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Steering {
+    /// Calls that the prices so far foretold.
+    pub foretold: f64,
+    /// Calls that were made under them.
+    pub made: f64,
+}
+
+impl Steering {
+    /// Nothing made yet; `budget` in calls an hour. It counts as half a day of calls as foretold, so that the first hour says little.
+    pub fn new(budget: f64) -> Self {
+        Self { foretold: 12.0 * budget, made: 12.0 * budget }
+    }
+
+    /// After so many hours under a price that foretold so many calls an hour.
+    pub fn after(self, hours: f64, calls: f64, made: f64) -> Self {
+        let left = (-hours / 24.0).exp2();
+        Self { foretold: self.foretold * left + hours * calls, made: self.made * left + made }
+    }
+
+    /// The budget to price by, for `budget` to be met.
+    pub fn budget(&self, budget: f64) -> f64 {
+        budget * (self.foretold / self.made).clamp(0.5, 2.0)
+    }
+}
+
 impl Demand {
-    /// Adds a stream, as it is now in its bursts and in the mean over its week.
+    /// No streams yet. The price is for the 24 hours around `now`; `near`: the price so far.
+    pub fn new(now: DateTime<Utc>, near: f64) -> Self {
+        // The day around now: one that begins now would price the evening before a quiet day by that day.
+        Self { hour: hour_of_week(now) + 168 - 12, near, classes: BTreeMap::new() }
+    }
+
+    /// Adds a stream, with the forecast of its last poll, which is what its interval was made by.
     pub fn add(&mut self, forecast: &Forecast, weight: f64, bounds: &Bounds) {
-        let rate = weight * forecast.now();
+        let rate = weight * forecast.steadied(weight, self.near);
         let bins = self.classes.entry((bounds.min, bounds.max)).or_insert_with(|| vec![Bin::default(); BINS]);
         if forecast.week.is_flat() {
             put(bins, rate, 1.0);
             return;
         }
-        // By the hour, because the quiet ones are at the upper bound already.
-        for factor in forecast.week.day() {
-            put(bins, rate * factor, 1.0 / 24.0);
+        // By the hour, because the quiet ones may be at the upper bound already.
+        for hour in self.hour..self.hour + 24 {
+            put(bins, rate * forecast.week.factor(hour), 1.0 / 24.0);
         }
     }
 
@@ -108,6 +148,10 @@ mod tests {
         Bounds { min: Duration::from_secs(min), max: Duration::from_secs(max), prior: 0.1, full_pass_every: None }
     }
 
+    fn demand() -> Demand {
+        Demand::new(DateTime::UNIX_EPOCH, 0.05)
+    }
+
     fn exact(streams: &[(f64, Bounds)], price: f64) -> f64 {
         let calls = |(rate, bounds): &(f64, Bounds)| {
             let hours = (2.0 * price / rate).sqrt();
@@ -118,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_budget_that_is_too_small_or_too_large_is_said_so() {
-        let mut demand = Demand::default();
+        let mut demand = demand();
         for rate in [0.0, 0.1, 1.0] {
             demand.add(&Forecast::steady(rate), 1.0, &bounds(360, 3600));
         }
@@ -133,7 +177,7 @@ mod tests {
 
     #[test]
     fn no_streams_fit_into_any_budget() {
-        assert_eq!(Demand::default().price(1.0).fit, Fit::Ample);
+        assert_eq!(demand().price(1.0).fit, Fit::Ample);
     }
 
     proptest! {
@@ -144,7 +188,7 @@ mod tests {
             let classes = [bounds(60, 1800), bounds(300, 3600), bounds(300, 86_400)];
             let streams: Vec<(f64, Bounds)> =
                 logs.iter().map(|(log, weight, class)| (weight * log.exp(), classes[*class])).collect();
-            let mut demand = Demand::default();
+            let mut demand = demand();
             for ((_, weight, _), (rate, bounds)) in logs.iter().zip(&streams) {
                 demand.add(&Forecast::steady(rate / weight), *weight, bounds);
             }
@@ -155,7 +199,7 @@ mod tests {
         #[test]
         fn the_price_of_a_budget_meets_it(logs in proptest::collection::vec(-10.0f64..4.0, 1..300), share in 0.1f64..0.9) {
             let streams: Vec<(f64, Bounds)> = logs.iter().map(|log| (log.exp(), bounds(300, 3600))).collect();
-            let mut demand = Demand::default();
+            let mut demand = demand();
             for (rate, bounds) in &streams {
                 demand.add(&Forecast::steady(*rate), 1.0, bounds);
             }

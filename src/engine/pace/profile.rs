@@ -36,23 +36,86 @@ impl Profile {
         }
     }
 
-    /// The factors, drawn towards 1 while there is little evidence.
-    pub fn week(&self) -> Week {
+    /// The factors, drawn towards 1 while there is little evidence: changes by the time in which they were seen, both forgotten alike.
+    pub(super) fn week(&self, seen: &Seen) -> Week {
         let total: f32 = self.hours.iter().sum();
         // Below this, flatness outweighs what was seen by so much that the factors differ by less than the rates do.
         if total < 1.0 {
             return Week::FLAT;
         }
-        let hour = 1.0 / (total / 24.0 + FLAT_HOUR);
-        let day = 1.0 / (total / 7.0 + FLAT_DAY);
-        // Neighbours lend each other a quarter: people are not on the minute, and the evidence of three hours is more than that of one.
-        let near = |at: usize| self.hours[at] / 2.0 + (self.hours[(at + 1) % 24] + self.hours[(at + 23) % 24]) / 4.0;
-        Week {
-            hours: std::array::from_fn(|at| (near(at) + FLAT_HOUR) * hour),
-            days: self.days.map(|mass| (mass + FLAT_DAY) * day),
-            flat: false,
-        }
+        // Less than a day tells no hour from another, and no time at all is nothing to divide by.
+        let time = seen.hours.iter().sum::<f32>().max(24.0);
+        let rate = total / time;
+        let mut hours: [f32; 24] =
+            std::array::from_fn(|at| (near(&self.hours, at) + FLAT_HOUR) / (near(&seen.hours, at) * rate + FLAT_HOUR));
+        let mut days: [f32; 7] = std::array::from_fn(|at| (self.days[at] + FLAT_DAY) / (seen.days[at] * rate + FLAT_DAY));
+        level(&mut hours);
+        level(&mut days);
+        Week { hours, days, flat: false }
     }
+}
+
+/// Neighbours lend each other a quarter: people are not on the minute, and the evidence of three hours is more than that of one.
+fn near(masses: &[f32; 24], at: usize) -> f32 {
+    masses[at] / 2.0 + (masses[(at + 1) % 24] + masses[(at + 23) % 24]) / 4.0
+}
+
+/// Makes the mean 1.
+fn level(factors: &mut [f32]) {
+    let mean = factors.iter().sum::<f32>() / factors.len() as f32;
+    for factor in factors {
+        *factor /= mean;
+    }
+}
+
+/// Hours for which each hour of the day and each day of the week was seen, forgotten as the changes in them are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    hours: [f32; 24],
+    days: [f32; 7],
+}
+
+impl Seen {
+    /// Until `at`, since `since`; half-life in hours.
+    pub(super) fn new(at: DateTime<Utc>, since: DateTime<Utc>, half_life: f64) -> Self {
+        let fade = std::f64::consts::LN_2 / half_life;
+        let age = ((at - since).as_seconds_f64() / 3600.0).max(0.0);
+        let left = (-fade * age).exp();
+        let (now, then) = (into_week(at), into_week(since));
+        let mut seen = Self { hours: [0.0; 24], days: [0.0; 7] };
+        // What was seen since is what would have been seen since ever, without what would have been seen until then.
+        for (time, sign) in [(now, 1.0), (then, -left)] {
+            ever(&mut seen.hours, time % 24.0, 1.0, fade, sign);
+            ever(&mut seen.days, time, 24.0, fade, sign);
+        }
+        // A stream that has only just begun has seen next to nothing, not less.
+        for mass in seen.hours.iter_mut().chain(&mut seen.days) {
+            *mass = mass.max(0.0);
+        }
+        seen
+    }
+}
+
+/// Adds `sign` times how long each bin of a cycle was seen until this time of it, since ever.
+fn ever(bins: &mut [f32], time: f64, width: f64, fade: f64, sign: f64) {
+    let count = bins.len();
+    let current = ((time / width) as usize).min(count - 1);
+    let into = time - current as f64 * width;
+    let cycle = (-fade * width * count as f64).exp();
+    let scale = sign / fade / (1.0 - cycle);
+    let step = (-fade * width).exp();
+    let mut faded = (-fade * into).exp();
+    // The current one: what has gone by of it, and the rest a cycle ago.
+    bins[current] += (scale * (1.0 - faded + cycle * (fade * (width - into)).exp() - cycle)) as f32;
+    for back in 1..count {
+        bins[(current + count - back) % count] += (scale * faded * (1.0 - step)) as f32;
+        faded *= step;
+    }
+}
+
+/// Hours since Monday 0:00.
+fn into_week(at: DateTime<Utc>) -> f64 {
+    hour_of_week(at) as f64 + 1.0 - left_of_hour(at)
 }
 
 impl Week {
@@ -60,12 +123,9 @@ impl Week {
     pub const FLAT: Self = Self { hours: [1.0; 24], days: [1.0; 7], flat: true };
 
     /// Believed with this probability only.
-    pub(super) fn damped(mut self, belief: f64) -> Self {
-        let belief = belief as f32;
-        for factor in self.hours.iter_mut().chain(&mut self.days) {
-            *factor = 1.0 + belief * (*factor - 1.0);
-        }
-        self
+    pub(super) fn damped(self, belief: f64) -> Self {
+        let damp = |factor| 1.0 + belief as f32 * (factor - 1.0);
+        Self { hours: self.hours.map(damp), days: self.days.map(damp), flat: self.flat }
     }
 
     /// Whether all hours are alike.
@@ -83,6 +143,35 @@ impl Week {
         self.factor(hour_of_week(time))
     }
 
+    /// How many hours of mean rate all the time until now is worth, forgotten with this half-life in hours.
+    pub(super) fn ever(&self, until: DateTime<Utc>, half_life: f64) -> f64 {
+        let fade = std::f64::consts::LN_2 / half_life;
+        if self.flat {
+            return 1.0 / fade;
+        }
+        // Backwards, hour by hour, each with what is left of it.
+        let (hour, step) = (hour_of_week(until), (-fade).exp());
+        let into = 1.0 - left_of_hour(until);
+        let mut left = (-fade * into).exp();
+        let mut worth = self.factor(hour) * (1.0 - left) / (1.0 - step);
+        for hour in (hour / 24 * 24..hour).rev() {
+            worth += self.factor(hour) * left;
+            left *= step;
+        }
+        // From midnight on whole days, which differ by their factors only; the last one is that of `until`.
+        let (mut day, mut within) = (0.0, 1.0);
+        for hour in self.hours.iter().rev() {
+            day += f64::from(*hour) * within;
+            within *= step;
+        }
+        for back in 1..=7 {
+            worth += f64::from(self.days[(hour / 24 + 7 - back) % 7]) * day * left;
+            left *= within;
+        }
+        // More than a week was counted, by what is gone of the day.
+        worth * (1.0 - step) / fade / (1.0 - left)
+    }
+
     /// How many hours of mean rate `hours` from here are worth.
     pub(super) fn between(&self, from: DateTime<Utc>, hours: f64) -> f64 {
         if self.flat {
@@ -97,13 +186,6 @@ impl Week {
             (left, hour, room) = (left - step, hour + 1, 1.0);
         }
         worth
-    }
-
-    /// The factors of the hours of the day, each as if the day of the week were a middling one.
-    pub(super) fn day(&self) -> impl Iterator<Item = f64> {
-        // What polls cost goes by the square root of the rate.
-        let root = self.days.iter().map(|day| day.sqrt()).sum::<f32>() / 7.0;
-        self.hours.iter().map(move |hour| f64::from(hour * root * root))
     }
 }
 

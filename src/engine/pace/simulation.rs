@@ -1,5 +1,7 @@
 //! Rules of pace at the same number of calls: what each makes of the delay. Ours is the code that runs in production.
 
+#[cfg(test)]
+mod budget;
 mod replay;
 mod rules;
 mod traces;
@@ -108,5 +110,78 @@ fn figures_of(scale: f64, mut tally: Tally, optimum: &mut Option<f64>) -> Figure
         median: at(0.5),
         p95: at(0.95),
         to_optimum: if best > 0.0 { mean / best } else { 1.0 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAMS: usize = 100;
+    const SEED: u64 = 1;
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn terms() -> Terms {
+        let bounds = Bounds { min: DAY / 1440, max: DAY, prior: 0.1, full_pass_every: None };
+        Terms { bounds, half_life: 3 * DAY, jitter: 0.15, start: start(), days: 14, calls: 24.0, seed: SEED }
+    }
+
+    fn traces(kind: Kind) -> Vec<Trace> {
+        generate(kind, STREAMS, 14.0 * 24.0, SEED)
+    }
+
+    fn compared(traces: &[Trace]) -> impl Fn(&str) -> Row + use<> {
+        let rows = compare(traces, &terms()).expect("the calls can be met");
+        for row in &rows {
+            for (figures, days) in [(row.whole, 14.0), (row.learnt, 7.0)] {
+                let wanted = STREAMS as f64 * 24.0 * days;
+                assert!((figures.calls as f64 / wanted - 1.0).abs() <= 0.001, "not at equal calls: {row:?}");
+            }
+        }
+        move |rule| rows.iter().find(|row| row.rule == rule).expect("a rule of that name").clone()
+    }
+
+    #[test]
+    fn steady_streams_wait_hardly_longer_than_if_their_rates_were_known() {
+        let traces = traces(Kind::Stationary);
+        let of = compared(&traces);
+        let ours = of("syncctl");
+        assert!(ours.whole.to_optimum <= 1.10 && ours.learnt.to_optimum <= 1.04, "{ours:?}");
+        // So theory has it of the square root law and a fixed interval, with these rates.
+        let [rates, roots] = [1.0, 0.5].map(|power| traces.iter().map(|trace| trace.rate.powf(power)).sum::<f64>());
+        let theory = STREAMS as f64 * rates / (roots * roots);
+        let fixed = of("fixed interval").whole.to_optimum;
+        assert!((fixed / theory - 1.0).abs() < 0.05, "{fixed}, and {theory} in theory");
+    }
+
+    #[test]
+    fn office_hours_wait_less_than_if_only_their_rates_were_known() {
+        let of = compared(&traces(Kind::Office));
+        let (ours, blind) = (of("syncctl"), of("syncctl, no hours"));
+        assert!(ours.whole.to_optimum <= 0.85 && ours.learnt.to_optimum <= 0.80, "{ours:?}");
+        assert!(ours.learnt.mean < 0.9 * blind.learnt.mean, "{ours:?} {blind:?}");
+    }
+
+    #[test]
+    fn bursts_wait_less_than_by_any_table() {
+        let of = compared(&traces(Kind::Bursts));
+        let ours = of("syncctl");
+        for table in ["adaptive table", "gmail table", "drive table", "calendar table"] {
+            assert!(ours.whole.mean < 0.85 * of(table).whole.mean, "{ours:?} {:?}", of(table));
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_figures() {
+        let once = || compare(&generate(Kind::Bursts, 20, 48.0, 5), &Terms { days: 2, ..terms() }).expect("figures");
+        let (one, other) = (once(), once());
+        assert!(one.iter().zip(&other).all(|(a, b)| a.whole == b.whole && a.learnt == b.learnt));
+    }
+
+    #[test]
+    fn a_number_of_calls_that_no_interval_allows_is_said_so() {
+        let terms = Terms { calls: 0.5, days: 2, ..terms() };
+        let error = compare(&generate(Kind::Stationary, 20, 48.0, 1), &terms).expect_err("one call a day is the least");
+        assert!(error.to_string().contains("set --calls, --min or --max"), "{error}");
     }
 }

@@ -10,8 +10,8 @@ use rand::{Rng as _, SeedableRng as _};
 use super::rules::{Pacer, Rule};
 use super::{Terms, Trace, Window};
 
-/// How far calls may be from what was asked for.
-const TOLERANCE: f64 = 0.001;
+/// How far calls may be from what was asked for: this share, or this number where they are few.
+const TOLERANCE: (f64, f64) = (0.001, 5.0);
 
 /// What came of a replay.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,7 @@ pub(super) fn tuned(traces: &[Trace], rule: Rule, calls: f64, terms: &Terms, win
     for _ in 0..60 {
         let tally = replay(traces, rule, scale, terms, window);
         let off = tally.calls as f64 / calls;
-        if (off - 1.0).abs() <= TOLERANCE {
+        if (tally.calls as f64 - calls).abs() <= (TOLERANCE.0 * calls).max(TOLERANCE.1) {
             return Ok((scale, tally));
         }
         if off > 1.0 {
