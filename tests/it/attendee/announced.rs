@@ -82,3 +82,13 @@ fn every_change_of_a_bot_is_taken_once_and_a_forged_one_is_not() {
     assert_eq!(world.count(stored), 13);
     drop(server);
 }
+
+#[test]
+fn what_happens_to_bots_of_others_is_taken_and_makes_nothing_due() {
+    let mut world = World::with_attendee(1);
+    world.poll_bots().expect(0);
+    let _server = announced(&mut world, &[]);
+    world.sim.admin("attendee/bots", json!({ "project": PROJECT, "meeting_url": "https://zoom.us/j/1" }));
+    until("it is stored", || world.count("SELECT count(*) FROM notifications WHERE source = 'attendee'") >= 1);
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE service = 'attendee' AND due_at <= now()"), 0);
+}

@@ -94,3 +94,49 @@ fn a_transcript_that_never_comes_is_given_up_after_its_time_and_one_that_failed_
     world.poll_bots().expect(0);
     assert_eq!(world.sim.ledger()["total"], 0, "nothing is waited for");
 }
+
+#[test]
+fn three_polls_at_once_store_each_transcript_once() {
+    let world = World::with_attendee(2);
+    for nth in 0..20 {
+        world.meet(USER, &format!("talk{nth}"), 60 + nth);
+    }
+    world.schedule().expect(0);
+    world.pass(180);
+    let runs: Vec<_> = (0..3).map(|_| world.spawn(&["attendee", "cron", "--force", "--parallel"])).collect();
+    for mut run in runs {
+        let code = run.wait().expect("it ends").code();
+        assert!(matches!(code, Some(0 | 1 | 75)), "{code:?}");
+    }
+    world.poll_bots().expect(0);
+    world.assert_in_step();
+    assert_eq!(world.count("SELECT count(*) FROM outbox_events WHERE type = 'attendee.transcript.created'"), 20);
+}
+
+#[test]
+fn a_bot_that_dies_in_the_meeting_leaves_what_it_heard() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.schedule().expect(0);
+    world.pass(75);
+    world.sim.admin("attendee/act", json!({ "bot": world.only_bot(&link)["id"], "do": "fail" }));
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    let row = &world
+        .query("SELECT b.state, b.status, t.utterances FROM attendee_bots b JOIN attendee_transcripts t ON t.bot = b.id")[0];
+    let (state, status, utterances): (&str, &str, i32) = (row.get(0), row.get(1), row.get(2));
+    assert!((state, status) == ("settled", "failed") && (1..12).contains(&utterances), "{state} {status} {utterances}");
+    assert_eq!(world.count("SELECT count(*) FROM documents WHERE source = 'attendee'"), 1);
+}
+
+#[test]
+fn a_dry_run_of_a_poll_writes_nothing() {
+    let world = World::with_attendee(1);
+    world.meet(USER, "standup", 60);
+    world.schedule().expect(0);
+    world.pass(180);
+    world.syncctl(&["attendee", "cron", "--force", "--dry-run"]).expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE raw_state = 'scheduled'"), 1);
+    assert_eq!(world.count(TEXTS), 0);
+    assert_eq!(world.count("SELECT count(*) FROM documents"), 0);
+}
