@@ -20,10 +20,13 @@ CREATE TABLE pace_prices (
   service text NOT NULL,
   project text NOT NULL,
   price double precision NOT NULL,
-  -- Quota units an hour: what may be spent, what polls were meant to spend, what was spent over the last day.
+  -- Quota units an hour that may be spent.
   budget double precision NOT NULL,
-  target double precision NOT NULL,
-  spent double precision,
+  -- Units that prices foretold, and that were spent under them, each forgotten by half in a day.
+  foretold double precision NOT NULL,
+  spent double precision NOT NULL,
+  -- Units of the hour that went on, which are in `spent` already.
+  spent_in_hour bigint NOT NULL,
   streams bigint NOT NULL,
   -- Polls an hour that this price gives.
   polls double precision NOT NULL,

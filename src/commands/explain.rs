@@ -159,8 +159,9 @@ impl Facts {
     /// What makes an interval that follows the changes.
     fn paced(&self, row: &StreamRow, outlook: &Outlook, facts: &mut Vec<String>) {
         facts.push(changes(outlook.forecast.rate * 24.0));
-        if outlook.forecast.now() > 2.0 * outlook.forecast.rate {
-            facts.push(format!("{:.0} times as many just now", outlook.forecast.now() / outlook.forecast.rate));
+        let in_bursts = 1.0 + outlook.forecast.burst / outlook.forecast.rate;
+        if in_bursts > 2.0 {
+            facts.push(format!("{in_bursts:.0} times as many just now"));
         }
         if let (true, Some(active)) = (outlook.activity >= 1.05, &self.active) {
             let ago = in_words(seconds((self.now - active.last_at).as_seconds_f64()));

@@ -58,7 +58,7 @@ pub async fn run(args: &MetricsArgs, context: &Context, output: Output) -> anyho
             delay_max_seconds: max_seconds,
         });
     }
-    let projects = prices::computed(&context.pool, None).await?;
+    let projects = prices::computed(&context.pool).await?;
     let paces = Paces { window_seconds: args.since.as_secs(), services, projects };
     output.print(&paces, || text(&paces, args.since))?;
     Ok(Exit::Done)
@@ -80,8 +80,7 @@ fn text(paces: &Paces, since: Duration) -> String {
             seconds((service.changes_found > 0).then_some(service.delay_max_seconds)),
         ]);
     }
-    let mut costs =
-        table(&["service", "project", "streams", "polls/day", "budget units/day", "spent units/day", "price", "made"]);
+    let mut costs = table(&["service", "project", "streams", "polls/day", "budget units/day", "spent/foretold", "price", "made"]);
     for project in &paces.projects {
         costs.add_row([
             project.service.clone(),
@@ -89,7 +88,7 @@ fn text(paces: &Paces, since: Duration) -> String {
             project.streams.to_string(),
             format!("{:.0}", project.polls * 24.0),
             format!("{:.0}", project.budget * 24.0),
-            project.spent.map_or_else(|| "–".into(), |spent| format!("{:.0}", spent * 24.0)),
+            format!("{:.2}", project.spent / project.foretold),
             if project.price < 1e6 { format!("{:.4} h", project.price) } else { "budget is short".into() },
             project.computed_at.format("%Y-%m-%d %H:%M UTC").to_string(),
         ]);

@@ -96,6 +96,7 @@ pub struct Paced {
     pub weight_at: DateTime<Utc>,
     /// A channel announces its changes.
     pub push_alive: bool,
+    pub polled_at: Option<DateTime<Utc>>,
 }
 
 /// Users with more than so many streams.
@@ -122,7 +123,7 @@ pub async fn paced(
     let rows = client
         .query_typed_raw(
             "SELECT s.id, s.user_id, a.project, s.kind, s.resource, s.change_mass, s.change_mass_at, s.change_since, s.change_shape,
-               s.weight, s.weight_at, coalesce(s.push_until > now(), false)
+               s.weight, s.weight_at, coalesce(s.push_until > now(), false), s.polled_at
              FROM streams s JOIN accounts a ON a.user_id = s.user_id
              WHERE s.service = $1 AND s.state IN ('active', 'degraded') AND ($2::uuid[] IS NULL OR s.user_id = ANY ($2))",
             [(&service as &(dyn ToSql + Sync), Type::TEXT), (&users, Type::UUID_ARRAY)],
@@ -143,6 +144,7 @@ pub async fn paced(
             weight: row.try_get(9)?,
             weight_at: row.try_get(10)?,
             push_alive: row.try_get(11)?,
+            polled_at: row.try_get(12)?,
         })
     }))
 }
@@ -156,26 +158,26 @@ pub struct Computed {
     pub price: f64,
     /// Quota units an hour that may be spent.
     pub budget: f64,
-    /// Quota units an hour that the price aims at: the budget, corrected by what was spent.
-    pub target: f64,
-    /// Quota units an hour that were spent over the last day; `None`: not a day old yet.
-    pub spent: Option<f64>,
+    /// Quota units that prices foretold, and that were spent under them, each forgotten by half in a day.
+    pub foretold: f64,
+    pub spent: f64,
+    /// Quota units of the hour that went on, which are in `spent`.
+    pub spent_in_hour: i64,
     pub streams: i64,
     /// Polls an hour that the price gives.
     pub polls: f64,
     pub computed_at: DateTime<Utc>,
 }
 
-const COMPUTED: &str = "SELECT service, project, price, budget, target, spent, streams, polls, computed_at FROM pace_prices";
-
-/// What was computed last, of one service or of all.
-pub async fn computed(pool: &Pool, service: Option<&str>) -> anyhow::Result<Vec<Computed>> {
+/// What was computed last, of all services.
+pub async fn computed(pool: &Pool) -> anyhow::Result<Vec<Computed>> {
     let rows = pool
         .get()
         .await?
         .query_typed(
-            &format!("{COMPUTED} WHERE $1::text IS NULL OR service = $1 ORDER BY service, project"),
-            &[(&service, Type::TEXT)],
+            "SELECT service, project, price, budget, foretold, spent, spent_in_hour, streams, polls, computed_at FROM pace_prices
+             ORDER BY service, project",
+            &[],
         )
         .await
         .context("reading what was computed of the pace")?;
@@ -186,66 +188,112 @@ pub async fn computed(pool: &Pool, service: Option<&str>) -> anyhow::Result<Vec<
                 project: row.try_get(1)?,
                 price: row.try_get(2)?,
                 budget: row.try_get(3)?,
-                target: row.try_get(4)?,
+                foretold: row.try_get(4)?,
                 spent: row.try_get(5)?,
-                streams: row.try_get(6)?,
-                polls: row.try_get(7)?,
-                computed_at: row.try_get(8)?,
+                spent_in_hour: row.try_get(6)?,
+                streams: row.try_get(7)?,
+                polls: row.try_get(8)?,
+                computed_at: row.try_get(9)?,
             })
         })
         .collect()
 }
 
-/// Quota units that each project of a service spent in the last 24 whole hours; none for a project that was not at work a day ago.
-pub async fn spent(pool: &Pool, service: &str) -> anyhow::Result<HashMap<String, f64>> {
+/// What is known of a project's spending when its price is made anew.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// Quota units of the hour that goes on.
+    pub in_hour: i64,
+    /// The price so far; `None`: there was none.
+    pub before: Option<Before>,
+}
+
+/// What a price foretold, and what was spent under it.
+#[derive(Debug, Clone)]
+pub struct Before {
+    /// As stored with it: see [`Computed`].
+    pub budget: f64,
+    pub foretold: f64,
+    pub spent: f64,
+    pub polls: f64,
+    /// Hours for which it held.
+    pub hours: f64,
+    /// Quota units that were spent meanwhile.
+    pub units: f64,
+}
+
+/// What projects spent since their prices were made, as far back as the ledger of quota goes.
+pub async fn ledgers(pool: &Pool, service: &str, projects: &[&str]) -> anyhow::Result<HashMap<String, Ledger>> {
     let rows = pool
         .get()
         .await?
         .query_typed(
-            "SELECT subject, sum(units)::float8 / 24 FROM quota_usage
-             WHERE service = $1 AND span = 'hour' AND window_start < date_trunc('hour', now())
-               AND window_start >= date_trunc('hour', now()) - interval '24 hours'
-             GROUP BY subject HAVING min(window_start) <= date_trunc('hour', now()) - interval '23 hours'",
-            &[(&service, Type::TEXT)],
+            "SELECT q.subject, coalesce(sum(q.units) FILTER (WHERE q.window_start = date_trunc('hour', now())), 0)::bigint,
+               p.budget, p.foretold, p.spent, p.polls, extract(epoch FROM now() - p.computed_at)::float8 / 3600,
+               (sum(q.units) FILTER (WHERE q.window_start >= date_trunc('hour', p.computed_at)) - p.spent_in_hour)::float8
+             FROM quota_usage q LEFT JOIN pace_prices p ON p.service = q.service AND p.project = q.subject
+             WHERE q.service = $1 AND q.span = 'hour' AND q.subject = ANY ($2)
+             GROUP BY q.subject, p.budget, p.foretold, p.spent, p.polls, p.computed_at, p.spent_in_hour",
+            &[(&service, Type::TEXT), (&projects, Type::TEXT_ARRAY)],
         )
         .await
         .context("reading what was spent")?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    rows.iter()
+        .map(|row| {
+            let before = match row.try_get::<_, Option<f64>>(2)? {
+                Some(budget) => Some(Before {
+                    budget,
+                    foretold: row.try_get(3)?,
+                    spent: row.try_get(4)?,
+                    polls: row.try_get(5)?,
+                    hours: row.try_get(6)?,
+                    units: row.try_get::<_, Option<f64>>(7)?.unwrap_or(0.0),
+                }),
+                None => None,
+            };
+            Ok((row.try_get(0)?, Ledger { in_hour: row.try_get(1)?, before }))
+        })
+        .collect()
 }
 
 /// Stores the prices of a service in place of the last ones.
-pub async fn store(pool: &Pool, service: &str, projects: &[Computed], users: &[(Uuid, f64)]) -> anyhow::Result<()> {
-    let mut client = pool.get().await?;
-    let tx = client.transaction().await.context("storing prices")?;
-    for table in ["pace_prices", "pace_user_prices"] {
-        tx.execute_typed(&format!("DELETE FROM {table} WHERE service = $1"), &[(&service, Type::TEXT)])
-            .await
-            .context("removing old prices")?;
-    }
-    for project in projects {
-        tx.execute_typed(
-            "INSERT INTO pace_prices (service, project, price, budget, target, spent, streams, polls) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+pub async fn store(pool: &Pool, service: &str, projects: &[Computed], users: &HashMap<Uuid, f64>) -> anyhow::Result<()> {
+    let names: Vec<&str> = projects.iter().map(|project| project.project.as_str()).collect();
+    let column = |read: fn(&Computed) -> f64| projects.iter().map(read).collect::<Vec<f64>>();
+    let counts = |read: fn(&Computed) -> i64| projects.iter().map(read).collect::<Vec<i64>>();
+    let (ids, prices): (Vec<Uuid>, Vec<f64>) = users.iter().map(|(user, price)| (*user, *price)).unzip();
+    pool.get()
+        .await?
+        .execute_typed(
+            "WITH gone AS (
+               DELETE FROM pace_prices WHERE service = $1 AND project <> ALL ($2)
+             ), gone_users AS (
+               DELETE FROM pace_user_prices WHERE service = $1 AND user_id <> ALL ($10)
+             ), priced AS (
+               INSERT INTO pace_prices (service, project, price, budget, foretold, spent, spent_in_hour, streams, polls)
+               SELECT $1, * FROM unnest($2::text[], $3::float8[], $4::float8[], $5::float8[], $6::float8[], $7::bigint[], $8::bigint[], $9::float8[])
+               ON CONFLICT (service, project) DO UPDATE SET price = excluded.price, budget = excluded.budget, foretold = excluded.foretold,
+                 spent = excluded.spent, spent_in_hour = excluded.spent_in_hour, streams = excluded.streams, polls = excluded.polls,
+                 computed_at = now()
+             )
+             INSERT INTO pace_user_prices (service, user_id, price)
+             SELECT $1, u.id, p.price FROM unnest($10::uuid[], $11::float8[]) AS p (id, price) JOIN users u USING (id)
+             ON CONFLICT (service, user_id) DO UPDATE SET price = excluded.price",
             &[
                 (&service, Type::TEXT),
-                (&project.project, Type::TEXT),
-                (&project.price, Type::FLOAT8),
-                (&project.budget, Type::FLOAT8),
-                (&project.target, Type::FLOAT8),
-                (&project.spent, Type::FLOAT8),
-                (&project.streams, Type::INT8),
-                (&project.polls, Type::FLOAT8),
+                (&names, Type::TEXT_ARRAY),
+                (&column(|project| project.price), Type::FLOAT8_ARRAY),
+                (&column(|project| project.budget), Type::FLOAT8_ARRAY),
+                (&column(|project| project.foretold), Type::FLOAT8_ARRAY),
+                (&column(|project| project.spent), Type::FLOAT8_ARRAY),
+                (&counts(|project| project.spent_in_hour), Type::INT8_ARRAY),
+                (&counts(|project| project.streams), Type::INT8_ARRAY),
+                (&column(|project| project.polls), Type::FLOAT8_ARRAY),
+                (&ids, Type::UUID_ARRAY),
+                (&prices, Type::FLOAT8_ARRAY),
             ],
         )
         .await
-        .context("storing a price")?;
-    }
-    let (ids, prices): (Vec<Uuid>, Vec<f64>) = users.iter().copied().unzip();
-    tx.execute_typed(
-        "INSERT INTO pace_user_prices (service, user_id, price)
-         SELECT $1, u.id, p.price FROM unnest($2::uuid[], $3::float8[]) AS p (id, price) JOIN users u USING (id)",
-        &[(&service, Type::TEXT), (&ids, Type::UUID_ARRAY), (&prices, Type::FLOAT8_ARRAY)],
-    )
-    .await
-    .context("storing prices of users")?;
-    tx.commit().await.context("storing prices")
+        .context("storing prices")?;
+    Ok(())
 }

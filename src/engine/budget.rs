@@ -4,20 +4,17 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use chrono::Utc;
 use futures_util::{TryStreamExt as _, pin_mut};
 use uuid::Uuid;
 
-use super::pace::{self, Demand, Fit};
+use super::pace::{self, Demand, Fit, Steering};
 use super::{Context, Source, Stream, pacing};
 use crate::config::{Limits, Pace};
-use crate::db::prices::{self, Computed, Paced, Prices};
+use crate::db::prices::{self, Before, Computed, Paced, Prices};
 
-/// A target leaves its budget by no more than these factors, whatever was spent: beyond, something else is wrong.
-const CORRECTION: std::ops::RangeInclusive<f64> = 0.5..=1.5;
-/// Hours over which it is measured what was spent.
-const MEASURED: f64 = 24.0;
+/// Hours that the ledger of spent quota is sure to go back.
+const LEDGER: f64 = 71.0;
 
 /// The prices of a service; made anew first, if they are old and nobody else is at it.
 pub async fn prices<S: Source>(context: &Context, source: &S, writes: bool) -> anyhow::Result<Prices> {
@@ -27,8 +24,7 @@ pub async fn prices<S: Source>(context: &Context, source: &S, writes: bool) -> a
     if !writes || prices.age.is_some_and(|age| age < every) || !prices::take(pool, service, every).await? {
         return Ok(prices);
     }
-    reprice(context, source).await?;
-    prices::load(pool, service).await
+    reprice(context, source, &prices).await
 }
 
 /// Quota units an hour that polls of a service may use.
@@ -52,7 +48,6 @@ impl Budgets {
 }
 
 /// What the streams of a project, or of a user, ask for.
-#[derive(Default)]
 struct Asked {
     streams: i64,
     demand: Demand,
@@ -64,11 +59,12 @@ struct Asked {
     cost: u64,
 }
 
-/// Adds up what streams ask for, under the key that `key` gives each.
+/// Adds up what streams ask for, under the key that `key` gives each; `near`: what their polls cost so far.
 async fn ask<S: Source, K: std::hash::Hash + Eq>(
     context: &Context,
     source: &S,
     users: Option<&[Uuid]>,
+    near: &Prices,
     key: impl Fn(&mut Paced) -> K,
 ) -> anyhow::Result<HashMap<K, Asked>> {
     let pace = &context.settings.pace;
@@ -77,21 +73,24 @@ async fn ask<S: Source, K: std::hash::Hash + Eq>(
     let mut asked: HashMap<K, Asked> = HashMap::new();
     let streams = prices::paced(&context.pool, S::TABLES.service, users).await?;
     pin_mut!(streams);
-    while let Some(mut stream) = streams.try_next().await? {
-        let cost = S::cost(&stream.kind);
-        let bounds = source.bounds(&Stream {
-            id: stream.id,
-            user_id: stream.user_id,
-            kind: std::mem::take(&mut stream.kind),
-            resource: std::mem::take(&mut stream.resource),
-        });
-        let forecast = pacing::history(&stream.changes).forecast(now, pace.half_life, bounds.prior);
-        let weight = source.urgency(stream.id) * pace::faded(stream.weight, stream.weight_at, now, pace.activity_half_life);
-        let asked = asked.entry(key(&mut stream)).or_default();
+    while let Some(mut paced) = streams.try_next().await? {
+        let near = near.of(&paced.project, paced.user_id, pace.price);
+        let stream = Stream {
+            id: paced.id,
+            user_id: paced.user_id,
+            kind: std::mem::take(&mut paced.kind),
+            resource: std::mem::take(&mut paced.resource),
+        };
+        let (bounds, cost) = (source.bounds(&stream), S::cost(&stream.kind));
+        let polled = paced.polled_at.unwrap_or(now);
+        let forecast = pacing::history(&paced.changes).forecast(polled, pace.half_life, bounds.prior);
+        let weight = source.urgency(paced.id) * pace::faded(paced.weight, paced.weight_at, now, pace.activity_half_life);
+        let nothing = || Asked { streams: 0, demand: Demand::new(now, near), safety: 0.0, most: 0.0, cost };
+        let push_alive = paced.push_alive;
+        let asked = asked.entry(key(&mut paced)).or_insert_with(nothing);
         asked.streams += 1;
-        asked.cost = asked.cost.max(cost);
         asked.most = asked.most.max(3600.0 / bounds.min.as_secs_f64());
-        match stream.push_alive {
+        match push_alive {
             true => asked.safety += safety,
             false => asked.demand.add(&forecast, weight, &bounds),
         }
@@ -100,22 +99,21 @@ async fn ask<S: Source, K: std::hash::Hash + Eq>(
 }
 
 /// Makes the prices of a service anew.
-async fn reprice<S: Source>(context: &Context, source: &S) -> anyhow::Result<()> {
+async fn reprice<S: Source>(context: &Context, source: &S, near: &Prices) -> anyhow::Result<Prices> {
     let Context { pool, settings, .. } = context;
     let service = S::TABLES.service;
     let started = Instant::now();
-    let projects = ask(context, source, None, |stream| std::mem::take(&mut stream.project)).await?;
-    let spent = prices::spent(pool, service).await?;
-    let before: HashMap<String, Computed> =
-        prices::computed(pool, Some(service)).await?.into_iter().map(|computed| (computed.project.clone(), computed)).collect();
+    let projects = ask(context, source, None, near, |stream| std::mem::take(&mut stream.project)).await?;
+    let names: Vec<&str> = projects.keys().map(String::as_str).collect();
+    let ledgers = prices::ledgers(pool, service, &names).await?;
     let limits = settings.quota.limits(service);
-    let most = projects.values().map(|asked| asked.most).fold(0.0, f64::max);
     let mut computed = Vec::new();
-    for (project, asked) in projects {
+    for (project, asked) in &projects {
         let budget = Budgets::of(&settings.pace, limits, asked.cost).project;
-        let spent = spent.get(&project).copied();
-        let target = corrected(budget, spent, before.get(&project), settings.pace.price);
-        let price = asked.demand.price(target / asked.cost as f64 - asked.safety);
+        let cost = asked.cost as f64;
+        let ledger = ledgers.get(project);
+        let steering = steering(budget, ledger.and_then(|ledger| ledger.before.as_ref()), cost);
+        let price = asked.demand.price(steering.budget(budget) / cost - asked.safety);
         if price.fit == Fit::Short {
             log::warn!(
                 service, project, streams = asked.streams;
@@ -125,46 +123,56 @@ async fn reprice<S: Source>(context: &Context, source: &S) -> anyhow::Result<()>
         let price = price.price.max(settings.pace.price);
         computed.push(Computed {
             service: service.to_owned(),
+            project: project.clone(),
             price,
             budget,
-            target,
-            spent,
+            foretold: steering.foretold,
+            spent: steering.made,
+            spent_in_hour: ledger.map_or(0, |ledger| ledger.in_hour),
             streams: asked.streams,
             polls: asked.demand.calls(price) + asked.safety,
             computed_at: Utc::now(),
-            project,
         });
     }
-    let users = user_prices(context, source, limits, most).await?;
-    prices::store(pool, service, &computed, &users).await.context("storing the pace")?;
+    let users = user_prices(context, source, near, &projects).await?;
+    prices::store(pool, service, &computed, &users).await?;
     let streams: i64 = computed.iter().map(|project| project.streams).sum();
     log::info!(service, streams, users = users.len(); "prices made anew in {} ms", started.elapsed().as_millis());
-    Ok(())
+    let projects = computed.into_iter().map(|project| (project.project, project.price)).collect();
+    Ok(Prices { projects, users, age: Some(0.0) })
 }
 
-/// What polls are to cost together: the budget, corrected by what was spent over the last day. Polls are not all that is spent: what they find
-/// costs too, and a cron line rounds every wait up.
-fn corrected(budget: f64, spent: Option<f64>, before: Option<&Computed>, least: f64) -> f64 {
-    let target = match (spent, before) {
-        (Some(spent), Some(before)) if spent > 0.0 && before.budget == budget && before.price > least => {
-            let hours = (Utc::now() - before.computed_at).as_seconds_f64() / 3600.0;
-            before.target * (budget / spent).powf((hours / MEASURED).min(1.0))
+/// What the prices so far foretold and what was spent under them. Polls are not all that is spent: what they find costs too, and a line of cron
+/// rounds every wait up. A new budget begins anew.
+fn steering(budget: f64, before: Option<&Before>, cost: f64) -> Steering {
+    match before {
+        Some(before) if before.budget == budget && before.hours < LEDGER => {
+            let so_far = Steering { foretold: before.foretold, made: before.spent };
+            so_far.after(before.hours, before.polls * cost, before.units)
         }
-        // As long as the price is the least, what is spent says nothing of it.
-        (_, Some(before)) if before.budget == budget => before.target,
-        _ => budget,
-    };
-    target.clamp(CORRECTION.start() * budget, CORRECTION.end() * budget)
+        _ => Steering::new(budget),
+    }
 }
 
-/// Prices of users whose streams alone could pass what one user may have. `most`: polls an hour that a stream may have.
-async fn user_prices<S: Source>(context: &Context, source: &S, limits: Limits, most: f64) -> anyhow::Result<Vec<(Uuid, f64)>> {
+/// Prices of users whose streams alone could pass what one user may have.
+async fn user_prices<S: Source>(
+    context: &Context,
+    source: &S,
+    near: &Prices,
+    projects: &HashMap<String, Asked>,
+) -> anyhow::Result<HashMap<Uuid, f64>> {
+    let limits = context.settings.quota.limits(S::TABLES.service);
     let budget = |cost: u64| Budgets::of(&context.settings.pace, limits, cost).user / cost as f64;
-    let users = prices::crowded(&context.pool, S::TABLES.service, (budget(1) / most) as i64).await?;
-    if users.is_empty() {
-        return Ok(Vec::new());
+    let most = projects.values().map(|asked| asked.most).fold(0.0, f64::max);
+    let crowd = projects.values().map(|asked| budget(asked.cost) / most).fold(f64::INFINITY, f64::min);
+    if projects.values().all(|asked| (asked.streams as f64) <= crowd) {
+        return Ok(HashMap::new());
     }
-    let asked = ask(context, source, Some(&users), |stream| stream.user_id).await?;
+    let users = prices::crowded(&context.pool, S::TABLES.service, crowd as i64).await?;
+    if users.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let asked = ask(context, source, Some(&users), near, |stream| stream.user_id).await?;
     let least = context.settings.pace.price;
     let priced = asked.into_iter().map(|(user, asked)| (user, asked.demand.price(budget(asked.cost) - asked.safety).price));
     Ok(priced.filter(|(_, price)| *price > least).collect())

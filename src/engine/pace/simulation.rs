@@ -123,7 +123,16 @@ mod tests {
 
     fn terms() -> Terms {
         let bounds = Bounds { min: DAY / 1440, max: DAY, prior: 0.1, full_pass_every: None };
-        Terms { bounds, half_life: 3 * DAY, jitter: 0.15, start: start(), days: 14, calls: 24.0, seed: SEED }
+        Terms {
+            bounds,
+            half_life: 3 * DAY,
+            jitter: 0.15,
+            every: Duration::ZERO,
+            start: start(),
+            days: 14,
+            calls: 24.0,
+            seed: SEED,
+        }
     }
 
     fn traces(kind: Kind) -> Vec<Trace> {
