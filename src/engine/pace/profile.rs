@@ -158,18 +158,19 @@ impl Week {
             worth += self.factor(hour) * left;
             left *= step;
         }
-        // From midnight on whole days, which differ by their factors only; the last one is that of `until`.
+        // From midnight on whole days, which differ by their factors only.
         let (mut day, mut within) = (0.0, 1.0);
         for hour in self.hours.iter().rev() {
             day += f64::from(*hour) * within;
             within *= step;
         }
+        let (mut week, mut faded) = (0.0, left);
         for back in 1..=7 {
-            worth += f64::from(self.days[(hour / 24 + 7 - back) % 7]) * day * left;
-            left *= within;
+            week += f64::from(self.days[(hour / 24 + 7 - back) % 7]) * day * faded;
+            faded *= within;
         }
-        // More than a week was counted, by what is gone of the day.
-        worth * (1.0 - step) / fade / (1.0 - left)
+        // And the same week again and again.
+        (worth + week / (1.0 - (-fade * 168.0).exp())) * (1.0 - step) / fade
     }
 
     /// How many hours of mean rate `hours` from here are worth.
@@ -199,4 +200,64 @@ pub(super) fn hour_of_week(at: DateTime<Utc>) -> usize {
 pub(super) fn left_of_hour(at: DateTime<Utc>) -> f64 {
     let into = at.timestamp().rem_euclid(3600) as f64 + f64::from(at.timestamp_subsec_micros().min(999_999)) / 1e6;
     1.0 - into / 3600.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+
+    /// Changes at all hours alike, 216 hours as half-life.
+    fn steady(hours: i64) -> (Profile, DateTime<Utc>) {
+        let start = DateTime::UNIX_EPOCH;
+        let mut profile = Profile::default();
+        for hour in 0..hours {
+            let share = (-(hours as f32 - hour as f32 - 0.5) / 216.0).exp2();
+            profile.add(start + TimeDelta::minutes(60 * hour + 30), 4.0 * share);
+        }
+        (profile, start + TimeDelta::hours(hours))
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_seen_last_counts_for_no_more_than_what_was_seen_before(hours in 30i64..1000) {
+            let (profile, now) = steady(hours);
+            let week = profile.week(&Seen::new(now, DateTime::UNIX_EPOCH, 216.0));
+            for hour in 0..168 {
+                prop_assert!((week.factor(hour) - 1.0).abs() < 0.03, "{} at hour {} after {}", week.factor(hour), hour, hours);
+            }
+        }
+
+        #[test]
+        fn all_the_time_that_was_is_worth_what_its_hours_are(minutes in 0i64..20_000, half_life in 10.0f64..500.0) {
+            let mut profile = Profile::default();
+            for hour in (0..168).filter(|hour| hour / 24 < 5 && (9..18).contains(&(hour % 24))) {
+                profile.add(DateTime::UNIX_EPOCH + TimeDelta::hours(hour), 20.0);
+            }
+            let now = DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
+            let week = profile.week(&Seen::new(now, now - TimeDelta::days(4000), 1e6));
+            // By midpoints of ten minutes, over enough half-lives.
+            let steps = (half_life * 6.0 * 20.0) as i64;
+            let worth: f64 = (0..steps).map(|step| {
+                let age = TimeDelta::seconds(600 * step + 300);
+                week.at(now - age) * (-age.as_seconds_f64() / 3600.0 / half_life).exp2() / 6.0
+            }).sum();
+            let found = week.ever(now, half_life);
+            prop_assert!((found / worth - 1.0).abs() < 0.01, "{} for {}", found, worth);
+        }
+    }
+
+    #[test]
+    fn a_factor_is_that_of_its_hour_in_the_week() {
+        let mut profile = Profile::default();
+        // Thursday, 1 January 1970, and so in the fourth day of the week.
+        profile.add(DateTime::UNIX_EPOCH + TimeDelta::hours(13), 50.0);
+        let now = DateTime::UNIX_EPOCH;
+        let week = profile.week(&Seen::new(now, now - TimeDelta::days(4000), 1e6));
+        let busiest = (0..168).max_by(|a, b| week.factor(*a).total_cmp(&week.factor(*b)));
+        assert_eq!(busiest, Some(3 * 24 + 13));
+        let mean = (0..168).map(|hour| week.factor(hour)).sum::<f64>() / 168.0;
+        assert!((mean - 1.0).abs() < 1e-5, "{mean}");
+    }
 }
