@@ -32,7 +32,12 @@ pub(super) async fn run(context: &Context, service: &str, job: &Job) -> anyhow::
         "calendar" => job::run(context, Calendar::new(Arc::clone(&context.google), &context.settings), job).await,
         "drive" => job::run(context, drive::source(context, &job.selection).await?, job).await,
         "gmail" => job::run(context, gmail::mailboxes(context).await?, job).await,
-        attendee::SERVICE => job::run(context, Attendee::load(context, &job.selection).await?, job).await,
+        attendee::SERVICE => {
+            if !job.dry_run {
+                Attendee::wake(context).await?;
+            }
+            job::run(context, Attendee::load(context, &job.selection).await?, job).await
+        }
         other => Err(unknown(other).into()),
     }
 }
