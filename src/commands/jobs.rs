@@ -123,8 +123,10 @@ pub(super) fn text(report: &Report) -> String {
         report.elapsed_ms as f64 / 1000.0,
         report.execution_id
     );
+    // What the others do for users, Attendee does for projects.
+    let whose = if report.job.starts_with("attendee ") { "projects " } else { "users    " };
     text.push_str(&format!(
-        "users     {} ({} ok, {} failed)\nstreams   {} ({} idle, {} failed{})\n",
+        "{whose} {} ({} ok, {} failed)\nstreams   {} ({} idle, {} failed{})\n",
         report.total_users,
         report.successful_users,
         report.failed_users,

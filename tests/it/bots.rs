@@ -8,3 +8,5 @@ mod keys;
 mod life;
 #[path = "bots/meetings.rs"]
 mod meetings;
+#[path = "bots/verbs.rs"]
+mod verbs;
