@@ -142,14 +142,17 @@ async fn close_died(pool: &Pool, tables: Tables, by: Uuid) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Says that the run lives: its row, its lock and its leases on these streams hold for another `lease` seconds.
+/// Says that the run lives: its row, its lock and its leases on these streams hold for another `lease` seconds. A stream that is being
+/// written is passed over: who writes it renews the lease or gives it back, and to wait for one while others are held is how two statements of
+/// one run come to wait for each other.
 pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64]) -> anyhow::Result<()> {
     pool.get()
         .await?
         .execute_typed(
             "WITH lock AS (UPDATE job_locks SET held_until = now() + make_interval(secs => $2) WHERE run_id = $1),
-                  leases AS (UPDATE streams SET claimed_until = now() + make_interval(secs => $2)
-                             WHERE id = ANY ($3) AND claimed_by = $1 AND claimed_until > now())
+                  free AS (SELECT id FROM streams WHERE id = ANY ($3) AND claimed_by = $1 AND claimed_until > now()
+                           FOR UPDATE SKIP LOCKED),
+                  leases AS (UPDATE streams s SET claimed_until = now() + make_interval(secs => $2) FROM free WHERE s.id = free.id)
              UPDATE runs SET alive_until = now() + make_interval(secs => $2) WHERE id = $1 AND status = 'running'",
             &[(&run, Type::UUID), (&lease, Type::FLOAT8), (&streams, Type::INT8_ARRAY)],
         )

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::shared::Shared;
-use super::{Source, workers};
+use super::{Source, apply, workers};
 use crate::db::claims::{self, Claim, Selection};
 use crate::db::streams::{self, Idle};
+
+/// How often idle streams are closed again before that ends the run.
+const CLOSE_TRIES: u32 = 5;
 
 /// Polls everything that the selection names, until nothing is due or the run winds down.
 ///
@@ -120,10 +123,20 @@ async fn claim<S: Source>(shared: &Shared<S>, ids: &[i64], force: bool) -> anyho
     Ok(())
 }
 
-/// Closes idle streams with one statement.
+/// Closes idle streams with one statement. Where others write many streams at the same time, as the intake of notifications does, PostgreSQL
+/// may have given it up for them.
 async fn close<S: Source>(shared: &Shared<S>, idle: Vec<(Idle, Uuid)>) -> anyhow::Result<()> {
     let (idle, users): (Vec<Idle>, Vec<Uuid>) = idle.into_iter().unzip();
-    let closed = streams::close_idle(&shared.context.pool, shared.run, &idle).await?;
+    let mut tries = CLOSE_TRIES;
+    let closed = loop {
+        match streams::close_idle(&shared.context.pool, shared.run, &idle).await {
+            Err(error) if tries > 0 && apply::was_sacrificed(&error) => {
+                log::info!("closing idle streams again: {error:#}");
+                tries -= 1;
+            }
+            closed => break closed?,
+        }
+    };
     let mut lost: HashMap<i64, Uuid> = idle.iter().map(|stream| stream.id).zip(users).collect();
     for id in closed {
         lost.remove(&id);

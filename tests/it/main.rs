@@ -14,6 +14,7 @@ mod first_sync;
 mod gmail;
 mod ground;
 mod kill;
+mod locks;
 mod messages;
 mod metrics;
 mod outage;

@@ -1,0 +1,74 @@
+//! Streams that somebody else holds or writes at the same time: a run waits its turn, gives way, and goes on.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::World;
+
+/// Polls until it holds.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < patience, "not within a minute: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_run_that_is_given_up_for_another_closes_its_idle_streams_again() {
+    let world = World::with_users(2, 3);
+    world.sync_all().expect(0);
+    let mut told = String::new();
+    // The run writes in an order of its own: from one end or the other it holds what the other is about to ask for.
+    for (first, last) in [("min", "max"), ("max", "min")] {
+        world.sim.fault(json!({ "fault": "stall", "method": "events.list" }));
+        let run = world.spawn(&["calendar", "cron", "--force", "-v"]);
+        // What is held before it is claimed is not claimed at all.
+        world.wait_for_stall();
+        let mut other = world.database.connect();
+        // It is the run that notices.
+        other.batch_execute("SET deadlock_timeout = '1h'; BEGIN").expect("a transaction");
+        let lock = |end: &str| {
+            format!("UPDATE streams SET pushed_at = pushed_at WHERE id = (SELECT {end}(id) FROM streams WHERE kind = 'events')")
+        };
+        other.batch_execute(&lock(last)).expect("one stream");
+        world.sim.clear_faults();
+        world.sim.admin("release", json!({}));
+        until("the run waits", || {
+            world.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+                > 0
+        });
+        other.batch_execute(&lock(first)).expect("another stream");
+        other.batch_execute("COMMIT").expect("its end");
+        let output = run.wait_with_output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        told.push_str(&stderr);
+    }
+    assert!(told.contains("closing idle streams again"), "it never came to that: {told}");
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn a_stream_that_somebody_holds_does_not_hold_up_the_heartbeat() {
+    let mut world = World::with_users(2, 3);
+    world.sync_all().expect(0);
+    world.set("SYNCCTL_ENGINE_LEASE", "500ms");
+    world.sim.fault(json!({ "fault": "stall", "method": "events.list" }));
+    let run = world.spawn(&["calendar", "cron", "--force"]);
+    world.wait_for_stall();
+    let mut other = world.database.connect();
+    other.batch_execute("BEGIN; SELECT FROM streams FOR UPDATE").expect("all streams");
+    let alive = || world.query("SELECT alive_until FROM runs WHERE status = 'running'")[0].get::<_, std::time::SystemTime>(0);
+    let (before, heard) = (alive(), std::cell::Cell::new(0));
+    until("two heartbeats", || {
+        heard.set(alive().duration_since(before).map_or(0, |later| later.as_millis()));
+        heard.get() > 250
+    });
+    other.batch_execute("COMMIT").expect("its end");
+    world.sim.clear_faults();
+    world.sim.admin("release", json!({}));
+    assert!(run.wait_with_output().expect("it ends").status.success());
+    world.assert_no_leftovers();
+}
