@@ -154,7 +154,7 @@ fn text(metrics: &Metrics, since: Duration) -> String {
         ("failed", &|w| w.failed.to_string()),
         ("items changed", &|w| w.items_changed.to_string()),
         ("delay", &|w| {
-            let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "–".into(), |seconds| seconds_text(seconds));
+            let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "–".into(), seconds_text);
             format!("mean {}, p95 {}", seconds(w.delays.mean()), seconds(w.delays.quantile(0.95)))
         }),
         ("streams polled", &|w| w.streams.to_string()),

@@ -78,6 +78,6 @@ fn terms_that_make_no_sense_are_refused() {
         let ran = world.syncctl(&[&["sync", "simulate"][..], &wrong].concat()).expect(2);
         assert!(ran.stderr.contains("--calls must be more than 0"), "{}", ran.stderr);
     }
-    let ran = world.syncctl(&["sync", "simulate", "--streams=20", "--days=2", "--calls=0.5"]).expect(1);
+    let ran = world.syncctl(&["sync", "simulate", "--streams=20", "--days=2", "--calls=0.5"]).expect(2);
     assert!(ran.stderr.contains("set --calls, --min or --max"), "{}", ran.stderr);
 }

@@ -2,13 +2,13 @@
 
 use std::num::NonZero;
 
-use anyhow::bail;
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::rules::{Pacer, Rule};
 use super::{Terms, Trace, Window};
+use crate::error::Fault;
 
 /// How far calls may be from what was asked for: this share, or this number where they are few.
 const TOLERANCE: (f64, f64) = (0.001, 5.0);
@@ -41,10 +41,11 @@ pub(super) fn tuned(traces: &[Trace], rule: Rule, calls: f64, terms: &Terms, win
         scale = if guess > low && guess < high { guess } else { (low * high).sqrt() };
     }
     let made = replay(traces, rule, scale, terms, window).calls;
-    bail!(
+    Err(Fault::usage(format!(
         "{} cannot make {calls:.0} calls between the shortest and the longest interval, {made} came nearest: set --calls, --min or --max",
         rule.name()
-    )
+    ))
+    .into())
 }
 
 fn replay(traces: &[Trace], rule: Rule, scale: f64, terms: &Terms, window: Window) -> Tally {
