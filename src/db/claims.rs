@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
-use super::streams::Position;
+use super::streams::{Changes, Position};
 
 const LIST_DUE: &str = include_str!("sql/list_due_streams.sql");
 const CLAIM: &str = include_str!("sql/claim_streams.sql");
@@ -33,15 +33,6 @@ pub struct StreamRow {
     /// Seconds for which a channel announces its changes.
     pub push_left: Option<f64>,
     pub account: AccountRow,
-}
-
-/// What is known of a stream's changes, as of `at`; `engine::pace` says what each means.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Changes {
-    pub mass: f64,
-    pub at: DateTime<Utc>,
-    pub since: DateTime<Utc>,
-    pub shape: Option<Vec<f32>>,
 }
 
 /// What a claim carries of `accounts`, so that an idle poll needs no further statement.

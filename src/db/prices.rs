@@ -9,7 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::Pool;
-use super::claims::Changes;
+use super::streams::Changes;
 
 /// The prices of a service, in hours.
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,6 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
-use super::claims::Changes;
 use crate::error::{Class, Failure};
 
 const CLOSE_IDLE: &str = include_str!("sql/close_idle_streams.sql");
@@ -36,6 +35,15 @@ impl Position {
         };
         Failure { class, ..failure }
     }
+}
+
+/// What is known of a stream's changes, as of `at`; `engine::pace` says what each means.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    pub mass: f64,
+    pub at: DateTime<Utc>,
+    pub since: DateTime<Utc>,
+    pub shape: Option<Vec<f32>>,
 }
 
 /// A stream that is done for now, without a change.

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::pace::{self, Bounds, Forecast, History, Profile};
 use crate::config::Settings;
-use crate::db::claims::{Changes, StreamRow};
+use crate::db::claims::StreamRow;
 use crate::db::prices::Prices;
+use crate::db::streams::Changes;
 
 /// What a stream's next poll hangs on.
 #[derive(Debug, Clone, Copy, PartialEq)]

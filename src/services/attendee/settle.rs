@@ -2,17 +2,29 @@
 //! Knows no network.
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::SERVICE;
-use super::store::Row;
 use super::stored;
 use super::transcript::{self, Participant, Written};
 use crate::db::documents::{self, Change, Document};
 use crate::db::outbox::{self, Event};
+
+/// A row of `attendee_bots` that is not done.
+pub struct Row {
+    pub id: Uuid,
+    pub bot_id: String,
+    pub state: String,
+    pub raw_state: Option<String>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub title: Option<String>,
+    pub start_at: DateTime<Utc>,
+    pub end_at: Option<DateTime<Utc>>,
+}
 
 /// The text of a document's snippet, in characters.
 const SNIPPET: usize = 200;

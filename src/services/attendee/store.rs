@@ -10,21 +10,9 @@ use uuid::Uuid;
 
 use super::bot::{Bot, Change, Heard, SCHEDULED};
 use super::open::next_look;
-use super::settle;
+use super::settle::{self, Row};
 use super::transcript::Utterance;
 use crate::engine::{Counts, Item, Stream};
-
-/// A row of `attendee_bots` that is not done.
-pub struct Row {
-    pub id: Uuid,
-    pub bot_id: String,
-    pub state: String,
-    pub raw_state: Option<String>,
-    pub ended_at: Option<DateTime<Utc>>,
-    pub title: Option<String>,
-    pub start_at: DateTime<Utc>,
-    pub end_at: Option<DateTime<Utc>>,
-}
 
 /// Writes what a page tells. `live`: time between two looks at a bot at work.
 pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items: &[Item<Change>]) -> anyhow::Result<Counts> {
