@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
