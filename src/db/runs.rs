@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use super::Pool;
 
+const HEARTBEAT: &str = include_str!("sql/heartbeat.sql");
+
 /// The run tables of one service: how its columns are called.
 #[derive(Debug, Clone, Copy)]
 pub struct Tables {
@@ -142,20 +144,11 @@ async fn close_died(pool: &Pool, tables: Tables, by: Uuid) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Says that the run lives: its row, its lock and its leases on these streams hold for another `lease` seconds. A stream that is being
-/// written is passed over: who writes it renews the lease or gives it back, and to wait for one while others are held is how two statements of
-/// one run come to wait for each other.
+/// Says that the run lives: its row, its lock and its leases on these streams hold for another `lease` seconds.
 pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64]) -> anyhow::Result<()> {
     pool.get()
         .await?
-        .execute_typed(
-            "WITH lock AS (UPDATE job_locks SET held_until = now() + make_interval(secs => $2) WHERE run_id = $1),
-                  free AS (SELECT id FROM streams WHERE id = ANY ($3) AND claimed_by = $1 AND claimed_until > now()
-                           FOR UPDATE SKIP LOCKED),
-                  leases AS (UPDATE streams s SET claimed_until = now() + make_interval(secs => $2) FROM free WHERE s.id = free.id)
-             UPDATE runs SET alive_until = now() + make_interval(secs => $2) WHERE id = $1 AND status = 'running'",
-            &[(&run, Type::UUID), (&lease, Type::FLOAT8), (&streams, Type::INT8_ARRAY)],
-        )
+        .execute_typed(HEARTBEAT, &[(&run, Type::UUID), (&lease, Type::FLOAT8), (&streams, Type::INT8_ARRAY)])
         .await
         .context("writing the heartbeat")?;
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -10,8 +11,9 @@ use super::{Source, apply, workers};
 use crate::db::claims::{self, Claim, Selection};
 use crate::db::streams::{self, Idle};
 
-/// How often idle streams are closed again before that ends the run.
-const CLOSE_TRIES: u32 = 5;
+/// How often it is tried to close idle streams before that ends the run, and the pause after the first time; it grows.
+const CLOSE_TRIES: u32 = 6;
+const GIVE_WAY: Duration = Duration::from_millis(50);
 
 /// Polls everything that the selection names, until nothing is due or the run winds down.
 ///
@@ -127,12 +129,14 @@ async fn claim<S: Source>(shared: &Shared<S>, ids: &[i64], force: bool) -> anyho
 /// may have given it up for them.
 async fn close<S: Source>(shared: &Shared<S>, idle: Vec<(Idle, Uuid)>) -> anyhow::Result<()> {
     let (idle, users): (Vec<Idle>, Vec<Uuid>) = idle.into_iter().unzip();
-    let mut tries = CLOSE_TRIES;
+    let mut tries = 1;
     let closed = loop {
         match streams::close_idle(&shared.context.pool, shared.run, &idle).await {
-            Err(error) if tries > 0 && apply::was_sacrificed(&error) => {
+            Err(error) if tries < CLOSE_TRIES && apply::was_sacrificed(&error) => {
                 log::info!("closing idle streams again: {error:#}");
-                tries -= 1;
+                // Those for whom it was given up must come to what they wait for.
+                tokio::time::sleep(GIVE_WAY * tries).await;
+                tries += 1;
             }
             closed => break closed?,
         }
