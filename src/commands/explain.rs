@@ -149,6 +149,7 @@ impl Facts {
             false => self.paced(row, outlook, &mut facts),
         }
         let push = match (standing.push_alive, standing.pushed_ago) {
+            (true, _) if outlook.silent => format!("push silent: {} changes in a row were not announced", row.push_missed),
             (true, Some(ago)) => format!("push alive, last {} ago", in_words(seconds(ago))),
             (true, None) => "push alive".into(),
             (false, _) => "no push".into(),

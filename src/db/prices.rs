@@ -94,8 +94,10 @@ pub struct Paced {
     pub changes: Changes,
     pub weight: f64,
     pub weight_at: DateTime<Utc>,
-    /// A channel announces its changes.
+    /// A channel is to announce its changes.
     pub push_alive: bool,
+    /// Changes in a row that polls found and the channel did not announce.
+    pub push_missed: i32,
     pub polled_at: Option<DateTime<Utc>>,
 }
 
@@ -123,7 +125,7 @@ pub async fn paced(
     let rows = client
         .query_typed_raw(
             "SELECT s.id, s.user_id, a.project, s.kind, s.resource, s.change_mass, s.change_mass_at, s.change_since, s.change_shape,
-               s.weight, s.weight_at, coalesce(s.push_until > now(), false), s.polled_at
+               s.weight, s.weight_at, coalesce(s.push_until > now(), false), s.polled_at, s.push_missed
              FROM streams s JOIN accounts a ON a.user_id = s.user_id
              WHERE s.service = $1 AND s.state IN ('active', 'degraded') AND ($2::uuid[] IS NULL OR s.user_id = ANY ($2))",
             [(&service as &(dyn ToSql + Sync), Type::TEXT), (&users, Type::UUID_ARRAY)],
@@ -145,6 +147,7 @@ pub async fn paced(
             weight_at: row.try_get(10)?,
             push_alive: row.try_get(11)?,
             polled_at: row.try_get(12)?,
+            push_missed: row.try_get(13)?,
         })
     }))
 }

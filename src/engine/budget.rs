@@ -86,7 +86,7 @@ async fn ask<S: Source, K: std::hash::Hash + Eq>(
         let forecast = pacing::history(&paced.changes).forecast(polled, pace.half_life, bounds.prior);
         let weight = source.urgency(paced.id) * pace::faded(paced.weight, paced.weight_at, now, pace.activity_half_life);
         let nothing = || Asked { streams: 0, demand: Demand::new(now, near), safety: 0.0, most: 0.0, cost };
-        let push_alive = paced.push_alive;
+        let push_alive = paced.push_alive && !pacing::is_silent(&context.settings.push, paced.push_missed);
         let asked = asked.entry(key(&mut paced)).or_insert_with(nothing);
         asked.streams += 1;
         asked.most = asked.most.max(3600.0 / bounds.min.as_secs_f64());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::pace::{self, Bounds, Forecast, History, Profile};
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::db::claims::StreamRow;
 use crate::db::prices::Prices;
 use crate::db::streams::Changes;
@@ -24,6 +24,8 @@ pub struct Outlook {
     pub least: f64,
     /// Whatever the changes are.
     pub fixed: bool,
+    /// A channel is there, and announces nothing.
+    pub silent: bool,
     /// From the last poll to the next, before jitter and without a channel.
     pub usual: Duration,
     /// With what a channel announces.
@@ -44,6 +46,8 @@ pub fn outlook(
     let forecast = history.forecast(now, pace.half_life, bounds.prior);
     let activity = pace::faded(row.weight, row.weight_at, now, pace.activity_half_life);
     let price = prices.of(&row.account.project, row.user_id, pace.price);
+    // A channel that has fallen silent is relied upon no longer; `renew-webhooks` replaces it.
+    let silent = is_silent(push, row.push_missed);
     let usual = forecast.wait(now, urgency * activity, price, bounds);
     Outlook {
         forecast,
@@ -52,9 +56,15 @@ pub fn outlook(
         price,
         least: pace.price,
         fixed: bounds.min == bounds.max,
+        silent,
         usual,
-        interval: pace::with_push(usual, push.safety_interval, row.push_left),
+        interval: pace::with_push(usual, push.safety_interval, row.push_left.filter(|_| !silent)),
     }
+}
+
+/// Whether so many changes in a row that a channel did not announce make it a silent one.
+pub fn is_silent(push: &config::Push, missed: i32) -> bool {
+    i64::from(missed) >= i64::from(push.silent_after)
 }
 
 /// What the database holds of a stream's changes.

@@ -25,4 +25,4 @@ RETURNING s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.c
   s.failures, s.change_mass, s.change_mass_at, s.weight,
   CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END AS resyncs_today,
   coalesce(a.project, s.attendee_project::text), a.access_token, extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds,
-  extract(epoch FROM s.push_until - now())::float8 AS push_left, s.weight_at, s.change_since, s.change_shape
+  extract(epoch FROM s.push_until - now())::float8 AS push_left, s.weight_at, s.change_since, s.change_shape, s.push_missed

@@ -80,6 +80,13 @@ fn a_channel_that_google_lets_fall_silent_is_an_alarm_until_it_is_replaced() {
     let silent = world.count("SELECT count(*) FROM streams WHERE push_missed >= 3");
     assert!(silent > 0);
 
+    // Their streams are polled at their own pace again, not for safety only.
+    world.sync_all().expect(0);
+    let waits = "SELECT count(*) FROM streams WHERE push_missed >= 3 AND due_at > now() + interval '2 hours'";
+    assert_eq!(world.count(waits), 0);
+    let user: String = world.query("SELECT user_id::text FROM streams WHERE push_missed >= 3 AND kind = 'events'")[0].get(0);
+    assert!(world.syncctl(&["sync", "explain", &user]).expect(0).stdout.contains("push silent"));
+
     let told = metrics(&["--json"]).json();
     assert_eq!((&told["channels"]["silent"], &told["channels"]["live"]), (&json!(silent), &json!(before.len())), "{told}");
     let table = metrics(&[]).stdout;
