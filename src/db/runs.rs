@@ -195,6 +195,22 @@ pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>
     Ok(())
 }
 
+/// Hours from one `cron` of a service to the next, in the mean over the last day; gaps of more than `most` hours do not count.
+pub async fn apart(pool: &Pool, service: &str, most: f64) -> anyhow::Result<f64> {
+    let row = pool
+        .get()
+        .await?
+        .query_typed_one(
+            "SELECT coalesce(avg(hours) FILTER (WHERE hours <= $2), 0)::float8 FROM (
+               SELECT extract(epoch FROM started_at - lag(started_at) OVER (ORDER BY started_at))::float8 / 3600 AS hours
+               FROM runs WHERE service = $1 AND job = $1 || ' cron' AND started_at > now() - interval '1 day') gaps",
+            &[(&service, Type::TEXT), (&most, Type::FLOAT8)],
+        )
+        .await
+        .context("reading how far runs are apart")?;
+    Ok(row.try_get(0)?)
+}
+
 /// Writes the summary of what has no row of its own in the run tables: a run of several services.
 pub async fn summarize(pool: &Pool, table: &'static str, summary: &serde_json::Value) -> anyhow::Result<()> {
     pool.get()

@@ -12,7 +12,10 @@ use super::pace::{self, Demand, Fit, Steering};
 use super::{Context, Source, Stream, pacing};
 use crate::config::{Limits, Pace};
 use crate::db::prices::{self, Before, Computed, Paced, Prices};
+use crate::db::runs;
 
+/// Hours between two runs, at the most, for them to be of the same line of cron.
+const MOST_APART: f64 = 1.0;
 /// Hours that the ledger of spent quota is sure to go back.
 const LEDGER: f64 = 71.0;
 
@@ -59,12 +62,14 @@ struct Asked {
     cost: u64,
 }
 
-/// Adds up what streams ask for, under the key that `key` gives each; `near`: what their polls cost so far.
+/// Adds up what streams ask for, under the key that `key` gives each; `near`: what their polls cost so far; `late`: hours from when a
+/// poll is due to the run that makes it, in the mean.
 async fn ask<S: Source, K: std::hash::Hash + Eq>(
     context: &Context,
     source: &S,
     users: Option<&[Uuid]>,
     near: &Prices,
+    late: f64,
     key: impl Fn(&mut Paced) -> K,
 ) -> anyhow::Result<HashMap<K, Asked>> {
     let pace = &context.settings.pace;
@@ -85,7 +90,7 @@ async fn ask<S: Source, K: std::hash::Hash + Eq>(
         let polled = paced.polled_at.unwrap_or(now);
         let forecast = pacing::history(&paced.changes).forecast(polled, pace.half_life, bounds.prior);
         let weight = source.urgency(paced.id) * pace::faded(paced.weight, paced.weight_at, now, pace.activity_half_life);
-        let nothing = || Asked { streams: 0, demand: Demand::new(now, near), safety: 0.0, most: 0.0, cost };
+        let nothing = || Asked { streams: 0, demand: Demand::new(now, near, late), safety: 0.0, most: 0.0, cost };
         let push_alive = paced.push_alive && !pacing::is_silent(&context.settings.push, paced.push_missed);
         let asked = asked.entry(key(&mut paced)).or_insert_with(nothing);
         asked.streams += 1;
@@ -103,7 +108,9 @@ async fn reprice<S: Source>(context: &Context, source: &S, near: &Prices) -> any
     let Context { pool, settings, .. } = context;
     let service = S::TABLES.service;
     let started = Instant::now();
-    let projects = ask(context, source, None, near, |stream| std::mem::take(&mut stream.project)).await?;
+    // In the mean half of the time from one run to the next.
+    let late = runs::apart(pool, service, MOST_APART).await? / 2.0;
+    let projects = ask(context, source, None, near, late, |stream| std::mem::take(&mut stream.project)).await?;
     let names: Vec<&str> = projects.keys().map(String::as_str).collect();
     let ledgers = prices::ledgers(pool, service, &names).await?;
     let limits = settings.quota.limits(service);
@@ -134,7 +141,7 @@ async fn reprice<S: Source>(context: &Context, source: &S, near: &Prices) -> any
             computed_at: Utc::now(),
         });
     }
-    let users = user_prices(context, source, near, &projects).await?;
+    let users = user_prices(context, source, near, late, &projects).await?;
     prices::store(pool, service, &computed, &users).await?;
     let streams: i64 = computed.iter().map(|project| project.streams).sum();
     log::info!(service, streams, users = users.len(); "prices made anew in {} ms", started.elapsed().as_millis());
@@ -159,6 +166,7 @@ async fn user_prices<S: Source>(
     context: &Context,
     source: &S,
     near: &Prices,
+    late: f64,
     projects: &HashMap<String, Asked>,
 ) -> anyhow::Result<HashMap<Uuid, f64>> {
     let limits = context.settings.quota.limits(S::TABLES.service);
@@ -172,7 +180,7 @@ async fn user_prices<S: Source>(
     if users.is_empty() {
         return Ok(HashMap::new());
     }
-    let asked = ask(context, source, Some(&users), near, |stream| stream.user_id).await?;
+    let asked = ask(context, source, Some(&users), near, late, |stream| stream.user_id).await?;
     let least = context.settings.pace.price;
     let priced = asked.into_iter().map(|(user, asked)| (user, asked.demand.price(budget(asked.cost) - asked.safety).price));
     Ok(priced.filter(|(_, price)| *price > least).collect())

@@ -22,6 +22,8 @@ pub struct Demand {
     hour: usize,
     /// A price near the one to be found: how far bursts are looked ahead.
     near: f64,
+    /// Hours from when a poll is due to the run that makes it, in the mean.
+    late: f64,
     classes: BTreeMap<(Duration, Duration), Vec<Bin>>,
 }
 
@@ -80,10 +82,11 @@ impl Steering {
 }
 
 impl Demand {
-    /// No streams yet. The price is for the 24 hours around `now`; `near`: the price so far.
-    pub fn new(now: DateTime<Utc>, near: f64) -> Self {
+    /// No streams yet. The price is for the 24 hours around `now`; `near`: the price so far; `late`: hours from when a poll is due to the run
+    /// that makes it, in the mean.
+    pub fn new(now: DateTime<Utc>, near: f64, late: f64) -> Self {
         // The day around now: one that begins now would price the evening before a quiet day by that day.
-        Self { hour: hour_of_week(now) + 168 - 12, near, classes: BTreeMap::new() }
+        Self { hour: hour_of_week(now) + 168 - 12, near, late, classes: BTreeMap::new() }
     }
 
     /// Adds a stream, with the forecast of its last poll, which is what its interval was made by.
@@ -106,7 +109,8 @@ impl Demand {
         let calls = |((min, max), bins): (&(Duration, Duration), &Vec<Bin>)| {
             let [least, most] = [max, min].map(|interval| 3600.0 / interval.as_secs_f64());
             let taken = bins.iter().filter(|bin| bin.streams > 0.0);
-            taken.map(|bin| bin.streams * (bin.roots / bin.streams / root).clamp(least, most)).sum::<f64>()
+            let often = |bin: &Bin| 1.0 / (1.0 / (bin.roots / bin.streams / root).clamp(least, most) + self.late);
+            taken.map(|bin| bin.streams * often(bin)).sum::<f64>()
         };
         self.classes.iter().map(calls).sum()
     }
@@ -149,7 +153,7 @@ mod tests {
     }
 
     fn demand() -> Demand {
-        Demand::new(DateTime::UNIX_EPOCH, 0.05)
+        Demand::new(DateTime::UNIX_EPOCH, 0.05, 0.0)
     }
 
     fn exact(streams: &[(f64, Bounds)], price: f64) -> f64 {
@@ -178,6 +182,17 @@ mod tests {
     #[test]
     fn no_streams_fit_into_any_budget() {
         assert_eq!(demand().price(1.0).fit, Fit::Ample);
+    }
+
+    #[test]
+    fn what_is_due_between_two_runs_is_polled_later_and_less_often() {
+        let often = |late| {
+            let mut demand = Demand::new(DateTime::UNIX_EPOCH, 0.05, late);
+            demand.add(&Forecast::steady(1.0), 1.0, &bounds(360, 360));
+            demand.calls(0.05)
+        };
+        assert!((often(0.0) - 10.0).abs() < 1e-9);
+        assert!((often(0.025) - 8.0).abs() < 1e-9, "{}", often(0.025));
     }
 
     proptest! {

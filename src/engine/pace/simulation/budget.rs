@@ -55,7 +55,7 @@ fn days(traces: &[Trace], calls_per_stream: f64) -> Vec<f64> {
     let mut days = vec![0.0; DAYS];
     for hour in 0..24 * DAYS {
         let now = start() + TimeDelta::hours(hour as i64);
-        let mut demand = Demand::new(now, price);
+        let mut demand = Demand::new(now, price, 0.0);
         for stream in &streams {
             demand.add(&stream.history.forecast(stream.polled, HALF_LIFE, BOUNDS.prior), 1.0, &BOUNDS);
         }
