@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves. See README.md.
 
-.PHONY: demo test bench bench-push check fmt clippy doc deny
+.PHONY: demo test bench bench-push bench-week check fmt clippy doc deny
 
 demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your own export
 	scripts/ensure-postgres
@@ -23,6 +23,9 @@ bench: ## Prints the figures and writes target/bench.json
 bench-push: ## What push brings and withstands; prints tables and writes target/bench-push.json
 	scripts/ensure-postgres
 	cargo bench --locked --bench push
+
+bench-week: ## A week of simulated time through the real binary: how the budget is kept, and delays beside those of sync simulate
+	scripts/week
 
 check: fmt clippy doc deny ## What CI asks beyond the tests
 
