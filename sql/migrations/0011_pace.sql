@@ -46,7 +46,7 @@ CREATE TABLE pace_runs (
   begun_at timestamptz NOT NULL
 );
 
--- Hours too, for what was spent over the last day.
+-- Hours too, for what polls spent: beside first syncs and resyncs.
 ALTER TABLE quota_usage DROP CONSTRAINT quota_usage_span_check;
 ALTER TABLE quota_usage ADD CONSTRAINT quota_usage_span_check CHECK (span IN ('minute', 'hour', 'day'));
 

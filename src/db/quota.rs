@@ -38,13 +38,12 @@ pub async fn reserve(
     per_day: i64,
 ) -> anyhow::Result<Reservation> {
     let statement = format!(
-        "WITH spans (span, window_start) AS (
-           VALUES ('minute', date_trunc('minute', now())), ('hour', date_trunc('hour', now())), ('day', {DAY_START})),
+        "WITH spans (span, window_start) AS (VALUES ('minute', date_trunc('minute', now())), ('day', {DAY_START})),
          taken AS (
            INSERT INTO quota_usage AS q (service, subject, span, window_start, units)
            SELECT $1, $2, span, window_start, $3 FROM spans ORDER BY span
            ON CONFLICT (service, subject, span, window_start) DO UPDATE SET units = q.units + excluded.units
-           WHERE q.units + excluded.units <= CASE q.span WHEN 'minute' THEN $4 WHEN 'day' THEN $5 ELSE q.units + excluded.units END
+           WHERE q.units + excluded.units <= CASE q.span WHEN 'minute' THEN $4 ELSE $5 END
            RETURNING span
          )
          SELECT EXISTS (SELECT 1 FROM taken WHERE span = 'minute'), EXISTS (SELECT 1 FROM taken WHERE span = 'day'),
@@ -72,7 +71,7 @@ pub async fn reserve(
         (_, false) => Reservation::DayFull { day_ends },
         (false, true) => {
             // The day has counted what the minute refused.
-            refund(pool, service, &[Unspent { subject: subject.to_owned(), minute: 0, day: units }]).await?;
+            settle(pool, service, &[Unspent { subject: subject.to_owned(), minute: 0, day: units }], &[]).await?;
             Reservation::MinuteFull { minute_ends }
         }
         (true, true) => Reservation::Granted { minute_ends },
@@ -89,8 +88,10 @@ pub struct Unspent {
     pub day: i64,
 }
 
-/// Gives back what was reserved and not spent; forgets windows that are long over.
-pub async fn refund(pool: &Pool, service: &str, unspent: &[Unspent]) -> anyhow::Result<()> {
+/// Gives back what was reserved and not spent, and writes down what polls spent of each project in this hour: beside first syncs and resyncs,
+/// which no pace foretells. Forgets windows that are long over.
+pub async fn settle(pool: &Pool, service: &str, unspent: &[Unspent], polled: &[(String, i64)]) -> anyhow::Result<()> {
+    let (projects, units): (Vec<&str>, Vec<i64>) = polled.iter().map(|(project, units)| (project.as_str(), *units)).unzip();
     let subjects: Vec<&str> = unspent.iter().map(|unspent| unspent.subject.as_str()).collect();
     let minutes: Vec<i64> = unspent.iter().map(|unspent| unspent.minute).collect();
     let days: Vec<i64> = unspent.iter().map(|unspent| unspent.day).collect();
@@ -98,22 +99,33 @@ pub async fn refund(pool: &Pool, service: &str, unspent: &[Unspent]) -> anyhow::
         "WITH old AS (
            DELETE FROM quota_usage
            WHERE window_start < now() - interval '3 days' OR (span = 'minute' AND window_start < now() - interval '10 minutes')
+         ), polled AS (
+           INSERT INTO quota_usage AS q (service, subject, span, window_start, units)
+           SELECT $1, p.project, 'hour', date_trunc('hour', now()), p.units FROM unnest($5::text[], $6::bigint[]) AS p (project, units)
+           ON CONFLICT (service, subject, span, window_start) DO UPDATE SET units = q.units + excluded.units
          )
          UPDATE quota_usage q
          SET units = greatest(0, q.units - CASE q.span WHEN 'minute' THEN back.minute ELSE back.day END)
          FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS back (subject, minute, day)
          WHERE q.service = $1 AND q.subject = back.subject
-           AND q.window_start = CASE q.span WHEN 'minute' THEN date_trunc('minute', now()) WHEN 'hour' THEN date_trunc('hour', now())
-             ELSE {DAY_START} END"
+           AND q.window_start = CASE q.span WHEN 'minute' THEN date_trunc('minute', now()) ELSE {DAY_START} END
+           AND q.span <> 'hour'"
     );
     pool.get()
         .await?
         .execute_typed(
             &statement,
-            &[(&service, Type::TEXT), (&subjects, Type::TEXT_ARRAY), (&minutes, Type::INT8_ARRAY), (&days, Type::INT8_ARRAY)],
+            &[
+                (&service, Type::TEXT),
+                (&subjects, Type::TEXT_ARRAY),
+                (&minutes, Type::INT8_ARRAY),
+                (&days, Type::INT8_ARRAY),
+                (&projects, Type::TEXT_ARRAY),
+                (&units, Type::INT8_ARRAY),
+            ],
         )
         .await
-        .context("giving quota back")?;
+        .context("settling quota")?;
     Ok(())
 }
 

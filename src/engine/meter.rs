@@ -38,6 +38,8 @@ struct Project {
     limiter: Option<DefaultDirectRateLimiter>,
     block: tokio::sync::Mutex<Block>,
     users: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<Block>>>>,
+    /// Units that were spent beside first syncs and resyncs.
+    polled: AtomicU64,
 }
 
 /// Units in hand of one subject.
@@ -110,6 +112,9 @@ impl Meter {
         let share = Share { per_minute, per_day: i64::MAX, free: per_minute / 10 };
         let block = Arc::clone(locked(&project.users).entry(user).or_default());
         self.take(&block, || format!("{}/{user}", project.name), cost, &share).await?;
+        if !full_pass {
+            project.polled.fetch_add(units, Ordering::Relaxed);
+        }
         self.units.fetch_add(units, Ordering::Relaxed);
         Ok(())
     }
@@ -148,11 +153,12 @@ impl Meter {
         Ok(())
     }
 
-    /// Gives back what was reserved and not spent.
+    /// Gives back what was reserved and not spent, and writes down what polls spent.
     pub async fn settle(&self) -> anyhow::Result<()> {
         let projects: Vec<Arc<Project>> = locked(&self.projects).drain().map(|(_, project)| project).collect();
-        let mut unspent = Vec::new();
+        let (mut unspent, mut polled) = (Vec::new(), Vec::new());
         for project in projects {
+            polled.push((project.name.clone(), signed(project.polled.load(Ordering::Relaxed))));
             unspent.push(project.block.lock().await.unspent(project.name.clone()));
             let users: Vec<_> = locked(&project.users).drain().collect();
             for (user, block) in users {
@@ -160,9 +166,10 @@ impl Meter {
             }
         }
         unspent.retain(|unspent| unspent.day > 0);
-        match unspent.is_empty() {
+        polled.retain(|(_, units)| *units > 0);
+        match unspent.is_empty() && polled.is_empty() {
             true => Ok(()),
-            false => quota::refund(&self.pool, self.service, &unspent).await,
+            false => quota::settle(&self.pool, self.service, &unspent, &polled).await,
         }
     }
 
@@ -182,6 +189,7 @@ impl Meter {
             limiter: per_minute.map(|per_minute| RateLimiter::direct(Quota::per_minute(per_minute))),
             block: tokio::sync::Mutex::default(),
             users: Mutex::default(),
+            polled: AtomicU64::new(0),
         });
         projects.insert(name.to_owned(), Arc::clone(&project));
         project
