@@ -1,8 +1,10 @@
-//! A week of simulated time: calendars of 1,000 users that change at rates over four decades, polled by the real binary as cron does, each
-//! minute, over real HTTP, against a real PostgreSQL that lives by the same clock. Prints how the budget was kept, and calls and delays beside
+//! A week of simulated time: calendars of 1,000 users that change at rates over four decades, polled by the real binary as cron does,
+//! over real HTTP, against a real PostgreSQL that lives by the same clock. Prints how the budget was kept, and calls and delays beside
 //! those of `sync simulate` for the very same changes.
 //!
-//!     scripts/week [USERS] [DAYS]
+//!     scripts/week [USERS] [DAYS] [MINUTES]
+//!
+//! MINUTES: from one run to the next, a line of cron.
 
 mod clock;
 #[path = "../../tests/it/support/mod.rs"]
@@ -40,7 +42,7 @@ struct Day {
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
     let mut number = |default: u32| arguments.next().map_or(default, |text| text.parse().expect("a number"));
-    let (users, days) = (number(1000), number(7));
+    let (users, days, every) = (number(1000), number(7), number(1));
     let kind = Kind::Office;
     let start = simulation::start();
     let clock = Clock::of_environment();
@@ -76,7 +78,7 @@ fn main() {
     let emails: Vec<String> = world.sim.users().into_iter().collect();
     let mut sums: Vec<Day> = Vec::new();
     let mut pending = changes.iter().enumerate().peekable();
-    for minute in 1..=days * 24 * 60 {
+    for minute in (1..=days * 24 * 60).filter(|minute| minute % every == 0) {
         let now = start + TimeDelta::minutes(i64::from(minute));
         while let Some((number, (at, user))) = pending.next_if(|(_, (at, _))| *at <= now) {
             clock.set(*at);
@@ -93,14 +95,14 @@ fn main() {
         sums[day].polls += number_of(&report, "streams");
         sums[day].delays += &serde_json::from_value(report["delays"].clone()).expect("delays");
     }
-    tell(&world, &traces, &sums, budget, start);
+    tell(&world, &traces, &sums, budget, Duration::from_secs(u64::from(every) * 60));
 }
 
 fn number_of(report: &Value, key: &str) -> u64 {
     report[key].as_u64().unwrap_or_else(|| panic!("{key} in {report}"))
 }
 
-fn tell(world: &World, traces: &[simulation::Trace], sums: &[Day], budget: u64, start: DateTime<Utc>) {
+fn tell(world: &World, traces: &[simulation::Trace], sums: &[Day], budget: u64, every: Duration) {
     println!("{:<8}{:>10}{:>10}{:>12}{:>10}{:>14}", "day", "calls", "budget", "of budget", "changes", "mean delay");
     let row = |name: &str, calls: u64, budget: u64, delays: &Delays| {
         let mean = delays.mean().unwrap_or(0.0) / 60.0;
@@ -123,8 +125,8 @@ fn tell(world: &World, traces: &[simulation::Trace], sums: &[Day], budget: u64, 
         bounds: Bounds { min: MIN, max: MAX, prior: 0.1, full_pass_every: None },
         half_life: Duration::from_secs(3 * 86_400),
         jitter: 0.15,
-        every: Duration::from_secs(60),
-        start,
+        every,
+        start: simulation::start(),
         days,
         calls: (all.polls - lists) as f64 / f64::from(days) / traces.len() as f64,
         seed: SEED,
