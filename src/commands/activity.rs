@@ -44,7 +44,7 @@ impl Kind {
         }
     }
 
-    /// How much more urgent a service's streams become: three times at first, where the user is looking.
+    /// How many times more urgent a service's streams become at first: most where the user is looking.
     fn weight(self, service: &str) -> f64 {
         match (self, service) {
             (Self::CalendarView | Self::MeetingCreate, "calendar") => 6.0,

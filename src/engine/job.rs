@@ -70,7 +70,6 @@ pub(super) async fn recorded<S: Source>(
     let lease = engine.lease.as_secs_f64();
     let mut report = Report::new(run, &job.name, job.dry_run);
     report.add_unknown(job.unknown_users);
-    let prices = budget::prices(context, &source, !job.dry_run).await?;
     if !job.dry_run {
         let opening = Opening { run, job: &job.name, exclusive: job.exclusive, lease };
         if !runs::open(&context.pool, S::TABLES, &opening).await? {
@@ -80,6 +79,16 @@ pub(super) async fn recorded<S: Source>(
             return Ok(report);
         }
     }
+    let prices = match budget::prices(context, &source, !job.dry_run).await.map_err(explained) {
+        Ok(prices) => prices,
+        Err(error) => {
+            report.fail_whole(&error);
+            if !job.dry_run {
+                record(context, &source, job, &mut report, started).await?;
+            }
+            return Ok(report);
+        }
+    };
     let wind_down = context.stop.child_token();
     let broker =
         Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), job.scopes.clone(), !job.dry_run);
@@ -117,8 +126,7 @@ pub(super) async fn recorded<S: Source>(
     (report.quota_units, report.retries) = shared.meter.totals();
     let drained = drained.map_err(explained);
     if let Err(error) = &drained {
-        report.error = Some(format!("{error:#}"));
-        report.error_exit = error.downcast_ref::<Fault>().map(|fault| fault.exit);
+        report.fail_whole(error);
     }
     if job.dry_run {
         report.close(started.elapsed(), |user| shared.source.covers(user));

@@ -10,7 +10,7 @@ use super::Counts;
 use super::delays::Delays;
 use super::poll::{End, Outcome};
 use super::push::Figures;
-use crate::error::{Class, Exit, Failure};
+use crate::error::{Class, Exit, Failure, Fault};
 
 /// How many of the slowest streams a summary names.
 const SLOWEST: usize = 5;
@@ -170,6 +170,12 @@ impl Report {
         if class.example.is_empty() {
             class.example.clone_from(&failure.message);
         }
+    }
+
+    /// The run itself failed.
+    pub(super) fn fail_whole(&mut self, error: &anyhow::Error) {
+        self.error = Some(format!("{error:#}"));
+        self.error_exit = error.downcast_ref::<Fault>().map(|fault| fault.exit);
     }
 
     /// Draws the sums; `covers`: how many of what the run tables count come with a user. Answers what the run tables say.
