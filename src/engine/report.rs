@@ -113,6 +113,11 @@ impl Report {
         Self { execution_id, job: job.into(), version: env!("CARGO_PKG_VERSION"), dry_run, ..Self::default() }
     }
 
+    /// Users of whom a stream has ended.
+    pub(super) fn users(&self) -> usize {
+        self.users.len()
+    }
+
     /// Counts ids that name nobody.
     pub(super) fn add_unknown(&mut self, count: u64) {
         if count > 0 {
