@@ -13,6 +13,7 @@ pub mod documents;
 pub mod drive;
 mod every;
 pub mod explain;
+mod file;
 pub mod gmail;
 pub mod import;
 pub mod items;
