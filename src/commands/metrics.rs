@@ -112,7 +112,10 @@ fn text(metrics: &Metrics, since: Duration) -> String {
 
 fn channels(standing: &Standing) -> String {
     let Standing { live, silent, refused, to_stop } = standing;
-    format!("{live} live, {silent} silent, {refused} refused, {to_stop} to stop")
+    let states = [(live, "live"), (silent, "silent"), (refused, "refused"), (to_stop, "to stop")];
+    let there: Vec<String> =
+        states.iter().filter(|(count, _)| **count > 0).map(|(count, state)| format!("{count} {state}")).collect();
+    if there.is_empty() { "none".into() } else { there.join(", ") }
 }
 
 /// What to say of push channels that announce nothing.

@@ -91,9 +91,10 @@ fn of_windows(families: &mut Families, services: &[Metrics]) {
         families.add(name, help, labelled.collect());
     };
     let one = |value: f64| -> Values { vec![(Vec::new(), value)] };
-    let quantiles = |values: [Option<f64>; 3]| -> Values {
-        let named = ["0.5", "0.95", "1"].into_iter().zip(values);
-        named.filter_map(|(quantile, value)| Some((vec![("quantile", quantile.to_owned())], value?))).collect()
+    // Not `quantile`, which is a summary's: these are gauges.
+    let percentiles = |values: [Option<f64>; 3]| -> Values {
+        let named = ["50", "95", "100"].into_iter().zip(values);
+        named.filter_map(|(percentile, value)| Some((vec![("percentile", percentile.to_owned())], value?))).collect()
     };
     let counted = |label: &'static str, counts: &std::collections::BTreeMap<String, u64>| -> Values {
         counts.iter().map(|(name, count)| (vec![(label, name.clone())], *count as f64)).collect()
@@ -102,7 +103,7 @@ fn of_windows(families: &mut Families, services: &[Metrics]) {
     add("runs", "Runs in the window by status", &|m| counted("status", &m.window.by_status));
     add("run_duration_seconds", "Duration of the window's runs", &|m| {
         let seconds = |ms: Option<i32>| ms.map(|ms| f64::from(ms) / 1000.0);
-        quantiles([m.window.duration_p50_ms, m.window.duration_p95_ms, m.window.duration_max_ms].map(seconds))
+        percentiles([m.window.duration_p50_ms, m.window.duration_p95_ms, m.window.duration_max_ms].map(seconds))
     });
     add("successful", "Users whose streams all succeeded", &|m| one(m.window.successful as f64));
     add("failed", "Users with a stream that failed", &|m| one(m.window.failed as f64));
@@ -112,7 +113,7 @@ fn of_windows(families: &mut Families, services: &[Metrics]) {
     add("quota_units", "Quota units spent", &|m| one(m.window.quota_units as f64));
     add("quarantined", "Items put into quarantine", &|m| one(m.window.quarantined as f64));
     add("change_delay_seconds", "From a change to the poll that found it", &|m| {
-        quantiles([0.5, 0.95, 1.0].map(|share| m.window.delays.quantile(share)))
+        percentiles([0.5, 0.95, 1.0].map(|share| m.window.delays.quantile(share)))
     });
     add("change_delay_mean_seconds", "Mean from a change to the poll that found it", &|m| {
         m.window.delays.mean().map(one).unwrap_or_default()
