@@ -78,6 +78,8 @@ enum Command {
     /// Notifications of changes, taken by HTTP, and the polls that they ask for
     #[command(subcommand)]
     Webhook(commands::webhook::Verb),
+    /// What the runs of a window did, how each job went last, and what waits: all services in one
+    Metrics(commands::metrics::AllArgs),
     /// The database: schema, and the private cluster
     #[command(subcommand)]
     Db(commands::db::Verb),
@@ -126,6 +128,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Channels(verb) => commands::channels::run(&verb, loaded.settings, output),
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
         Command::Webhook(verb) => commands::webhook::run(&verb, loaded.settings, &flags, output),
+        Command::Metrics(args) => commands::metrics::all(&args, loaded.settings, output),
         Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::calendar::run(&verb, loaded.settings, output),

@@ -4,6 +4,7 @@ mod attendee;
 mod calendar;
 mod drive;
 mod gmail;
+mod healthchecks;
 mod load;
 mod outbox;
 mod pace;
@@ -25,6 +26,7 @@ pub use attendee::Attendee;
 pub use calendar::Calendar;
 pub use drive::{Drive, DriveDocuments};
 pub use gmail::{Gmail, MailStore};
+pub use healthchecks::Healthchecks;
 pub use load::{Flags, Loaded, Origin, load};
 pub use outbox::{Outbox, Target};
 pub use pace::Pace;
@@ -50,6 +52,7 @@ pub struct Settings {
     pub drive: Drive,
     pub push: Push,
     pub webhook: Webhook,
+    pub healthchecks: Healthchecks,
     pub log: Log,
 }
 
@@ -234,6 +237,7 @@ impl Settings {
         .chain(self.pace.bounds())
         .chain(self.push.bounds())
         .chain(self.webhook.bounds())
+        .chain(self.healthchecks.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
     }
 }

@@ -7,7 +7,7 @@
 //! - `services`: one folder each; no folder knows another
 //! - `engine`: the one sync loop, pacing, quotas, reports; knows no service. Beside it `outbox`: delivery of events, and
 //!   `webhook`: intake of notifications
-//! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet
+//! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet. Beside them `telemetry`: jobs, told to who watches over them
 //! - `http`: connections, whoever is asked
 //! - `address`, `config`, `error`, `progress`, `recurrence`, `seal`: ground
 
@@ -25,4 +25,5 @@ mod progress;
 mod recurrence;
 pub mod seal;
 pub mod services;
+mod telemetry;
 mod webhook;

@@ -8,7 +8,7 @@ const FLOORS: [&[&str]; 7] = [
     &["commands"],
     &["services"],
     &["engine", "outbox", "webhook"],
-    &["google", "db"],
+    &["google", "db", "telemetry"],
     &["http"],
     &["address", "config", "error", "progress", "recurrence", "seal"],
 ];

@@ -11,6 +11,7 @@ use crate::db::routing;
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::outbox::{self, Order, Report};
+use crate::telemetry::healthchecks::Check;
 
 #[derive(Debug, Args)]
 pub struct DeliverArgs {
@@ -66,7 +67,16 @@ pub fn deliver(args: &DeliverArgs, settings: Settings, output: Output) -> anyhow
         if args.dry_run {
             return preview(&context, &order, output).await;
         }
-        let report = outbox::deliver(&context.pool, &context.settings.outbox, &order, &context.stop).await?;
+        // What a person orders says nothing of the job in the schedule.
+        let check = match order {
+            Order { replay: None, dead: false, .. } => {
+                Check::begin(&context.settings.healthchecks, &context.http, "deliver", Uuid::now_v7())
+            }
+            _ => Check::none(),
+        };
+        let delivered = outbox::deliver(&context.pool, &context.settings.outbox, &order, &context.stop).await;
+        check.end(&delivered, Report::exit, Report::error_message).await;
+        let report = delivered?;
         output.print(&report, || text(&report))?;
         for target in &report.targets {
             if let Some(error) = &target.error {

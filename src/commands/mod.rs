@@ -13,6 +13,7 @@ pub mod documents;
 pub mod drive;
 mod every;
 pub mod explain;
+mod file;
 pub mod gmail;
 pub mod import;
 pub mod items;
@@ -102,11 +103,14 @@ where
         }
         schema => schema.must_be_current()?,
     }
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         tokio::spawn(stop_on_signal(context.stop.clone()));
         let _over = context.over.clone().drop_guard();
         work(context).await
-    })
+    });
+    // A name that the resolver still looks for, for a request that was given up, holds nobody up.
+    runtime.shutdown_background();
+    done
 }
 
 /// The key file in use: the one that is set, or with the private cluster the one beside it.

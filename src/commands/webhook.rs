@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::verbs::Bounds;
 use super::{Output, every, jobs, with_context};
@@ -14,6 +15,7 @@ use crate::db::claims::Selection;
 use crate::db::notifications;
 use crate::engine::{Context, Report};
 use crate::error::Exit;
+use crate::telemetry::healthchecks::Check;
 use crate::webhook::{self, Drainer, Listener, Tls};
 
 /// Notifications forgotten by one statement.
@@ -92,7 +94,39 @@ struct Drained {
     forgotten: u64,
 }
 
+impl Drained {
+    fn exit(&self) -> Exit {
+        // What ends a whole run says more than what failed in one.
+        self.runs.iter().map(Report::exit).max_by_key(|exit| *exit as u8).unwrap_or(Exit::Done)
+    }
+
+    fn error_message(&self) -> Option<String> {
+        self.runs.iter().find_map(Report::error_message)
+    }
+}
+
 async fn drain(args: &DrainArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let check = Check::begin(&context.settings.healthchecks, &context.http, "webhook drain", Uuid::now_v7());
+    let drained = drained(args, context).await;
+    check.end(&drained, Drained::exit, Drained::error_message).await;
+    let drained = drained?;
+    for message in drained.runs.iter().filter_map(Report::error_message) {
+        eprintln!("syncctl: {message}");
+    }
+    output.print(&drained, || {
+        let mut text: String = drained.runs.iter().map(jobs::text).collect();
+        if drained.runs.is_empty() {
+            text.push_str("nothing was announced\n");
+        }
+        if drained.forgotten > 0 {
+            text.push_str(&format!("{} old notifications forgotten\n", drained.forgotten));
+        }
+        text
+    })?;
+    Ok(drained.exit())
+}
+
+async fn drained(args: &DrainArgs, context: &Context) -> anyhow::Result<Drained> {
     let bounds = Bounds { max_duration: args.max_duration, dry_run: false };
     let selection = Selection { pushed: true, ..Selection::default() };
     let mut runs = Vec::new();
@@ -115,21 +149,5 @@ async fn drain(args: &DrainArgs, context: &Context, output: Output) -> anyhow::R
             break;
         }
     }
-    let exits: Vec<Exit> = runs.iter().map(Report::exit).collect();
-    for message in runs.iter().filter_map(Report::error_message) {
-        eprintln!("syncctl: {message}");
-    }
-    let drained = Drained { runs, forgotten };
-    output.print(&drained, || {
-        let mut text: String = drained.runs.iter().map(jobs::text).collect();
-        if drained.runs.is_empty() {
-            text.push_str("nothing was announced\n");
-        }
-        if forgotten > 0 {
-            text.push_str(&format!("{forgotten} old notifications forgotten\n"));
-        }
-        text
-    })?;
-    // What ends a whole run says more than what failed in one.
-    Ok(exits.into_iter().max_by_key(|exit| *exit as u8).unwrap_or(Exit::Done))
+    Ok(Drained { runs, forgotten })
 }

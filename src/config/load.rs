@@ -200,6 +200,10 @@ impl Layers {
     }
 
     fn set(&mut self, key: &str, value: Value, origin: Origin) -> anyhow::Result<()> {
+        if secrets::is_named(key) && value.is_str() {
+            self.leaves.insert(key.to_owned(), (value, origin));
+            return Ok(());
+        }
         let Some((old, _)) = self.leaves.get(key) else {
             return Err(Fault::settings(format!("{origin}: {}", self.unknown(key))).into());
         };

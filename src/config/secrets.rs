@@ -10,7 +10,16 @@ use super::Target;
 use crate::error::Fault;
 
 /// Keys whose values are never printed.
-pub(super) const SECRETS: [&str; 5] = ["db.url", "db.password", "seal.keys", "webhook.gmail_token", "webhook.attendee_secret"];
+pub(super) const SECRETS: [&str; 6] =
+    ["db.url", "db.password", "seal.keys", "webhook.gmail_token", "webhook.attendee_secret", "healthchecks.url"];
+
+/// Sections whose keys are names of the user's choice, and whose values are secret texts.
+const NAMED: [&str; 1] = ["healthchecks.jobs."];
+
+/// Whether a key is a name in such a section.
+pub(super) fn is_named(key: &str) -> bool {
+    NAMED.iter().any(|section| key.starts_with(section))
+}
 
 /// The text of a file that holds one secret.
 pub(super) fn read_secret(path: &Path, origin: &str) -> anyhow::Result<String> {
@@ -44,7 +53,7 @@ pub(super) fn complete(target: &mut Target, credentials: Option<&Path>) -> Resul
 /// A value as it may be shown.
 pub(super) fn masked(key: &str, value: &Value) -> String {
     match value {
-        Value::String(text) if SECRETS.contains(&key) && !text.is_empty() => "***".into(),
+        Value::String(text) if (SECRETS.contains(&key) || is_named(key)) && !text.is_empty() => "***".into(),
         Value::Array(items) => Value::Array(items.iter().map(masked_section).collect()).to_string(),
         value => value.to_string(),
     }

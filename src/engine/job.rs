@@ -19,6 +19,7 @@ use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
 use crate::error::Fault;
 use crate::progress::Progress;
+use crate::telemetry::healthchecks::{self, Check};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -37,6 +38,13 @@ pub struct Job {
     pub scopes: Vec<&'static str>,
     /// How many of the ids given name nobody; they count as failed.
     pub unknown_users: u64,
+}
+
+impl Job {
+    /// What schedules run, and not a person for some users: only this is a sign that all is well.
+    fn is_for_everybody(&self) -> bool {
+        self.selection.users.is_none() && !self.selection.pushed
+    }
 }
 
 /// Runs a job to its end. Whatever happens to the streams is in the report and in the run tables.
@@ -64,8 +72,22 @@ pub(super) async fn recorded<S: Source>(
     job: &Job,
     work: impl AsyncFnOnce(Arc<Shared<S>>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
-    let started = Instant::now();
     let run = Uuid::now_v7();
+    let mut check = Check::none();
+    let ended = executed(context, source, job, run, &mut check, work).await;
+    check.end(&ended, Report::exit, Report::error_message).await;
+    ended
+}
+
+async fn executed<S: Source>(
+    context: &Context,
+    source: S,
+    job: &Job,
+    run: Uuid,
+    check: &mut Check,
+    work: impl AsyncFnOnce(Arc<Shared<S>>) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
+    let started = Instant::now();
     let engine = &context.settings.engine;
     let lease = engine.lease.as_secs_f64();
     let mut report = Report::new(run, &job.name, job.dry_run);
@@ -74,9 +96,16 @@ pub(super) async fn recorded<S: Source>(
         let opening = Opening { run, job: &job.name, exclusive: job.exclusive, lease };
         if !runs::open(&context.pool, S::TABLES, &opening).await? {
             report.status = "skipped".into();
-            report.error = Some(format!("another run of `{}` holds the job; this one was skipped", job.name));
+            let why = format!("another run of `{}` holds the job; this one was skipped", job.name);
+            if job.is_for_everybody() {
+                healthchecks::skipped(&context.settings.healthchecks, &context.http, &job.name, run, &why).await;
+            }
+            report.error = Some(why);
             record(context, &source, job, &mut report, started).await?;
             return Ok(report);
+        }
+        if job.is_for_everybody() {
+            *check = Check::begin(&context.settings.healthchecks, &context.http, &job.name, run);
         }
     }
     let prices = match budget::prices(context, &source, !job.dry_run).await.map_err(explained) {

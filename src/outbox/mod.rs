@@ -75,6 +75,13 @@ impl Report {
             false => Exit::Done,
         }
     }
+
+    /// What went wrong, in one line.
+    pub fn error_message(&self) -> Option<String> {
+        let wrong: Vec<String> =
+            self.targets.iter().filter_map(|target| Some(format!("{}: {}", target.target, target.error.as_ref()?))).collect();
+        (!wrong.is_empty()).then(|| wrong.join("; "))
+    }
 }
 
 /// Delivers what is due, and forgets what is old.

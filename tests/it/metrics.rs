@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::World;
+use crate::support::{World, prometheus};
 
 #[test]
 fn the_window_sums_its_runs_and_stands_against_the_one_before() {
@@ -56,4 +56,90 @@ fn a_window_without_runs_says_so() {
     let metrics = world.syncctl(&["calendar", "metrics", "--json"]).expect(0).json();
     assert_eq!((&metrics["window"]["runs"], &metrics["window"]["success_rate"]), (&json!(0), &Value::Null));
     assert!(world.syncctl(&["calendar", "metrics"]).expect(0).stdout.contains("none"));
+}
+
+/// A world in which each of calendar, drive and gmail ran, calendar with a user whose calls fail.
+fn world_of_all() -> World {
+    let mut world = World::with_users(3, 5);
+    world.sync_all().expect(0);
+    world.set("SYNCCTL_ENGINE_TRIES", "1");
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.sim.fault(json!({ "fault": "server_500", "method": "events.list", "user": user, "probability": 1.0 }));
+    world.sync_all().expect(1);
+    world.sim.clear_faults();
+    for service in ["drive", "gmail"] {
+        world.syncctl(&[service, "cron", "--force"]).expect(0);
+    }
+    world.emit("drive.file.modified", &[uuid::Uuid::new_v4()]);
+    world
+}
+
+#[test]
+fn all_services_stand_in_one_text_that_prometheus_reads() {
+    let world = world_of_all();
+    let text = world.syncctl(&["metrics", "--prometheus"]).expect(0).stdout;
+    let read = prometheus::read(&text);
+    assert_eq!(read.value("syncctl_runs{service=\"calendar\",status=\"partial\"}"), 1.0);
+    assert_eq!(read.value("syncctl_runs{service=\"drive\",status=\"completed\"}"), 1.0);
+    assert_eq!(read.value("syncctl_last_run_status{job=\"calendar cron\",status=\"partial\"}"), 1.0);
+    assert_eq!(read.value("syncctl_last_run_status{job=\"gmail cron\",status=\"completed\"}"), 1.0);
+    let success = |job: &str| read.value(&format!("syncctl_last_success_timestamp_seconds{{job=\"{job}\"}}"));
+    let ended = |statement: &str| {
+        world.count(&format!("SELECT floor(extract(epoch FROM max(ended_at)))::bigint FROM runs WHERE {statement}"))
+    };
+    // The run that failed in part is no success.
+    assert_eq!(success("calendar cron").floor() as i64, ended("job = 'calendar cron' AND status = 'completed'"));
+    assert_eq!(success("drive cron").floor() as i64, ended("job = 'drive cron'"));
+    assert!(success("calendar cron") < read.value("syncctl_last_run_timestamp_seconds{job=\"calendar cron\"}"));
+    let streams = world.count("SELECT count(*) FROM streams WHERE service = 'calendar' AND state <> 'removed'");
+    assert_eq!(read.value("syncctl_streams{service=\"calendar\"}"), streams as f64);
+    assert_eq!(read.value("syncctl_accounts_failing{class=\"transient\"}"), 1.0);
+    assert_eq!(read.value("syncctl_outbox_pending"), 1.0);
+    assert!(read.value("syncctl_database_size_bytes") > 1e6);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    assert!(users.iter().all(|user| !text.contains(user.as_str())), "an address in {text}");
+
+    let json = world.syncctl(&["metrics", "--json"]).expect(0).json();
+    assert_eq!(json["services"].as_array().expect("a list").len(), 4);
+    assert_eq!(json["now"]["accounts_failing"], json!({ "transient": 1 }));
+    let table = world.syncctl(&["metrics"]).expect(0).stdout;
+    assert!(table.contains("calendar cron") && table.contains("1 transient"), "{table}");
+}
+
+#[test]
+fn what_waits_is_counted_with_its_age() {
+    let world = World::with_users(2, 1);
+    world.execute("UPDATE streams SET due_at = now() - interval '90 minutes' WHERE service = 'calendar'");
+    world.execute("UPDATE streams SET due_at = now() + interval '1 hour' WHERE service <> 'calendar'");
+    let read = prometheus::read(&world.syncctl(&["metrics", "--prometheus"]).expect(0).stdout);
+    assert_eq!(read.value("syncctl_streams_due{service=\"calendar\"}"), 2.0);
+    assert_eq!(read.value("syncctl_streams_due{service=\"gmail\"}"), 0.0);
+    assert!(read.value("syncctl_oldest_due_seconds{service=\"calendar\"}") >= 5400.0);
+    assert_eq!(read.value("syncctl_oldest_due_seconds{service=\"gmail\"}"), 0.0);
+    assert!(!read.families.contains("syncctl_last_success_timestamp_seconds"), "nothing has run yet");
+}
+
+#[test]
+fn a_textfile_is_put_in_place_whole_and_readable() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let world = World::empty();
+    let folder = world.folder.path().join("textfiles");
+    std::fs::create_dir(&folder).expect("making the folder");
+    let path = folder.join("syncctl.prom");
+    let argument = path.display().to_string();
+    let run = world.syncctl(&["metrics", "--textfile", &argument]).expect(0);
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""), "cron would mail it");
+    let first = std::fs::metadata(&path).expect("the file");
+    assert_eq!(first.permissions().mode() & 0o777, 0o644);
+    prometheus::read(&std::fs::read_to_string(&path).expect("a text"));
+    // A reader holds the old file, whole, while a new one takes its place.
+    world.syncctl(&["metrics", "--textfile", &argument]).expect(0);
+    assert_ne!(std::fs::metadata(&path).expect("the file").ino(), first.ino());
+    let left: Vec<_> = std::fs::read_dir(&folder).expect("the folder").collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+
+    let wrong = world.syncctl(&["metrics", "--textfile", "metrics.txt"]).expect(2);
+    assert!(wrong.stderr.contains(".prom"), "{wrong:?}");
+    let nowhere = world.syncctl(&["metrics", "--textfile", "/nowhere/at/all/x.prom"]).expect(1);
+    assert!(nowhere.stderr.contains("/nowhere/at/all"), "{nowhere:?}");
 }

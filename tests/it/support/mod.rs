@@ -6,6 +6,7 @@ pub mod drive;
 pub mod library;
 pub mod pgbouncer;
 pub mod postgres;
+pub mod prometheus;
 pub mod receiver;
 pub mod service;
 pub mod sim;

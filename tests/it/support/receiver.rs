@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Request {
     /// From 1, in the order of arrival.
     pub number: usize,
+    /// With the query.
+    pub path: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
     pub body: String,
@@ -142,6 +144,7 @@ fn serve(connection: TcpStream, shared: &(Mutex<State>, Condvar)) -> Option<()> 
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        let path = line.split(' ').nth(1)?.to_owned();
         let mut headers = BTreeMap::new();
         loop {
             let mut line = String::new();
@@ -154,7 +157,7 @@ fn serve(connection: TcpStream, shared: &(Mutex<State>, Condvar)) -> Option<()> 
         let body = String::from_utf8(body).expect("UTF-8");
         let (request, rule) = {
             let mut state = lock(shared);
-            let request = Request { number: state.requests.len() + 1, headers, body };
+            let request = Request { number: state.requests.len() + 1, path, headers, body };
             state.requests.push(request.clone());
             shared.1.notify_all();
             (request, state.rule.clone())

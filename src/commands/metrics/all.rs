@@ -1,0 +1,116 @@
+//! `syncctl metrics`: all services in one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Metrics, ROWS, alarm, channels, prometheus, seconds_text};
+use crate::commands::{Output, every, file, table, with_context};
+use crate::config::Settings;
+use crate::db::figures::{self, Figures};
+use crate::error::Exit;
+use crate::services::attendee;
+
+/// What to print, and where.
+#[derive(Debug, clap::Args)]
+pub struct AllArgs {
+    /// The window of what runs did, such as `24h` or `7days`
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    since: Duration,
+    /// In Prometheus's text format
+    #[arg(long)]
+    prometheus: bool,
+    /// In Prometheus's text format, into this file, at once and readable by everybody: for node_exporter's textfile collector,
+    /// which reads names that end in `.prom`
+    #[arg(long, value_name = "PATH", value_parser = prom, conflicts_with = "prometheus")]
+    textfile: Option<PathBuf>,
+}
+
+fn prom(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().is_some_and(|ending| ending == "prom") {
+        true => Ok(path),
+        false => Err("node_exporter reads only files whose names end in .prom".into()),
+    }
+}
+
+#[derive(Serialize)]
+struct All<'a> {
+    services: &'a [Metrics],
+    now: &'a Figures,
+}
+
+/// Runs the command.
+pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        let names = every::services(&context.settings).map(|(service, _)| service).into_iter().chain([attendee::SERVICE]);
+        let mut services = Vec::new();
+        for service in names {
+            services.push(Metrics::of(&context, every::tables(service)?, args.since).await?);
+        }
+        let now = figures::read(&context.pool).await?;
+        match &args.textfile {
+            // cron mails what a job prints.
+            Some(path) => file::replace(path, &prometheus::text(&services, Some(&now))?)?,
+            None if args.prometheus => print!("{}", prometheus::text(&services, Some(&now))?),
+            None => output.print(&All { services: &services, now: &now }, || text(&services, &now, args.since))?,
+        }
+        Ok(Exit::Done)
+    })
+}
+
+fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
+    let window = format!("last {}", humantime::format_duration(since));
+    let mut header = vec![window.as_str()];
+    header.extend(services.iter().map(|metrics| metrics.service));
+    let mut sums = table(&header);
+    for (name, value) in ROWS {
+        sums.add_row(std::iter::once(name.to_owned()).chain(services.iter().map(|metrics| value(&metrics.window))));
+    }
+    sums.add_row(std::iter::once("channels now".to_owned()).chain(services.iter().map(|metrics| channels(&metrics.channels))));
+    let mut jobs = table(&["job", "last run", "status", "took", "last success"]);
+    let time = |time: chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+    for job in &now.jobs {
+        jobs.add_row([
+            job.job.clone(),
+            time(job.last_started_at),
+            job.last_status.clone(),
+            job.last_seconds.map_or_else(|| "–".into(), |seconds| format!("{seconds:.1} s")),
+            job.last_success_at.map_or_else(|| "never".into(), time),
+        ]);
+    }
+    let mut streams = table(&["service", "streams", "due", "oldest due", "failing", "quarantined"]);
+    for of in &now.streams {
+        streams.add_row([
+            of.service.clone(),
+            of.streams.to_string(),
+            of.due.to_string(),
+            if of.due > 0 { seconds_text(of.oldest_due_seconds) } else { "–".into() },
+            of.failing.to_string(),
+            of.quarantined.to_string(),
+        ]);
+    }
+    let failing: Vec<String> = now.accounts_failing.iter().map(|(class, count)| format!("{count} {class}")).collect();
+    let mut text = format!("{}\n\n", sums.trim_fmt());
+    if now.jobs.is_empty() {
+        text.push_str("no job has run yet\n\n");
+    } else {
+        text.push_str(&format!("{}\n\n", jobs.trim_fmt()));
+    }
+    if !now.streams.is_empty() {
+        text.push_str(&format!("{}\n\n", streams.trim_fmt()));
+    }
+    text.push_str(&format!(
+        "accounts failing  {}\noutbox            {} pending, {} dead, oldest {}\ndatabase          {:.1} MiB\n",
+        if failing.is_empty() { "none".into() } else { failing.join(", ") },
+        now.outbox.pending,
+        now.outbox.dead,
+        seconds_text(now.outbox.oldest_seconds),
+        now.database_bytes as f64 / 1_048_576.0,
+    ));
+    for alarm in services.iter().filter_map(alarm) {
+        text.push_str(&format!("{alarm}\n"));
+    }
+    text
+}

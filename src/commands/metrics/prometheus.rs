@@ -1,0 +1,129 @@
+//! Metrics in Prometheus's text format: of a window, and of this moment.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::Metrics;
+use crate::db::channels_read::Standing;
+use crate::db::figures::Figures;
+
+type Labels = Vec<(&'static str, String)>;
+type Values = Vec<(Labels, f64)>;
+
+/// One family a call; a family without a value is left out.
+struct Families(Registry);
+
+impl Families {
+    fn add(&mut self, name: &str, help: &str, values: Values) {
+        if values.is_empty() {
+            return;
+        }
+        let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
+        for (labels, value) in values {
+            family.get_or_create(&labels).set(value);
+        }
+        self.0.register(name, help, family);
+    }
+}
+
+/// Each service's window, and how everything stands now, where that is asked for.
+pub fn text(services: &[Metrics], now: Option<&Figures>) -> anyhow::Result<String> {
+    let mut families = Families(Registry::with_prefix("syncctl"));
+    if let Some(figures) = now {
+        of_now(&mut families, figures);
+    }
+    of_windows(&mut families, services);
+    let mut text = String::new();
+    encode(&mut text, &families.0)?;
+    Ok(text)
+}
+
+fn of_now(families: &mut Families, figures: &Figures) {
+    let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+    families.add("build_info", "The version that wrote this", vec![(version, 1.0)]);
+    let jobs = |value: &dyn Fn(&crate::db::figures::Job) -> Option<f64>| -> Values {
+        figures.jobs.iter().filter_map(|job| Some((vec![("job", job.job.clone())], value(job)?))).collect()
+    };
+    let seconds = |time: chrono::DateTime<chrono::Utc>| time.timestamp_millis() as f64 / 1000.0;
+    families.add(
+        "last_success_timestamp_seconds",
+        "When a run of the job ended last that was completed, since 1970",
+        jobs(&|job| job.last_success_at.map(seconds)),
+    );
+    families.add(
+        "last_run_timestamp_seconds",
+        "When the job's last run began, since 1970",
+        jobs(&|job| Some(seconds(job.last_started_at))),
+    );
+    families.add("last_run_duration_seconds", "How long the job's last run took", jobs(&|job| job.last_seconds));
+    let status = |job: &crate::db::figures::Job| vec![("job", job.job.clone()), ("status", job.last_status.clone())];
+    let statuses = figures.jobs.iter().map(|job| (status(job), 1.0)).collect();
+    families.add("last_run_status", "1 for the status of the job's last run", statuses);
+    let streams = |value: &dyn Fn(&crate::db::figures::Streams) -> f64| -> Values {
+        figures.streams.iter().map(|streams| (vec![("service", streams.service.clone())], value(streams))).collect()
+    };
+    families.add("streams", "Streams that are polled", streams(&|of| of.streams as f64));
+    families.add("streams_due", "Streams that are due now", streams(&|of| of.due as f64));
+    families.add("oldest_due_seconds", "For how long a stream has been due at most", streams(&|of| of.oldest_due_seconds));
+    families.add("streams_failing", "Streams whose last poll failed", streams(&|of| of.failing as f64));
+    families.add("quarantined_items", "Items in quarantine now", streams(&|of| of.quarantined as f64));
+    let failing = figures.accounts_failing.iter().map(|(class, count)| (vec![("class", class.clone())], *count as f64));
+    families.add("accounts_failing", "Users with a stream that fails, or whose account is revoked", failing.collect());
+    let one = |value: f64| vec![(Vec::new(), value)];
+    families.add("outbox_pending", "Deliveries and new events that wait", one(figures.outbox.pending as f64));
+    families.add("outbox_dead", "Deliveries that are given up", one(figures.outbox.dead as f64));
+    families.add("outbox_oldest_seconds", "Age of the oldest event that waits", one(figures.outbox.oldest_seconds));
+    families.add("database_size_bytes", "Size of the database", one(figures.database_bytes as f64));
+}
+
+fn of_windows(families: &mut Families, services: &[Metrics]) {
+    let mut add = |name: &str, help: &str, values: &dyn Fn(&Metrics) -> Values| {
+        let labelled = services.iter().flat_map(|metrics| {
+            values(metrics).into_iter().map(|(mut labels, value)| {
+                labels.insert(0, ("service", metrics.service.to_owned()));
+                (labels, value)
+            })
+        });
+        families.add(name, help, labelled.collect());
+    };
+    let one = |value: f64| -> Values { vec![(Vec::new(), value)] };
+    // Not `quantile`, which is a summary's: these are gauges.
+    let percentiles = |values: [Option<f64>; 3]| -> Values {
+        let named = ["50", "95", "100"].into_iter().zip(values);
+        named.filter_map(|(percentile, value)| Some((vec![("percentile", percentile.to_owned())], value?))).collect()
+    };
+    let counted = |label: &'static str, counts: &std::collections::BTreeMap<String, u64>| -> Values {
+        counts.iter().map(|(name, count)| (vec![(label, name.clone())], *count as f64)).collect()
+    };
+    add("window_seconds", "Length of the window", &|m| one(m.window_seconds as f64));
+    add("runs", "Runs in the window by status", &|m| counted("status", &m.window.by_status));
+    add("run_duration_seconds", "Duration of the window's runs", &|m| {
+        let seconds = |ms: Option<i32>| ms.map(|ms| f64::from(ms) / 1000.0);
+        percentiles([m.window.duration_p50_ms, m.window.duration_p95_ms, m.window.duration_max_ms].map(seconds))
+    });
+    add("successful", "Users whose streams all succeeded", &|m| one(m.window.successful as f64));
+    add("failed", "Users with a stream that failed", &|m| one(m.window.failed as f64));
+    add("items_changed", "Rows created, updated or deleted", &|m| one(m.window.items_changed as f64));
+    add("streams_polled", "Streams polled", &|m| one(m.window.streams as f64));
+    add("api_calls", "Answers asked for at the provider", &|m| one(m.window.api_calls as f64));
+    add("quota_units", "Quota units spent", &|m| one(m.window.quota_units as f64));
+    add("quarantined", "Items put into quarantine", &|m| one(m.window.quarantined as f64));
+    add("change_delay_seconds", "From a change to the poll that found it", &|m| {
+        percentiles([0.5, 0.95, 1.0].map(|share| m.window.delays.quantile(share)))
+    });
+    add("change_delay_mean_seconds", "Mean from a change to the poll that found it", &|m| {
+        m.window.delays.mean().map(one).unwrap_or_default()
+    });
+    add("changes_found", "Changes found by incremental polls", &|m| one(m.window.delays.count as f64));
+    add("errors", "Failed streams by class", &|m| counted("class", &m.window.errors));
+    add("channel_repairs", "Push channels found not to be well", &|m| counted("found", &m.window.channel_repairs));
+    add("channels", "Push channels now by state; silent ones are live and announce nothing", &|m| {
+        let Standing { live, silent, refused, to_stop } = m.channels;
+        let states = [("live", live), ("silent", silent), ("refused", refused), ("to_stop", to_stop)];
+        states.map(|(state, count)| (vec![("state", state.to_owned())], count as f64)).into()
+    });
+}
