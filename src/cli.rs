@@ -58,6 +58,8 @@ enum Command {
     /// All services at once, and the pace that they are polled at
     #[command(subcommand)]
     Sync(commands::sync::Verb),
+    /// Compares what the providers have with what is stored, and repairs what differs
+    Verify(commands::verify::VerifyArgs),
     /// Whose data is synced, and the credentials for it
     #[command(subcommand)]
     Accounts(commands::accounts::Verb),
@@ -129,6 +131,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
         Command::Webhook(verb) => commands::webhook::run(&verb, loaded.settings, &flags, output),
         Command::Metrics(args) => commands::metrics::all(&args, loaded.settings, output),
+        Command::Verify(args) => commands::verify::run(&args, loaded.settings, output),
         Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::calendar::run(&verb, loaded.settings, output),

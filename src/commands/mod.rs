@@ -26,6 +26,7 @@ pub mod simulate;
 pub mod sync;
 mod told;
 pub mod verbs;
+pub mod verify;
 pub mod watch_file;
 pub mod webhook;
 

@@ -24,5 +24,6 @@ pub mod routing;
 pub mod runs;
 pub mod streams;
 pub mod target;
+pub mod verify;
 
 pub use pool::{Pool, is_gone};

@@ -20,6 +20,7 @@ pub mod retry_items;
 mod shared;
 pub mod single;
 pub mod tokens;
+pub mod verify;
 mod workers;
 
 use std::sync::Arc;

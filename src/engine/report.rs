@@ -10,6 +10,7 @@ use super::Counts;
 use super::delays::Delays;
 use super::poll::{End, Outcome};
 use super::push::Figures;
+use super::verify::Compared;
 use crate::error::{Class, Exit, Failure, Fault};
 
 /// How many of the slowest streams a summary names.
@@ -69,6 +70,9 @@ pub struct Report {
     /// What was done with push channels, by the jobs that do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push: Option<Figures>,
+    /// What a comparison with the provider found, by the job that makes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Compared>,
     /// What the service tells besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,

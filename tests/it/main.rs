@@ -29,5 +29,6 @@ mod sharing;
 mod simulate;
 mod support;
 mod sync;
+mod verify;
 mod ways;
 mod webhook;
