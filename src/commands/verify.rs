@@ -147,15 +147,25 @@ fn text(verified: &Verified) -> String {
         ));
         figures(kinds, &mut text);
         if let Some(repair) = repair {
-            text.push_str(&format!("repaired: {} streams made a complete pass; compared again:\n", repair.streams));
-            figures(&repair.left, &mut text);
+            match repair.streams {
+                0 => text.push_str("repaired: nothing\n"),
+                streams => {
+                    text.push_str(&format!("repaired: {streams} streams made a complete pass; compared again:\n"));
+                    figures(&repair.left, &mut text);
+                }
+            }
         }
         if let Some(why) = &report.stopped_early {
             text.push_str(&format!("stopped early ({why}): {} streams were not compared\n", report.interrupted_streams));
         }
         text.push('\n');
     }
-    text.push_str(if verified.in_step { "in step" } else { "not in step" });
+    let stopped = verified.runs.iter().any(|report| report.stopped_early.is_some());
+    text.push_str(match verified.in_step {
+        true => "in step",
+        false if stopped => "not everything was compared",
+        false => "not in step",
+    });
     text
 }
 

@@ -85,7 +85,9 @@ fn drives_that_change_meanwhile_raise_no_alarm() {
 fn a_change_between_two_pages_of_a_comparison_is_no_alarm() {
     let world = World::with_users(1, 30);
     world.sync_all().expect(0);
-    world.sim.fault(json!({ "fault": "stall_answer", "method": "events.list", "times": 1 }));
+    // The first page comes empty, the second waits until everything has changed.
+    world.sim.admin("empty_pages", json!({ "probability": 1.0 }));
+    world.sim.fault(json!({ "fault": "stall", "at_call": 2, "method": "events.list", "times": 1 }));
     let child = world.spawn(&["verify", "calendar", "--all", "--json"]);
     world.wait_for_stall();
     world.sim.churn(20, 5);
@@ -93,6 +95,8 @@ fn a_change_between_two_pages_of_a_comparison_is_no_alarm() {
     world.sim.clear_faults();
     let output = child.wait_with_output().expect("the run ends");
     assert!(output.status.success(), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON on stdout");
+    assert!(number(kind(&report, "events"), "not_polled") > 0, "nothing has changed: {report}");
 }
 
 #[test]

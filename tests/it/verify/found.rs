@@ -2,7 +2,7 @@
 
 use super::{kind, main_kind, named, number, verify};
 use crate::support::World;
-use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
+use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL, Service};
 
 /// What is done to the stored rows of a service.
 struct Damage {
@@ -147,4 +147,30 @@ fn what_lies_in_quarantine_is_called_so() {
     let figures = kind(&report, "events");
     assert_eq!((number(figures, "quarantined"), number(figures, "missing")), (1, 0), "{figures}");
     assert_eq!(named(figures, "quarantined"), ["odd"]);
+}
+
+#[test]
+fn bots_that_were_asked_for_are_compared_with_what_attendee_has() {
+    let world = World::of(&ATTENDEE, 2, 20);
+    world.sync_all().expect(0);
+    verify(&world, &[]).expect(0);
+    // A bot at work changes between two polls: that is what polls are for.
+    world.pass(9);
+    verify(&world, &[]).expect(0);
+    (ATTENDEE.finish)(&world);
+    let report = verify(&world, &[]).expect(0).json();
+    assert!(number(kind(&report, "bots"), "compared") >= 2, "{report}");
+    let settled: Vec<uuid::Uuid> = world
+        .query("SELECT id FROM attendee_bots WHERE state = 'settled' ORDER BY id LIMIT 2")
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    world.execute(&format!("UPDATE attendee_bots SET raw_state = 'joining' WHERE id = '{}'", settled[0]));
+    world.execute(&format!("DELETE FROM attendee_bots WHERE id = '{}'", settled[1]));
+    let report = verify(&world, &[]).expect(1).json();
+    let figures = kind(&report, "bots");
+    assert_eq!(
+        (named(figures, "stale"), named(figures, "missing")),
+        (vec![settled[0].to_string()], vec![settled[1].to_string()])
+    );
 }
