@@ -58,6 +58,7 @@ struct State {
     connections: usize,
     written: usize,
     released: bool,
+    gave_up: bool,
     rule: Option<Arc<Rule>>,
 }
 
@@ -109,6 +110,11 @@ impl Receiver {
     /// Bytes of endless bodies that went out.
     pub fn written(&self) -> usize {
         lock(&self.shared).written
+    }
+
+    /// Whether somebody waited for a held answer for as long as a test may take.
+    pub fn gave_up(&self) -> bool {
+        lock(&self.shared).gave_up
     }
 
     /// Blocks until so many requests came.
@@ -166,7 +172,8 @@ fn serve(connection: TcpStream, shared: &(Mutex<State>, Condvar)) -> Option<()> 
             Reply::Status(status) => (status, Vec::new(), String::new()),
             Reply::Full(status, headers, body) => (status, headers, body),
             Reply::Hold => {
-                let held = shared.1.wait_timeout_while(lock(shared), PATIENCE, |state| !state.released).ok()?;
+                let (mut held, timeout) = shared.1.wait_timeout_while(lock(shared), PATIENCE, |state| !state.released).ok()?;
+                held.gave_up |= timeout.timed_out();
                 drop(held);
                 (200, Vec::new(), String::new())
             }
