@@ -32,7 +32,7 @@ pub use outbox::{Outbox, Target};
 pub use pace::Pace;
 pub use push::Push;
 pub use quota::{Limits, Quota, QuotaProfile};
-pub use reference::{markdown, schema};
+pub use reference::{example, markdown, schema};
 pub use webhook::Webhook;
 
 /// Every setting. `syncctl config show` prints them with where each came from.

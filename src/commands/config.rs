@@ -13,6 +13,8 @@ pub enum Verb {
     Show,
     /// Prints what every setting means and what it is by default, as Markdown; with --json as a JSON schema for editors
     Reference,
+    /// Prints a settings file in which everything is commented out, with its meaning and default
+    Example,
 }
 
 /// Runs the command.
@@ -23,6 +25,7 @@ pub fn run(verb: &Verb, loaded: &Loaded, output: Output) -> anyhow::Result<Exit>
             let page = config::markdown()?;
             output.print(&config::schema(), || page)?;
         }
+        Verb::Example => super::print(&config::example()?)?,
     }
     Ok(Exit::Done)
 }

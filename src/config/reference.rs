@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use toml::Table;
@@ -40,22 +40,64 @@ pub fn schema() -> Value {
 /// # Errors
 /// The defaults cannot be listed.
 pub fn markdown() -> anyhow::Result<String> {
+    let mut text = String::from(HEAD);
+    section(&mut text, "", &schema(), &defaults()?)?;
+    Ok(text)
+}
+
+fn defaults() -> anyhow::Result<Defaults> {
     let mut defaults = Defaults::new();
     flatten("", &Table::try_from(Settings::default()).context("listing the default settings")?, &mut |key, value| {
         defaults.insert(key, value.to_string());
     });
-    let mut text = String::from(HEAD);
-    section(&mut text, "", &schema(), &defaults)?;
+    Ok(defaults)
+}
+
+/// An example of a settings file: every setting with its meaning and default, commented out.
+///
+/// # Errors
+/// The defaults cannot be listed.
+pub fn example() -> anyhow::Result<String> {
+    let mut text =
+        String::from("# Settings of syncctl. What stands here is the default; a line counts once its # is taken away.\n");
+    let Value::Object(sections) = schema()["properties"].take() else { bail!("the settings have no sections") };
+    for (name, schema) in &sections {
+        exemplify(&mut text, name, schema, &defaults()?)?;
+    }
     Ok(text)
+}
+
+fn exemplify(text: &mut String, path: &str, schema: &Value, defaults: &Defaults) -> anyhow::Result<()> {
+    let (inner, leaves) = fields(schema);
+    writeln!(text, "\n## {}\n[{path}]", described(schema))?;
+    for (name, field) in leaves {
+        // A list of sections, and sections whose keys are names of one's own, are written otherwise.
+        if field["items"].get("properties").is_some() || field.get("additionalProperties").is_some() {
+            writeln!(text, "## {path}.{name}: {}", described(field))?;
+            continue;
+        }
+        let default = defaults.get(&format!("{path}.{name}")).context("a setting without a default")?;
+        writeln!(text, "## {}\n#{name} = {default}", described(field))?;
+    }
+    for (name, field) in inner {
+        exemplify(text, &format!("{path}.{name}"), field, defaults)?;
+    }
+    Ok(())
 }
 
 type Defaults = BTreeMap<String, String>;
 
+type Fields<'a> = Vec<(&'a String, &'a Value)>;
+
+/// The fields of a section: sections inside it, and settings.
+fn fields(schema: &Value) -> (Fields<'_>, Fields<'_>) {
+    schema["properties"].as_object().into_iter().flatten().partition(|(_, field)| field.get("properties").is_some())
+}
+
 /// Writes the keys of one section, then the sections inside it.
 fn section(text: &mut String, path: &str, schema: &Value, defaults: &Defaults) -> anyhow::Result<()> {
-    let fields = schema["properties"].as_object().into_iter().flatten();
     let of = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    let (inner, leaves): (Vec<_>, Vec<_>) = fields.partition(|(_, field)| field.get("properties").is_some());
+    let (inner, leaves) = fields(schema);
     if !path.is_empty() {
         writeln!(text, "\n## {path}\n\n{}", described(schema))?;
     }
@@ -110,6 +152,20 @@ mod tests {
         }
         let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/settings.md")).expect("docs/settings.md");
         assert!(page == kept, "docs/settings.md is old: syncctl config reference > docs/settings.md");
+    }
+
+    #[test]
+    fn the_example_changes_nothing_and_with_its_lines_taken_in_it_still_says_the_defaults() {
+        let example = example().expect("an example");
+        let defaults = Table::try_from(Settings::default()).expect("the defaults");
+        let taken_in: Vec<&str> =
+            example.lines().map(|line| if line.starts_with("##") { "" } else { line.trim_start_matches('#') }).skip(1).collect();
+        let mut said = BTreeMap::new();
+        flatten("", &toml::from_str(&taken_in.join("\n")).expect("TOML"), &mut |key, value| _ = said.insert(key, value.clone()));
+        flatten("", &defaults, &mut |key, value| {
+            assert!(said.remove(&key).as_ref() == Some(value) || key == "outbox.targets", "{key} is not in the example");
+        });
+        assert!(said.is_empty(), "{said:?}");
     }
 
     #[test]
