@@ -15,6 +15,7 @@ mod gmail;
 mod ground;
 mod kill;
 mod locks;
+mod login;
 mod messages;
 mod metrics;
 mod outage;
