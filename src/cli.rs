@@ -58,6 +58,8 @@ enum Command {
     /// All services at once, and the pace that they are polled at
     #[command(subcommand)]
     Sync(commands::sync::Verb),
+    /// How everything stands, on one screen
+    Status(commands::status::StatusArgs),
     /// Compares what the providers have with what is stored, and repairs what differs
     Verify(commands::verify::VerifyArgs),
     /// Whose data is synced, and the credentials for it
@@ -164,6 +166,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
         Command::Webhook(verb) => commands::webhook::run(&verb, loaded.settings, &flags, output),
         Command::Metrics(args) => commands::metrics::all(&args, loaded.settings, output),
+        Command::Status(args) => commands::status::run(&args, loaded.settings, output),
         Command::Verify(args) => commands::verify::run(&args, loaded.settings, output),
         Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),

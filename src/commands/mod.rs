@@ -24,6 +24,7 @@ pub mod pace_metrics;
 pub mod push;
 pub mod service;
 pub mod simulate;
+pub mod status;
 pub mod sync;
 mod told;
 pub mod verbs;

@@ -29,6 +29,8 @@ pub struct Listed {
     pub imported_at: DateTime<Utc>,
     pub streams: i64,
     pub failing_streams: i64,
+    /// Why they fail: `error::Class`.
+    pub failing_classes: Vec<String>,
 }
 
 /// A user to add or renew.
@@ -77,7 +79,8 @@ pub async fn list(pool: &Pool, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Lis
         .await?
         .query_typed(
             "SELECT u.id, u.email, u.username, a.kind, a.project, a.state, a.state_reason, a.imported_at,
-               count(s.id) FILTER (WHERE s.state <> 'removed'), count(s.id) FILTER (WHERE s.failures > 0 AND s.state <> 'removed')
+               count(s.id) FILTER (WHERE s.state <> 'removed'), count(s.id) FILTER (WHERE s.failures > 0 AND s.state <> 'removed'),
+               coalesce(array_agg(DISTINCT s.failed_class) FILTER (WHERE s.failures > 0 AND s.failed_class IS NOT NULL AND s.state NOT IN ('removed', 'revoked')), '{}')
              FROM users u JOIN accounts a ON a.user_id = u.id LEFT JOIN streams s ON s.user_id = u.id
              WHERE $1::uuid[] IS NULL OR u.id = ANY ($1)
              GROUP BY u.id, a.user_id ORDER BY lower(u.email)",
@@ -98,6 +101,7 @@ pub async fn list(pool: &Pool, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Lis
                 imported_at: row.try_get(7)?,
                 streams: row.try_get(8)?,
                 failing_streams: row.try_get(9)?,
+                failing_classes: row.try_get(10)?,
             })
         })
         .collect()

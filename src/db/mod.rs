@@ -17,6 +17,7 @@ pub mod items;
 pub mod migrate;
 pub mod notifications;
 pub mod outbox;
+pub mod overview;
 pub mod pool;
 pub mod prices;
 pub mod quota;

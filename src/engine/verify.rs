@@ -5,6 +5,7 @@
 //! so the list shows what must be stored.
 
 mod compare;
+mod repair;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,10 +21,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::job::{self, Job};
-use super::poll::{self, End, Outcome};
+use super::poll::{End, Outcome};
 use super::shared::Shared;
 use super::{Calls, Context, Next, Position, Report, Source, Stream};
-use crate::db::claims::{self, Claim, StreamRow};
+use crate::db::claims::{self, StreamRow};
 use crate::db::verify::{self as streams, Standing};
 use crate::error::{Class, Failure};
 
@@ -149,7 +150,7 @@ pub async fn run<S: Verify>(context: &Context, source: S, job: &Job, ask: &Ask) 
             if let Some(compared) = &mut shared.report().verify {
                 compared.repair = Some(Repair::default());
             }
-            let repaired = repaired(&shared, differing).await?;
+            let repaired = repair::passes(&shared, differing).await?;
             looked_at(&shared, &repaired, |report| report.left_mut()).await;
         }
         Ok(())
@@ -276,59 +277,4 @@ async fn owed<S: Verify>(shared: &Shared<S>, stream: &Stream, scope: &S::Scope, 
     let owed = shared.source.owed(&tx, stream, scope, &ids).await?;
     tx.rollback().await.context("ending the comparison")?;
     Ok(owed)
-}
-
-/// Lets streams make a complete pass each; answers those that did.
-async fn repaired<S: Verify>(
-    shared: &Arc<Shared<S>>,
-    differing: Vec<(StreamRow, Differences)>,
-) -> anyhow::Result<Vec<StreamRow>> {
-    let mut done = Vec::new();
-    let work = differing.iter().map(|(row, found)| pass(shared, row, found));
-    let mut work = futures_util::stream::iter(work).buffer_unordered(shared.width());
-    while let Some(outcome) = work.next().await {
-        let mut outcome = outcome?;
-        if let End::Idle(_) = outcome.end {
-            // A complete pass writes its own end.
-            outcome.end = End::Failed(Failure::new(Class::Internal, "a complete pass ended without being stored"));
-        }
-        if !matches!(outcome.end, End::Interrupted) {
-            shared.held().remove(&outcome.id);
-        }
-        done.extend(matches!(outcome.end, End::Done).then_some(outcome.id));
-        shared.report().add(&outcome);
-    }
-    if let Some(repair) = shared.report().verify.as_mut().and_then(|compared| compared.repair.as_mut()) {
-        repair.streams = done.len() as u64;
-    }
-    claims::read(&shared.context.pool, &done).await
-}
-
-async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, found: &Differences) -> anyhow::Result<Outcome> {
-    let mut outcome = Outcome::of(row);
-    if shared.wind_down.is_cancelled() {
-        outcome.end = End::Interrupted;
-        return Ok(outcome);
-    }
-    let pool = &shared.context.pool;
-    let lease = shared.context.settings.engine.lease.as_secs_f64();
-    let claim = Claim { run: shared.run, service: S::TABLES.service, lease, ids: &[row.id], force: true };
-    let busy = || Failure::new(Class::LeaseLost, "another run is at this stream: repair it again later");
-    let Some(mut claimed) = claims::claim(pool, &claim).await?.pop() else {
-        outcome.end = End::Failed(busy());
-        return Ok(outcome);
-    };
-    shared.held().insert(row.id);
-    let ids: Vec<&str> = found.iter().filter(|(_, found)| found.is_wrong()).map(|(id, _)| id.as_str()).collect();
-    let mut client = pool.get().await?;
-    let tx = client.transaction().await.context("beginning the repair")?;
-    if !streams::begin_anew(&tx, shared.run, row.id).await? {
-        outcome.end = End::Failed(busy());
-        return Ok(outcome);
-    }
-    shared.source.distrust(&tx, &Stream::of(row), &ids).await?;
-    tx.commit().await.context("committing the repair")?;
-    drop(client);
-    claimed.position = Position::default();
-    Ok(poll::poll(Arc::clone(shared), claimed).await)
 }

@@ -28,6 +28,7 @@ mod schedules;
 mod settings;
 mod sharing;
 mod simulate;
+mod status;
 mod support;
 mod sync;
 mod verify;

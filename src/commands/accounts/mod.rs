@@ -101,7 +101,7 @@ async fn import_file(context: &Context, file: &std::path::Path, output: Output) 
 async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
     let rows = accounts::list(&context.pool, None).await?;
     output.print(&rows, || {
-        let mut table = table(&["user", "email", "kind", "state", "streams", "failing", "reason"]);
+        let mut table = table(&["user", "email", "kind", "state", "streams", "failing", "reason", "what to do"]);
         for row in &rows {
             table.add_row([
                 row.user_id.to_string(),
@@ -110,7 +110,8 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
                 row.state.clone(),
                 row.streams.to_string(),
                 row.failing_streams.to_string(),
-                row.state_reason.clone().unwrap_or_default(),
+                row.state_reason.clone().unwrap_or_else(|| row.failing_classes.join(", ")),
+                remedies(row),
             ]);
         }
         if rows.is_empty() {
@@ -120,6 +121,12 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
         }
     })?;
     Ok(Exit::Done)
+}
+
+fn remedies(row: &accounts::Listed) -> String {
+    let revoked = (row.state == "revoked").then_some(Class::AuthRevoked);
+    let classes = revoked.into_iter().chain(row.failing_classes.iter().filter_map(|class| Class::named(class)));
+    classes.map(Class::remedy).collect::<Vec<_>>().join("; ")
 }
 
 async fn named(context: &Context, name: &str) -> anyhow::Result<Uuid> {
