@@ -129,7 +129,7 @@ impl Class {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::TokenStale => "wait for the next poll, which asks for a new token; if it stays, import the account again",
-            Self::AuthRevoked => "let the user consent anew, then `syncctl accounts import`",
+            Self::AuthRevoked => "let the user consent anew: `syncctl accounts login`, or `accounts import`",
             Self::ScopeMissing => "grant the scope (consent anew, or domain-wide delegation), then `syncctl accounts check`",
             Self::ApiDisabled => "enable the API in the project's console, then `syncctl accounts check`",
             Self::RateLimited => {
@@ -195,6 +195,20 @@ impl From<anyhow::Error> for Failure {
         match error.downcast::<Failure>() {
             Ok(failure) => failure,
             Err(error) => Self::new(Class::Internal, format!("{error:#}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_on_troubles_has_every_class_with_what_to_do() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/troubleshooting.md")).expect("the page");
+        for class in Class::ALL {
+            let line = page.lines().find(|line| line.starts_with(&format!("| `{class}` |"))).expect(class.name());
+            assert!(line.ends_with(&format!("| {} |", class.remedy())), "{class}: {}", class.remedy());
         }
     }
 }
