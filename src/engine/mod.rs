@@ -15,7 +15,7 @@ mod poll;
 pub mod push;
 mod queue;
 mod report;
-mod retry;
+pub mod retry;
 pub mod retry_items;
 mod shared;
 pub mod single;

@@ -6,6 +6,7 @@ mod batches;
 mod bots;
 mod calendars;
 mod documents;
+mod domain;
 mod drive;
 mod drive_documents;
 mod drive_poll;

@@ -1,8 +1,10 @@
 //! `syncctl accounts`: whose data is synced, and the credentials for it.
 
 mod check;
+mod domain;
 mod landing;
 mod login;
+mod people;
 mod rekey;
 mod remove;
 
@@ -29,6 +31,8 @@ pub enum Verb {
         /// A file, or - for standard input
         file: PathBuf,
     },
+    /// Adds or renews the users of a Workspace domain, for whom a service account may act
+    AddDomain(domain::DomainArgs),
     /// Lists users and how their accounts stand
     List,
     /// Asks for a new token and makes one call to each service; names what is missing
@@ -73,6 +77,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     with_context(settings, |context| async move {
         match verb {
             Verb::Import { file } => import_file(&context, file, output).await,
+            Verb::AddDomain(args) => domain::add(&context, args, output).await,
             Verb::List => list(&context, output).await,
             Verb::Login(args) => login::login(&context, args, output).await,
             Verb::Check { user, .. } => check::check(&context, user.as_deref(), output).await,
