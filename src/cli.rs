@@ -80,6 +80,8 @@ enum Command {
     Webhook(commands::webhook::Verb),
     /// What the runs of a window did, how each job went last, and what waits: all services in one
     Metrics(commands::metrics::AllArgs),
+    /// A page for people: what runs did, charts, errors and what to do about them
+    Report(commands::report::Args),
     /// The database: schema, and the private cluster
     #[command(subcommand)]
     Db(commands::db::Verb),
@@ -129,6 +131,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
         Command::Webhook(verb) => commands::webhook::run(&verb, loaded.settings, &flags, output),
         Command::Metrics(args) => commands::metrics::all(&args, loaded.settings, output),
+        Command::Report(args) => commands::report::run(&args, loaded.settings, output),
         Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::calendar::run(&verb, loaded.settings, output),

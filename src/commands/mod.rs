@@ -21,6 +21,7 @@ mod jobs;
 pub mod metrics;
 pub mod pace_metrics;
 pub mod push;
+pub mod report;
 pub mod service;
 pub mod simulate;
 pub mod sync;

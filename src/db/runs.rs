@@ -27,7 +27,7 @@ const OWN_SUMMARIES: [(&str, &str); 2] = [
 ];
 
 /// The tables of a service's summaries. Each comes with the condition on the column `job` that sends a run there.
-fn summary_tables(service: &str) -> Vec<(String, String)> {
+pub(super) fn summary_tables(service: &str) -> Vec<(String, String)> {
     let own = OWN_SUMMARIES.iter().filter(|(job, _)| job.split_once(' ').is_some_and(|(of, _)| of == service));
     let mut tables: Vec<(String, String)> = own.map(|(job, table)| ((*table).into(), format!("job = '{job}'"))).collect();
     let rest = tables.iter().map(|(_, condition)| format!(" AND NOT {condition}")).collect::<String>();
