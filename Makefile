@@ -12,6 +12,7 @@ main_job = first_sync:: calendars:: resync:: faults:: quarantine:: sharing::
 test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main job also through the pooler and over TLS
 	scripts/ensure-postgres
 	scripts/ensure-pgbouncer
+	scripts/ensure-chromium
 	cargo test --workspace --locked
 	SYNCCTL_TEST_WAY=pooler cargo test --locked --test it -- $(main_job)
 	SYNCCTL_TEST_WAY=tls cargo test --locked --test it -- $(main_job)

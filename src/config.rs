@@ -108,6 +108,8 @@ pub struct Google {
     pub connect_timeout: Duration,
     /// Most calls that go in one request to a batch endpoint; 1: each goes alone. They cost the same quota.
     pub batch_size: u32,
+    /// JSON of an OAuth client of type "Desktop app", as Google's console lets one download it: for `accounts login`. Empty: `--client` names it.
+    pub client_file: PathBuf,
 }
 
 /// The sync loop.
@@ -173,7 +175,13 @@ impl Default for Seal {
 
 impl Default for Google {
     fn default() -> Self {
-        Self { root: String::new(), timeout: Duration::from_secs(60), connect_timeout: Duration::from_secs(10), batch_size: 50 }
+        Self {
+            root: String::new(),
+            timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            batch_size: 50,
+            client_file: PathBuf::new(),
+        }
     }
 }
 

@@ -20,6 +20,15 @@ pub fn streams() -> ProgressBar {
     bar
 }
 
+/// A bar that counts accounts. It goes with its last clone.
+pub fn accounts(all: usize) -> ProgressBar {
+    let bar = BARS.add(ProgressBar::new(all as u64));
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} accounts, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
 /// Standard error for log lines: whatever is drawn makes room for each, which comes in pieces.
 #[derive(Default)]
 pub struct AboveBars {

@@ -1,13 +1,17 @@
 //! Reads accounts from JSON lines and stores them, sealed. A bad line never stops the good ones.
 
+use std::sync::LazyLock;
+
 use anyhow::Context as _;
+use deadpool_postgres::Transaction;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::db::{accounts, streams};
 use crate::engine::Context;
 use crate::engine::tokens::StoredCredentials;
 use crate::google::oauth::Credentials;
-use crate::seal::Column;
+use crate::seal::{Column, Vault};
 use crate::services;
 
 /// One line of an import.
@@ -21,6 +25,13 @@ struct Line {
     subject: Option<String>,
     #[serde(default = "no_settings")]
     settings: serde_json::Value,
+}
+
+impl Line {
+    fn new(&self) -> New<'_> {
+        let subject = self.subject.as_deref().unwrap_or(&self.email);
+        New { email: &self.email, username: self.username.as_deref(), subject, settings: &self.settings }
+    }
 }
 
 fn no_settings() -> serde_json::Value {
@@ -50,9 +61,9 @@ pub async fn import(context: &Context, text: &str) -> anyhow::Result<Imported> {
         }
         match parse(line) {
             Err(wrong) => imported.bad.push((number + 1, wrong)),
-            Ok((line, credentials)) => match store(context, &line, credentials).await {
-                Ok(true) => imported.added += 1,
-                Ok(false) => imported.renewed += 1,
+            Ok((line, credentials)) => match add(context, &line.new(), credentials).await {
+                Ok((_, true)) => imported.added += 1,
+                Ok((_, false)) => imported.renewed += 1,
                 Err(error) => match taken_username(&error) {
                     true => imported.bad.push((number + 1, "username: another user has it already".into())),
                     false => return Err(error),
@@ -103,21 +114,49 @@ fn shape(error: &serde_json::Error) -> String {
     }
 }
 
-async fn store(context: &Context, line: &Line, credentials: Credentials) -> anyhow::Result<bool> {
+/// A user to add, or to give new credentials.
+pub(super) struct New<'a> {
+    email: &'a str,
+    username: Option<&'a str>,
+    /// Whom a service account acts for.
+    subject: &'a str,
+    settings: &'a serde_json::Value,
+}
+
+impl<'a> New<'a> {
+    /// With this address, and nothing else said.
+    pub(super) fn of(email: &'a str) -> Self {
+        static NO_SETTINGS: LazyLock<serde_json::Value> = LazyLock::new(no_settings);
+        Self { email, username: None, subject: email, settings: &NO_SETTINGS }
+    }
+}
+
+/// Stores one account; answers the user, and whether it is new.
+pub(super) async fn add(context: &Context, new: &New<'_>, credentials: Credentials) -> anyhow::Result<(Uuid, bool)> {
     let mut client = context.pool.get().await?;
     let tx = client.transaction().await.context("beginning the import")?;
-    let new = accounts::NewUser { email: &line.email, username: line.username.as_deref(), settings: &line.settings };
-    let (user, added) = accounts::upsert_user(&tx, &new).await?;
-    let (kind, project) = (credentials.kind(), credentials.project());
-    let subject = line.subject.clone().unwrap_or_else(|| line.email.clone());
-    let plain = serde_json::to_vec(&StoredCredentials { credentials, subject })?;
-    let sealed = context.vault.seal(user, Column::Credentials, &plain)?;
-    accounts::store_credentials(&tx, user, kind, &project, &sealed).await?;
-    for service in &services::REGISTRY {
-        streams::ensure(&tx, user, service.service, service.root_kind, &[""]).await?;
-    }
+    let added = put(&tx, &context.vault, new, credentials).await?;
     tx.commit().await.context("committing the import")?;
     Ok(added)
+}
+
+/// The same in a transaction of the caller's.
+pub(super) async fn put(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    new: &New<'_>,
+    credentials: Credentials,
+) -> anyhow::Result<(Uuid, bool)> {
+    let user = accounts::NewUser { email: new.email, username: new.username, settings: new.settings };
+    let (user, added) = accounts::upsert_user(tx, &user).await?;
+    let (kind, project) = (credentials.kind(), credentials.project());
+    let plain = serde_json::to_vec(&StoredCredentials { credentials, subject: new.subject.to_owned() })?;
+    let sealed = vault.seal(user, Column::Credentials, &plain)?;
+    accounts::store_credentials(tx, user, kind, &project, &sealed).await?;
+    for service in &services::REGISTRY {
+        streams::ensure(tx, user, service.service, service.root_kind, &[""]).await?;
+    }
+    Ok((user, added))
 }
 
 fn taken_username(error: &anyhow::Error) -> bool {

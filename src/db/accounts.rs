@@ -1,6 +1,7 @@
 //! Users and their accounts (tables `users`, `accounts`). Blobs come in sealed and go out sealed.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -137,6 +138,26 @@ pub async fn remove(pool: &Pool, user: Uuid) -> anyhow::Result<u64> {
     pool.get().await?.execute_typed("DELETE FROM users WHERE id = $1", &[(&user, Type::UUID)]).await.context("removing the user")
 }
 
+/// Why an account is not called any more that was ended here, on purpose. Nothing but new credentials brings it back.
+pub const ENDED: &str = "ended with `syncctl accounts revoke`; `syncctl accounts login` or an import brings it back";
+
+/// Ends an account: nothing is called for it any more; what was synced stays.
+pub async fn revoke(pool: &Pool, user: Uuid) -> anyhow::Result<()> {
+    pool.get()
+        .await?
+        .execute_typed(
+            // A refresh under way must not bring it back: it stores only what it has the right to.
+            "WITH streams AS (UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND state <> 'removed')
+             UPDATE accounts SET state = 'revoked', state_reason = $2, state_since = now(), access_token = NULL, token_expires_at = NULL,
+               refreshing_by = NULL, refreshing_until = NULL
+             WHERE user_id = $1",
+            &[(&user, Type::UUID), (&ENDED, Type::TEXT)],
+        )
+        .await
+        .context("ending an account")?;
+    Ok(())
+}
+
 /// An account as far as tokens are concerned.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -145,6 +166,8 @@ pub struct Account {
     pub credentials: Vec<u8>,
     /// Why the account is not called any more.
     pub revoked: Option<String>,
+    /// Since the credentials were stored: of a login, since the consent.
+    pub age: Duration,
 }
 
 /// The account of a user.
@@ -154,7 +177,7 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
         .await?
         .query_typed_opt(
             "SELECT project, credentials, access_token, extract(epoch FROM token_expires_at - now())::float8,
-               CASE WHEN state = 'revoked' THEN coalesce(state_reason, '') END
+               CASE WHEN state = 'revoked' THEN coalesce(state_reason, '') END, extract(epoch FROM now() - imported_at)::float8
              FROM accounts WHERE user_id = $1",
             &[(&user, Type::UUID)],
         )
@@ -170,6 +193,8 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
         },
         credentials: row.try_get(1)?,
         revoked: row.try_get(4)?,
+        // A clock that was set back makes it negative.
+        age: Duration::try_from_secs_f64(row.try_get(5)?).unwrap_or_default(),
     }))
 }
 

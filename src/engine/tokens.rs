@@ -200,7 +200,7 @@ impl Inner {
         let opened = vault.open(self.user, Column::Credentials, &account.credentials)?;
         let stored: StoredCredentials = serde_json::from_str(opened.expose_secret())
             .map_err(|_| Failure::new(Class::Internal, "the stored credentials are malformed; import the account again"))?;
-        let token = oauth::refresh(google, &stored.credentials, &stored.subject, scopes).await?;
+        let token = oauth::refresh(google, &stored.credentials, &stored.subject, scopes, account.age).await?;
         Ok(Access { secret: token.secret, expires: Instant::now() + token.lives })
     }
 }

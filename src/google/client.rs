@@ -13,13 +13,19 @@ use crate::config;
 use crate::error::{Class, Failure, Fault};
 use crate::http::{self, Answer, received, sent, transient};
 
-/// Google's hosts. One origin setting replaces both.
+/// Google's hosts. One origin setting replaces them all.
 #[derive(Debug, Clone, Copy)]
 pub enum Host {
     /// Calendar and Drive.
     Apis,
     /// Gmail.
     Gmail,
+    /// The page on which people consent.
+    Accounts,
+    /// The token endpoint, and where grants end.
+    OAuth,
+    /// The directory of a Workspace domain.
+    Admin,
 }
 
 impl Host {
@@ -27,6 +33,9 @@ impl Host {
         match self {
             Self::Apis => "https://www.googleapis.com",
             Self::Gmail => "https://gmail.googleapis.com",
+            Self::Accounts => "https://accounts.google.com",
+            Self::OAuth => "https://oauth2.googleapis.com",
+            Self::Admin => "https://admin.googleapis.com",
         }
     }
 }
@@ -143,16 +152,18 @@ impl Client {
     /// Sends a form to a token endpoint; answers status, `Retry-After` and body.
     pub(super) async fn post_form(&self, what: &str, url: Url, form: &[(&str, &str)]) -> Result<Answer, Failure> {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        self.post_encoded(what, url, body.into_bytes()).await
+    }
+
+    /// The same, of a form that is encoded already.
+    pub(super) async fn post_encoded(&self, what: &str, url: Url, body: Vec<u8>) -> Result<Answer, Failure> {
         let request = self.http.to(&url)?.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         sent(what, request).await
     }
 
     /// Where tokens are asked for when a credential does not say.
     pub(super) fn default_token_uri(&self) -> anyhow::Result<Url> {
-        match &self.root {
-            Some(root) => root.join("token").context("joining the token path"),
-            None => Url::parse("https://oauth2.googleapis.com/token").context("parsing Google's token address"),
-        }
+        self.url(Host::OAuth, &["token"])
     }
 
     /// How long one answer may take.

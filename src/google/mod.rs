@@ -3,6 +3,8 @@
 mod batch;
 mod channel;
 mod client;
+pub mod consent;
+pub mod directory;
 mod failure;
 mod keys;
 mod list;

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use yup_oauth2::authenticator::ServiceAccountAuthenticator;
 use yup_oauth2::client::CustomHyperClientBuilder;
-use yup_oauth2::error::AuthError;
+use yup_oauth2::error::{AuthError, AuthErrorCode};
 
-use super::{Client, classify};
+use super::{Client, Host, classify};
 use crate::error::{Class, Failure};
 use crate::http::without_addresses;
 
@@ -93,11 +93,18 @@ pub struct AccessToken {
     pub lives: Duration,
 }
 
-/// Asks the credential's token endpoint for an access token. `subject`: the person a service account acts for.
+/// Asks the credential's token endpoint for an access token. `subject`: the person a service account acts for. `age`: for how long the
+/// credential is known here, which says why a grant may have died.
 ///
 /// # Errors
 /// `AuthRevoked` when the endpoint refuses the grant, `Transient` or `RateLimited` when another try may do.
-pub async fn refresh(client: &Client, credentials: &Credentials, subject: &str, scopes: &[&str]) -> Result<AccessToken, Failure> {
+pub async fn refresh(
+    client: &Client,
+    credentials: &Credentials,
+    subject: &str,
+    scopes: &[&str],
+    age: Duration,
+) -> Result<AccessToken, Failure> {
     match credentials {
         Credentials::AuthorizedUser { client_id, client_secret, refresh_token, token_uri } => {
             let url = match token_uri {
@@ -112,7 +119,7 @@ pub async fn refresh(client: &Client, credentials: &Credentials, subject: &str, 
                 ("refresh_token", refresh_token.as_str()),
             ];
             let (status, retry_after, body) = client.post_form("token", url, &form).await?;
-            token_of(status, retry_after.as_deref(), &body)
+            token_of(status, retry_after.as_deref(), &body, age)
         }
         Credentials::ServiceAccount { key } => service_account(client, key, subject, scopes).await,
     }
@@ -129,7 +136,7 @@ fn an_hour() -> u64 {
     3600
 }
 
-fn token_of(status: u16, retry_after: Option<&str>, body: &[u8]) -> Result<AccessToken, Failure> {
+fn token_of(status: u16, retry_after: Option<&str>, body: &[u8], age: Duration) -> Result<AccessToken, Failure> {
     if status == 200 {
         // A cut answer is no verdict on the grant.
         let granted: Granted = serde_json::from_slice(body)
@@ -140,7 +147,7 @@ fn token_of(status: u16, retry_after: Option<&str>, body: &[u8]) -> Result<Acces
         });
     }
     match serde_json::from_slice::<AuthError>(body) {
-        Ok(error) if (400..500).contains(&status) && status != 429 => Err(refused(&error)),
+        Ok(error) if (400..500).contains(&status) && status != 429 => Err(refused(&error, grant_hint(&error.error, age))),
         _ => {
             let failure = classify("token", status, retry_after, body, chrono::Utc::now());
             // Only the endpoint's own verdict condemns a grant.
@@ -150,20 +157,53 @@ fn token_of(status: u16, retry_after: Option<&str>, body: &[u8]) -> Result<Acces
     }
 }
 
-fn refused(error: &AuthError) -> Failure {
-    let code = error.error.as_str();
-    let hint = match code {
-        "invalid_grant" => {
-            "the grant was revoked or has expired; import the account again after a new consent (grants that die within 8 days hint at a consent screen in \"Testing\")"
+fn refused(error: &AuthError, hint: &str) -> Failure {
+    let said = error.error_description.as_deref().map(|said| format!(" ({})", without_addresses(said))).unwrap_or_default();
+    Failure::new(Class::AuthRevoked, format!("token: {}{said}: {hint}", error.error.as_str()))
+}
+
+/// Grants of a consent screen in "Testing" live a week; a day more, because nobody looks at the very moment.
+const TESTING: Duration = Duration::from_secs(8 * 24 * 60 * 60);
+
+/// What to do about a person's grant that is refused, by its age.
+fn grant_hint(error: &AuthErrorCode, age: Duration) -> &'static str {
+    match error.as_str() {
+        "invalid_grant" if age < TESTING => {
+            "the grant ended within 8 days of the consent. If the OAuth consent screen is in \"Testing\", Google ends every grant after 7 days: publish it, then `syncctl accounts login` again. Otherwise the user revoked it"
         }
+        "invalid_grant" => {
+            "the grant has ended: the user revoked it, it was not used for 6 months, the password was changed (which ends grants for Gmail), or over 100 newer ones pushed it out; `syncctl accounts login` again"
+        }
+        "invalid_client" => "the OAuth client id or secret is wrong; log in or import the account again",
+        _ => "the token endpoint refused the credentials",
+    }
+}
+
+/// What to do about a service account that is refused.
+fn key_hint(error: &AuthErrorCode) -> &'static str {
+    match error.as_str() {
         "unauthorized_client" => {
             "the service account may not act for this user; allow its client id and the scopes under domain-wide delegation, then `syncctl accounts check`"
         }
-        "invalid_client" => "the OAuth client id or secret is wrong; import the account again",
-        _ => "the token endpoint refused the credentials",
-    };
-    let said = error.error_description.as_deref().map(|said| format!(" ({})", without_addresses(said))).unwrap_or_default();
-    Failure::new(Class::AuthRevoked, format!("token: {code}{said}: {hint}"))
+        "invalid_grant" => {
+            "the user does not exist any more, the key was deleted, or this machine's clock is wrong; `syncctl accounts check` once that is mended"
+        }
+        _ => "the token endpoint refused the service account",
+    }
+}
+
+/// Ends a person's grant at Google, with everything that was allowed to the same client. False: Google knew it no more.
+///
+/// # Errors
+/// `Transient` or `RateLimited`: it may still live.
+pub async fn revoke(client: &Client, refresh_token: &str) -> Result<bool, Failure> {
+    let url = client.url(Host::OAuth, &["revoke"])?;
+    let (status, retry_after, body) = client.post_form("revoke", url, &[("token", refresh_token)]).await?;
+    match serde_json::from_slice::<AuthError>(&body) {
+        _ if status == 200 => Ok(true),
+        Ok(error) if status == 400 && matches!(error.error.as_str(), "invalid_token" | "invalid_grant") => Ok(false),
+        _ => Err(classify("revoke", status, retry_after.as_deref(), &body, chrono::Utc::now())),
+    }
 }
 
 async fn service_account(
@@ -189,7 +229,7 @@ async fn service_account(
         .await
         .map_err(|_| transient("timed out"))?
         .map_err(|error| match error {
-            yup_oauth2::Error::AuthError(error) => refused(&error),
+            yup_oauth2::Error::AuthError(error) => refused(&error, key_hint(&error.error)),
             yup_oauth2::Error::JSONError(_) => transient("the answer was cut or is no token"),
             error => transient(&error.to_string()),
         })?;
@@ -199,4 +239,22 @@ async fn service_account(
         .and_then(|at| Duration::try_from(at - time::OffsetDateTime::now_utc()).ok())
         .unwrap_or(Duration::from_secs(an_hour()));
     Ok(AccessToken { secret: SecretString::from(secret.to_owned()), lives })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dead(age: Duration) -> String {
+        let body = br#"{"error":"invalid_grant","error_description":"Token has been expired or revoked."}"#;
+        token_of(400, None, body, age).err().expect("refused").message
+    }
+
+    #[test]
+    fn a_grant_that_died_young_hints_at_a_consent_screen_in_testing_and_an_old_one_does_not() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        assert!(dead(7 * day).contains("\"Testing\""), "{}", dead(7 * day));
+        let old = dead(8 * day);
+        assert!(!old.contains("Testing") && old.contains("6 months") && old.contains("password"), "{old}");
+    }
 }

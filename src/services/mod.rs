@@ -5,8 +5,11 @@ pub mod calendar;
 pub mod drive;
 pub mod gmail;
 
+use google_apis_common::GetToken;
+
 use crate::config::Settings;
-use crate::google::Host;
+use crate::error::{Class, Failure};
+use crate::google::{self, Host};
 
 /// What `accounts` must know of a service to bring a new user in.
 #[derive(Debug, Clone, Copy)]
@@ -25,13 +28,33 @@ pub struct Registered {
     pub probe: Probe,
 }
 
-/// A GET that every user of a service may make.
+/// A GET that every user of a service may make, whose answer says who they are.
 #[derive(Debug, Clone, Copy)]
 pub struct Probe {
     /// As Google names the method.
     pub method: &'static str,
     pub host: Host,
     pub path: &'static [&'static str],
+    pub fields: &'static str,
+    /// Where in the answer the address stands, as a JSON pointer.
+    pub address: &'static str,
+}
+
+impl Probe {
+    /// Makes the call; answers whose token it is.
+    ///
+    /// # Errors
+    /// As `google::Client::get`.
+    pub async fn ask(&self, google: &google::Client, token: &dyn GetToken, scope: &str) -> Result<String, Failure> {
+        let mut url = google.url(self.host, self.path)?;
+        url.query_pairs_mut().append_pair("fields", self.fields);
+        let body = google.get(self.method, token, scope, url).await?;
+        let answer: serde_json::Value = google::whole(self.method, &body)?;
+        let address = answer.pointer(self.address).and_then(|address| address.as_str()).filter(|address| address.contains('@'));
+        address.map(str::to_owned).ok_or_else(|| {
+            Failure::new(Class::Permanent, format!("{}: the answer has no address at {}", self.method, self.address))
+        })
+    }
 }
 
 /// Every service.

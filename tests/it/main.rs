@@ -16,6 +16,7 @@ mod ground;
 mod healthchecks;
 mod kill;
 mod locks;
+mod login;
 mod messages;
 mod metrics;
 mod outage;

@@ -38,7 +38,14 @@ pub const REGISTERED: Registered = Registered {
     scope: google::SCOPE_CALENDAR,
     enabled: |settings| settings.calendar.enabled,
     change_times: include_str!("sql/change_times.sql"),
-    probe: Probe { method: "calendarList.list", host: Host::Apis, path: &["calendar", "v3", "users", "me", "calendarList"] },
+    probe: Probe {
+        method: "calendars.get",
+        host: Host::Apis,
+        // Its id is its owner's address.
+        path: &["calendar", "v3", "calendars", "primary"],
+        fields: "id",
+        address: "/id",
+    },
 };
 
 /// The Calendar service of one run.

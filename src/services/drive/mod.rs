@@ -43,7 +43,13 @@ pub const REGISTERED: Registered = Registered {
     scope: google::SCOPE_DRIVE,
     enabled: |settings| settings.drive.enabled,
     change_times: include_str!("sql/change_times.sql"),
-    probe: Probe { method: "drives.list", host: Host::Apis, path: &["drive", "v3", "drives"] },
+    probe: Probe {
+        method: "about.get",
+        host: Host::Apis,
+        path: &["drive", "v3", "about"],
+        fields: "user(emailAddress)",
+        address: "/user/emailAddress",
+    },
 };
 
 /// The Drive service of one run.

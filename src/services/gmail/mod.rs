@@ -36,7 +36,13 @@ pub const REGISTERED: Registered = Registered {
     scope: google::SCOPE_GMAIL,
     enabled: |settings| settings.gmail.enabled,
     change_times: include_str!("sql/change_times.sql"),
-    probe: Probe { method: "users.getProfile", host: Host::Gmail, path: &["gmail", "v1", "users", "me", "profile"] },
+    probe: Probe {
+        method: "users.getProfile",
+        host: Host::Gmail,
+        path: &["gmail", "v1", "users", "me", "profile"],
+        fields: "emailAddress",
+        address: "/emailAddress",
+    },
 };
 /// Mebibytes of whole messages in memory at once.
 const MEMORY: u32 = 32;

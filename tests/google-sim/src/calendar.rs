@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::call::{Method, call};
 use crate::errors;
@@ -26,6 +26,7 @@ use crate::state::{CALENDAR_SCOPE, World, lock};
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
         .route("/calendar/v3/users/me/calendarList", get(calendar_list))
+        .route("/calendar/v3/calendars/{calendar}", get(get_calendar))
         .route("/calendar/v3/calendars/{calendar}/events", get(list_events))
         .route("/calendar/v3/calendars/{calendar}/events/{event}", get(get_event))
         .merge(watch::routes())
@@ -40,6 +41,15 @@ async fn calendar_list(State(world): State<Arc<World>>, Query(params): Query<Par
     .await
 }
 
+async fn get_calendar(State(world): State<Arc<World>>, Path(calendar): Path<String>, headers: HeaderMap) -> Response {
+    call(&world, &headers, &method("calendars.get", Some(&calendar), false), |user| {
+        let calendar = user.calendar(&calendar).ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))?;
+        let body = json!({ "kind": "calendar#calendar", "id": calendar.id, "timeZone": calendar.time_zone });
+        Ok(reply::json(body.to_string(), &headers))
+    })
+    .await
+}
+
 async fn list_events(
     State(world): State<Arc<World>>,
     Path(calendar): Path<String>,
@@ -50,7 +60,7 @@ async fn list_events(
     call(&world, &headers, &method, |user| {
         let calendar = user.calendar(&calendar).ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))?;
         let zone = &calendar.time_zone;
-        let frame = || format!("\"kind\":\"calendar#events\",\"timeZone\":{}", serde_json::json!(zone));
+        let frame = || format!("\"kind\":\"calendar#events\",\"timeZone\":{}", json!(zone));
         list(&world, &calendar.events, &params, &headers, (250, 2500), frame)
     })
     .await

@@ -33,6 +33,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/drive/v3/files", get(list::files))
         .route("/drive/v3/files/{file}", get(get::file))
         .route("/drive/v3/files/{file}/export", get(get::export))
+        .route("/drive/v3/about", get(get::about))
         .route("/drive/v3/drives", get(list::drives))
         .route("/drive/v3/changes/watch", post(watch::changes))
         .route("/drive/v3/files/{file}/watch", post(watch::file))

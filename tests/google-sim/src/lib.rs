@@ -1,7 +1,7 @@
 //! A simulated Google and Attendee on loopback: OAuth, Calendar, Gmail, Drive and meeting bots with the real rules, faults on demand, and a
 //! ledger of every call.
 //!
-//! Google's side lies under `/token`, `/calendar/v3`, `/gmail/v1`, `/drive/v3`, `/oauth2/v3` and `/batch`, Attendee's under `/api/v1`, the test's side under `/admin` (see the README beside this crate).
+//! Google's side lies under `/token`, `/o/oauth2`, `/revoke`, `/admin/directory/v1`, `/calendar/v3`, `/gmail/v1`, `/drive/v3`, `/oauth2/v3` and `/batch`, Attendee's under `/api/v1`, the test's side under `/admin` (see the README beside this crate).
 
 mod admin;
 mod attendee;
@@ -9,6 +9,7 @@ mod batch;
 mod calendar;
 mod call;
 mod churn;
+mod directory;
 mod drive;
 mod errors;
 mod event;
@@ -63,7 +64,7 @@ impl Sim {
             post(move |state, headers, body| batch::serve(state, (api.clone(), most), headers, body))
         };
         let admin = admin::routes().merge(gmail::admin_routes()).merge(drive::admin_routes());
-        let admin = admin.merge(push::admin_routes()).merge(attendee::admin_routes());
+        let admin = admin.merge(push::admin_routes()).merge(directory::routes()).merge(attendee::admin_routes());
         let router = oauth::routes()
             .merge(calendar::routes())
             .merge(gmail::routes())

@@ -1,4 +1,7 @@
-//! The token endpoint: refresh tokens, and assertions of a service account that acts for people.
+//! The token endpoint: refresh tokens, codes of the consent page, and assertions of a service account that acts for people.
+
+mod consent;
+mod grants;
 
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -6,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use axum::extract::{Form, State};
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router, response::IntoResponse as _};
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
@@ -15,6 +18,8 @@ use serde_json::{Value, json};
 use crate::errors;
 use crate::reply;
 use crate::state::{AccessToken, PROJECT, User, World, lock};
+
+pub use grants::{Grants, end};
 
 pub const CLIENT_ID: &str = "123456789012-sim.apps.example.com";
 pub const CLIENT_SECRET: &str = "sim-client-secret";
@@ -26,7 +31,11 @@ const SERVICE_ACCOUNT_PUBLIC: &[u8] = include_bytes!("../data/service-account.de
 const LIVES: i64 = 3_599;
 
 pub fn routes() -> Router<Arc<World>> {
-    Router::new().route("/token", post(token)).route("/oauth2/token", post(token))
+    Router::new()
+        .route("/token", post(token))
+        .route("/oauth2/token", post(token))
+        .route("/o/oauth2/v2/auth", get(consent::show).post(consent::decide))
+        .route("/revoke", post(grants::revoke))
 }
 
 #[derive(Deserialize)]
@@ -36,6 +45,9 @@ struct Request {
     client_secret: Option<String>,
     refresh_token: Option<String>,
     assertion: Option<String>,
+    code: Option<String>,
+    code_verifier: Option<String>,
+    redirect_uri: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -58,9 +70,21 @@ async fn token(State(world): State<Arc<World>>, Form(request): Form<Request>) ->
 }
 
 fn grant(world: &World, request: &Request) -> Result<Response, Box<Response>> {
-    let (user, scopes) = match request.grant_type.as_str() {
-        "refresh_token" => by_refresh_token(world, request)?,
-        "urn:ietf:params:oauth:grant-type:jwt-bearer" => by_assertion(world, request)?,
+    let (user, scopes, refresh) = match request.grant_type.as_str() {
+        "refresh_token" => {
+            of_the_client(request)?;
+            let found = grants::by_refresh_token(world, request.refresh_token.as_deref().unwrap_or_default());
+            let (user, scopes) = found.ok_or_else(|| refuse(400, "invalid_grant", "Token has been expired or revoked."))?;
+            (user, scopes, None)
+        }
+        "authorization_code" => {
+            of_the_client(request)?;
+            grants::by_code(world, request)?
+        }
+        "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
+            let (user, scopes) = by_assertion(world, request)?;
+            (user, scopes, None)
+        }
         _ => return Err(refuse(400, "unsupported_grant_type", "Invalid grant_type")),
     };
     let secret = format!("ya29.sim-{}-{:016x}", world.serial(), rand::random::<u64>());
@@ -68,21 +92,17 @@ fn grant(world: &World, request: &Request) -> Result<Response, Box<Response>> {
     let scope = scopes.join(" ");
     let token = AccessToken { email: user.email.clone(), scopes, expires };
     world.tokens.write().unwrap_or_else(PoisonError::into_inner).insert(secret.clone(), token);
-    Ok(Json(json!({ "access_token": secret, "expires_in": LIVES, "scope": scope, "token_type": "Bearer" })).into_response())
+    let mut answer = json!({ "access_token": secret, "expires_in": LIVES, "scope": scope, "token_type": "Bearer" });
+    if let Some(token) = refresh {
+        answer["refresh_token"] = json!(token);
+    }
+    Ok(Json(answer).into_response())
 }
 
-fn by_refresh_token(world: &World, request: &Request) -> Result<(Arc<User>, Vec<String>), Box<Response>> {
-    if request.client_id.as_deref() != Some(CLIENT_ID) || request.client_secret.as_deref() != Some(CLIENT_SECRET) {
-        return Err(refuse(401, "invalid_client", "The OAuth client was not found."));
-    }
-    let given = request.refresh_token.as_deref().unwrap_or_default();
-    let user = world.all_users().into_iter().find(|user| user.refresh_token == given);
-    match user {
-        Some(user) if !user.revoked.load(Ordering::Relaxed) => {
-            let scopes = lock(&user.scopes).clone();
-            Ok((user, scopes))
-        }
-        _ => Err(refuse(400, "invalid_grant", "Token has been expired or revoked.")),
+fn of_the_client(request: &Request) -> Result<(), Box<Response>> {
+    match request.client_id.as_deref() == Some(CLIENT_ID) && request.client_secret.as_deref() == Some(CLIENT_SECRET) {
+        true => Ok(()),
+        false => Err(refuse(401, "invalid_client", "The OAuth client was not found.")),
     }
 }
 

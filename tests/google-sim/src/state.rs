@@ -8,11 +8,13 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::attendee::Attendee;
+use crate::directory::Directory;
 use crate::drive::Store;
 use crate::faults::Faults;
 use crate::feed::Feed;
 use crate::gmail::Mailbox;
 use crate::ledger::Ledger;
+use crate::oauth::Grants;
 use crate::push::Push;
 use crate::quota::Quota;
 use crate::sink::Sink;
@@ -31,6 +33,8 @@ pub struct World {
     pub faults: Faults,
     pub ledger: Ledger,
     pub quota: Quota,
+    pub grants: Mutex<Grants>,
+    pub directory: Mutex<Directory>,
     pub drive: Mutex<Store>,
     pub sink: Mutex<Sink>,
     pub push: Push,
@@ -83,6 +87,8 @@ impl World {
             faults: Faults::default(),
             ledger: Ledger::default(),
             quota: Quota::default(),
+            grants: Mutex::default(),
+            directory: Mutex::default(),
             drive: Mutex::default(),
             sink: Mutex::default(),
             push: Push::default(),

@@ -1,6 +1,7 @@
 //! What the tests stand on: real PostgreSQL servers, a real pooler, the simulator, and the real binary.
 
 pub mod attendee;
+pub mod browser;
 pub mod clock;
 pub mod drive;
 pub mod library;

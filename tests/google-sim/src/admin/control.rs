@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::{Answer, Named, Params, Shared, user};
 use crate::faults::Fault;
+use crate::oauth;
 use crate::quota::Limits;
 use crate::state::{User, World, lock};
 
@@ -23,6 +24,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/revoke", post(|state: Shared, body: Json<Named>| async move { set_revoked(&state, &body, true) }))
         .route("/restore", post(|state: Shared, body: Json<Named>| async move { set_revoked(&state, &body, false) }))
         .route("/scopes", post(scopes))
+        .route("/consent", post(consent))
         .route("/api", post(api))
         .route("/quota", post(|State(world): Shared, Json(limits): Json<Limits>| async move { world.quota.set(limits) }))
         .route("/empty_pages", post(empty_pages))
@@ -108,9 +110,10 @@ async fn expire(State(world): Shared, Json(order): Json<Expire>) -> Answer {
 }
 
 fn set_revoked(world: &World, named: &Named, revoked: bool) -> Answer {
-    user(world, &named.user)?.revoked.store(revoked, Ordering::Relaxed);
-    if revoked {
-        world.tokens.write().unwrap_or_else(PoisonError::into_inner).retain(|_, token| token.email != named.user);
+    let user = user(world, &named.user)?;
+    match revoked {
+        true => oauth::end(world, &user.email),
+        false => user.revoked.store(false, Ordering::Relaxed),
     }
     Ok(Json(json!({ "revoked": revoked })))
 }
@@ -125,6 +128,16 @@ async fn scopes(State(world): Shared, Json(order): Json<Scopes>) -> Answer {
     let user = user(&world, &order.user)?;
     *lock(&user.scopes) = order.scopes;
     Ok(Json(json!({ "user": order.user })))
+}
+
+#[derive(Deserialize)]
+struct Consent {
+    refresh_token: bool,
+}
+
+/// Whether the exchange of a code brings a refresh token.
+async fn consent(State(world): Shared, Json(order): Json<Consent>) {
+    lock(&world.grants).without_refresh_token = !order.refresh_token;
 }
 
 #[derive(Deserialize)]

@@ -34,6 +34,18 @@ pub async fn file(
     }
 }
 
+/// Who the caller is; nothing without `fields`.
+pub async fn about(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
+    call(&world, &headers, &metadata("about.get", 5), |user| {
+        if !params.contains_key("fields") {
+            return Err(bad("fields", "The 'fields' parameter is required for this method."));
+        }
+        let body = json!({ "kind": "drive#about", "user": { "kind": "drive#user", "me": true, "emailAddress": user.email } });
+        Ok(reply::json(selector(&params, &schema::ABOUT, "")?.of(body).to_string(), &headers))
+    })
+    .await
+}
+
 fn shown(world: &World, id: &str, params: &Params, user: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
     let wanted = selector(params, &schema::FILE, "kind,id,name,mimeType")?;
     let my_drive = root(user);

@@ -98,6 +98,8 @@ pub static DRIVES: Schema = Schema { names: &["drives", "kind", "nextPageToken"]
 static CHANGE: Schema = Schema { names: CHANGE_NAMES, inner: &[("file", &FILE), ("drive", &DRIVE)] };
 pub static CHANGES: Schema =
     Schema { names: &["changes", "kind", "newStartPageToken", "nextPageToken"], inner: &[("changes", &CHANGE)] };
+static USER: Schema = Schema { names: &["displayName", "emailAddress", "kind", "me", "permissionId", "photoLink"], inner: &[] };
+pub static ABOUT: Schema = Schema { names: &["kind", "storageQuota", "user"], inner: &[("user", &USER)] };
 pub static START: Schema = Schema { names: &["kind", "startPageToken"], inner: &[] };
 
 impl Schema {

@@ -1,0 +1,139 @@
+//! `accounts check`: whether each user's token, scopes and APIs are as the services need them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::named;
+use crate::commands::{Output, table};
+use crate::db::accounts::{self, Listed};
+use crate::engine::Context;
+use crate::engine::tokens::{Broker, Credential};
+use crate::error::{Class, Exit, Failure};
+use crate::progress;
+use crate::services::{self, Registered};
+
+/// One account's check.
+#[derive(Serialize)]
+struct Checked {
+    user_id: Uuid,
+    email: String,
+    /// `ok`, or the class of what is wrong.
+    token: &'static str,
+    /// The same for each service that is switched on; `-` where no token was to be had.
+    services: BTreeMap<&'static str, &'static str>,
+    /// Absent: everything works.
+    problem: Option<String>,
+    class: Option<Class>,
+}
+
+/// Checks one user, or all.
+pub(super) async fn check(context: &Context, user: Option<&str>, output: Output) -> anyhow::Result<Exit> {
+    let only = match user {
+        Some(name) => Some(vec![named(context, name).await?]),
+        None => None,
+    };
+    let rows = accounts::list(&context.pool, only.as_deref()).await?;
+    let scopes = services::scopes(&context.settings);
+    let broker = Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), scopes, true);
+    let asked: Vec<&Registered> = services::enabled(&context.settings).collect();
+    let bar = progress::accounts(rows.len());
+    let under_way = context.settings.engine.concurrency as usize;
+    let mut checks = stream::iter(&rows).map(|row| check_one(context, &broker, &asked, row)).buffered(under_way);
+    let mut checked = Vec::with_capacity(rows.len());
+    while let Some(one) = checks.next().await {
+        bar.inc(1);
+        checked.push(one);
+        if context.stop.is_cancelled() {
+            eprintln!("syncctl: stopped after {} of {} accounts", checked.len(), rows.len());
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    output.print(&checked, || shown(&checked, &asked))?;
+    Ok(exit(&checked))
+}
+
+fn shown(checked: &[Checked], asked: &[&Registered]) -> String {
+    let mut header = vec!["email", "token"];
+    header.extend(asked.iter().map(|service| service.service));
+    header.push("what is wrong");
+    let mut table = table(&header);
+    for row in checked {
+        let mut cells = vec![row.email.as_str(), row.token];
+        cells.extend(row.services.values());
+        cells.push(row.problem.as_deref().unwrap_or_default());
+        table.add_row(cells);
+    }
+    let wrong = checked.iter().filter(|row| row.class.is_some()).count();
+    match checked.len() {
+        0 => "no accounts; add some with `syncctl accounts login`, `import` or `add-domain`".into(),
+        all => format!("{}\n{} of {all} accounts ok", table.trim_fmt(), all - wrong),
+    }
+}
+
+fn exit(checked: &[Checked]) -> Exit {
+    let classes: Vec<Class> = checked.iter().filter_map(|row| row.class).collect();
+    let refused = |class: &Class| matches!(class, Class::AuthRevoked | Class::TokenStale | Class::ScopeMissing);
+    match classes.as_slice() {
+        [] => Exit::Done,
+        all if all.iter().all(refused) => Exit::Refused,
+        all if all.iter().all(|class| *class == Class::Transient) => Exit::Unavailable,
+        _ => Exit::SomeFailed,
+    }
+}
+
+async fn check_one(context: &Context, broker: &Arc<Broker>, asked: &[&'static Registered], row: &Listed) -> Checked {
+    let mut services: BTreeMap<_, _> = asked.iter().map(|service| (service.service, "-")).collect();
+    let mut wrong: Vec<Failure> = Vec::new();
+    let token = match token(context, broker, row.user_id).await {
+        Ok(credential) => {
+            for service in asked {
+                let found = ask(context, &credential, service).await;
+                services.insert(service.service, found.as_ref().map_or_else(|failure| failure.class.name(), |()| "ok"));
+                wrong.extend(found.err());
+            }
+            "ok"
+        }
+        Err(failure) => {
+            let class = failure.class.name();
+            wrong.push(failure);
+            class
+        }
+    };
+    if wrong.is_empty()
+        && let Err(error) = accounts::resume(&context.pool, row.user_id).await
+    {
+        wrong.push(error.into());
+    }
+    let class = wrong.first().map(|failure| failure.class);
+    let problem = class.map(|_| wrong.into_iter().map(|failure| failure.message).collect::<Vec<_>>().join("; "));
+    Checked { user_id: row.user_id, email: row.email.clone(), token, services, problem, class }
+}
+
+/// Asked for anew even if the account is marked revoked: a check is how an operator finds out that it works again. One that was ended on
+/// purpose stays so.
+async fn token(context: &Context, broker: &Arc<Broker>, user: Uuid) -> Result<Credential, Failure> {
+    let Some(account) = accounts::get(&context.pool, user).await? else {
+        return Err(Failure::new(Class::AuthRevoked, "the user has no credentials"));
+    };
+    if account.revoked.as_deref() == Some(accounts::ENDED) {
+        return Err(Failure::new(Class::AuthRevoked, accounts::ENDED));
+    }
+    let credential = broker.credential(&account.row);
+    credential.renew().await?;
+    Ok(credential)
+}
+
+async fn ask(context: &Context, credential: &Credential, service: &Registered) -> Result<(), Failure> {
+    service.probe.ask(&context.google, credential, service.scope).await.map(drop).map_err(|failure| match failure.class {
+        Class::ScopeMissing => {
+            let what = format!("scope missing: {}; {}: consent to it anew", service.scope, failure.message);
+            Failure::new(failure.class, what)
+        }
+        _ => failure,
+    })
+}

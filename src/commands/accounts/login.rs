@@ -1,0 +1,264 @@
+//! `accounts login`: a person allows syncctl to read their data, in their own browser.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::failed;
+use super::landing::{Landing, Page};
+use crate::commands::{Output, import};
+use crate::engine::Context;
+use crate::error::{Class, Exit, Failure, Fault};
+use crate::google::consent::{Answer, App, Consent, Granted};
+use crate::services::{self, Registered};
+
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// Whose account: chosen on Google's page; any other is refused
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// JSON of an OAuth client of type "Desktop app" [default: the setting google.client_file]
+    #[arg(long, value_name = "FILE")]
+    client: Option<PathBuf>,
+    /// Ask for this service only, may be repeated; what was allowed before is replaced [default: those that are switched on]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(services::REGISTRY.iter().map(|service| service.service)))]
+    service: Vec<String>,
+    /// For a machine without a browser: open the address anywhere, then paste the address at which that browser ends, or the code in it
+    #[arg(long)]
+    no_browser: bool,
+    /// How long to wait for the consent
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+/// Who has logged in.
+#[derive(Serialize)]
+struct LoggedIn {
+    user_id: Uuid,
+    email: String,
+    /// False: the user was there, and has new credentials.
+    added: bool,
+    services: Vec<&'static str>,
+    /// Asked for and not allowed.
+    missing: Vec<&'static str>,
+}
+
+/// Asks, waits, and stores what was allowed.
+pub(super) async fn login(context: &Context, args: &LoginArgs, output: Output) -> anyhow::Result<Exit> {
+    let wanted: Vec<&Registered> = services::enabled(&context.settings).filter(|service| asked_for(args, service)).collect();
+    if wanted.is_empty() {
+        return Err(Fault::usage("no service to ask for: those named by --service are switched off in the settings").into());
+    }
+    let app = app(args.client.as_deref(), &context.settings.google.client_file)?;
+    // From here on a signal ends the wait: its handler gets its turn before anybody is told to do anything.
+    tokio::task::yield_now().await;
+    // Nobody is sent to a page whose answer could not be kept.
+    context.vault.writing_key()?;
+    let ended = match args.no_browser {
+        true => by_hand(context, args, &wanted, app).await?,
+        false => by_browser(context, args, &wanted, app).await?,
+    };
+    output.print(&ended, || {
+        let done = if ended.added { "added" } else { "renewed" };
+        format!("{done} {}: {}", ended.email, ended.services.join(", "))
+    })?;
+    for service in &ended.missing {
+        eprintln!(
+            "syncctl: {service} was not allowed: its syncs will fail for this user until `syncctl accounts login --email {}` allows it",
+            ended.email
+        );
+    }
+    Ok(Exit::Done)
+}
+
+fn asked_for(args: &LoginArgs, service: &Registered) -> bool {
+    args.service.is_empty() || args.service.iter().any(|name| name == service.service)
+}
+
+fn app(flag: Option<&Path>, setting: &Path) -> anyhow::Result<App> {
+    let (file, wrong): (_, fn(String) -> Fault) = match flag {
+        Some(file) => (file, |what| Fault::usage(format!("--client {what}"))),
+        None if setting.as_os_str().is_empty() => return Err(Fault::settings(App::missing()).into()),
+        None => (setting, |what| Fault::settings(format!("google.client_file {what}"))),
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(format!("{}: {error}", file.display())))?;
+    Ok(App::parse(&text).map_err(|error| wrong(format!("{}: {error}", file.display())))?)
+}
+
+fn question(context: &Context, args: &LoginArgs, wanted: &[&Registered], app: App, back: &str) -> anyhow::Result<Consent> {
+    let scopes: Vec<&str> = wanted.iter().map(|service| service.scope).collect();
+    Consent::ask(&context.google, app, back, &scopes, args.email.as_deref())
+}
+
+async fn by_browser(context: &Context, args: &LoginArgs, wanted: &[&'static Registered], app: App) -> anyhow::Result<LoggedIn> {
+    let mut landing = Landing::open().await?;
+    let consent = question(context, args, wanted, app, &landing.origin)?;
+    match has_screen() && open::that_detached(consent.url().as_str()).is_ok() {
+        true => eprintln!("Your browser opens Google's consent page. If it does not, open this address:\n{}", consent.url()),
+        false => eprintln!("Open this address in a browser on this machine (on another one: --no-browser):\n{}", consent.url()),
+    }
+    let ended = arrived(context, args, wanted, consent, &mut landing).await;
+    landing.close().await?;
+    ended
+}
+
+/// Waits for the browser with the answer to our question; others are told so, and do not end the wait.
+async fn arrived(
+    context: &Context,
+    args: &LoginArgs,
+    wanted: &[&'static Registered],
+    consent: Consent,
+    landing: &mut Landing,
+) -> anyhow::Result<LoggedIn> {
+    let time = tokio::time::sleep(args.timeout);
+    tokio::pin!(time);
+    loop {
+        let arrival = tokio::select! {
+            arrival = landing.arrivals.recv() => arrival.context("the loopback server has ended")?,
+            () = context.stop.cancelled() => return Err(stopped()),
+            () = &mut time => return Err(too_late(args.timeout)),
+        };
+        let (ended, page) = match consent.answer(&arrival.query) {
+            Answer::Foreign => {
+                eprintln!("syncctl: a browser came that does not answer this login; still waiting for yours");
+                let text = "This page was opened without an answer to the login that waits here, so nothing was stored. Use the page that syncctl opened, or start it again in the terminal.";
+                let _ = arrival.reply.send(Page { good: false, title: "Not the answer to this login", text: text.into() });
+                continue;
+            }
+            Answer::Refused(reason) => {
+                let text = format!("Nothing was allowed ({reason}), and nothing was stored. You can close this page.");
+                (Err(refused(&reason)), Page { good: false, title: "Access was refused", text })
+            }
+            Answer::Code(code) => {
+                let ended = settle(context, args, wanted, consent, code).await;
+                let page = match &ended {
+                    Ok(done) => good_page(done),
+                    Err(error) => {
+                        Page { good: false, title: "Nothing was stored", text: format!("{error:#}. The terminal says the same.") }
+                    }
+                };
+                (ended, page)
+            }
+        };
+        // A browser that went away does not change what was done.
+        let _ = arrival.reply.send(page);
+        return ended;
+    }
+}
+
+fn good_page(done: &LoggedIn) -> Page {
+    let mut text = format!("syncctl may now read for {}: {}.", done.email, done.services.join(", "));
+    if !done.missing.is_empty() {
+        text.push_str(&format!(" Not allowed, and not synced until you log in again: {}.", done.missing.join(", ")));
+    }
+    text.push_str(" You can close this page.");
+    Page { good: true, title: "Access granted", text }
+}
+
+/// Whether a browser would be seen by whoever waits.
+fn has_screen() -> bool {
+    let display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    std::io::stderr().is_terminal() && (display || cfg!(target_os = "macos"))
+}
+
+async fn by_hand(context: &Context, args: &LoginArgs, wanted: &[&'static Registered], app: App) -> anyhow::Result<LoggedIn> {
+    // Nobody listens there: what counts is the address that the browser shows. A port that is free here is as good as any.
+    let back = Landing::open().await?;
+    let origin = back.origin.clone();
+    back.close().await?;
+    let consent = question(context, args, wanted, app, &origin)?;
+    eprintln!(
+        "Open this address in any browser:\n{}\nIt ends at an address on 127.0.0.1 that cannot be reached. Copy that address, or the code in it, from the address bar.",
+        consent.url()
+    );
+    if std::io::stdin().is_terminal() {
+        eprint!("Address or code: ");
+        std::io::stderr().flush().context("writing the prompt")?;
+    }
+    let (sender, line) = oneshot::channel();
+    // Of its own, because a read that nobody answers must not hold up the end.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line).map(|_| line);
+        // Whoever waited may have ended.
+        let _ = sender.send(read);
+    });
+    let line = tokio::select! {
+        line = line => line.context("the reader of standard input has ended")?.context("reading standard input")?,
+        () = context.stop.cancelled() => return Err(stopped()),
+        () = tokio::time::sleep(args.timeout) => return Err(too_late(args.timeout)),
+    };
+    match consent.pasted(&line) {
+        Answer::Code(code) => settle(context, args, wanted, consent, code).await,
+        Answer::Refused(reason) => Err(refused(&reason)),
+        Answer::Foreign if line.trim().is_empty() => {
+            Err(Fault::usage("no code or address on standard input: paste what the browser shows when it ends").into())
+        }
+        Answer::Foreign => {
+            let what = "what was pasted is neither a code nor an address that answers this login (its state is another); nothing was stored, start again";
+            Err(Fault::usage(what).into())
+        }
+    }
+}
+
+fn refused(reason: &str) -> anyhow::Error {
+    Fault::refused(format!("access was refused on Google's page ({reason}); nothing was stored")).into()
+}
+
+fn stopped() -> anyhow::Error {
+    anyhow::anyhow!("stopped before the consent came; nothing was stored")
+}
+
+fn too_late(timeout: Duration) -> anyhow::Error {
+    let waited = humantime::format_duration(timeout);
+    Fault::unavailable(format!("no consent within {waited}; nothing was stored. Start again, with a longer --timeout if need be"))
+        .into()
+}
+
+/// Exchanges the code, finds out who consented to what, and stores it if that is as it was asked for.
+async fn settle(
+    context: &Context,
+    args: &LoginArgs,
+    wanted: &[&'static Registered],
+    consent: Consent,
+    code: String,
+) -> anyhow::Result<LoggedIn> {
+    let Granted { credentials, access_token, scopes } = consent.exchange(&context.google, code).await.map_err(failed)?;
+    let (allowed, missing): (Vec<&Registered>, Vec<_>) =
+        wanted.iter().copied().partition(|service| scopes.iter().any(|scope| scope == service.scope));
+    if allowed.is_empty() {
+        let what = "nothing was ticked on Google's page, so there is nothing to sync; nothing was stored. Log in again and tick what is asked for";
+        return Err(Fault::refused(what).into());
+    }
+    let email = who(context, &allowed, &access_token).await.map_err(failed)?;
+    if let Some(expected) = args.email.as_ref().filter(|expected| !expected.eq_ignore_ascii_case(&email)) {
+        let what =
+            format!("{email} consented, not {expected}; nothing was stored. Log in again and choose {expected} on Google's page");
+        return Err(Fault::refused(what).into());
+    }
+    let (user_id, added) = import::add(context, &import::New::of(&email), credentials).await?;
+    let names = |of: &[&Registered]| of.iter().map(|service| service.service).collect();
+    Ok(LoggedIn { user_id, email, added, services: names(&allowed), missing: names(&missing) })
+}
+
+/// Who consented: asked of a service that was allowed, so that no scope is needed for it.
+async fn who(context: &Context, allowed: &[&Registered], access_token: &SecretString) -> Result<String, Failure> {
+    let token = access_token.expose_secret().to_owned();
+    let mut last = Failure::new(Class::Internal, "no service was asked");
+    for service in allowed {
+        match service.probe.ask(&context.google, &token, service.scope).await {
+            Ok(email) => return Ok(email),
+            // An API may be switched off in the project, and another one on.
+            Err(failure) => last = Failure { message: format!("finding out who consented: {}", failure.message), ..failure },
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,137 @@
+//! `syncctl accounts`: whose data is synced, and the credentials for it.
+
+mod check;
+mod landing;
+mod login;
+mod rekey;
+mod remove;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use uuid::Uuid;
+
+use super::{Output, import, seal_key_file, table, with_context};
+use crate::config::Settings;
+use crate::db::{accounts, pool};
+use crate::engine::Context;
+use crate::error::{Class, Exit, Failure, Fault};
+use crate::seal;
+
+/// What can be done with accounts.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Lets a person allow the sync in their browser, and adds or renews their account
+    Login(login::LoginArgs),
+    /// Adds or renews accounts from JSON lines: email, username?, credentials, subject?, settings?
+    Import {
+        /// A file, or - for standard input
+        file: PathBuf,
+    },
+    /// Lists users and how their accounts stand
+    List,
+    /// Asks for a new token and makes one call to each service; names what is missing
+    Check {
+        /// A user, by UUID or address; without one, all
+        user: Option<String>,
+        /// All users
+        #[arg(long, conflicts_with = "user")]
+        all: bool,
+    },
+    /// Stops a user's push channels and ends the grant at Google; what was synced stays
+    Revoke {
+        /// A user, by UUID or address
+        user: String,
+    },
+    /// Stops a user's push channels and removes the user with everything that was synced
+    Remove {
+        /// A user, by UUID or address
+        user: String,
+        /// End the grant at Google, too
+        #[arg(long)]
+        revoke: bool,
+    },
+    /// Seals every secret again with the newest key, while syncs go on
+    Rekey {
+        /// Make a new key first
+        #[arg(long)]
+        new_key: bool,
+    },
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    if let Verb::Rekey { new_key: true } = verb {
+        let file = seal_key_file(&settings, pool::place(&settings.db)?.cluster.is_some())?;
+        if file.as_os_str().is_empty() {
+            return Err(Fault::settings("--new-key writes to a key file: set seal.key_file (SYNCCTL_SEAL_KEY_FILE)").into());
+        }
+        seal::add_key(&file)?;
+        eprintln!("syncctl: added a key to {}; copy the file to every host", file.display());
+    }
+    with_context(settings, |context| async move {
+        match verb {
+            Verb::Import { file } => import_file(&context, file, output).await,
+            Verb::List => list(&context, output).await,
+            Verb::Login(args) => login::login(&context, args, output).await,
+            Verb::Check { user, .. } => check::check(&context, user.as_deref(), output).await,
+            Verb::Revoke { user } => remove::revoke(&context, user, output).await,
+            Verb::Remove { user, revoke } => remove::remove(&context, user, *revoke, output).await,
+            Verb::Rekey { .. } => rekey::rekey(&context, output).await,
+        }
+    })
+}
+
+async fn import_file(context: &Context, file: &std::path::Path, output: Output) -> anyhow::Result<Exit> {
+    let text = match file.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()).context("reading accounts from standard input")?,
+        false => std::fs::read_to_string(file).map_err(|error| Fault::usage(format!("{}: {error}", file.display())))?,
+    };
+    let imported = import::import(context, &text).await?;
+    for (line, wrong) in &imported.bad {
+        eprintln!("syncctl: line {line}: {wrong}");
+    }
+    output.print(&imported, || {
+        format!("{} added, {} renewed, {} bad lines", imported.added, imported.renewed, imported.bad.len())
+    })?;
+    Ok(if imported.bad.is_empty() { Exit::Done } else { Exit::SomeFailed })
+}
+
+async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let rows = accounts::list(&context.pool, None).await?;
+    output.print(&rows, || {
+        let mut table = table(&["user", "email", "kind", "state", "streams", "failing", "reason"]);
+        for row in &rows {
+            table.add_row([
+                row.user_id.to_string(),
+                row.email.clone(),
+                row.kind.clone(),
+                row.state.clone(),
+                row.streams.to_string(),
+                row.failing_streams.to_string(),
+                row.state_reason.clone().unwrap_or_default(),
+            ]);
+        }
+        if rows.is_empty() {
+            "no accounts; add some with `syncctl accounts login`, `import` or `add-domain`".into()
+        } else {
+            table.trim_fmt()
+        }
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn named(context: &Context, name: &str) -> anyhow::Result<Uuid> {
+    let found = accounts::find(&context.pool, &[name]).await?;
+    found.into_iter().next().flatten().ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
+}
+
+/// A failure that ends the command, with the exit code of its class.
+fn failed(failure: Failure) -> anyhow::Error {
+    match failure.class {
+        Class::AuthRevoked | Class::TokenStale | Class::ScopeMissing => Fault::refused(failure.message).into(),
+        Class::Transient | Class::RateLimited | Class::DailyQuota => Fault::unavailable(failure.message).into(),
+        _ => anyhow::anyhow!(failure.message),
+    }
+}

@@ -1,0 +1,321 @@
+//! `accounts login`: a real browser at the consent page, and what the terminal and the database hold afterwards.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Stdio};
+
+use serde_json::json;
+
+use crate::support::World;
+use crate::support::browser::Browser;
+use crate::support::world::Ran;
+
+const ANN: &str = "ann@example.com";
+const BEN: &str = "ben@example.com";
+const ALLOW: &str = "button[value=allow]";
+const CANCEL: &str = "button[value=cancel]";
+
+/// A Google with two people, none of whom is known here yet, and an OAuth client.
+fn world() -> World {
+    let mut world = World::empty();
+    let day = (chrono::Utc::now() + chrono::Duration::days(1)).format("%F").to_string();
+    for email in [ANN, BEN] {
+        world.sim.admin("users", json!({ "email": email }));
+        world.sim.admin(
+            "events",
+            json!({ "user": email, "calendar": "primary", "event": { "summary": "Tea",
+            "start": { "date": day }, "end": { "date": day } } }),
+        );
+    }
+    let file = world.folder.path().join("client.json");
+    let client = json!({ "installed": { "client_id": "123456789012-sim.apps.example.com", "client_secret": "sim-client-secret",
+        "auth_uri": "https://accounts.google.com/o/oauth2/auth", "token_uri": "https://oauth2.googleapis.com/token" } });
+    std::fs::write(&file, client.to_string()).expect("writing the client");
+    world.set("SYNCCTL_GOOGLE_CLIENT_FILE", file.display().to_string());
+    world
+}
+
+/// A login that waits for its consent.
+struct Login {
+    child: Child,
+    errors: BufReader<std::process::ChildStderr>,
+    told: String,
+    /// The address of the consent page.
+    page: String,
+}
+
+impl Login {
+    fn start(world: &World, arguments: &[&str]) -> Self {
+        let mut command = world.command(&[&["accounts", "login", "--json"], arguments].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let mut login = Self {
+            errors: BufReader::new(child.stderr.take().expect("a pipe")),
+            child,
+            told: String::new(),
+            page: String::new(),
+        };
+        while login.page.is_empty() {
+            let mut line = String::new();
+            assert_ne!(login.errors.read_line(&mut line).expect("a line"), 0, "no address was told: {}", login.told);
+            login.told.push_str(&line);
+            if line.starts_with("http") {
+                login.page = line.trim().to_owned();
+            }
+        }
+        login
+    }
+
+    fn paste(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().expect("a pipe"), "{line}").expect("pasting");
+    }
+
+    fn end(mut self) -> Ran {
+        let mut stdout = String::new();
+        self.child.stdout.take().expect("a pipe").read_to_string(&mut stdout).expect("its results");
+        self.errors.read_to_string(&mut self.told).expect("its errors");
+        let code = self.child.wait().expect("it ends").code().unwrap_or(-1);
+        Ran { code, stdout, stderr: self.told }
+    }
+
+    /// A parameter of the consent page's address.
+    fn asked(&self, name: &str) -> String {
+        let (_, query) = self.page.split_once('?').expect("a query");
+        let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        found.unwrap_or_else(|| panic!("no {name} in {}", self.page)).replace("%3A", ":").replace("%2F", "/")
+    }
+}
+
+fn nothing_is_stored(world: &World) {
+    assert_eq!(world.count("SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM accounts)"), 0);
+}
+
+#[test]
+fn a_person_allows_everything_in_the_browser_and_is_synced() {
+    let world = world();
+    let login = Login::start(&world, &["--email", ANN]);
+    let browser = Browser::start();
+    browser.goto(&login.page);
+    browser.click("#all");
+    browser.click(ALLOW);
+    assert_eq!(browser.text("main h1"), "Access granted");
+    let page = browser.text("main p");
+    for word in [ANN, "calendar", "drive", "gmail"] {
+        assert!(page.contains(word), "{page}");
+    }
+    // It reads well on a phone, too.
+    browser.resize(500, 800);
+    assert_eq!(browser.script("return document.documentElement.scrollWidth <= window.innerWidth"), true);
+    let ran = login.end().expect(0);
+    let told = ran.json();
+    assert_eq!((&told["email"], &told["added"], &told["missing"]), (&json!(ANN), &json!(true), &json!([])), "{told}");
+    world.syncctl(&["accounts", "check", "--all"]).expect(0);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL"), 1);
+    for secret in ["1//sim", "ya29", "sim-client-secret"] {
+        assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret) && !page.contains(secret), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_second_login_renews_the_account_and_keeps_what_was_synced() {
+    let world = world();
+    let browser = Browser::start();
+    for added in [true, false] {
+        let login = Login::start(&world, &[]);
+        browser.goto(&login.page);
+        browser.click(&format!("input[value='{BEN}']"));
+        browser.click("#all");
+        browser.click(ALLOW);
+        assert_eq!(browser.text("main h1"), "Access granted");
+        assert_eq!(login.end().expect(0).json()["added"], added);
+        world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM users"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM calendar_events"), 1);
+}
+
+#[test]
+fn cancel_stores_nothing_and_says_so_in_both_places() {
+    let world = world();
+    let login = Login::start(&world, &[]);
+    let browser = Browser::start();
+    browser.goto(&login.page);
+    browser.click(CANCEL);
+    assert_eq!(browser.text("main h1"), "Access was refused");
+    let ran = login.end().expect(77);
+    assert!(ran.stderr.contains("access_denied") && ran.stderr.contains("nothing was stored"), "{}", ran.stderr);
+    nothing_is_stored(&world);
+}
+
+#[test]
+fn a_scope_that_was_left_out_is_named_with_what_it_means() {
+    let world = world();
+    let login = Login::start(&world, &["--email", ANN]);
+    let browser = Browser::start();
+    browser.goto(&login.page);
+    for scope in ["calendar", "drive"] {
+        browser.click(&format!("input[value$='{scope}.readonly']"));
+    }
+    browser.click(ALLOW);
+    assert_eq!(browser.text("main h1"), "Access granted");
+    assert!(
+        browser.text("main p").contains("Not allowed, and not synced until you log in again: gmail"),
+        "{}",
+        browser.text("main p")
+    );
+    let ran = login.end().expect(0);
+    assert_eq!(ran.json()["missing"], json!(["gmail"]));
+    assert!(ran.stderr.contains("gmail was not allowed"), "{}", ran.stderr);
+    let check = world.syncctl(&["accounts", "check", "--all", "--json"]).expect(77).json();
+    assert_eq!(check[0]["services"], json!({ "calendar": "ok", "drive": "ok", "gmail": "scope_missing" }), "{check}");
+}
+
+#[test]
+fn a_consent_without_any_scope_stores_nothing() {
+    let world = world();
+    let login = Login::start(&world, &[]);
+    let browser = Browser::start();
+    browser.goto(&login.page);
+    browser.click(ALLOW);
+    assert_eq!(browser.text("main h1"), "Nothing was stored");
+    let ran = login.end().expect(77);
+    assert!(ran.stderr.contains("nothing was ticked"), "{}", ran.stderr);
+    nothing_is_stored(&world);
+}
+
+#[test]
+fn another_account_than_the_one_that_was_asked_for_is_refused() {
+    let world = world();
+    let login = Login::start(&world, &["--email", ANN]);
+    let browser = Browser::start();
+    browser.goto(&login.page);
+    browser.click(&format!("input[value='{BEN}']"));
+    browser.click("#all");
+    browser.click(ALLOW);
+    assert_eq!(browser.text("main h1"), "Nothing was stored");
+    let ran = login.end().expect(77);
+    assert!(ran.stderr.contains(&format!("{BEN} consented, not {ANN}")), "{}", ran.stderr);
+    nothing_is_stored(&world);
+}
+
+#[test]
+fn a_forged_answer_is_told_so_and_the_true_one_still_counts() {
+    let world = world();
+    let login = Login::start(&world, &[]);
+    let back = login.asked("redirect_uri");
+    let browser = Browser::start();
+    for forged in ["?state=guessed&code=4/0stolen", "?code=4/0stolen", "?state=&error=access_denied", ""] {
+        browser.goto(&format!("{back}/{forged}"));
+        assert_eq!(browser.text("main h1"), "Not the answer to this login", "{forged}");
+    }
+    nothing_is_stored(&world);
+    browser.goto(&login.page);
+    browser.click("#all");
+    browser.click(ALLOW);
+    assert_eq!(browser.text("main h1"), "Access granted");
+    let ran = login.end().expect(0);
+    assert!(ran.stderr.contains("does not answer this login"), "{}", ran.stderr);
+}
+
+#[test]
+fn without_a_browser_the_address_at_which_it_ended_is_pasted() {
+    let world = world();
+    let mut login = Login::start(&world, &["--no-browser", "--service", "calendar"]);
+    let browser = Browser::start();
+    browser.goto(&login.page);
+    // One scope alone is not ticked: it is allowed as a whole.
+    browser.click(ALLOW);
+    let ended = browser.url();
+    assert!(ended.starts_with("http://127.0.0.1:") && ended.contains("code="), "{ended}");
+    login.paste(&ended);
+    assert_eq!(login.end().expect(0).json()["services"], json!(["calendar"]));
+    world.syncctl(&["calendar", "cron"]).expect(0);
+}
+
+#[test]
+fn without_a_browser_the_code_alone_is_enough_and_a_foreign_address_is_not() {
+    let world = world();
+    let browser = Browser::start();
+    let consent = |login: &Login| {
+        browser.goto(&login.page);
+        browser.click("#all");
+        browser.click(ALLOW);
+        browser.url()
+    };
+    let mut login = Login::start(&world, &["--no-browser"]);
+    let ended = consent(&login);
+    let (_, code) = ended.split_once("code=").expect("a code");
+    let code = code.split('&').next().expect("a code");
+    login.paste(code);
+    login.end().expect(0);
+
+    // The answer to another login: that code would bring in whoever made it.
+    let mut login = Login::start(&world, &["--no-browser"]);
+    login.paste(&ended);
+    let ran = login.end().expect(2);
+    assert!(ran.stderr.contains("its state is another"), "{}", ran.stderr);
+    let mut login = Login::start(&world, &["--no-browser"]);
+    login.paste(code);
+    let ran = login.end().expect(77);
+    assert!(ran.stderr.contains("was used before"), "{}", ran.stderr);
+    let mut login = Login::start(&world, &["--no-browser"]);
+    drop(login.child.stdin.take());
+    login.end().expect(2);
+}
+
+#[test]
+fn an_exchange_without_a_refresh_token_or_without_google_stores_nothing() {
+    let world = world();
+    let browser = Browser::start();
+    let login = |code: i32| {
+        let login = Login::start(&world, &[]);
+        browser.goto(&login.page);
+        browser.click("#all");
+        browser.click(ALLOW);
+        assert_eq!(browser.text("main h1"), "Nothing was stored");
+        nothing_is_stored(&world);
+        login.end().expect(code).stderr
+    };
+    world.sim.admin("consent", json!({ "refresh_token": false }));
+    assert!(login(77).contains("no refresh token"));
+    world.sim.admin("consent", json!({ "refresh_token": true }));
+    world.sim.fault(json!({ "fault": "connection_reset", "method": "token", "probability": 1.0 }));
+    login(69);
+    world.sim.clear_faults();
+    world.sim.admin("api", json!({ "enabled": false }));
+    assert!(login(1).contains("finding out who consented"));
+}
+
+#[test]
+fn a_login_that_nobody_answers_ends_by_itself_or_by_a_signal() {
+    let world = world();
+    let ran = Login::start(&world, &["--timeout", "1ms"]).end().expect(69);
+    assert!(ran.stderr.contains("no consent within 1ms"), "{}", ran.stderr);
+    Login::start(&world, &["--no-browser", "--timeout", "1ms"]).end().expect(69);
+    for arguments in [&[][..], &["--no-browser"]] {
+        let login = Login::start(&world, arguments);
+        let pid = rustix::process::Pid::from_child(&login.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+        let ran = login.end().expect(1);
+        assert!(ran.stderr.contains("nothing was stored"), "{}", ran.stderr);
+    }
+    nothing_is_stored(&world);
+}
+
+#[test]
+fn a_client_that_is_missing_or_of_another_kind_is_explained() {
+    let mut world = world();
+    let file = world.folder.path().join("web.json");
+    std::fs::write(&file, r#"{"web":{"client_id":"c","client_secret":"hunter2"}}"#).expect("writing");
+    let web = world.syncctl(&["accounts", "login", "--client", &file.display().to_string()]).expect(2);
+    assert!(web.stderr.contains("Desktop app") && !web.stderr.contains("hunter2"), "{}", web.stderr);
+    world.set("SYNCCTL_GOOGLE_CLIENT_FILE", "");
+    let none = world.syncctl(&["accounts", "login"]).expect(78);
+    assert!(
+        none.stderr.contains("https://console.cloud.google.com/auth/clients") && none.stderr.contains("--client"),
+        "{}",
+        none.stderr
+    );
+    world.set("SYNCCTL_GOOGLE_CLIENT_FILE", file.display().to_string());
+    world.syncctl(&["accounts", "login"]).expect(78);
+}
