@@ -169,9 +169,8 @@ fn path(series: &Series, x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> St
     let mut path = String::new();
     let mut command = 'M';
     for (piece, value) in series.values.iter().enumerate() {
-        match value {
-            Some(value) => path.push_str(&format!("{command}{:.1} {:.1}", x(piece), y(*value))),
-            None => {}
+        if let Some(value) = value {
+            path.push_str(&format!("{command}{:.1} {:.1}", x(piece), y(*value)));
         }
         command = if value.is_some() { 'L' } else { 'M' };
     }
