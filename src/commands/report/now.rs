@@ -113,20 +113,20 @@ pub fn accounts(told: &Told) -> Markup {
         @if told.failing.is_empty() {
             p.empty { "No account fails." }
         } @else {
-            (card(
+            div.stack { (card(
                 &[("User", false), ("Class", false), ("Services", false), ("Since", false), ("What to do", false)],
                 html! {
                     @for of in &told.failing {
                         tr {
                             th scope="row" { code { (of.user_id) } }
-                            td.time { code { (of.class) } }
-                            td { (of.services) }
-                            td.time { (of.since.map_or_else(|| "–".into(), words::time)) }
-                            td.words { (remedy(&of.class)) }
+                            td.time data-label="Class" { code { (of.class) } }
+                            td data-label="Services" { (of.services) }
+                            td.time data-label="Since" { (of.since.map_or_else(|| "–".into(), words::time)) }
+                            td.words data-label="What to do" { (remedy(&of.class)) }
                         }
                     }
                 },
-            ))
+            )) }
             @if more > 0 { p.faint { "And " (counted(more)) " more: see " code { "syncctl accounts list" } "." } }
         }
     }

@@ -119,7 +119,7 @@ pub fn errors(history: &History) -> Markup {
             p.empty { "No stream failed in this window." }
         } @else {
             p.faint { "Failed polls of streams by class, with the last example of each." }
-            div.card.scroll {
+            div.card.scroll.stack {
                 table {
                     thead { tr {
                         th scope="col" { "Class" } th.number scope="col" { "Times" } th scope="col" { "Last" } th scope="col" { "Jobs" }
@@ -129,11 +129,11 @@ pub fn errors(history: &History) -> Markup {
                         @for (class, failures) in classes {
                             tr {
                                 th.time scope="row" { code { (class) } }
-                                td.number { (count(failures.count)) }
-                                td.time { (words::time(failures.last_at)) }
-                                td { (failures.jobs.iter().map(String::as_str).collect::<Vec<_>>().join(", ")) }
-                                td.words { (failures.example) }
-                                td.words { (remedy(class)) }
+                                td.number data-label="Times" { (count(failures.count)) }
+                                td.time data-label="Last" { (words::time(failures.last_at)) }
+                                td data-label="Jobs" { (failures.jobs.iter().map(String::as_str).collect::<Vec<_>>().join(", ")) }
+                                td.words data-label="Example" { (failures.example) }
+                                td.words data-label="What to do" { (remedy(class)) }
                             }
                         }
                     }
