@@ -84,6 +84,8 @@ enum Command {
     Webhook(commands::webhook::Verb),
     /// What the runs of a window did, how each job went last, and what waits: all services in one
     Metrics(commands::metrics::AllArgs),
+    /// A page for people: what runs did, charts, errors and what to do about them
+    Report(commands::report::Args),
     /// The database: schema, and the private cluster
     #[command(subcommand)]
     Db(commands::db::Verb),
@@ -168,6 +170,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Metrics(args) => commands::metrics::all(&args, loaded.settings, output),
         Command::Status(args) => commands::status::run(&args, loaded.settings, output),
         Command::Verify(args) => commands::verify::run(&args, loaded.settings, output),
+        Command::Report(args) => commands::report::run(&args, loaded.settings, output),
         Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::calendar::run(&verb, loaded.settings, output),

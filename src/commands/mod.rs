@@ -22,6 +22,7 @@ pub mod man;
 pub mod metrics;
 pub mod pace_metrics;
 pub mod push;
+pub mod report;
 pub mod service;
 pub mod simulate;
 pub mod status;

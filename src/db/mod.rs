@@ -13,6 +13,7 @@ pub mod documents;
 pub mod documents_read;
 pub mod embedded;
 pub mod figures;
+pub mod history;
 pub mod items;
 pub mod migrate;
 pub mod notifications;
@@ -25,6 +26,7 @@ pub mod routing;
 pub mod runs;
 pub mod streams;
 pub mod target;
+pub mod troubles;
 pub mod verify;
 
 pub use pool::{Pool, is_gone};

@@ -6,7 +6,8 @@ use tokio_postgres::types::Type;
 use super::Pool;
 
 /// The start of Google's quota day: midnight in California.
-const DAY_START: &str = "date_trunc('day', now() AT TIME ZONE 'America/Los_Angeles') AT TIME ZONE 'America/Los_Angeles'";
+pub(super) const DAY_START: &str =
+    "date_trunc('day', now() AT TIME ZONE 'America/Los_Angeles') AT TIME ZONE 'America/Los_Angeles'";
 
 /// The answer to a reservation.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -27,7 +27,7 @@ const OWN_SUMMARIES: [(&str, &str); 2] = [
 ];
 
 /// The tables of a service's summaries. Each comes with the condition on the column `job` that sends a run there.
-fn summary_tables(service: &str) -> Vec<(String, String)> {
+pub(super) fn summary_tables(service: &str) -> Vec<(String, String)> {
     let own = OWN_SUMMARIES.iter().filter(|(job, _)| job.split_once(' ').is_some_and(|(of, _)| of == service));
     let mut tables: Vec<(String, String)> = own.map(|(job, table)| ((*table).into(), format!("job = '{job}'"))).collect();
     let rest = tables.iter().map(|(_, condition)| format!(" AND NOT {condition}")).collect::<String>();
@@ -235,16 +235,17 @@ pub struct PastRun {
 /// Runs that started within the last `seconds`, oldest first, with their summaries.
 pub async fn since(pool: &Pool, tables: Tables, seconds: f64) -> anyhow::Result<Vec<PastRun>> {
     let Tables { service, successes, .. } = tables;
+    // A summary is written when its run ends, so none of these is older than the window.
     let summaries: Vec<String> = summary_tables(service)
         .into_iter()
         .map(|(table, _)| {
-            format!("SELECT summary_data FROM {table} WHERE summary_data ->> 'execution_id' = r.execution_id AND timestamp >= r.start_time")
+            format!("SELECT summary_data ->> 'execution_id' AS run, summary_data FROM {table} WHERE timestamp >= now() - make_interval(secs => $1)")
         })
         .collect();
     let statement = format!(
         "SELECT r.start_time, r.status, r.total_processing_time_ms, coalesce(r.successful_{successes}, 0), coalesce(r.failed_{successes}, 0),
            s.summary_data
-         FROM {service}_cron_results r LEFT JOIN LATERAL ({} LIMIT 1) s ON true
+         FROM {service}_cron_results r LEFT JOIN ({}) s ON s.run = r.execution_id
          WHERE r.start_time >= now() - make_interval(secs => $1) ORDER BY r.start_time",
         summaries.join(" UNION ALL ")
     );

@@ -24,6 +24,7 @@ mod outage;
 mod outbox;
 mod push;
 mod quarantine;
+mod report;
 mod resync;
 mod schedules;
 mod settings;

@@ -64,6 +64,7 @@ impl Browser {
             options["binary"] = json!(program);
         }
         json!({ "capabilities": { "alwaysMatch": { "browserName": "chrome", "goog:chromeOptions": options,
+            "goog:loggingPrefs": { "browser": "ALL" },
             "timeouts": { "implicit": ELEMENT_MS, "pageLoad": 60_000, "script": 20_000 } } } })
     }
 
@@ -96,6 +97,19 @@ impl Browser {
     /// What a function body of JavaScript returns in the page.
     pub fn script(&self, body: &str) -> Value {
         self.call("POST", "/execute/sync", &json!({ "script": body, "args": [] }))
+    }
+
+    /// A screen this wide, as of a phone: no window is so narrow.
+    pub fn narrow(&self, width: u32) {
+        let screen = json!({ "width": width, "height": 800, "deviceScaleFactor": 2, "mobile": true });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": screen });
+        self.call("POST", "/goog/cdp/execute", &command);
+    }
+
+    /// What the console said since this was last asked.
+    pub fn console(&self) -> Vec<Value> {
+        let told = self.call("POST", "/se/log", &json!({ "type": "browser" }));
+        told.as_array().unwrap_or_else(|| panic!("no log: {told}")).clone()
     }
 
     /// Makes the window this large.

@@ -1,0 +1,92 @@
+//! `syncctl report`: one page for people, on what runs did and how things stand.
+
+mod chart;
+mod history;
+mod now;
+mod page;
+mod remedy;
+mod window;
+mod words;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use futures_util::StreamExt as _;
+use serde_json::json;
+
+use self::history::{History, Pieces};
+use self::page::Told;
+use super::{Output, every, file, with_context};
+use crate::config::Settings;
+use crate::db::{self, channels_read, figures, troubles};
+use crate::engine::Context;
+use crate::error::Exit;
+use crate::services::attendee;
+
+/// Accounts that the page names.
+const MOST_FAILING: i64 = 50;
+
+/// What to tell, and where.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The file that the page is written to: one file with everything in it, without a script, that asks nobody for anything
+    #[arg(long, value_name = "FILE")]
+    html: PathBuf,
+    /// The window, such as `24h` or `7days`
+    #[arg(long, default_value = "7days", value_name = "DURATION", value_parser = window_length)]
+    since: TimeDelta,
+}
+
+fn window_length(text: &str) -> Result<TimeDelta, String> {
+    let length = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match length {
+        _ if length < Duration::from_secs(3600) => Err("must be 1h or more".into()),
+        _ if length > Duration::from_secs(10 * 366 * 86_400) => Err("must be 10years or less".into()),
+        _ => TimeDelta::from_std(length).map_err(|error| error.to_string()),
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        let told = told(&context, args.since).await?;
+        let page = page::page(&told);
+        file::replace(&args.html, &page)?;
+        let (runs, bytes, path) = (told.history.runs, page.len(), args.html.display().to_string());
+        output.print(&json!({ "written": path, "bytes": bytes, "runs": runs }), || {
+            format!("{path}: {runs} runs, {}", words::bytes(i64::try_from(bytes).unwrap_or(i64::MAX)))
+        })?;
+        Ok(Exit::Done)
+    })
+}
+
+async fn told(context: &Context, since: TimeDelta) -> anyhow::Result<Told> {
+    let pool = &context.pool;
+    let made_at = Utc::now();
+    let services: Vec<&str> =
+        every::services(&context.settings).map(|(service, _)| service).into_iter().chain([attendee::SERVICE]).collect();
+    let mut history = History::new(Pieces::of(since, made_at));
+    {
+        let mut runs = std::pin::pin!(db::history::since(pool, &services, history.pieces.start).await?);
+        while let Some(run) = runs.next().await {
+            history.add(run?);
+        }
+    }
+    let silent_after = i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX);
+    let mut channels = Vec::new();
+    for (service, _) in every::services(&context.settings) {
+        channels.push((service, channels_read::standing(pool, service, silent_after).await?));
+    }
+    Ok(Told {
+        made_at,
+        deliveries: troubles::deliveries(pool, history.pieces.start).await?,
+        history,
+        figures: figures::read(pool).await?,
+        ages: troubles::ages(pool).await?,
+        failing: troubles::failing(pool, MOST_FAILING).await?,
+        spent: troubles::spent_today(pool).await?,
+        quota: context.settings.quota.clone(),
+        channels,
+    })
+}

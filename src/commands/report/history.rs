@@ -1,0 +1,230 @@
+//! Runs of a window, sorted into even pieces of time. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use crate::db::history::Told;
+use crate::engine::delays::Delays;
+
+/// Statuses of runs that are over, in the order in which they are drawn.
+pub const STATUSES: [&str; 5] = ["completed", "partial", "failed", "abandoned", "skipped"];
+
+/// Lengths of a piece, in seconds.
+const STEPS: [i64; 11] = [60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 7 * 86_400, 28 * 86_400];
+/// More pieces would be too thin to point at.
+const MOST_PIECES: i64 = 60;
+
+/// Even pieces of time, the last of which is not over.
+#[derive(Debug, Clone)]
+pub struct Pieces {
+    pub start: DateTime<Utc>,
+    pub step: TimeDelta,
+    pub count: usize,
+}
+
+impl Pieces {
+    /// Those of the last `since` before `now`, on round times of UTC.
+    pub fn of(since: TimeDelta, now: DateTime<Utc>) -> Self {
+        let seconds = since.num_seconds().max(1);
+        let step = STEPS.into_iter().find(|step| seconds / step < MOST_PIECES).unwrap_or(seconds / MOST_PIECES);
+        let first = (now.timestamp() - seconds).div_euclid(step) * step;
+        let count = usize::try_from((now.timestamp() - first) / step + 1).unwrap_or(1);
+        Self { start: DateTime::from_timestamp(first, 0).unwrap_or(now), step: TimeDelta::seconds(step), count }
+    }
+
+    /// The piece that a time lies in.
+    fn place(&self, time: DateTime<Utc>) -> Option<usize> {
+        let at = usize::try_from((time - self.start).num_seconds() / self.step.num_seconds()).ok()?;
+        (time >= self.start && at < self.count).then_some(at)
+    }
+
+    /// When a piece begins.
+    pub fn at(&self, piece: usize) -> DateTime<Utc> {
+        self.start + self.step * i32::try_from(piece).unwrap_or(i32::MAX)
+    }
+}
+
+/// The runs of one job.
+#[derive(Debug, Clone, Default)]
+pub struct Job {
+    /// Runs by piece and status.
+    pub runs: Vec<[u64; STATUSES.len()]>,
+    /// Milliseconds of the runs that did work, by piece; sorted.
+    pub took: Vec<Vec<u64>>,
+}
+
+impl Job {
+    /// Runs of this status.
+    pub fn count(&self, status: &str) -> u64 {
+        let place = STATUSES.iter().position(|known| *known == status);
+        place.map_or(0, |place| self.runs.iter().filter_map(|piece| piece.get(place)).sum())
+    }
+
+    pub fn total(&self) -> u64 {
+        self.runs.iter().flatten().sum()
+    }
+
+    /// Share of the runs that did work, or died at it, that were completed.
+    pub fn success_rate(&self) -> Option<f64> {
+        let worked = self.total() - self.count("skipped");
+        (worked > 0).then(|| self.count("completed") as f64 / worked as f64)
+    }
+
+    /// Seconds that this share of all its runs did not pass.
+    pub fn took_at(&self, share: f64) -> Option<f64> {
+        let mut all: Vec<u64> = self.took.iter().flatten().copied().collect();
+        all.sort_unstable();
+        quantile(&all, share)
+    }
+}
+
+/// What the runs of one service did, by piece.
+#[derive(Debug, Clone, Default)]
+pub struct Service {
+    pub polls: Vec<u64>,
+    pub calls: Vec<u64>,
+    pub units: Vec<u64>,
+    pub changed: Vec<u64>,
+    pub delays: Vec<Delays>,
+}
+
+/// Failures of one class.
+#[derive(Debug, Clone)]
+pub struct Failures {
+    pub count: u64,
+    pub jobs: BTreeSet<String>,
+    pub last_at: DateTime<Utc>,
+    /// Of the last run that had one.
+    pub example: String,
+}
+
+/// Everything of the window.
+#[derive(Debug, Clone)]
+pub struct History {
+    pub pieces: Pieces,
+    pub runs: u64,
+    pub jobs: BTreeMap<String, Job>,
+    pub services: BTreeMap<String, Service>,
+    pub errors: BTreeMap<String, Failures>,
+}
+
+impl History {
+    pub fn new(pieces: Pieces) -> Self {
+        Self { pieces, runs: 0, jobs: BTreeMap::new(), services: BTreeMap::new(), errors: BTreeMap::new() }
+    }
+
+    /// Counts a run.
+    pub fn add(&mut self, told: Told) {
+        let Some(at) = self.pieces.place(told.ended_at) else { return };
+        let count = self.pieces.count;
+        self.runs += 1;
+        let service = told.job.split(' ').next().unwrap_or_default().to_owned();
+        let job = self
+            .jobs
+            .entry(told.job.clone())
+            .or_insert_with(|| Job { runs: vec![Default::default(); count], took: vec![Vec::new(); count] });
+        if let (Some(piece), Some(place)) = (job.runs.get_mut(at), STATUSES.iter().position(|known| *known == told.status)) {
+            piece[place] += 1;
+        }
+        // A run that was skipped took no time of its own, and how long one took that died nobody knows.
+        if let (Some(took), Some(ms), "completed" | "partial" | "failed") = (job.took.get_mut(at), told.elapsed_ms, &*told.status)
+        {
+            took.insert(took.partition_point(|other| *other < ms), ms);
+        }
+        for (class, entry) in told.errors.as_object().into_iter().flatten() {
+            self.fail(class, entry, &told.job, told.ended_at);
+        }
+        let service = self.services.entry(service).or_insert_with(|| Service {
+            polls: vec![0; count],
+            calls: vec![0; count],
+            units: vec![0; count],
+            changed: vec![0; count],
+            delays: vec![Delays::default(); count],
+        });
+        let add = |sums: &mut Vec<u64>, value: u64| sums.iter_mut().skip(at).take(1).for_each(|sum| *sum += value);
+        add(&mut service.polls, told.streams);
+        add(&mut service.calls, told.api_calls);
+        add(&mut service.units, told.quota_units);
+        add(&mut service.changed, changed(&told.changes));
+        if let (Ok(delays), Some(sum)) = (Delays::deserialize(&told.delays), service.delays.get_mut(at)) {
+            *sum += &delays;
+        }
+    }
+
+    fn fail(&mut self, class: &str, entry: &Value, job: &str, ended_at: DateTime<Utc>) {
+        let fresh = || Failures { count: 0, jobs: BTreeSet::new(), last_at: DateTime::UNIX_EPOCH, example: String::new() };
+        let failures = self.errors.entry(class.to_owned()).or_insert_with(fresh);
+        failures.count += entry.get("count").and_then(Value::as_u64).unwrap_or(0);
+        failures.jobs.insert(job.to_owned());
+        if ended_at >= failures.last_at {
+            failures.last_at = ended_at;
+            failures.example = entry.get("example").and_then(Value::as_str).unwrap_or_default().to_owned();
+        }
+    }
+
+    /// Delays of all services in the whole window.
+    pub fn delays(&self) -> Delays {
+        let mut sum = Delays::default();
+        self.services.values().flat_map(|service| &service.delays).for_each(|delays| sum += delays);
+        sum
+    }
+}
+
+fn changed(changes: &Value) -> u64 {
+    let kinds = changes.as_object().into_iter().flat_map(|kinds| kinds.values());
+    let counts = kinds.flat_map(|counts| ["created", "updated", "deleted"].map(|key| counts.get(key).and_then(Value::as_u64)));
+    counts.flatten().sum()
+}
+
+/// Seconds, of sorted milliseconds.
+pub fn quantile(sorted: &[u64], share: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    sorted.get((last as f64 * share).round() as usize).map(|ms| *ms as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_window_has_few_pieces_on_round_times_and_now_is_in_the_last() {
+        let now = DateTime::from_timestamp(1_795_581_818, 0).expect("a time");
+        for (hours, step) in [(1, 60 * 5), (24, 1800), (7 * 24, 3 * 3600), (28 * 24, 12 * 3600), (366 * 24, 7 * 86_400)] {
+            let pieces = Pieces::of(TimeDelta::hours(hours), now);
+            assert_eq!(pieces.step.num_seconds(), step, "{hours} h");
+            assert_eq!(pieces.start.timestamp() % step, 0);
+            assert!(pieces.start <= now - TimeDelta::hours(hours));
+            assert_eq!(pieces.place(now), Some(pieces.count - 1));
+            assert_eq!(pieces.place(pieces.start - TimeDelta::seconds(1)), None);
+        }
+    }
+
+    #[test]
+    fn runs_are_counted_where_they_ended_and_the_last_example_stays() {
+        let now = DateTime::from_timestamp(1_795_581_818, 0).expect("a time");
+        let mut history = History::new(Pieces::of(TimeDelta::hours(24), now));
+        let told = |minutes: i64, status: &str, ms: u64, example: &str| Told {
+            ended_at: now - TimeDelta::minutes(minutes),
+            job: "gmail cron".into(),
+            status: status.into(),
+            elapsed_ms: Some(ms),
+            errors: json!({ "transient": { "count": 2, "example": example } }),
+            changes: json!({ "mailbox": { "created": 1, "updated": 2, "unchanged": 9 } }),
+            ..Told::default()
+        };
+        for run in [told(1, "completed", 3000, "new"), told(2, "failed", 1000, "old"), told(3, "skipped", 9000, "old")] {
+            history.add(run);
+        }
+        history.add(told(60 * 48, "failed", 1, "long ago"));
+        assert_eq!(history.runs, 3);
+        let job = &history.jobs["gmail cron"];
+        assert_eq!((job.total(), job.success_rate()), (3, Some(0.5)));
+        assert_eq!((job.took_at(0.0), job.took_at(1.0)), (Some(1.0), Some(3.0)));
+        assert_eq!((history.errors["transient"].count, &*history.errors["transient"].example), (6, "new"));
+        assert_eq!(history.services["gmail"].changed.iter().sum::<u64>(), 9);
+    }
+}

@@ -1,0 +1,186 @@
+//! Sections on how things stand at this moment. Pure.
+
+use maud::{Markup, html};
+
+use super::page::Told;
+use super::remedy::remedy;
+use super::window::shares;
+use super::words::{self, counted, percent, seconds};
+use crate::config::Quota;
+use crate::db::channels_read::Standing;
+use crate::db::figures::{Figures, Outbox};
+use crate::db::troubles::{AGES, Ages, Deliveries, Spent};
+
+fn card(head: &[(&str, bool)], rows: Markup) -> Markup {
+    html! {
+        div.card.scroll {
+            table {
+                thead { tr { @for (name, number) in head { th.number[*number] scope="col" { (name) } } } }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
+/// How each job went last.
+pub fn jobs(figures: &Figures) -> Markup {
+    html! {
+        @if figures.jobs.is_empty() {
+            p.empty { "No job has run yet." }
+        } @else {
+            (card(
+                &[("Job", false), ("Last run", false), ("Status", false), ("Took", true), ("Last success", false)],
+                html! {
+                    @for job in &figures.jobs {
+                        tr {
+                            th scope="row" { (job.job) }
+                            td.time { (words::time(job.last_started_at)) }
+                            td { span.status.(job.last_status) { (job.last_status) } }
+                            td.number { (job.last_seconds.map_or_else(|| "–".into(), seconds)) }
+                            td.time { (job.last_success_at.map_or_else(|| "never".into(), words::time)) }
+                        }
+                    }
+                },
+            ))
+        }
+    }
+}
+
+/// How long ago streams were polled.
+pub fn ages(ages: &[Ages]) -> Markup {
+    let mut head = vec![("Streams by last poll".to_owned(), false)];
+    head.extend(AGES.iter().map(|bound| (format!("≤ {}", seconds(*bound)), true)));
+    head.extend([("older".into(), true), ("never".into(), true), ("Share".into(), false)]);
+    let head: Vec<(&str, bool)> = head.iter().map(|(name, number)| (name.as_str(), *number)).collect();
+    let colours = ["completed", "completed", "calendar", "calendar", "partial"];
+    html! {
+        @if ages.is_empty() {
+            p.empty { "There are no streams: import accounts with " code { "syncctl accounts import" } "." }
+        } @else {
+            (card(&head, html! {
+                @for of in ages {
+                    tr {
+                        th scope="row" { (of.service) }
+                        @for count in &of.within { td.number { (counted(*count)) } }
+                        td.number { (counted(of.older)) }
+                        td.number { (counted(of.never)) }
+                        td {
+                            (shares(colours.into_iter().zip(of.within.iter().map(|count| count.unsigned_abs()))
+                                .chain([("failed", of.older.unsigned_abs()), ("skipped", of.never.unsigned_abs())])))
+                        }
+                    }
+                }
+            }))
+        }
+    }
+}
+
+/// What each project has spent of its day.
+pub fn quota(spent: &[Spent], quota: &Quota) -> Markup {
+    html! {
+        @if spent.is_empty() {
+            p.empty { "No quota was spent today. Google's day begins at midnight in California." }
+        } @else {
+            (card(
+                &[("Quota today", false), ("Project", false), ("Units", true), ("Of", true), ("Share", true)],
+                html! {
+                    @for of in spent {
+                        @let limit = quota.limits(&of.service).per_day;
+                        tr {
+                            th scope="row" { (of.service) }
+                            td { code { (of.project) } @if let Some(until) = of.paused_until { " paused until " (words::time(until)) } }
+                            td.number { (counted(of.units)) }
+                            @if limit == u64::MAX {
+                                td.number { "no limit" }
+                                td.number { "–" }
+                            } @else {
+                                td.number { (words::count(limit)) }
+                                td.number { (percent(of.units as f64 / limit as f64)) }
+                            }
+                        }
+                    }
+                },
+            ))
+        }
+    }
+}
+
+/// Whose streams fail.
+pub fn accounts(told: &Told) -> Markup {
+    let all: i64 = told.figures.accounts_failing.values().sum();
+    let more = all - told.failing.len() as i64;
+    html! {
+        @if told.failing.is_empty() {
+            p.empty { "No account fails." }
+        } @else {
+            div.stack { (card(
+                &[("User", false), ("Class", false), ("Services", false), ("Since", false), ("What to do", false)],
+                html! {
+                    @for of in &told.failing {
+                        tr {
+                            th scope="row" { code { (of.user_id) } }
+                            td.time data-label="Class" { code { (of.class) } }
+                            td data-label="Services" { (of.services) }
+                            td.time data-label="Since" { (of.since.map_or_else(|| "–".into(), words::time)) }
+                            td.words data-label="What to do" { (remedy(&of.class)) }
+                        }
+                    }
+                },
+            )) }
+            @if more > 0 { p.faint { "And " (counted(more)) " more: see " code { "syncctl accounts list" } "." } }
+        }
+    }
+}
+
+/// How push channels stand.
+pub fn channels(channels: &[(&'static str, Standing)]) -> Markup {
+    let some = |of: &Standing| of.live + of.refused + of.to_stop > 0;
+    html! {
+        @if !channels.iter().any(|(_, of)| some(of)) {
+            p.empty { "There are no push channels: every change is found by polling." }
+        } @else {
+            (card(
+                &[("Service", false), ("Live", true), ("Silent", true), ("Refused", true), ("To stop", true), ("", false)],
+                html! {
+                    @for (service, of) in channels.iter().filter(|(_, of)| some(of)) {
+                        tr {
+                            th scope="row" { (service) }
+                            @for count in [of.live, of.silent, of.refused, of.to_stop] { td.number { (counted(count)) } }
+                            td.words {
+                                @if of.silent > 0 {
+                                    "Polls find what the silent ones do not announce: run " code { "syncctl " (service) " renew-webhooks" } "."
+                                }
+                            }
+                        }
+                    }
+                },
+            ))
+        }
+    }
+}
+
+/// What became of events.
+pub fn outbox(outbox: &Outbox, deliveries: &[Deliveries]) -> Markup {
+    html! {
+        @if outbox.pending > 0 {
+            p.faint { (counted(outbox.pending)) " wait, the oldest for " (seconds(outbox.oldest_seconds)) "." }
+        }
+        @if deliveries.is_empty() {
+            p.empty { "Nothing was to be delivered to anybody." }
+        } @else {
+            (card(
+                &[("Target", false), ("Delivered in this window", true), ("Waiting", true), ("Given up", true)],
+                html! {
+                    @for of in deliveries {
+                        tr {
+                            th scope="row" { (of.target) }
+                            td.number { (counted(of.delivered)) }
+                            td.number { (counted(of.pending)) }
+                            td.number { (counted(of.dead)) }
+                        }
+                    }
+                },
+            ))
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The page: its head, its figures at a glance, and its sections in their order. Pure.
+
+use chrono::{DateTime, Utc};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::history::{History, STATUSES};
+use super::words::{self, count, counted, percent, seconds};
+use super::{now, window};
+use crate::config::Quota;
+use crate::db::channels_read::Standing;
+use crate::db::figures::Figures;
+use crate::db::troubles::{Ages, Deliveries, Failing, Spent};
+
+/// Everything that the page tells.
+pub struct Told {
+    pub made_at: DateTime<Utc>,
+    pub history: History,
+    pub figures: Figures,
+    pub ages: Vec<Ages>,
+    pub failing: Vec<Failing>,
+    pub spent: Vec<Spent>,
+    pub quota: Quota,
+    /// By service.
+    pub channels: Vec<(&'static str, Standing)>,
+    pub deliveries: Vec<Deliveries>,
+}
+
+/// Section by section: anchor, heading, content.
+type Section = (&'static str, &'static str, Markup);
+
+/// The whole page. It asks nobody for anything: style and drawings are in it, and there is no script.
+pub fn page(told: &Told) -> String {
+    let sections: [Section; 10] = [
+        ("runs", "Runs", window::runs(&told.history)),
+        ("durations", "Durations", window::durations(&told.history)),
+        ("errors", "Errors", window::errors(&told.history)),
+        ("freshness", "Freshness", html! { (window::delays(&told.history)) (now::ages(&told.ages)) }),
+        ("volume", "Volume", window::volume(&told.history)),
+        ("quota", "API calls and quota", html! { (window::calls(&told.history)) (now::quota(&told.spent, &told.quota)) }),
+        ("jobs", "Jobs", now::jobs(&told.figures)),
+        ("accounts", "Accounts that fail", now::accounts(told)),
+        ("channels", "Push channels", now::channels(&told.channels)),
+        ("outbox", "Outbox", now::outbox(&told.figures.outbox, &told.deliveries)),
+    ];
+    let pieces = &told.history.pieces;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="referrer" content="no-referrer";
+                // No request for an icon either.
+                link rel="icon" href="data:,";
+                title { "syncctl report" }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                header {
+                    h1 { "syncctl report" }
+                    p.faint {
+                        (words::time(pieces.start)) " to " (words::time(told.made_at)) ". All times are UTC. "
+                        (count(told.history.runs)) " runs, in steps of " (seconds(pieces.step.num_seconds() as f64)) "."
+                    }
+                    nav aria-label="Sections" { ul { @for (anchor, heading, _) in &sections { li { a href={ "#" (anchor) } { (heading) } } } } }
+                }
+                main {
+                    (tiles(told))
+                    @for (anchor, heading, content) in &sections {
+                        section aria-labelledby=(anchor) { h2 id=(anchor) { (heading) } (content) }
+                    }
+                }
+                footer {
+                    "Made by syncctl " (env!("CARGO_PKG_VERSION")) " at " (words::time(told.made_at)) " UTC. Users are named by their ids."
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn tiles(told: &Told) -> Markup {
+    let History { jobs, .. } = &told.history;
+    let sum = |status: &str| jobs.values().map(|job| job.count(status)).sum::<u64>();
+    let worked: u64 = STATUSES.iter().filter(|status| **status != "skipped").map(|status| sum(status)).sum();
+    let success = (worked > 0).then(|| sum("completed") as f64 / worked as f64);
+    let figures = &told.figures;
+    let due: i64 = figures.streams.iter().map(|of| of.due).sum();
+    let oldest = figures.streams.iter().map(|of| of.oldest_due_seconds).fold(0.0, f64::max);
+    let failing: i64 = figures.accounts_failing.values().sum();
+    let quarantined: i64 = figures.streams.iter().map(|of| of.quarantined).sum();
+    let dash = || "–".to_owned();
+    let tile = |value: String, name: String, bad: bool| html! { li.bad[bad] { b { (value) } span { (name) } } };
+    html! {
+        ul.tiles {
+            (tile(success.map_or_else(dash, percent), "runs completed".into(), success.is_some_and(|share| share < 0.9)))
+            (tile(told.history.delays().quantile(0.95).map_or_else(dash, seconds), "delay of changes, p95".into(), false))
+            (tile(counted(due), if due > 0 { format!("streams due now, for up to {}", seconds(oldest)) } else { "streams due now".into() }, false))
+            (tile(counted(failing), "accounts fail now".into(), failing > 0))
+            (tile(counted(quarantined), "items in quarantine".into(), quarantined > 0))
+            (tile(counted(figures.outbox.pending), format!("events wait, {} given up", counted(figures.outbox.dead)), figures.outbox.dead > 0))
+            (tile(words::bytes(figures.database_bytes), "database".into(), false))
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Sections on what runs did in the window. Pure.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use super::chart::{Series, Shape, figure};
+use super::history::{History, Job, STATUSES, Service, quantile};
+use super::remedy::remedy;
+use super::words::{self, Unit, count, percent, seconds};
+
+/// The colour of a service, where it has one.
+fn colour(service: &str) -> &'static str {
+    ["calendar", "drive", "gmail", "attendee"].into_iter().find(|known| *known == service).unwrap_or("skipped")
+}
+
+/// Whether so many charts leave no gap in rows of two: they are drawn wider then.
+fn is_even(charts: usize) -> bool {
+    matches!(charts, 2 | 4)
+}
+
+/// How many runs ended how, over time and job by job.
+pub fn runs(history: &History) -> Markup {
+    let by_status = |jobs: &[&Job]| -> Vec<Series> {
+        let sums = |place: usize| {
+            (0..history.pieces.count).map(move |piece| jobs.iter().filter_map(|job| job.runs.get(piece)?.get(place)).sum::<u64>())
+        };
+        STATUSES.iter().enumerate().map(|(place, status)| Series::counts(*status, status, sums(place))).collect()
+    };
+    let mut services: BTreeMap<&str, Vec<&Job>> = BTreeMap::new();
+    for (name, job) in &history.jobs {
+        services.entry(name.split(' ').next().unwrap_or_default()).or_default().push(job);
+    }
+    html! {
+        @if history.runs == 0 {
+            p.empty { "No run ended in this window. Runs come from cron or from systemd's timers: is one of them set up?" }
+        } @else {
+            p.faint { "How many runs ended how. Skipped ones found another run of the same job at work; abandoned ones were of processes that died." }
+            div.grid.wide[is_even(services.len())] {
+                @for (service, jobs) in &services {
+                    (figure(&format!("Runs of {service}"), &history.pieces, &by_status(jobs), Unit::Count, Shape::Bars))
+                }
+            }
+            div.card.scroll { (success(&history.jobs)) }
+        }
+    }
+}
+
+fn success(jobs: &BTreeMap<String, Job>) -> Markup {
+    html! {
+        table {
+            thead { tr {
+                th scope="col" { "Job" } th.number scope="col" { "Runs" } th.number scope="col" { "Completed" } th scope="col" { "Of all that worked" }
+                @for status in &STATUSES[1..] { th.number scope="col" { (status) } }
+            } }
+            tbody {
+                @for (name, job) in jobs {
+                    tr {
+                        th scope="row" { (name) }
+                        td.number { (count(job.total())) }
+                        td.number { (job.success_rate().map_or_else(|| "–".into(), percent)) }
+                        td { (shares(STATUSES.iter().filter(|status| **status != "skipped").map(|status| (*status, job.count(status))))) }
+                        @for status in &STATUSES[1..] { td.number { (count(job.count(status))) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A bar of parts that make a whole.
+pub fn shares(parts: impl Iterator<Item = (&'static str, u64)> + Clone) -> Markup {
+    let whole: u64 = parts.clone().map(|(_, part)| part).sum();
+    html! {
+        @if whole > 0 {
+            div.share {
+                @for (colour, part) in parts.filter(|(_, part)| *part > 0) {
+                    i.(colour) style=(format!("width:{:.2}%", part as f64 * 100.0 / whole as f64)) title=(format!("{colour}: {}", count(part))) {}
+                }
+            }
+        }
+    }
+}
+
+/// How long the runs of each job took.
+pub fn durations(history: &History) -> Markup {
+    let worked: Vec<_> = history.jobs.iter().filter(|(_, job)| job.took.iter().any(|took| !took.is_empty())).collect();
+    html! {
+        @if worked.is_empty() {
+            p.empty { "No run that did work ended in this window." }
+        } @else {
+            p.faint { "Half of the runs took no longer than p50, 95 % no longer than p95." }
+            div.grid {
+                @for (name, job) in worked {
+                    @let line = |share: f64| job.took.iter().map(|took| quantile(took, share)).collect();
+                    @let all = |share: f64| job.took_at(share).map_or_else(String::new, seconds);
+                    (figure(
+                        name,
+                        &history.pieces,
+                        &[
+                            Series { name: format!("p50, {} in all", all(0.5)), colour: "p50", values: line(0.5) },
+                            Series { name: format!("p95, {} in all", all(0.95)), colour: "p95", values: line(0.95) },
+                        ],
+                        Unit::Seconds,
+                        Shape::Lines,
+                    ))
+                }
+            }
+        }
+    }
+}
+
+/// What failed, and what to do.
+pub fn errors(history: &History) -> Markup {
+    let mut classes: Vec<_> = history.errors.iter().collect();
+    classes.sort_by_key(|(_, failures)| std::cmp::Reverse(failures.count));
+    html! {
+        @if classes.is_empty() {
+            p.empty { "No stream failed in this window." }
+        } @else {
+            p.faint { "Failed polls of streams by class, with the last example of each." }
+            div.card.scroll.stack {
+                table {
+                    thead { tr {
+                        th scope="col" { "Class" } th.number scope="col" { "Times" } th scope="col" { "Last" } th scope="col" { "Jobs" }
+                        th scope="col" { "Example" } th scope="col" { "What to do" }
+                    } }
+                    tbody {
+                        @for (class, failures) in classes {
+                            tr {
+                                th.time scope="row" { code { (class) } }
+                                td.number data-label="Times" { (count(failures.count)) }
+                                td.time data-label="Last" { (words::time(failures.last_at)) }
+                                td data-label="Jobs" { (failures.jobs.iter().map(String::as_str).collect::<Vec<_>>().join(", ")) }
+                                td.words data-label="Example" { (failures.example) }
+                                td.words data-label="What to do" { (remedy(class)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Charts of a figure for each service, of those that have any.
+fn by_service(history: &History, name: &str, value: impl Fn(&Service) -> &Vec<u64>) -> Markup {
+    let some: Vec<_> = history.services.iter().filter(|(_, of)| value(of).iter().any(|value| *value > 0)).collect();
+    html! {
+        @if some.is_empty() { p.empty { "Nothing in this window." } }
+        div.grid.wide[is_even(some.len())] {
+            @for (service, of) in some {
+                @let sum = value(of).iter().sum::<u64>();
+                (figure(
+                    &format!("{service}: {} {name}", count(sum)),
+                    &history.pieces,
+                    &[Series::counts(name, colour(service), value(of).iter().copied())],
+                    Unit::Count,
+                    Shape::Bars,
+                ))
+            }
+        }
+    }
+}
+
+/// How long changes waited.
+pub fn delays(history: &History) -> Markup {
+    let some: Vec<_> = history.services.iter().filter(|(_, of)| of.delays.iter().any(|delays| delays.count > 0)).collect();
+    html! {
+        @if some.is_empty() {
+            p.empty { "No poll found a change in this window, so no delay is known." }
+        } @else {
+            p.faint { "From a change at the provider to the poll that found it. First syncs and resyncs are left out: what they find is old." }
+            div.grid {
+                @for (service, of) in some {
+                    @let line = |share: f64| of.delays.iter().map(|delays| delays.quantile(share)).collect();
+                    (figure(
+                        &format!("Delay of changes, {service}"),
+                        &history.pieces,
+                        &[
+                            Series { name: "p50".into(), colour: "p50", values: line(0.5) },
+                            Series { name: "p95".into(), colour: "p95", values: line(0.95) },
+                        ],
+                        Unit::Seconds,
+                        Shape::Lines,
+                    ))
+                }
+            }
+        }
+    }
+}
+
+/// Rows that polls changed.
+pub fn volume(history: &History) -> Markup {
+    by_service(history, "rows changed", |of| &of.changed)
+}
+
+/// What was asked at the providers.
+pub fn calls(history: &History) -> Markup {
+    by_service(history, "API calls", |of| &of.calls)
+}
