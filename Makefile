@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves. See README.md.
 
-.PHONY: demo test bench bench-push bench-week check fmt clippy doc deny
+.PHONY: demo test bench bench-push bench-week deb check fmt clippy doc deny
 
 demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your own export
 	scripts/ensure-postgres
@@ -27,6 +27,9 @@ bench-push: ## What push brings and withstands; prints tables and writes target/
 
 bench-week: ## A week of simulated time through the real binary: how the budget is kept, and delays beside those of sync simulate
 	scripts/week
+
+deb: ## The Debian package, in target/debian
+	scripts/deb
 
 check: fmt clippy doc deny ## What CI asks beyond the tests
 

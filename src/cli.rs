@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands;
 use crate::config::{self, Flags};
@@ -17,7 +17,7 @@ struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Command,
+    command: Word,
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +58,10 @@ enum Command {
     /// All services at once, and the pace that they are polled at
     #[command(subcommand)]
     Sync(commands::sync::Verb),
+    /// How everything stands, on one screen
+    Status(commands::status::StatusArgs),
+    /// Compares what the providers have with what is stored, and repairs what differs
+    Verify(commands::verify::VerifyArgs),
     /// Whose data is synced, and the credentials for it
     #[command(subcommand)]
     Accounts(commands::accounts::Verb),
@@ -90,6 +94,29 @@ enum Command {
     Config(commands::config::Verb),
 }
 
+/// What packages are made with. It works whatever the settings are.
+#[derive(Debug, Subcommand)]
+enum Package {
+    /// Prints what makes a shell complete the words of a command line
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Writes a manual page for each command
+    Man {
+        /// Where to; made if it is missing
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Word {
+    #[command(flatten)]
+    Command(Command),
+    #[command(flatten)]
+    Package(Package),
+}
+
 /// Runs the command line of this process; answers the exit code.
 pub fn main() -> Exit {
     let cli = match Cli::try_parse() {
@@ -114,13 +141,23 @@ pub fn main() -> Exit {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
+    let output = commands::Output { json: cli.global.json };
+    let command = match cli.command {
+        Word::Command(command) => command,
+        Word::Package(Package::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "syncctl", &mut script);
+            commands::print(&String::from_utf8(script)?)?;
+            return Ok(Exit::Done);
+        }
+        Word::Package(Package::Man { folder }) => return commands::man::write(Cli::command(), &folder, output),
+    };
     let flags = Flags { config: cli.global.config, set: cli.global.set };
     let loaded = config::load(&flags)?;
     log_to_stderr(&loaded.settings.log.level, cli.global.verbose);
     // One provider for every TLS connection of this process; a second installation cannot happen.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let output = commands::Output { json: cli.global.json };
-    match cli.command {
+    match command {
         Command::Config(verb) => commands::config::run(&verb, &loaded, output),
         Command::Db(verb) => commands::db::run(&verb, &loaded.settings, output),
         Command::Accounts(verb) => commands::accounts::run(&verb, loaded.settings, output),
@@ -132,6 +169,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Webhook(verb) => commands::webhook::run(&verb, loaded.settings, &flags, output),
         Command::Metrics(args) => commands::metrics::all(&args, loaded.settings, output),
         Command::Report(args) => commands::report::run(&args, loaded.settings, output),
+        Command::Status(args) => commands::status::run(&args, loaded.settings, output),
+        Command::Verify(args) => commands::verify::run(&args, loaded.settings, output),
         Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),
         Command::Calendar(verb) => commands::calendar::run(&verb, loaded.settings, output),
@@ -159,4 +198,36 @@ fn log_to_stderr(level: &str, verbose: u8) {
     builder.write_style(if colours { env_logger::WriteStyle::Always } else { env_logger::WriteStyle::Never });
     builder.target(env_logger::Target::Pipe(Box::new(progress::AboveBars::default())));
     builder.init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command with its names from the program on.
+    fn walk(command: &clap::Command, names: &str, found: &mut Vec<(String, clap::Command)>) {
+        found.push((names.to_owned(), command.clone()));
+        for inner in command.get_subcommands() {
+            walk(inner, &format!("{names}-{}", inner.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn every_command_has_a_manual_page_with_all_its_options_and_every_shell_completes_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        commands::man::write(Cli::command(), folder.path(), commands::Output { json: true }).expect("pages");
+        let mut commands = Vec::new();
+        walk(&Cli::command(), "syncctl", &mut commands);
+        assert!(commands.len() > 50, "{} commands", commands.len());
+        let mut bash = Vec::new();
+        clap_complete::generate(clap_complete::Shell::Bash, &mut Cli::command(), "syncctl", &mut bash);
+        let bash = String::from_utf8(bash).expect("a script");
+        for (names, command) in commands {
+            let page = std::fs::read_to_string(folder.path().join(format!("{names}.1"))).expect(&names);
+            for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+                assert!(page.contains(&format!("\\-\\-{}", option.replace('-', "\\-"))), "{names} says nothing of --{option}");
+                assert!(bash.contains(&format!("--{option}")), "--{option} is not completed");
+            }
+        }
+    }
 }

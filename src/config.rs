@@ -10,6 +10,7 @@ mod outbox;
 mod pace;
 mod push;
 mod quota;
+mod reference;
 mod secrets;
 mod tree;
 mod webhook;
@@ -17,6 +18,7 @@ mod webhook;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -30,10 +32,11 @@ pub use outbox::{Outbox, Target};
 pub use pace::Pace;
 pub use push::Push;
 pub use quota::{Limits, Quota, QuotaProfile};
+pub use reference::{example, markdown, schema};
 pub use webhook::Webhook;
 
 /// Every setting. `syncctl config show` prints them with where each came from.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     pub db: Db,
@@ -54,14 +57,16 @@ pub struct Settings {
 }
 
 /// PostgreSQL.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Db {
     /// libpq URL or keywords; empty: the private cluster in `data_dir`.
     #[serde(serialize_with = "expose")]
+    #[schemars(with = "String")]
     pub url: SecretString,
     /// Password, where the URL has none.
     #[serde(serialize_with = "expose")]
+    #[schemars(with = "String")]
     pub password: SecretString,
     /// Apply migrations at the start of a command: `auto` (private cluster only), `on`, `off`.
     pub auto_migrate: AutoMigrate,
@@ -69,13 +74,14 @@ pub struct Db {
     pub pool_size: u32,
     /// How long a connection may take to open.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub connect_timeout: Duration,
     /// Folder of the private cluster; empty: `$XDG_DATA_HOME/syncctl/postgres`, or `/var/lib/syncctl/postgres` as root.
     pub data_dir: PathBuf,
 }
 
 /// When migrations are applied without being asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AutoMigrate {
     Auto,
@@ -84,27 +90,30 @@ pub enum AutoMigrate {
 }
 
 /// Keys that seal secrets before they reach the database.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
     /// Lines of `key-id base64(32 bytes)`; the first one writes, all of them read.
     #[serde(serialize_with = "expose")]
+    #[schemars(with = "String")]
     pub keys: SecretString,
     /// A file of such lines; empty: `seal.keys` beside the private cluster, made on first use.
     pub key_file: PathBuf,
 }
 
 /// How Google is reached.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Google {
     /// One origin for all Google traffic (tests); empty: Google's own hosts.
     pub root: String,
     /// How long one answer may take, body included.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub timeout: Duration,
     /// How long a connection may take to open.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub connect_timeout: Duration,
     /// Most calls that go in one request to a batch endpoint; 1: each goes alone. They cost the same quota.
     pub batch_size: u32,
@@ -113,7 +122,7 @@ pub struct Google {
 }
 
 /// The sync loop.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Engine {
     /// Streams claimed by one statement.
@@ -126,24 +135,28 @@ pub struct Engine {
     pub first_sync_concurrency: u32,
     /// How long a claim outlives a process that died.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub lease: Duration,
     /// Tries of one request before its stream fails.
     pub tries: u32,
     /// First wait between tries; it doubles, with full jitter.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub backoff_base: Duration,
     /// Longest wait between tries.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub backoff_cap: Duration,
     /// Longest run; 0s: no bound.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub max_duration: Duration,
     /// Resyncs of one stream a day before it is degraded.
     pub resyncs_per_day: u32,
 }
 
 /// Logs, on stderr.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// env_logger filter, such as `warn` or `syncctl=debug`.

@@ -119,6 +119,50 @@ impl Class {
             Self::Internal => "internal",
         }
     }
+
+    /// The class that a stored name means; `None`: of another version.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+
+    /// What a person can do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::TokenStale => "wait for the next poll, which asks for a new token; if it stays, import the account again",
+            Self::AuthRevoked => "let the user consent anew: `syncctl accounts login`, or `accounts import`",
+            Self::ScopeMissing => "grant the scope (consent anew, or domain-wide delegation), then `syncctl accounts check`",
+            Self::ApiDisabled => "enable the API in the project's console, then `syncctl accounts check`",
+            Self::RateLimited => {
+                "nothing: it is tried again; if it stays, lower engine.concurrency or the service's quota settings"
+            }
+            Self::DailyQuota => {
+                "nothing until the quota's day ends (midnight in California); ask Google for more, or poll less (pace)"
+            }
+            Self::CursorExpired => "nothing: a complete pass follows; where it recurs (degraded), poll the stream more often",
+            Self::PageExpired => "nothing: the pass begins again",
+            Self::Gone => "nothing if it was deleted; else give the user access again",
+            Self::Transient => "nothing if it passes; else look at the network and at the provider's status page",
+            Self::Permanent => "read the message: the provider refuses this request; check the settings, or report it",
+            Self::LeaseLost => "nothing: another run is at it",
+            Self::Internal => "read the message and the log of the run; it is the database's fault or syncctl's",
+        }
+    }
+
+    const ALL: [Self; 13] = [
+        Self::TokenStale,
+        Self::AuthRevoked,
+        Self::ScopeMissing,
+        Self::ApiDisabled,
+        Self::RateLimited,
+        Self::DailyQuota,
+        Self::CursorExpired,
+        Self::PageExpired,
+        Self::Gone,
+        Self::Transient,
+        Self::Permanent,
+        Self::LeaseLost,
+        Self::Internal,
+    ];
 }
 
 impl fmt::Display for Class {
@@ -151,6 +195,20 @@ impl From<anyhow::Error> for Failure {
         match error.downcast::<Failure>() {
             Ok(failure) => failure,
             Err(error) => Self::new(Class::Internal, format!("{error:#}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_on_troubles_has_every_class_with_what_to_do() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/troubleshooting.md")).expect("the page");
+        for class in Class::ALL {
+            let line = page.lines().find(|line| line.starts_with(&format!("| `{class}` |"))).expect(class.name());
+            assert!(line.ends_with(&format!("| {} |", class.remedy())), "{class}: {}", class.remedy());
         }
     }
 }

@@ -1,23 +1,62 @@
 //! Progress on a terminal, with log lines above it. Elsewhere nothing is drawn: a bar is hidden where standard error is no terminal.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 /// What is on the terminal. Of the process, because the terminal is.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-const TEMPLATE: &str = "{bar:30} {pos}/{len} streams, {elapsed}";
+const TEMPLATE: &str = "{bar:24} {pos}/{len} streams ({msg}), {rate}, {eta} left";
 
-/// A bar that counts streams; its length grows as they are found. It goes with its last clone.
-pub fn streams() -> ProgressBar {
-    let bar = BARS.add(ProgressBar::new(0));
-    // An error says that the template is wrong, which a test sees.
-    if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
-        bar.set_style(style);
+/// How far a run is: streams found and ended, users whose streams these are, pages that came.
+pub struct Progress {
+    bar: ProgressBar,
+    pages: AtomicU64,
+}
+
+impl Progress {
+    /// Of a run that has found nothing yet.
+    pub fn of_streams() -> Self {
+        let bar = BARS.add(ProgressBar::new(0).with_message("0 users, 0 pages"));
+        // An error says that the template is wrong, which a test sees.
+        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+            let rate = |state: &ProgressState, to: &mut dyn fmt::Write| _ = write!(to, "{:.0}/s", state.per_sec());
+            bar.set_style(style.with_key("rate", rate));
+        }
+        Self { bar, pages: AtomicU64::new(0) }
     }
-    bar
+
+    /// Streams that the run will work at.
+    pub fn found(&self, streams: usize) {
+        self.bar.inc_length(streams as u64);
+    }
+
+    /// A page came: what moves while a large first sync goes on.
+    pub fn page(&self, users: impl FnOnce() -> usize) {
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        self.tell(users);
+    }
+
+    /// A stream is done.
+    pub fn ended(&self, users: impl FnOnce() -> usize) {
+        self.bar.inc(1);
+        self.tell(users);
+    }
+
+    /// Takes the bar off the terminal.
+    pub fn over(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn tell(&self, users: impl FnOnce() -> usize) {
+        if !self.bar.is_hidden() {
+            self.bar.set_message(format!("{} users, {} pages", users(), self.pages.load(Ordering::Relaxed)));
+        }
+    }
 }
 
 /// A bar that counts accounts. It goes with its last clone.

@@ -1,13 +1,15 @@
 //! `syncctl db`: the schema, and the private cluster.
 
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
-use super::{Output, table};
+use super::{Output, seal_key_file, table};
 use crate::config::Settings;
 use crate::db::embedded::Cluster;
+use crate::db::embedded::backup::BEFORE;
 use crate::db::migrate;
 use crate::db::pool::{self, Place};
 use crate::error::{Exit, Fault};
@@ -28,6 +30,19 @@ pub enum Verb {
         /// Arguments for psql, such as `-c 'SELECT …'`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+    /// Writes a backup of the private cluster to a new file, while syncs go on
+    Dump {
+        /// A file that is not there yet
+        file: PathBuf,
+    },
+    /// Puts a backup in the place of the private cluster's database, which is kept as `syncctl_before`
+    Restore {
+        /// What `db dump` wrote
+        file: PathBuf,
+        /// Even though there are users in the database
+        #[arg(long)]
+        replace: bool,
     },
 }
 
@@ -57,10 +72,30 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
             cluster(&place)?.stop()?;
             output.print(&serde_json::json!({ "running": false }), || "private cluster stopped".into())?;
         }
+        Verb::Dump { file } => {
+            place.ensure_running()?;
+            cluster(&place)?.dump(file)?;
+            let keys = seal_key_file(settings, true)?;
+            output.print(&serde_json::json!({ "dumped": file, "seal_keys": keys }), || {
+                format!(
+                    "wrote {}; keep {} with it, without which its credentials cannot be opened",
+                    file.display(),
+                    keys.display()
+                )
+            })?;
+        }
+        Verb::Restore { file, replace } => {
+            place.ensure_running()?;
+            cluster(&place)?.restore(file, *replace)?;
+            let migrated = migrate::migrate(&place.target)?;
+            output.print(&serde_json::json!({ "restored": file, "before": BEFORE, "applied": migrated }), || {
+                format!("restored {}; what was there before is the database {BEFORE}", file.display())
+            })?;
+        }
         Verb::Psql { args } => {
             place.ensure_running()?;
             let mut psql = match &place.cluster {
-                Some(cluster) => cluster.psql(args),
+                Some(cluster) => cluster.client("psql", args),
                 None => {
                     let mut psql = std::process::Command::new("psql");
                     psql.args(args);
@@ -77,7 +112,11 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
 
 fn cluster(place: &Place) -> anyhow::Result<&Cluster> {
     place.cluster.as_ref().ok_or_else(|| {
-        Fault::usage(format!("{} is not ours to start or stop: a database is configured (db.url)", place.target.display())).into()
+        Fault::usage(format!(
+            "{} is not ours to start, stop, dump or restore: a database is configured (db.url)",
+            place.target.display()
+        ))
+        .into()
     })
 }
 

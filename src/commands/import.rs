@@ -28,7 +28,7 @@ struct Line {
 }
 
 impl Line {
-    fn new(&self) -> New<'_> {
+    fn user(&self) -> New<'_> {
         let subject = self.subject.as_deref().unwrap_or(&self.email);
         New { email: &self.email, username: self.username.as_deref(), subject, settings: &self.settings }
     }
@@ -61,7 +61,7 @@ pub async fn import(context: &Context, text: &str) -> anyhow::Result<Imported> {
         }
         match parse(line) {
             Err(wrong) => imported.bad.push((number + 1, wrong)),
-            Ok((line, credentials)) => match add(context, &line.new(), credentials).await {
+            Ok((line, credentials)) => match add(context, &line.user(), credentials).await {
                 Ok((_, true)) => imported.added += 1,
                 Ok((_, false)) => imported.renewed += 1,
                 Err(error) => match taken_username(&error) {

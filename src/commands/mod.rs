@@ -18,15 +18,18 @@ pub mod gmail;
 pub mod import;
 pub mod items;
 mod jobs;
+pub mod man;
 pub mod metrics;
 pub mod pace_metrics;
 pub mod push;
 pub mod report;
 pub mod service;
 pub mod simulate;
+pub mod status;
 pub mod sync;
 mod told;
 pub mod verbs;
+pub mod verify;
 pub mod watch_file;
 pub mod webhook;
 
@@ -51,13 +54,16 @@ pub struct Output {
 impl Output {
     /// Prints a result.
     pub fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        use std::io::Write as _;
-        let text = if self.json { serde_json::to_string_pretty(value)? } else { text() };
-        // A reader that went away (`| head`) is no failure of the command.
-        match writeln!(std::io::stdout(), "{}", text.trim_end()) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(()),
-        }
+        print(&if self.json { serde_json::to_string_pretty(value)? } else { text() })
+    }
+}
+
+/// Prints text on stdout. A reader that went away (`| head`) is no failure of the command.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

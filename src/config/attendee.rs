@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{DAY, HOUR, MINUTE};
 
 /// Meeting bots, and how Attendee is reached.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Attendee {
     /// Origin of the API; empty: the hosted service.
@@ -17,18 +18,23 @@ pub struct Attendee {
     pub bot_name: String,
     /// How far ahead meetings get their bots.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub window: Duration,
     /// How long before the start a bot joins.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub join_before: Duration,
     /// Time between two polls of a project that has a bot at work, or a transcript to wait for.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub live_interval: Duration,
     /// Longest time between two polls of a project that has none: the next bot joins before that, mostly.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub idle_interval: Duration,
     /// How long a transcript is waited for after its bot has ended.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub transcript_patience: Duration,
 }
 

@@ -2,24 +2,28 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DAY, HOUR, MINUTE};
 
 /// Google Calendar.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Calendar {
     /// Whether it is synced at all; its scope is asked for only then.
     pub enabled: bool,
     /// How far the first pass looks back.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub window_past: Duration,
     /// How far the first pass looks ahead.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub window_future: Duration,
     /// A full pass at least this often, because the window moves on.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub full_pass_every: Duration,
     /// Events a page, 1 to 2500.
     pub page_size: u32,
@@ -29,12 +33,15 @@ pub struct Calendar {
     pub meeting_words: Vec<String>,
     /// Shortest time between two polls of a calendar.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub min_interval: Duration,
     /// Longest time between two polls of a calendar.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub max_interval: Duration,
     /// Time between two polls of a user's list of calendars.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub list_interval: Duration,
 }
 

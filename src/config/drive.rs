@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{HOUR, MINUTE};
 
 /// Google Drive.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drive {
     /// Whether files are synced, and tokens asked for that may read them.
@@ -20,17 +21,20 @@ pub struct Drive {
     pub page_size: u32,
     /// Shortest time between two polls of a drive.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub min_interval: Duration,
     /// Longest time between two polls of a drive.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub max_interval: Duration,
     /// Time between two polls of a user's list of shared drives.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub list_interval: Duration,
 }
 
 /// Which files become documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DriveDocuments {
     Watched,

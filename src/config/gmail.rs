@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{HOUR, MINUTE};
 
 /// Gmail.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gmail {
     /// Whether it is synced at all; its scope is asked for only then.
     pub enabled: bool,
     /// How far the first pass looks back, such as `7d`; `all`: the whole mailbox.
     #[serde(with = "window")]
+    #[schemars(with = "String")]
     pub window: Option<Duration>,
     /// Messages or history records a page, 1 to 500.
     pub page_size: u32,
@@ -27,14 +29,16 @@ pub struct Gmail {
     pub domains: Vec<String>,
     /// Shortest time between two polls of a mailbox.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub min_interval: Duration,
     /// Longest time between two polls of a mailbox.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub max_interval: Duration,
 }
 
 /// Of which messages text and attachments are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MailStore {
     Detected,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -11,18 +12,21 @@ use super::expose;
 
 /// Jobs that are announced to a service that raises an alarm when they fail or do not come, by the protocol of healthchecks.io: a POST to
 /// `<address>/start`, and one to `<address>/<exit code>`. A run that covers everybody is announced, one of named users is not.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Healthchecks {
     /// The address of every job, with `{job}` for its name with hyphens, such as `https://hc-ping.com/PING-KEY/{job}` for `calendar-cron`;
     /// empty: only the jobs in `healthchecks.jobs` are announced. It is a secret.
+    #[schemars(with = "String")]
     pub url: PingUrl,
     /// How long an announcement may take. A job never waits longer than that for the last one, and never fails for it.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub timeout: Duration,
     /// Addresses of single jobs, by name, in place of `healthchecks.url`: `"calendar cron" = "https://hc-ping.com/UUID"`; empty: this job is
     /// not announced. Secrets too.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub jobs: BTreeMap<String, PingUrl>,
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -10,21 +11,24 @@ use url::Url;
 use super::expose;
 
 /// Events for the outside.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Outbox {
     /// Who gets them: `[[outbox.targets]]`, or a TOML array where it is a variable or a flag.
     pub targets: Vec<Target>,
     /// How long a target may take to answer one event.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub timeout: Duration,
     /// Failed tries of one event before it is dead.
     pub max_attempts: u32,
     /// Longest wait after the first failed try; it doubles, with full jitter.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub backoff_base: Duration,
     /// Longest wait between tries, also where a target asks for more.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub backoff_cap: Duration,
     /// Requests to one target under way at once.
     pub concurrency: u32,
@@ -32,14 +36,16 @@ pub struct Outbox {
     pub allow_private: bool,
     /// How long events are kept once nobody waits for them.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub keep: Duration,
     /// How long a sync may spend on deliveries at its end: no request begins after two fifths of it or takes more than half; 0s: none.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub run_budget: Duration,
 }
 
 /// Somebody who wants events.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// What reports and tables call it.
@@ -48,6 +54,7 @@ pub struct Target {
     pub url: String,
     /// Key of the signature; empty: requests are not signed.
     #[serde(default, serialize_with = "expose")]
+    #[schemars(with = "String")]
     pub secret: SecretString,
     /// A file with the key instead; a relative path is one in `$CREDENTIALS_DIRECTORY`, where there is such a folder.
     #[serde(default)]

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DAY, HOUR};
 
 /// When a stream is polled again.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pace {
     /// Least price of a poll (mu), in hours: a stream with `l` changes an hour is polled every sqrt(2*price/l) hours. Where all polls together
@@ -21,12 +22,15 @@ pub struct Pace {
     pub quota_share: f64,
     /// How often the price is made anew.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub reprice_every: Duration,
     /// How long until what a user did counts half.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub activity_half_life: Duration,
     /// Age at which a change counts half.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub half_life: Duration,
     /// Share of the interval by which polls are spread, 0 to 0.5.
     pub jitter: f64,

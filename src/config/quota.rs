@@ -1,9 +1,10 @@
 //! Quotas as settings. Google's have two profiles, because its limits changed in May 2026. Pure.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the providers allow. `profile` chooses the defaults of each number that is 0.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
     /// `2026-05` for projects made since May 2026, `legacy` for older ones.
@@ -16,7 +17,7 @@ pub struct Quota {
 }
 
 /// Which of Google's two sets of limits holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum QuotaProfile {
     #[serde(rename = "2026-05")]
     Since2026,
@@ -25,11 +26,14 @@ pub enum QuotaProfile {
 }
 
 /// Units a project and a user may spend; 0: the profile's number.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
+    /// Units that all users of a project may spend in a minute.
     pub project_per_minute: u64,
+    /// Units that one user may spend in a minute.
     pub user_per_minute: u64,
+    /// Units that a project may spend in a day.
     pub per_day: u64,
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use data_encoding::BASE64;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -10,13 +11,14 @@ use url::Url;
 use super::expose;
 
 /// What `syncctl webhook serve` takes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
     /// Connections at once; further ones are closed as they come.
     pub max_connections: u32,
     /// How long a notification is remembered, so that a second delivery of it does nothing.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub keep: Duration,
     /// Gmail: what Pub/Sub's tokens are issued for, as the push subscription says; empty: tokens are not accepted.
     pub oidc_audience: String,
@@ -26,9 +28,11 @@ pub struct Webhook {
     pub keys_url: String,
     /// Gmail: a secret in the push address instead, as `?token=`; empty: not accepted.
     #[serde(serialize_with = "expose")]
+    #[schemars(with = "String")]
     pub gmail_token: SecretString,
     /// Attendee: its webhook secret, in base64 as it shows it; empty: nothing is accepted.
     #[serde(serialize_with = "expose")]
+    #[schemars(with = "String")]
     pub attendee_secret: SecretString,
 }
 

@@ -1,5 +1,7 @@
 //! Users and their accounts (tables `users`, `accounts`). Blobs come in sealed and go out sealed.
 
+mod refresh;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use uuid::Uuid;
 
 use super::Pool;
 use super::claims::AccountRow;
+
+pub use refresh::{begin_refresh, end_refresh, store_token};
 
 /// Makes what had failed, or was not called any more, due again.
 const RESUME: &str = "UPDATE streams SET due_at = now(), state = CASE state WHEN 'revoked' THEN 'active' ELSE state END
@@ -29,6 +33,8 @@ pub struct Listed {
     pub imported_at: DateTime<Utc>,
     pub streams: i64,
     pub failing_streams: i64,
+    /// Why they fail: `error::Class`.
+    pub failing_classes: Vec<String>,
 }
 
 /// A user to add or renew.
@@ -77,7 +83,8 @@ pub async fn list(pool: &Pool, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Lis
         .await?
         .query_typed(
             "SELECT u.id, u.email, u.username, a.kind, a.project, a.state, a.state_reason, a.imported_at,
-               count(s.id) FILTER (WHERE s.state <> 'removed'), count(s.id) FILTER (WHERE s.failures > 0 AND s.state <> 'removed')
+               count(s.id) FILTER (WHERE s.state <> 'removed'), count(s.id) FILTER (WHERE s.failures > 0 AND s.state <> 'removed'),
+               coalesce(array_agg(DISTINCT s.failed_class) FILTER (WHERE s.failures > 0 AND s.failed_class IS NOT NULL AND s.state NOT IN ('removed', 'revoked')), '{}')
              FROM users u JOIN accounts a ON a.user_id = u.id LEFT JOIN streams s ON s.user_id = u.id
              WHERE $1::uuid[] IS NULL OR u.id = ANY ($1)
              GROUP BY u.id, a.user_id ORDER BY lower(u.email)",
@@ -98,9 +105,25 @@ pub async fn list(pool: &Pool, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Lis
                 imported_at: row.try_get(7)?,
                 streams: row.try_get(8)?,
                 failing_streams: row.try_get(9)?,
+                failing_classes: row.try_get(10)?,
             })
         })
         .collect()
+}
+
+/// The addresses of those for whom service accounts of this project act.
+pub async fn delegated(pool: &Pool, project: &str) -> anyhow::Result<Vec<String>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT u.email FROM accounts a JOIN users u ON u.id = a.user_id
+             WHERE a.kind = 'service_account' AND a.project = $1 ORDER BY lower(u.email)",
+            &[(&project, Type::TEXT)],
+        )
+        .await
+        .context("listing the users of a service account")?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// The users that UUIDs or addresses name, in order; `None` where nobody is named so.
@@ -220,59 +243,6 @@ pub async fn domains(pool: &Pool) -> anyhow::Result<Vec<String>> {
         .await
         .context("reading the users' domains")?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-/// Takes the right to refresh this user's token for `seconds`. False: another process has it.
-pub async fn begin_refresh(pool: &Pool, user: Uuid, by: Uuid, seconds: f64) -> anyhow::Result<bool> {
-    let taken = pool
-        .get()
-        .await?
-        .execute_typed(
-            "UPDATE accounts SET refreshing_by = $2, refreshing_until = now() + make_interval(secs => $3)
-             WHERE user_id = $1 AND (refreshing_until IS NULL OR refreshing_until < now())",
-            &[(&user, Type::UUID), (&by, Type::UUID), (&seconds, Type::FLOAT8)],
-        )
-        .await
-        .context("taking the right to refresh a token")?;
-    Ok(taken == 1)
-}
-
-/// Stores a fresh access token and gives the right to refresh back. An account that was revoked lives again.
-pub async fn store_token(pool: &Pool, user: Uuid, by: Uuid, sealed: &[u8], seconds: f64) -> anyhow::Result<()> {
-    pool.get()
-        .await?
-        .execute_typed(
-            "UPDATE accounts SET access_token = $3, token_expires_at = now() + make_interval(secs => $4),
-               refreshing_by = NULL, refreshing_until = NULL, state = 'active', state_reason = NULL
-             WHERE user_id = $1 AND refreshing_by = $2",
-            &[(&user, Type::UUID), (&by, Type::UUID), (&sealed, Type::BYTEA), (&seconds, Type::FLOAT8)],
-        )
-        .await
-        .context("storing an access token")?;
-    Ok(())
-}
-
-/// Gives the right to refresh back without a token; with a `reason` the account is revoked. True: it was not before.
-pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, reason: Option<&str>) -> anyhow::Result<bool> {
-    let row = pool
-        .get()
-        .await?
-        .query_typed_opt(
-            // The streams say it too: a claim must not look at every account to find the few that are not called.
-            "WITH streams AS (UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND $3::text IS NOT NULL AND state <> 'removed')
-             UPDATE accounts a SET refreshing_by = NULL, refreshing_until = NULL,
-               state = CASE WHEN $3::text IS NULL THEN a.state ELSE 'revoked' END,
-               state_reason = coalesce($3, a.state_reason),
-               state_since = CASE WHEN $3 IS NULL OR a.state = 'revoked' THEN a.state_since ELSE now() END,
-               access_token = CASE WHEN $3 IS NULL THEN a.access_token END
-             FROM (SELECT user_id, state FROM accounts WHERE user_id = $1 FOR UPDATE) old
-             WHERE a.user_id = $1 AND a.refreshing_by = $2
-             RETURNING $3 IS NOT NULL AND old.state <> 'revoked'",
-            &[(&user, Type::UUID), (&by, Type::UUID), (&reason, Type::TEXT)],
-        )
-        .await
-        .context("ending a token refresh")?;
-    row.map_or(Ok(false), |row| Ok(row.try_get(0)?))
 }
 
 /// Sealed blobs from `after` on, to seal again: user, credentials, access token.

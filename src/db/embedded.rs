@@ -10,6 +10,7 @@
 //!
 //! The server is left running for the next run. Everything here blocks: it runs before there is a runtime.
 
+pub mod backup;
 mod binaries;
 mod files;
 mod init;
@@ -143,15 +144,16 @@ impl Cluster {
         format!("host='{host}' port={} user={NAME} dbname={NAME}", self.port)
     }
 
-    /// `psql` on this cluster, with these arguments.
-    pub fn psql<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
-        let mut psql = Command::new(binaries::psql());
-        psql.args(args)
+    /// A client of PostgreSQL (`psql`, `pg_dump`, `pg_restore`) on this cluster, with these arguments.
+    pub fn client<A: AsRef<OsStr>>(&self, name: &str, args: impl IntoIterator<Item = A>) -> Command {
+        let mut client = Command::new(binaries::client(name));
+        client
+            .args(args)
             .env("PGHOST", &self.socket_dir)
             .env("PGPORT", self.port.to_string())
             .env("PGUSER", NAME)
             .env("PGDATABASE", NAME);
-        psql
+        client
     }
 
     /// Whether it is ready and takes connections: two small reads and one connect.

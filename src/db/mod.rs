@@ -18,6 +18,7 @@ pub mod items;
 pub mod migrate;
 pub mod notifications;
 pub mod outbox;
+pub mod overview;
 pub mod pool;
 pub mod prices;
 pub mod quota;
@@ -26,5 +27,6 @@ pub mod runs;
 pub mod streams;
 pub mod target;
 pub mod troubles;
+pub mod verify;
 
 pub use pool::{Pool, is_gone};

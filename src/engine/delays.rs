@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::db::overview::Waited;
+
 /// Upper bounds of the buckets, in seconds; one more holds what waited longer.
 const BOUNDS: [f64; 22] = [
     1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 300.0, 450.0, 600.0, 900.0, 1_200.0, 1_800.0, 2_700.0, 3_600.0, 5_400.0,
@@ -56,6 +58,18 @@ impl Delays {
             before += count;
         }
         None
+    }
+}
+
+impl From<&Waited> for Delays {
+    fn from(waited: &Waited) -> Self {
+        let count = |count: i64| u64::try_from(count).unwrap_or(0);
+        Self {
+            count: count(waited.count),
+            sum_seconds: waited.sum_seconds,
+            max_seconds: waited.max_seconds,
+            buckets: waited.buckets.iter().map(|bucket| count(*bucket)).collect(),
+        }
     }
 }
 

@@ -79,7 +79,7 @@ async fn dispatch<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection) -> 
                 // What is brought up from here on was not seen by this look.
                 listed = true;
                 due.extend(claims::list_due(&shared.context.pool, shared.run, S::TABLES.service, selection).await?);
-                shared.progress.inc_length(due.len() as u64);
+                shared.progress.found(due.len());
             }
             Next::Claim => {
                 let ids: Vec<i64> = due.drain(..chunk.min(due.len())).collect();

@@ -18,7 +18,7 @@ use crate::db::prices;
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
 use crate::error::Fault;
-use crate::progress;
+use crate::progress::Progress;
 use crate::telemetry::healthchecks::{self, Check};
 
 /// What to run.
@@ -138,7 +138,7 @@ async fn executed<S: Source>(
         // An eighth of a chunk keeps the statements few and the end of the run short.
         queue: Queue::new((engine.chunk as usize).div_ceil(8)),
         report: Mutex::new(report),
-        progress: progress::streams(),
+        progress: Progress::of_streams(),
     });
     let calls_before = context.http.calls();
     let watch = tokio::spawn(watch(Arc::clone(&shared), job.max_duration));
@@ -149,7 +149,7 @@ async fn executed<S: Source>(
         report.stopped_early = Some(why.into());
     }
     watch.abort();
-    shared.progress.finish_and_clear();
+    shared.progress.over();
     report.details = shared.source.details();
     report.api_calls = context.http.calls() - calls_before;
     (report.quota_units, report.retries) = shared.meter.totals();

@@ -15,11 +15,12 @@ mod poll;
 pub mod push;
 mod queue;
 mod report;
-mod retry;
+pub mod retry;
 pub mod retry_items;
 mod shared;
 pub mod single;
 pub mod tokens;
+pub mod verify;
 mod workers;
 
 use std::sync::Arc;

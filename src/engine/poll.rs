@@ -255,6 +255,7 @@ async fn fetch<S: Source>(
         () = grace(shared) => Ok(None),
     };
     fetches.push(started.elapsed());
+    shared.progress.page(|| shared.report().users());
     answer
 }
 

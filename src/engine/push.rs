@@ -128,15 +128,15 @@ async fn work<S: Pushed>(shared: Arc<Shared<S>>, tasks: Vec<Task>) -> anyhow::Re
     let ids: Vec<i64> = tasks.iter().filter_map(|task| task.stream).collect();
     let rows = claims::read(&shared.context.pool, &ids).await?;
     let rows: HashMap<i64, StreamRow> = rows.into_iter().map(|row| (row.id, row)).collect();
-    shared.progress.inc_length(tasks.len() as u64);
+    shared.progress.found(tasks.len());
     let work = tasks.iter().map(|task| one(&shared, task, task.stream.and_then(|id| rows.get(&id))));
     let work: Vec<_> = work.collect();
     let mut work = futures_util::stream::iter(work).buffer_unordered(shared.width());
     while let Some(outcome) = work.next().await {
-        shared.progress.inc(1);
         if let Some(outcome) = outcome {
             shared.report().add(&outcome);
         }
+        shared.progress.ended(|| shared.report().users());
     }
     Ok(())
 }

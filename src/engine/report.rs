@@ -10,6 +10,7 @@ use super::Counts;
 use super::delays::Delays;
 use super::poll::{End, Outcome};
 use super::push::Figures;
+use super::verify::Compared;
 use crate::error::{Class, Exit, Failure, Fault};
 
 /// How many of the slowest streams a summary names.
@@ -69,6 +70,9 @@ pub struct Report {
     /// What was done with push channels, by the jobs that do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push: Option<Figures>,
+    /// What a comparison with the provider found, by the job that makes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Compared>,
     /// What the service tells besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,
@@ -111,6 +115,11 @@ impl Report {
     /// A report of nothing so far.
     pub fn new(execution_id: Uuid, job: &str, dry_run: bool) -> Self {
         Self { execution_id, job: job.into(), version: env!("CARGO_PKG_VERSION"), dry_run, ..Self::default() }
+    }
+
+    /// Users of whom a stream has ended.
+    pub(super) fn users(&self) -> usize {
+        self.users.len()
     }
 
     /// Counts ids that name nobody.

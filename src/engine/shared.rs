@@ -14,6 +14,7 @@ use super::tokens::Broker;
 use super::{Calls, Context, Report};
 use crate::db::claims::{AccountRow, StreamRow};
 use crate::db::prices::Prices;
+use crate::progress::Progress;
 
 /// What the streams of a run share.
 pub struct Shared<S> {
@@ -38,7 +39,7 @@ pub struct Shared<S> {
     pub queue: Queue,
     pub report: Mutex<Report>,
     /// Streams found and ended, for whoever watches.
-    pub progress: indicatif::ProgressBar,
+    pub progress: Progress,
 }
 
 impl<S> Shared<S> {

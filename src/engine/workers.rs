@@ -35,7 +35,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
         tokio::select! {
             Some(outcome) = polls.next() => {
                 shared.report().add(&outcome);
-                shared.progress.inc(1);
+                shared.progress.ended(|| shared.report().users());
                 let idle = match outcome.end {
                     End::Idle(idle) => Some(idle),
                     End::Done | End::Failed(_) => {

@@ -126,3 +126,84 @@ fn removing_a_user_removes_everything_of_that_user_only() {
     assert_eq!(world.count(left), 0);
     world.syncctl(&["accounts", "remove", &users[0]]).expect(2);
 }
+
+#[test]
+fn a_revoked_grant_is_dead_at_google_and_only_new_credentials_bring_the_account_back() {
+    let world = World::with_users(2, 2);
+    world.sync_all().expect(0);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    world.syncctl(&["accounts", "revoke", &users[0]]).expect(0);
+    // What was imported is of no use to anybody now.
+    let check = world.syncctl(&["accounts", "check", &users[0]]).expect(77);
+    assert!(check.stdout.contains("ended with `syncctl accounts revoke`"), "{}", check.stdout);
+    let again = world.syncctl(&["accounts", "revoke", &users[0], "--json"]).expect(0).json();
+    assert_eq!(again["grant"], "gone_before");
+    world.import();
+    let check = world.syncctl(&["accounts", "check", &users[0]]).expect(77);
+    assert!(check.stdout.contains("invalid_grant"), "{}", check.stdout);
+    world.sim.admin("restore", json!({ "user": users[0] }));
+    world.syncctl(&["accounts", "check", "--all"]).expect(0);
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}
+
+#[test]
+fn a_grant_that_google_could_not_end_stays_an_account() {
+    let world = World::with_users(1, 2);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.sim.fault(json!({ "fault": "unavailable_503", "method": "revoke", "probability": 1.0 }));
+    for verb in [&["accounts", "revoke"][..], &["accounts", "remove", "--revoke"]] {
+        let ran = world.syncctl(&[verb, &[&user]].concat()).expect(69);
+        assert!(ran.stderr.contains("may still live"), "{}", ran.stderr);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'active'"), 1);
+    world.sim.clear_faults();
+    let told = world.syncctl(&["accounts", "remove", "--revoke", &user, "--json"]).expect(0).json();
+    assert_eq!((&told["grant"], world.count("SELECT count(*) FROM users")), (&json!("revoked"), 0));
+}
+
+#[test]
+fn a_delegated_user_is_stopped_here_and_told_where_the_delegation_ends() {
+    let world = World::empty();
+    world.sim.generate(1, 2);
+    world.syncctl_with_input(&["accounts", "import", "-"], &world.sim.text("accounts?kind=service_account")).expect(0);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    let ran = world.syncctl(&["accounts", "revoke", &user]).expect(0);
+    assert!(ran.stdout.contains("Manage domain-wide delegation"), "{}", ran.stdout);
+    // Google would give a token still: a check must not bring back what was ended on purpose.
+    world.syncctl(&["accounts", "check"]).expect(77);
+    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 1);
+    assert_eq!(world.syncctl(&["calendar", "cron", "--json"]).expect(0).json()["streams"], 0);
+}
+
+#[test]
+fn why_a_grant_died_is_guessed_from_its_age() {
+    let world = World::with_users(1, 2);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.sim.admin("revoke", json!({ "user": user }));
+    let young = world.syncctl(&["accounts", "check"]).expect(77);
+    assert!(young.stdout.contains("\"Testing\""), "{}", young.stdout);
+    world.execute("UPDATE accounts SET imported_at = now() - interval '9 days'");
+    let old = world.syncctl(&["accounts", "check"]).expect(77);
+    assert!(old.stdout.contains("6 months") && !old.stdout.contains("Testing"), "{}", old.stdout);
+}
+
+#[test]
+fn a_check_of_all_asks_many_at_once_and_tells_each_service() {
+    let world = World::with_users(12, 1);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    world.sim.admin("revoke", json!({ "user": users[3] }));
+    world.sim.fault(json!({ "fault": "access_not_configured", "method": "about.get", "user": users[5], "probability": 1.0 }));
+    // Answers come out of order, rows do not.
+    world.sim.fault(json!({ "fault": "slow_headers", "seconds": 0.3, "user": users[0], "probability": 1.0 }));
+    let rows = world.syncctl(&["accounts", "check", "--all", "--json"]).expect(1).json();
+    let emails: Vec<&str> = rows.as_array().expect("a list").iter().filter_map(|row| row["email"].as_str()).collect();
+    assert_eq!(emails, users);
+    assert_eq!(rows[0]["services"], json!({ "calendar": "ok", "drive": "ok", "gmail": "ok" }));
+    assert_eq!((&rows[3]["token"], &rows[3]["services"]["gmail"]), (&json!("auth_revoked"), &json!("-")));
+    assert_eq!(rows[5]["services"], json!({ "calendar": "ok", "drive": "api_disabled", "gmail": "ok" }));
+    assert!(world.sim.ledger()["max_concurrent"].as_u64().is_some_and(|most| most > 1));
+    let table = world.syncctl(&["accounts", "check", "--all"]).expect(1).stdout;
+    assert!(table.starts_with("email") && table.contains("10 of 12 accounts ok"), "{table}");
+    world.syncctl(&["accounts", "check", "--all", &users[0]]).expect(2);
+}

@@ -154,6 +154,51 @@ fn syncctl(server: &Postgres, arguments: &[&str]) -> Command {
 }
 
 #[test]
+fn a_backup_brings_everything_back_and_a_broken_one_changes_nothing() {
+    let server = private();
+    let ran = |arguments: &[&str]| syncctl(&server, arguments).output().expect("syncctl");
+    let code = |arguments: &[&str]| ran(arguments).status.code();
+    start(&server.cluster);
+    assert_eq!(code(&["db", "migrate"]), Some(0));
+    let name_users = |name: &str| {
+        let users = format!(
+            "DELETE FROM users; INSERT INTO users (email) SELECT '{name}' || n || '@example.com' FROM generate_series(1, 50) n"
+        );
+        server.connect("syncctl").batch_execute(&users).expect("users");
+    };
+    let names = |database: &str| -> String {
+        let first = "SELECT min(email) || ' of ' || count(*) FROM users";
+        server.connect(database).query_one(first, &[]).expect("a row").get(0)
+    };
+    name_users("ann");
+    let backup = server.folder.join("backup");
+    let path = backup.to_str().expect("a path");
+    assert_eq!(code(&["db", "dump", path]), Some(0));
+    assert_eq!(fs::metadata(&backup).expect("the backup").mode() & 0o777, 0o600);
+    assert_eq!(code(&["db", "dump", path]), Some(2), "a backup is not written over");
+
+    name_users("bob");
+    assert_eq!(code(&["db", "restore", path]), Some(2), "users are not replaced unasked");
+    let half = server.folder.join("half");
+    let whole = fs::read(&backup).expect("the backup");
+    fs::write(&half, &whole[..whole.len() / 2]).expect("written");
+    assert_eq!(code(&["db", "restore", "--replace", half.to_str().expect("a path")]), Some(1));
+    {
+        let _connected = server.connect("syncctl");
+        let refused = ran(&["db", "restore", "--replace", path]);
+        assert_eq!(refused.status.code(), Some(69));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("stop the jobs"), "{refused:?}");
+    }
+    assert_eq!(names("syncctl"), "bob10@example.com of 50");
+
+    assert_eq!(code(&["db", "restore", "--replace", path]), Some(0));
+    assert_eq!(names("syncctl"), "ann10@example.com of 50");
+    assert_eq!(names("syncctl_before"), "bob10@example.com of 50");
+    let databases = "SELECT count(*) FROM pg_database WHERE datname LIKE 'syncctl%'";
+    assert_eq!(server.connect("postgres").query_one(databases, &[]).expect("a row").get::<_, i64>(0), 2);
+}
+
+#[test]
 fn a_folder_that_holds_something_else_is_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("thesis.txt"), "chapter 1").expect("written");

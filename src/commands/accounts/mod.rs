@@ -1,8 +1,10 @@
 //! `syncctl accounts`: whose data is synced, and the credentials for it.
 
 mod check;
+mod domain;
 mod landing;
 mod login;
+mod people;
 mod rekey;
 mod remove;
 
@@ -29,6 +31,8 @@ pub enum Verb {
         /// A file, or - for standard input
         file: PathBuf,
     },
+    /// Adds or renews the users of a Workspace domain, for whom a service account may act
+    AddDomain(domain::DomainArgs),
     /// Lists users and how their accounts stand
     List,
     /// Asks for a new token and makes one call to each service; names what is missing
@@ -73,6 +77,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     with_context(settings, |context| async move {
         match verb {
             Verb::Import { file } => import_file(&context, file, output).await,
+            Verb::AddDomain(args) => domain::add(&context, args, output).await,
             Verb::List => list(&context, output).await,
             Verb::Login(args) => login::login(&context, args, output).await,
             Verb::Check { user, .. } => check::check(&context, user.as_deref(), output).await,
@@ -101,7 +106,7 @@ async fn import_file(context: &Context, file: &std::path::Path, output: Output) 
 async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
     let rows = accounts::list(&context.pool, None).await?;
     output.print(&rows, || {
-        let mut table = table(&["user", "email", "kind", "state", "streams", "failing", "reason"]);
+        let mut table = table(&["user", "email", "kind", "state", "streams", "failing", "reason", "what to do"]);
         for row in &rows {
             table.add_row([
                 row.user_id.to_string(),
@@ -110,7 +115,8 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
                 row.state.clone(),
                 row.streams.to_string(),
                 row.failing_streams.to_string(),
-                row.state_reason.clone().unwrap_or_default(),
+                row.state_reason.clone().unwrap_or_else(|| row.failing_classes.join(", ")),
+                remedies(row),
             ]);
         }
         if rows.is_empty() {
@@ -120,6 +126,12 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
         }
     })?;
     Ok(Exit::Done)
+}
+
+fn remedies(row: &accounts::Listed) -> String {
+    let revoked = (row.state == "revoked").then_some(Class::AuthRevoked);
+    let classes = revoked.into_iter().chain(row.failing_classes.iter().filter_map(|class| Class::named(class)));
+    classes.map(Class::remedy).collect::<Vec<_>>().join("; ")
 }
 
 async fn named(context: &Context, name: &str) -> anyhow::Result<Uuid> {

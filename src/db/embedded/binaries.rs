@@ -47,10 +47,10 @@ impl Binaries {
     }
 }
 
-/// `psql` beside the server's binaries, or else what PATH has.
-pub(super) fn psql() -> PathBuf {
-    let beside = folders().into_iter().map(|folder| folder.join("psql")).find(|psql| psql.is_file());
-    beside.unwrap_or_else(|| "psql".into())
+/// A client such as `psql` beside the server's binaries, or else what PATH has.
+pub(super) fn client(name: &str) -> PathBuf {
+    let beside = folders().into_iter().map(|folder| folder.join(name)).find(|client| client.is_file());
+    beside.unwrap_or_else(|| name.into())
 }
 
 /// Folders that hold a whole server, best first, each once.

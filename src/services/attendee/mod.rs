@@ -15,6 +15,7 @@ mod steps;
 mod store;
 pub mod stored;
 mod transcript;
+mod verify;
 mod wanted;
 
 use std::sync::Arc;

@@ -1,13 +1,15 @@
 //! One page of `calendarList.list` or `events.list`. Knows no database.
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Calendar, Change, event, list};
+use super::verify::Named;
+use super::{Calendar, Change, LIST, event, list};
 use crate::config;
 use crate::db::items::Poison;
+use crate::engine::verify::Things;
 use crate::engine::{Calls, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, Host, List};
@@ -18,6 +20,9 @@ pub const COST: u64 = 1;
 const LIST_PAGE: &str = "250";
 /// Items whole, nothing around them but the tokens.
 const FIELDS: &str = "items,nextPageToken,nextSyncToken";
+
+/// Events a page of a comparison: the most that Google gives, and of little of each.
+const EVENTS_PAGE: &str = "2500";
 
 /// The window of a full pass, pinned at its first page: every page and the sweep speak of the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +38,12 @@ impl Window {
         let now = Utc::now();
         let at = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         Self { time_min: at(now - settings.window_past), time_max: at(now + settings.window_future) }
+    }
+
+    /// From when to when.
+    pub fn span(&self) -> anyhow::Result<(DateTime<Utc>, DateTime<Utc>)> {
+        let parse = |time: &str| DateTime::parse_from_rfc3339(time).map(|at| at.to_utc());
+        Ok((parse(&self.time_min)?, parse(&self.time_max)?))
     }
 
     /// Reads what a position pinned.
@@ -89,6 +100,51 @@ fn append_place(url: &mut Url, at: &Position) {
     }
     if let Some(token) = &at.page_token {
         query.append_pair("pageToken", token);
+    }
+}
+
+/// Everything that the window names, or the list of calendars: ids and versions.
+pub async fn named(calendar: &Calendar, stream: &Stream, calls: &Calls, window: &Window) -> Result<Things, Failure> {
+    let is_list = stream.kind == LIST;
+    let (what, path): (_, &[&str]) = match is_list {
+        true => ("calendarList.list", &["calendar", "v3", "users", "me", "calendarList"]),
+        false => ("events.list", &["calendar", "v3", "calendars", &stream.resource, "events"]),
+    };
+    let mut things = Things::new();
+    let mut page_token: Option<String> = None;
+    loop {
+        let mut url = calendar.google.url(Host::Apis, path)?;
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("showDeleted", "true");
+            match is_list {
+                true => query
+                    .append_pair("maxResults", LIST_PAGE)
+                    .append_pair("showHidden", "true")
+                    .append_pair("fields", "items(id,etag,deleted),nextPageToken"),
+                false => query
+                    .append_pair("fields", "items(id,etag,status,recurringEventId),nextPageToken")
+                    .append_pair("maxResults", EVENTS_PAGE)
+                    .append_pair("singleEvents", "false")
+                    .append_pair("timeMin", &window.time_min)
+                    .append_pair("timeMax", &window.time_max),
+            };
+            query.extend_pairs(page_token.as_ref().map(|token| ("pageToken", token)));
+        }
+        let named: Vec<Named>;
+        (named, page_token) = calls
+            .make(COST, async || {
+                let body = calendar.google.get(what, &calls.credential, google::SCOPE_CALENDAR, url.clone()).await?;
+                let list = List::read(what, &body)?;
+                // What cannot even be read so far lies in quarantine.
+                let named = list.items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect();
+                Ok((named, list.next_page_token))
+            })
+            .await?;
+        things.extend(named.into_iter().filter_map(Named::thing));
+        if page_token.is_none() {
+            return Ok(things);
+        }
     }
 }
 

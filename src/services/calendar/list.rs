@@ -29,7 +29,7 @@ pub struct Entry {
 
 impl Entry {
     /// Whether its events are synced: the configured calendars, or else the primary one and what the user has selected.
-    fn is_wanted(&self, configured: &[String]) -> bool {
+    pub fn is_wanted(&self, configured: &[String]) -> bool {
         if self.deleted {
             return false;
         }

@@ -10,6 +10,7 @@ mod push;
 mod series;
 pub mod soon;
 mod store;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -14,6 +14,7 @@ use crate::engine::{Counts, Item, Stream};
 
 const UPSERT: &str = include_str!("sql/upsert_events.sql");
 const SWEEP: &str = include_str!("sql/sweep_events.sql");
+const OWED: &str = include_str!("sql/owed_events.sql");
 /// Rows a statement: a page of the largest size. Beyond about two thousand the gain is gone and the arrays only cost memory.
 const CHUNK: usize = 2_500;
 
@@ -187,10 +188,8 @@ async fn keep_cancelled_exceptions(
 /// Makes tombstones of the events that a complete pass over its window did not name.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
     let pinned = pinned.context("a full pass of events without its window")?;
-    let window = Window::parse(pinned)?;
-    let parse = |time: &str| DateTime::parse_from_rfc3339(time).map(|at| at.to_utc());
-    let (start, end) = (parse(&window.time_min)?, parse(&window.time_max)?);
-    let series = unseen_series(tx, stream, pass, start, end).await?;
+    let (start, end) = Window::parse(pinned)?.span()?;
+    let series = reaching_series(tx, stream, (start, end), Some(pass), None).await?;
     let rows = tx
         .query_typed(
             SWEEP,
@@ -209,21 +208,39 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Opt
     Ok(Counts { deleted: buried.len() as u64, ..Counts::default() })
 }
 
-/// The series that a pass did not name although they reach into its window. Rules are unrolled for these few alone: for every event of
-/// every page it would cost more than the rest of the sync.
-async fn unseen_series(
+/// Which of these events a list of the window must have named: those that a sweep after a complete pass would bury.
+pub async fn owed(tx: &Transaction<'_>, stream: &Stream, window: &Window, ids: &[&str]) -> anyhow::Result<Vec<String>> {
+    let (start, end) = window.span()?;
+    let mut owed = reaching_series(tx, stream, (start, end), None, Some(ids)).await?;
+    let rows = tx
+        .query_typed(
+            OWED,
+            &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY), (&start, Type::TIMESTAMPTZ), (&end, Type::TIMESTAMPTZ)],
+        )
+        .await
+        .context("looking for events that should have been listed")?;
+    for row in rows {
+        owed.push(row.try_get(0)?);
+    }
+    Ok(owed)
+}
+
+/// The series that reach into a window: of those that a pass did not name, or of those with these ids. Rules are unrolled for these few
+/// alone: for every event of every page it would cost more than the rest of the sync.
+async fn reaching_series(
     tx: &Transaction<'_>,
     stream: &Stream,
-    pass: i64,
-    start: DateTime<Utc>,
-    end: DateTime<Utc>,
+    (start, end): (DateTime<Utc>, DateTime<Utc>),
+    unseen_by: Option<i64>,
+    ids: Option<&[&str]>,
 ) -> anyhow::Result<Vec<String>> {
     let rows = tx
         .query_typed(
             "SELECT event_id, raw::text FROM calendar_events
-             WHERE stream_id = $1 AND deleted_at IS NULL AND seen_pass IS DISTINCT FROM $2 AND raw ? 'recurrence'
+             WHERE stream_id = $1 AND deleted_at IS NULL AND raw ? 'recurrence'
+               AND ($2::bigint IS NULL OR seen_pass IS DISTINCT FROM $2) AND ($4::text[] IS NULL OR event_id = ANY ($4))
                AND coalesce(start_at, start_date::timestamp AT TIME ZONE 'UTC' + interval '1 day') < $3",
-            &[(&stream.id, Type::INT8), (&pass, Type::INT8), (&end, Type::TIMESTAMPTZ)],
+            &[(&stream.id, Type::INT8), (&unseen_by, Type::INT8), (&end, Type::TIMESTAMPTZ), (&ids, Type::TEXT_ARRAY)],
         )
         .await
         .context("reading unseen series")?;

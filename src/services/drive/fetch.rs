@@ -54,7 +54,13 @@ pub async fn files(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position)
     Ok(page)
 }
 
-async fn changes(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position, cursor: &str) -> Result<Page<Change>, Failure> {
+pub(super) async fn changes(
+    drive: &Drive,
+    stream: &Stream,
+    calls: &Calls,
+    at: &Position,
+    cursor: &str,
+) -> Result<Page<Change>, Failure> {
     let mut url = drive.google.url(Host::Apis, &["drive", "v3", "changes"])?;
     append_feed(&mut url, stream);
     url.query_pairs_mut()
@@ -95,7 +101,7 @@ async fn changes(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position, c
         .await
 }
 
-async fn listing(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
+pub(super) async fn listing(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
     // Before the first page: what changes while the files are listed comes with the changes after it.
     let pinned = match &at.pinned {
         Some(pinned) => pinned.clone(),

@@ -11,6 +11,7 @@ mod files;
 mod push;
 mod store;
 mod told;
+mod verify;
 pub mod watches;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! One page of a mailbox: its history after a cursor, or the list of its messages. Knows no database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
@@ -15,11 +15,11 @@ use crate::google::{self, Endpoint, Host, whole};
 
 /// Quota units of `history.list`: what an idle mailbox costs.
 pub const HISTORY_COST: u64 = 2;
-const LIST_COST: u64 = 5;
+pub(super) const LIST_COST: u64 = 5;
 const PROFILE_COST: u64 = 1;
 const HISTORY_FIELDS: &str = "history(id,messagesAdded(message(id)),messagesDeleted(message(id)),labelsAdded(message(id,labelIds)),\
                               labelsRemoved(message(id,labelIds))),nextPageToken,historyId";
-const LIST_FIELDS: &str = "messages(id),nextPageToken";
+pub(super) const LIST_FIELDS: &str = "messages(id),nextPageToken";
 
 /// What a full pass pinned at its first page: where the history stood, and since when messages are listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,16 +44,16 @@ struct Profile {
 }
 
 #[derive(Deserialize)]
-struct Id {
-    id: String,
+pub(super) struct Id {
+    pub id: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Listed {
+pub(super) struct Listed {
     #[serde(default)]
-    messages: Vec<Id>,
-    next_page_token: Option<String>,
+    pub messages: Vec<Id>,
+    pub next_page_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -94,12 +94,40 @@ struct Labelled {
 
 /// A page of what happened since the cursor.
 pub async fn history(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> Result<Page<Change>, Failure> {
+    let (records, next) = records(gmail, calls, cursor, at).await?;
+    let (told, added) = told(records);
+    let (mut items, mut poison) = read::messages(gmail, calls, &added).await?;
+    for resource in told {
+        match resource.to_raw().and_then(decode) {
+            Ok(item) => items.push(item),
+            Err(bad) => poison.push(bad),
+        }
+    }
+    Ok(Page { items, poison, pinned: None, next })
+}
+
+/// The messages to which something happened since the cursor, by their ids.
+pub async fn changed(gmail: &Gmail, calls: &Calls, cursor: &str) -> Result<HashSet<String>, Failure> {
+    let mut at = Position { cursor: Some(cursor.to_owned()), ..Position::default() };
+    let mut ids = HashSet::new();
+    loop {
+        let (records, next) = records(gmail, calls, cursor, &at).await?;
+        let (told, added) = told(records);
+        ids.extend(told.into_iter().map(|resource| resource.id).chain(added));
+        match next {
+            Next::Page(token) => at.page_token = Some(token),
+            Next::Cursor(_) => return Ok(ids),
+        }
+    }
+}
+
+async fn records(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> Result<(Vec<Record>, Next), Failure> {
     let mut url = gmail.url(&["history"])?;
     url.query_pairs_mut()
         .append_pair("startHistoryId", cursor)
         .append_pair("maxResults", &gmail.settings.page_size.to_string())
         .append_pair("fields", HISTORY_FIELDS);
-    append_page(&mut url, at);
+    append_page(&mut url, at.page_token.as_deref());
     let History { history, next_page_token, history_id } = calls
         .make(HISTORY_COST, || async {
             let answer = match at.page_token {
@@ -118,15 +146,7 @@ pub async fn history(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) 
             return Err(Failure::new(Class::Transient, "history.list: the answer has neither nextPageToken nor historyId"));
         }
     };
-    let (told, added) = told(history);
-    let (mut items, mut poison) = read::messages(gmail, calls, &added).await?;
-    for resource in told {
-        match resource.to_raw().and_then(decode) {
-            Ok(item) => items.push(item),
-            Err(bad) => poison.push(bad),
-        }
-    }
-    Ok(Page { items, poison, pinned: None, next })
+    Ok((history, next))
 }
 
 /// A page of the messages of the window. The history is pinned before the first one, so that nothing falls between.
@@ -147,7 +167,7 @@ pub async fn listing(gmail: &Gmail, calls: &Calls, at: &Position) -> Result<Page
             query.append_pair("q", &format!("after:{after}"));
         }
     }
-    append_page(&mut url, at);
+    append_page(&mut url, at.page_token.as_deref());
     let Listed { messages, next_page_token } = calls
         .make(LIST_COST, || async {
             let answer = gmail.google.get("messages.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
@@ -176,8 +196,8 @@ async fn pin(gmail: &Gmail, calls: &Calls) -> Result<Pinned, Failure> {
     Ok(Pinned { history_id, after })
 }
 
-fn append_page(url: &mut Url, at: &Position) {
-    if let Some(token) = &at.page_token {
+pub(super) fn append_page(url: &mut Url, token: Option<&str>) {
+    if let Some(token) = token {
         url.query_pairs_mut().append_pair("pageToken", token);
     }
 }

@@ -7,6 +7,7 @@ mod message;
 mod push;
 mod read;
 mod store;
+mod verify;
 
 use std::collections::HashSet;
 use std::sync::Arc;

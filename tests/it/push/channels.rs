@@ -156,3 +156,25 @@ fn mailboxes_are_watched_and_a_new_watch_takes_the_place_of_the_old_one() {
     renew(&world).expect(0);
     assert_eq!((watched_mailboxes(&world), stored(&world).len()), (0, 0));
 }
+
+#[test]
+fn a_grant_is_revoked_after_its_channels_were_stopped_and_what_was_synced_stays() {
+    for service in [&CALENDAR, &GMAIL] {
+        let world = followed(service, 2);
+        world.syncctl(&[service.name, "renew-watches"]).expect(0);
+        let users: Vec<String> = world.sim.users().into_iter().collect();
+        let of = |user: &str| by_resource(&world).keys().filter(|key| key.starts_with(user)).count();
+        let (had, stored) = (of(&users[0]), world.stored());
+        assert!(had > 0);
+        let told = world.syncctl(&["accounts", "revoke", &users[0], "--json"]).expect(0).json();
+        assert_eq!((&told["grant"], &told["channels_stopped"]), (&json!("revoked"), &json!(had)), "{told}");
+        assert_eq!((of(&users[0]), of(&users[1])), (0, had));
+        assert_eq!(world.stored(), stored);
+        // Nobody calls for that user any more, and the other one goes on.
+        world.sim.admin("ledger/reset", json!({}));
+        world.sync_all().expect(0);
+        let ledger = world.sim.ledger();
+        assert!(ledger["by_user"].get(&users[0]).is_none() && ledger["oauth"]["refused"] == 0, "{ledger}");
+        assert!(ledger["by_user"].get(&users[1]).is_some(), "{ledger}");
+    }
+}

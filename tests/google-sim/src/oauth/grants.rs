@@ -48,8 +48,11 @@ impl Grants {
     }
 }
 
+/// For whom, what, and the refresh token where one is due.
+pub type Allowed = (Arc<User>, Vec<String>, Option<String>);
+
 /// Exchanges a code; answers for whom, what was allowed, and a refresh token where one is due.
-pub fn by_code(world: &World, request: &Request) -> Result<(Arc<User>, Vec<String>, Option<String>), Box<Response>> {
+pub fn by_code(world: &World, request: &Request) -> Result<Allowed, Box<Response>> {
     let refused = |why: &str| refuse(400, "invalid_grant", why);
     let mut grants = lock(&world.grants);
     // Whatever comes of it: a code is looked at once.

@@ -1,0 +1,73 @@
+//! `syncctl man`: a manual page for each command, from the same text as `--help`.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+
+use super::Output;
+use crate::error::{EXIT_HELP, Exit, Fault};
+
+/// Files that the page of the whole program names: path and meaning.
+const FILES: [(&str, &str); 4] = [
+    ("/etc/syncctl/syncctl.toml", "Settings of the machine, unless --config or $SYNCCTL_CONFIG names others."),
+    ("$XDG_CONFIG_HOME/syncctl/syncctl.toml", "Settings of a user, where the machine has none."),
+    ("$XDG_DATA_HOME/syncctl/, as root /var/lib/syncctl/", "The private PostgreSQL cluster, and the seal keys beside it."),
+    (
+        "$CREDENTIALS_DIRECTORY",
+        "Secrets, as systemd's LoadCredential puts them there: each file is called like its setting, with _ for the dot.",
+    ),
+];
+
+/// Writes `syncctl.1` and a page for each command below it into a folder, which is made if it is missing.
+///
+/// # Errors
+/// The folder cannot be written to.
+pub fn write(program: clap::Command, folder: &Path, output: Output) -> anyhow::Result<Exit> {
+    fs::create_dir_all(folder).map_err(|error| Fault::usage(format!("{}: {error}", folder.display())))?;
+    let mut program = without_help_words(program);
+    // Names them all as they are called: `syncctl calendar cron` is syncctl-calendar-cron(1).
+    program.build();
+    let whole = page_of_the_program(&program).context("writing the page of the program")?;
+    clap_mangen::generate_to(program, folder).with_context(|| format!("writing pages into {}", folder.display()))?;
+    let path = folder.join("syncctl.1");
+    fs::write(&path, whole).with_context(|| format!("writing {}", path.display()))?;
+    let pages = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?.count();
+    output.print(&serde_json::json!({ "folder": folder, "pages": pages }), || {
+        format!("{pages} pages in {}; `man {}` reads the first", folder.display(), path.display())
+    })?;
+    Ok(Exit::Done)
+}
+
+/// A page about `help` says nothing that the others do not.
+fn without_help_words(command: clap::Command) -> clap::Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help_words)
+}
+
+fn page_of_the_program(program: &clap::Command) -> std::io::Result<Vec<u8>> {
+    // The table of exit codes has a section of its own here.
+    let man = Man::new(program.clone().after_help(None::<&str>));
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    man.render_subcommands_section(&mut page)?;
+    let mut rest = Roff::new();
+    rest.control("SH", ["EXIT STATUS"]);
+    for line in EXIT_HELP.lines().skip(1) {
+        let (code, meaning) = line.trim().split_once(' ').unwrap_or((line, ""));
+        rest.control("TP", []).text([roman(code)]).text([roman(meaning.trim())]);
+    }
+    rest.control("SH", ["FILES"]);
+    for (path, meaning) in FILES {
+        rest.control("TP", []).text([roman(path)]).text([roman(meaning)]);
+    }
+    rest.control("SH", ["SEE ALSO"]).text([roman("cron(8), systemd.timer(5), psql(1)")]);
+    page.write_all(rest.to_roff().as_bytes())?;
+    Ok(page)
+}

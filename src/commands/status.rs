@@ -1,0 +1,112 @@
+//! `syncctl status`: how everything stands, on one screen.
+
+mod view;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Output, with_context};
+use crate::config::Settings;
+use crate::db::overview::{self, Overview};
+use crate::engine::Context;
+use crate::engine::delays::Delays;
+use crate::error::Exit;
+
+/// Terminals: another screen, and back to the one before.
+const OTHER_SCREEN: &str = "\x1b[?1049h\x1b[?25l";
+const BACK: &str = "\x1b[?25h\x1b[?1049l";
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Again every so many seconds (2 without a number), until it is interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch: Option<u64>,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    overview: &'a Overview,
+    /// 95 of 100 changes of the last 24 hours waited no longer, by service.
+    delay_p95_seconds: std::collections::BTreeMap<&'a str, Option<f64>>,
+}
+
+/// Runs the command.
+pub fn run(args: &StatusArgs, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    let every = args.watch.map(Duration::from_secs);
+    with_context(settings, |context| async move {
+        let Some(every) = every else {
+            let overview = read(&context).await?;
+            output.print(&told(&overview), || view::text(&overview, colours()))?;
+            return Ok(Exit::Done);
+        };
+        // What cannot be read at all is an error and no screen.
+        let mut read_so_far = Ok(read(&context).await?);
+        let screen = (std::io::stdout().is_terminal() && !output.json).then(Screen::open).transpose()?;
+        loop {
+            match (&read_so_far, &screen) {
+                (Ok(overview), Some(_)) => Screen::draw(&view::text(overview, colours()))?,
+                (Ok(overview), None) => output.print(&told(overview), || view::text(overview, colours()) + "\n")?,
+                (Err(error), Some(_)) => Screen::draw(&format!("not read: {error:#}\ntrying again every {every:?}"))?,
+                (Err(error), None) => eprintln!("syncctl: {error:#}"),
+            }
+            tokio::select! {
+                () = context.stop.cancelled() => return Ok(Exit::Done),
+                () = tokio::time::sleep(every) => {}
+            }
+            read_so_far = read(&context).await;
+        }
+    })
+}
+
+async fn read(context: &Context) -> anyhow::Result<Overview> {
+    overview::read(&context.pool, i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX)).await
+}
+
+fn told(overview: &Overview) -> Told<'_> {
+    let p95 = overview.services.iter().map(|service| (service.service.as_str(), Delays::from(&service.delays).quantile(0.95)));
+    Told { overview, delay_p95_seconds: p95.collect() }
+}
+
+/// A terminal gets colours, unless it asks for none.
+fn colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The terminal while it is drawn on; what was there before comes back with its end.
+struct Screen;
+
+impl Screen {
+    fn open() -> std::io::Result<Self> {
+        let mut out = std::io::stdout();
+        out.write_all(OTHER_SCREEN.as_bytes())?;
+        out.flush()?;
+        Ok(Self)
+    }
+
+    /// Draws in place: each line over the old one, and nothing left below. What is too much for the terminal would move it.
+    fn draw(text: &str) -> std::io::Result<()> {
+        let rows = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(u16::MAX, |size| size.ws_row.max(2));
+        let mut frame = String::from("\x1b[H");
+        for line in text.trim_end().lines().take(usize::from(rows) - 1) {
+            frame.push_str(line);
+            frame.push_str("\x1b[K\r\n");
+        }
+        frame.push_str("\x1b[J");
+        let mut out = std::io::stdout();
+        out.write_all(frame.as_bytes())?;
+        out.flush()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let mut out = std::io::stdout();
+        // A terminal that is gone needs nothing put right.
+        let _ = out.write_all(BACK.as_bytes()).and_then(|()| out.flush());
+    }
+}

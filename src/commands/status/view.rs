@@ -1,0 +1,194 @@
+//! An overview as a person reads it in a terminal.
+
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+
+use crate::commands::metrics::seconds_text;
+use crate::commands::table;
+use crate::db::overview::{Channels, Failing, JobState, Outbox, Overview, Target};
+use crate::engine::delays::Delays;
+use crate::error::Class;
+
+/// A stream that has been due for longer is worth a look: cron runs every few minutes.
+const LONG_DUE: f64 = 3600.0;
+/// A job that did not run for so many times its usual pause is late.
+const LATE: f64 = 3.0;
+
+/// One screen; colours only where they are wanted.
+pub fn text(overview: &Overview, colours: bool) -> String {
+    let database = &overview.database;
+    let head = format!(
+        "{}   PostgreSQL {}, {:.1} MB",
+        overview.at.format("%F %T UTC"),
+        database.version.split_whitespace().next().unwrap_or_default(),
+        database.bytes as f64 / 1e6
+    );
+    let parts = [
+        Some(head),
+        Some(services(overview, colours)),
+        Some(jobs(overview, colours)),
+        failing(overview, colours),
+        Some(rest(overview, colours)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
+}
+
+/// A table that keeps to the width of a terminal.
+fn drawn(mut table: Table) -> String {
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.trim_fmt()
+}
+
+fn services(overview: &Overview, colours: bool) -> String {
+    if overview.services.is_empty() {
+        return "no streams yet: add users with `syncctl accounts import`".into();
+    }
+    let header = ["service", "streams", "due", "oldest due", "under way", "first pass", "failing", "delay p95, 24 h"];
+    let mut table = table(&header);
+    for service in &overview.services {
+        let p95 = Delays::from(&service.delays).quantile(0.95);
+        table.add_row([
+            Cell::new(&service.service),
+            Cell::new(service.streams),
+            Cell::new(service.due),
+            tinted(ago(service.oldest_due_seconds), colours && service.oldest_due_seconds > LONG_DUE, Color::Yellow),
+            Cell::new(service.under_way),
+            Cell::new(service.unfinished),
+            tinted(service.failing.to_string(), colours && service.failing > 0, Color::Red),
+            Cell::new(p95.map_or_else(|| "–".into(), seconds_text)),
+        ]);
+    }
+    drawn(table)
+}
+
+fn jobs(overview: &Overview, colours: bool) -> String {
+    if overview.jobs.is_empty() {
+        return "no job has run yet: see crontab.example".into();
+    }
+    let mut table = table(&["job", "last run", "took", "usually every", "status", ""]);
+    for job in &overview.jobs {
+        let late = job.usual_seconds.is_some_and(|usual| job.age_seconds > LATE * usual.max(60.0));
+        table.add_row([
+            Cell::new(&job.job),
+            tinted(format!("{} ago", ago(job.age_seconds)), colours && late, Color::Yellow),
+            Cell::new(job.seconds.map_or_else(|| "–".into(), |seconds| format!("{seconds:.1} s"))),
+            Cell::new(job.usual_seconds.map_or_else(|| "–".into(), ago)),
+            status(job, colours),
+            Cell::new(job.error.as_deref().map(one_line).unwrap_or_default()),
+        ]);
+    }
+    drawn(table)
+}
+
+fn status(job: &JobState, colours: bool) -> Cell {
+    if job.is_dead {
+        return tinted("died".into(), colours, Color::Red);
+    }
+    let colour = match job.status.as_str() {
+        "completed" => Color::Green,
+        "running" => Color::Blue,
+        "partial" | "skipped" => Color::Yellow,
+        _ => Color::Red,
+    };
+    tinted(job.status.clone(), colours, colour)
+}
+
+fn failing(overview: &Overview, colours: bool) -> Option<String> {
+    if overview.failing.is_empty() {
+        return None;
+    }
+    let mut table = table(&["failing", "service", "accounts", "streams", "who", "what to do"]);
+    for Failing { class, service, owners, streams, first, .. } in &overview.failing {
+        let mut who: Vec<&str> = first.iter().map(|owner| owner.name.as_str()).collect();
+        if *owners > who.len() as i64 {
+            who.push("…");
+        }
+        table.add_row([
+            tinted(class.clone(), colours, Color::Red),
+            Cell::new(service.as_deref().unwrap_or("all")),
+            Cell::new(owners),
+            Cell::new(if service.is_some() { streams.to_string() } else { "all".into() }),
+            Cell::new(who.join(" ")),
+            Cell::new(Class::named(class).map_or("", Class::remedy)),
+        ]);
+    }
+    Some(drawn(table))
+}
+
+/// What fits on a line each.
+fn rest(overview: &Overview, colours: bool) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    for channels in &overview.channels {
+        let Channels { service, live, silent, refused, ending, to_stop, .. } = channels;
+        let mut text = format!(
+            "{service}: {live} live, {silent} silent, {refused} refused, {ending} end within the hour, {to_stop} to stop"
+        );
+        if silent + refused > 0 {
+            text.push_str(&format!("; `syncctl {service} renew-webhooks` mends them"));
+        }
+        table.add_row([Cell::new("channels"), tinted(text, colours && silent + refused > 0, Color::Yellow)]);
+    }
+    let outbox = &overview.outbox;
+    table.add_row([Cell::new("outbox"), tinted(outbox_line(outbox), colours && outbox.dead() > 0, Color::Yellow)]);
+    for Target { target, failures, last_error, .. } in outbox.targets.iter().filter(|target| target.failures > 0) {
+        let error = last_error.as_deref().map(one_line).unwrap_or_default();
+        table.add_row([Cell::new(""), tinted(format!("{target}: {failures} failures in a row: {error}"), colours, Color::Red)]);
+    }
+    for held in &overview.quarantine {
+        let text = format!(
+            "{}: {} items, the oldest of {}: `syncctl items list`",
+            held.service,
+            held.items,
+            held.oldest_at.format("%F %R UTC")
+        );
+        table.add_row([Cell::new("quarantine"), tinted(text, colours, Color::Yellow)]);
+    }
+    if overview.quarantine.is_empty() {
+        table.add_row(["quarantine", "nothing"]);
+    }
+    table.add_row(["bots", &bots_line(overview)]);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    drawn(table)
+}
+
+fn outbox_line(outbox: &Outbox) -> String {
+    let mut text = match outbox.pending() {
+        0 => "nothing waits".into(),
+        pending if outbox.targets.is_empty() => format!("{pending} events, and no target has taken any yet"),
+        pending => format!("{pending} wait, the oldest for {}", outbox.oldest_seconds.map_or_else(|| "–".into(), ago)),
+    };
+    if outbox.dead() > 0 {
+        text.push_str(&format!("; {} given up: `syncctl outbox list --state dead`", outbox.dead()));
+    }
+    text
+}
+
+fn bots_line(overview: &Overview) -> String {
+    let bots = &overview.bots;
+    if bots.by_state.is_empty() {
+        return "none under way".into();
+    }
+    let states: Vec<String> = bots.by_state.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let next = bots.next_join_at.map(|at| format!("; the next joins in {}", ago((at - overview.at).as_seconds_f64())));
+    format!("{}{}", states.join(", "), next.unwrap_or_default())
+}
+
+fn tinted(text: String, wanted: bool, colour: Color) -> Cell {
+    if wanted { Cell::new(text).fg(colour) } else { Cell::new(text) }
+}
+
+/// Two units at the most: nobody needs the seconds of days.
+fn ago(seconds: f64) -> String {
+    seconds_text(seconds).split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// The beginning of a message, for a cell.
+fn one_line(text: &str) -> String {
+    let mut line: String = text.lines().next().unwrap_or_default().chars().take(120).collect();
+    if line.len() < text.len() {
+        line.push('…');
+    }
+    line
+}

@@ -1,0 +1,213 @@
+//! `syncctl verify`: compares what the providers have with what is stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::verbs::Bounds;
+use super::{Output, drive, every, gmail, jobs, table, with_context};
+use crate::config::Settings;
+use crate::db::claims::Selection;
+use crate::engine::job::Job;
+use crate::engine::verify::{self, Ask, Compared, Figures, Found};
+use crate::engine::{Context, Report};
+use crate::error::{Exit, Fault};
+use crate::services::attendee::{self, Attendee, projects};
+use crate::services::calendar::Calendar;
+
+/// Streams of each service that are compared unless all are asked for.
+const SAMPLE: u32 = 100;
+
+/// What to compare.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Services: calendar, drive, gmail, attendee; without one, all that are in use
+    #[arg(value_name = "SERVICE", value_parser = ["calendar", "drive", "gmail", "attendee"])]
+    services: Vec<String>,
+    /// Only this user's streams, all of them, by UUID or address
+    #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "all"])]
+    user: Option<String>,
+    /// So many streams of each service, chosen at random (default: 100)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    sample: Option<u32>,
+    /// Every stream
+    #[arg(long, conflicts_with = "sample")]
+    all: bool,
+    /// Chooses the same streams again
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u32>,
+    /// Lets streams that differ make a complete pass, then compares them again
+    #[arg(long)]
+    repair: bool,
+    /// Wind down after this long, such as `30m`
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    max_duration: Option<Duration>,
+}
+
+/// What the comparison of several services came to.
+#[derive(Debug, Serialize)]
+struct Verified {
+    in_step: bool,
+    runs: Vec<Report>,
+}
+
+/// Runs the command.
+pub fn run(args: &VerifyArgs, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        let users = match &args.user {
+            Some(name) => Some(vec![jobs::user(&context, name).await?]),
+            None => None,
+        };
+        let ask = Ask {
+            sample: (!args.all && users.is_none()).then_some(args.sample.unwrap_or(SAMPLE)),
+            users,
+            seed: i64::from(args.seed.unwrap_or_else(|| u32::from(rand::random::<u16>()))),
+            repair: args.repair,
+        };
+        let mut runs = Vec::new();
+        for service in chosen(&context, args).await? {
+            if context.stop.is_cancelled() {
+                break;
+            }
+            let bounds = Bounds { max_duration: args.max_duration, dry_run: false };
+            let job = jobs::job(&context, service, "verify", Selection::default(), bounds);
+            runs.push(one(&context, service, &job, &ask).await?);
+            if args.repair {
+                jobs::hand_on(&context, &job).await;
+            }
+        }
+        finish(runs, output)
+    })
+}
+
+async fn chosen(context: &Context, args: &VerifyArgs) -> anyhow::Result<Vec<&'static str>> {
+    let mut services: Vec<(&str, bool)> = every::services(&context.settings).into();
+    let bots = args.user.is_none() && !projects::list(&context.pool).await?.is_empty();
+    services.push((attendee::SERVICE, bots));
+    for name in &args.services {
+        if services.contains(&(name.as_str(), false)) {
+            let why = match name.as_str() {
+                attendee::SERVICE => {
+                    "bots are of projects, not of users: `syncctl attendee project list` shows those there are".into()
+                }
+                name => format!("{name}.enabled is false"),
+            };
+            return Err(Fault::usage(format!("{name}: there is nothing to compare: {why}")).into());
+        }
+    }
+    services.retain(|(service, used)| *used && (args.services.is_empty() || args.services.iter().any(|name| name == service)));
+    Ok(services.into_iter().map(|(service, _)| service).collect())
+}
+
+async fn one(context: &Context, service: &str, job: &Job, ask: &Ask) -> anyhow::Result<Report> {
+    // Of whom a complete pass reads contents too.
+    let selection = Selection { users: ask.users.clone(), force: true, ..Selection::default() };
+    match service {
+        "calendar" => verify::run(context, Calendar::new(Arc::clone(&context.google), &context.settings), job, ask).await,
+        "drive" => verify::run(context, drive::source(context, &selection).await?, job, ask).await,
+        "gmail" => verify::run(context, gmail::mailboxes(context).await?, job, ask).await,
+        _ => verify::run(context, Attendee::load(context, &selection).await?, job, ask).await,
+    }
+}
+
+fn finish(runs: Vec<Report>, output: Output) -> anyhow::Result<Exit> {
+    let wrong = |report: &Report| report.verify.as_ref().map_or(0, Compared::wrong);
+    let exit =
+        runs.iter().map(|report| if wrong(report) > 0 { Exit::SomeFailed } else { report.exit() }).max_by_key(|exit| *exit as u8);
+    let exit = exit.unwrap_or(Exit::Done);
+    let verified = Verified { in_step: exit == Exit::Done && runs.iter().all(|report| report.stopped_early.is_none()), runs };
+    output.print(&verified, || text(&verified))?;
+    for message in verified.runs.iter().filter_map(Report::error_message) {
+        eprintln!("syncctl: {message}");
+    }
+    Ok(exit)
+}
+
+fn text(verified: &Verified) -> String {
+    let mut text = String::new();
+    for report in &verified.runs {
+        let Some(compared) = &report.verify else {
+            text.push_str(&format!("{}: {}\n", report.job, report.status));
+            continue;
+        };
+        let Compared { seed, chosen, of, kinds, repair } = compared;
+        let which = match chosen < of {
+            true => format!("{chosen} of {of} streams, chosen at random (--seed {seed} chooses them again, --all compares all)"),
+            false => format!("all {of} streams"),
+        };
+        text.push_str(&format!(
+            "{}: {which}, in {:.2} s with {} calls ({} quota units)\n",
+            report.job,
+            report.elapsed_ms as f64 / 1000.0,
+            report.api_calls,
+            report.quota_units
+        ));
+        figures(kinds, &mut text);
+        if let Some(repair) = repair {
+            match repair.streams {
+                0 => text.push_str("repaired: nothing\n"),
+                streams => {
+                    text.push_str(&format!("repaired: {streams} streams made a complete pass; compared again:\n"));
+                    figures(&repair.left, &mut text);
+                }
+            }
+        }
+        if let Some(why) = &report.stopped_early {
+            text.push_str(&format!("stopped early ({why}): {} streams were not compared\n", report.interrupted_streams));
+        }
+        text.push('\n');
+    }
+    let stopped = verified.runs.iter().any(|report| report.stopped_early.is_some());
+    text.push_str(match verified.in_step {
+        true => "in step",
+        false if stopped => "not everything was compared",
+        false => "not in step",
+    });
+    text
+}
+
+fn figures(kinds: &BTreeMap<String, Figures>, text: &mut String) {
+    let mut table =
+        table(&["kind", "streams", "things", "missing here", "excess here", "stale", "not yet polled", "in quarantine"]);
+    for (kind, figures) in kinds {
+        let share = |count: u64| match count {
+            0 => "0".into(),
+            count => format!("{count} ({:.2} %)", count as f64 * 100.0 / figures.compared.max(1) as f64),
+        };
+        table.add_row([
+            kind.clone(),
+            figures.streams.to_string(),
+            figures.compared.to_string(),
+            share(figures.missing),
+            share(figures.excess),
+            share(figures.stale),
+            share(figures.not_polled),
+            share(figures.quarantined),
+        ]);
+    }
+    text.push_str(&format!("{}\n", table.trim_fmt()));
+    for (kind, figures) in kinds {
+        if figures.unfinished_streams > 0 {
+            text.push_str(&format!(
+                "{kind}: {} streams have no complete pass yet and were not compared\n",
+                figures.unfinished_streams
+            ));
+        }
+        for example in &figures.examples {
+            let found = match example.found {
+                Found::Missing => "missing",
+                Found::Excess => "excess",
+                Found::Stale => "stale",
+                Found::NotPolled => "not polled",
+                Found::Quarantined => "quarantined",
+            };
+            text.push_str(&format!(
+                "{found:<12} {kind} {} (user {}, stream {})\n",
+                example.id, example.user_id, example.stream_id
+            ));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The reference of all settings, from their doc comments and defaults. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+use toml::Table;
+
+use super::secrets::SECRETS;
+use super::tree::flatten;
+use super::{DAY, Settings};
+
+const HEAD: &str = "# Settings
+
+Each is a key of a TOML file, a variable (`SYNCCTL_` and the key in capitals, dots as underscores), or `--set KEY=VALUE`; later ones win. `DATABASE_URL`
+is `db.url`. A duration is written like `90s`, `5m` or `30days`. Secrets also come from a file whose path is in the variable with `_FILE` behind its
+name, and from `$CREDENTIALS_DIRECTORY`, where the file is called like the key with `_` for each dot. `syncctl config show` prints what is in force.
+
+This page is what `syncctl config reference` prints; with `--json` it is a JSON schema for editors.
+";
+
+/// A JSON schema of the settings file. Nothing has to be set, but inside a list of sections.
+pub fn schema() -> Value {
+    fn all_optional(schema: &mut Value) {
+        if let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            fields.values_mut().for_each(all_optional);
+            schema.as_object_mut().map(|schema| schema.remove("required"));
+        }
+    }
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<Settings>().to_value();
+    all_optional(&mut schema);
+    schema
+}
+
+/// The reference as Markdown: a section with its keys, their defaults and meanings.
+///
+/// # Errors
+/// The defaults cannot be listed.
+pub fn markdown() -> anyhow::Result<String> {
+    let mut text = String::from(HEAD);
+    section(&mut text, "", &schema(), &defaults()?)?;
+    Ok(text)
+}
+
+fn defaults() -> anyhow::Result<Defaults> {
+    let mut defaults = Defaults::new();
+    flatten("", &Table::try_from(Settings::default()).context("listing the default settings")?, &mut |key, value| {
+        defaults.insert(key, value.to_string());
+    });
+    Ok(defaults)
+}
+
+/// An example of a settings file: every setting with its meaning and default, commented out.
+///
+/// # Errors
+/// The defaults cannot be listed.
+pub fn example() -> anyhow::Result<String> {
+    let mut text =
+        String::from("# Settings of syncctl. What stands here is the default; a line counts once its # is taken away.\n");
+    let Value::Object(sections) = schema()["properties"].take() else { bail!("the settings have no sections") };
+    for (name, schema) in &sections {
+        exemplify(&mut text, name, schema, &defaults()?)?;
+    }
+    Ok(text)
+}
+
+fn exemplify(text: &mut String, path: &str, schema: &Value, defaults: &Defaults) -> anyhow::Result<()> {
+    let (inner, leaves) = fields(schema);
+    writeln!(text, "\n## {}\n[{path}]", described(schema))?;
+    for (name, field) in leaves {
+        // A list of sections, and sections whose keys are names of one's own, are written otherwise.
+        if field["items"].get("properties").is_some() || field.get("additionalProperties").is_some() {
+            writeln!(text, "## {path}.{name}: {}", described(field))?;
+            continue;
+        }
+        let default = defaults.get(&format!("{path}.{name}")).context("a setting without a default")?;
+        writeln!(text, "## {}\n#{name} = {default}", described(field))?;
+    }
+    for (name, field) in inner {
+        exemplify(text, &format!("{path}.{name}"), field, defaults)?;
+    }
+    Ok(())
+}
+
+type Defaults = BTreeMap<String, String>;
+
+type Fields<'a> = Vec<(&'a String, &'a Value)>;
+
+/// The fields of a section: sections inside it, and settings.
+fn fields(schema: &Value) -> (Fields<'_>, Fields<'_>) {
+    schema["properties"].as_object().into_iter().flatten().partition(|(_, field)| field.get("properties").is_some())
+}
+
+/// Writes the keys of one section, then the sections inside it.
+fn section(text: &mut String, path: &str, schema: &Value, defaults: &Defaults) -> anyhow::Result<()> {
+    let of = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let (inner, leaves) = fields(schema);
+    if !path.is_empty() {
+        writeln!(text, "\n## {path}\n\n{}", described(schema))?;
+    }
+    if !leaves.is_empty() {
+        writeln!(text, "\n| key | default | meaning |\n|---|---|---|")?;
+    }
+    for (name, field) in &leaves {
+        let key = of(name);
+        let default = match defaults.get(&key).map(String::as_str) {
+            _ if SECRETS.contains(&key.as_str()) => "secret".into(),
+            Some("\"\"" | "[]") | None => "–".into(),
+            Some(value) => format!("`{}`", in_days(value)),
+        };
+        writeln!(text, "| `{key}` | {default} | {} |", described(field))?;
+    }
+    for (name, field) in &leaves {
+        let Some(fields) = field["items"]["properties"].as_object() else { continue };
+        writeln!(text, "\nIn each `[[{}]]`:\n\n| key | meaning |\n|---|---|", of(name))?;
+        for (key, field) in fields {
+            writeln!(text, "| `{key}` | {} |", described(field))?;
+        }
+    }
+    for (name, field) in inner {
+        section(text, &of(name), field, defaults)?;
+    }
+    Ok(())
+}
+
+/// Durations of whole days as such: in months and years they are no round numbers.
+fn in_days(value: &str) -> String {
+    match humantime::parse_duration(value.trim_matches('"')) {
+        Ok(time) if time.as_secs() > DAY && time.as_secs().is_multiple_of(DAY) => format!("\"{}days\"", time.as_secs() / DAY),
+        _ => value.to_owned(),
+    }
+}
+
+/// A doc comment in one line.
+fn described(schema: &Value) -> String {
+    let words: Vec<&str> = schema["description"].as_str().unwrap_or_default().split_whitespace().collect();
+    words.join(" ").replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_in_docs_is_the_reference_and_every_setting_has_a_meaning() {
+        let page = markdown().expect("the reference");
+        for line in page.lines().filter(|line| line.starts_with('|')) {
+            assert!(!line.ends_with("|  |"), "a setting without a doc comment: {line}");
+        }
+        let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/settings.md")).expect("docs/settings.md");
+        assert!(page == kept, "docs/settings.md is old: syncctl config reference > docs/settings.md");
+    }
+
+    #[test]
+    fn the_example_changes_nothing_and_with_its_lines_taken_in_it_still_says_the_defaults() {
+        let example = example().expect("an example");
+        let defaults = Table::try_from(Settings::default()).expect("the defaults");
+        let taken_in: Vec<&str> =
+            example.lines().map(|line| if line.starts_with("##") { "" } else { line.trim_start_matches('#') }).skip(1).collect();
+        let mut said = BTreeMap::new();
+        flatten("", &toml::from_str(&taken_in.join("\n")).expect("TOML"), &mut |key, value| _ = said.insert(key, value.clone()));
+        flatten("", &defaults, &mut |key, value| {
+            assert!(said.remove(&key).as_ref() == Some(value) || key == "outbox.targets", "{key} is not in the example");
+        });
+        assert!(said.is_empty(), "{said:?}");
+    }
+
+    #[test]
+    fn the_schema_takes_any_part_of_the_settings_and_no_other_key() {
+        let schema = jsonschema::validator_for(&schema()).expect("a schema");
+        let valid =
+            |text: &str| schema.is_valid(&serde_json::to_value(toml::from_str::<Table>(text).expect("TOML")).expect("JSON"));
+        assert!(valid(""));
+        assert!(valid("db.pool_size = 4\ngmail.window = 'all'\nquota.gmail.per_day = 5"));
+        assert!(valid("[[outbox.targets]]\nname = 'n8n'\nurl = 'https://n8n.example.com/webhook/1'"));
+        for wrong in ["db.pool = 4", "db.pool_size = 'four'", "gmail.store = 'some'", "[[outbox.targets]]\nname = 'n8n'"] {
+            assert!(!valid(wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! How everything stands at this moment, for those who watch over it: a handful of counts over small or indexed tables. Changes nothing.
+
+mod flow;
+mod jobs;
+mod streams;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::Pool;
+
+pub use flow::{Bots, Channels, Outbox, Quarantine, Target};
+pub use jobs::JobState;
+pub use streams::{Failing, Owner, ServiceState, Waited};
+
+/// How everything stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct Overview {
+    /// By the database's clock.
+    pub at: DateTime<Utc>,
+    pub services: Vec<ServiceState>,
+    /// The last run of each job.
+    pub jobs: Vec<JobState>,
+    /// By class and service: accounts that are not called any more first.
+    pub failing: Vec<Failing>,
+    /// By service, where there are any.
+    pub channels: Vec<Channels>,
+    pub outbox: Outbox,
+    /// By service, where there is something.
+    pub quarantine: Vec<Quarantine>,
+    pub bots: Bots,
+    pub database: Database,
+}
+
+/// The database itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct Database {
+    pub bytes: i64,
+    /// As the server says it, such as `17.6`.
+    pub version: String,
+}
+
+/// Reads it all. `silent_after`: so many changes in a row that a channel did not announce make it silent.
+pub async fn read(pool: &Pool, silent_after: i32) -> anyhow::Result<Overview> {
+    let client = pool.get().await?;
+    let client = &**client;
+    let row = client
+        .query_typed_one("SELECT now(), pg_database_size(current_database()), current_setting('server_version')", &[])
+        .await
+        .context("asking for the size of the database")?;
+    Ok(Overview {
+        at: row.try_get(0)?,
+        services: streams::services(client).await?,
+        jobs: jobs::jobs(client).await?,
+        failing: streams::failing(client).await?,
+        channels: flow::channels(client, silent_after).await?,
+        outbox: flow::outbox(client).await?,
+        quarantine: flow::quarantine(client).await?,
+        bots: flow::bots(client).await?,
+        database: Database { bytes: row.try_get(1)?, version: row.try_get(2)? },
+    })
+}

@@ -1,0 +1,162 @@
+//! Streams by service, how long changes waited, and whose streams fail (tables `streams`, `accounts`, `*_cron_summaries`).
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+/// Owners that are named of those that fail for the same reason.
+const FIRST: i32 = 5;
+
+/// The streams of a service.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServiceState {
+    pub service: String,
+    /// Those that are polled.
+    pub streams: i64,
+    /// Their time has come, and nobody is at them.
+    pub due: i64,
+    /// How long the one that is due for longest has been.
+    pub oldest_due_seconds: f64,
+    /// A run is at them.
+    pub under_way: i64,
+    /// They have not come to the end of a complete pass.
+    pub unfinished: i64,
+    pub failing: i64,
+    /// They lack a scope or an API.
+    pub stopped: i64,
+    /// Their cursors expired more often than `engine.resyncs_per_day`.
+    pub degraded: i64,
+    /// Of the last 24 hours.
+    pub delays: Waited,
+}
+
+/// How long changes waited for the polls that found them, summed over runs; `engine::delays` makes quantiles of it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Waited {
+    pub count: i64,
+    pub sum_seconds: f64,
+    pub max_seconds: f64,
+    pub buckets: Vec<i64>,
+}
+
+pub(super) async fn services(client: &impl GenericClient) -> anyhow::Result<Vec<ServiceState>> {
+    let rows = client
+        .query_typed(
+            "SELECT service, count(*), count(*) FILTER (WHERE due),
+               coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE due)), 0)::float8, count(*) FILTER (WHERE claimed_until > now()),
+               count(*) FILTER (WHERE cursor IS NULL), count(*) FILTER (WHERE failures > 0), count(*) FILTER (WHERE state = 'stopped'),
+               count(*) FILTER (WHERE state = 'degraded')
+             FROM streams s, LATERAL (SELECT due_at <= now() AND coalesce(claimed_until < now(), true) AS due) d
+             WHERE state NOT IN ('removed', 'revoked') GROUP BY service ORDER BY service",
+            &[],
+        )
+        .await
+        .context("counting streams")?;
+    let mut services = Vec::new();
+    for row in &rows {
+        let service: String = row.try_get(0)?;
+        services.push(ServiceState {
+            streams: row.try_get(1)?,
+            due: row.try_get(2)?,
+            oldest_due_seconds: row.try_get(3)?,
+            under_way: row.try_get(4)?,
+            unfinished: row.try_get(5)?,
+            failing: row.try_get(6)?,
+            stopped: row.try_get(7)?,
+            degraded: row.try_get(8)?,
+            delays: waited(client, &service).await?,
+            service,
+        });
+    }
+    Ok(services)
+}
+
+async fn waited(client: &impl GenericClient, service: &str) -> anyhow::Result<Waited> {
+    // A name of ours or of another version's service: only those with tables here have summaries.
+    if !["calendar", "drive", "gmail", "attendee"].contains(&service) {
+        return Ok(Waited::default());
+    }
+    let statement = format!(
+        "WITH told AS (
+           SELECT summary_data -> 'delays' AS delays FROM {service}_cron_summaries
+           WHERE timestamp > now() - interval '1 day' AND (summary_data -> 'delays' ->> 'count')::bigint > 0
+         )
+         SELECT coalesce(sum((delays ->> 'count')::bigint), 0)::bigint, coalesce(sum((delays ->> 'sum_seconds')::float8), 0),
+           coalesce(max((delays ->> 'max_seconds')::float8), 0), ARRAY(
+             SELECT sum(bucket.count::bigint)::bigint FROM told, jsonb_array_elements_text(told.delays -> 'buckets') WITH ORDINALITY
+               AS bucket (count, place) GROUP BY bucket.place ORDER BY bucket.place)
+         FROM told"
+    );
+    let row = client.query_typed_one(&statement, &[]).await.context("adding up delays")?;
+    Ok(Waited { count: row.try_get(0)?, sum_seconds: row.try_get(1)?, max_seconds: row.try_get(2)?, buckets: row.try_get(3)? })
+}
+
+/// What fails for one reason, in one service.
+#[derive(Debug, Clone, Serialize)]
+pub struct Failing {
+    /// `error::Class`
+    pub class: String,
+    /// `None`: the accounts as a whole are not called.
+    pub service: Option<String>,
+    /// Users, or projects at Attendee.
+    pub owners: i64,
+    pub streams: i64,
+    /// Of the last failure, or since when an account is not called.
+    pub last_at: Option<DateTime<Utc>>,
+    /// One of the messages.
+    pub message: Option<String>,
+    /// Some of the owners.
+    pub first: Vec<Owner>,
+}
+
+/// Whose streams fail.
+#[derive(Debug, Clone, Serialize)]
+pub struct Owner {
+    /// A user, or a project at Attendee.
+    pub id: Uuid,
+    /// The user's address, or the project's name.
+    pub name: String,
+}
+
+pub(super) async fn failing(client: &impl GenericClient) -> anyhow::Result<Vec<Failing>> {
+    let rows = client
+        .query_typed(
+            "WITH failing AS (
+               SELECT user_id AS owner, NULL AS service, 'auth_revoked' AS class, 0::bigint AS streams, state_since AS at, state_reason AS message
+               FROM accounts WHERE state = 'revoked'
+               UNION ALL
+               SELECT coalesce(user_id, attendee_project), service, coalesce(failed_class, 'internal'), count(*), max(failed_at), max(failed_message)
+               FROM streams WHERE failures > 0 AND state NOT IN ('removed', 'revoked') GROUP BY 1, 2, 3
+             ), classes AS (
+               SELECT class, service, count(*) AS owners, sum(streams)::bigint AS streams, max(at) AS at, max(message) AS message,
+                 (array_agg(owner ORDER BY at DESC, owner))[1:$1] AS first
+               FROM failing GROUP BY class, service
+             )
+             SELECT c.class, c.service, c.owners, c.streams, c.at, c.message, o.ids, o.names
+             FROM classes c CROSS JOIN LATERAL (
+               SELECT array_agg(f.id ORDER BY f.place) AS ids, array_agg(coalesce(u.email, p.name, f.id::text) ORDER BY f.place) AS names
+               FROM unnest(c.first) WITH ORDINALITY AS f (id, place)
+               LEFT JOIN users u ON u.id = f.id LEFT JOIN attendee_projects p ON p.id = f.id) o
+             ORDER BY c.service IS NOT NULL, c.owners DESC, c.class, c.service",
+            &[(&FIRST, Type::INT4)],
+        )
+        .await
+        .context("listing what fails")?;
+    rows.iter()
+        .map(|row| {
+            let (ids, names): (Vec<Uuid>, Vec<String>) = (row.try_get(6)?, row.try_get(7)?);
+            Ok(Failing {
+                class: row.try_get(0)?,
+                service: row.try_get(1)?,
+                owners: row.try_get(2)?,
+                streams: row.try_get(3)?,
+                last_at: row.try_get(4)?,
+                message: row.try_get(5)?,
+                first: ids.into_iter().zip(names).map(|(id, name)| Owner { id, name }).collect(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,140 @@
+//! Drives and files for comparison: what `drives.list` and `files.list` name as in a first pass, and what is stored.
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::types::Type;
+
+use super::{CHANGES, Change, Drive, LIST, MY_DRIVE, REGISTERED, fetch, file::File};
+use crate::engine::verify::{News, Thing, Things, Verify};
+use crate::engine::{Calls, Next, Position, Stream};
+use crate::error::{Class, Failure};
+
+/// In the place of a start token, which a comparison has no use for.
+const UNPINNED: &str = "compared";
+
+impl Verify for Drive {
+    type Scope = ();
+
+    fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {}
+
+    async fn list(&self, stream: &Stream, calls: &Calls, _scope: &()) -> Result<Things, Failure> {
+        let mut at = Position { pinned: Some(UNPINNED.into()), ..Position::default() };
+        let mut things = Things::new();
+        loop {
+            let page = match stream.kind.as_str() {
+                LIST => fetch::drives(self, calls, &at).await,
+                _ => fetch::listing(self, stream, calls, &at).await,
+            };
+            let page = match page {
+                // No member any more: there is nothing to see.
+                Err(failure) if failure.class == Class::Gone && is_shared(stream) => return Ok(Things::new()),
+                page => page?,
+            };
+            things.extend(page.items.into_iter().filter_map(|item| Some((item.id, Thing::alive(version(&item.change)?)))));
+            things.extend(page.poison.into_iter().map(|poison| (poison.item_id, Thing::alive("unreadable"))));
+            match page.next {
+                Next::Page(token) => at.page_token = Some(token),
+                Next::Cursor(_) => return Ok(things),
+            }
+        }
+    }
+
+    async fn stored(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
+        match stream.kind.as_str() {
+            LIST => drives(tx, stream).await,
+            _ => files(tx, stream).await,
+        }
+    }
+
+    async fn owed(&self, _tx: &Transaction<'_>, _stream: &Stream, _scope: &(), ids: &[&str]) -> anyhow::Result<Vec<String>> {
+        Ok(ids.iter().map(|id| (*id).to_owned()).collect())
+    }
+
+    async fn news(&self, stream: &Stream, calls: &Calls, cursor: &str) -> Result<News, Failure> {
+        if stream.kind == LIST {
+            return Ok(News::Unknown);
+        }
+        let mut at = Position { cursor: Some(cursor.to_owned()), ..Position::default() };
+        let mut ids = std::collections::HashSet::new();
+        loop {
+            // Without what a poll does besides: contents are not read.
+            let page = match fetch::changes(self, stream, calls, &at, cursor).await {
+                // The next poll finds out whether the user still is a member, and if so lists everything.
+                Err(failure) if failure.class == Class::CursorExpired && is_shared(stream) => return Ok(News::Unknown),
+                page => page?,
+            };
+            ids.extend(page.items.into_iter().map(|item| item.id).chain(page.poison.into_iter().map(|poison| poison.item_id)));
+            match page.next {
+                Next::Page(token) => at.page_token = Some(token),
+                Next::Cursor(_) => return Ok(News::Of(ids)),
+            }
+        }
+    }
+
+    async fn distrust(&self, tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<()> {
+        if stream.kind != CHANGES {
+            return Ok(());
+        }
+        // Files of several users, in the order in which their feeds write them.
+        tx.execute_typed(
+            "WITH files AS (SELECT file_id FROM drive_files WHERE file_id = ANY ($2) ORDER BY file_id FOR NO KEY UPDATE),
+             unknown AS (UPDATE drive_file_access SET version = NULL WHERE stream_id = $1 AND file_id = ANY ($2))
+             UPDATE drive_files f SET version = NULL FROM files WHERE f.file_id = files.file_id",
+            &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("distrusting files")?;
+        Ok(())
+    }
+}
+
+fn is_shared(stream: &Stream) -> bool {
+    stream.kind == CHANGES && stream.resource != MY_DRIVE
+}
+
+fn version(change: &Change) -> Option<String> {
+    match change {
+        Change::Drive(drive) => Some(drive.name.clone().unwrap_or_default()),
+        Change::File(file, _) => Some(version_of(file)),
+        Change::Removed | Change::Other => None,
+    }
+}
+
+fn version_of(file: &File) -> String {
+    format!("{}/{}", file.version.unwrap_or_default(), file.content_key())
+}
+
+/// What a feed told last of its files. A file whose own row is behind that, or says something else of the same version, is no such file.
+async fn files(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
+    let rows = tx
+        .query_typed(
+            "SELECT a.file_id, a.lost_at IS NULL AND f.file_id IS NOT NULL AND f.gone_at IS NULL,
+               coalesce(a.version, 0) || '/' || a.content_key
+               || CASE WHEN coalesce(f.version, 0) < a.version OR (f.version = a.version AND f.md5_checksum <> a.content_key) THEN ' not kept' ELSE '' END
+             FROM drive_file_access a LEFT JOIN drive_files f USING (file_id) WHERE a.stream_id = $1",
+            &[(&stream.id, Type::INT8)],
+        )
+        .await
+        .context("reading stored files")?;
+    things(&rows)
+}
+
+/// A drive without a feed is as good as not stored.
+async fn drives(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
+    let rows = tx
+        .query_typed(
+            "SELECT d.drive_id, EXISTS (SELECT 1 FROM streams s WHERE s.user_id = d.user_id AND s.service = $2 AND s.kind = $3
+               AND s.resource = d.drive_id AND s.state <> 'removed'), coalesce(d.name, '')
+             FROM drives d WHERE d.user_id = $1 AND d.deleted_at IS NULL",
+            &[(&stream.user_id, Type::UUID), (&REGISTERED.service, Type::TEXT), (&CHANGES, Type::TEXT)],
+        )
+        .await
+        .context("reading stored drives")?;
+    things(&rows)
+}
+
+fn things(rows: &[deadpool_postgres::tokio_postgres::Row]) -> anyhow::Result<Things> {
+    let thing = |alive, version: String| if alive { Thing::alive(version) } else { Thing::dead() };
+    rows.iter().map(|row| Ok((row.try_get(0)?, thing(row.try_get(1)?, row.try_get(2)?)))).collect()
+}

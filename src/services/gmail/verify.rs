@@ -1,0 +1,144 @@
+//! Mailboxes for comparison: the messages of the window with their labels, listed label by label. To ask for each message would cost twenty
+//! units for one; five units list five hundred that have a label.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::Context as _;
+use chrono::{DateTime, Duration, Utc};
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::types::Type;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
+
+use super::Gmail;
+use super::fetch::{self, Id, LIST_COST, LIST_FIELDS, Listed};
+use crate::engine::verify::{News, Thing, Things, Verify};
+use crate::engine::{Calls, Stream};
+use crate::error::Failure;
+use crate::google::{self, Endpoint, whole};
+
+const LABELS_COST: u64 = 1;
+/// Messages a page: the most that Google gives.
+const PAGE: &str = "500";
+/// Labels listed at once.
+const AT_ONCE: usize = 16;
+/// At the edge of the window nobody is sure.
+const EDGE: Duration = Duration::minutes(1);
+
+#[derive(Deserialize)]
+struct Labels {
+    #[serde(default)]
+    labels: Vec<Id>,
+}
+
+impl Verify for Gmail {
+    /// Since when.
+    type Scope = Option<DateTime<Utc>>;
+
+    fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {
+        self.settings.window.map(|window| Utc::now() - window)
+    }
+
+    async fn list(&self, _stream: &Stream, calls: &Calls, scope: &Self::Scope) -> Result<Things, Failure> {
+        let mut url = self.url(&["labels"])?;
+        url.query_pairs_mut().append_pair("fields", "labels(id)");
+        let Labels { labels } = calls
+            .make(LABELS_COST, async || {
+                let answer = self.google.get("labels.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
+                whole("labels.list", &answer?)
+            })
+            .await?;
+        let mut messages: HashMap<String, BTreeSet<String>> =
+            listed(self, calls, *scope, None).await?.into_iter().map(|id| (id, BTreeSet::new())).collect();
+        let each = labels
+            .into_iter()
+            .map(async |label| Ok::<_, Failure>((listed(self, calls, *scope, Some(&label.id)).await?, label.id)));
+        let each: Vec<_> = each.collect();
+        let mut each = futures_util::stream::iter(each).buffer_unordered(AT_ONCE);
+        while let Some((ids, label)) = each.try_next().await? {
+            for id in ids {
+                // One that came since all were listed is in the history.
+                if let Some(labels) = messages.get_mut(&id) {
+                    labels.insert(label.clone());
+                }
+            }
+        }
+        Ok(messages.into_iter().map(|(id, labels)| (id, Thing::alive(Vec::from_iter(labels).join(",")))).collect())
+    }
+
+    async fn stored(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
+        let rows = tx
+            .query_typed(
+                "SELECT message_id, array_to_string(ARRAY(SELECT DISTINCT label COLLATE \"C\" FROM unnest(labels) AS label ORDER BY 1), ',')
+                 FROM gmail_messages WHERE stream_id = $1 AND deleted_at IS NULL",
+                &[(&stream.id, Type::INT8)],
+            )
+            .await
+            .context("reading stored messages")?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, Thing::alive(row.try_get::<_, String>(1)?)))).collect()
+    }
+
+    async fn owed(
+        &self,
+        tx: &Transaction<'_>,
+        stream: &Stream,
+        scope: &Self::Scope,
+        ids: &[&str],
+    ) -> anyhow::Result<Vec<String>> {
+        let since = scope.map(|since| since + EDGE);
+        let rows = tx
+            .query_typed(
+                "SELECT message_id FROM gmail_messages WHERE stream_id = $1 AND message_id = ANY ($2)
+                   AND ($3::timestamptz IS NULL OR received_at >= $3)",
+                &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY), (&since, Type::TIMESTAMPTZ)],
+            )
+            .await
+            .context("looking for messages that should have been listed")?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    async fn news(&self, _stream: &Stream, calls: &Calls, cursor: &str) -> Result<News, Failure> {
+        Ok(News::Of(fetch::changed(self, calls, cursor).await?))
+    }
+
+    async fn distrust(&self, tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<()> {
+        tx.execute_typed(
+            "UPDATE gmail_messages SET history_id = NULL WHERE stream_id = $1 AND message_id = ANY ($2)",
+            &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("distrusting messages")?;
+        Ok(())
+    }
+}
+
+/// The ids of all messages of the window, or of those with a label.
+async fn listed(gmail: &Gmail, calls: &Calls, since: Option<DateTime<Utc>>, label: Option<&str>) -> Result<Vec<String>, Failure> {
+    let (mut ids, mut page_token) = (Vec::new(), None::<String>);
+    loop {
+        let mut url = gmail.url(&["messages"])?;
+        url.query_pairs_mut()
+            .append_pair("maxResults", PAGE)
+            .append_pair("includeSpamTrash", "true")
+            .append_pair("fields", LIST_FIELDS)
+            .extend_pairs(label.map(|label| ("labelIds", label)))
+            .extend_pairs(since.map(|since| ("q", format!("after:{}", since.timestamp()))));
+        fetch::append_page(&mut url, page_token.as_deref());
+        let Listed { messages, next_page_token } = calls
+            .make(LIST_COST, async || {
+                let (what, scope) = ("messages.list", google::SCOPE_GMAIL);
+                // Most labels have few messages: their lists share a request.
+                let answer = match page_token {
+                    None => gmail.together.get(Endpoint::Gmail, what, &calls.credential, scope, url.clone()).await,
+                    Some(_) => gmail.google.get(what, &calls.credential, scope, url.clone()).await,
+                };
+                whole(what, &answer?)
+            })
+            .await?;
+        ids.extend(messages.into_iter().map(|message| message.id));
+        match next_page_token {
+            Some(token) => page_token = Some(token),
+            None => return Ok(ids),
+        }
+    }
+}

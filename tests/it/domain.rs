@@ -1,0 +1,187 @@
+//! `accounts add-domain`: many users for whom one service account acts.
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+
+/// A domain with so many users, the first of whom is its administrator, and the key of a service account.
+struct Domain {
+    world: World,
+    users: Vec<String>,
+    key: String,
+}
+
+impl Domain {
+    fn of(users: u32) -> Self {
+        let world = World::empty();
+        world.sim.generate(users, 1);
+        let accounts = world.sim.text("accounts?kind=service_account");
+        let lines: Vec<Value> = accounts.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let key = world.folder.path().join("key.json");
+        std::fs::write(&key, lines[0]["credentials"].to_string()).expect("writing the key");
+        let users: Vec<String> = world.sim.users().into_iter().collect();
+        world.sim.admin("directory", json!({ "user": users[0], "admin": true }));
+        Self { key: key.display().to_string(), users, world }
+    }
+
+    fn add(&self, arguments: &[&str], code: i32) -> (Value, String) {
+        let ran =
+            self.world.syncctl(&[&["accounts", "add-domain", "--json", "--key", &self.key], arguments].concat()).expect(code);
+        (ran.json(), ran.stderr)
+    }
+
+    fn directory(&self, arguments: &[&str], code: i32) -> (Value, String) {
+        self.add(&[&["--directory", "--admin", &self.users[0]], arguments].concat(), code)
+    }
+
+    fn stored(&self) -> i64 {
+        self.world.count("SELECT count(*) FROM accounts WHERE kind = 'service_account' AND state = 'active'")
+    }
+}
+
+#[test]
+fn the_whole_directory_is_added_over_several_pages_and_renewed_the_second_time() {
+    let domain = Domain::of(1_203);
+    let (told, _) = domain.directory(&["--dry-run"], 0);
+    assert_eq!((told["would"].as_array().map(Vec::len), domain.stored()), (Some(1_203), 0));
+    assert_eq!(told["would"][7], json!([domain.users[7], "add"]));
+    let (told, _) = domain.directory(&[], 0);
+    assert_eq!((&told["added"], &told["renewed"]), (&json!(1_203), &json!(0)));
+    let stored: Vec<String> = domain.world.query("SELECT email FROM users ORDER BY email").iter().map(|row| row.get(0)).collect();
+    assert_eq!(stored, domain.users);
+    let (told, _) = domain.directory(&[], 0);
+    assert_eq!((&told["added"], &told["renewed"]), (&json!(0), &json!(1_203)));
+    let (told, _) = domain.directory(&["--dry-run"], 0);
+    assert_eq!(told["would"][7], json!([domain.users[7], "renew"]));
+}
+
+#[test]
+fn who_was_added_is_synced() {
+    let domain = Domain::of(3);
+    domain.directory(&[], 0);
+    domain.world.syncctl(&["accounts", "check", "--all"]).expect(0);
+    domain.world.sync_all().expect(0);
+    domain.world.assert_in_step();
+}
+
+#[test]
+fn suspended_and_archived_users_are_left_out_and_those_who_left_are_named_and_kept() {
+    let domain = Domain::of(5);
+    let Domain { world, users, .. } = &domain;
+    world.sim.admin("directory", json!({ "user": users[1], "suspended": true }));
+    let (told, _) = domain.directory(&[], 0);
+    assert_eq!((&told["added"], &told["left_out"], &told["gone"]), (&json!(4), &json!(1), &json!([])));
+    world.sim.admin("directory", json!({ "user": users[2], "archived": true }));
+    world.execute("UPDATE users SET email = 'moved@example.com' WHERE email = (SELECT max(email) FROM users)");
+    let (told, errors) = domain.directory(&[], 0);
+    let gone = json!([["moved@example.com", "not in the directory any more"], [users[2], "archived at Google"]]);
+    assert_eq!((&told["left_out"], &told["gone"]), (&json!(2), &gone));
+    assert!(errors.contains(&format!("syncctl accounts remove {}", users[2])), "{errors}");
+    // The one who moved is still there, and came anew under the address that the directory knows.
+    assert_eq!(world.count("SELECT count(*) FROM users"), 5);
+    // Of another project's users the directory knows nothing.
+    world.execute("UPDATE accounts SET project = 'other'");
+    assert_eq!(domain.directory(&["--dry-run"], 0).0["gone"], json!([]));
+}
+
+#[test]
+fn a_unit_a_domain_or_a_query_narrows_and_then_nobody_is_called_missing() {
+    let domain = Domain::of(4);
+    domain.directory(&[], 0);
+    for (user, unit) in [(1, "/Sales"), (2, "/Sales/North"), (3, "/Salesforce")] {
+        domain.world.sim.admin("directory", json!({ "user": domain.users[user], "org_unit": unit }));
+    }
+    let renewed = |arguments: &[&str]| {
+        let (told, _) = domain.directory(arguments, 0);
+        assert_eq!(told["gone"], json!([]), "{arguments:?}");
+        told["renewed"].as_u64().expect("a number")
+    };
+    assert_eq!(renewed(&["--org-unit", "/Sales"]), 2);
+    assert_eq!(renewed(&["--query", "isAdmin=true"]), 1);
+    assert_eq!(renewed(&["--domain", "example.com"]), 4);
+    assert_eq!(renewed(&["--domain", "example.org"]), 0);
+}
+
+#[test]
+fn a_list_is_taken_from_a_file_or_standard_input_and_its_bad_lines_are_named() {
+    let domain = Domain::of(3);
+    let list = format!("# staff\n{}\nnobody\n\n{} # lead\n", domain.users[0], domain.users[1]);
+    let file = domain.world.folder.path().join("list");
+    std::fs::write(&file, &list).expect("writing the list");
+    let (told, errors) = domain.add(&["--subjects", &file.display().to_string()], 1);
+    assert_eq!((&told["added"], &told["bad"][0][0]), (&json!(2), &json!(3)));
+    assert!(errors.contains("line 3: not an address"), "{errors}");
+    let arguments = ["accounts", "add-domain", "--json", "--key", &domain.key, "--subjects", "-"];
+    let ran = domain.world.syncctl_with_input(&arguments, &domain.users[2]).expect(0);
+    assert_eq!(ran.json()["added"], 1);
+    for arguments in [
+        &["--directory"][..],
+        &[],
+        &["--subjects", "-", "--directory", "--admin", "a@b.c"],
+        &["--subjects", "-", "--domain", "b.c"],
+    ] {
+        domain.world.syncctl(&[&["accounts", "add-domain", "--key", &domain.key], arguments].concat()).expect(2);
+    }
+}
+
+#[test]
+fn a_delegation_that_is_missing_stops_before_anybody_is_stored() {
+    let domain = Domain::of(4);
+    // What is delegated lacks a scope that a service needs.
+    for user in &domain.users {
+        domain
+            .world
+            .sim
+            .admin("scopes", json!({ "user": user, "scopes": ["https://www.googleapis.com/auth/calendar.readonly"] }));
+    }
+    let list = domain.users.join("\n");
+    let arguments = ["accounts", "add-domain", "--key", &domain.key, "--subjects", "-"];
+    let ran = domain.world.syncctl_with_input(&arguments, &list).expect(77);
+    assert!(ran.stderr.contains("auth/gmail.readonly") && ran.stderr.contains("nobody was added"), "{}", ran.stderr);
+    let ran = domain
+        .world
+        .syncctl(&["accounts", "add-domain", "--key", &domain.key, "--directory", "--admin", &domain.users[0]])
+        .expect(77);
+    assert!(ran.stderr.contains("admin.directory.user.readonly"), "{}", ran.stderr);
+    assert_eq!(domain.stored(), 0);
+    // Somebody who is no administrator may not read the directory, though the scope is delegated.
+    domain.world.sim.admin(
+        "scopes",
+        json!({ "user": domain.users[1], "scopes": ["https://www.googleapis.com/auth/admin.directory.user.readonly"] }),
+    );
+    let ran = domain
+        .world
+        .syncctl(&["accounts", "add-domain", "--key", &domain.key, "--directory", "--admin", &domain.users[1]])
+        .expect(77);
+    assert!(ran.stderr.contains("--admin must be an administrator"), "{}", ran.stderr);
+}
+
+#[test]
+fn one_slip_stops_nobody_and_with_check_it_is_not_stored() {
+    let domain = Domain::of(3);
+    let list = format!("aaa@example.com\n{}", domain.users.join("\n"));
+    let base = ["accounts", "add-domain", "--json", "--key", &domain.key, "--subjects", "-"];
+    let ran = domain.world.syncctl_with_input(&[&base[..], &["--check"]].concat(), &list).expect(1);
+    let told = ran.json();
+    assert_eq!((&told["added"], &told["refused"][0][0]), (&json!(3), &json!("aaa@example.com")));
+    assert!(ran.stderr.contains("aaa@example.com not added: token: unauthorized_client"), "{}", ran.stderr);
+    assert_eq!(domain.stored(), 3);
+    // Without it the first of whom Google says yes is proof enough.
+    assert_eq!(domain.world.syncctl_with_input(&base, &list).expect(0).json()["added"], 1);
+    domain.world.syncctl_with_input(&[&base[..], &["--check"]].concat(), "aaa@example.com").expect(77);
+}
+
+#[test]
+fn a_bad_minute_of_the_directory_is_waited_out() {
+    let domain = Domain::of(2);
+    domain
+        .world
+        .sim
+        .fault(json!({ "fault": "unavailable_503", "method": "directory.users.list", "times": 2, "probability": 1.0 }));
+    assert_eq!(domain.directory(&[], 0).0["added"], 2);
+    domain.world.sim.fault(json!({ "fault": "unavailable_503", "method": "directory.users.list", "probability": 1.0 }));
+    domain
+        .world
+        .syncctl(&["accounts", "add-domain", "--key", &domain.key, "--directory", "--admin", &domain.users[0]])
+        .expect(69);
+}

@@ -1,0 +1,44 @@
+//! `syncctl verify`: what differs from the provider is named exactly, what only waits for its poll is not called lost, and repair mends it.
+
+mod calm;
+mod found;
+mod mended;
+
+use serde_json::Value;
+
+use crate::support::World;
+use crate::support::service::Service;
+use crate::support::world::Ran;
+
+/// Compares every stream of the world's service.
+fn verify(world: &World, more: &[&str]) -> Ran {
+    world.syncctl(&[&["verify", world.service.name, "--all", "--json"], more].concat())
+}
+
+/// The part of the report that tells of one kind of stream.
+fn kind<'a>(report: &'a Value, kind: &str) -> &'a Value {
+    &report["runs"][0]["verify"]["kinds"][kind]
+}
+
+/// The kind of stream that holds what the service is about.
+fn main_kind(service: &Service) -> &'static str {
+    match service.name {
+        "calendar" => "events",
+        "gmail" => "mailbox",
+        "drive" => "changes",
+        other => panic!("{other} has no such kind"),
+    }
+}
+
+/// The ids that a report names as found so, in order.
+fn named(figures: &Value, found: &str) -> Vec<String> {
+    let examples = figures["examples"].as_array().expect("examples");
+    let named = examples.iter().filter(|example| example["found"] == found);
+    let mut ids: Vec<String> = named.map(|example| example["id"].as_str().expect("an id").to_owned()).collect();
+    ids.sort();
+    ids
+}
+
+fn number(figures: &Value, name: &str) -> u64 {
+    figures[name].as_u64().unwrap_or_else(|| panic!("no {name} in {figures}"))
+}
