@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Metrics, ROWS, alarm, channels, prometheus, seconds_text};
+use crate::commands::figures::{self, Figures};
 use crate::commands::{Output, every, file, table, with_context};
 use crate::config::Settings;
-use crate::db::figures::{self, Figures};
 use crate::error::Exit;
 use crate::services::attendee;
 
@@ -49,7 +49,7 @@ pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result
         for service in names {
             services.push(Metrics::of(&context, every::tables(service)?, args.since).await?);
         }
-        let now = figures::read(&context.pool).await?;
+        let now = figures::read(&context).await?;
         match &args.textfile {
             // cron mails what a job prints.
             Some(path) => file::replace(path, &prometheus::text(&services, Some(&now))?)?,
@@ -91,7 +91,8 @@ fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
             of.quarantined.to_string(),
         ]);
     }
-    let failing: Vec<String> = now.accounts_failing.iter().map(|(class, count)| format!("{count} {class}")).collect();
+    let failing: Vec<String> =
+        now.accounts_failing.iter().map(|of| format!("{} {} ({})", of.accounts, of.class, of.service)).collect();
     let mut text = format!("{}\n\n", sums.trim_fmt());
     if now.jobs.is_empty() {
         text.push_str("no job has run yet\n\n");
