@@ -13,6 +13,7 @@ mod drive_poll;
 mod faults;
 mod first_sync;
 mod gmail;
+mod grafana;
 mod ground;
 mod healthchecks;
 mod kill;
