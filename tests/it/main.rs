@@ -34,6 +34,7 @@ mod simulate;
 mod status;
 mod support;
 mod sync;
+mod traces;
 mod verify;
 mod ways;
 mod webhook;
