@@ -60,15 +60,20 @@ pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result
     })
 }
 
+/// What has several parts goes on as many lines: four services beside each other leave little room.
+fn row(name: &str, services: &[Metrics], value: impl Fn(&Metrics) -> String) -> Vec<String> {
+    std::iter::once(name.to_owned()).chain(services.iter().map(|metrics| value(metrics).replace(", ", "\n"))).collect()
+}
+
 fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
     let window = format!("last {}", humantime::format_duration(since));
     let mut header = vec![window.as_str()];
     header.extend(services.iter().map(|metrics| metrics.service));
     let mut sums = table(&header);
     for (name, value) in ROWS {
-        sums.add_row(std::iter::once(name.to_owned()).chain(services.iter().map(|metrics| value(&metrics.window))));
+        sums.add_row(row(name, services, |metrics| value(&metrics.window)));
     }
-    sums.add_row(std::iter::once("channels now".to_owned()).chain(services.iter().map(|metrics| channels(&metrics.channels))));
+    sums.add_row(row("channels now", services, |metrics| channels(&metrics.channels)));
     let mut jobs = table(&["job", "last run", "status", "took", "last success"]);
     let time = |time: chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
     for job in &now.jobs {
