@@ -207,7 +207,10 @@ mod tests {
     fn the_page_on_troubles_has_every_class_with_what_to_do() {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/troubleshooting.md")).expect("the page");
         for class in Class::ALL {
-            let line = page.lines().find(|line| line.starts_with(&format!("| `{class}` |"))).expect(class.name());
+            let line = page
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{class}` |")))
+                .unwrap_or_else(|| panic!("no line of {class}"));
             assert!(line.ends_with(&format!("| {} |", class.remedy())), "{class}: {}", class.remedy());
         }
     }

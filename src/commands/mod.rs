@@ -13,6 +13,7 @@ pub mod documents;
 pub mod drive;
 mod every;
 pub mod explain;
+mod figures;
 mod file;
 pub mod gmail;
 pub mod import;

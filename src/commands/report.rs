@@ -17,9 +17,9 @@ use serde_json::json;
 
 use self::history::{History, Pieces};
 use self::page::Told;
-use super::{Output, every, file, with_context};
+use super::{Output, every, figures, file, with_context};
 use crate::config::Settings;
-use crate::db::{self, channels_read, figures, troubles};
+use crate::db::{self, channels_read, troubles};
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::services::attendee;
@@ -78,13 +78,15 @@ async fn told(context: &Context, since: TimeDelta) -> anyhow::Result<Told> {
     for (service, _) in every::services(&context.settings) {
         channels.push((service, channels_read::standing(pool, service, silent_after).await?));
     }
+    let (failing, accounts_failing) = troubles::failing(pool, MOST_FAILING).await?;
     Ok(Told {
         made_at,
         deliveries: troubles::deliveries(pool, history.pieces.start).await?,
         history,
-        figures: figures::read(pool).await?,
+        figures: figures::read(context).await?,
         ages: troubles::ages(pool).await?,
-        failing: troubles::failing(pool, MOST_FAILING).await?,
+        failing,
+        accounts_failing,
         spent: troubles::spent_today(pool).await?,
         quota: context.settings.quota.clone(),
         channels,

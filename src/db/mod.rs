@@ -12,7 +12,6 @@ pub mod deliveries;
 pub mod documents;
 pub mod documents_read;
 pub mod embedded;
-pub mod figures;
 pub mod history;
 pub mod items;
 pub mod migrate;

@@ -59,13 +59,13 @@ pub struct Failing {
     pub since: Option<DateTime<Utc>>,
 }
 
-/// Accounts that fail, or are not called any more, the latest first.
-pub async fn failing(pool: &Pool, most: i64) -> anyhow::Result<Vec<Failing>> {
+/// Accounts that fail, or are not called any more, the latest first; and how many there are, each counted for every class.
+pub async fn failing(pool: &Pool, most: i64) -> anyhow::Result<(Vec<Failing>, i64)> {
     let rows = pool
         .get()
         .await?
         .query_typed(
-            "SELECT user_id, class, coalesce(string_agg(DISTINCT service, ', '), 'all'), max(since) FROM (
+            "SELECT user_id, class, coalesce(string_agg(DISTINCT service, ', '), 'all'), max(since), count(*) OVER () FROM (
                SELECT user_id, coalesce(failed_class, 'internal') AS class, service, failed_at AS since FROM streams
                WHERE failures > 0 AND state NOT IN ('removed', 'revoked') AND user_id IS NOT NULL
                UNION ALL SELECT user_id, 'auth_revoked', NULL, state_since FROM accounts WHERE state = 'revoked'
@@ -74,11 +74,11 @@ pub async fn failing(pool: &Pool, most: i64) -> anyhow::Result<Vec<Failing>> {
         )
         .await
         .context("listing accounts that fail")?;
-    rows.iter()
-        .map(|row| {
-            Ok(Failing { user_id: row.try_get(0)?, class: row.try_get(1)?, services: row.try_get(2)?, since: row.try_get(3)? })
-        })
-        .collect()
+    let all = rows.first().map_or(Ok(0), |row| row.try_get(4))?;
+    let failing = rows.iter().map(|row| {
+        Ok(Failing { user_id: row.try_get(0)?, class: row.try_get(1)?, services: row.try_get(2)?, since: row.try_get(3)? })
+    });
+    Ok((failing.collect::<anyhow::Result<_>>()?, all))
 }
 
 /// What a project has spent.

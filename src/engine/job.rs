@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use super::meter::Meter;
 use super::queue::Queue;
 use super::shared::Shared;
 use super::tokens::Broker;
-use super::{Context, Report, Source, budget, dispatch};
+use super::{Context, Report, Source, budget, dispatch, told};
 use crate::db::claims::Selection;
 use crate::db::is_gone;
 use crate::db::prices;
@@ -20,6 +20,7 @@ use crate::db::streams;
 use crate::error::Fault;
 use crate::progress::Progress;
 use crate::telemetry::healthchecks::{self, Check};
+use crate::telemetry::traces;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -74,8 +75,14 @@ pub(super) async fn recorded<S: Source>(
 ) -> anyhow::Result<Report> {
     let run = Uuid::now_v7();
     let mut check = Check::none();
+    let began = SystemTime::now();
     let ended = executed(context, source, job, run, &mut check, work).await;
-    check.end(&ended, Report::exit, Report::error_message).await;
+    let trace = async {
+        if !job.dry_run {
+            traces::export(&context.http, told::span(&job.name, run, began, &ended)).await;
+        }
+    };
+    tokio::join!(check.end(&ended, Report::exit, Report::error_message), trace);
     ended
 }
 

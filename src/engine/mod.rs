@@ -20,6 +20,7 @@ pub mod retry_items;
 mod shared;
 pub mod single;
 pub mod tokens;
+mod told;
 pub mod verify;
 mod workers;
 

@@ -93,7 +93,7 @@ fn all_services_stand_in_one_text_that_prometheus_reads() {
     assert!(success("calendar cron") < read.value("syncctl_last_run_timestamp_seconds{job=\"calendar cron\"}"));
     let streams = world.count("SELECT count(*) FROM streams WHERE service = 'calendar' AND state <> 'removed'");
     assert_eq!(read.value("syncctl_streams{service=\"calendar\"}"), streams as f64);
-    assert_eq!(read.value("syncctl_accounts_failing{class=\"transient\"}"), 1.0);
+    assert_eq!(read.value("syncctl_accounts_failing{class=\"transient\",service=\"calendar\"}"), 1.0);
     assert_eq!(read.value("syncctl_outbox_pending"), 1.0);
     assert!(read.value("syncctl_database_size_bytes") > 1e6);
     let users: Vec<String> = world.sim.users().into_iter().collect();
@@ -101,7 +101,7 @@ fn all_services_stand_in_one_text_that_prometheus_reads() {
 
     let json = world.syncctl(&["metrics", "--json"]).expect(0).json();
     assert_eq!(json["services"].as_array().expect("a list").len(), 4);
-    assert_eq!(json["now"]["accounts_failing"], json!({ "transient": 1 }));
+    assert_eq!(json["now"]["accounts_failing"], json!([{ "class": "transient", "service": "calendar", "accounts": 1 }]));
     let table = world.syncctl(&["metrics"]).expect(0).stdout;
     assert!(table.contains("calendar cron") && table.contains("1 transient"), "{table}");
 }

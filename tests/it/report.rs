@@ -53,7 +53,7 @@ fn the_page_has_every_section_and_asks_nobody_for_anything() {
         assert!(!lower.contains(outside), "{outside} in {page}");
     }
     assert!(!page.contains('@') || page.matches('@').count() == page.matches("@media").count(), "an address in {page}");
-    assert!(page.contains("calendar cron") && page.contains("transient") && page.contains("it is tried again"), "{page}");
+    assert!(page.contains("calendar cron") && page.contains("transient") && page.contains("nothing if it passes"), "{page}");
     // Five of calendar, one each of drive and gmail; what others wrote by hand is no run.
     assert!(page.contains("7 runs"), "{page}");
     assert!(page.contains("All times are UTC"));

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Metrics, ROWS, alarm, channels, prometheus, seconds_text};
+use crate::commands::figures::{self, Figures};
 use crate::commands::{Output, every, file, table, with_context};
 use crate::config::Settings;
-use crate::db::figures::{self, Figures};
 use crate::error::Exit;
 use crate::services::attendee;
 
@@ -49,7 +49,7 @@ pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result
         for service in names {
             services.push(Metrics::of(&context, every::tables(service)?, args.since).await?);
         }
-        let now = figures::read(&context.pool).await?;
+        let now = figures::read(&context).await?;
         match &args.textfile {
             // cron mails what a job prints.
             Some(path) => file::replace(path, &prometheus::text(&services, Some(&now))?)?,
@@ -60,15 +60,20 @@ pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result
     })
 }
 
+/// What has several parts goes on as many lines: four services beside each other leave little room.
+fn row(name: &str, services: &[Metrics], value: impl Fn(&Metrics) -> String) -> Vec<String> {
+    std::iter::once(name.to_owned()).chain(services.iter().map(|metrics| value(metrics).replace(", ", "\n"))).collect()
+}
+
 fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
     let window = format!("last {}", humantime::format_duration(since));
     let mut header = vec![window.as_str()];
     header.extend(services.iter().map(|metrics| metrics.service));
     let mut sums = table(&header);
     for (name, value) in ROWS {
-        sums.add_row(std::iter::once(name.to_owned()).chain(services.iter().map(|metrics| value(&metrics.window))));
+        sums.add_row(row(name, services, |metrics| value(&metrics.window)));
     }
-    sums.add_row(std::iter::once("channels now".to_owned()).chain(services.iter().map(|metrics| channels(&metrics.channels))));
+    sums.add_row(row("channels now", services, |metrics| channels(&metrics.channels)));
     let mut jobs = table(&["job", "last run", "status", "took", "last success"]);
     let time = |time: chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
     for job in &now.jobs {
@@ -91,7 +96,8 @@ fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
             of.quarantined.to_string(),
         ]);
     }
-    let failing: Vec<String> = now.accounts_failing.iter().map(|(class, count)| format!("{count} {class}")).collect();
+    let failing: Vec<String> =
+        now.accounts_failing.iter().map(|of| format!("{} {} ({})", of.accounts, of.class, of.service)).collect();
     let mut text = format!("{}\n\n", sums.trim_fmt());
     if now.jobs.is_empty() {
         text.push_str("no job has run yet\n\n");

@@ -8,8 +8,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::Metrics;
+use crate::commands::figures::{Figures, Job, Streams};
 use crate::db::channels_read::Standing;
-use crate::db::figures::Figures;
 
 type Labels = Vec<(&'static str, String)>;
 type Values = Vec<(Labels, f64)>;
@@ -45,7 +45,7 @@ pub fn text(services: &[Metrics], now: Option<&Figures>) -> anyhow::Result<Strin
 fn of_now(families: &mut Families, figures: &Figures) {
     let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     families.add("build_info", "The version that wrote this", vec![(version, 1.0)]);
-    let jobs = |value: &dyn Fn(&crate::db::figures::Job) -> Option<f64>| -> Values {
+    let jobs = |value: &dyn Fn(&Job) -> Option<f64>| -> Values {
         figures.jobs.iter().filter_map(|job| Some((vec![("job", job.job.clone())], value(job)?))).collect()
     };
     let seconds = |time: chrono::DateTime<chrono::Utc>| time.timestamp_millis() as f64 / 1000.0;
@@ -60,10 +60,10 @@ fn of_now(families: &mut Families, figures: &Figures) {
         jobs(&|job| Some(seconds(job.last_started_at))),
     );
     families.add("last_run_duration_seconds", "How long the job's last run took", jobs(&|job| job.last_seconds));
-    let status = |job: &crate::db::figures::Job| vec![("job", job.job.clone()), ("status", job.last_status.clone())];
+    let status = |job: &Job| vec![("job", job.job.clone()), ("status", job.last_status.clone())];
     let statuses = figures.jobs.iter().map(|job| (status(job), 1.0)).collect();
     families.add("last_run_status", "1 for the status of the job's last run", statuses);
-    let streams = |value: &dyn Fn(&crate::db::figures::Streams) -> f64| -> Values {
+    let streams = |value: &dyn Fn(&Streams) -> f64| -> Values {
         figures.streams.iter().map(|streams| (vec![("service", streams.service.clone())], value(streams))).collect()
     };
     families.add("streams", "Streams that are polled", streams(&|of| of.streams as f64));
@@ -71,8 +71,13 @@ fn of_now(families: &mut Families, figures: &Figures) {
     families.add("oldest_due_seconds", "For how long a stream has been due at most", streams(&|of| of.oldest_due_seconds));
     families.add("streams_failing", "Streams whose last poll failed", streams(&|of| of.failing as f64));
     families.add("quarantined_items", "Items in quarantine now", streams(&|of| of.quarantined as f64));
-    let failing = figures.accounts_failing.iter().map(|(class, count)| (vec![("class", class.clone())], *count as f64));
-    families.add("accounts_failing", "Users with a stream that fails, or whose account is revoked", failing.collect());
+    let failing = figures.accounts_failing.iter();
+    let failing = failing.map(|of| (vec![("class", of.class.clone()), ("service", of.service.clone())], of.accounts as f64));
+    families.add(
+        "accounts_failing",
+        "Users whose streams of a service fail, or with `all` whose account is revoked",
+        failing.collect(),
+    );
     let one = |value: f64| vec![(Vec::new(), value)];
     families.add("outbox_pending", "Deliveries and new events that wait", one(figures.outbox.pending as f64));
     families.add("outbox_dead", "Deliveries that are given up", one(figures.outbox.dead as f64));

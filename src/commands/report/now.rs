@@ -6,9 +6,9 @@ use super::page::Told;
 use super::remedy::remedy;
 use super::window::shares;
 use super::words::{self, counted, percent, seconds};
+use crate::commands::figures::{Figures, Outbox};
 use crate::config::Quota;
 use crate::db::channels_read::Standing;
-use crate::db::figures::{Figures, Outbox};
 use crate::db::troubles::{AGES, Ages, Deliveries, Spent};
 
 fn card(head: &[(&str, bool)], rows: Markup) -> Markup {
@@ -107,8 +107,7 @@ pub fn quota(spent: &[Spent], quota: &Quota) -> Markup {
 
 /// Whose streams fail.
 pub fn accounts(told: &Told) -> Markup {
-    let all: i64 = told.figures.accounts_failing.values().sum();
-    let more = all - told.failing.len() as i64;
+    let more = told.accounts_failing - told.failing.len() as i64;
     html! {
         @if told.failing.is_empty() {
             p.empty { "No account fails." }

@@ -6,9 +6,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::history::{History, STATUSES};
 use super::words::{self, count, counted, percent, seconds};
 use super::{now, window};
+use crate::commands::figures::Figures;
 use crate::config::Quota;
 use crate::db::channels_read::Standing;
-use crate::db::figures::Figures;
 use crate::db::troubles::{Ages, Deliveries, Failing, Spent};
 
 /// Everything that the page tells.
@@ -18,6 +18,8 @@ pub struct Told {
     pub figures: Figures,
     pub ages: Vec<Ages>,
     pub failing: Vec<Failing>,
+    /// With those that `failing` leaves out.
+    pub accounts_failing: i64,
     pub spent: Vec<Spent>,
     pub quota: Quota,
     /// By service.
@@ -87,7 +89,7 @@ fn tiles(told: &Told) -> Markup {
     let figures = &told.figures;
     let due: i64 = figures.streams.iter().map(|of| of.due).sum();
     let oldest = figures.streams.iter().map(|of| of.oldest_due_seconds).fold(0.0, f64::max);
-    let failing: i64 = figures.accounts_failing.values().sum();
+    let failing = told.accounts_failing;
     let quarantined: i64 = figures.streams.iter().map(|of| of.quarantined).sum();
     let dash = || "–".to_owned();
     let tile = |value: String, name: String, bad: bool| html! { li.bad[bad] { b { (value) } span { (name) } } };

@@ -20,7 +20,9 @@ pub struct Request {
     pub path: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
+    /// Text; what is none is in `bytes`.
     pub body: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Request {
@@ -158,12 +160,12 @@ fn serve(connection: TcpStream, shared: &(Mutex<State>, Condvar)) -> Option<()> 
             let Some((name, value)) = line.trim_end().split_once(':') else { break };
             headers.insert(name.to_lowercase(), value.trim().to_owned());
         }
-        let mut body = vec![0; headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
-        reader.read_exact(&mut body).ok()?;
-        let body = String::from_utf8(body).expect("UTF-8");
+        let mut bytes = vec![0; headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
+        reader.read_exact(&mut bytes).ok()?;
+        let body = String::from_utf8_lossy(&bytes).into_owned();
         let (request, rule) = {
             let mut state = lock(shared);
-            let request = Request { number: state.requests.len() + 1, path, headers, body };
+            let request = Request { number: state.requests.len() + 1, path, headers, body, bytes };
             state.requests.push(request.clone());
             shared.1.notify_all();
             (request, state.rule.clone())

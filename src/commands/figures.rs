@@ -1,0 +1,112 @@
+//! How everything stands, in figures and without anybody's name: what `metrics` and `report` tell of this moment.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use crate::db::overview::{self, JobState, Overview};
+use crate::engine::Context;
+
+/// The figures.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    pub jobs: Vec<Job>,
+    pub streams: Vec<Streams>,
+    pub accounts_failing: Vec<Failing>,
+    pub outbox: Outbox,
+    pub database_bytes: i64,
+}
+
+/// A job, and how it went last.
+#[derive(Debug, Serialize)]
+pub struct Job {
+    /// `calendar cron`
+    pub job: String,
+    pub last_started_at: DateTime<Utc>,
+    pub last_status: String,
+    /// `None`: it still runs.
+    pub last_seconds: Option<f64>,
+    /// When a run ended last that was `completed`; `None`: none ever did.
+    pub last_success_at: Option<DateTime<Utc>>,
+}
+
+/// The streams of a service.
+#[derive(Debug, Serialize)]
+pub struct Streams {
+    pub service: String,
+    /// Those that are polled.
+    pub streams: i64,
+    pub due: i64,
+    /// How long the one that is due for longest has been; 0 when none is.
+    pub oldest_due_seconds: f64,
+    pub failing: i64,
+    /// Items of theirs in quarantine.
+    pub quarantined: i64,
+}
+
+/// Users, or projects at Attendee, that fail for one reason.
+#[derive(Debug, Serialize)]
+pub struct Failing {
+    pub class: String,
+    /// `all`: the accounts as a whole are not called.
+    pub service: String,
+    pub accounts: i64,
+}
+
+/// Events for the outside that have not gone out.
+#[derive(Debug, Serialize)]
+pub struct Outbox {
+    /// Deliveries that wait, and events that are not assigned to targets yet.
+    pub pending: i64,
+    /// Deliveries that are given up.
+    pub dead: i64,
+    /// Since the oldest of what waits was written; 0 when nothing does.
+    pub oldest_seconds: f64,
+}
+
+/// Reads them.
+pub async fn read(context: &Context) -> anyhow::Result<Figures> {
+    let silent_after = i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX);
+    Ok(of(overview::read(&context.pool, silent_after).await?))
+}
+
+fn of(overview: Overview) -> Figures {
+    let quarantined: BTreeMap<String, i64> = overview.quarantine.into_iter().map(|of| (of.service, of.items)).collect();
+    let streams = overview.services.into_iter().map(|of| Streams {
+        streams: of.streams,
+        due: of.due,
+        oldest_due_seconds: of.oldest_due_seconds,
+        failing: of.failing,
+        quarantined: quarantined.get(&of.service).copied().unwrap_or(0),
+        service: of.service,
+    });
+    let failing = overview.failing.into_iter().map(|of| Failing {
+        class: of.class,
+        service: of.service.unwrap_or_else(|| "all".into()),
+        accounts: of.owners,
+    });
+    let outbox = Outbox {
+        pending: overview.outbox.pending(),
+        dead: overview.outbox.dead(),
+        oldest_seconds: overview.outbox.oldest_seconds.unwrap_or(0.0),
+    };
+    Figures {
+        jobs: overview.jobs.into_iter().map(|job| job_of(job, overview.at)).collect(),
+        streams: streams.collect(),
+        accounts_failing: failing.collect(),
+        outbox,
+        database_bytes: overview.database.bytes,
+    }
+}
+
+fn job_of(job: JobState, at: DateTime<Utc>) -> Job {
+    let ago = |seconds: f64| at - TimeDelta::milliseconds((seconds * 1000.0).round() as i64);
+    Job {
+        job: job.job,
+        last_started_at: job.started_at,
+        last_status: job.status,
+        last_seconds: job.seconds,
+        last_success_at: job.success_age_seconds.map(ago),
+    }
+}
