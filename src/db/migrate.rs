@@ -38,6 +38,15 @@ pub fn newest() -> i32 {
     MIGRATIONS.last().map_or(0, |(version, _, _)| *version)
 }
 
+/// The tables that migrations make, by name. Those of the runs are made by a pattern: `LIKE` knows them by it.
+pub fn tables() -> Vec<String> {
+    let made = MIGRATIONS.iter().flat_map(|(_, _, text)| text.lines()).filter_map(|line| line.strip_prefix("CREATE TABLE "));
+    let mut names: Vec<String> =
+        made.filter_map(|rest| rest.trim_start_matches("IF NOT EXISTS ").split([' ', '(']).next()).map(str::to_owned).collect();
+    names.push("schema_migrations".into());
+    names
+}
+
 /// Compares a version with the one that this binary knows.
 pub fn compare(version: i32) -> Schema {
     match version.cmp(&newest()) {
