@@ -2,8 +2,8 @@
 //!
 //! No check stops another: without a database, or without settings that can be read, the rest is told all the same.
 
+mod credentials;
 mod database;
-mod google;
 mod machine;
 mod push;
 mod seal;
@@ -23,7 +23,7 @@ use crate::db::{Pool, overview};
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::seal::Vault;
-use crate::{google as transport, http};
+use crate::{google, http};
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
@@ -154,7 +154,7 @@ async fn within(
     let checked = seal::in_use(pool, vault.as_ref(), found).await;
     found.attempt("seal keys", checked);
     if let (Some(vault), false) = (vault, args.offline) {
-        let context = transport::Client::new(&settings.google, Arc::clone(&http)).map(|google| Context {
+        let context = google::Client::new(&settings.google, Arc::clone(&http)).map(|google| Context {
             pool: pool.clone(),
             settings: Arc::new(settings.clone()),
             vault,
@@ -163,11 +163,15 @@ async fn within(
             stop: CancellationToken::new(),
             over: CancellationToken::new(),
         });
-        let checked = match context {
-            Ok(context) => google::check(&context, args.all_users, found).await,
-            Err(error) => Err(error),
-        };
-        found.attempt("credentials", checked);
+        match context {
+            Ok(context) => {
+                let checked = credentials::check(&context, args.all_users, found).await;
+                found.attempt("credentials", checked);
+                let checked = credentials::attendee(&context, found).await;
+                found.attempt("credentials", checked);
+            }
+            Err(error) => found.attempt("credentials", Err(error)),
+        }
     }
     let checked = work::quota(pool, settings, found).await;
     found.attempt("quota", checked);

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{doctor, synced};
 use crate::support::World;
 use crate::support::pgbouncer::free_port;
+use crate::support::service::ATTENDEE;
 
 #[test]
 fn a_scope_that_is_missing_and_an_api_that_is_off_are_told_apart() {
@@ -33,6 +34,14 @@ fn a_grant_that_is_gone_is_told_though_a_token_still_lives() {
     assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0, "a check changes nothing");
     world.execute("UPDATE accounts SET state = 'revoked'");
     doctor(&world, &[]).has("warn", "1 of 1 accounts are revoked");
+}
+
+#[test]
+fn a_key_that_attendee_refuses_is_told() {
+    let world = World::of(&ATTENDEE, 1, 0);
+    doctor(&world, &[]).has("ok", "Attendee takes the key of project main");
+    world.sim.admin("attendee/projects", json!({ "name": "main", "key": "another key" }));
+    doctor(&world, &[]).has("fail", "Attendee, project main: ");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Credentials, scopes and APIs: a cheap call of each service, as one user of each project and kind of credential, or as every user.
+//! Credentials, scopes and APIs: a cheap call of each service, as one user of each project and kind of credential, or as every user; and
+//! Attendee's keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::db::accounts::{self, Listed};
 use crate::engine::Context;
 use crate::engine::tokens::Broker;
 use crate::error::{Class, Failure};
+use crate::services::attendee::probe;
 use crate::services::{self, Probe, Registered};
 
 const CHECK: &str = "credentials";
@@ -50,6 +52,24 @@ pub async fn check(context: &Context, all_users: bool, found: &mut Findings) -> 
         .await;
         let place = format!("project {project}, {kind}, {} of {count} accounts tried", tried.len());
         tell(&place, &tried, found);
+    }
+    Ok(())
+}
+
+/// Attendee's keys, each by a call that finds nothing.
+pub async fn attendee(context: &Context, found: &mut Findings) -> anyhow::Result<()> {
+    for (project, answer) in probe::projects(context).await? {
+        match answer {
+            Ok(()) => found.ok(CHECK, format!("Attendee takes the key of project {project}")),
+            Err(failure) if failure.class == Class::Transient => {
+                found.warn(CHECK, format!("Attendee, project {project}: {}", failure.message), failure.class.remedy());
+            }
+            Err(failure) => found.fail(
+                CHECK,
+                format!("Attendee, project {project}: {}", failure.message),
+                format!("give it a key that is good: `syncctl attendee project add {project}`"),
+            ),
+        }
     }
     Ok(())
 }
