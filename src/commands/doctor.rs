@@ -93,7 +93,14 @@ pub fn run(args: &DoctorArgs, loaded: anyhow::Result<Loaded>, output: Output) ->
     let (ok, warn, fail) = (found.count(Level::Ok), found.count(Level::Warn), found.count(Level::Fail));
     let told = serde_json::json!({ "ok": ok, "warn": warn, "fail": fail, "checks": found.0 });
     output.print(&told, || text(&found) + &format!("\n{ok} ok, {warn} to look at, {fail} wrong"))?;
-    Ok(if fail > 0 { Exit::SomeFailed } else { Exit::Done })
+    if fail == 0 {
+        return Ok(Exit::Done);
+    }
+    // For whoever reads no more than what cron mails.
+    let mut wrong: Vec<&str> = found.0.iter().filter(|line| line.level == Level::Fail).map(|line| line.check).collect();
+    wrong.dedup();
+    eprintln!("syncctl: {fail} checks failed: {}", wrong.join(", "));
+    Ok(Exit::SomeFailed)
 }
 
 fn examine(args: &DoctorArgs, loaded: &Loaded, found: &mut Findings) -> anyhow::Result<()> {
