@@ -60,6 +60,8 @@ enum Command {
     Sync(commands::sync::Verb),
     /// How everything stands, on one screen
     Status(commands::status::StatusArgs),
+    /// Checks everything that a sync needs, and says what to do where something is wrong
+    Doctor(commands::doctor::DoctorArgs),
     /// Compares what the providers have with what is stored, and repairs what differs
     Verify(commands::verify::VerifyArgs),
     /// Whose data is synced, and the credentials for it
@@ -153,7 +155,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Word::Package(Package::Man { folder }) => return commands::man::write(Cli::command(), &folder, output),
     };
     let flags = Flags { config: cli.global.config, set: cli.global.set };
-    let loaded = config::load(&flags)?;
+    let loaded = match (config::load(&flags), &command) {
+        // A finding like others.
+        (Err(error), Command::Doctor(args)) => {
+            return commands::doctor::run(args, Err(error), output);
+        }
+        (loaded, _) => loaded?,
+    };
     log_to_stderr(&loaded.settings.log.level, cli.global.verbose);
     // One provider for every TLS connection of this process; a second installation cannot happen.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -168,6 +176,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),
         Command::Webhook(verb) => commands::webhook::run(&verb, loaded.settings, &flags, output),
         Command::Metrics(args) => commands::metrics::all(&args, loaded.settings, output),
+        Command::Doctor(args) => commands::doctor::run(&args, Ok(loaded), output),
         Command::Status(args) => commands::status::run(&args, loaded.settings, output),
         Command::Verify(args) => commands::verify::run(&args, loaded.settings, output),
         Command::Report(args) => commands::report::run(&args, loaded.settings, output),

@@ -101,6 +101,11 @@ impl Vault {
         Ok(&self.writing()?.0)
     }
 
+    /// Whether a key of this id is here.
+    pub fn knows(&self, id: &str) -> bool {
+        self.keys.iter().any(|(known, _)| known == id)
+    }
+
     /// Seals `secret` for this owner (a user, or a project at Attendee) and column.
     ///
     /// # Errors

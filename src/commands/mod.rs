@@ -9,6 +9,7 @@ pub mod channels;
 pub mod config;
 pub mod db;
 pub mod deliver;
+pub mod doctor;
 pub mod documents;
 pub mod drive;
 mod every;

@@ -120,8 +120,17 @@ fn finish(runs: Vec<Report>, output: Output) -> anyhow::Result<Exit> {
     let exit = exit.unwrap_or(Exit::Done);
     let verified = Verified { in_step: exit == Exit::Done && runs.iter().all(|report| report.stopped_early.is_none()), runs };
     output.print(&verified, || text(&verified))?;
-    for message in verified.runs.iter().filter_map(Report::error_message) {
-        eprintln!("syncctl: {message}");
+    for report in &verified.runs {
+        if let Some(message) = report.error_message() {
+            eprintln!("syncctl: {message}");
+        }
+        // For whoever reads no more than what cron mails.
+        match report.verify.as_ref().map(|compared| (compared.wrong(), compared.seed)) {
+            None | Some((0, _)) => {}
+            Some((wrong, seed)) => {
+                eprintln!("syncctl: {}: {wrong} things differ; look again with --seed {seed}, mend with --repair", report.job)
+            }
+        }
     }
     Ok(exit)
 }

@@ -8,7 +8,7 @@ use super::target::{self, Target};
 use crate::error::Fault;
 
 /// Number, name, text. A migration is never edited once it has landed.
-const MIGRATIONS: [(i32, &str, &str); 12] = [
+const MIGRATIONS: [(i32, &str, &str); 13] = [
     (1, "run_tables", include_str!("../../sql/migrations/0001_run_tables.sql")),
     (2, "accounts", include_str!("../../sql/migrations/0002_accounts.sql")),
     (3, "streams", include_str!("../../sql/migrations/0003_streams.sql")),
@@ -20,6 +20,7 @@ const MIGRATIONS: [(i32, &str, &str); 12] = [
     (9, "channels", include_str!("../../sql/migrations/0009_channels.sql")),
     (10, "attendee", include_str!("../../sql/migrations/0010_attendee.sql")),
     (11, "pace", include_str!("../../sql/migrations/0011_pace.sql")),
+    (13, "summaries_by_time", include_str!("../../sql/migrations/0013_summaries_by_time.sql")),
     (14, "runs_by_job", include_str!("../../sql/migrations/0014_runs_by_job.sql")),
 ];
 
@@ -37,6 +38,15 @@ pub enum Schema {
 /// The version that this binary knows.
 pub fn newest() -> i32 {
     MIGRATIONS.last().map_or(0, |(version, _, _)| *version)
+}
+
+/// The tables that migrations make, by name. Those of the runs are made by a pattern: `LIKE` knows them by it.
+pub fn tables() -> Vec<String> {
+    let made = MIGRATIONS.iter().flat_map(|(_, _, text)| text.lines()).filter_map(|line| line.strip_prefix("CREATE TABLE "));
+    let mut names: Vec<String> =
+        made.filter_map(|rest| rest.trim_start_matches("IF NOT EXISTS ").split([' ', '(']).next()).map(str::to_owned).collect();
+    names.push("schema_migrations".into());
+    names
 }
 
 /// Compares a version with the one that this binary knows.

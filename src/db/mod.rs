@@ -12,6 +12,7 @@ pub mod deliveries;
 pub mod documents;
 pub mod documents_read;
 pub mod embedded;
+pub mod health;
 pub mod history;
 pub mod items;
 pub mod migrate;

@@ -39,8 +39,14 @@ pub trait Verify: Source {
     /// What is to be compared of a stream whose last complete pass ended then.
     fn scope(&self, stream: &Stream, full_pass_at: DateTime<Utc>) -> Self::Scope;
 
-    /// Everything that the provider has of it.
-    fn list(&self, stream: &Stream, calls: &Calls, scope: &Self::Scope) -> impl Future<Output = Result<Things, Failure>> + Send;
+    /// Everything that the provider has of it. `stored` is what is to be compared with it, for what a list cannot show.
+    fn list(
+        &self,
+        stream: &Stream,
+        calls: &Calls,
+        scope: &Self::Scope,
+        stored: &Things,
+    ) -> impl Future<Output = Result<Things, Failure>> + Send;
 
     /// Everything that is stored of the stream, also what lies outside of the scope.
     fn stored(&self, tx: &Transaction<'_>, stream: &Stream) -> impl Future<Output = anyhow::Result<Things>> + Send;
@@ -240,7 +246,7 @@ async fn look<S: Verify>(shared: &Shared<S>, stream: &Stream, calls: &Calls) -> 
     let Some((standing, stored)) = stored(shared, stream).await? else { return Ok(None) };
     let (Some(cursor), Some(full_pass_at)) = (standing.position.cursor, standing.full_pass_at) else { return Ok(None) };
     let scope = source.scope(stream, full_pass_at);
-    let listed = source.list(stream, calls, &scope).await?;
+    let listed = source.list(stream, calls, &scope, &stored).await?;
     let mut found = compare(&listed, &stored);
     let unnamed: Vec<String> = found
         .iter()

@@ -5,6 +5,7 @@ mod attendee;
 mod batches;
 mod bots;
 mod calendars;
+mod doctor;
 mod documents;
 mod domain;
 mod drive;

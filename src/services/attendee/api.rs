@@ -232,7 +232,7 @@ impl Api {
         }
     }
 
-    fn url(&self, segments: &[&str]) -> anyhow::Result<Url> {
+    pub(super) fn url(&self, segments: &[&str]) -> anyhow::Result<Url> {
         let mut url = self.root.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow::anyhow!("attendee.root cannot have a path"))?
@@ -243,7 +243,14 @@ impl Api {
     }
 
     /// One request. `what` names it for messages.
-    async fn send(&self, what: &str, method: Method, project: Uuid, url: Url, body: Option<&Value>) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn send(
+        &self,
+        what: &str,
+        method: Method,
+        project: Uuid,
+        url: Url,
+        body: Option<&Value>,
+    ) -> Result<Vec<u8>, Failure> {
         let key = self.keys.get(&project).ok_or_else(|| failure::no_key(project))?;
         let key = key.as_ref().map_err(|why| Failure::new(Class::Internal, why.as_str()))?;
         self.http.count();

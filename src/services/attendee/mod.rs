@@ -7,6 +7,7 @@ mod fetch;
 mod notes;
 mod open;
 mod plan;
+pub mod probe;
 pub mod projects;
 mod rows;
 pub mod schedule;

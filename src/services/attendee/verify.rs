@@ -30,7 +30,7 @@ impl Verify for Attendee {
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {}
 
-    async fn list(&self, stream: &Stream, calls: &Calls, _scope: &()) -> Result<Things, Failure> {
+    async fn list(&self, stream: &Stream, calls: &Calls, _scope: &(), _stored: &Things) -> Result<Things, Failure> {
         let raws = self.api.list(stream.user_id, calls, &[], None).await?;
         let ours = |raw: Box<RawValue>| {
             let Named { state, metadata } = serde_json::from_str(raw.get()).ok()?;

@@ -54,7 +54,7 @@ impl Verify for Calendar {
         }
     }
 
-    async fn list(&self, stream: &Stream, calls: &Calls, scope: &Window) -> Result<Things, Failure> {
+    async fn list(&self, stream: &Stream, calls: &Calls, scope: &Window, _stored: &Things) -> Result<Things, Failure> {
         fetch::named(self, stream, calls, scope).await
     }
 

@@ -60,7 +60,8 @@ impl File {
         !matches!(kind, Some("folder" | "shortcut" | "drive-sdk"))
     }
 
-    fn is_googles_own(&self) -> bool {
+    /// Whether it is a document, sheet or the like of Google's own, which is not stored as bytes.
+    pub fn is_googles_own(&self) -> bool {
         self.is_readable() && self.mime_type.as_deref().is_some_and(|mime| mime.starts_with(GOOGLE_APPS))
     }
 }

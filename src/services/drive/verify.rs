@@ -18,7 +18,7 @@ impl Verify for Drive {
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {}
 
-    async fn list(&self, stream: &Stream, calls: &Calls, _scope: &()) -> Result<Things, Failure> {
+    async fn list(&self, stream: &Stream, calls: &Calls, _scope: &(), _stored: &Things) -> Result<Things, Failure> {
         let mut at = Position { pinned: Some(UNPINNED.into()), ..Position::default() };
         let mut things = Things::new();
         loop {
@@ -101,8 +101,20 @@ fn version(change: &Change) -> Option<String> {
     }
 }
 
+/// What a user sees of a file. Not its version number: that rises with changes that no feed tells of, too.
+fn fingerprint(name: Option<&str>, trashed: bool, parents: &[String], content: &str) -> String {
+    let mut parents: Vec<&str> = parents.iter().map(String::as_str).collect();
+    parents.sort_unstable();
+    format!("{}|{trashed}|{}|{content}", name.unwrap_or_default(), parents.join(","))
+}
+
 fn version_of(file: &File) -> String {
-    format!("{}/{}", file.version.unwrap_or_default(), file.content_key())
+    // Google's own formats have no checksum.
+    let content = match file.is_googles_own() {
+        true => file.modified_time.map_or(0, |time| time.timestamp_millis()).to_string(),
+        false => file.content_key(),
+    };
+    fingerprint(file.name.as_deref(), file.trashed, &file.parents, &content)
 }
 
 /// What a feed told last of its files. A file whose own row is behind that, or says something else of the same version, is no such file.
@@ -110,14 +122,35 @@ async fn files(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> 
     let rows = tx
         .query_typed(
             "SELECT a.file_id, a.lost_at IS NULL AND f.file_id IS NOT NULL AND f.gone_at IS NULL,
-               coalesce(a.version, 0) || '/' || a.content_key
-               || CASE WHEN coalesce(f.version, 0) < a.version OR (f.version = a.version AND f.md5_checksum <> a.content_key) THEN ' not kept' ELSE '' END
+               coalesce(f.version, 0) < a.version OR (f.version = a.version AND coalesce(f.md5_checksum <> a.content_key, false)),
+               a.name, a.trashed, a.parents, a.content_key, f.mime_type, f.modified_at
              FROM drive_file_access a LEFT JOIN drive_files f USING (file_id) WHERE a.stream_id = $1",
             &[(&stream.id, Type::INT8)],
         )
         .await
         .context("reading stored files")?;
-    things(&rows)
+    rows.iter()
+        .map(|row| {
+            let thing = match (row.try_get(1)?, row.try_get::<_, Option<bool>>(2)?) {
+                (false, _) => Thing::dead(),
+                (true, Some(true)) => Thing::alive("not kept as it was told"),
+                (true, _) => {
+                    let kept = File {
+                        name: row.try_get(3)?,
+                        trashed: row.try_get(4)?,
+                        parents: row.try_get(5)?,
+                        mime_type: row.try_get(7)?,
+                        modified_time: row.try_get(8)?,
+                        // Whatever it was made of.
+                        md5_checksum: Some(row.try_get(6)?),
+                        ..File::default()
+                    };
+                    Thing::alive(version_of(&kept))
+                }
+            };
+            Ok((row.try_get(0)?, thing))
+        })
+        .collect()
 }
 
 /// A drive without a feed is as good as not stored.
@@ -131,10 +164,6 @@ async fn drives(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things>
         )
         .await
         .context("reading stored drives")?;
-    things(&rows)
-}
-
-fn things(rows: &[deadpool_postgres::tokio_postgres::Row]) -> anyhow::Result<Things> {
     let thing = |alive, version: String| if alive { Thing::alive(version) } else { Thing::dead() };
     rows.iter().map(|row| Ok((row.try_get(0)?, thing(row.try_get(1)?, row.try_get(2)?)))).collect()
 }

@@ -1,7 +1,7 @@
 //! Mailboxes for comparison: the messages of the window with their labels, listed label by label. To ask for each message would cost twenty
 //! units for one; five units list five hundred that have a label.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Duration, Utc};
@@ -18,6 +18,8 @@ use crate::error::Failure;
 use crate::google::{self, Endpoint, whole};
 
 const LABELS_COST: u64 = 1;
+/// What the ids of a user's own labels begin with.
+const OWN: &str = "Label_";
 /// Messages a page: the most that Google gives.
 const PAGE: &str = "500";
 /// Labels listed at once.
@@ -39,7 +41,7 @@ impl Verify for Gmail {
         self.settings.window.map(|window| Utc::now() - window)
     }
 
-    async fn list(&self, _stream: &Stream, calls: &Calls, scope: &Self::Scope) -> Result<Things, Failure> {
+    async fn list(&self, _stream: &Stream, calls: &Calls, scope: &Self::Scope, stored: &Things) -> Result<Things, Failure> {
         let mut url = self.url(&["labels"])?;
         url.query_pairs_mut().append_pair("fields", "labels(id)");
         let Labels { labels } = calls
@@ -50,6 +52,7 @@ impl Verify for Gmail {
             .await?;
         let mut messages: HashMap<String, BTreeSet<String>> =
             listed(self, calls, *scope, None).await?.into_iter().map(|id| (id, BTreeSet::new())).collect();
+        let known: HashSet<String> = labels.iter().map(|label| label.id.clone()).collect();
         let each = labels
             .into_iter()
             .map(async |label| Ok::<_, Failure>((listed(self, calls, *scope, Some(&label.id)).await?, label.id)));
@@ -62,6 +65,13 @@ impl Verify for Gmail {
                     labels.insert(label.clone());
                 }
             }
+        }
+        // Gmail's own labels are not all among the labels; of a user's own one that is not there, it is known that no message has it.
+        for (id, labels) in &mut messages {
+            let kept = stored.get(id).map_or("", |message| &message.version).split(',');
+            labels.extend(
+                kept.filter(|label| !label.is_empty() && !label.starts_with(OWN) && !known.contains(*label)).map(str::to_owned),
+            );
         }
         Ok(messages.into_iter().map(|(id, labels)| (id, Thing::alive(Vec::from_iter(labels).join(",")))).collect())
     }

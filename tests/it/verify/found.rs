@@ -137,6 +137,35 @@ fn a_calendar_whose_stream_is_gone_is_missing_and_comes_back() {
 }
 
 #[test]
+fn a_label_that_no_list_shows_is_no_difference_unless_it_is_a_users_own() {
+    let world = World::of(&GMAIL, 1, 30);
+    world.sync_all().expect(0);
+    let add = |label: &str, at: u32| {
+        world.execute(&format!(
+            "UPDATE gmail_messages SET labels = labels || '{label}'::text
+             WHERE message_id = (SELECT message_id FROM gmail_messages WHERE deleted_at IS NULL ORDER BY message_id OFFSET {at} LIMIT 1)"
+        ));
+    };
+    add("YELLOW_STAR", 0);
+    verify(&world, &[]).expect(0);
+    add("Label_99", 1);
+    let report = verify(&world, &[]).expect(1).json();
+    assert_eq!(number(kind(&report, "mailbox"), "stale"), 1, "{report}");
+}
+
+#[test]
+fn a_version_that_rose_without_anything_to_see_is_no_difference() {
+    let world = World::of(&DRIVE, 1, 20);
+    world.sync_all().expect(0);
+    world.sync_all().expect(0);
+    world.execute("UPDATE drive_files SET version = version - 1; UPDATE drive_file_access SET version = version - 1");
+    verify(&world, &[]).expect(0);
+    world.execute("UPDATE drive_file_access SET name = 'other' WHERE file_id = (SELECT min(file_id) FROM drive_file_access)");
+    let report = verify(&world, &[]).expect(1).json();
+    assert_eq!(number(kind(&report, "changes"), "stale"), 1, "{report}");
+}
+
+#[test]
 fn what_lies_in_quarantine_is_called_so() {
     let world = World::with_users(1, 10);
     let user = world.sim.users().into_iter().next().expect("a user");

@@ -59,3 +59,21 @@ fn labels_are_compared_by_lists_and_not_message_by_message() {
     assert!(calls["messages.get"].is_null(), "{calls}");
     assert!(calls["messages.list"].as_u64().is_some_and(|calls| calls < 40), "{calls}");
 }
+
+#[test]
+fn a_comparison_that_is_stopped_says_what_it_left_and_leaves_nothing_behind() {
+    let world = World::with_users(3, 5);
+    world.sync_all().expect(0);
+    world.sim.fault(serde_json::json!({ "fault": "stall", "method": "events.list", "times": 1 }));
+    let child = world.spawn(&["verify", "calendar", "--all", "--json"]);
+    world.wait_for_stall();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).expect("a signal");
+    let output = child.wait_with_output().expect("the end");
+    world.sim.admin("release", serde_json::json!({}));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON on stdout");
+    assert_eq!(report["in_step"], false, "{report}");
+    assert_eq!(report["runs"][0]["stopped_early"], "told to stop", "{report}");
+    assert!(report["runs"][0]["interrupted_streams"].as_u64().is_some_and(|streams| streams >= 1), "{report}");
+    assert_eq!(number(kind(&report, "events"), "missing"), 0, "{report}");
+    world.assert_no_leftovers();
+}

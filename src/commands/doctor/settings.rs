@@ -1,0 +1,132 @@
+//! Settings that can be read and yet are odd, and files that others can read.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use super::Findings;
+use crate::config::{Loaded, Origin, Settings};
+use crate::db::pool::Place;
+
+const CHECK: &str = "settings";
+/// What stands in the place of a secret that is shown.
+const MASK: &str = "***";
+
+pub fn check(loaded: &Loaded, place: Option<&Place>, found: &mut Findings) {
+    let set = loaded.shown.iter().filter(|(_, _, origin)| *origin != Origin::Default);
+    let files: BTreeSet<&Path> = set.clone().filter_map(|(_, _, origin)| file_of(origin)).collect();
+    let from: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let from = if from.is_empty() { "no file".into() } else { from.join(", ") };
+    found.ok(CHECK, format!("{from}; {} settings are not the default", set.count()));
+    let odd = odd(&loaded.settings);
+    for (key, why) in &odd {
+        found.warn(
+            CHECK,
+            format!("{key}: {why}"),
+            "set it otherwise, unless that is meant (`syncctl config show` says where it is set)",
+        );
+    }
+    secret_files(loaded, place, found);
+}
+
+/// What the bounds allow and hardly anybody means.
+fn odd(settings: &Settings) -> Vec<(&'static str, String)> {
+    let (engine, push) = (&settings.engine, &settings.push);
+    let minutes = |duration: Duration| humantime::format_duration(duration);
+    let services = [settings.calendar.enabled, settings.drive.enabled, settings.gmail.enabled];
+    let is_plain = |url: &str| Url::parse(url).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url));
+    let plain_target = settings.outbox.targets.iter().find(|target| is_plain(&target.url));
+    let conditions = [
+        (
+            !services.contains(&true),
+            "calendar.enabled, drive.enabled, gmail.enabled",
+            "all are false: nothing is synced".to_owned(),
+        ),
+        (!settings.google.root.is_empty(), "google.root", "Google's own hosts are not asked: this is for tests".to_owned()),
+        (
+            is_plain(&settings.attendee.root),
+            "attendee.root",
+            "plain http: keys and transcripts cross the network unprotected".to_owned(),
+        ),
+        (
+            !(Duration::from_secs(10)..=Duration::from_secs(900)).contains(&engine.lease),
+            "engine.lease",
+            format!(
+                "{}: short ones are lost to a slow database, long ones hold up what a run that died has left",
+                minutes(engine.lease)
+            ),
+        ),
+        (
+            settings.db.pool_size > 50,
+            "db.pool_size",
+            format!("{} connections for each run: most servers allow 100", settings.db.pool_size),
+        ),
+        (
+            engine.concurrency > 200,
+            "engine.concurrency",
+            format!("{} calls at once: Google answers many of them with 429", engine.concurrency),
+        ),
+        (
+            push.renew_within >= push.life,
+            "push.renew_within",
+            "not less than push.life: every run replaces every channel".to_owned(),
+        ),
+        (
+            Url::parse(&push.address).is_ok_and(|url| is_loopback(&url)),
+            "push.address",
+            "on this machine alone: Google cannot reach it".to_owned(),
+        ),
+        (
+            plain_target.is_some(),
+            "outbox.targets",
+            format!("{:?} is sent events by plain http", plain_target.map_or("", |target| target.name.as_str())),
+        ),
+    ];
+    conditions.into_iter().filter(|(holds, ..)| *holds).map(|(_, key, why)| (key, why)).collect()
+}
+
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+fn secret_files(loaded: &Loaded, place: Option<&Place>, found: &mut Findings) {
+    let url = loaded.settings.db.url.expose_secret();
+    let has_password = place.is_some_and(|place| place.target.config().get_password().is_some()) && !url.is_empty();
+    // A URL is shown masked whether it holds a password or not.
+    let secrets = loaded.shown.iter().filter(|(key, value, _)| value.contains(MASK) && (key != "db.url" || has_password));
+    let files: BTreeSet<&Path> = secrets.filter_map(|(_, _, origin)| file_of(origin)).collect();
+    for file in files {
+        others_may_read(CHECK, file, "holds secrets", found);
+    }
+}
+
+/// Says so where users beside the owner and the group can read a file. Answers whether they can.
+pub(super) fn others_may_read(check: &'static str, file: &Path, what: &str, found: &mut Findings) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Ok(mode) = std::fs::metadata(file).map(|metadata| metadata.permissions().mode() & 0o777) else { return false };
+    let open = mode & 0o007 != 0;
+    if open {
+        let file = file.display();
+        found.fail(
+            check,
+            format!("{file} {what}, and every user of this machine may read it (mode {mode:04o})"),
+            format!("chmod 600 {file}"),
+        );
+    }
+    open
+}
+
+fn file_of(origin: &Origin) -> Option<&Path> {
+    match origin {
+        Origin::File { path, .. } | Origin::Credential(path) => Some(path),
+        Origin::Default | Origin::Variable(_) | Origin::Flag => None,
+    }
+}

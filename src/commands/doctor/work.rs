@@ -1,0 +1,235 @@
+//! Whether the work is done: jobs that should run, what fails, quota, channels, outbox and quarantine.
+
+use super::Findings;
+use crate::commands::metrics::seconds_text;
+use crate::config::Settings;
+use crate::db::overview::{JobState, Overview};
+use crate::db::{Pool, health};
+use crate::error::Class;
+
+/// A job that did not run for so many times its usual pause is late; a host may be down for a moment.
+const LATE: f64 = 3.0;
+const GRACE: f64 = 300.0;
+const HOUR: f64 = 3600.0;
+/// Events that wait longer are not just on their way.
+const OUTBOX_LONG: f64 = HOUR;
+/// From this share of a quota on it is told.
+const MUCH: f64 = 0.8;
+
+pub fn check(overview: &Overview, settings: &Settings, found: &mut Findings) {
+    jobs(overview, settings, found);
+    failing(overview, found);
+    channels(overview, settings, found);
+    outbox(overview, settings, found);
+    for held in &overview.quarantine {
+        found.warn(
+            "quarantine",
+            format!(
+                "{}: {} items could not be applied, the oldest since {}",
+                held.service,
+                held.items,
+                held.oldest_at.format("%F")
+            ),
+            "`syncctl items list` says why; after an upgrade `syncctl items retry`",
+        );
+    }
+    if overview.quarantine.is_empty() {
+        found.ok("quarantine", "empty");
+    }
+}
+
+/// A job that the settings ask for, and the longest pause between two of its runs where nothing is known of it.
+fn expected(overview: &Overview, settings: &Settings) -> Vec<(String, f64)> {
+    let google = [("calendar", settings.calendar.enabled), ("drive", settings.drive.enabled), ("gmail", settings.gmail.enabled)];
+    let has = |service: &str| overview.services.iter().any(|one| one.service == service);
+    let mut jobs = Vec::new();
+    for (service, _) in google.iter().filter(|(service, enabled)| *enabled && has(service)) {
+        jobs.push((format!("{service} cron"), HOUR));
+        let announced = if *service == "gmail" { settings.push.gmail_topic.clone() } else { settings.push.address_of(service) };
+        if !announced.is_empty() {
+            jobs.push((format!("{service} renew-watches"), 24.0 * HOUR));
+        }
+    }
+    if has("attendee") {
+        jobs.extend([("attendee cron".to_owned(), HOUR), ("attendee schedule".to_owned(), HOUR)]);
+    }
+    jobs
+}
+
+fn jobs(overview: &Overview, settings: &Settings, found: &mut Findings) {
+    const CHECK: &str = "jobs";
+    let timer = "look at the crontab or the timers (crontab.example, systemd/), and at the mail of cron or the journal";
+    for (name, pause) in expected(overview, settings) {
+        match overview.jobs.iter().find(|job| job.job == name) {
+            None => found.fail(CHECK, format!("`{name}` has never run"), timer),
+            Some(job) => {
+                let most = job.usual_seconds.map_or(pause, |usual| LATE * usual + GRACE);
+                let age = seconds_text(job.age_seconds);
+                match job.age_seconds > most {
+                    true => found.fail(CHECK, format!("`{name}` last ran {age} ago{}", usually(job)), timer),
+                    false => found.ok(CHECK, format!("`{name}` ran {age} ago: {}", job.status)),
+                }
+            }
+        }
+    }
+    for job in &overview.jobs {
+        let name = &job.job;
+        let error = job.error.as_deref().unwrap_or("no message");
+        match job.status.as_str() {
+            _ if job.is_dead => {
+                found.warn(
+                    CHECK,
+                    format!("a run of `{name}` on {} died", job.host),
+                    "nothing: the next run closes it; if it recurs, look for the out-of-memory killer",
+                );
+            }
+            "failed" => found.fail(
+                CHECK,
+                format!("the last run of `{name}` failed: {error}"),
+                "read the message; `syncctl status` shows what fails",
+            ),
+            "partial" => found.warn(CHECK, format!("the last run of `{name}` failed in part: {error}"), "see what fails, below"),
+            _ => {}
+        }
+    }
+}
+
+fn usually(job: &JobState) -> String {
+    job.usual_seconds.map_or_else(String::new, |usual| format!(", usually every {}", seconds_text(usual)))
+}
+
+fn failing(overview: &Overview, found: &mut Findings) {
+    // Revoked accounts are told of with the credentials.
+    for failing in overview.failing.iter().filter(|failing| failing.service.is_some()) {
+        let service = failing.service.as_deref().unwrap_or_default();
+        let message = failing.message.as_deref().unwrap_or_default();
+        let text =
+            format!("{service}: {} streams of {} owners fail: {}: {message}", failing.streams, failing.owners, failing.class);
+        found.warn("streams", text, Class::named(&failing.class).map_or("read the message", Class::remedy));
+    }
+    for service in overview.services.iter().filter(|service| service.degraded > 0) {
+        found.warn(
+            "streams",
+            format!("{}: {} streams are degraded: their cursors expire again and again", service.service, service.degraded),
+            Class::CursorExpired.remedy(),
+        );
+    }
+    if overview.failing.is_empty() {
+        found.ok("streams", "none fails");
+    }
+}
+
+fn channels(overview: &Overview, settings: &Settings, found: &mut Findings) {
+    const CHECK: &str = "channels";
+    for channels in &overview.channels {
+        let service = &channels.service;
+        let mend =
+            format!("`syncctl {service} renew-webhooks`; if it recurs, nothing reaches `syncctl webhook serve` at push.address");
+        if channels.silent > 0 {
+            found.warn(
+                CHECK,
+                format!("{service}: {} of {} announce nothing of what polls find", channels.silent, channels.live),
+                mend.clone(),
+            );
+        }
+        if channels.refused > 0 {
+            found.warn(
+                CHECK,
+                format!("{service}: Google refuses {} (`syncctl channels list` says why)", channels.refused),
+                mend.clone(),
+            );
+        }
+        if channels.ending > 0 {
+            found.warn(
+                CHECK,
+                format!("{service}: {} of {} end within the hour and are not renewed", channels.ending, channels.live),
+                format!("`syncctl {service} renew-watches`, hourly in the crontab"),
+            );
+        }
+        if channels.silent + channels.refused + channels.ending == 0 {
+            found.ok(CHECK, format!("{service}: {} live", channels.live));
+        }
+    }
+    if overview.channels.is_empty() && !settings.push.address.is_empty() {
+        found.warn(
+            CHECK,
+            "push.address is set and there is no channel",
+            "`syncctl calendar renew-watches` and `syncctl drive renew-watches`",
+        );
+    }
+}
+
+fn outbox(overview: &Overview, settings: &Settings, found: &mut Findings) {
+    const CHECK: &str = "outbox";
+    let outbox = &overview.outbox;
+    let before = found.0.len();
+    let is_set = |name: &str| settings.outbox.targets.iter().any(|target| target.name == name);
+    for target in outbox.targets.iter().filter(|target| is_set(&target.target)) {
+        let name = &target.target;
+        if target.failures > 0 {
+            let error = target.last_error.as_deref().unwrap_or("no message");
+            found.warn(
+                CHECK,
+                format!("{name} failed {} times in a row: {error}", target.failures),
+                "look at the receiver, and at the target's url and secret in the settings",
+            );
+        }
+        if target.dead > 0 {
+            found.warn(
+                CHECK,
+                format!("{} events for {name} were given up", target.dead),
+                "`syncctl outbox list --state dead`, then `syncctl deliver --dead`",
+            );
+        }
+        if let Some(age) = target.oldest_seconds.filter(|age| *age > OUTBOX_LONG) {
+            let message = format!("{} events wait for {name}, the oldest for {}", target.pending, seconds_text(age));
+            found.warn(CHECK, message, "run `syncctl deliver` every minute (crontab.example)");
+        }
+    }
+    if settings.outbox.targets.is_empty() {
+        found.ok(CHECK, format!("no target is set; {} events are kept for the first one", outbox.new_events));
+    } else if found.0.len() == before {
+        found.ok(CHECK, format!("{} wait", outbox.pending()));
+    }
+}
+
+/// What is left of the quotas, by project.
+pub async fn quota(pool: &Pool, settings: &Settings, found: &mut Findings) -> anyhow::Result<()> {
+    const CHECK: &str = "quota";
+    let spent = health::quota(pool).await?;
+    let mut well = 0;
+    for spent in &spent {
+        let (service, project) = (&spent.service, &spent.project);
+        let limits = settings.quota.limits(service);
+        let share = |units: i64, limit: u64| units as f64 / limit as f64;
+        let (day, minute) = (share(spent.day, limits.per_day), share(spent.minute, limits.project_per_minute));
+        if let Some((until, why)) = &spent.paused {
+            found.fail(
+                CHECK,
+                format!("{service}, project {project}: Google said to stop until {}: {why}", until.format("%F %R UTC")),
+                Class::DailyQuota.remedy(),
+            );
+        } else if day > MUCH {
+            found.warn(
+                CHECK,
+                format!("{service}, project {project}: {:.0} % of the day's units are spent", day * 100.0),
+                Class::DailyQuota.remedy(),
+            );
+        } else if minute > MUCH {
+            found.warn(
+                CHECK,
+                format!("{service}, project {project}: {:.0} % of this minute's units are spent", minute * 100.0),
+                Class::RateLimited.remedy(),
+            );
+        } else {
+            well += 1;
+        }
+    }
+    if well == spent.len() {
+        found.ok(
+            CHECK,
+            if well == 0 { "nothing is spent today".into() } else { format!("more than a fifth is left of each of {well}") },
+        );
+    }
+    Ok(())
+}

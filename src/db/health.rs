@@ -1,0 +1,169 @@
+//! What the database itself is like: its version, its way to us, what our role may, and who else may read. Changes nothing.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use tokio_postgres::types::Type;
+
+use super::{Pool, migrate};
+
+/// Round trips that the latency is taken from.
+const ROUND_TRIPS: usize = 20;
+/// Questions that find out whether connections share a server's process.
+const LOOKS: usize = 4;
+
+/// The server, as one connection sees it.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// `server_version_num`, such as 170006
+    pub number: i32,
+    pub version: String,
+    pub bytes: i64,
+    /// TLS version of the server's connection, where it has TLS.
+    pub tls: Option<String>,
+    /// The role may make tables where ours are.
+    pub may_create: bool,
+    pub role: String,
+    pub now: DateTime<Utc>,
+}
+
+/// Asks the server about itself.
+pub async fn server(pool: &Pool) -> anyhow::Result<Server> {
+    let row = pool
+        .get()
+        .await?
+        .query_typed_one(
+            "SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_database_size(current_database()),
+               (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl),
+               coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), current_user::text, clock_timestamp()",
+            &[],
+        )
+        .await
+        .context("asking the server about itself")?;
+    Ok(Server {
+        number: row.try_get(0)?,
+        version: row.try_get(1)?,
+        bytes: row.try_get(2)?,
+        tls: row.try_get(3)?,
+        may_create: row.try_get(4)?,
+        role: row.try_get(5)?,
+        now: row.try_get(6)?,
+    })
+}
+
+/// The middle one of some round trips.
+pub async fn latency(pool: &Pool) -> anyhow::Result<Duration> {
+    let client = pool.get().await?;
+    let mut trips = Vec::with_capacity(ROUND_TRIPS);
+    for _ in 0..ROUND_TRIPS {
+        let started = Instant::now();
+        client.query_typed_one("SELECT 1", &[]).await.context("measuring the way to the server")?;
+        trips.push(started.elapsed());
+    }
+    trips.sort_unstable();
+    Ok(trips[ROUND_TRIPS / 2])
+}
+
+/// Whether a pooler gives each transaction another server process: then two connections that are both open meet the same one.
+pub async fn shares_processes(pool: &Pool) -> anyhow::Result<bool> {
+    let (first, second) = (pool.get().await?, pool.get().await?);
+    let mut met = [Vec::new(), Vec::new()];
+    for _ in 0..LOOKS {
+        for (client, met) in [&first, &second].into_iter().zip(&mut met) {
+            let row = client.query_typed_one("SELECT pg_backend_pid()", &[]).await.context("asking for the server's process")?;
+            met.push(row.try_get::<_, i32>(0)?);
+        }
+    }
+    Ok(met[0].iter().any(|pid| met[1].contains(pid)) || met[0].windows(2).any(|pair| pair[0] != pair[1]))
+}
+
+/// Tables of ours that the roles of Supabase's public API may read without any row-level security; empty where there are no such roles.
+pub async fn exposed(pool: &Pool) -> anyhow::Result<Vec<String>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT DISTINCT c.relname::text FROM pg_class c, pg_roles r
+             WHERE r.rolname IN ('anon', 'authenticated') AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
+               AND c.relnamespace = current_schema()::regnamespace
+               AND (c.relname = ANY ($1) OR c.relname LIKE ANY ('{%\\_cron\\_results,%\\_cron\\_metrics,%\\_summaries}'))
+               AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
+               AND has_table_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE, DELETE')
+             ORDER BY 1",
+            &[(&migrate::tables(), Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("looking for tables that others may read")?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// How many values each seal key has sealed, by its id; `None`: what is cut or of another format.
+pub async fn seal_keys(pool: &Pool) -> anyhow::Result<Vec<(Option<String>, i64)>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            // A blob is one byte of format, one that says how long the id is, the id, and the rest.
+            "SELECT CASE WHEN octet_length(blob) > 2 AND get_byte(blob, 0) = 1
+               THEN encode(substring(blob FROM 3 FOR get_byte(blob, 1)), 'escape') END AS id, count(*)
+             FROM (SELECT credentials AS blob FROM accounts
+                   UNION ALL SELECT access_token FROM accounts WHERE access_token IS NOT NULL
+                   UNION ALL SELECT api_key FROM attendee_projects) sealed
+             GROUP BY 1 ORDER BY 1",
+            &[],
+        )
+        .await
+        .context("looking which keys have sealed values")?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// What is spent of a project's quota.
+#[derive(Debug, Clone)]
+pub struct Spent {
+    pub service: String,
+    pub project: String,
+    /// In this minute, and in Google's day.
+    pub minute: i64,
+    pub day: i64,
+    /// Google told us to stop, until then and why.
+    pub paused: Option<(DateTime<Utc>, String)>,
+}
+
+/// What is spent of each project's quota now.
+pub async fn quota(pool: &Pool) -> anyhow::Result<Vec<Spent>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            // A user's part is written under the project's name and the user's id.
+            "WITH spent AS (
+               SELECT service, subject AS project, coalesce(sum(units) FILTER (WHERE span = 'minute'), 0)::bigint AS minute,
+                 coalesce(sum(units) FILTER (WHERE span = 'day'), 0)::bigint AS day
+               FROM quota_usage
+               WHERE subject NOT LIKE '%/%' AND ((span = 'minute' AND window_start = date_trunc('minute', now()))
+                 OR (span = 'day' AND window_start = date_trunc('day', now() AT TIME ZONE 'America/Los_Angeles') AT TIME ZONE 'America/Los_Angeles'))
+               GROUP BY 1, 2
+             ), paused AS (
+               SELECT service, project, until, reason FROM quota_pauses WHERE until > now()
+             )
+             SELECT service, project, coalesce(minute, 0), coalesce(day, 0), until, reason FROM spent FULL JOIN paused USING (service, project)
+             ORDER BY service, project",
+            &[],
+        )
+        .await
+        .context("reading what is spent of the quotas")?;
+    rows.iter()
+        .map(|row| {
+            let until: Option<DateTime<Utc>> = row.try_get(4)?;
+            let reason: Option<String> = row.try_get(5)?;
+            Ok(Spent {
+                service: row.try_get(0)?,
+                project: row.try_get(1)?,
+                minute: row.try_get(2)?,
+                day: row.try_get(3)?,
+                paused: until.zip(reason),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,62 @@
+//! Doctor and the database: away, behind, behind a pooler, open to others.
+
+use super::{doctor, synced};
+use crate::support::World;
+use crate::support::world::Way;
+
+#[test]
+fn without_a_database_the_rest_is_told_all_the_same() {
+    let mut world = synced(1);
+    world.url = "postgres://nobody@127.0.0.1:1/none".into();
+    let found = doctor(&world, &[]);
+    assert_eq!(found.code, 1);
+    found.has("fail", "cannot reach database none").has("ok", "within 1 s of Google's").has("ok", "push address: none is set");
+    found.has("warn", "were not checked: there is no usable database");
+}
+
+#[test]
+fn a_schema_that_is_not_the_one_of_this_version_is_told() {
+    let world = synced(1);
+    world.execute("UPDATE schema_migrations SET version = 999 WHERE version = (SELECT max(version) FROM schema_migrations)");
+    doctor(&world, &[]).has("fail", "schema: the schema is at version 999, newer than").has("ok", "database: PostgreSQL");
+    world.execute("DELETE FROM schema_migrations WHERE version = 999");
+    doctor(&world, &[]).has("fail", "run `syncctl db migrate`");
+    world.execute("DROP TABLE schema_migrations");
+    doctor(&world, &[]).has("fail", "no syncctl schema yet");
+}
+
+#[test]
+fn a_pooler_in_transaction_mode_is_recognized() {
+    doctor(&World::by(Way::Direct), &["--offline"]).has("ok", "pooler: none");
+    doctor(&World::by(Way::Pooler), &["--offline"]).has("ok", "pooler: a pooler in transaction mode");
+}
+
+#[test]
+fn a_role_that_may_only_use_its_tables_is_recognized_over_tls() {
+    let world = World::by(Way::Tls);
+    doctor(&world, &["--offline"]).has("ok", "may make tables").has("ok", "tls: ");
+    world.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC; ALTER SCHEMA public OWNER TO CURRENT_USER");
+    doctor(&world, &["--offline"]).has("ok", "may not make tables: migrations need another role");
+    world.execute("DELETE FROM schema_migrations");
+    doctor(&world, &["--offline"]).has("fail", "may not make tables, and the schema is not current");
+}
+
+#[test]
+fn tables_that_a_public_api_shows_are_told() {
+    let world = synced(1);
+    world.execute("DO $$ BEGIN CREATE ROLE anon; EXCEPTION WHEN duplicate_object THEN NULL; END $$");
+    assert_eq!(doctor(&world, &[]).lines("fail"), Vec::<String>::new());
+    world.execute("CREATE TABLE theirs (x int); GRANT SELECT ON ALL TABLES IN SCHEMA public TO anon");
+    let found = doctor(&world, &[]);
+    found.has("fail", "privacy: the public API").has("fail", "accounts");
+    let count = world.count("SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace");
+    found.has("fail", &format!("may read or write {} tables", count - 1));
+    world.execute(
+        "DO $$ DECLARE t regclass; BEGIN
+           FOR t IN SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
+             EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', t);
+           END LOOP;
+         END $$",
+    );
+    assert_eq!(doctor(&world, &[]).lines("fail"), Vec::<String>::new());
+}

@@ -1,0 +1,102 @@
+//! Doctor and the work: jobs that do not run, quotas, channels, deliveries, quarantine.
+
+use super::{doctor, synced};
+use crate::support::World;
+
+#[test]
+fn jobs_that_never_ran_are_late_died_or_failed_are_told() {
+    let world = World::with_users(1, 3);
+    world.sync_all().expect(0);
+    doctor(&world, &[]).has("ok", "`calendar cron` ran").has("fail", "`gmail cron` has never run");
+    world.syncctl(&["sync", "cron"]).expect(0);
+    assert_eq!(doctor(&world, &[]).lines("fail"), Vec::<String>::new());
+    world.execute("UPDATE runs SET started_at = started_at - interval '3 hours', ended_at = ended_at - interval '3 hours' WHERE job = 'gmail cron'");
+    doctor(&world, &[]).has("fail", "`gmail cron` last ran 3h");
+    world.execute(
+        "UPDATE runs SET status = 'running', ended_at = NULL, alive_until = now() - interval '1 minute' WHERE job = 'drive cron'",
+    );
+    doctor(&world, &[]).has("warn", "a run of `drive cron` on");
+    world.execute(
+        "UPDATE runs SET status = 'failed' WHERE job = 'calendar cron';
+         UPDATE calendar_cron_results SET status = 'failed', error_message = 'the database went away'",
+    );
+    doctor(&world, &[]).has("fail", "the last run of `calendar cron` failed: the database went away");
+    // What is not synced needs no job.
+    let found = doctor(&world, &["--set", "gmail.enabled=false"]);
+    assert!(!found.lines("fail").join("").contains("gmail"), "{:?}", found.lines("fail"));
+}
+
+#[test]
+fn a_job_is_late_by_its_own_measure() {
+    let world = synced(1);
+    world.execute(
+        "INSERT INTO runs (id, service, job, host, pid, version, status, started_at, alive_until, ended_at)
+         SELECT gen_random_uuid(), 'gmail', 'gmail cron', 'h', 1, '0', 'completed', t, t, t
+         FROM generate_series(now() - interval '100 minutes', now() - interval '20 minutes', interval '2 minutes') t;
+         DELETE FROM runs WHERE job = 'gmail cron' AND host <> 'h'",
+    );
+    doctor(&world, &[]).has("fail", "`gmail cron` last ran 20m").has("fail", "usually every 2m");
+}
+
+#[test]
+fn channels_that_are_silent_refused_or_about_to_end_are_told() {
+    let world = synced(2);
+    world.execute(
+        "INSERT INTO channels (id, stream_id, user_id, service, state, address, token_hash, expires_at)
+           SELECT gen_random_uuid(), id, user_id, service, 'live', 'https://x', '\\x00', now() + interval '30 minutes' FROM streams WHERE kind = 'events';
+         INSERT INTO channels (id, stream_id, user_id, service, state, address, token_hash)
+           SELECT gen_random_uuid(), id, user_id, service, 'refused', 'https://x', '\\x00' FROM streams WHERE kind = 'calendar_list';
+         UPDATE streams SET push_missed = 9 WHERE id = (SELECT min(id) FROM streams WHERE kind = 'events')",
+    );
+    let found = doctor(&world, &[]);
+    found.has("warn", "calendar: 1 of 2 announce nothing").has("warn", "calendar: Google refuses 2");
+    found.has("warn", "calendar: 2 of 2 end within the hour");
+}
+
+#[test]
+fn deliveries_that_wait_or_were_given_up_are_told_of_targets_that_are_set() {
+    let mut world = synced(1);
+    world.execute(
+        "INSERT INTO outbox_events (id, type, subject, user_id, payload, created_at, routed)
+           SELECT gen_random_uuid(), 't', gen_random_uuid(), id, '{}', now() - interval '5 hours', true FROM users, generate_series(1, 2);
+         INSERT INTO outbox_deliveries (event_id, target, seq, subject, state)
+           SELECT id, 'n8n', seq, subject, CASE WHEN seq = (SELECT min(seq) FROM outbox_events WHERE type = 't') THEN 'dead' ELSE 'pending' END
+           FROM outbox_events WHERE type = 't';
+         INSERT INTO outbox_targets (target, failures, last_error) VALUES ('n8n', 7, 'HTTP 502')",
+    );
+    assert_eq!(doctor(&world, &[]).lines("warn").len(), 1, "of a target that is gone");
+    world
+        .set("SYNCCTL_OUTBOX_TARGETS", "[{ name = \"n8n\", url = \"https://n8n.invalid/hook\", secret = \"0123456789abcdef\" }]");
+    let found = doctor(&world, &[]);
+    found
+        .has("warn", "n8n failed 7 times in a row: HTTP 502")
+        .has("warn", "1 events for n8n were given up")
+        .has("warn", "1 events wait for n8n, the oldest for 5h");
+}
+
+#[test]
+fn a_quota_that_is_spent_or_paused_is_told() {
+    let mut world = synced(1);
+    world.set("SYNCCTL_QUOTA_GMAIL_PER_DAY", "1000");
+    world.execute(
+        "INSERT INTO quota_usage SELECT 'gmail', project, 'day',
+           date_trunc('day', now() AT TIME ZONE 'America/Los_Angeles') AT TIME ZONE 'America/Los_Angeles', 900 FROM accounts
+           ON CONFLICT (service, subject, span, window_start) DO UPDATE SET units = 900;
+         INSERT INTO quota_pauses SELECT 'drive', project, now() + interval '2 hours', 'dailyLimitExceeded' FROM accounts",
+    );
+    let found = doctor(&world, &["--offline"]);
+    found.has("warn", "90 % of the day's units are spent").has("fail", "drive, project").has("fail", "dailyLimitExceeded");
+}
+
+#[test]
+fn what_fails_and_what_lies_in_quarantine_is_told_with_its_remedy() {
+    let world = synced(1);
+    world.execute(
+        "UPDATE streams SET failures = 2, failed_class = 'api_disabled', failed_message = 'accessNotConfigured' WHERE service = 'drive';
+         UPDATE streams SET state = 'degraded' WHERE service = 'gmail';
+         INSERT INTO quarantined_items (stream_id, item_id, raw, error) SELECT min(id), 'x', '{}', 'odd' FROM streams",
+    );
+    let found = doctor(&world, &[]);
+    found.has("warn", "drive: 2 streams of 1 owners fail: api_disabled: accessNotConfigured");
+    found.has("warn", "gmail: 1 streams are degraded").has("warn", "1 items could not be applied");
+}
