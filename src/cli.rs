@@ -81,6 +81,9 @@ enum Command {
     /// The database: schema, and the private cluster
     #[command(subcommand)]
     Db(commands::db::Verb),
+    /// Schedules for this machine: systemd units, or a crontab
+    #[command(subcommand)]
+    Install(commands::install::Verb),
     /// The settings
     #[command(subcommand)]
     Config(commands::config::Verb),
@@ -118,6 +121,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let output = commands::Output { json: cli.global.json };
     match cli.command {
         Command::Config(verb) => commands::config::run(&verb, &loaded, output),
+        Command::Install(verb) => commands::install::run(&verb, &loaded, output),
         Command::Db(verb) => commands::db::run(&verb, &loaded.settings, output),
         Command::Accounts(verb) => commands::accounts::run(&verb, loaded.settings, output),
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),

@@ -15,6 +15,7 @@ mod every;
 pub mod explain;
 pub mod gmail;
 pub mod import;
+pub mod install;
 pub mod items;
 mod jobs;
 pub mod metrics;

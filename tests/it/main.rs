@@ -13,6 +13,7 @@ mod faults;
 mod first_sync;
 mod gmail;
 mod ground;
+mod install;
 mod kill;
 mod locks;
 mod messages;
