@@ -9,6 +9,7 @@ mod outbox;
 mod pace;
 mod push;
 mod quota;
+mod retention;
 mod secrets;
 mod tree;
 mod webhook;
@@ -28,6 +29,7 @@ pub use outbox::{Outbox, Target};
 pub use pace::Pace;
 pub use push::Push;
 pub use quota::{Limits, Quota, QuotaProfile};
+pub use retention::Retention;
 pub use webhook::Webhook;
 
 /// Every setting. `syncctl config show` prints them with where each came from.
@@ -47,6 +49,7 @@ pub struct Settings {
     pub drive: Drive,
     pub push: Push,
     pub webhook: Webhook,
+    pub retention: Retention,
     pub log: Log,
 }
 
@@ -220,6 +223,7 @@ impl Settings {
         .chain(self.outbox.bounds())
         .chain(self.pace.bounds())
         .chain(self.push.bounds())
+        .chain(self.retention.bounds())
         .chain(self.webhook.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))
     }

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use anyhow::Context as _;
 use clap::Subcommand;
 
-use super::{Output, table};
+use super::{Output, prune, size, table, with_context};
 use crate::config::Settings;
 use crate::db::embedded::Cluster;
 use crate::db::migrate;
@@ -23,6 +23,10 @@ pub enum Verb {
     Start,
     /// Stops the private cluster
     Stop,
+    /// Deletes what is old and needed by nobody, as [retention] says; for cron, once a day
+    Prune(prune::PruneArgs),
+    /// Tables and indexes with their sizes, and what makes them grow
+    Size,
     /// Opens psql on the database
     Psql {
         /// Arguments for psql, such as `-c 'SELECT …'`
@@ -57,6 +61,10 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
             cluster(&place)?.stop()?;
             output.print(&serde_json::json!({ "running": false }), || "private cluster stopped".into())?;
         }
+        Verb::Prune(args) => {
+            return with_context(settings.clone(), async |context| prune::run(&context, args, output).await);
+        }
+        Verb::Size => return with_context(settings.clone(), async |context| size::run(&context, output).await),
         Verb::Psql { args } => {
             place.ensure_running()?;
             let mut psql = match &place.cluster {

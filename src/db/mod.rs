@@ -19,8 +19,10 @@ pub mod outbox;
 pub mod pool;
 pub mod prices;
 pub mod quota;
+pub mod retention;
 pub mod routing;
 pub mod runs;
+pub mod size;
 pub mod streams;
 pub mod target;
 

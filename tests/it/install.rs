@@ -111,7 +111,15 @@ fn units_are_those_that_the_settings_call_for_and_systemd_reads_them() {
     let done = machine.install("systemd", &[]).expect(0);
     assert_verifies(&machine);
     let files = machine.files();
-    for unit in ["calendar.timer", "drive.service", "renew-watches@.timer", "webhook.socket", "drain.timer", "deliver.timer"] {
+    for unit in [
+        "calendar.timer",
+        "drive.service",
+        "renew-watches@.timer",
+        "webhook.socket",
+        "drain.timer",
+        "deliver.timer",
+        "db-prune.timer",
+    ] {
         assert!(files.contains(&format!("etc/systemd/system/syncctl-{unit}")), "{unit}: {files:?}");
     }
     for not in ["gmail.timer", "sync.timer"] {

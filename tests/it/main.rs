@@ -23,6 +23,8 @@ mod outbox;
 mod push;
 mod quarantine;
 mod resync;
+mod retention;
+mod roles;
 mod schedules;
 mod settings;
 mod sharing;

@@ -59,6 +59,7 @@ static UNITS: &[Unit] = &units![
     "syncctl-webhook" "socket",
     "syncctl-drain" "timer",
     "syncctl-deliver" "timer",
+    "syncctl-db-prune" "timer",
     "syncctl-sync" "timer",
 ];
 
