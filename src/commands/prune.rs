@@ -109,7 +109,7 @@ where
 fn text(report: &Report) -> String {
     let mut shown = table(&["table", if report.dry_run { "would go" } else { "gone" }, "older than", "setting"]);
     for pruned in report.tables.iter().filter(|pruned| pruned.rows > 0) {
-        let keep = humantime::format_duration(pruned.keep).to_string();
+        let keep = format!("{:.0} days", pruned.keep.as_secs_f64() / 86400.0);
         shown.add_row([pruned.table, &pruned.rows.to_string(), &keep, pruned.setting]);
     }
     let verb = if report.dry_run { "would be deleted" } else { "deleted" };
