@@ -91,6 +91,9 @@ enum Command {
     /// The database: schema, and the private cluster
     #[command(subcommand)]
     Db(commands::db::Verb),
+    /// Schedules for this machine: systemd units, or a crontab
+    #[command(subcommand)]
+    Install(commands::install::Verb),
     /// The settings
     #[command(subcommand)]
     Config(commands::config::Verb),
@@ -167,6 +170,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match command {
         Command::Config(verb) => commands::config::run(&verb, &loaded, output),
+        Command::Install(verb) => commands::install::run(&verb, &loaded, output),
         Command::Db(verb) => commands::db::run(&verb, &loaded.settings, output),
         Command::Accounts(verb) => commands::accounts::run(&verb, loaded.settings, output),
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),

@@ -11,6 +11,7 @@ mod pace;
 mod push;
 mod quota;
 mod reference;
+mod retention;
 mod secrets;
 mod tree;
 mod webhook;
@@ -33,6 +34,7 @@ pub use pace::Pace;
 pub use push::Push;
 pub use quota::{Limits, Quota, QuotaProfile};
 pub use reference::{example, markdown, schema};
+pub use retention::Retention;
 pub use webhook::Webhook;
 
 /// Every setting. `syncctl config show` prints them with where each came from.
@@ -53,6 +55,7 @@ pub struct Settings {
     pub push: Push,
     pub webhook: Webhook,
     pub healthchecks: Healthchecks,
+    pub retention: Retention,
     pub log: Log,
 }
 
@@ -244,6 +247,7 @@ impl Settings {
         .chain(self.outbox.bounds())
         .chain(self.pace.bounds())
         .chain(self.push.bounds())
+        .chain(self.retention.bounds())
         .chain(self.webhook.bounds())
         .chain(self.healthchecks.bounds())
         .find_map(|(holds, key, must)| (!holds).then_some((key, must)))

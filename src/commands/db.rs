@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Subcommand;
 
-use super::{Output, seal_key_file, table};
+use super::{Output, prune, seal_key_file, size, table, with_context};
 use crate::config::Settings;
 use crate::db::embedded::Cluster;
 use crate::db::embedded::backup::BEFORE;
@@ -25,6 +25,10 @@ pub enum Verb {
     Start,
     /// Stops the private cluster
     Stop,
+    /// Deletes what is old and needed by nobody, as [retention] says; for cron, once a day
+    Prune(prune::PruneArgs),
+    /// Tables and indexes with their sizes, and what makes them grow
+    Size,
     /// Opens psql on the database
     Psql {
         /// Arguments for psql, such as `-c 'SELECT …'`
@@ -92,6 +96,10 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
                 format!("restored {}; what was there before is the database {BEFORE}", file.display())
             })?;
         }
+        Verb::Prune(args) => {
+            return with_context(settings.clone(), async |context| prune::run(&context, args, output).await);
+        }
+        Verb::Size => return with_context(settings.clone(), async |context| size::run(&context, output).await),
         Verb::Psql { args } => {
             place.ensure_running()?;
             let mut psql = match &place.cluster {

@@ -56,6 +56,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// Key, value as it may be shown, origin: in the order of the keys.
     pub shown: Vec<(String, String, Origin)>,
+    /// The settings file that was read.
+    pub file: Option<PathBuf>,
 }
 
 /// Loads the settings of this process.
@@ -70,14 +72,15 @@ pub fn load(flags: &Flags) -> anyhow::Result<Loaded> {
 
 fn load_from(flags: &Flags, environment: &BTreeMap<String, String>) -> anyhow::Result<Loaded> {
     let mut layers = Layers::of_defaults()?;
-    if let Some(path) = settings_file(flags, environment)? {
-        layers.add_file(&path)?;
+    let file = settings_file(flags, environment)?;
+    if let Some(path) = &file {
+        layers.add_file(path)?;
     }
     layers.add_environment(environment)?;
     for (key, value) in &flags.set {
         layers.set_text(key, value, Origin::Flag)?;
     }
-    layers.finish(environment.get("CREDENTIALS_DIRECTORY").map(Path::new))
+    layers.finish(file, environment.get("CREDENTIALS_DIRECTORY").map(Path::new))
 }
 
 /// The file that was named (it must exist), or the first of the usual ones that does.
@@ -233,7 +236,7 @@ impl Layers {
         format!("unknown setting {key:?}; [{section}] allows {}", siblings.join(", "))
     }
 
-    fn finish(self, credentials: Option<&Path>) -> anyhow::Result<Loaded> {
+    fn finish(self, file: Option<PathBuf>, credentials: Option<&Path>) -> anyhow::Result<Loaded> {
         let merged = nest(self.leaves.iter().map(|(key, (value, _))| (key, value)));
         let mut settings: Settings = serde_path_to_error::deserialize(Value::Table(merged).into_deserializer()).map_err(
             |error: serde_path_to_error::Error<toml::de::Error>| {
@@ -254,7 +257,7 @@ impl Layers {
                 .map_err(|wrong| self.refused_inside("outbox.targets", &format!("outbox.targets[{at}]"), &wrong))?;
         }
         let shown = self.leaves.iter().map(|(key, (value, origin))| (key.clone(), masked(key, value), origin.clone())).collect();
-        Ok(Loaded { settings, shown })
+        Ok(Loaded { settings, shown, file })
     }
 
     /// Says what is wrong inside a list of sections, on the line where that stands, without the value: it may be a secret.

@@ -8,7 +8,7 @@ use super::target::{self, Target};
 use crate::error::Fault;
 
 /// Number, name, text. A migration is never edited once it has landed.
-const MIGRATIONS: [(i32, &str, &str); 13] = [
+const MIGRATIONS: [(i32, &str, &str); 14] = [
     (1, "run_tables", include_str!("../../sql/migrations/0001_run_tables.sql")),
     (2, "accounts", include_str!("../../sql/migrations/0002_accounts.sql")),
     (3, "streams", include_str!("../../sql/migrations/0003_streams.sql")),
@@ -20,6 +20,7 @@ const MIGRATIONS: [(i32, &str, &str); 13] = [
     (9, "channels", include_str!("../../sql/migrations/0009_channels.sql")),
     (10, "attendee", include_str!("../../sql/migrations/0010_attendee.sql")),
     (11, "pace", include_str!("../../sql/migrations/0011_pace.sql")),
+    (12, "by_time", include_str!("../../sql/migrations/0012_by_time.sql")),
     (13, "summaries_by_time", include_str!("../../sql/migrations/0013_summaries_by_time.sql")),
     (14, "runs_by_job", include_str!("../../sql/migrations/0014_runs_by_job.sql")),
 ];

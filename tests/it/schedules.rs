@@ -1,8 +1,13 @@
-//! The crontab and the units that people copy: every command in them is one that this binary runs.
+//! The crontab and the units that people copy: every command in them is one that this binary runs, at minutes that are told apart.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::support::World;
+
+/// Jobs that take one look at the database, mostly: they may begin at any time.
+const LIGHT: [&str; 5] = ["attendee cron", "attendee schedule", "deliver", "webhook drain", "sync cron"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -21,6 +26,16 @@ fn units(ending: &str) -> Vec<PathBuf> {
     paths
 }
 
+/// What the service runs, after `syncctl`; for each instance where it has some.
+fn commands(service: &Path) -> Vec<String> {
+    let text = read(service);
+    let Some(start) = text.lines().find_map(|line| line.strip_prefix("ExecStart=syncctl ")) else { return Vec::new() };
+    match start.contains("%i") {
+        true => ["calendar", "drive", "gmail"].iter().map(|service| start.replace("%i", service)).collect(),
+        false => vec![start.to_owned()],
+    }
+}
+
 /// Runs what stands after `syncctl`, without what the shell makes of it.
 #[track_caller]
 fn assert_runs(world: &World, line: &str) {
@@ -30,17 +45,96 @@ fn assert_runs(world: &World, line: &str) {
     assert_eq!(ran.code, 0, "syncctl {command}: {ran:#?}");
 }
 
+/// The values of a field of a crontab, as cron(8) reads it: `*`, `a`, `a-b`, each with `/step`, in a list.
+pub fn field(text: &str, least: u32, most: u32) -> BTreeSet<u32> {
+    let number = |word: &str| word.parse::<u32>().unwrap_or_else(|_| panic!("{text}: {word} is no number"));
+    let mut values = BTreeSet::new();
+    for part in text.split(',') {
+        let (range, step) = part.split_once('/').map_or((part, 1), |(range, step)| (range, number(step)));
+        let (from, to) = match range.split_once('-') {
+            _ if range == "*" => (least, most),
+            Some((from, to)) => (number(from), number(to)),
+            None => (number(range), number(range)),
+        };
+        assert!(least <= from && from <= to && to <= most && step > 0, "{text}: outside {least}-{most}");
+        values.extend((from..=to).step_by(step as usize));
+    }
+    values
+}
+
+/// A job of a crontab: its command, and the minutes of the week at which it begins, Sunday first.
+pub fn job(line: &str) -> (String, BTreeSet<u32>) {
+    let mut rest = line;
+    let fields: Vec<&str> = std::iter::repeat_with(|| {
+        let (word, left) = rest.trim_start().split_once(char::is_whitespace).unwrap_or_else(|| panic!("{line}: too few fields"));
+        rest = left;
+        word
+    })
+    .take(5)
+    .collect();
+    assert_eq!((fields[2], fields[3]), ("*", "*"), "{line}: a week tells all");
+    let days = field(fields[4], 0, 6);
+    let mut minutes = BTreeSet::new();
+    for (day, hour) in days.iter().flat_map(|day| field(fields[1], 0, 23).into_iter().map(move |hour| (day, hour))) {
+        minutes.extend(field(fields[0], 0, 59).into_iter().map(|minute| (day * 24 + hour) * 60 + minute));
+    }
+    (rest.trim().to_owned(), minutes)
+}
+
+/// The jobs of the example, those that it offers included: command without redirections, and minutes of the week.
+fn crontab() -> BTreeMap<String, BTreeSet<u32>> {
+    let text = read(&root().join("crontab.example"));
+    let is_job = |line: &&str| {
+        line.contains(" syncctl ") && line.trim_start_matches('#').starts_with(|c: char| c.is_ascii_digit() || c == '*')
+    };
+    let jobs: BTreeMap<_, _> = text
+        .lines()
+        .filter(is_job)
+        .map(|line| {
+            let (command, minutes) = job(line.trim_start_matches('#'));
+            let command = command.split('>').next().unwrap_or_default().trim().to_owned();
+            let arguments = command.strip_prefix("syncctl ").unwrap_or_else(|| panic!("{line}: not a command of syncctl"));
+            (arguments.to_owned(), minutes)
+        })
+        .collect();
+    assert!(jobs.len() > 10, "{jobs:?}");
+    jobs
+}
+
+/// The minutes of the week at which a timer elapses, as systemd says.
+fn elapses(timer: &Path) -> BTreeSet<u32> {
+    let mut minutes = BTreeSet::new();
+    for spec in read(timer).lines().filter_map(|line| line.strip_prefix("OnCalendar=")) {
+        // A week has 10080 minutes, and begins on a Sunday.
+        let ran = Command::new("systemd-analyze")
+            .args(["calendar", "--base-time=2026-11-21 23:59:59 UTC", "--iterations=10080", spec])
+            .env("TZ", "UTC")
+            .env("LC_ALL", "C")
+            .output()
+            .expect("systemd-analyze runs (Debian: apt-get install systemd)");
+        assert!(ran.status.success(), "{spec}: {}", String::from_utf8_lossy(&ran.stderr));
+        let shown = String::from_utf8(ran.stdout).expect("text");
+        for line in shown.lines().filter(|line| line.contains("Next elapse:") || line.contains("Iter")) {
+            let at = line.split_once(": ").map_or("", |(_, at)| at.trim()).trim_end_matches(" UTC");
+            let at = chrono::NaiveDateTime::parse_from_str(at, "%a %Y-%m-%d %H:%M:%S")
+                .unwrap_or_else(|error| panic!("{line}: {error}"));
+            let minute = (at
+                - chrono::NaiveDate::from_ymd_opt(2026, 11, 22).expect("a date").and_hms_opt(0, 0, 0).expect("a time"))
+            .num_minutes();
+            if minute < 7 * 24 * 60 {
+                minutes.insert(u32::try_from(minute).expect("after the base"));
+            }
+        }
+    }
+    assert!(!minutes.is_empty(), "{} has no time", timer.display());
+    minutes
+}
+
 #[test]
 fn every_line_of_the_crontab_is_a_job_that_runs() {
     let world = World::with_users(2, 3);
-    let text = read(&root().join("crontab.example"));
-    let jobs: Vec<&str> = text.lines().filter(|line| !line.starts_with('#') && line.contains("syncctl ")).collect();
-    assert!(!jobs.is_empty(), "no jobs in the crontab");
-    for job in jobs {
-        let fields: Vec<&str> = job.split_whitespace().collect();
-        assert!(fields[..5].iter().all(|field| field.chars().all(|c| c.is_ascii_digit() || "*/,-".contains(c))), "{job}");
-        assert_eq!(fields[5], "syncctl", "{job}");
-        assert_runs(&world, job.split_once("syncctl ").map_or("", |(_, arguments)| arguments));
+    for command in crontab().keys() {
+        assert_runs(&world, command);
     }
     world.assert_in_step();
 }
@@ -49,25 +143,85 @@ fn every_line_of_the_crontab_is_a_job_that_runs() {
 fn every_unit_starts_a_job_that_runs_and_every_timer_a_unit() {
     let world = World::with_users(2, 3);
     for unit in units("service") {
-        let text = read(&unit);
-        let start = text.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/syncctl ")).expect("a command");
-        match text.contains("Type=oneshot") {
-            // A unit for several services is named with an instance.
-            true if start.contains("%i") => {
-                ["calendar", "drive", "gmail"].iter().for_each(|service| assert_runs(&world, &start.replace("%i", service)));
+        let oneshot = read(&unit).contains("Type=oneshot");
+        for command in commands(&unit) {
+            if oneshot {
+                assert_runs(&world, &command);
+                continue;
             }
-            true => assert_runs(&world, start),
             // One that stays is not run to its end; without the socket that its unit has, it says what it misses.
-            false => {
-                assert!(unit.with_extension("socket").is_file(), "{} has no socket", unit.display());
-                let arguments: Vec<&str> = start.split_whitespace().collect();
-                let ran = world.syncctl(&arguments).expect(2);
-                assert!(ran.stderr.contains("start this from a socket unit"), "{ran:?}");
-            }
+            assert!(unit.with_extension("socket").is_file(), "{} has no socket", unit.display());
+            let ran = world.syncctl(&command.split_whitespace().collect::<Vec<_>>()).expect(2);
+            assert!(ran.stderr.contains("start this from a socket unit"), "{ran:?}");
         }
     }
     for timer in units("timer") {
         assert!(timer.with_extension("service").is_file(), "{} starts nothing", timer.display());
-        assert!(read(&timer).contains("OnCalendar="), "{} has no time", timer.display());
     }
+}
+
+#[test]
+fn no_two_jobs_that_take_long_begin_in_the_same_minute() {
+    let heavy: Vec<_> =
+        crontab().into_iter().filter(|(command, _)| !LIGHT.iter().any(|light| command.starts_with(light))).collect();
+    let mut taken: BTreeMap<u32, &str> = BTreeMap::new();
+    for (command, minutes) in &heavy {
+        for minute in minutes {
+            if let Some(other) = taken.insert(*minute, command) {
+                panic!("{command} and {other} both begin in minute {} of hour {}", minute % 60, minute / 60);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_timers_elapse_when_the_crontab_says() {
+    let crontab = crontab();
+    let mut seen = BTreeSet::new();
+    for timer in units("timer") {
+        let minutes = elapses(&timer);
+        for command in commands(&timer.with_extension("service")) {
+            let line = crontab.get(&command).unwrap_or_else(|| panic!("{command} of {} is in no crontab", timer.display()));
+            // One timer serves several services, whose lines are minutes apart.
+            let unit = if timer.to_string_lossy().contains('@') { 60 } else { 1 };
+            let coarse = |minutes: &BTreeSet<u32>| minutes.iter().map(|minute| minute / unit).collect::<BTreeSet<_>>();
+            let (by_timer, by_cron) = (coarse(&minutes), coarse(line));
+            let apart: Vec<_> = by_timer.symmetric_difference(&by_cron).take(5).collect();
+            assert!(apart.is_empty(), "{command}: the timer and the crontab differ at {apart:?}");
+            seen.insert(command);
+        }
+    }
+    let without: Vec<_> = crontab.keys().filter(|command| !seen.contains(*command)).collect();
+    assert!(without.is_empty(), "no timer starts {without:?}");
+}
+
+/// Offline, as they lie in the source: with the drop-ins that all services share.
+#[test]
+fn no_service_may_do_more_than_it_has_to() {
+    for unit in units("service") {
+        let ran = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--threshold=20", "--no-pager"])
+            .arg(&unit)
+            .output()
+            .expect("systemd-analyze runs (Debian: apt-get install systemd)");
+        let shown = String::from_utf8_lossy(&ran.stdout);
+        assert!(shown.contains("Overall exposure level"), "{}: {ran:?}", unit.display());
+        assert!(ran.status.success(), "{}", shown.lines().filter(|line| !line.starts_with('✓')).collect::<Vec<_>>().join("\n"));
+    }
+}
+
+/// A notice of a notice that failed would go on for ever.
+#[test]
+fn every_failure_is_told_of_but_that_of_the_notice() {
+    let of_all = root().join("systemd/syncctl-.service.d");
+    let of_notice = root().join("systemd/syncctl-failed@.service.d");
+    let telling: Vec<_> = std::fs::read_dir(&of_all)
+        .expect("the shared files")
+        .map(|entry| entry.expect("an entry"))
+        .filter(|entry| read(&entry.path()).contains("OnFailure="))
+        .map(|entry| entry.file_name())
+        .collect();
+    assert_eq!(telling.len(), 1, "{telling:?}");
+    let own = read(&of_notice.join(&telling[0]));
+    assert!(own.lines().all(|line| line.starts_with('#')), "{own}");
 }

@@ -1,0 +1,135 @@
+//! `syncctl install`: schedules for this machine, made of the units in `systemd/` and of `crontab.example`, which are in the binary.
+
+mod crontab;
+mod files;
+mod jobs;
+mod systemd;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::Output;
+use crate::config::{Loaded, Origin};
+use crate::error::{Exit, Fault};
+
+/// What can be installed. Nothing is started by itself.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Writes units and timers for the jobs that the settings call for, and says how to start them
+    ///
+    /// What is there and different is kept beside as NAME.bak. To remove them: `systemctl disable --now 'syncctl-*'`, then delete
+    /// /etc/systemd/system/syncctl-* and `systemctl daemon-reload`.
+    Systemd(Where),
+    /// Writes /etc/cron.d/syncctl, or with --user the lines of this user's crontab, for the jobs that the settings call for
+    ///
+    /// In a user's crontab the lines stand between two marks, and everything else stays as it is. To remove them, delete
+    /// /etc/cron.d/syncctl, or the lines with `crontab -e`.
+    Crontab {
+        #[command(flatten)]
+        place: Where,
+        /// Who runs the jobs of /etc/cron.d/syncctl
+        #[arg(long, value_name = "USER", default_value = "root", conflicts_with = "user")]
+        run_as: String,
+    },
+}
+
+/// Where it goes.
+#[derive(Debug, Args)]
+pub struct Where {
+    /// Print what would be written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Write below this folder, as for an image or a package; nothing of this machine is looked at but the binary
+    #[arg(long, value_name = "DIR")]
+    prefix: Option<PathBuf>,
+    /// For this user alone, without root: ~/.config/systemd/user, or this user's crontab
+    #[arg(long, conflicts_with = "prefix")]
+    user: bool,
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb, loaded: &Loaded, output: Output) -> anyhow::Result<Exit> {
+    let machine = Machine::of(loaded)?;
+    let done = match verb {
+        Verb::Systemd(place) => systemd::install(place, loaded, &machine)?,
+        Verb::Crontab { place, .. } if place.user => crontab::install_for_user(place, loaded, &machine)?,
+        Verb::Crontab { place, run_as } => crontab::install(place, run_as, loaded, &machine)?,
+    };
+    output.print(&done, || done.text())?;
+    Ok(Exit::Done)
+}
+
+/// What was written, and what is left to do.
+#[derive(Debug, Serialize)]
+struct Done {
+    dry_run: bool,
+    files: Vec<files::Written>,
+    /// What the operator should know.
+    notes: Vec<String>,
+    /// Commands for the operator.
+    next: Vec<String>,
+}
+
+impl Done {
+    fn text(&self) -> String {
+        let mut text: String = self.files.iter().map(files::Written::text).collect();
+        self.notes.iter().for_each(|note| text.push_str(&format!("note: {note}\n")));
+        if !self.next.is_empty() {
+            text.push_str("\nnext:\n");
+            self.next.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+        }
+        text
+    }
+}
+
+/// What a schedule must know of this machine.
+struct Machine {
+    /// The binary that runs now.
+    binary: PathBuf,
+    /// The settings file that it has read.
+    settings: Option<PathBuf>,
+}
+
+impl Machine {
+    /// # Errors
+    /// Settings that only this shell has, or a path that units and crontabs would read otherwise.
+    fn of(loaded: &Loaded) -> anyhow::Result<Self> {
+        let binary = std::env::current_exe().context("finding the path of this binary")?;
+        let settings = loaded.file.as_deref().map(std::path::absolute).transpose().context("finding the settings file")?;
+        let passing: Vec<String> = loaded
+            .shown
+            .iter()
+            .filter(|(_, _, from)| matches!(from, Origin::Variable(_) | Origin::Flag | Origin::Credential(_)))
+            .map(|(key, _, from)| format!("{key} (from {from})"))
+            .collect();
+        if !passing.is_empty() {
+            let file = settings.as_deref().unwrap_or(Path::new("/etc/syncctl/syncctl.toml")).display();
+            return Err(Fault::settings(format!(
+                "a scheduled job would not have what only this command was told: {}. Write that into {file} and run `syncctl install` without it",
+                passing.join(", ")
+            ))
+            .into());
+        }
+        for path in [Some(&binary), settings.as_ref()].into_iter().flatten() {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
+            if !path.to_str().is_some_and(|text| text.chars().all(plain)) {
+                let message = format!(
+                    "{}: units and crontabs would read a path with such characters otherwise: move the file, to /usr/local/bin or /etc/syncctl",
+                    path.display()
+                );
+                return Err(Fault::usage(message).into());
+            }
+        }
+        Ok(Self { binary, settings })
+    }
+}
+
+/// Whether everybody may read a file.
+fn is_open(path: &Path) -> anyhow::Result<bool> {
+    let found = std::fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    Ok(found.permissions().mode() & 0o004 != 0)
+}

@@ -1,0 +1,52 @@
+//! Which jobs the settings call for. Pure.
+
+use crate::config::Settings;
+
+use super::super::every;
+
+/// Whether a schedule should have this job; `command` is what stands after `syncctl`.
+pub(super) fn wanted(settings: &Settings, command: &str) -> bool {
+    let announced = |service: &str| match service {
+        "gmail" => !settings.push.gmail_topic.is_empty(),
+        service => !settings.push.address_of(service).is_empty(),
+    };
+    let words: Vec<&str> = command.split_whitespace().collect();
+    match words.as_slice() {
+        // It stands in place of those that are installed.
+        ["sync", ..] => false,
+        ["deliver", ..] => !settings.outbox.targets.is_empty(),
+        ["webhook", ..] => takes_notifications(settings) || ["calendar", "gmail"].into_iter().any(announced),
+        [service, verb, ..] => {
+            let enabled = every::services(settings).into_iter().all(|(name, enabled)| name != *service || enabled);
+            enabled && (!matches!(*verb, "renew-watches" | "renew-webhooks") || announced(service))
+        }
+        _ => true,
+    }
+}
+
+/// Whether somebody other than Google's channels announces changes.
+fn takes_notifications(settings: &Settings) -> bool {
+    use secrecy::ExposeSecret as _;
+    !settings.webhook.attendee_secret.expose_secret().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_off_is_not_scheduled() {
+        let mut settings = Settings::default();
+        assert!(wanted(&settings, "gmail cron") && wanted(&settings, "attendee cron") && wanted(&settings, "db prune"));
+        for not in ["sync cron", "gmail renew-watches", "calendar renew-webhooks", "webhook drain", "webhook serve", "deliver"] {
+            assert!(!wanted(&settings, not), "{not}");
+        }
+        settings.push.address = "https://sync.example.com".into();
+        settings.gmail.enabled = false;
+        settings.push.gmail_topic = "projects/p/topics/t".into();
+        for so in ["calendar renew-watches", "drive renew-webhooks", "webhook serve"] {
+            assert!(wanted(&settings, so), "{so}");
+        }
+        assert!(!wanted(&settings, "gmail cron") && !wanted(&settings, "gmail renew-watches"));
+    }
+}

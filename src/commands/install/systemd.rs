@@ -1,0 +1,207 @@
+//! Units for this machine: the templates with the path of the binary, and one file with what else is this machine's.
+
+use std::path::{Path, PathBuf};
+
+use super::files::{self, File, State};
+use super::{Done, Machine, Where, is_open, jobs};
+use crate::config::{Loaded, Settings};
+use crate::error::Fault;
+
+/// Where units lie that a package has brought.
+const PACKAGED: &str = "/usr/lib/systemd/system";
+const SYSTEM: &str = "etc/systemd/system";
+/// Read after what all services have in common, before what the operator adds.
+const THIS_MACHINE: &str = "syncctl-.service.d/40-this-machine.conf";
+/// The settings file that is read without being named.
+const USUAL_SETTINGS: &str = "/etc/syncctl/syncctl.toml";
+/// The services that a unit with an instance is for.
+const INSTANCES: [&str; 3] = ["calendar", "drive", "gmail"];
+/// Where services see nothing, by ProtectHome and PrivateTmp.
+const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
+
+macro_rules! templates {
+    ($($name:literal),+ $(,)?) => { [$(($name, include_str!(concat!("../../../systemd/", $name)))),+] };
+}
+
+/// What all services need: for a user's own manager without what only root's can do.
+const COMMON: [(&str, &str); 3] =
+    templates!["syncctl-.service.d/10-common.conf", "syncctl-.timer.d/10-common.conf", "syncctl-failed@.service"];
+const OF_SYSTEM: [(&str, &str); 5] = templates![
+    "syncctl-.service.d/15-account.conf",
+    "syncctl-.service.d/20-hardening.conf",
+    "syncctl-failed@.service.d/10-common.conf",
+    "syncctl-failed@.service.d/15-account.conf",
+    "syncctl-failed@.service.d/30-groups.conf",
+];
+const OF_USER: [(&str, &str); 1] = templates!["syncctl-failed@.service.d/10-common.conf"];
+
+/// A service with what starts it.
+struct Unit {
+    service: (&'static str, &'static str),
+    started_by: (&'static str, &'static str),
+}
+
+macro_rules! units {
+    ($($name:literal $ending:literal),+ $(,)?) => { [$(Unit {
+        service: (concat!($name, ".service"), include_str!(concat!("../../../systemd/", $name, ".service"))),
+        started_by: (concat!($name, ".", $ending), include_str!(concat!("../../../systemd/", $name, ".", $ending))),
+    }),+] };
+}
+
+static UNITS: &[Unit] = &units![
+    "syncctl-calendar" "timer",
+    "syncctl-drive" "timer",
+    "syncctl-gmail" "timer",
+    "syncctl-attendee-schedule" "timer",
+    "syncctl-attendee" "timer",
+    "syncctl-renew-watches@" "timer",
+    "syncctl-renew-webhooks@" "timer",
+    "syncctl-webhook" "socket",
+    "syncctl-drain" "timer",
+    "syncctl-deliver" "timer",
+    "syncctl-db-prune" "timer",
+    "syncctl-sync" "timer",
+];
+
+impl Unit {
+    /// What its service runs.
+    fn command(&self) -> &'static str {
+        self.service.1.lines().find_map(|line| line.strip_prefix("ExecStart=syncctl ")).unwrap_or_default()
+    }
+
+    /// What is to be started, by name: one for each service where the unit has an instance. Empty: the settings do not call for it.
+    fn wanted(&self, settings: &Settings) -> Vec<String> {
+        let started_by = self.started_by.0;
+        match started_by.contains('@') {
+            true => INSTANCES
+                .iter()
+                .filter(|service| jobs::wanted(settings, &self.command().replace("%i", service)))
+                .map(|service| started_by.replace('@', &format!("@{service}")))
+                .collect(),
+            false if jobs::wanted(settings, self.command()) => vec![started_by.to_owned()],
+            false => Vec::new(),
+        }
+    }
+}
+
+/// Writes the units that the settings call for.
+pub(super) fn install(place: &Where, loaded: &Loaded, machine: &Machine) -> anyhow::Result<Done> {
+    use secrecy::ExposeSecret as _;
+    let settings = &loaded.settings;
+    let named = !settings.db.url.expose_secret().is_empty() || (!place.user && has_credential("db_url"));
+    // An image gets its secrets elsewhere.
+    if !named && place.prefix.is_none() {
+        return Err(Fault::settings(
+            "no database is named, and units cannot use the private cluster, which would be stopped with each run: set db.url (for all users of \
+             this machine also as /etc/credstore/syncctl.db_url), or use `syncctl install crontab`",
+        )
+        .into());
+    }
+    let folder = match place.user {
+        true => user_units()?,
+        false => place.prefix.as_deref().unwrap_or(Path::new("/")).join(SYSTEM),
+    };
+    let (chosen, left): (Vec<&Unit>, Vec<&Unit>) = UNITS.iter().partition(|unit| !unit.wanted(settings).is_empty());
+    let mut texts: Vec<(&str, String)> = Vec::new();
+    let common = COMMON.iter().chain(if place.user { OF_USER.as_slice() } else { OF_SYSTEM.as_slice() });
+    let of_units = chosen.iter().flat_map(|unit| [&unit.service, &unit.started_by]);
+    for (name, template) in common.chain(of_units) {
+        texts.push((name, rendered(template, place.user, settings, machine)));
+    }
+    texts.push((THIS_MACHINE, this_machine(place.user, machine)?));
+    let files: Vec<File> = texts
+        .into_iter()
+        .map(|(name, text)| {
+            let looks_at_package = !place.user && place.prefix.is_none();
+            File { path: folder.join(name), text, packaged: looks_at_package.then(|| Path::new(PACKAGED).join(name)) }
+        })
+        .collect();
+    let written = files::write(&files, place.dry_run)?;
+    let mut notes = Vec::new();
+    if written.iter().all(|file| matches!(file.state, State::Unchanged | State::Packaged)) {
+        notes.push("nothing to write: every file is as it should be".to_owned());
+    }
+    let leftover: Vec<&str> = left.iter().map(|unit| unit.started_by.0).filter(|name| folder.join(name).exists()).collect();
+    if !leftover.is_empty() {
+        notes.push(format!(
+            "no longer called for by the settings: {0}; `systemctl disable --now {0}`, then delete them",
+            leftover.join(" ")
+        ));
+    }
+    let manager = if place.user { "systemctl --user" } else { "systemctl" };
+    let started: Vec<String> = chosen.iter().flat_map(|unit| unit.wanted(settings)).collect();
+    let mut next = vec![format!("{manager} daemon-reload"), format!("{manager} enable --now {}", started.join(" "))];
+    if place.user {
+        next.push("loginctl enable-linger    # so that they run while you are not logged in".into());
+    }
+    next.push(format!("{manager} list-timers 'syncctl-*'"));
+    Ok(Done { dry_run: place.dry_run, files: written, notes, next })
+}
+
+/// A template as this machine has it.
+fn rendered(template: &str, user: bool, settings: &Settings, machine: &Machine) -> String {
+    let binary = machine.binary.display();
+    let mut text = String::new();
+    for line in template.lines() {
+        match line {
+            // A package's unit finds a package's binary.
+            line if line.starts_with("ExecStart=syncctl ") && machine.binary != Path::new("/usr/bin/syncctl") => {
+                text.push_str(&line.replacen("syncctl", &binary.to_string(), 1));
+            }
+            line if user && line.starts_with("LoadCredential=") => continue,
+            line if user && line.contains("systemctl status") => {
+                text.push_str(&line.replace("systemctl status", "systemctl --user status"))
+            }
+            "LoadCredential=seal_keys:syncctl.seal_keys" if !settings.seal.key_file.as_os_str().is_empty() => {
+                text.push_str(&format!("LoadCredential=seal_keys:{}", settings.seal.key_file.display()));
+            }
+            line => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What of this machine no template can know.
+fn this_machine(user: bool, machine: &Machine) -> anyhow::Result<String> {
+    let mut text = String::from(
+        "# Made by `syncctl install systemd`, which writes it anew. What is yours goes into 50-local.conf beside it.\n[Service]\n",
+    );
+    let is_hidden = |path: &Path| HIDDEN.iter().any(|folder| path.starts_with(folder));
+    if let Some(settings) = machine.settings.as_deref().filter(|path| *path != Path::new(USUAL_SETTINGS) || user) {
+        match user || (is_open(settings)? && !is_hidden(settings)) {
+            true => text.push_str(&format!("Environment=SYNCCTL_CONFIG={}\n", settings.display())),
+            false => text.push_str(&handed_on(settings)),
+        }
+    } else if let Some(settings) = machine.settings.as_deref()
+        && !is_open(settings)?
+    {
+        text.push_str(&handed_on(settings));
+    }
+    if !user && is_hidden(&machine.binary) {
+        let binary = machine.binary.display();
+        text.push_str(&format!(
+            "# Services see nothing else of where the binary lies.\nProtectHome=tmpfs\nBindReadOnlyPaths={binary}\n"
+        ));
+    }
+    Ok(text)
+}
+
+/// Settings that the services' user cannot read are handed on by systemd, which can.
+fn handed_on(settings: &Path) -> String {
+    format!("LoadCredential=syncctl.toml:{}\nEnvironment=SYNCCTL_CONFIG=%d/syncctl.toml\n", settings.display())
+}
+
+fn has_credential(name: &str) -> bool {
+    ["/etc/credstore", "/run/credstore", "/usr/lib/credstore", "/etc/credstore.encrypted"]
+        .iter()
+        .any(|folder| Path::new(folder).join(format!("syncctl.{name}")).exists())
+}
+
+fn user_units() -> anyhow::Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
+    let config =
+        config.ok_or_else(|| Fault::usage("neither $XDG_CONFIG_HOME nor $HOME is set: where a user's units go is not known"))?;
+    Ok(config.join("systemd/user"))
+}

@@ -1,0 +1,120 @@
+//! `syncctl db prune`: the end of what is old and needed by nobody. No run of its own: what it did is what it prints, and two at once share the work.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::{Output, table};
+use crate::config::Settings;
+use crate::db::retention::{self, Kept};
+use crate::db::{notifications, routing};
+use crate::engine::Context;
+use crate::error::Exit;
+
+/// Rows that one statement deletes: so many are gone within a fraction of a second, and no lock is held longer.
+const CHUNK: i64 = 5000;
+
+/// What to do with what is old.
+#[derive(Debug, clap::Args)]
+pub struct PruneArgs {
+    /// Count what would be deleted, and delete nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Begin no further statement after this; the rest goes in the next run
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    max_duration: Option<Duration>,
+}
+
+/// What went of one table.
+#[derive(Debug, Serialize)]
+struct Pruned {
+    table: &'static str,
+    /// The setting that says so.
+    setting: &'static str,
+    #[serde(with = "humantime_serde")]
+    keep: Duration,
+    rows: u64,
+    /// Of a dry run, or when time was up: whether there may be more.
+    more: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    dry_run: bool,
+    tables: Vec<Pruned>,
+    rows: u64,
+    elapsed_ms: u64,
+}
+
+/// Runs the command.
+pub async fn run(context: &Context, args: &PruneArgs, output: Output) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    let over = || context.stop.is_cancelled() || args.max_duration.is_some_and(|limit| started.elapsed() >= limit);
+    let mut tables = Vec::new();
+    for rule in &retention::RULES {
+        let (setting, keep) = kept(&context.settings, rule.kept);
+        if keep.is_zero() {
+            continue;
+        }
+        let mut pruned = Pruned { table: rule.table, setting, keep, rows: 0, more: args.dry_run };
+        match args.dry_run {
+            true => pruned.rows = retention::count(&context.pool, rule, keep).await?,
+            false => (pruned.rows, pruned.more) = chunks(over, || retention::delete(&context.pool, rule, keep, CHUNK)).await?,
+        }
+        tables.push(pruned);
+    }
+    if !args.dry_run {
+        let keep = context.settings.webhook.keep;
+        let (rows, more) = chunks(over, || notifications::forget(&context.pool, keep, CHUNK)).await?;
+        tables.push(Pruned { table: "notifications", setting: "webhook.keep", keep, rows, more });
+        let names: Vec<&str> = context.settings.outbox.targets.iter().map(|target| target.name.as_str()).collect();
+        let keep = context.settings.outbox.keep;
+        // Without targets nobody can be asked whether they wait: `deliver` leaves events alone then, too.
+        if !names.is_empty() {
+            let (rows, more) = chunks(over, || routing::forget(&context.pool, &names, keep, CHUNK)).await?;
+            tables.push(Pruned { table: "outbox_events", setting: "outbox.keep", keep, rows, more });
+        }
+    }
+    let rows = tables.iter().map(|pruned| pruned.rows).sum();
+    let report = Report { dry_run: args.dry_run, tables, rows, elapsed_ms: started.elapsed().as_millis() as u64 };
+    output.print(&report, || text(&report))?;
+    Ok(Exit::Done)
+}
+
+fn kept(settings: &Settings, kept: Kept) -> (&'static str, Duration) {
+    let retention = &settings.retention;
+    match kept {
+        Kept::Runs => ("retention.runs", retention.runs),
+        Kept::Tombstones => ("retention.tombstones", retention.tombstones),
+        Kept::Quarantine => ("retention.quarantine", retention.quarantine),
+    }
+}
+
+/// One statement after another until nothing is left or time is up; how many rows went, and whether there may be more.
+async fn chunks<Fut>(over: impl Fn() -> bool, mut next: impl FnMut() -> Fut) -> anyhow::Result<(u64, bool)>
+where
+    Fut: Future<Output = anyhow::Result<u64>>,
+{
+    let mut rows = 0;
+    while !over() {
+        let chunk = next().await?;
+        rows += chunk;
+        if chunk < CHUNK.unsigned_abs() {
+            return Ok((rows, false));
+        }
+    }
+    Ok((rows, true))
+}
+
+fn text(report: &Report) -> String {
+    let mut shown = table(&["table", if report.dry_run { "would go" } else { "gone" }, "older than", "setting"]);
+    for pruned in report.tables.iter().filter(|pruned| pruned.rows > 0) {
+        let keep = format!("{:.0} days", pruned.keep.as_secs_f64() / 86400.0);
+        shown.add_row([pruned.table, &pruned.rows.to_string(), &keep, pruned.setting]);
+    }
+    let verb = if report.dry_run { "would be deleted" } else { "deleted" };
+    let left = !report.dry_run && report.tables.iter().any(|pruned| pruned.more);
+    let rest = if left { "; time was up, the rest goes in the next run" } else { "" };
+    let sum = format!("{} rows {verb} in {:.1} s{rest}", report.rows, report.elapsed_ms as f64 / 1000.0);
+    if report.rows == 0 { sum } else { format!("{}\n{sum}", shown.trim_fmt()) }
+}

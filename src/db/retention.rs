@@ -1,0 +1,105 @@
+//! What is old and needed by nobody: which rows these are, how many, and their end, some thousands at a time. Knows no settings.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_postgres::types::Type;
+
+use super::Pool;
+
+/// What is kept for a time of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    Runs,
+    Tombstones,
+    Quarantine,
+}
+
+/// Rows of one table that go when they are old.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    pub table: &'static str,
+    pub kept: Kept,
+    /// The column that says how old a row is; it has an index where the table grows with every run.
+    since: &'static str,
+    /// What must hold besides.
+    only: &'static str,
+}
+
+const fn run(table: &'static str, since: &'static str, only: &'static str) -> Rule {
+    Rule { table, kept: Kept::Runs, since, only }
+}
+
+const fn tombstone(table: &'static str, since: &'static str, only: &'static str) -> Rule {
+    Rule { table, kept: Kept::Tombstones, since, only }
+}
+
+/// Every table that grows with time, but for what has a `forget` of its own (`outbox_events`, `notifications`) or is tidied by its runs (`channels`,
+/// `quota_usage`).
+pub const RULES: [Rule; 23] = [
+    run("calendar_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
+    run("drive_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
+    run("gmail_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
+    run("attendee_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
+    run("calendar_cron_metrics", "timestamp", "true"),
+    run("drive_cron_metrics", "timestamp", "true"),
+    run("gmail_cron_metrics", "timestamp", "true"),
+    run("attendee_cron_metrics", "timestamp", "true"),
+    run("calendar_cron_summaries", "timestamp", "true"),
+    run("drive_cron_summaries", "timestamp", "true"),
+    run("gmail_cron_summaries", "timestamp", "true"),
+    run("attendee_cron_summaries", "timestamp", "true"),
+    run("calendar_watch_renewal_summaries", "timestamp", "true"),
+    run("calendar_webhook_renewal_summaries", "timestamp", "true"),
+    run("sync_cron_summaries", "timestamp", "true"),
+    run("runs", "started_at", "status <> 'running'"),
+    // A cancelled occurrence is what the series knows of it: it stays as long as the series does.
+    tombstone(
+        "calendar_events",
+        "deleted_at",
+        "recurring_event_id IS NULL OR NOT EXISTS (SELECT 1 FROM calendar_events series WHERE series.stream_id = old.stream_id
+           AND series.event_id = old.recurring_event_id AND series.deleted_at IS NULL)",
+    ),
+    tombstone("calendars", "deleted_at", "true"),
+    tombstone("gmail_messages", "deleted_at", "true"),
+    // Who follows a file is told when it comes back.
+    tombstone(
+        "drive_file_access",
+        "lost_at",
+        "NOT EXISTS (SELECT 1 FROM drive_file_watches w WHERE w.file_id = old.file_id AND w.user_id = old.user_id)",
+    ),
+    tombstone("drive_files", "gone_at", "NOT EXISTS (SELECT 1 FROM drive_file_watches w WHERE w.file_id = old.file_id)"),
+    tombstone("drives", "deleted_at", "true"),
+    Rule { table: "quarantined_items", kept: Kept::Quarantine, since: "last_tried_at", only: "true" },
+];
+
+impl Rule {
+    fn condition(&self) -> String {
+        format!("old.{} < now() - make_interval(secs => $1) AND ({})", self.since, self.only)
+    }
+}
+
+/// How many rows are older than this.
+pub async fn count(pool: &Pool, rule: &Rule, keep: Duration) -> anyhow::Result<u64> {
+    let statement = format!("SELECT count(*) FROM {} old WHERE {}", rule.table, rule.condition());
+    let row = pool.get().await?.query_typed_one(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8)]).await;
+    let count: i64 = row.with_context(|| format!("counting old rows of {}", rule.table))?.try_get(0)?;
+    Ok(count.unsigned_abs())
+}
+
+/// Deletes rows that are older than this, the oldest first, `chunk` of them at the most; answers how many. What another one works on is left for
+/// the next time.
+pub async fn delete(pool: &Pool, rule: &Rule, keep: Duration, chunk: i64) -> anyhow::Result<u64> {
+    let statement = format!(
+        "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+           SELECT old.ctid FROM {table} old WHERE {condition} ORDER BY old.{since} LIMIT $2 FOR UPDATE OF old SKIP LOCKED))",
+        table = rule.table,
+        since = rule.since,
+        condition = rule.condition(),
+    );
+    pool.get()
+        .await?
+        .execute_typed(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8), (&chunk, Type::INT8)])
+        .await
+        .with_context(|| format!("deleting old rows of {}", rule.table))
+}

@@ -1,0 +1,306 @@
+//! `syncctl install`: what it writes is what the settings call for, parses, and runs.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::schedules::job;
+use crate::support::World;
+use crate::support::world::Ran;
+
+const PUSH: &str = "[push]\naddress = \"https://sync.example.com/google\"\n[[outbox.targets]]\nname = \"n8n\"\nurl = \"https://n8n.example.com/webhook/1\"\n";
+
+/// A world whose settings are in a file, as on a machine that jobs are scheduled on.
+struct Machine {
+    world: World,
+    settings: PathBuf,
+    root: PathBuf,
+}
+
+impl Machine {
+    fn with(more: &str) -> Self {
+        let world = World::with_users(2, 3);
+        let folder = world.folder.path().to_owned();
+        let (settings, root) = (folder.join("syncctl.toml"), folder.join("root"));
+        let (sim, keys) = (&world.sim.url, folder.join("seal.keys"));
+        let text = format!(
+            "[db]\nurl = {:?}\n[seal]\nkey_file = {keys:?}\n[google]\nroot = {sim:?}\n[attendee]\nroot = {sim:?}\n{more}",
+            world.url
+        );
+        std::fs::write(&settings, text).expect("the settings");
+        std::fs::create_dir(&root).expect("a root folder");
+        Self { world, settings, root }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_syncctl"));
+        command.args(arguments).arg("--config").arg(&self.settings).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.world.folder.path());
+        command
+    }
+
+    fn syncctl(&self, arguments: &[&str]) -> Ran {
+        ran(&mut self.command(arguments))
+    }
+
+    fn install(&self, what: &str, more: &[&str]) -> Ran {
+        let root = self.root.to_str().expect("a path");
+        self.syncctl(&[&["install", what, "--prefix", root], more].concat())
+    }
+
+    /// Every file below the root, by its path from there.
+    fn files(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut folders = vec![self.root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => {
+                        found.insert(path.strip_prefix(&self.root).expect("below the root").display().to_string());
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn unit(&self, name: &str) -> PathBuf {
+        self.root.join("etc/systemd/system").join(name)
+    }
+
+    fn read(&self, path: impl AsRef<Path>) -> String {
+        std::fs::read_to_string(path.as_ref()).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+    }
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command.output().expect("the binary starts");
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn states(ran: &Ran) -> BTreeSet<String> {
+    let files: Value = ran.json()["files"].clone();
+    files.as_array().expect("files").iter().map(|file| file["state"].as_str().expect("a state").to_owned()).collect()
+}
+
+/// systemd reads what was written and has nothing to say against it.
+fn assert_verifies(machine: &Machine) {
+    let units: Vec<PathBuf> = machine
+        .files()
+        .iter()
+        .map(|file| machine.root.join(file))
+        .filter(|path| path.extension().is_some_and(|ending| ["service", "timer", "socket"].iter().any(|known| ending == *known)))
+        .collect();
+    assert!(!units.is_empty(), "no units");
+    let verified = ran(Command::new("systemd-analyze").arg("verify").args(&units));
+    assert_eq!((verified.code, verified.stderr.as_str()), (0, ""), "{verified:?}");
+}
+
+#[test]
+fn units_are_those_that_the_settings_call_for_and_systemd_reads_them() {
+    let machine = Machine::with(&format!("{PUSH}[gmail]\nenabled = false\n"));
+    let done = machine.install("systemd", &[]).expect(0);
+    assert_verifies(&machine);
+    let files = machine.files();
+    for unit in [
+        "calendar.timer",
+        "drive.service",
+        "renew-watches@.timer",
+        "webhook.socket",
+        "drain.timer",
+        "deliver.timer",
+        "db-prune.timer",
+    ] {
+        assert!(files.contains(&format!("etc/systemd/system/syncctl-{unit}")), "{unit}: {files:?}");
+    }
+    for not in ["gmail.timer", "sync.timer"] {
+        assert!(!files.contains(&format!("etc/systemd/system/syncctl-{not}")), "{not}");
+    }
+    let start = machine.read(machine.unit("syncctl-calendar.service"));
+    assert!(start.contains(&format!("ExecStart={} calendar cron\n", env!("CARGO_BIN_EXE_syncctl"))), "{start}");
+    let enable = done.stdout.lines().find(|line| line.contains("enable --now")).expect("what to do next");
+    assert!(
+        enable.contains("syncctl-renew-watches@drive.timer") && !enable.contains("gmail") && enable.contains("webhook.socket"),
+        "{enable}"
+    );
+
+    // Every service is as closed as the templates are, also where its binary lies below a hidden folder.
+    for file in files.iter().filter(|file| file.ends_with(".service")) {
+        let analyzed = ran(Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--threshold=20", "--no-pager"])
+            .arg(machine.root.join(file)));
+        assert_eq!(analyzed.code, 0, "{file}: {analyzed:?}");
+    }
+}
+
+#[test]
+fn without_push_gmail_and_targets_there_is_nothing_of_them() {
+    let machine = Machine::with("[gmail]\nenabled = false\n");
+    let done = machine.install("systemd", &[]).expect(0);
+    assert_verifies(&machine);
+    for not in ["gmail", "renew", "webhook", "drain", "deliver"] {
+        assert!(!machine.files().iter().any(|file| file.contains(not)) && !done.stdout.contains(not), "{not}: {done:?}");
+    }
+}
+
+#[test]
+fn a_second_time_nothing_is_written_and_what_was_changed_is_kept() {
+    let machine = Machine::with("");
+    machine.install("systemd", &[]).expect(0);
+    let again = machine.install("systemd", &["--json"]).expect(0);
+    assert_eq!(states(&again), BTreeSet::from(["unchanged".to_owned()]));
+
+    let timer = machine.unit("syncctl-calendar.timer");
+    std::fs::write(&timer, "[Timer]\nOnCalendar=hourly\n").expect("an edit");
+    let dry = machine.install("systemd", &["--dry-run"]).expect(0);
+    assert!(dry.stdout.contains("OnCalendar=*:0/5") && dry.stdout.contains("changed"), "{dry:?}");
+    assert_eq!(machine.read(&timer), "[Timer]\nOnCalendar=hourly\n");
+    machine.install("systemd", &[]).expect(0);
+    assert!(machine.read(&timer).contains("OnCalendar=*:0/5"));
+    assert_eq!(machine.read(timer.with_extension("timer.bak")), "[Timer]\nOnCalendar=hourly\n");
+
+    // What the settings do not call for any more is told of.
+    let text = machine.read(&machine.settings);
+    std::fs::write(&machine.settings, format!("{text}[drive]\nenabled = false\n")).expect("settings");
+    let off = machine.install("systemd", &[]).expect(0);
+    assert!(off.stdout.contains("no longer called for") && off.stdout.contains("disable --now syncctl-drive.timer"), "{off:?}");
+}
+
+#[test]
+fn settings_and_keys_that_the_services_user_cannot_read_are_handed_on() {
+    let machine = Machine::with("");
+    std::fs::set_permissions(&machine.settings, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    machine.install("systemd", &[]).expect(0);
+    let own = machine.read(machine.unit("syncctl-.service.d/40-this-machine.conf"));
+    assert!(own.contains(&format!("LoadCredential=syncctl.toml:{}", machine.settings.display())), "{own}");
+    assert!(own.contains("SYNCCTL_CONFIG=%d/syncctl.toml"), "{own}");
+    let keys = format!("LoadCredential=seal_keys:{}", machine.world.folder.path().join("seal.keys").display());
+    assert!(machine.read(machine.unit("syncctl-calendar.service")).contains(&keys));
+    assert_verifies(&machine);
+}
+
+#[test]
+fn what_only_this_shell_knows_is_refused() {
+    let machine = Machine::with("");
+    let mut command = machine.command(&["install", "crontab", "--prefix", "/nowhere"]);
+    let refused = ran(command.env("DATABASE_URL", "postgres://somewhere/else")).expect(78);
+    assert!(refused.stderr.contains("db.url (from $DATABASE_URL)") && !refused.stderr.contains("somewhere"), "{refused:?}");
+    let refused = machine.syncctl(&["install", "systemd", "--set", "calendar.page_size=7"]).expect(78);
+    assert!(refused.stderr.contains("calendar.page_size (from flag)"), "{refused:?}");
+}
+
+#[test]
+fn a_user_without_rights_is_told_before_anything_is_written() {
+    let machine = Machine::with("");
+    let folder = machine.root.join("etc/systemd/system");
+    // A file in the way cannot be written into, by root neither.
+    std::fs::create_dir_all(folder.parent().expect("a parent")).expect("folders");
+    std::fs::write(&folder, "in the way").expect("a file");
+    let refused = machine.install("systemd", &[]).expect(2);
+    assert!(
+        refused.stderr.contains("run this as root, or with --user") && refused.stderr.contains("nothing was written"),
+        "{refused:?}"
+    );
+    assert_eq!(machine.files(), BTreeSet::from(["etc/systemd/system".to_owned()]));
+}
+
+#[test]
+fn the_private_cluster_is_not_for_units() {
+    let machine = Machine::with("");
+    std::fs::write(&machine.settings, "").expect("settings");
+    let refused = machine.syncctl(&["install", "systemd", "--user"]).expect(78);
+    assert!(refused.stderr.contains("no database is named") && refused.stderr.contains("install crontab"), "{refused:?}");
+}
+
+#[test]
+fn units_of_a_user_need_no_root() {
+    let machine = Machine::with("");
+    let done = machine.syncctl(&["install", "systemd", "--user"]).expect(0);
+    let folder = machine.world.folder.path().join(".config/systemd/user");
+    let unit = machine.read(folder.join("syncctl-calendar.service"));
+    assert!(!unit.contains("LoadCredential"), "{unit}");
+    assert!(
+        !folder.join("syncctl-.service.d/15-account.conf").exists()
+            && !folder.join("syncctl-.service.d/20-hardening.conf").exists()
+    );
+    assert!(machine.read(folder.join("syncctl-failed@.service")).contains("systemctl --user status"));
+    let own = machine.read(folder.join("syncctl-.service.d/40-this-machine.conf"));
+    assert!(own.contains(&format!("Environment=SYNCCTL_CONFIG={}", machine.settings.display())), "{own}");
+    assert!(done.stdout.contains("systemctl --user enable --now"), "{done:?}");
+}
+
+/// Runs every command of a crontab as cron would, by the shell.
+fn assert_lines_run(machine: &Machine, lines: &str, with_user: bool) -> usize {
+    let jobs: Vec<&str> = lines.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit() || c == '*')).collect();
+    for line in &jobs {
+        let (command, _) = job(line);
+        let command = match with_user {
+            true => command.strip_prefix("root ").unwrap_or_else(|| panic!("{line}: no user")),
+            false => &command,
+        };
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", command]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", machine.world.folder.path());
+        let ended = ran(&mut shell);
+        assert_eq!((ended.code, ended.stdout.as_str()), (0, ""), "{command}: {ended:?}");
+    }
+    jobs.len()
+}
+
+#[test]
+fn every_line_for_cron_d_runs_with_nothing_but_what_cron_gives() {
+    let machine = Machine::with("[gmail]\nenabled = false\n");
+    machine.install("crontab", &[]).expect(0);
+    let text = machine.read(machine.root.join("etc/cron.d/syncctl"));
+    assert!(assert_lines_run(&machine, &text, true) >= 4, "{text}");
+    for not in ["gmail", "renew", "deliver", "drain", "sync cron"] {
+        assert!(!text.contains(not), "{not}: {text}");
+    }
+    machine.world.assert_in_step();
+    let again = machine.install("crontab", &["--json"]).expect(0);
+    assert_eq!(states(&again), BTreeSet::from(["unchanged".to_owned()]));
+    let with_push = Machine::with(PUSH);
+    let shown = with_push.install("crontab", &["--dry-run"]).expect(0);
+    assert!(["calendar renew-watches", "deliver", "webhook drain"].iter().all(|line| shown.stdout.contains(line)), "{shown:?}");
+    assert!(with_push.files().is_empty());
+}
+
+/// cron's own program needs a spool that root owns; this one keeps the crontab in a file, and complains as cron's does.
+fn with_crontab_program(machine: &Machine) -> PathBuf {
+    let folder = machine.world.folder.path().join("bin");
+    std::fs::create_dir(&folder).expect("a folder");
+    let program = folder.join("crontab");
+    let text = "#!/bin/sh\nspool=\"$HOME/spool\"\ncase \"$1\" in\n-l) [ -f \"$spool\" ] || { echo 'no crontab for you' >&2; exit 1; }; cat \"$spool\";;\n\
+                -) cat >\"$spool\";;\n*) exit 2;;\nesac\n";
+    std::fs::write(&program, text).expect("a script");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    folder
+}
+
+#[test]
+fn a_users_crontab_keeps_everything_else() {
+    let machine = Machine::with("");
+    let path = format!("{}:/usr/bin:/bin", with_crontab_program(&machine).display());
+    let install = |more: &[&str]| ran(machine.command(&[&["install", "crontab", "--user"], more].concat()).env("PATH", &path));
+    let spool = machine.world.folder.path().join("spool");
+
+    assert_eq!(states(&install(&["--json", "--dry-run"]).expect(0)), BTreeSet::from(["new".to_owned()]));
+    assert!(!spool.exists());
+    std::fs::write(&spool, "MAILTO=me@example.org\n15 3 * * 1 backup --all\n").expect("a crontab");
+    install(&[]).expect(0);
+    let text = machine.read(&spool);
+    assert!(text.starts_with("MAILTO=me@example.org\n15 3 * * 1 backup --all\n# >>> syncctl"), "{text}");
+    let ours = text.split_once("# >>> syncctl").map_or("", |(_, ours)| ours);
+    assert!(!ours.lines().any(|line| line.starts_with("PATH=")), "it would hold for other lines too: {ours}");
+    assert!(assert_lines_run(&machine, ours, false) >= 5);
+    assert_eq!(states(&install(&["--json"]).expect(0)), BTreeSet::from(["unchanged".to_owned()]));
+    assert_eq!(machine.read(&spool), text);
+}

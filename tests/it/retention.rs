@@ -1,0 +1,133 @@
+//! `syncctl db prune` and `db size`: what is old goes, what somebody needs stays.
+
+use crate::support::World;
+
+/// Rows of runs as they were so many days ago.
+fn age_runs(world: &World, days: i32) {
+    for service in ["calendar", "drive", "gmail", "attendee"] {
+        world.execute(&format!(
+            "UPDATE {service}_cron_results SET start_time = start_time - interval '{days} days';
+             UPDATE {service}_cron_metrics SET timestamp = timestamp - interval '{days} days';
+             UPDATE {service}_cron_summaries SET timestamp = timestamp - interval '{days} days'"
+        ));
+    }
+    world.execute(&format!("UPDATE runs SET started_at = started_at - interval '{days} days'"));
+}
+
+fn rows(world: &World) -> [i64; 4] {
+    ["runs", "calendar_cron_results", "calendar_cron_metrics", "calendar_cron_summaries"]
+        .map(|table| world.count(&format!("SELECT count(*) FROM {table}")))
+}
+
+#[test]
+fn old_runs_go_with_all_their_rows_and_young_ones_stay() {
+    let world = World::with_users(2, 3);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    age_runs(&world, 100);
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    // One that is still under way, however old.
+    world.execute(
+        "INSERT INTO runs (id, service, job, host, pid, version, status, started_at, alive_until)
+         VALUES (gen_random_uuid(), 'calendar', 'calendar cron', 'h', 1, '0', 'running', now() - interval '200 days', now() + interval '1 hour')",
+    );
+    assert_eq!(rows(&world), [3, 2, 2, 2]);
+
+    let dry = world.syncctl(&["db", "prune", "--dry-run", "--json"]).expect(0).json();
+    assert_eq!((dry["rows"].as_u64(), rows(&world)), (Some(4), [3, 2, 2, 2]), "{dry}");
+    let pruned = world.syncctl(&["db", "prune", "--json"]).expect(0).json();
+    assert_eq!((pruned["rows"].as_u64(), rows(&world)), (Some(4), [2, 1, 1, 1]), "{pruned}");
+    let again = world.syncctl(&["db", "prune"]).expect(0);
+    assert!(again.stdout.starts_with("0 rows deleted"), "{again:?}");
+
+    // As the settings say, also never.
+    age_runs(&world, 100);
+    world.syncctl(&["db", "prune", "--set", "retention.runs=0s"]).expect(0);
+    assert_eq!(rows(&world), [2, 1, 1, 1]);
+    let refused = world.syncctl(&["db", "prune", "--set", "retention.runs=1h"]).expect(78);
+    assert!(refused.stderr.contains("retention.runs") && refused.stderr.contains("2days or more"), "{refused:?}");
+}
+
+#[test]
+fn tombstones_go_but_those_that_a_series_needs_and_the_sync_goes_on() {
+    let world = World::with_users(2, 30);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    world.churn(60, 7);
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    world.execute("UPDATE calendar_events SET deleted_at = deleted_at - interval '400 days'");
+    // An occurrence that is cancelled in a series that goes on.
+    world.execute(
+        "INSERT INTO calendar_events (stream_id, event_id, user_id, calendar_id, status, recurring_event_id, raw, deleted_at)
+         SELECT stream_id, event_id || '_20200101', user_id, calendar_id, 'cancelled', event_id, '{}', now() - interval '400 days'
+         FROM calendar_events WHERE deleted_at IS NULL LIMIT 1",
+    );
+    let (alive, dead) = (
+        "SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL",
+        "SELECT count(*) FROM calendar_events WHERE deleted_at IS NOT NULL",
+    );
+    let (before, gone) = (world.count(alive), world.count(dead));
+    assert!(gone > 2, "{gone} tombstones");
+    world.syncctl(&["db", "prune"]).expect(0);
+    assert_eq!(world.count(alive), before);
+    let left = world.count("SELECT count(*) FROM calendar_events e WHERE deleted_at IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM calendar_events s WHERE s.stream_id = e.stream_id AND s.event_id = e.recurring_event_id AND s.deleted_at IS NULL)");
+    assert!(left == 0 && world.count("SELECT count(*) FROM calendar_events WHERE event_id LIKE '%\\_20200101'") == 1, "{left}");
+    world.execute("DELETE FROM calendar_events WHERE event_id LIKE '%\\_20200101'");
+    world.churn(20, 8);
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    world.assert_in_step();
+}
+
+#[test]
+fn more_rows_than_one_statement_takes_go_and_a_limit_is_kept() {
+    let world = World::empty();
+    world.execute(
+        "INSERT INTO gmail_cron_metrics (execution_id, timestamp) SELECT n::text, now() - interval '1 year' FROM generate_series(1, 12000) n;
+         INSERT INTO notifications (source, key, received_at) SELECT 'attendee', n::text, now() - interval '1 year' FROM generate_series(1, 6000) n",
+    );
+    let none = world.syncctl(&["db", "prune", "--max-duration", "0s"]).expect(0);
+    assert!(none.stdout.contains("time was up") && world.count("SELECT count(*) FROM gmail_cron_metrics") == 12000, "{none:?}");
+    let all = world.syncctl(&["db", "prune", "--json"]).expect(0).json();
+    assert_eq!(all["rows"].as_u64(), Some(18000), "{all}");
+    assert_eq!(world.count("SELECT (SELECT count(*) FROM gmail_cron_metrics) + (SELECT count(*) FROM notifications)"), 0);
+}
+
+/// Whoever adds a table that grows must say how it ends.
+#[test]
+fn every_table_with_runs_is_pruned_by_an_index() {
+    let world = World::empty();
+    let unindexed = world.query(
+        "SELECT c.relname::text FROM pg_class c
+         WHERE c.relkind = 'r' AND c.relname ~ '_cron_(results|metrics|summaries)$|_renewal_summaries$|^runs$' AND NOT EXISTS (
+           SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+           WHERE i.indrelid = c.oid AND a.attname IN ('timestamp', 'start_time', 'started_at'))",
+    );
+    let names: Vec<String> = unindexed.iter().map(|row| row.get(0)).collect();
+    assert!(names.is_empty(), "no index by time: {names:?}");
+    let tables = world.query("SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relname ~ '_cron_(results|metrics|summaries)$|_renewal_summaries$|^runs$'");
+    let shown = world.syncctl(&["db", "prune", "--dry-run", "--json"]).expect(0).stdout;
+    for table in tables.iter().map(|row| row.get::<_, String>(0)) {
+        assert!(shown.contains(&format!("\"{table}\"")), "{table} is never pruned: {shown}");
+    }
+}
+
+#[test]
+fn size_names_what_fills_the_database() {
+    let world = World::with_users(2, 20);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    world.execute("ANALYZE");
+    let size = world.syncctl(&["db", "size", "--json"]).expect(0).json();
+    let events = size["tables"]
+        .as_array()
+        .expect("tables")
+        .iter()
+        .find(|table| table["table"] == "calendar_events")
+        .expect("events")
+        .clone();
+    assert_eq!(events["rows"].as_i64(), Some(world.count("SELECT count(*) FROM calendar_events")), "{events}");
+    assert!(
+        events["indexes"].as_array().expect("indexes").iter().any(|index| index["index"] == "calendar_events_pkey"),
+        "{events}"
+    );
+    let text = world.syncctl(&["db", "size"]).expect(0).stdout;
+    assert!(text.contains("calendar_events") && text.contains("in all") && text.contains(" %"), "{text}");
+}
