@@ -60,6 +60,7 @@ static UNITS: &[Unit] = &units![
     "syncctl-drain" "timer",
     "syncctl-deliver" "timer",
     "syncctl-db-prune" "timer",
+    "syncctl-verify" "timer",
     "syncctl-sync" "timer",
 ];
 
