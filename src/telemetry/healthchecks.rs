@@ -1,4 +1,4 @@
-//! Announcements of a job's start and end by the protocol of healthchecks.io: https://healthchecks.io/docs/http_api/
+//! Announcements of a job's start and end by the protocol of healthchecks.io: <https://healthchecks.io/docs/http_api/>
 
 use std::time::Duration;
 
