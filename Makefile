@@ -13,6 +13,7 @@ test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main 
 	scripts/ensure-postgres
 	scripts/ensure-pgbouncer
 	scripts/ensure-chromium
+	scripts/ensure-systemd-analyze
 	cargo test --workspace --locked
 	SYNCCTL_TEST_WAY=pooler cargo test --locked --test it -- $(main_job)
 	SYNCCTL_TEST_WAY=tls cargo test --locked --test it -- $(main_job)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use anyhow::ensure;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use uuid::Uuid;
@@ -48,12 +49,13 @@ pub(super) async fn check(context: &Context, user: Option<&str>, output: Output)
         bar.inc(1);
         checked.push(one);
         if context.stop.is_cancelled() {
-            eprintln!("syncctl: stopped after {} of {} accounts", checked.len(), rows.len());
             break;
         }
     }
     bar.finish_and_clear();
     output.print(&checked, || shown(&checked, &asked))?;
+    // Of those that were not asked nothing is known, and so not all is well.
+    ensure!(checked.len() == rows.len(), "stopped after {} of {} accounts; run it again for the rest", checked.len(), rows.len());
     Ok(exit(&checked))
 }
 
@@ -64,7 +66,7 @@ fn shown(checked: &[Checked], asked: &[&Registered]) -> String {
     let mut table = table(&header);
     for row in checked {
         let mut cells = vec![row.email.as_str(), row.token];
-        cells.extend(row.services.values());
+        cells.extend(asked.iter().filter_map(|service| row.services.get(service.service)));
         cells.push(row.problem.as_deref().unwrap_or_default());
         table.add_row(cells);
     }

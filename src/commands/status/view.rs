@@ -40,17 +40,18 @@ fn drawn(mut table: Table) -> String {
 
 fn services(overview: &Overview, colours: bool) -> String {
     if overview.services.is_empty() {
-        return "no streams yet: add users with `syncctl accounts import`".into();
+        return "no streams yet: add users with `syncctl accounts login`, `add-domain` or `import`".into();
     }
     let header = ["service", "streams", "due", "oldest due", "under way", "first pass", "failing", "delay p95, 24 h"];
     let mut table = table(&header);
     for service in &overview.services {
+        let oldest = if service.due > 0 { ago(service.oldest_due_seconds) } else { "–".into() };
         let p95 = Delays::from(&service.delays).quantile(0.95);
         table.add_row([
             Cell::new(&service.service),
             Cell::new(service.streams),
             Cell::new(service.due),
-            tinted(ago(service.oldest_due_seconds), colours && service.oldest_due_seconds > LONG_DUE, Color::Yellow),
+            tinted(oldest, colours && service.oldest_due_seconds > LONG_DUE, Color::Yellow),
             Cell::new(service.under_way),
             Cell::new(service.unfinished),
             tinted(service.failing.to_string(), colours && service.failing > 0, Color::Red),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -73,9 +73,16 @@ impl Browser {
         self.call("POST", "/url", &json!({ "url": url }));
     }
 
-    /// The address that the browser is at.
-    pub fn url(&self) -> String {
-        self.call("GET", "/url", &Value::Null).as_str().expect("an address").to_owned()
+    /// The address with this in it at which the browser ends. It may be one where nobody answers, which no click waits for.
+    pub fn ends_at(&self, part: &str) -> String {
+        let late = Instant::now() + ANSWER;
+        loop {
+            let at = self.call("GET", "/url", &Value::Null).as_str().expect("an address").to_owned();
+            if at.contains(part) {
+                return at;
+            }
+            assert!(Instant::now() < late, "the browser is still at {at}");
+        }
     }
 
     /// The first element that the selector names; waits for it.
