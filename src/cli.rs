@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands;
 use crate::config::{self, Flags};
+use crate::db;
 use crate::error::{EXIT_HELP, Exit};
 use crate::progress;
 
@@ -132,7 +133,7 @@ pub fn main() -> Exit {
         }
     };
     let json = cli.global.json;
-    match dispatch(cli) {
+    match dispatch(cli).map_err(db::explained) {
         Ok(exit) => exit,
         Err(error) => {
             let exit = Exit::of(&error);

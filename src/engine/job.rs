@@ -13,11 +13,10 @@ use super::shared::Shared;
 use super::tokens::Broker;
 use super::{Context, Report, Source, budget, dispatch, told};
 use crate::db::claims::Selection;
-use crate::db::is_gone;
+use crate::db::explained;
 use crate::db::prices;
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
-use crate::error::Fault;
 use crate::progress::Progress;
 use crate::telemetry::healthchecks::{self, Check};
 use crate::telemetry::traces;
@@ -76,7 +75,7 @@ pub(super) async fn recorded<S: Source>(
     let run = Uuid::now_v7();
     let mut check = Check::none();
     let began = SystemTime::now();
-    let ended = executed(context, source, job, run, &mut check, work).await;
+    let ended = executed(context, source, job, run, &mut check, work).await.map_err(explained);
     let trace = async {
         if !job.dry_run {
             traces::export(&context.http, told::span(&job.name, run, began, &ended)).await;
@@ -180,18 +179,10 @@ async fn executed<S: Source>(
         }
         record(context, &shared.source, job, &mut report, started).await
     };
-    match (released.await.map_err(explained), drained) {
+    match (released.await, drained) {
         (Ok(()), _) => Ok(report),
         (Err(error), Ok(())) => Err(error),
         (Err(_), Err(first)) => Err(first),
-    }
-}
-
-/// An error that ends a run, with the exit code that fits where the database went away.
-fn explained(error: anyhow::Error) -> anyhow::Error {
-    match is_gone(&error) {
-        true => Fault::unavailable(format!("the database went away: {error:#}")).into(),
-        false => error,
     }
 }
 

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::support::World;
-use crate::support::postgres::Postgres;
+use crate::support::gate::Gate;
+use crate::support::postgres::{self, Postgres};
 
 #[test]
 fn a_database_that_goes_away_ends_the_run_with_69_and_loses_nothing() {
@@ -32,6 +33,60 @@ fn a_database_that_goes_away_ends_the_run_with_69_and_loses_nothing() {
     world.assert_in_step();
     world.assert_no_leftovers();
     assert_eq!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'abandoned'"), 1);
+}
+
+/// Runs a command again and again, the database gone after its first piece, its second, and so on, until one gets through to its end.
+fn at_each_moment(world: &mut World, command: &[&str], ahead: impl Fn(&World)) -> usize {
+    let server = postgres::shared();
+    let gate = Gate::before(&server.socket_dir(), server.port());
+    let direct = std::mem::replace(&mut world.url, gate.url(world.database.name(), server.port()));
+    let through = world.url.clone();
+    for pieces in 1.. {
+        world.url.clone_from(&direct);
+        ahead(world);
+        world.wait_until_leases_lapse();
+        world.url.clone_from(&through);
+        gate.close_after(pieces);
+        let ran = world.syncctl(command);
+        if !gate.is_closed() {
+            world.url = direct;
+            ran.expect(0);
+            return pieces;
+        }
+        assert_eq!(ran.code, 69, "gone after {pieces} pieces: {ran:#?}");
+        assert!(
+            ["went away", "cannot reach", "cannot connect"].iter().any(|words| ran.stderr.contains(words)),
+            "gone after {pieces} pieces: {ran:#?}"
+        );
+    }
+    unreachable!("a command ends")
+}
+
+#[test]
+fn a_sync_ends_with_69_whenever_the_database_goes_away() {
+    let mut world = World::with_users(2, 5);
+    world.set("SYNCCTL_ENGINE_LEASE", "250ms");
+    world.sync_all().expect(0);
+    let moments = at_each_moment(&mut world, &["calendar", "cron", "--force"], |world| world.churn(4, 1));
+    assert!(moments > 10, "{moments}");
+    world.sync_all().expect(0);
+    world.assert_in_step();
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn a_command_ends_with_69_whenever_the_database_goes_away() {
+    let mut world = World::with_users(2, 5);
+    world.set("SYNCCTL_ENGINE_LEASE", "250ms");
+    world.sync_all().expect(0);
+    for command in
+        ["status", "calendar metrics", "accounts list", "accounts check", "verify", "db prune", "deliver", "channels list"]
+    {
+        let words: Vec<&str> = command.split(' ').collect();
+        // A check that died holds the right to refresh a token for half a minute.
+        let ahead = |world: &World| world.execute("UPDATE accounts SET refreshing_until = NULL");
+        assert!(at_each_moment(&mut world, &words, ahead) > 1, "{command} asks the database nothing");
+    }
 }
 
 #[test]

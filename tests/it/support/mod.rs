@@ -4,6 +4,7 @@ pub mod attendee;
 pub mod browser;
 pub mod clock;
 pub mod drive;
+pub mod gate;
 pub mod library;
 pub mod pgbouncer;
 pub mod postgres;
