@@ -23,7 +23,8 @@ use crate::http;
 const METRICS: Signal = Signal { name: "METRICS", path: "v1/metrics", what: "metrics" };
 
 /// Upper bounds of the histogram's buckets, in seconds: from a run with nothing to do to first syncs.
-const BOUNDS: [f64; 14] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
+const BOUNDS: [f64; 17] =
+    [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
 
 /// Sends the metrics of a run, if somebody wants to have them.
 pub(super) async fn export(http: &http::Client, run: &Run<'_>) {

@@ -117,6 +117,8 @@ fn a_collector_that_hangs_refuses_or_is_not_there_costs_a_warning_and_nothing_el
         collector.answer(move |_| reply.clone());
         warned(&world, said);
         assert!(collector.requests().len() == 1 && !collector.gave_up(), "{:?}", collector.requests());
+        // What answers is not cut off, however slow this machine is.
+        world.set("OTEL_EXPORTER_OTLP_TIMEOUT", "300000");
     }
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
     world.set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("http://127.0.0.1:{port}/v1/traces"));
