@@ -18,8 +18,8 @@ use crate::db::prices;
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
 use crate::progress::Progress;
+use crate::telemetry;
 use crate::telemetry::healthchecks::{self, Check};
-use crate::telemetry::traces;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -76,12 +76,12 @@ pub(super) async fn recorded<S: Source>(
     let mut check = Check::none();
     let began = SystemTime::now();
     let ended = executed(context, source, job, run, &mut check, work).await.map_err(explained);
-    let trace = async {
+    let telemetry = async {
         if !job.dry_run {
-            traces::export(&context.http, told::span(&job.name, run, began, &ended)).await;
+            telemetry::export(&context.http, &told::run(&job.name, run, began, &ended)).await;
         }
     };
-    tokio::join!(check.end(&ended, Report::exit, Report::error_message), trace);
+    tokio::join!(check.end(&ended, Report::exit, Report::error_message), telemetry);
     ended
 }
 

@@ -1,52 +1,55 @@
-//! What a run tells a collector of traces.
+//! What a run tells a collector of OpenTelemetry.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
 use super::Report;
 use crate::error::Exit;
-use crate::telemetry::traces::Run;
+use crate::telemetry::{Count, Run};
 
-/// The span of a run, however it ended.
-pub(super) fn span<'a>(job: &'a str, id: Uuid, began: SystemTime, ended: &'a anyhow::Result<Report>) -> Run<'a> {
+/// A run, however it ended.
+pub(super) fn run<'a>(job: &'a str, id: Uuid, began: SystemTime, ended: &'a anyhow::Result<Report>) -> Run<'a> {
     match ended {
         Ok(report) => Run {
             job,
             id,
             began,
+            elapsed: Duration::from_millis(report.elapsed_ms),
             status: &report.status,
             exit_code: report.exit() as u8,
             error: report.error_message().filter(|_| report.status != "skipped"),
             counts: counts(report),
-            error_classes: report.errors.keys().copied().collect(),
+            errors: report.errors.iter().map(|(class, errors)| (*class, errors.count)).collect(),
         },
         Err(error) => Run {
             job,
             id,
             began,
+            elapsed: began.elapsed().unwrap_or_default(),
             status: "failed",
             exit_code: Exit::of(error) as u8,
             error: Some(format!("{error:#}")),
             counts: Vec::new(),
-            error_classes: Vec::new(),
+            errors: Vec::new(),
         },
     }
 }
 
-fn counts(report: &Report) -> Vec<(&'static str, u64)> {
+fn counts(report: &Report) -> Vec<Count> {
     let changed = report.changes.values().map(super::Counts::changes).sum();
+    let count = |name, unit, about, value| Count { name, unit, about, value };
     vec![
-        ("syncctl.users", report.total_users as u64),
-        ("syncctl.users.failed", report.failed_users as u64),
-        ("syncctl.streams", report.streams),
-        ("syncctl.streams.idle", report.idle_streams),
-        ("syncctl.streams.failed", report.failed_streams),
-        ("syncctl.rows.changed", changed),
-        ("syncctl.api_calls", report.api_calls),
-        ("syncctl.quota_units", report.quota_units),
-        ("syncctl.retries", report.retries),
-        ("syncctl.resyncs", report.resyncs),
-        ("syncctl.quarantined", report.quarantined),
+        count("syncctl.users", "{user}", "Users whose streams were polled", report.total_users as u64),
+        count("syncctl.users.failed", "{user}", "Users with a stream that failed", report.failed_users as u64),
+        count("syncctl.streams", "{stream}", "Streams polled", report.streams),
+        count("syncctl.streams.idle", "{stream}", "Streams polled in which nothing had changed", report.idle_streams),
+        count("syncctl.streams.failed", "{stream}", "Streams that failed", report.failed_streams),
+        count("syncctl.rows.changed", "{row}", "Rows created, updated or deleted", changed),
+        count("syncctl.api_calls", "{call}", "Answers asked for at the provider", report.api_calls),
+        count("syncctl.quota_units", "{unit}", "Quota units spent", report.quota_units),
+        count("syncctl.retries", "{retry}", "Calls that were tried again", report.retries),
+        count("syncctl.resyncs", "{resync}", "Complete passes because a cursor had expired", report.resyncs),
+        count("syncctl.quarantined", "{item}", "Items put into quarantine", report.quarantined),
     ]
 }

@@ -23,6 +23,7 @@ mod locks;
 mod login;
 mod messages;
 mod metrics;
+mod otlp_metrics;
 mod outage;
 mod outbox;
 mod push;

@@ -3,6 +3,7 @@
 pub mod attendee;
 pub mod browser;
 pub mod clock;
+pub mod collector;
 pub mod drive;
 pub mod gate;
 pub mod library;
