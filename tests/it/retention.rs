@@ -1,4 +1,4 @@
-//! `syncctl db prune` and `db size`: what is old goes, what somebody needs stays.
+//! `syncctl db prune`: what is old goes, what somebody needs stays.
 
 use crate::support::World;
 
@@ -108,26 +108,4 @@ fn every_table_with_runs_is_pruned_by_an_index() {
     for table in tables.iter().map(|row| row.get::<_, String>(0)) {
         assert!(shown.contains(&format!("\"{table}\"")), "{table} is never pruned: {shown}");
     }
-}
-
-#[test]
-fn size_names_what_fills_the_database() {
-    let world = World::with_users(2, 20);
-    world.syncctl(&["calendar", "cron"]).expect(0);
-    world.execute("ANALYZE");
-    let size = world.syncctl(&["db", "size", "--json"]).expect(0).json();
-    let events = size["tables"]
-        .as_array()
-        .expect("tables")
-        .iter()
-        .find(|table| table["table"] == "calendar_events")
-        .expect("events")
-        .clone();
-    assert_eq!(events["rows"].as_i64(), Some(world.count("SELECT count(*) FROM calendar_events")), "{events}");
-    assert!(
-        events["indexes"].as_array().expect("indexes").iter().any(|index| index["index"] == "calendar_events_pkey"),
-        "{events}"
-    );
-    let text = world.syncctl(&["db", "size"]).expect(0).stdout;
-    assert!(text.contains("calendar_events") && text.contains("in all") && text.contains(" %"), "{text}");
 }
