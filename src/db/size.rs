@@ -60,7 +60,7 @@ pub async fn read(pool: &Pool) -> anyhow::Result<Vec<Table>> {
     let rows = client
         .query_typed(
             // Rows as the planner estimates them: as dense as at the last ANALYZE, on the pages of now. Counters are lost in a crash; where they were
-            // not reset on purpose, they tell the time since the first migration only if they have seen every row that is there.
+            // not reset on purpose, they tell of the time since the first migration only if together they have seen the rows that are there.
             "WITH tables AS (
                SELECT c.oid, c.relname, coalesce(s.n_dead_tup, 0) AS dead, coalesce(s.n_tup_ins - s.n_tup_del, 0) AS counted,
                  CASE WHEN c.reltuples >= 0 AND c.relpages > 0
@@ -71,7 +71,7 @@ pub async fn read(pool: &Pool) -> anyhow::Result<Vec<Table>> {
              )
              SELECT t.relname::text, round(t.rows)::bigint, pg_table_size(t.oid), pg_indexes_size(t.oid), t.dead,
                greatest(t.counted, 0)::float8,
-               extract(epoch FROM now() - coalesce(d.stats_reset, CASE WHEN abs(t.counted - t.rows) <= 100 + t.rows / 10
+               extract(epoch FROM now() - coalesce(d.stats_reset, CASE WHEN abs(sum(t.counted - t.rows) OVER ()) <= 100 + sum(t.rows) OVER () / 10
                  THEN (SELECT min(applied_at) FROM schema_migrations) END))::float8 / 86400,
                coalesce((SELECT json_agg(json_build_object('index', x.indexrelname, 'bytes', pg_relation_size(x.indexrelid), 'scans', x.idx_scan)
                  ORDER BY pg_relation_size(x.indexrelid) DESC, x.indexrelname) FROM pg_stat_user_indexes x WHERE x.relid = t.oid), '[]')

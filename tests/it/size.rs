@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::World;
+use crate::support::postgres::Postgres;
 
 /// What is said of a table.
 fn table(world: &World, name: &str) -> Value {
@@ -86,4 +87,30 @@ fn what_has_no_date_grows_by_the_counters_of_the_server_or_not_at_all() {
     // Counters that were set back have seen none of this.
     world.execute("SELECT pg_stat_reset()");
     assert_eq!(table(&world, "calendar_events")["growth"], Value::Null);
+}
+
+#[test]
+fn counters_that_a_crash_took_say_nothing() {
+    let server: &'static Postgres = Box::leak(Box::new(Postgres::new(None, &[])));
+    let start = || server.cluster.ensure_running().unwrap_or_else(|error| panic!("{error:#}"));
+    let status = || server.cluster.status().expect("a status");
+    start();
+    let database = server.database();
+    let url = database.url();
+    let world = World::on(database, url);
+    world.execute(
+        "UPDATE schema_migrations SET applied_at = applied_at - interval '10 days';
+         INSERT INTO calendar_events (stream_id, event_id, user_id, calendar_id, status, raw)
+           SELECT 1, n::text, gen_random_uuid(), 'c', 'confirmed', '{}' FROM generate_series(1, 1000) n",
+    );
+    world.execute("CHECKPOINT");
+    let pid = rustix::process::Pid::from_raw(status().pid.expect("a server")).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::QUIT).expect("a crash");
+    while status().running || status().pid.is_some() {
+        std::thread::yield_now();
+    }
+    start();
+    world.execute("ANALYZE");
+    let events = table(&world, "calendar_events");
+    assert_eq!((&events["rows"], &events["growth"]), (&json!(1000), &Value::Null), "{events}");
 }
