@@ -21,8 +21,8 @@ use crate::error::{Exit, Fault};
 pub enum Verb {
     /// Writes units and timers for the jobs that the settings call for, and says how to start them
     ///
-    /// What is there and different is kept beside as NAME.bak. To remove them: `systemctl disable --now 'syncctl-*'`, then delete
-    /// /etc/systemd/system/syncctl-* and `systemctl daemon-reload`.
+    /// What is there and different is kept beside as NAME.bak. To remove them: `systemctl stop 'syncctl-*'`, then delete
+    /// /etc/systemd/system/syncctl-* and /etc/systemd/system/*.wants/syncctl-*, and `systemctl daemon-reload`.
     Systemd(Where),
     /// Writes /etc/cron.d/syncctl, or with --user the lines of this user's crontab, for the jobs that the settings call for
     ///

@@ -50,30 +50,34 @@ struct Report {
 pub async fn run(context: &Context, args: &PruneArgs, output: Output) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let over = || context.stop.is_cancelled() || args.max_duration.is_some_and(|limit| started.elapsed() >= limit);
+    let pool = &context.pool;
     let mut tables = Vec::new();
     for rule in &retention::RULES {
         let (setting, keep) = kept(&context.settings, rule.kept);
         if keep.is_zero() {
             continue;
         }
-        let mut pruned = Pruned { table: rule.table, setting, keep, rows: 0, more: args.dry_run };
-        match args.dry_run {
-            true => pruned.rows = retention::count(&context.pool, rule, keep).await?,
-            false => (pruned.rows, pruned.more) = chunks(over, || retention::delete(&context.pool, rule, keep, CHUNK)).await?,
-        }
-        tables.push(pruned);
+        let (rows, more) = match args.dry_run {
+            true => (retention::count(pool, rule, keep).await?, true),
+            false => chunks(over, || retention::delete(pool, rule, keep, CHUNK)).await?,
+        };
+        tables.push(Pruned { table: rule.table, setting, keep, rows, more });
     }
-    if !args.dry_run {
-        let keep = context.settings.webhook.keep;
-        let (rows, more) = chunks(over, || notifications::forget(&context.pool, keep, CHUNK)).await?;
-        tables.push(Pruned { table: "notifications", setting: "webhook.keep", keep, rows, more });
-        let names: Vec<&str> = context.settings.outbox.targets.iter().map(|target| target.name.as_str()).collect();
+    let keep = context.settings.webhook.keep;
+    let (rows, more) = match args.dry_run {
+        true => (notifications::count_old(pool, keep).await?, true),
+        false => chunks(over, || notifications::forget(pool, keep, CHUNK)).await?,
+    };
+    tables.push(Pruned { table: "notifications", setting: "webhook.keep", keep, rows, more });
+    let names: Vec<&str> = context.settings.outbox.targets.iter().map(|target| target.name.as_str()).collect();
+    // Without targets nobody can be asked whether they wait: `deliver` leaves events alone then, too.
+    if !names.is_empty() {
         let keep = context.settings.outbox.keep;
-        // Without targets nobody can be asked whether they wait: `deliver` leaves events alone then, too.
-        if !names.is_empty() {
-            let (rows, more) = chunks(over, || routing::forget(&context.pool, &names, keep, CHUNK)).await?;
-            tables.push(Pruned { table: "outbox_events", setting: "outbox.keep", keep, rows, more });
-        }
+        let (rows, more) = match args.dry_run {
+            true => (routing::count_old(pool, &names, keep).await?, true),
+            false => chunks(over, || routing::forget(pool, &names, keep, CHUNK)).await?,
+        };
+        tables.push(Pruned { table: "outbox_events", setting: "outbox.keep", keep, rows, more });
     }
     let rows = tables.iter().map(|pruned| pruned.rows).sum();
     let report = Report { dry_run: args.dry_run, tables, rows, elapsed_ms: started.elapsed().as_millis() as u64 };

@@ -1,48 +1,79 @@
 //! `syncctl db size`: what fills the database, and what makes it grow.
 
 use super::{Output, table};
-use crate::db::size::{self, Table};
+use crate::db::size::{self, Books, Table};
 use crate::engine::Context;
 use crate::error::Exit;
+
+/// Below it, what an empty page holds says more than the rows.
+const WORTH_TELLING: i64 = 1 << 20;
 
 /// Runs the command.
 pub async fn run(context: &Context, output: Output) -> anyhow::Result<Exit> {
     let tables = size::read(&context.pool).await?;
-    let total: i64 = tables.iter().map(|table| table.bytes + table.index_bytes).sum();
+    let total: i64 = tables.iter().map(whole).sum();
     output.print(&serde_json::json!({ "bytes": total, "tables": tables }), || text(&tables, total))?;
     Ok(Exit::Done)
+}
+
+fn whole(table: &Table) -> i64 {
+    table.bytes + table.index_bytes
 }
 
 fn text(tables: &[Table], total: i64) -> String {
     let mut shown = table(&["table, index", "rows", "size", "share", "a day"]);
     let share = |bytes: i64| format!("{:.1} %", bytes as f64 * 100.0 / total.max(1) as f64);
     for entry in tables {
-        let whole = entry.bytes + entry.index_bytes;
-        let rows = entry.rows.map_or_else(|| "–".into(), |rows| rows.to_string());
-        // What a row takes now, indexes included, is what another one will take.
-        let a_row = entry.rows.filter(|rows| *rows > 0).map(|rows| whole as f64 / rows as f64);
-        let growth = match (entry.rows_a_day, a_row) {
-            (Some(rows), Some(a_row)) if rows >= 1.0 => format!("+{} ({rows:.0} rows)", bytes((rows * a_row) as i64)),
-            (Some(_), _) => "0".into(),
-            (None, _) => "–".into(),
-        };
-        shown.add_row([&entry.table, &rows, &bytes(whole), &share(whole), &growth]);
-        // What a page holds is not worth a line.
-        for index in entry.indexes.iter().filter(|index| index.bytes > 1 << 20) {
+        shown.add_row([&entry.table, &entry.rows.to_string(), &bytes(whole(entry)), &share(whole(entry)), &growth(entry)]);
+        for index in entry.indexes.iter().filter(|index| index.bytes > WORTH_TELLING) {
             shown.add_row([&format!("  {}", index.index), "", &bytes(index.bytes), &share(index.bytes), ""]);
         }
     }
-    format!("{}\n{} in all; `syncctl db prune` deletes what is old", shown.trim_fmt(), bytes(total))
+    let mut text = format!("{}\n{} in all; `syncctl db prune` deletes what is old", shown.trim_fmt(), bytes(total));
+    let days = |by: Books| {
+        let of = tables.iter().filter_map(|table| table.growth).filter(|growth| growth.by == by);
+        of.map(|growth| growth.days).reduce(f64::max)
+    };
+    if let Some(days) = days(Books::Dates) {
+        text.push_str(&format!("\na day: the mean of what came in the last {}, by the dates of the rows", length(days)));
+    }
+    if let Some(days) = days(Books::Counters) {
+        text.push_str(&format!(
+            "\n~ a day: the mean of what came and did not go in the {} that the server has counted, first syncs included",
+            length(days)
+        ));
+    }
+    text
+}
+
+/// What comes a day, where it is known.
+fn growth(table: &Table) -> String {
+    let Some(growth) = table.growth else { return "–".into() };
+    if growth.rows_a_day < 0.5 {
+        return "0".into();
+    }
+    let mark = if growth.by == Books::Counters { "~ " } else { "" };
+    let rows = format!("{:.0} rows", growth.rows_a_day);
+    // What a row takes now, indexes included, is what another one will take.
+    match whole(table) >= WORTH_TELLING && table.rows > 0 {
+        true => format!("{mark}+{} ({rows})", bytes((growth.rows_a_day * whole(table) as f64 / table.rows as f64) as i64)),
+        false => format!("{mark}+{rows}"),
+    }
+}
+
+fn length(days: f64) -> String {
+    if days < 2.0 { format!("{:.0} hours", days * 24.0) } else { format!("{days:.0} days") }
 }
 
 /// In the unit that reads well, binary.
 fn bytes(bytes: i64) -> String {
     let mut rest = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if rest < 1024.0 {
-            return format!("{rest:.0} {unit}");
+    for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {
+        match rest {
+            _ if rest < 10.0 && unit != "B" => return format!("{rest:.1} {unit}"),
+            _ if rest < 1024.0 => return format!("{rest:.0} {unit}"),
+            _ => rest /= 1024.0,
         }
-        rest /= 1024.0;
     }
-    format!("{rest:.1} TiB")
+    format!("{rest:.0} PiB")
 }

@@ -130,16 +130,26 @@ pub async fn pushed_services(pool: &Pool) -> anyhow::Result<Vec<String>> {
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
+/// Which notifications are old: `$1` are the seconds that they are kept.
+const OLD: &str = "received_at < now() - make_interval(secs => $1)";
+
+/// How many notifications are older than this.
+pub async fn count_old(pool: &Pool, keep: Duration) -> anyhow::Result<u64> {
+    let statement = format!("SELECT count(*) FROM notifications WHERE {OLD}");
+    let row = pool.get().await?.query_typed_one(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8)]).await;
+    let count: i64 = row.context("counting old notifications")?.try_get(0)?;
+    Ok(count.unsigned_abs())
+}
+
 /// Forgets notifications that are older than this, `chunk` of them at the most; answers how many.
 pub async fn forget(pool: &Pool, keep: Duration, chunk: i64) -> anyhow::Result<u64> {
+    let statement = format!(
+        "DELETE FROM notifications WHERE ctid = ANY (ARRAY(
+           SELECT ctid FROM notifications WHERE {OLD} ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED))"
+    );
     pool.get()
         .await?
-        .execute_typed(
-            "DELETE FROM notifications WHERE ctid = ANY (ARRAY(
-               SELECT ctid FROM notifications WHERE received_at < now() - make_interval(secs => $1) ORDER BY received_at LIMIT $2
-               FOR UPDATE SKIP LOCKED))",
-            &[(&keep.as_secs_f64(), Type::FLOAT8), (&chunk, Type::INT8)],
-        )
+        .execute_typed(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8), (&chunk, Type::INT8)])
         .await
         .context("forgetting old notifications")
 }

@@ -21,7 +21,7 @@ pub struct Rule {
     pub table: &'static str,
     pub kept: Kept,
     /// The column that says how old a row is; it has an index where the table grows with every run.
-    since: &'static str,
+    pub(super) since: &'static str,
     /// What must hold besides.
     only: &'static str,
 }

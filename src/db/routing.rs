@@ -113,19 +113,31 @@ pub async fn waiting(client: &impl GenericClient, targets: &[&str]) -> anyhow::R
         .collect()
 }
 
+/// Which events are old and waited for by nobody: `$1` are the seconds that they are kept, `$2` the targets.
+const OLD: &str = "e.routed AND e.created_at < now() - make_interval(secs => $1)
+   AND NOT EXISTS (SELECT 1 FROM outbox_deliveries d WHERE d.event_id = e.id AND d.state = 'pending' AND d.target = ANY ($2))";
+
+/// How many events are old and waited for by none of these targets.
+pub async fn count_old(pool: &Pool, targets: &[&str], keep: Duration) -> anyhow::Result<u64> {
+    let statement = format!("SELECT count(*) FROM outbox_events e WHERE {OLD}");
+    let row = pool
+        .get()
+        .await?
+        .query_typed_one(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8), (&targets, Type::TEXT_ARRAY)])
+        .await
+        .context("counting old events")?;
+    let count: i64 = row.try_get(0)?;
+    Ok(count.unsigned_abs())
+}
+
 /// Forgets old events that none of these targets waits for, with their deliveries, dead ones too; answers how many.
 pub async fn forget(pool: &Pool, targets: &[&str], keep: Duration, most: i64) -> anyhow::Result<u64> {
+    let statement = format!(
+        "DELETE FROM outbox_events WHERE id IN (SELECT e.id FROM outbox_events e WHERE {OLD} ORDER BY e.created_at LIMIT $3)"
+    );
     pool.get()
         .await?
-        .execute_typed(
-            "DELETE FROM outbox_events WHERE id IN (
-               SELECT e.id FROM outbox_events e
-               WHERE e.routed AND e.created_at < now() - make_interval(secs => $1)
-                 AND NOT EXISTS (
-                   SELECT 1 FROM outbox_deliveries d WHERE d.event_id = e.id AND d.state = 'pending' AND d.target = ANY ($2))
-               ORDER BY e.created_at LIMIT $3)",
-            &[(&keep.as_secs_f64(), Type::FLOAT8), (&targets, Type::TEXT_ARRAY), (&most, Type::INT8)],
-        )
+        .execute_typed(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8), (&targets, Type::TEXT_ARRAY), (&most, Type::INT8)])
         .await
         .context("forgetting old events")
 }

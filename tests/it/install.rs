@@ -119,6 +119,9 @@ fn units_are_those_that_the_settings_call_for_and_systemd_reads_them() {
         "drain.timer",
         "deliver.timer",
         "db-prune.timer",
+        "report.timer",
+        "metrics.service",
+        "public.service",
     ] {
         assert!(files.contains(&format!("etc/systemd/system/syncctl-{unit}")), "{unit}: {files:?}");
     }
@@ -132,6 +135,9 @@ fn units_are_those_that_the_settings_call_for_and_systemd_reads_them() {
         enable.contains("syncctl-renew-watches@drive.timer") && !enable.contains("gmail") && enable.contains("webhook.socket"),
         "{enable}"
     );
+    // What nobody may read is offered, not started.
+    assert!(enable.contains("syncctl-report.timer") && !enable.contains("metrics"), "{enable}");
+    assert!(done.stdout.contains("systemctl enable --now syncctl-metrics.timer    #"), "{done:?}");
 
     // Every service is as closed as the templates are, also where its binary lies below a hidden folder.
     for file in files.iter().filter(|file| file.ends_with(".service")) {
@@ -173,6 +179,14 @@ fn a_second_time_nothing_is_written_and_what_was_changed_is_kept() {
     std::fs::write(&machine.settings, format!("{text}[drive]\nenabled = false\n")).expect("settings");
     let off = machine.install("systemd", &[]).expect(0);
     assert!(off.stdout.contains("no longer called for") && off.stdout.contains("disable --now syncctl-drive.timer"), "{off:?}");
+
+    // A template cannot be stopped, only its instances.
+    let machine = Machine::with(PUSH);
+    machine.install("systemd", &[]).expect(0);
+    let text = machine.read(&machine.settings).replace(PUSH, "");
+    std::fs::write(&machine.settings, text).expect("settings");
+    let off = machine.install("systemd", &[]).expect(0);
+    assert!(off.stdout.contains("syncctl-renew-watches@calendar.timer") && !off.stdout.contains("@.timer"), "{off:?}");
 }
 
 #[test]
@@ -228,6 +242,8 @@ fn units_of_a_user_need_no_root() {
     let folder = machine.world.folder.path().join(".config/systemd/user");
     let unit = machine.read(folder.join("syncctl-calendar.service"));
     assert!(!unit.contains("LoadCredential"), "{unit}");
+    let report = machine.read(folder.join("syncctl-report.service"));
+    assert!(report.contains("report --html %t/syncctl/report.html") && !report.contains("ReadWritePaths"), "{report}");
     assert!(
         !folder.join("syncctl-.service.d/15-account.conf").exists()
             && !folder.join("syncctl-.service.d/20-hardening.conf").exists()
@@ -261,7 +277,8 @@ fn every_line_for_cron_d_runs_with_nothing_but_what_cron_gives() {
     machine.install("crontab", &[]).expect(0);
     let text = machine.read(machine.root.join("etc/cron.d/syncctl"));
     assert!(assert_lines_run(&machine, &text, true) >= 4, "{text}");
-    for not in ["gmail", "renew", "deliver", "drain", "sync cron"] {
+    assert!(machine.world.folder.path().join("syncctl-report.html").is_file(), "{text}");
+    for not in ["gmail", "renew", "deliver", "drain", "sync cron", "metrics"] {
         assert!(!text.contains(not), "{not}: {text}");
     }
     machine.world.assert_in_step();

@@ -36,6 +36,7 @@ mod schedules;
 mod settings;
 mod sharing;
 mod simulate;
+mod size;
 mod status;
 mod support;
 mod sync;

@@ -1,4 +1,8 @@
-//! `syncctl db prune` and `db size`: what is old goes, what somebody needs stays.
+//! `syncctl db prune`: what is old goes, what somebody needs stays.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use crate::support::World;
 
@@ -91,6 +95,74 @@ fn more_rows_than_one_statement_takes_go_and_a_limit_is_kept() {
     assert_eq!(world.count("SELECT (SELECT count(*) FROM gmail_cron_metrics) + (SELECT count(*) FROM notifications)"), 0);
 }
 
+/// Old rows in every table that is pruned, and in each that keeps some one more that is not for it.
+fn age_everything(world: &mut World) {
+    let settings = world.folder.path().join("settings.toml");
+    std::fs::write(
+        &settings,
+        "[retention]\nquarantine = \"30days\"\n[[outbox.targets]]\nname = \"n8n\"\nurl = \"https://n8n.example.com\"\n",
+    )
+    .expect("settings");
+    world.set("SYNCCTL_CONFIG", settings.display().to_string());
+    let old = "now() - interval '2 years'";
+    for service in ["calendar", "drive", "gmail", "attendee"] {
+        world.execute(&format!(
+            "INSERT INTO {service}_cron_results (execution_id, start_time, status)
+               SELECT n, {old}, s FROM unnest(ARRAY['a', 'b', 'c'], ARRAY['completed', 'failed', 'running']) AS t (n, s);
+             INSERT INTO {service}_cron_metrics (execution_id, timestamp) VALUES ('a', {old}), ('b', {old}), ('c', {old}), ('d', now());
+             INSERT INTO {service}_cron_summaries (timestamp) VALUES ({old}), (now())"
+        ));
+    }
+    for table in ["calendar_watch_renewal_summaries", "calendar_webhook_renewal_summaries", "sync_cron_summaries"] {
+        world.execute(&format!("INSERT INTO {table} (timestamp) VALUES ({old}), ({old}), (now())"));
+    }
+    world.execute(&format!(
+        "INSERT INTO runs (id, service, job, host, pid, version, status, started_at, alive_until)
+           SELECT gen_random_uuid(), 'calendar', 'calendar cron', 'h', 1, '0', s, {old}, {old} FROM unnest(ARRAY['completed', 'failed', 'running']) s;
+         INSERT INTO calendar_events (stream_id, event_id, user_id, calendar_id, status, recurring_event_id, raw, deleted_at)
+           SELECT 1, e, gen_random_uuid(), 'c', 'cancelled', s, '{{}}', d FROM (VALUES ('gone', NULL, {old}), ('gone_1', 'gone', {old}),
+             ('series', NULL, NULL), ('series_1', 'series', {old}), ('young', NULL, now())) AS t (e, s, d);
+         INSERT INTO calendars (user_id, calendar_id, raw, deleted_at) SELECT id, 'gone', '{{}}', {old} FROM users;
+         INSERT INTO gmail_messages (stream_id, message_id, user_id, thread_id, deleted_at)
+           VALUES (1, 'gone', gen_random_uuid(), 't', {old}), (1, 'young', gen_random_uuid(), 't', now());
+         INSERT INTO drive_file_watches (user_id, file_id) SELECT id, 'followed' FROM users;
+         INSERT INTO drive_file_access (stream_id, file_id, user_id, content_key, lost_at)
+           SELECT row_number() OVER (), f, id, '', {old} FROM users, unnest(ARRAY['gone', 'followed']) f;
+         INSERT INTO drive_files (file_id, raw, gone_at) VALUES ('gone', '{{}}', {old}), ('followed', '{{}}', {old});
+         INSERT INTO drives (user_id, drive_id, raw, deleted_at) SELECT id, 'gone', '{{}}', {old} FROM users;
+         INSERT INTO quarantined_items (stream_id, item_id, raw, error, last_tried_at)
+           SELECT id, kind, '', '', {old} FROM streams UNION ALL SELECT id, 'young', '', '', now() FROM streams;
+         INSERT INTO notifications (source, key, received_at) VALUES ('attendee', 'a', {old}), ('attendee', 'b', {old}), ('attendee', 'c', now());
+         INSERT INTO outbox_events (id, type, subject, user_id, payload, created_at, routed)
+           SELECT gen_random_uuid(), 't', gen_random_uuid(), gen_random_uuid(), '{{}}', {old}, routed FROM unnest(ARRAY[true, true, true, false]) routed;
+         INSERT INTO outbox_deliveries (event_id, target, seq, subject) SELECT id, 'n8n', seq, subject FROM outbox_events WHERE seq = 1"
+    ));
+}
+
+#[test]
+fn a_dry_run_counts_in_every_table_what_a_run_then_deletes() {
+    let mut world = World::with_users(2, 3);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    age_everything(&mut world);
+    let rows = |arguments: &[&str]| -> BTreeMap<String, u64> {
+        let report = world.syncctl(&[&["db", "prune", "--json"], arguments].concat()).expect(0).json();
+        let of = |table: &Value| (table["table"].as_str().expect("a name").to_owned(), table["rows"].as_u64().expect("a count"));
+        let tables: BTreeMap<_, _> = report["tables"].as_array().expect("tables").iter().map(of).collect();
+        assert_eq!(report["rows"].as_u64(), Some(tables.values().sum()), "{report}");
+        tables
+    };
+    let foretold = rows(&["--dry-run"]);
+    let untouched: Vec<_> = foretold.iter().filter(|(_, rows)| **rows == 0).collect();
+    assert!(foretold.len() > 20 && untouched.is_empty(), "nothing old in {untouched:?}");
+    let kept = |table: &str| world.count(&format!("SELECT count(*) FROM {table}"));
+    let before: BTreeMap<_, _> = foretold.keys().map(|table| (table, kept(table))).collect();
+    assert_eq!(rows(&[]), foretold);
+    for (table, rows) in &foretold {
+        assert_eq!(kept(table), before[table] - i64::try_from(*rows).expect("few"), "{table}");
+    }
+    assert!(rows(&["--dry-run"]).values().all(|rows| *rows == 0));
+}
+
 /// Whoever adds a table that grows must say how it ends.
 #[test]
 fn every_table_with_runs_is_pruned_by_an_index() {
@@ -108,26 +180,4 @@ fn every_table_with_runs_is_pruned_by_an_index() {
     for table in tables.iter().map(|row| row.get::<_, String>(0)) {
         assert!(shown.contains(&format!("\"{table}\"")), "{table} is never pruned: {shown}");
     }
-}
-
-#[test]
-fn size_names_what_fills_the_database() {
-    let world = World::with_users(2, 20);
-    world.syncctl(&["calendar", "cron"]).expect(0);
-    world.execute("ANALYZE");
-    let size = world.syncctl(&["db", "size", "--json"]).expect(0).json();
-    let events = size["tables"]
-        .as_array()
-        .expect("tables")
-        .iter()
-        .find(|table| table["table"] == "calendar_events")
-        .expect("events")
-        .clone();
-    assert_eq!(events["rows"].as_i64(), Some(world.count("SELECT count(*) FROM calendar_events")), "{events}");
-    assert!(
-        events["indexes"].as_array().expect("indexes").iter().any(|index| index["index"] == "calendar_events_pkey"),
-        "{events}"
-    );
-    let text = world.syncctl(&["db", "size"]).expect(0).stdout;
-    assert!(text.contains("calendar_events") && text.contains("in all") && text.contains(" %"), "{text}");
 }

@@ -1,13 +1,14 @@
 //! The crontab and the units that people copy: every command in them is one that this binary runs, at minutes that are told apart.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::World;
 
 /// Jobs that take one look at the database, mostly: they may begin at any time.
-const LIGHT: [&str; 5] = ["attendee cron", "attendee schedule", "deliver", "webhook drain", "sync cron"];
+const LIGHT: [&str; 6] = ["attendee cron", "attendee schedule", "deliver", "webhook drain", "sync cron", "metrics"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -36,13 +37,27 @@ fn commands(service: &Path) -> Vec<String> {
     }
 }
 
-/// Runs what stands after `syncctl`, without what the shell makes of it.
+/// Runs a command of the crontab as cron would, by the shell, in a home of its own; what it writes is closed to others unless it says otherwise.
 #[track_caller]
-fn assert_runs(world: &World, line: &str) {
-    let command = line.split('>').next().unwrap_or_default();
-    let arguments: Vec<&str> = command.split_whitespace().collect();
-    let ran = world.syncctl(&arguments);
-    assert_eq!(ran.code, 0, "syncctl {command}: {ran:#?}");
+fn assert_runs_by_cron(world: &World, command: &str) {
+    let binary = Path::new(env!("CARGO_BIN_EXE_syncctl")).parent().expect("a folder").display();
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("umask 077; PATH={binary}:$PATH; {command}")]).env_clear();
+    shell.envs(world.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ran = shell.output().expect("a shell");
+    let shown = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() && ran.stdout.is_empty(), "{command}: {:?} {shown}", ran.status);
+}
+
+#[track_caller]
+fn assert_readable_by_others(file: &Path) {
+    let found = std::fs::metadata(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    assert_eq!(found.permissions().mode() & 0o777, 0o644, "{}", file.display());
+}
+
+/// A command without the file that it writes, which lies elsewhere by cron than by systemd.
+fn without_file(command: &str) -> &str {
+    [" \"$HOME/", " %t/"].iter().find_map(|place| Some(command.split_once(place)?.0)).unwrap_or(command)
 }
 
 /// The values of a field of a crontab, as cron(8) reads it: `*`, `a`, `a-b`, each with `/step`, in a list.
@@ -81,24 +96,25 @@ pub fn job(line: &str) -> (String, BTreeSet<u32>) {
     (rest.trim().to_owned(), minutes)
 }
 
-/// The jobs of the example, those that it offers included: command without redirections, and minutes of the week.
-fn crontab() -> BTreeMap<String, BTreeSet<u32>> {
+/// The jobs of the example, those that it offers included: commands as the shell gets them, and minutes of the week.
+fn lines() -> Vec<(String, BTreeSet<u32>)> {
     let text = read(&root().join("crontab.example"));
     let is_job = |line: &&str| {
         line.contains(" syncctl ") && line.trim_start_matches('#').starts_with(|c: char| c.is_ascii_digit() || c == '*')
     };
-    let jobs: BTreeMap<_, _> = text
-        .lines()
-        .filter(is_job)
-        .map(|line| {
-            let (command, minutes) = job(line.trim_start_matches('#'));
-            let command = command.split('>').next().unwrap_or_default().trim().to_owned();
-            let arguments = command.strip_prefix("syncctl ").unwrap_or_else(|| panic!("{line}: not a command of syncctl"));
-            (arguments.to_owned(), minutes)
-        })
-        .collect();
+    let jobs: Vec<_> = text.lines().filter(is_job).map(|line| job(line.trim_start_matches('#'))).collect();
     assert!(jobs.len() > 10, "{jobs:?}");
     jobs
+}
+
+/// The same by what stands after `syncctl`, without redirections and files.
+fn crontab() -> BTreeMap<String, BTreeSet<u32>> {
+    let arguments = |line: String| {
+        let command = line.split('>').next().unwrap_or_default().trim();
+        let arguments = command.strip_prefix("syncctl ").unwrap_or_else(|| panic!("{line}: not a command of syncctl"));
+        without_file(arguments).to_owned()
+    };
+    lines().into_iter().map(|(line, minutes)| (arguments(line), minutes)).collect()
 }
 
 /// The minutes of the week at which a timer elapses, as systemd says.
@@ -133,20 +149,27 @@ fn elapses(timer: &Path) -> BTreeSet<u32> {
 #[test]
 fn every_line_of_the_crontab_is_a_job_that_runs() {
     let world = World::with_users(2, 3);
-    for command in crontab().keys() {
-        assert_runs(&world, command);
+    for (command, _) in lines() {
+        assert_runs_by_cron(&world, &command);
     }
     world.assert_in_step();
+    for file in ["syncctl-report.html", "syncctl.prom"] {
+        assert_readable_by_others(&world.folder.path().join(file));
+    }
 }
 
 #[test]
 fn every_unit_starts_a_job_that_runs_and_every_timer_a_unit() {
     let world = World::with_users(2, 3);
+    let public = world.folder.path().join("syncctl");
+    std::fs::create_dir(&public).expect("a folder");
     for unit in units("service") {
         let oneshot = read(&unit).contains("Type=oneshot");
         for command in commands(&unit) {
+            let command = command.replace("%t/syncctl", public.to_str().expect("a path"));
             if oneshot {
-                assert_runs(&world, &command);
+                let ran = world.syncctl(&command.split_whitespace().collect::<Vec<_>>());
+                assert_eq!(ran.code, 0, "syncctl {command}: {ran:#?}");
                 continue;
             }
             // One that stays is not run to its end; without the socket that its unit has, it says what it misses.
@@ -157,6 +180,29 @@ fn every_unit_starts_a_job_that_runs_and_every_timer_a_unit() {
     }
     for timer in units("timer") {
         assert!(timer.with_extension("service").is_file(), "{} starts nothing", timer.display());
+    }
+    for file in ["report.html", "syncctl.prom"] {
+        assert_readable_by_others(&public.join(file));
+    }
+}
+
+/// A service with a user that systemd makes up has no folder that others can read: its state lies below one that is closed, and what it has in
+/// /run goes when it ends. So one unit holds a folder for all, and with it the user that they share.
+#[test]
+fn what_is_written_for_others_lies_in_a_folder_that_stays() {
+    let public = read(&root().join("systemd/syncctl-public.service"));
+    for line in ["Type=oneshot", "RemainAfterExit=yes", "RuntimeDirectory=syncctl"] {
+        assert!(public.lines().any(|found| found == line), "no {line}");
+    }
+    assert!(!public.contains("RuntimeDirectoryPreserve"), "it would be below /run/private, which is closed");
+    let writing: Vec<_> = units("service").into_iter().filter(|unit| read(unit).contains("%t/")).collect();
+    assert_eq!(writing.len(), 2, "{writing:?}");
+    for unit in writing {
+        let text = read(&unit);
+        for line in ["Requires=syncctl-public.service", "After=syncctl-public.service", "ReadWritePaths=%t/syncctl"] {
+            assert!(text.lines().any(|found| found == line), "{}: no {line}", unit.display());
+        }
+        assert!(!text.contains("RuntimeDirectory="), "{}: the folder would go when it ends", unit.display());
     }
 }
 
@@ -181,6 +227,7 @@ fn the_timers_elapse_when_the_crontab_says() {
     for timer in units("timer") {
         let minutes = elapses(&timer);
         for command in commands(&timer.with_extension("service")) {
+            let command = without_file(&command).to_owned();
             let line = crontab.get(&command).unwrap_or_else(|| panic!("{command} of {} is in no crontab", timer.display()));
             // One timer serves several services, whose lines are minutes apart.
             let unit = if timer.to_string_lossy().contains('@') { 60 } else { 1 };

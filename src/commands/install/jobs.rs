@@ -4,6 +4,11 @@ use crate::config::Settings;
 
 use super::super::every;
 
+/// Whether a job is there for those who have a use for it, and started by no schedule that is installed.
+pub(super) fn offered(command: &str) -> bool {
+    command.split_whitespace().next() == Some("metrics")
+}
+
 /// Whether a schedule should have this job; `command` is what stands after `syncctl`.
 pub(super) fn wanted(settings: &Settings, command: &str) -> bool {
     let announced = |service: &str| match service {
@@ -14,6 +19,7 @@ pub(super) fn wanted(settings: &Settings, command: &str) -> bool {
     match words.as_slice() {
         // It stands in place of those that are installed.
         ["sync", ..] => false,
+        _ if offered(command) => false,
         ["deliver", ..] => !settings.outbox.targets.is_empty(),
         ["webhook", ..] => takes_notifications(settings) || ["calendar", "gmail"].into_iter().any(announced),
         [service, verb, ..] => {
@@ -38,7 +44,16 @@ mod tests {
     fn what_is_off_is_not_scheduled() {
         let mut settings = Settings::default();
         assert!(wanted(&settings, "gmail cron") && wanted(&settings, "attendee cron") && wanted(&settings, "db prune"));
-        for not in ["sync cron", "gmail renew-watches", "calendar renew-webhooks", "webhook drain", "webhook serve", "deliver"] {
+        assert!(wanted(&settings, "report --html page.html") && offered("metrics --since 1h"));
+        for not in [
+            "metrics --since 1h",
+            "sync cron",
+            "gmail renew-watches",
+            "calendar renew-webhooks",
+            "webhook drain",
+            "webhook serve",
+            "deliver",
+        ] {
             assert!(!wanted(&settings, not), "{not}");
         }
         settings.push.address = "https://sync.example.com".into();

@@ -24,8 +24,12 @@ macro_rules! templates {
 }
 
 /// What all services need: for a user's own manager without what only root's can do.
-const COMMON: [(&str, &str); 3] =
-    templates!["syncctl-.service.d/10-common.conf", "syncctl-.timer.d/10-common.conf", "syncctl-failed@.service"];
+const COMMON: [(&str, &str); 4] = templates![
+    "syncctl-.service.d/10-common.conf",
+    "syncctl-.timer.d/10-common.conf",
+    "syncctl-failed@.service",
+    "syncctl-public.service",
+];
 const OF_SYSTEM: [(&str, &str); 5] = templates![
     "syncctl-.service.d/15-account.conf",
     "syncctl-.service.d/20-hardening.conf",
@@ -61,6 +65,8 @@ static UNITS: &[Unit] = &units![
     "syncctl-deliver" "timer",
     "syncctl-db-prune" "timer",
     "syncctl-verify" "timer",
+    "syncctl-report" "timer",
+    "syncctl-metrics" "timer",
     "syncctl-sync" "timer",
 ];
 
@@ -70,18 +76,26 @@ impl Unit {
         self.service.1.lines().find_map(|line| line.strip_prefix("ExecStart=syncctl ")).unwrap_or_default()
     }
 
-    /// What is to be started, by name: one for each service where the unit has an instance. Empty: the settings do not call for it.
-    fn wanted(&self, settings: &Settings) -> Vec<String> {
+    fn is_offered(&self) -> bool {
+        jobs::offered(self.command())
+    }
+
+    /// What starts it, by name, with what it runs then: one for each service where the unit has an instance.
+    fn instances(&self) -> Vec<(String, String)> {
         let started_by = self.started_by.0;
         match started_by.contains('@') {
             true => INSTANCES
                 .iter()
-                .filter(|service| jobs::wanted(settings, &self.command().replace("%i", service)))
-                .map(|service| started_by.replace('@', &format!("@{service}")))
+                .map(|service| (started_by.replace('@', &format!("@{service}")), self.command().replace("%i", service)))
                 .collect(),
-            false if jobs::wanted(settings, self.command()) => vec![started_by.to_owned()],
-            false => Vec::new(),
+            false => vec![(started_by.to_owned(), self.command().to_owned())],
         }
+    }
+
+    /// What is to be started, by name. Empty: the settings do not call for it.
+    fn wanted(&self, settings: &Settings) -> Vec<String> {
+        let wanted = self.instances().into_iter().filter(|(_, command)| jobs::wanted(settings, command));
+        wanted.map(|(name, _)| name).collect()
     }
 }
 
@@ -102,7 +116,8 @@ pub(super) fn install(place: &Where, loaded: &Loaded, machine: &Machine) -> anyh
         true => user_units()?,
         false => place.prefix.as_deref().unwrap_or(Path::new("/")).join(SYSTEM),
     };
-    let (chosen, left): (Vec<&Unit>, Vec<&Unit>) = UNITS.iter().partition(|unit| !unit.wanted(settings).is_empty());
+    let (chosen, left): (Vec<&Unit>, Vec<&Unit>) =
+        UNITS.iter().partition(|unit| unit.is_offered() || !unit.wanted(settings).is_empty());
     let mut texts: Vec<(&str, String)> = Vec::new();
     let common = COMMON.iter().chain(if place.user { OF_USER.as_slice() } else { OF_SYSTEM.as_slice() });
     let of_units = chosen.iter().flat_map(|unit| [&unit.service, &unit.started_by]);
@@ -122,16 +137,24 @@ pub(super) fn install(place: &Where, loaded: &Loaded, machine: &Machine) -> anyh
     if written.iter().all(|file| matches!(file.state, State::Unchanged | State::Packaged)) {
         notes.push("nothing to write: every file is as it should be".to_owned());
     }
-    let leftover: Vec<&str> = left.iter().map(|unit| unit.started_by.0).filter(|name| folder.join(name).exists()).collect();
+    let manager = if place.user { "systemctl --user" } else { "systemctl" };
+    let there = left.iter().filter(|unit| folder.join(unit.started_by.0).exists());
+    // By instance: a template cannot be stopped.
+    let leftover: Vec<String> = there.flat_map(|unit| unit.instances()).map(|(name, _)| name).collect();
     if !leftover.is_empty() {
         notes.push(format!(
-            "no longer called for by the settings: {0}; `systemctl disable --now {0}`, then delete them",
+            "no longer called for by the settings: {0}; `{manager} disable --now {0}`, then delete them",
             leftover.join(" ")
         ));
     }
-    let manager = if place.user { "systemctl --user" } else { "systemctl" };
     let started: Vec<String> = chosen.iter().flat_map(|unit| unit.wanted(settings)).collect();
     let mut next = vec![format!("{manager} daemon-reload"), format!("{manager} enable --now {}", started.join(" "))];
+    for unit in chosen.iter().filter(|unit| unit.is_offered()) {
+        next.push(format!(
+            "{manager} enable --now {}    # if you have a use for it: see the head of {}",
+            unit.started_by.0, unit.service.0
+        ));
+    }
     if place.user {
         next.push("loginctl enable-linger    # so that they run while you are not logged in".into());
     }
@@ -149,7 +172,9 @@ fn rendered(template: &str, user: bool, settings: &Settings, machine: &Machine) 
             line if line.starts_with("ExecStart=syncctl ") && machine.binary != Path::new("/usr/bin/syncctl") => {
                 text.push_str(&line.replacen("syncctl", &binary.to_string(), 1));
             }
-            line if user && line.starts_with("LoadCredential=") => continue,
+            line if user && ["LoadCredential=", "ReadWritePaths="].iter().any(|only_root| line.starts_with(only_root)) => {
+                continue;
+            }
             line if user && line.contains("systemctl status") => {
                 text.push_str(&line.replace("systemctl status", "systemctl --user status"))
             }
