@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves. See README.md.
 
-.PHONY: demo test bench bench-push bench-week deb check fmt clippy doc deny
+.PHONY: demo test bench bench-push bench-week deb static check fmt clippy doc deny
 
 demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your own export
 	scripts/ensure-postgres
@@ -31,6 +31,9 @@ bench-week: ## A week of simulated time through the real binary: how the budget 
 
 deb: ## The Debian package, in target/debian
 	scripts/deb
+
+static: ## One file that runs on any Linux of this processor, in target/*-linux-musl/release
+	scripts/static
 
 check: fmt clippy doc deny ## What CI asks beyond the tests
 
