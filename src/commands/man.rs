@@ -12,7 +12,7 @@ use super::Output;
 use crate::error::{EXIT_HELP, Exit, Fault};
 
 /// Files that the page of the whole program names: path and meaning.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("/etc/syncctl/syncctl.toml", "Settings of the machine, unless --config or $SYNCCTL_CONFIG names others."),
     ("$XDG_CONFIG_HOME/syncctl/syncctl.toml", "Settings of a user, where the machine has none."),
     ("$XDG_DATA_HOME/syncctl/, as root /var/lib/syncctl/", "The private PostgreSQL cluster, and the seal keys beside it."),
@@ -20,6 +20,7 @@ const FILES: [(&str, &str); 4] = [
         "$CREDENTIALS_DIRECTORY",
         "Secrets, as systemd's LoadCredential puts them there: each file is called like its setting, with _ for the dot.",
     ),
+    ("/etc/credstore/syncctl.*", "The same secrets, where systemd finds them; also read by hand, by who may (root)."),
 ];
 
 /// Writes `syncctl.1` and a page for each command below it into a folder, which is made if it is missing.

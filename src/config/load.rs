@@ -9,7 +9,7 @@ use serde::de::IntoDeserializer;
 use toml::{Table, Value};
 
 use super::Settings;
-use super::secrets::{self, SECRETS, masked, read_secret};
+use super::secrets::{self, Credentials, SECRETS, masked, read_secret};
 use super::tree::{flatten, key_lines, kind, line_of, nest};
 use crate::error::Fault;
 
@@ -67,20 +67,18 @@ pub struct Loaded {
 pub fn load(flags: &Flags) -> anyhow::Result<Loaded> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
-    load_from(flags, &environment)
-}
-
-fn load_from(flags: &Flags, environment: &BTreeMap<String, String>) -> anyhow::Result<Loaded> {
+    let credentials = &Credentials::of(&environment);
     let mut layers = Layers::of_defaults()?;
-    let file = settings_file(flags, environment)?;
+    let file = settings_file(flags, &environment)?;
     if let Some(path) = &file {
         layers.add_file(path)?;
     }
-    layers.add_environment(environment)?;
+    layers.add_credentials(credentials)?;
+    layers.add_environment(&environment)?;
     for (key, value) in &flags.set {
         layers.set_text(key, value, Origin::Flag)?;
     }
-    layers.finish(file, environment.get("CREDENTIALS_DIRECTORY").map(Path::new))
+    layers.finish(file, credentials)
 }
 
 /// The file that was named (it must exist), or the first of the usual ones that does.
@@ -136,16 +134,17 @@ impl Layers {
         Ok(())
     }
 
-    fn add_environment(&mut self, environment: &BTreeMap<String, String>) -> anyhow::Result<()> {
-        if let Some(dir) = environment.get("CREDENTIALS_DIRECTORY") {
-            for key in SECRETS {
-                let path = Path::new(dir).join(key.replace('.', "_"));
-                if path.is_file() {
-                    let secret = read_secret(&path, "$CREDENTIALS_DIRECTORY")?;
-                    self.set_text(key, &secret, Origin::Credential(path))?;
-                }
+    fn add_credentials(&mut self, credentials: &Credentials) -> anyhow::Result<()> {
+        for key in SECRETS {
+            if let Some(path) = credentials.file(&key.replace('.', "_")) {
+                let secret = read_secret(&path, "credentials")?;
+                self.set_text(key, &secret, Origin::Credential(path))?;
             }
         }
+        Ok(())
+    }
+
+    fn add_environment(&mut self, environment: &BTreeMap<String, String>) -> anyhow::Result<()> {
         for (name, value) in environment {
             if RESERVED.contains(&name.as_str()) {
                 continue;
@@ -236,7 +235,7 @@ impl Layers {
         format!("unknown setting {key:?}; [{section}] allows {}", siblings.join(", "))
     }
 
-    fn finish(self, file: Option<PathBuf>, credentials: Option<&Path>) -> anyhow::Result<Loaded> {
+    fn finish(self, file: Option<PathBuf>, credentials: &Credentials) -> anyhow::Result<Loaded> {
         let merged = nest(self.leaves.iter().map(|(key, (value, _))| (key, value)));
         let mut settings: Settings = serde_path_to_error::deserialize(Value::Table(merged).into_deserializer()).map_err(
             |error: serde_path_to_error::Error<toml::de::Error>| {

@@ -1,6 +1,8 @@
 //! Secrets among the settings: which they are, how they are read from files, and what is printed instead of them.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use toml::Value;
@@ -28,15 +30,45 @@ pub(super) fn read_secret(path: &Path, origin: &str) -> anyhow::Result<String> {
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// Reads the key of a target that keeps it in a file, which systemd may have put among the credentials of the unit; answers what is wrong with it.
-pub(super) fn complete(target: &mut Target, credentials: Option<&Path>) -> Result<(), String> {
-    let file = &match credentials {
-        Some(folder) if !target.secret_file.as_os_str().is_empty() => folder.join(&target.secret_file),
-        _ => target.secret_file.clone(),
-    };
-    if file.as_os_str().is_empty() {
+/// Where systemd keeps what units load as credentials. Only root may look into it.
+const STORE: &str = "/etc/credstore";
+
+/// Files of secrets that systemd hands to a unit; or, for whoever runs a command by hand and may read them, those that it would hand on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Credentials {
+    /// `$CREDENTIALS_DIRECTORY` of a unit.
+    Handed(PathBuf),
+    /// A store with a name of ours before each: `syncctl.db_url`.
+    Kept(PathBuf),
+}
+
+impl Credentials {
+    pub fn of(environment: &BTreeMap<String, String>) -> Self {
+        match environment.get("CREDENTIALS_DIRECTORY") {
+            Some(folder) => Self::Handed(folder.into()),
+            None => Self::Kept(STORE.into()),
+        }
+    }
+
+    /// The file of a credential, if it is there. What may not be read of a store was not meant for this user.
+    pub fn file(&self, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::Handed(folder) => Some(folder.join(name)).filter(|path| path.is_file()),
+            Self::Kept(folder) => Some(folder.join(format!("syncctl.{name}"))).filter(|path| File::open(path).is_ok()),
+        }
+    }
+}
+
+/// Reads the key of a target that keeps it in a file, which may be a credential; answers what is wrong with it.
+pub(super) fn complete(target: &mut Target, credentials: &Credentials) -> Result<(), String> {
+    let named = &target.secret_file;
+    if named.as_os_str().is_empty() {
         return Ok(());
     }
+    let file = &match credentials {
+        Credentials::Handed(folder) => folder.join(named),
+        Credentials::Kept(_) => named.to_str().and_then(|name| credentials.file(name)).unwrap_or_else(|| named.clone()),
+    };
     if !target.secret.expose_secret().is_empty() {
         return Err("has both secret and secret_file".into());
     }
@@ -73,4 +105,31 @@ fn masked_section(item: &Value) -> Value {
         table.insert("url".into(), url.to_string().into());
     }
     Value::Table(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_who_may_read_the_store_of_credentials_has_those_of_the_units() {
+        let store = tempfile::tempdir().expect("a folder");
+        std::fs::write(store.path().join("syncctl.db_url"), "postgres://db.example.org/syncctl\n").expect("written");
+        std::fs::write(store.path().join("other.seal_keys"), "none of ours").expect("written");
+        let credentials = Credentials::Kept(store.path().to_owned());
+        let path = credentials.file("db_url").expect("it is there");
+        assert_eq!(read_secret(&path, "credentials").expect("readable"), "postgres://db.example.org/syncctl");
+        assert_eq!((credentials.file("seal_keys"), credentials.file("../x")), (None, None));
+
+        std::fs::write(store.path().join("syncctl.n8n"), "key\n").expect("written");
+        let mut target = Target {
+            name: "n8n".into(),
+            url: "https://n8n.example.com/webhook/1".into(),
+            secret: SecretString::default(),
+            secret_file: "n8n".into(),
+            events: Vec::new(),
+        };
+        complete(&mut target, &credentials).expect("found");
+        assert_eq!(target.secret.expose_secret(), "key");
+    }
 }
