@@ -51,9 +51,21 @@ pub struct Where {
     user: bool,
 }
 
+impl Verb {
+    /// Whether what it schedules has the secrets in systemd's store too.
+    fn reads_store(&self) -> bool {
+        match self {
+            Self::Systemd(place) => !place.user,
+            // As the user who may read it now.
+            Self::Crontab { place, .. } if place.user => true,
+            Self::Crontab { run_as, .. } => run_as == "root",
+        }
+    }
+}
+
 /// Runs the command.
 pub fn run(verb: &Verb, loaded: &Loaded, output: Output) -> anyhow::Result<Exit> {
-    let machine = Machine::of(loaded)?;
+    let machine = Machine::of(loaded, verb.reads_store())?;
     let done = match verb {
         Verb::Systemd(place) => systemd::install(place, loaded, &machine)?,
         Verb::Crontab { place, .. } if place.user => crontab::install_for_user(place, loaded, &machine)?,
@@ -97,13 +109,17 @@ struct Machine {
 impl Machine {
     /// # Errors
     /// Settings that only this shell has, or a path that units and crontabs would read otherwise.
-    fn of(loaded: &Loaded) -> anyhow::Result<Self> {
+    fn of(loaded: &Loaded, reads_store: bool) -> anyhow::Result<Self> {
         let binary = std::env::current_exe().context("finding the path of this binary")?;
         let settings = loaded.file.as_deref().map(std::path::absolute).transpose().context("finding the settings file")?;
         let passing: Vec<String> = loaded
             .shown
             .iter()
-            .filter(|(_, _, from)| matches!(from, Origin::Variable(_) | Origin::Flag | Origin::Credential(_)))
+            .filter(|(_, _, from)| match from {
+                Origin::Variable(_) | Origin::Flag | Origin::Credential(_) => true,
+                Origin::Store(_) => !reads_store,
+                Origin::Default | Origin::File { .. } => false,
+            })
             .map(|(key, _, from)| format!("{key} (from {from})"))
             .collect();
         if !passing.is_empty() {

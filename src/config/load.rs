@@ -22,9 +22,15 @@ const RESERVED: [&str; 1] = ["SYNCCTL_CONFIG"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Default,
-    File { path: PathBuf, line: usize },
+    File {
+        path: PathBuf,
+        line: usize,
+    },
     Variable(String),
+    /// A file that a variable names, or that systemd handed to the unit.
     Credential(PathBuf),
+    /// A file that systemd would hand to a unit, read by who may.
+    Store(PathBuf),
     Flag,
 }
 
@@ -34,7 +40,7 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("default"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Variable(name) => write!(f, "${name}"),
-            Self::Credential(path) => write!(f, "{}", path.display()),
+            Self::Credential(path) | Self::Store(path) => write!(f, "{}", path.display()),
             Self::Flag => f.write_str("flag"),
         }
     }
@@ -138,7 +144,11 @@ impl Layers {
         for key in SECRETS {
             if let Some(path) = credentials.file(&key.replace('.', "_")) {
                 let secret = read_secret(&path, "credentials")?;
-                self.set_text(key, &secret, Origin::Credential(path))?;
+                let origin = match credentials {
+                    Credentials::Handed(_) => Origin::Credential(path),
+                    Credentials::Kept(_) => Origin::Store(path),
+                };
+                self.set_text(key, &secret, origin)?;
             }
         }
         Ok(())

@@ -126,7 +126,7 @@ pub(super) fn others_may_read(check: &'static str, file: &Path, what: &str, foun
 
 fn file_of(origin: &Origin) -> Option<&Path> {
     match origin {
-        Origin::File { path, .. } | Origin::Credential(path) => Some(path),
+        Origin::File { path, .. } | Origin::Credential(path) | Origin::Store(path) => Some(path),
         Origin::Default | Origin::Variable(_) | Origin::Flag => None,
     }
 }
