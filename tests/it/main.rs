@@ -38,6 +38,7 @@ mod simulate;
 mod status;
 mod support;
 mod sync;
+mod terminal;
 mod traces;
 mod verify;
 mod ways;
