@@ -31,4 +31,4 @@ pub mod target;
 pub mod troubles;
 pub mod verify;
 
-pub use pool::{Pool, is_gone};
+pub use pool::{Pool, explained, is_gone};

@@ -127,6 +127,14 @@ impl Pool {
     }
 }
 
+/// An error that ends a command, with the exit code that fits where the database went away (69).
+pub fn explained(error: anyhow::Error) -> anyhow::Error {
+    match is_gone(&error) {
+        true => Fault::unavailable(format!("the database went away: {error:#}")).into(),
+        false => error,
+    }
+}
+
 /// Whether an error says that the connection or the server went away, and not that a statement was wrong.
 pub fn is_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {

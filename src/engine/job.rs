@@ -13,11 +13,10 @@ use super::shared::Shared;
 use super::tokens::Broker;
 use super::{Context, Report, Source, budget, dispatch, told};
 use crate::db::claims::Selection;
-use crate::db::is_gone;
+use crate::db::explained;
 use crate::db::prices;
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
-use crate::error::Fault;
 use crate::progress::Progress;
 use crate::telemetry::healthchecks::{self, Check};
 use crate::telemetry::traces;
@@ -184,14 +183,6 @@ async fn executed<S: Source>(
         (Ok(()), _) => Ok(report),
         (Err(error), Ok(())) => Err(error),
         (Err(_), Err(first)) => Err(first),
-    }
-}
-
-/// An error that ends a run, with the exit code that fits where the database went away.
-fn explained(error: anyhow::Error) -> anyhow::Error {
-    match is_gone(&error) {
-        true => Fault::unavailable(format!("the database went away: {error:#}")).into(),
-        false => error,
     }
 }
 
