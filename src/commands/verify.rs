@@ -124,13 +124,12 @@ fn finish(runs: Vec<Report>, output: Output) -> anyhow::Result<Exit> {
         if let Some(message) = report.error_message() {
             complain(message);
         }
+        let Some(compared) = report.verify.as_ref().filter(|compared| compared.wrong() > 0) else { continue };
+        // Only a choice has to be made again.
+        let again =
+            if compared.chosen < compared.of { format!("look again with --seed {}, ", compared.seed) } else { String::new() };
         // For whoever reads no more than what cron mails.
-        match report.verify.as_ref().map(|compared| (compared.wrong(), compared.seed)) {
-            None | Some((0, _)) => {}
-            Some((wrong, seed)) => {
-                complain(format!("{}: {wrong} things differ; look again with --seed {seed}, mend with --repair", report.job))
-            }
-        }
+        complain(format!("{}: {} things differ; {again}mend with --repair", report.job, compared.wrong()));
     }
     Ok(exit)
 }

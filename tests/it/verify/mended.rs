@@ -43,7 +43,10 @@ fn one_users_streams_can_be_compared_alone() {
     world.sync_all().expect(0);
     world.execute("DELETE FROM calendar_events");
     let user = world.sim.users().into_iter().next().expect("a user");
-    let report = world.syncctl(&["verify", "calendar", "--user", &user, "--json"]).expect(1).json();
+    let ran = world.syncctl(&["verify", "calendar", "--user", &user, "--json"]).expect(1);
+    // No other streams could be chosen.
+    assert!(ran.stderr.contains("mend with --repair") && !ran.stderr.contains("--seed"), "{}", ran.stderr);
+    let report = ran.json();
     assert_eq!(number(kind(&report, "events"), "missing"), 5, "{report}");
     assert_eq!(number(kind(&report, "events"), "streams"), 1, "{report}");
 }
