@@ -29,7 +29,7 @@ pub struct Args {
     prometheus: bool,
 }
 
-fn window_length(text: &str) -> Result<Duration, String> {
+pub(super) fn window_length(text: &str) -> Result<Duration, String> {
     let length = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     match length {
         _ if length < Duration::from_secs(1) => Err("must be 1s or more".into()),

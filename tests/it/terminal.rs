@@ -142,7 +142,11 @@ fn flags_that_contradict_each_other_are_refused() {
         assert!(ran.stderr.contains("cannot be used with"), "{ran:?}");
     }
     for length in ["0s", "20000years"] {
-        for arguments in [&["metrics", "--since", length][..], &["drive", "metrics", "--since", length]] {
+        for arguments in [
+            &["metrics", "--since", length][..],
+            &["drive", "metrics", "--since", length],
+            &["sync", "metrics", "--since", length],
+        ] {
             let ran = world.syncctl(arguments).expect(2);
             assert!(ran.stderr.contains("must be"), "{ran:?}");
         }
