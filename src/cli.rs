@@ -129,7 +129,14 @@ pub fn main() -> Exit {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            if !error.use_stderr() {
+                return Exit::Done;
+            }
+            // What could not be read all the same says how its answer is to be read.
+            if std::env::args_os().any(|argument| argument == "--json") {
+                failure(error.render().to_string().trim_end().trim_start_matches("error: "), Exit::Usage);
+            }
+            return Exit::Usage;
         }
     };
     let json = cli.global.json;
@@ -138,12 +145,18 @@ pub fn main() -> Exit {
         Err(error) => {
             let exit = Exit::of(&error);
             if json {
-                println!("{}", serde_json::json!({ "error": format!("{error:#}"), "exit_code": exit as u8 }));
+                failure(&format!("{error:#}"), exit);
             }
-            eprintln!("syncctl: {error:#}");
+            commands::complain(format!("{error:#}"));
             exit
         }
     }
+}
+
+/// The result of a command that has none, as JSON.
+fn failure(why: &str, exit: Exit) {
+    // Standard error and the exit code say it too, where nobody reads this.
+    let _ = commands::print(&serde_json::json!({ "error": why, "exit_code": exit as u8 }).to_string());
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {

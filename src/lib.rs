@@ -11,6 +11,9 @@
 //! - `http`: connections, whoever is asked
 //! - `address`, `config`, `error`, `progress`, `recurrence`, `seal`: ground
 
+// `print!` and `eprintln!` end the process where nobody reads any more: `commands::print` and `complain` do not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod address;
 pub mod cli;
 mod commands;

@@ -84,9 +84,39 @@ impl Write for AboveBars {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let line = std::mem::take(&mut self.line);
-        BARS.suspend(|| io::stderr().write_all(&line))
+        above_bars(&String::from_utf8_lossy(&std::mem::take(&mut self.line)));
+        Ok(())
     }
+}
+
+/// Writes to standard error. That nobody reads it any more (`2>&1 | head`) changes nothing of what was done.
+pub fn above_bars(text: &str) {
+    let _ = BARS.suspend(|| io::stderr().write_all(harmless(text).as_bytes()));
+}
+
+/// Text for a terminal, which names and messages from outside cannot steer: of the control characters line ends, tabs and colours stay.
+pub fn harmless(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_control() && c != '\n' && c != '\t') {
+        clean.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let stays = colour(rest);
+        match stays {
+            0 => clean.push(' '),
+            stays => clean.push_str(&rest[..stays]),
+        }
+        rest = &rest[stays.max(rest.chars().next().map_or(0, char::len_utf8))..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+/// How long the sequence is at the beginning that sets a colour (`ESC [ 31 m`); 0: there is none.
+fn colour(text: &str) -> usize {
+    let Some(rest) = text.strip_prefix("\x1b[") else { return 0 };
+    let parameters = rest.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').count();
+    if rest[parameters..].starts_with('m') { 2 + parameters + 1 } else { 0 }
 }
 
 #[cfg(test)]
@@ -94,5 +124,13 @@ mod tests {
     #[test]
     fn the_template_of_the_bar_is_one() {
         assert!(super::ProgressStyle::with_template(super::TEMPLATE).is_ok());
+    }
+
+    #[test]
+    fn colours_stay_and_nothing_else_steers_a_terminal() {
+        let clean = super::harmless;
+        assert_eq!(clean("a\tb\n\x1b[1;31mred\x1b[0m é"), "a\tb\n\x1b[1;31mred\x1b[0m é");
+        assert_eq!(clean("\x1b[2J\x1b]0;title\x07\r\u{9b}3J\x7f\x1b[31"), " [2J ]0;title   3J  [31");
+        assert_eq!(clean("\x1b"), " ");
     }
 }

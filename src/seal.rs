@@ -2,6 +2,8 @@
 //!
 //! A blob is `0x01 | key id length | key id | nonce (24) | ciphertext and tag`.
 
+mod file;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -13,6 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::error::Fault;
+
+pub use file::add_key;
 
 const FORMAT: u8 = 1;
 const NONCE: usize = 24;
@@ -176,34 +180,6 @@ pub fn new_key_line() -> String {
     format!("{id} {}\n", BASE64.encode(&key))
 }
 
-/// Puts a new key in front of a key file (made if it is missing), readable by its owner alone.
-///
-/// # Errors
-/// Names the file.
-pub fn add_key(path: &Path) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    let old = match std::fs::read_to_string(path) {
-        Ok(old) => old,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
-    };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    }
-    // Written beside and renamed, so that a crash never leaves a file without the old keys.
-    let beside = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(new_key_line().as_bytes())?;
-        file.write_all(old.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    };
-    write().with_context(|| format!("writing {}", path.display()))
-}
-
 /// Opens the vault that the settings name. With `make` (the private cluster), a missing key file is made. A vault without keys is no
 /// error yet: whoever uses it is told what to set.
 ///
@@ -219,7 +195,7 @@ pub fn open_vault(keys: &SecretString, file: &Path, make: bool) -> anyhow::Resul
         ));
     }
     if make && !file.exists() {
-        add_key(file)?;
+        file::make(file)?;
     }
     match std::fs::read_to_string(file) {
         Ok(lines) => Ok(Vault::parse(&file.display().to_string(), &lines)?),

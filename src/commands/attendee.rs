@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
-use super::{Output, attendee_project, jobs, metrics, told, with_context};
+use super::{Output, attendee_project, complain, jobs, metrics, told, with_context};
 use crate::address::Pattern;
 use crate::config::Settings;
 use crate::db::claims::Selection;
@@ -156,7 +156,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     let found: HashSet<&str> = bots.iter().map(|bot| bot.name.as_str()).collect();
     let unknown: Vec<&&str> = given.iter().filter(|name| !found.contains(*name)).collect();
     for name in &unknown {
-        eprintln!("syncctl: no bot {name}, and no meeting with one");
+        complain(format!("no bot {name}, and no meeting with one"));
     }
     told::finish(poll(context, "batch-poll", &bots, args.bounds, unknown.len() as u64).await?, output)
 }
@@ -196,7 +196,7 @@ async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyho
     if !bot.is_settled {
         let report = poll(context, "transcript", std::slice::from_ref(&bot), args.bounds, 0).await?;
         if let Some(message) = report.error_message() {
-            eprintln!("syncctl: {message}");
+            complain(message);
         }
         exit = report.exit();
     }

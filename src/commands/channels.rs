@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::verbs::Bounds;
-use super::{Output, drive, jobs, table, with_context};
+use super::{Output, complain, drive, jobs, table, with_context};
 use crate::config::Settings;
 use crate::db::channels_read::{self, Listed};
 use crate::db::claims::Selection;
@@ -85,7 +85,7 @@ async fn stop(context: &Context, id: Option<Uuid>, output: Output) -> anyhow::Re
         if lines.is_empty() { "no channels".into() } else { lines.join("\n") }
     })?;
     for message in reports.iter().filter_map(Report::error_message) {
-        eprintln!("syncctl: {message}");
+        complain(message);
     }
     Ok(reports.iter().map(Report::exit).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done))
 }

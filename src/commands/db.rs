@@ -3,7 +3,6 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::{Output, prune, seal_key_file, size, table, with_context};
@@ -106,13 +105,17 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
                 Some(cluster) => cluster.client("psql", args),
                 None => {
                     let mut psql = std::process::Command::new("psql");
-                    psql.args(args);
-                    // The URL may hold a password, which an argument would show to everybody.
-                    psql.env("PGDATABASE", secrecy::ExposeSecret::expose_secret(&settings.db.url));
+                    // Each would lead elsewhere than db.url does.
+                    psql.args(args).env_remove("PGSERVICE").env_remove("PGHOSTADDR");
+                    psql.envs(place.target.variables().iter().map(|(name, value)| (name, value)));
                     psql
                 }
             };
-            return Err(psql.exec()).context("starting psql");
+            let error = psql.exec();
+            return Err(Fault::usage(format!(
+                "psql cannot be run ({error}): install PostgreSQL's client programs (Debian: postgresql-client)"
+            ))
+            .into());
         }
     }
     Ok(Exit::Done)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::{Output, table, with_context};
+use super::{Output, complain, table, with_context};
 use crate::config::Settings;
 use crate::db::routing;
 use crate::engine::Context;
@@ -80,7 +80,7 @@ pub fn deliver(args: &DeliverArgs, settings: Settings, output: Output) -> anyhow
         output.print(&report, || text(&report))?;
         for target in &report.targets {
             if let Some(error) = &target.error {
-                eprintln!("syncctl: {}: {error}", target.target);
+                complain(format!("{}: {error}", target.target));
             }
         }
         Ok(report.exit())

@@ -16,7 +16,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::Output;
+use super::{Output, complain};
 use crate::config::Loaded;
 use crate::db::pool::{self, Place};
 use crate::db::{Pool, overview};
@@ -99,7 +99,7 @@ pub fn run(args: &DoctorArgs, loaded: anyhow::Result<Loaded>, output: Output) ->
     // For whoever reads no more than what cron mails.
     let mut wrong: Vec<&str> = found.0.iter().filter(|line| line.level == Level::Fail).map(|line| line.check).collect();
     wrong.dedup();
-    eprintln!("syncctl: {fail} checks failed: {}", wrong.join(", "));
+    complain(format!("{fail} checks failed: {}", wrong.join(", ")));
     Ok(Exit::SomeFailed)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::verbs::{Bounds, CronArgs, RenewArgs};
-use super::{Output, jobs, metrics, push, watch_file, with_context};
+use super::{Output, complain, jobs, metrics, push, watch_file, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::streams;
@@ -122,7 +122,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     let found: HashSet<&str> = ways.iter().map(|way| way.file.as_str()).collect();
     let unknown: Vec<&&str> = named.iter().filter(|name| !found.contains(*name)).collect();
     for name in &unknown {
-        eprintln!("syncctl: nobody follows or sees a file {name}");
+        complain(format!("nobody follows or sees a file {name}"));
     }
     poll(context, "batch-poll", &ways, args.bounds, (unknown.len() as u64, Vec::new()), output).await
 }

@@ -11,6 +11,8 @@ use crate::engine::Context;
 /// The figures.
 #[derive(Debug, Serialize)]
 pub struct Figures {
+    /// By the database's clock.
+    pub at: DateTime<Utc>,
     pub jobs: Vec<Job>,
     pub streams: Vec<Streams>,
     pub accounts_failing: Vec<Failing>,
@@ -92,6 +94,7 @@ fn of(overview: Overview) -> Figures {
         oldest_seconds: overview.outbox.oldest_seconds.unwrap_or(0.0),
     };
     Figures {
+        at: overview.at,
         jobs: overview.jobs.into_iter().map(|job| job_of(job, overview.at)).collect(),
         streams: streams.collect(),
         accounts_failing: failing.collect(),

@@ -80,11 +80,10 @@ fn parse(line: &str) -> Result<(Line, Credentials), String> {
         serde_json::error::Category::Data => shape(&error),
         _ => format!("not JSON (column {}): one account a line", error.column()),
     })?;
-    let (name, domain) = line.email.split_once('@').unwrap_or_default();
-    if name.is_empty() || domain.is_empty() || line.email.contains(char::is_whitespace) {
+    if !is_address(&line.email) {
         return Err("email: not an address".into());
     }
-    if line.username.as_deref().is_some_and(|name| name.is_empty() || name.contains(char::is_whitespace)) {
+    if line.username.as_deref().is_some_and(|name| name.is_empty() || name.contains(is_blank)) {
         return Err("username: must be a word".into());
     }
     if !line.settings.is_object() {
@@ -100,6 +99,16 @@ fn parse(line: &str) -> Result<(Line, Credentials), String> {
         Some(problem) => Err(format!("credentials: {problem}")),
         None => Ok((line, credentials)),
     }
+}
+
+/// Whether a text can be somebody's address.
+pub(super) fn is_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(name, domain)| !name.is_empty() && !domain.is_empty()) && !text.contains(is_blank)
+}
+
+/// No name has one, and a terminal could be steered with some.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
 }
 
 /// What serde says of a wrong shape, without the values it quotes.

@@ -6,8 +6,8 @@ use std::io::Read as _;
 use anyhow::Context as _;
 use uuid::Uuid;
 
-use super::Output;
 use super::verbs::{Bounds, CronArgs};
+use super::{Output, complain};
 use crate::db::accounts;
 use crate::db::claims::Selection;
 use crate::db::streams;
@@ -114,7 +114,7 @@ pub(super) fn reasons(streams: &[streams::Standing]) -> Vec<String> {
 pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
     output.print(&report, || text(&report))?;
     if let Some(message) = report.error_message() {
-        eprintln!("syncctl: {message}");
+        complain(message);
     }
     Ok(report.exit())
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use super::{Output, table};
+use super::{Output, print, table};
 use crate::db::channels_read::{self, Standing};
 use crate::db::runs::Tables;
 use crate::engine::Context;
@@ -22,11 +22,21 @@ pub(super) use window::{Window, windows};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The window, such as `24h` or `7days`
-    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = window_length)]
     since: Duration,
     /// In Prometheus's text format
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     prometheus: bool,
+}
+
+pub(super) fn window_length(text: &str) -> Result<Duration, String> {
+    let length = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match length {
+        _ if length < Duration::from_secs(1) => Err("must be 1s or more".into()),
+        // Beyond, no database has a date for where the window before it begins.
+        _ if length > Duration::from_secs(10 * 366 * 86_400) => Err("must be 10years or less".into()),
+        _ => Ok(length),
+    }
 }
 
 /// What there is to tell of a service.
@@ -58,7 +68,7 @@ impl Metrics {
 pub async fn run(context: &Context, tables: Tables, args: &Args, output: Output) -> anyhow::Result<Exit> {
     let metrics = Metrics::of(context, tables, args.since).await?;
     if args.prometheus {
-        print!("{}", prometheus::text(std::slice::from_ref(&metrics), None)?);
+        print(&prometheus::text(std::slice::from_ref(&metrics), None)?)?;
         return Ok(Exit::Done);
     }
     output.print(&metrics, || text(&metrics, args.since))?;

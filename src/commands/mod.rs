@@ -45,9 +45,9 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
-use crate::db::{Pool, migrate, pool};
+use crate::db::{Pool, explained, migrate, pool};
 use crate::engine::Context;
-use crate::{google, http, seal};
+use crate::{google, http, progress, seal};
 
 /// How results are printed: one value on stdout, as JSON or for people.
 #[derive(Debug, Clone, Copy)]
@@ -59,17 +59,37 @@ pub struct Output {
 impl Output {
     /// Prints a result.
     pub fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        print(&if self.json { serde_json::to_string_pretty(value)? } else { text() })
+        print(&self.text(value, text)?)
+    }
+
+    /// A result as it is printed.
+    pub fn text(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<String> {
+        Ok(if self.json { serde_json::to_string_pretty(value)? } else { progress::harmless(&text()) })
     }
 }
 
 /// Prints text on stdout. A reader that went away (`| head`) is no failure of the command.
 pub fn print(text: &str) -> anyhow::Result<()> {
+    printed(text).map(drop)
+}
+
+/// Prints text on stdout. False: whoever read it has gone away.
+///
+/// # Errors
+/// What was printed is not all there, as on a disk that is full.
+pub fn printed(text: &str) -> anyhow::Result<bool> {
     use std::io::Write as _;
-    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
+    let mut out = std::io::stdout();
+    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(anyhow::Error::new(error).context("writing the result to standard output")),
     }
+}
+
+/// Says on stderr what went wrong, or what a person is asked for.
+pub fn complain(text: impl std::fmt::Display) {
+    progress::above_bars(&format!("syncctl: {text}\n"));
 }
 
 /// A plain table that reads well in a terminal and in a mail from cron.
@@ -122,7 +142,7 @@ where
     });
     // A name that the resolver still looks for, for a request that was given up, holds nobody up.
     runtime.shutdown_background();
-    done
+    done.map_err(explained)
 }
 
 /// The key file in use: the one that is set, or with the private cluster the one beside it.

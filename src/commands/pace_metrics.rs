@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::metrics::{seconds_text, windows};
+use super::metrics::{seconds_text, window_length, windows};
 use super::{Output, every, table};
 use crate::db::prices::{self, Computed};
 use crate::engine::Context;
@@ -15,7 +15,7 @@ use crate::error::Exit;
 #[derive(Debug, Args)]
 pub struct MetricsArgs {
     /// The window of the delays, such as `24h` or `7days`
-    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = window_length)]
     since: Duration,
 }
 

@@ -11,7 +11,7 @@ mod words;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use serde_json::json;
 
@@ -63,7 +63,9 @@ pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Ex
 
 async fn told(context: &Context, since: TimeDelta) -> anyhow::Result<Told> {
     let pool = &context.pool;
-    let made_at = Utc::now();
+    let figures = figures::read(context).await?;
+    // By the clock that runs are dated by.
+    let made_at = figures.at;
     let services: Vec<&str> =
         every::services(&context.settings).map(|(service, _)| service).into_iter().chain([attendee::SERVICE]).collect();
     let mut history = History::new(Pieces::of(since, made_at));
@@ -83,7 +85,7 @@ async fn told(context: &Context, since: TimeDelta) -> anyhow::Result<Told> {
         made_at,
         deliveries: troubles::deliveries(pool, history.pieces.start).await?,
         history,
-        figures: figures::read(context).await?,
+        figures,
         ages: troubles::ages(pool).await?,
         failing,
         accounts_failing,

@@ -1,7 +1,7 @@
 //! The verbs of a service whose streams are named by their users.
 
 use super::verbs::ServiceVerb;
-use super::{Output, jobs, metrics, push};
+use super::{Output, complain, jobs, metrics, push};
 use crate::db::accounts;
 use crate::db::claims::Selection;
 use crate::db::streams;
@@ -22,7 +22,7 @@ pub(super) async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let found = accounts::find(&context.pool, &names).await?;
                 for (name, _) in names.iter().zip(&found).filter(|(_, user)| user.is_none()) {
-                    eprintln!("syncctl: no user {name}");
+                    complain(format!("no user {name}"));
                 }
                 job.unknown_users = found.iter().filter(|user| user.is_none()).count() as u64;
                 job.selection.users = Some(found.into_iter().flatten().collect());

@@ -8,16 +8,16 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Output, with_context};
+use super::{Output, complain, printed, with_context};
 use crate::config::Settings;
 use crate::db::overview::{self, Overview};
 use crate::engine::Context;
 use crate::engine::delays::Delays;
 use crate::error::Exit;
 
-/// Terminals: another screen, and back to the one before.
-const OTHER_SCREEN: &str = "\x1b[?1049h\x1b[?25l";
-const BACK: &str = "\x1b[?25h\x1b[?1049l";
+/// Terminals: another screen, on which a line that is too long ends at the edge and takes no second one; and back to the one before.
+const OTHER_SCREEN: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
+const BACK: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -49,16 +49,24 @@ pub fn run(args: &StatusArgs, settings: Settings, output: Output) -> anyhow::Res
         let screen = (std::io::stdout().is_terminal() && !output.json).then(Screen::open).transpose()?;
         loop {
             match (&read_so_far, &screen) {
-                (Ok(overview), Some(_)) => Screen::draw(&view::text(overview, colours()))?,
-                (Ok(overview), None) => output.print(&told(overview), || view::text(overview, colours()) + "\n")?,
+                (Ok(overview), Some(_)) => Screen::draw(&output.text(&told(overview), || view::text(overview, colours()))?)?,
+                // Nobody interrupts what nobody sees.
+                (Ok(overview), None) => match printed(&output.text(&told(overview), || view::text(overview, colours()))?)? {
+                    true => {}
+                    false => return Ok(Exit::Done),
+                },
                 (Err(error), Some(_)) => Screen::draw(&format!("not read: {error:#}\ntrying again every {every:?}"))?,
-                (Err(error), None) => eprintln!("syncctl: {error:#}"),
+                (Err(error), None) => complain(format!("{error:#}")),
             }
-            tokio::select! {
+            let again = async {
+                tokio::time::sleep(every).await;
+                read(&context).await
+            };
+            read_so_far = tokio::select! {
+                // A database that does not answer holds up nobody who wants to leave.
                 () = context.stop.cancelled() => return Ok(Exit::Done),
-                () = tokio::time::sleep(every) => {}
-            }
-            read_so_far = read(&context).await;
+                again = again => again,
+            };
         }
     })
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
-use super::{Output, activity, every, explain, jobs, pace_metrics, simulate, table, with_context};
+use super::{Output, activity, complain, every, explain, jobs, pace_metrics, simulate, table, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::runs;
@@ -132,7 +132,7 @@ async fn together(context: &Context, verb: &str, jobs: &[(&'static str, Job)], o
     output.print(&together, || text(&together))?;
     for Ran { service, error, .. } in &together.runs {
         if let Some(error) = error {
-            eprintln!("syncctl: {service}: {error}");
+            complain(format!("{service}: {error}"));
         }
     }
     // What ends a whole run says more than what failed in one; that another run holds a job says least.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Output, jobs};
+use super::{Output, complain, jobs};
 use crate::engine::Report;
 use crate::error::Exit;
 use crate::services::attendee::stored::Stored;
@@ -17,7 +17,7 @@ pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
         text
     })?;
     if let Some(message) = report.error_message() {
-        eprintln!("syncctl: {message}");
+        complain(message);
     }
     Ok(report.exit())
 }

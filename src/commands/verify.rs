@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
 
 use super::verbs::Bounds;
-use super::{Output, drive, every, gmail, jobs, table, with_context};
+use super::{Output, complain, drive, every, gmail, jobs, table, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::engine::job::Job;
@@ -37,12 +37,12 @@ pub struct VerifyArgs {
     #[arg(long, conflicts_with = "sample")]
     all: bool,
     /// Chooses the same streams again
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["user", "all"])]
     seed: Option<u32>,
     /// Lets streams that differ make a complete pass, then compares them again
     #[arg(long)]
     repair: bool,
-    /// Wind down after this long, such as `30m`
+    /// Wind down after this long, such as `30m`, all services together
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     max_duration: Option<Duration>,
 }
@@ -67,12 +67,12 @@ pub fn run(args: &VerifyArgs, settings: Settings, output: Output) -> anyhow::Res
             seed: i64::from(args.seed.unwrap_or_else(|| u32::from(rand::random::<u16>()))),
             repair: args.repair,
         };
+        let started = Instant::now();
         let mut runs = Vec::new();
         for service in chosen(&context, args).await? {
-            if context.stop.is_cancelled() {
-                break;
-            }
-            let bounds = Bounds { max_duration: args.max_duration, dry_run: false };
+            // One that is told to stop, or has no time left, says that of every service: what was not compared is not in step.
+            let left = args.max_duration.map(|limit| limit.saturating_sub(started.elapsed()));
+            let bounds = Bounds { max_duration: left, dry_run: false };
             let job = jobs::job(&context, service, "verify", Selection::default(), bounds);
             runs.push(one(&context, service, &job, &ask).await?);
             if args.repair {
@@ -122,15 +122,14 @@ fn finish(runs: Vec<Report>, output: Output) -> anyhow::Result<Exit> {
     output.print(&verified, || text(&verified))?;
     for report in &verified.runs {
         if let Some(message) = report.error_message() {
-            eprintln!("syncctl: {message}");
+            complain(message);
         }
+        let Some(compared) = report.verify.as_ref().filter(|compared| compared.wrong() > 0) else { continue };
+        // Only a choice has to be made again.
+        let again =
+            if compared.chosen < compared.of { format!("look again with --seed {}, ", compared.seed) } else { String::new() };
         // For whoever reads no more than what cron mails.
-        match report.verify.as_ref().map(|compared| (compared.wrong(), compared.seed)) {
-            None | Some((0, _)) => {}
-            Some((wrong, seed)) => {
-                eprintln!("syncctl: {}: {wrong} things differ; look again with --seed {seed}, mend with --repair", report.job)
-            }
-        }
+        complain(format!("{}: {} things differ; {again}mend with --repair", report.job, compared.wrong()));
     }
     Ok(exit)
 }

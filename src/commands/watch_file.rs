@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Output, table};
+use super::{Output, complain, table};
 use crate::db::accounts;
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
@@ -107,7 +107,7 @@ async fn add_lines(context: &Context, output: Output) -> anyhow::Result<Exit> {
     bad.extend(refused);
     bad.sort();
     for (line, wrong) in &bad {
-        eprintln!("syncctl: line {line}: {wrong}");
+        complain(format!("line {line}: {wrong}"));
     }
     output.print(&serde_json::json!({ "added": added, "bad": bad }), || {
         format!("{added} files followed, {} bad lines", bad.len())

@@ -9,7 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::verbs::Bounds;
-use super::{Output, every, jobs, with_context};
+use super::{Output, complain, every, jobs, with_context};
 use crate::config::{Flags, Settings};
 use crate::db::claims::Selection;
 use crate::db::notifications;
@@ -111,7 +111,7 @@ async fn drain(args: &DrainArgs, context: &Context, output: Output) -> anyhow::R
     check.end(&drained, Drained::exit, Drained::error_message).await;
     let drained = drained?;
     for message in drained.runs.iter().filter_map(Report::error_message) {
-        eprintln!("syncctl: {message}");
+        complain(message);
     }
     output.print(&drained, || {
         let mut text: String = drained.runs.iter().map(jobs::text).collect();

@@ -1,7 +1,6 @@
 //! Run rows, job locks and heartbeats (tables `runs`, `job_locks`, `*_cron_results`, `*_cron_metrics`, `*_cron_summaries`).
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -224,7 +223,8 @@ pub async fn summarize(pool: &Pool, table: &'static str, summary: &serde_json::V
 /// One finished or running run, for `metrics`.
 #[derive(Debug, Clone)]
 pub struct PastRun {
-    pub started_at: DateTime<Utc>,
+    /// It started in the window before.
+    pub is_before: bool,
     pub status: String,
     pub duration_ms: Option<i32>,
     pub successful: i32,
@@ -232,28 +232,28 @@ pub struct PastRun {
     pub summary: Option<serde_json::Value>,
 }
 
-/// Runs that started within the last `seconds`, oldest first, with their summaries.
+/// Runs that started within the last `seconds`, and within as many before, oldest first, with their summaries. By the database's clock.
 pub async fn since(pool: &Pool, tables: Tables, seconds: f64) -> anyhow::Result<Vec<PastRun>> {
     let Tables { service, successes, .. } = tables;
     // A summary is written when its run ends, so none of these is older than the window.
     let summaries: Vec<String> = summary_tables(service)
         .into_iter()
         .map(|(table, _)| {
-            format!("SELECT summary_data ->> 'execution_id' AS run, summary_data FROM {table} WHERE timestamp >= now() - make_interval(secs => $1)")
+            format!("SELECT summary_data ->> 'execution_id' AS run, summary_data FROM {table} WHERE timestamp >= now() - 2 * make_interval(secs => $1)")
         })
         .collect();
     let statement = format!(
-        "SELECT r.start_time, r.status, r.total_processing_time_ms, coalesce(r.successful_{successes}, 0), coalesce(r.failed_{successes}, 0),
+        "SELECT r.start_time < now() - make_interval(secs => $1), r.status, r.total_processing_time_ms, coalesce(r.successful_{successes}, 0), coalesce(r.failed_{successes}, 0),
            s.summary_data
          FROM {service}_cron_results r LEFT JOIN ({}) s ON s.run = r.execution_id
-         WHERE r.start_time >= now() - make_interval(secs => $1) ORDER BY r.start_time",
+         WHERE r.start_time >= now() - 2 * make_interval(secs => $1) ORDER BY r.start_time",
         summaries.join(" UNION ALL ")
     );
     let rows = pool.get().await?.query_typed(&statement, &[(&seconds, Type::FLOAT8)]).await.context("reading past runs")?;
     rows.iter()
         .map(|row| {
             Ok(PastRun {
-                started_at: row.try_get(0)?,
+                is_before: row.try_get(0)?,
                 status: row.try_get::<_, Option<String>>(1)?.unwrap_or_else(|| "unknown".into()),
                 duration_ms: row.try_get(2)?,
                 successful: row.try_get(3)?,

@@ -22,6 +22,7 @@ pub struct Target {
     config: Config,
     trust: Trust,
     client_cert: Option<(String, String)>,
+    variables: Vec<(String, String)>,
     shown: String,
 }
 
@@ -38,6 +39,10 @@ impl Target {
     }
 
     fn from_pairs(pairs: &mut Pairs, password: Option<&str>, connect_timeout: Duration) -> Result<Self, String> {
+        let mut variables = pairs.variables();
+        if let (None, Some(password)) = (pairs.get("password"), password) {
+            variables.push(("PGPASSWORD".into(), password.into()));
+        }
         let (mode, trust) = trust(pairs)?;
         let client_cert = match (pairs.take("sslcert"), pairs.take("sslkey")) {
             (Some(cert), Some(key)) => Some((cert, key)),
@@ -59,7 +64,7 @@ impl Target {
         // PostgreSQL has no TLS on unix sockets; libpq ignores sslmode there.
         let local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         config.ssl_mode(if local { SslMode::Disable } else { mode });
-        Ok(Self { trust, client_cert, shown: shown(&config), config })
+        Ok(Self { trust, client_cert, variables, shown: shown(&config), config })
     }
 
     /// The rest, for tokio-postgres; `postgres::Config::from` takes it too.
@@ -79,6 +84,11 @@ impl Target {
         let trust = if plain { &Trust::Anyone } else { &self.trust };
         let client_cert = self.client_cert.as_ref().filter(|_| !plain);
         tls::connector(trust, client_cert)
+    }
+
+    /// The same as variables of libpq, for its programs: an argument would show the password to everybody.
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.variables
     }
 
     /// Host, port and database, for messages.

@@ -7,7 +7,7 @@
 mod compare;
 mod repair;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -72,7 +72,7 @@ pub trait Verify: Source {
 /// What the feed names, page by page.
 async fn fed<S: Source + ?Sized>(source: &S, stream: &Stream, calls: &Calls, cursor: &str) -> Result<News, Failure> {
     let mut at = Position { cursor: Some(cursor.to_owned()), ..Position::default() };
-    let mut ids = std::collections::HashSet::new();
+    let mut ids = HashSet::new();
     loop {
         let page = source.fetch(stream, calls, &at).await?;
         ids.extend(page.items.into_iter().map(|item| item.id));
@@ -248,20 +248,18 @@ async fn look<S: Verify>(shared: &Shared<S>, stream: &Stream, calls: &Calls) -> 
     let scope = source.scope(stream, full_pass_at);
     let listed = source.list(stream, calls, &scope, &stored).await?;
     let mut found = compare(&listed, &stored);
-    let unnamed: Vec<String> = found
-        .iter()
-        .filter(|(id, found)| **found == Found::Excess && !listed.contains_key(*id))
-        .map(|(id, _)| id.clone())
-        .collect();
+    let is_unnamed = |id: &str, found: &Found| *found == Found::Excess && !listed.contains_key(id);
+    let unnamed: Vec<&str> = found.iter().filter(|(id, found)| is_unnamed(id, found)).map(|(id, _)| id.as_str()).collect();
     if !unnamed.is_empty() {
-        let owed = owed(shared, stream, &scope, &unnamed).await?;
-        unnamed.iter().filter(|id| !owed.contains(id)).for_each(|id| found.retain(|known, _| known != id.as_str()));
+        // Most of them lie outside of the scope: years of events, of which each is looked at once.
+        let owed: HashSet<String> = owed(shared, stream, &scope, &unnamed).await?.into_iter().collect();
+        found.retain(|id, found| !is_unnamed(id, found) || owed.contains(id));
     }
     if found.values().any(|found| found.is_wrong()) {
         let news = source.news(stream, calls, &cursor).await?;
         explain(&mut found, &news, &standing.quarantined);
     }
-    let only_stored = stored.iter().filter(|(id, thing)| thing.alive && !listed.contains_key(*id)).count();
+    let only_stored = found.keys().filter(|id| !listed.contains_key(*id)).count();
     Ok(Some(Look { found, compared: (listed.len() + only_stored) as u64 }))
 }
 
@@ -276,11 +274,10 @@ async fn stored<S: Verify>(shared: &Shared<S>, stream: &Stream) -> anyhow::Resul
     Ok(Some((standing, things)))
 }
 
-async fn owed<S: Verify>(shared: &Shared<S>, stream: &Stream, scope: &S::Scope, ids: &[String]) -> anyhow::Result<Vec<String>> {
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+async fn owed<S: Verify>(shared: &Shared<S>, stream: &Stream, scope: &S::Scope, ids: &[&str]) -> anyhow::Result<Vec<String>> {
     let mut client = shared.context.pool.get().await?;
     let tx = client.transaction().await.context("beginning the comparison")?;
-    let owed = shared.source.owed(&tx, stream, scope, &ids).await?;
+    let owed = shared.source.owed(&tx, stream, scope, ids).await?;
     tx.rollback().await.context("ending the comparison")?;
     Ok(owed)
 }

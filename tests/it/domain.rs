@@ -185,3 +185,13 @@ fn a_bad_minute_of_the_directory_is_waited_out() {
         .syncctl(&["accounts", "add-domain", "--key", &domain.key, "--directory", "--admin", &domain.users[0]])
         .expect(69);
 }
+
+#[test]
+fn a_failure_on_a_later_page_says_what_is_stored_already() {
+    let domain = Domain::of(501);
+    domain.world.sim.fault(json!({ "fault": "bad_request_400", "method": "directory.users.list", "at_call": 2 }));
+    let (told, said) = domain.directory(&[], 1);
+    assert!(told["error"].as_str().is_some_and(|error| error.contains("500 users were added and 0 renewed")), "{told}");
+    assert!(said.contains("run it again"), "{said}");
+    assert_eq!(domain.stored(), 500);
+}

@@ -40,6 +40,7 @@ mod size;
 mod status;
 mod support;
 mod sync;
+mod terminal;
 mod traces;
 mod verify;
 mod ways;

@@ -120,6 +120,20 @@ fn what_waits_is_counted_with_its_age() {
 }
 
 #[test]
+fn windows_are_those_of_the_databases_clock_whatever_this_machines_says() {
+    let world = World::with_users(1, 1);
+    world.sync_all().expect(0);
+    world.move_database_clock(1.5);
+    let told = world.syncctl(&["calendar", "metrics", "--since", "1h", "--json"]).expect(0).json();
+    assert_eq!((&told["window"]["runs"], &told["before"]["runs"]), (&json!(0), &json!(1)), "{told}");
+    // What has just ended by that clock is in the future by ours.
+    world.execute("UPDATE calendar_cron_summaries SET timestamp = now()");
+    let page = world.folder.path().join("report.html").display().to_string();
+    let told = world.syncctl(&["report", "--html", &page, "--since", "1h", "--json"]).expect(0).json();
+    assert_eq!(told["runs"], 1, "{told}");
+}
+
+#[test]
 fn a_textfile_is_put_in_place_whole_and_readable() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     let world = World::empty();

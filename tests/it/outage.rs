@@ -112,3 +112,22 @@ fn connections_that_a_server_drops_are_replaced() {
     world.assert_in_step();
     world.assert_no_leftovers();
 }
+
+#[test]
+fn a_command_whose_connection_is_cut_ends_with_69_too() {
+    let world = World::with_users(1, 1);
+    let mut database = world.database.connect();
+    let mut tx = database.transaction().expect("a transaction");
+    tx.batch_execute("LOCK TABLE streams IN ACCESS EXCLUSIVE MODE").expect("a lock");
+    let command = world.spawn(&["status"]);
+    let cut = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while world.count(cut) == 0 {
+        std::thread::yield_now();
+    }
+    let output = command.wait_with_output().expect("the command ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("the database went away"), "{said}");
+    tx.rollback().expect("the end of the lock");
+}

@@ -63,6 +63,25 @@ fn a_run_that_died_an_account_that_is_revoked_and_an_outbox_that_waits_are_seen(
 }
 
 #[test]
+fn summaries_that_somebody_else_wrote_hide_nothing_of_ours() {
+    let world = World::empty();
+    let summary = |delays: &str| {
+        world.execute(&format!("INSERT INTO calendar_cron_summaries (summary_data) VALUES ('{{\"delays\": {delays}}}')"));
+    };
+    world.execute("INSERT INTO calendar_cron_summaries (summary_data) VALUES (NULL), ('1'), ('[]')");
+    for odd in [r#"{"count": "three"}"#, r#"{"count": [3]}"#, r#"{"count": 2, "buckets": {}}"#, r#"{"count": 1e99}"#, "7"] {
+        summary(odd);
+    }
+    summary(r#"{"count": 2, "sum_seconds": 1, "max_seconds": 1, "buckets": ["a"]}"#);
+    summary(r#"{"count": 2, "sum_seconds": 3.5, "max_seconds": 3, "buckets": [1, 0, 1]}"#);
+    world.user("ann@example.com");
+    world.execute("INSERT INTO streams (user_id, service, kind, resource) SELECT id, 'calendar', 'list', '' FROM users");
+    let status = world.syncctl(&["status", "--json"]).expect(0).json();
+    let delays = &status["services"][0]["delays"];
+    assert_eq!((&delays["count"], &delays["sum_seconds"], &delays["buckets"]), (&json!(2), &json!(3.5), &json!([1, 0, 1])));
+}
+
+#[test]
 fn watch_goes_on_until_it_is_interrupted_and_that_is_no_failure() {
     let world = World::with_users(1, 3);
     let mut child = world.spawn(&["status", "--watch", "1", "--json"]);

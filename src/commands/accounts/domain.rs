@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::failed;
 use super::people::{People, Source};
-use crate::commands::{Output, import, table};
+use crate::commands::{Output, complain, import, table};
 use crate::db::accounts;
 use crate::engine::Context;
 use crate::engine::retry::with_backoff;
@@ -61,30 +61,10 @@ pub(super) async fn add(context: &Context, args: &DomainArgs, output: Output) ->
     context.vault.writing_key()?;
     let mut people = People::open(context, &args.source, &credentials).await?;
     let mut done = Added { dry_run: args.dry_run, ..Added::default() };
-    let bar = progress::accounts(0);
-    let mut first = true;
-    while let Some(mut page) = people.next(context).await? {
-        bar.inc_length(page.len() as u64);
-        if std::mem::take(&mut first) && !args.check && !args.dry_run {
-            may_act(context, &credentials, &page).await?;
-        }
-        if args.check {
-            page = allowed(context, &credentials, page, &mut done.refused).await?;
-        }
-        match args.dry_run {
-            true => look_up(context, page, &mut done).await?,
-            false => store(context, &credentials, page, &mut done).await?,
-        }
-        bar.set_position(done.added + done.renewed + (done.refused.len() + done.would.len()) as u64);
-        if context.stop.is_cancelled() {
-            anyhow::bail!(
-                "stopped after {} users were added and {} renewed; run it again for the rest",
-                done.added,
-                done.renewed
-            );
-        }
-    }
-    bar.finish_and_clear();
+    // Pages before the one that fails are stored.
+    pages(context, args, &credentials, &mut people, &mut done).await.with_context(|| {
+        format!("stopped after {} users were added and {} renewed; run it again for the rest", done.added, done.renewed)
+    })?;
     (done.left_out, done.bad, done.gone) = people.end(context, &credentials).await?;
     tell(&done, output)?;
     Ok(match (done.refused.len() as u64, done.added + done.renewed + done.would.len() as u64) {
@@ -92,6 +72,36 @@ pub(super) async fn add(context: &Context, args: &DomainArgs, output: Output) ->
         (0, _) if done.bad.is_empty() => Exit::Done,
         _ => Exit::SomeFailed,
     })
+}
+
+async fn pages(
+    context: &Context,
+    args: &DomainArgs,
+    credentials: &Credentials,
+    people: &mut People,
+    done: &mut Added,
+) -> anyhow::Result<()> {
+    let bar = progress::accounts(0);
+    let mut first = true;
+    while let Some(mut page) = people.next(context).await? {
+        bar.inc_length(page.len() as u64);
+        if std::mem::take(&mut first) && !args.check && !args.dry_run {
+            may_act(context, credentials, &page).await?;
+        }
+        if args.check {
+            page = allowed(context, credentials, page, &mut done.refused).await?;
+        }
+        match args.dry_run {
+            true => look_up(context, page, done).await?,
+            false => store(context, credentials, page, done).await?,
+        }
+        bar.set_position(done.added + done.renewed + (done.refused.len() + done.would.len()) as u64);
+        if context.stop.is_cancelled() {
+            anyhow::bail!("told to stop");
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
 }
 
 fn key(file: &Path) -> anyhow::Result<Credentials> {
@@ -177,13 +187,13 @@ async fn store(context: &Context, credentials: &Credentials, page: Vec<String>, 
 
 fn tell(done: &Added, output: Output) -> anyhow::Result<()> {
     for (line, wrong) in &done.bad {
-        eprintln!("syncctl: line {line}: {wrong}");
+        complain(format!("line {line}: {wrong}"));
     }
     for (email, why) in &done.refused {
-        eprintln!("syncctl: {email} not added: {why}");
+        complain(format!("{email} not added: {why}"));
     }
     for (email, why) in &done.gone {
-        eprintln!("syncctl: {email} is {why}; `syncctl accounts remove {email}` removes what was synced");
+        complain(format!("{email} is {why}; `syncctl accounts remove {email}` removes what was synced"));
     }
     output.print(done, || {
         let mut lines = Vec::new();

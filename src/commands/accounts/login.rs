@@ -1,6 +1,6 @@
 //! `accounts login`: a person allows syncctl to read their data, in their own browser.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,10 +14,11 @@ use uuid::Uuid;
 
 use super::failed;
 use super::landing::{Landing, Page};
-use crate::commands::{Output, import};
+use crate::commands::{Output, complain, import};
 use crate::engine::Context;
 use crate::error::{Class, Exit, Failure, Fault};
 use crate::google::consent::{Answer, App, Consent, Granted};
+use crate::progress::above_bars as ask;
 use crate::services::{self, Registered};
 
 #[derive(Debug, Args)]
@@ -71,10 +72,10 @@ pub(super) async fn login(context: &Context, args: &LoginArgs, output: Output) -
         format!("{done} {}: {}", ended.email, ended.services.join(", "))
     })?;
     for service in &ended.missing {
-        eprintln!(
-            "syncctl: {service} was not allowed: its syncs will fail for this user until `syncctl accounts login --email {}` allows it",
+        complain(format!(
+            "{service} was not allowed: its syncs will fail for this user until `syncctl accounts login --email {}` allows it",
             ended.email
-        );
+        ));
     }
     Ok(Exit::Done)
 }
@@ -102,8 +103,12 @@ async fn by_browser(context: &Context, args: &LoginArgs, wanted: &[&'static Regi
     let mut landing = Landing::open().await?;
     let consent = question(context, args, wanted, app, &landing.origin)?;
     match has_screen() && open::that_detached(consent.url().as_str()).is_ok() {
-        true => eprintln!("Your browser opens Google's consent page. If it does not, open this address:\n{}", consent.url()),
-        false => eprintln!("Open this address in a browser on this machine (on another one: --no-browser):\n{}", consent.url()),
+        true => {
+            ask(&format!("Your browser opens Google's consent page. If it does not, open this address:\n{}\n", consent.url()))
+        }
+        false => {
+            ask(&format!("Open this address in a browser on this machine (on another one: --no-browser):\n{}\n", consent.url()))
+        }
     }
     let ended = arrived(context, args, wanted, consent, &mut landing).await;
     landing.close().await?;
@@ -128,7 +133,7 @@ async fn arrived(
         };
         let (ended, page) = match consent.answer(&arrival.query) {
             Answer::Foreign => {
-                eprintln!("syncctl: a browser came that does not answer this login; still waiting for yours");
+                complain("a browser came that does not answer this login; still waiting for yours");
                 let text = "This page was opened without an answer to the login that waits here, so nothing was stored. Use the page that syncctl opened, or start it again in the terminal.";
                 let _ = arrival.reply.send(Page { good: false, title: "Not the answer to this login", text: text.into() });
                 continue;
@@ -175,13 +180,12 @@ async fn by_hand(context: &Context, args: &LoginArgs, wanted: &[&'static Registe
     let origin = back.origin.clone();
     back.close().await?;
     let consent = question(context, args, wanted, app, &origin)?;
-    eprintln!(
-        "Open this address in any browser:\n{}\nIt ends at an address on 127.0.0.1 that cannot be reached. Copy that address, or the code in it, from the address bar.",
+    ask(&format!(
+        "Open this address in any browser:\n{}\nIt ends at an address on 127.0.0.1 that cannot be reached. Copy that address, or the code in it, from the address bar.\n",
         consent.url()
-    );
+    ));
     if std::io::stdin().is_terminal() {
-        eprint!("Address or code: ");
-        std::io::stderr().flush().context("writing the prompt")?;
+        ask("Address or code: ");
     }
     let (sender, line) = oneshot::channel();
     // Of its own, because a read that nobody answers must not hold up the end.

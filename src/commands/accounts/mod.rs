@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use uuid::Uuid;
 
-use super::{Output, import, seal_key_file, table, with_context};
+use super::{Output, complain, import, seal_key_file, table, with_context};
 use crate::config::Settings;
 use crate::db::{accounts, pool};
 use crate::engine::Context;
@@ -72,7 +72,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             return Err(Fault::settings("--new-key writes to a key file: set seal.key_file (SYNCCTL_SEAL_KEY_FILE)").into());
         }
         seal::add_key(&file)?;
-        eprintln!("syncctl: added a key to {}; copy the file to every host", file.display());
+        complain(format!("added a key to {}; copy the file to every host", file.display()));
     }
     with_context(settings, |context| async move {
         match verb {
@@ -95,7 +95,7 @@ async fn import_file(context: &Context, file: &std::path::Path, output: Output) 
     };
     let imported = import::import(context, &text).await?;
     for (line, wrong) in &imported.bad {
-        eprintln!("syncctl: line {line}: {wrong}");
+        complain(format!("line {line}: {wrong}"));
     }
     output.print(&imported, || {
         format!("{} added, {} renewed, {} bad lines", imported.added, imported.renewed, imported.bad.len())

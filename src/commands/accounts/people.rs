@@ -9,6 +9,7 @@ use clap::Args;
 use secrecy::SecretString;
 
 use super::failed;
+use crate::commands::import::is_address;
 use crate::db::accounts;
 use crate::engine::Context;
 use crate::engine::retry::with_backoff;
@@ -121,10 +122,9 @@ fn addresses(text: &str) -> (Vec<String>, Vec<(usize, String)>) {
     let (mut seen, mut found, mut bad) = (HashSet::new(), Vec::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
-        let (name, domain) = line.split_once('@').unwrap_or_default();
         match () {
             () if line.is_empty() => {}
-            () if name.is_empty() || domain.is_empty() || line.contains(char::is_whitespace) => {
+            () if !is_address(line) => {
                 bad.push((number + 1, "not an address: write one a line".into()));
             }
             () if seen.insert(line.to_lowercase()) => found.push(line.to_owned()),

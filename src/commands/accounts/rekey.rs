@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
-use crate::commands::Output;
+use crate::commands::{Output, complain};
 use crate::db::accounts;
 use crate::engine::Context;
 use crate::error::Exit;
@@ -42,7 +42,7 @@ pub(super) async fn rekey(context: &Context, output: Output) -> anyhow::Result<E
     let (keys, wrong) = projects::reseal(&context.pool, vault).await?;
     failed.extend(wrong);
     for error in &failed {
-        eprintln!("syncctl: {error}");
+        complain(error);
     }
     let key = vault.writing_key()?;
     output.print(

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{failed, named};
-use crate::commands::{Output, channels};
+use crate::commands::{Output, channels, complain};
 use crate::db::accounts;
 use crate::db::channels_read::{self, Listed};
 use crate::engine::Context;
@@ -90,7 +90,7 @@ async fn stop_channels(context: &Context, user: Uuid) -> anyhow::Result<(usize, 
     for channel in &left {
         let until = channel.expires_at.map_or_else(|| "later".into(), |at| at.format("%F %T").to_string());
         let why = channel.last_error.as_deref().unwrap_or("another run is at it");
-        eprintln!("syncctl: {} channel {} could not be stopped and ends by itself, {until}: {why}", channel.service, channel.id);
+        complain(format!("{} channel {} could not be stopped and ends by itself, {until}: {why}", channel.service, channel.id));
     }
     Ok((before.len().saturating_sub(left.len()), left))
 }

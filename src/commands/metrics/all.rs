@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Metrics, ROWS, alarm, channels, prometheus, seconds_text};
 use crate::commands::figures::{self, Figures};
-use crate::commands::{Output, every, file, table, with_context};
+use crate::commands::{Output, every, file, print, table, with_context};
 use crate::config::Settings;
 use crate::error::Exit;
 use crate::services::attendee;
@@ -16,14 +16,14 @@ use crate::services::attendee;
 #[derive(Debug, clap::Args)]
 pub struct AllArgs {
     /// The window of what runs did, such as `24h` or `7days`
-    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = super::window_length)]
     since: Duration,
     /// In Prometheus's text format
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     prometheus: bool,
     /// In Prometheus's text format, into this file, at once and readable by everybody: for node_exporter's textfile collector,
     /// which reads names that end in `.prom`
-    #[arg(long, value_name = "PATH", value_parser = prom, conflicts_with = "prometheus")]
+    #[arg(long, value_name = "PATH", value_parser = prom, conflicts_with_all = ["prometheus", "json"])]
     textfile: Option<PathBuf>,
 }
 
@@ -53,7 +53,7 @@ pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result
         match &args.textfile {
             // cron mails what a job prints.
             Some(path) => file::replace(path, &prometheus::text(&services, Some(&now))?)?,
-            None if args.prometheus => print!("{}", prometheus::text(&services, Some(&now))?),
+            None if args.prometheus => print(&prometheus::text(&services, Some(&now))?)?,
             None => output.print(&All { services: &services, now: &now }, || text(&services, &now, args.since))?,
         }
         Ok(Exit::Done)

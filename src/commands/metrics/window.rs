@@ -35,9 +35,8 @@ pub struct Window {
 
 /// What the runs of a window did, and those of the window before.
 pub async fn windows(context: &Context, tables: Tables, since: Duration) -> anyhow::Result<(Window, Window)> {
-    let past = runs::since(&context.pool, tables, since.as_secs_f64() * 2.0).await?;
-    let border = chrono::Utc::now() - since;
-    let (before, window): (Vec<_>, Vec<_>) = past.into_iter().partition(|run| run.started_at < border);
+    let past = runs::since(&context.pool, tables, since.as_secs_f64()).await?;
+    let (before, window): (Vec<_>, Vec<_>) = past.into_iter().partition(|run| run.is_before);
     Ok((summed(&window), summed(&before)))
 }
 

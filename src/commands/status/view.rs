@@ -1,6 +1,6 @@
 //! An overview as a person reads it in a terminal.
 
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use crate::commands::metrics::seconds_text;
 use crate::commands::table;
@@ -12,6 +12,9 @@ use crate::error::Class;
 const LONG_DUE: f64 = 3600.0;
 /// A job that did not run for so many times its usual pause is late.
 const LATE: f64 = 3.0;
+
+/// Between two columns.
+const GAP: u16 = 2;
 
 /// One screen; colours only where they are wanted.
 pub fn text(overview: &Overview, colours: bool) -> String {
@@ -32,9 +35,19 @@ pub fn text(overview: &Overview, colours: bool) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
 }
 
-/// A table that keeps to the width of a terminal.
+/// A table that keeps to the width of a terminal. Words may go on in a second line; a number would be another one.
 fn drawn(mut table: Table) -> String {
     table.set_content_arrangement(ContentArrangement::Dynamic);
+    let mut widths: Vec<u16> = Vec::new();
+    for row in table.row_iter() {
+        let number = |cell: &Cell| Some(cell.content()).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let width = |cell: &Cell| number(cell).map_or(0, |text| text.len() as u16);
+        widths.resize(widths.len().max(row.cell_count()), 0);
+        row.cell_iter().zip(&mut widths).for_each(|(cell, widest)| *widest = width(cell).max(*widest));
+    }
+    for (column, width) in table.column_iter_mut().zip(widths).filter(|(_, width)| *width > 0) {
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + GAP)));
+    }
     table.trim_fmt()
 }
 
@@ -149,7 +162,7 @@ fn rest(overview: &Overview, colours: bool) -> String {
     }
     table.add_row(["bots", &bots_line(overview)]);
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, GAP));
     }
     drawn(table)
 }
@@ -192,4 +205,18 @@ fn one_line(text: &str) -> String {
         line.push('…');
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_terminal_breaks_words_and_no_number() {
+        let mut narrow = table(&["service", "streams", "due", "delay"]);
+        narrow.add_row(["calendar", "300000", "9655", "1m 36s"]);
+        narrow.set_width(24);
+        let text = drawn(narrow);
+        assert!(text.contains("300000") && text.contains("9655") && !text.contains("calendar"), "{text}");
+    }
 }

@@ -74,6 +74,10 @@ pub(super) async fn services(client: &impl GenericClient) -> anyhow::Result<Vec<
     Ok(services)
 }
 
+/// Delays that can be added up. A row of somebody else's, from before us, may have anything in their place.
+const SUMMABLE: &str = "strict $.delays ? (@.count > 0 && @.count < 1e15 && @.sum_seconds < 1e15 && @.max_seconds < 1e15
+  && @.buckets.type() == \"array\" && !exists (@.buckets[*] ? (@.type() != \"number\" || @ >= 1e15)))";
+
 async fn waited(client: &impl GenericClient, service: &str) -> anyhow::Result<Waited> {
     // A name of ours or of another version's service: only those with tables here have summaries.
     if !["calendar", "drive", "gmail", "attendee"].contains(&service) {
@@ -82,11 +86,11 @@ async fn waited(client: &impl GenericClient, service: &str) -> anyhow::Result<Wa
     let statement = format!(
         "WITH told AS (
            SELECT summary_data -> 'delays' AS delays FROM {service}_cron_summaries
-           WHERE timestamp > now() - interval '1 day' AND (summary_data -> 'delays' ->> 'count')::bigint > 0
+           WHERE timestamp > now() - interval '1 day' AND summary_data @? '{SUMMABLE}'
          )
-         SELECT coalesce(sum((delays ->> 'count')::bigint), 0)::bigint, coalesce(sum((delays ->> 'sum_seconds')::float8), 0),
+         SELECT coalesce(sum((delays ->> 'count')::numeric), 0)::bigint, coalesce(sum((delays ->> 'sum_seconds')::float8), 0),
            coalesce(max((delays ->> 'max_seconds')::float8), 0), ARRAY(
-             SELECT sum(bucket.count::bigint)::bigint FROM told, jsonb_array_elements_text(told.delays -> 'buckets') WITH ORDINALITY
+             SELECT sum(bucket.count::numeric)::bigint FROM told, jsonb_array_elements_text(told.delays -> 'buckets') WITH ORDINALITY
                AS bucket (count, place) GROUP BY bucket.place ORDER BY bucket.place)
          FROM told"
     );

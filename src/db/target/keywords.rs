@@ -161,6 +161,20 @@ impl Pairs {
         Ok(())
     }
 
+    /// As variables that libpq reads, of the keys that have one.
+    pub(super) fn variables(&self) -> Vec<(String, String)> {
+        let name = |key: &str| match key {
+            "dbname" => Some("PGDATABASE".to_owned()),
+            "connect_timeout" => Some("PGCONNECT_TIMEOUT".to_owned()),
+            // These have none, or are of the program that connects.
+            "tcp_user_timeout" | "application_name" | "fallback_application_name" => None,
+            key if key.starts_with("keepalives") => None,
+            key => Some(format!("PG{}", key.replace('_', "").to_uppercase())),
+        };
+        // Of a key that stands twice the last one counts, as it does in an environment.
+        self.0.iter().filter_map(|(key, value)| Some((name(key)?, value.clone()))).collect()
+    }
+
     /// As keywords that tokio-postgres reads.
     pub(super) fn keywords(&self) -> String {
         let mut text = String::new();

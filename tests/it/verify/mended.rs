@@ -43,7 +43,10 @@ fn one_users_streams_can_be_compared_alone() {
     world.sync_all().expect(0);
     world.execute("DELETE FROM calendar_events");
     let user = world.sim.users().into_iter().next().expect("a user");
-    let report = world.syncctl(&["verify", "calendar", "--user", &user, "--json"]).expect(1).json();
+    let ran = world.syncctl(&["verify", "calendar", "--user", &user, "--json"]).expect(1);
+    // No other streams could be chosen.
+    assert!(ran.stderr.contains("mend with --repair") && !ran.stderr.contains("--seed"), "{}", ran.stderr);
+    let report = ran.json();
     assert_eq!(number(kind(&report, "events"), "missing"), 5, "{report}");
     assert_eq!(number(kind(&report, "events"), "streams"), 1, "{report}");
 }
@@ -65,7 +68,7 @@ fn a_comparison_that_is_stopped_says_what_it_left_and_leaves_nothing_behind() {
     let world = World::with_users(3, 5);
     world.sync_all().expect(0);
     world.sim.fault(serde_json::json!({ "fault": "stall", "method": "events.list", "times": 1 }));
-    let child = world.spawn(&["verify", "calendar", "--all", "--json"]);
+    let child = world.spawn(&["verify", "calendar", "drive", "--all", "--json"]);
     world.wait_for_stall();
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).expect("a signal");
     let output = child.wait_with_output().expect("the end");
@@ -75,5 +78,34 @@ fn a_comparison_that_is_stopped_says_what_it_left_and_leaves_nothing_behind() {
     assert_eq!(report["runs"][0]["stopped_early"], "told to stop", "{report}");
     assert!(report["runs"][0]["interrupted_streams"].as_u64().is_some_and(|streams| streams >= 1), "{report}");
     assert_eq!(number(kind(&report, "events"), "missing"), 0, "{report}");
+    // Of a service whose turn did not come nothing is known either.
+    assert_eq!(report["runs"][1]["stopped_early"], "told to stop", "{report}");
     world.assert_no_leftovers();
+}
+
+#[test]
+fn the_time_for_a_comparison_is_that_of_all_services_together() {
+    let world = World::with_users(3, 5);
+    world.sync_all().expect(0);
+    world.sim.fault(serde_json::json!({ "fault": "stall", "method": "events.list", "times": 1 }));
+    let report = world.syncctl(&["verify", "calendar", "drive", "--all", "--max-duration", "500ms", "--json"]).json();
+    world.sim.admin("release", serde_json::json!({}));
+    for run in [&report["runs"][0], &report["runs"][1]] {
+        assert_eq!(run["stopped_early"], "max_duration reached", "{report}");
+    }
+    assert_eq!(report["in_step"], false, "{report}");
+}
+
+#[test]
+fn only_what_was_compared_is_counted() {
+    let world = World::with_users(1, 20);
+    world.sync_all().expect(0);
+    let compared = |more: &[&str]| {
+        let report = verify(&world, more).expect(0).json();
+        number(kind(&report, "events"), "compared")
+    };
+    assert_eq!(compared(&[]), 20);
+    // What lies outside of the window is on one side alone, and held against nothing.
+    let soon = compared(&["--set", "calendar.window_past=1d", "--set", "calendar.window_future=2d"]);
+    assert!(soon < 20, "{soon} of 20 events compared");
 }

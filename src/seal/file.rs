@@ -1,0 +1,86 @@
+//! The file of the seal keys: keys are added to it, and none is lost. Knows no cipher.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::new_key_line;
+
+/// Puts a new key in front of a key file (made if it is missing), readable by its owner alone.
+///
+/// # Errors
+/// Names the file.
+pub fn add_key(path: &Path) -> anyhow::Result<()> {
+    let _lock = locked_folder(path)?;
+    put_key(path)
+}
+
+/// The folder of a key file, locked for as long as the handle lives: of two keys that are added at once none may be lost.
+fn locked_folder(path: &Path) -> anyhow::Result<std::fs::File> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let handle = std::fs::File::open(folder).with_context(|| format!("opening {}", folder.display()))?;
+    // Some file systems of other machines have no locks; there it is as if nobody else were at it.
+    let _ = rustix::fs::flock(&handle, rustix::fs::FlockOperation::LockExclusive);
+    Ok(handle)
+}
+
+/// Makes a key file with its first key, if another command has not made it meanwhile.
+pub(super) fn make(path: &Path) -> anyhow::Result<()> {
+    let _lock = locked_folder(path)?;
+    if path.exists() { Ok(()) } else { put_key(path) }
+}
+
+fn put_key(path: &Path) -> anyhow::Result<()> {
+    let old = match std::fs::read_to_string(path) {
+        Ok(old) => old,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Written beside and renamed, so that a crash never leaves a file without the old keys. Readable by its owner alone from the start.
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".seal-").tempfile_in(folder)?;
+        file.write_all(new_key_line().as_bytes())?;
+        file.write_all(old.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::super::{Vault, open_vault};
+    use super::*;
+
+    #[test]
+    fn keys_that_are_added_at_once_all_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("seal.keys");
+        std::thread::scope(|threads| {
+            for _ in 0..16 {
+                threads.spawn(|| add_key(&file).expect("a key"));
+            }
+        });
+        let lines = std::fs::read_to_string(&file).expect("the file");
+        assert_eq!(Vault::parse("file", &lines).expect("keys").keys.len(), 16);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "something is left beside it");
+    }
+
+    #[test]
+    fn commands_that_come_first_at_once_agree_on_one_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("seal.keys");
+        let open = || open_vault(&SecretString::default(), &file, true).expect("a vault");
+        let ids: std::collections::BTreeSet<String> = std::thread::scope(|threads| {
+            let opened: Vec<_> = (0..16).map(|_| threads.spawn(|| open().writing_key().expect("a key").to_owned())).collect();
+            opened.into_iter().map(|thread| thread.join().expect("a thread")).collect()
+        });
+        assert_eq!(ids.len(), 1, "{ids:?}");
+    }
+}
