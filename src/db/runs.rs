@@ -1,7 +1,8 @@
 //! Run rows, job locks and heartbeats (tables `runs`, `job_locks`, `*_cron_results`, `*_cron_metrics`, `*_cron_summaries`).
 
 use anyhow::Context;
-use tokio_postgres::types::Type;
+use futures_util::{Stream, StreamExt as _};
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::Pool;
@@ -232,8 +233,13 @@ pub struct PastRun {
     pub summary: Option<serde_json::Value>,
 }
 
-/// Runs that started within the last `seconds`, and within as many before, oldest first, with their summaries. By the database's clock.
-pub async fn since(pool: &Pool, tables: Tables, seconds: f64) -> anyhow::Result<Vec<PastRun>> {
+/// Runs that started within the last `seconds`, and within as many before, with their summaries, by the database's clock: as they come, so that a
+/// year of them needs no memory here.
+pub async fn since(
+    pool: &Pool,
+    tables: Tables,
+    seconds: f64,
+) -> anyhow::Result<impl Stream<Item = anyhow::Result<PastRun>> + use<>> {
     let Tables { service, successes, .. } = tables;
     // A summary is written when its run ends, so none of these is older than the window.
     let summaries: Vec<String> = summary_tables(service)
@@ -246,22 +252,25 @@ pub async fn since(pool: &Pool, tables: Tables, seconds: f64) -> anyhow::Result<
         "SELECT r.start_time < now() - make_interval(secs => $1), r.status, r.total_processing_time_ms, coalesce(r.successful_{successes}, 0), coalesce(r.failed_{successes}, 0),
            s.summary_data
          FROM {service}_cron_results r LEFT JOIN ({}) s ON s.run = r.execution_id
-         WHERE r.start_time >= now() - 2 * make_interval(secs => $1) ORDER BY r.start_time",
+         WHERE r.start_time >= now() - 2 * make_interval(secs => $1)",
         summaries.join(" UNION ALL ")
     );
-    let rows = pool.get().await?.query_typed(&statement, &[(&seconds, Type::FLOAT8)]).await.context("reading past runs")?;
-    rows.iter()
-        .map(|row| {
-            Ok(PastRun {
-                is_before: row.try_get(0)?,
-                status: row.try_get::<_, Option<String>>(1)?.unwrap_or_else(|| "unknown".into()),
-                duration_ms: row.try_get(2)?,
-                successful: row.try_get(3)?,
-                failed: row.try_get(4)?,
-                summary: row.try_get(5)?,
-            })
+    let client = pool.get().await?;
+    let window: [(&(dyn ToSql + Sync), Type); 1] = [(&seconds, Type::FLOAT8)];
+    let rows = client.query_typed_raw(&statement, window).await.context("reading past runs")?;
+    Ok(rows.map(move |row| {
+        // The connection is in use until the last row.
+        let _client = &client;
+        let row = row.context("reading past runs")?;
+        Ok(PastRun {
+            is_before: row.try_get(0)?,
+            status: row.try_get::<_, Option<String>>(1)?.unwrap_or_else(|| "unknown".into()),
+            duration_ms: row.try_get(2)?,
+            successful: row.try_get(3)?,
+            failed: row.try_get(4)?,
+            summary: row.try_get(5)?,
         })
-        .collect()
+    }))
 }
 
 fn host() -> String {

@@ -75,7 +75,8 @@ impl From<&Waited> for Delays {
 
 impl std::ops::AddAssign<&Delays> for Delays {
     fn add_assign(&mut self, other: &Self) {
-        self.count += other.count;
+        // A row that somebody else wrote can hold any number.
+        self.count = self.count.saturating_add(other.count);
         self.sum_seconds += other.sum_seconds;
         self.max_seconds = self.max_seconds.max(other.max_seconds);
         if !other.buckets.is_empty() {
@@ -83,7 +84,7 @@ impl std::ops::AddAssign<&Delays> for Delays {
         }
         // A row of another version may have other buckets; what fits is added.
         for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
-            *mine += theirs;
+            *mine = mine.saturating_add(*theirs);
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What the runs of a window did, summed.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use serde::{Deserialize as _, Serialize};
+use serde_json::Value;
 
 use crate::db::runs::{self, PastRun, Tables};
 use crate::engine::Context;
@@ -35,53 +38,70 @@ pub struct Window {
 
 /// What the runs of a window did, and those of the window before.
 pub async fn windows(context: &Context, tables: Tables, since: Duration) -> anyhow::Result<(Window, Window)> {
-    let past = runs::since(&context.pool, tables, since.as_secs_f64()).await?;
-    let (before, window): (Vec<_>, Vec<_>) = past.into_iter().partition(|run| run.is_before);
-    Ok((summed(&window), summed(&before)))
+    let mut past = pin!(runs::since(&context.pool, tables, since.as_secs_f64()).await?);
+    let (mut window, mut before) = (Sum::default(), Sum::default());
+    while let Some(run) = past.try_next().await? {
+        if run.is_before { &mut before } else { &mut window }.add(&run);
+    }
+    Ok((window.end(), before.end()))
 }
 
-fn summed(past: &[PastRun]) -> Window {
-    let mut window = Window { runs: past.len() as u64, ..Window::default() };
-    for run in past {
+#[derive(Default)]
+struct Sum {
+    window: Window,
+    durations: Vec<i32>,
+}
+
+impl Sum {
+    fn add(&mut self, run: &PastRun) {
+        let window = &mut self.window;
+        window.runs += 1;
         *window.by_status.entry(run.status.clone()).or_default() += 1;
         window.successful += i64::from(run.successful);
         window.failed += i64::from(run.failed);
-        let Some(summary) = &run.summary else { continue };
-        let number = |key: &str| summary.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0);
-        window.streams += number("streams");
-        window.api_calls += number("api_calls");
-        window.quota_units += number("quota_units");
-        window.quarantined += number("quarantined");
+        // A run that was skipped or still goes on took no time of its own.
+        if matches!(run.status.as_str(), "completed" | "partial" | "failed") {
+            self.durations.extend(run.duration_ms);
+        }
+        if let Some(summary) = &run.summary {
+            window.add(summary);
+        }
+    }
+
+    fn end(self) -> Window {
+        let Self { mut window, mut durations } = self;
+        durations.sort_unstable();
+        let at = |share: f64| durations.get(((durations.len().saturating_sub(1)) as f64 * share).round() as usize).copied();
+        (window.duration_p50_ms, window.duration_p95_ms, window.duration_max_ms) = (at(0.5), at(0.95), at(1.0));
+        let count = |status: &str| window.by_status.get(status).copied().unwrap_or(0);
+        let ended = window.runs - count("running") - count("skipped");
+        window.success_rate = (ended > 0).then(|| count("completed") as f64 / ended as f64);
+        window
+    }
+}
+
+impl Window {
+    /// What a run told of itself. Rows that others wrote before us can lack anything.
+    fn add(&mut self, summary: &Value) {
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        let number = |of: &Value, key: &str| of.get(key).and_then(Value::as_u64).unwrap_or(0);
+        add(&mut self.streams, number(summary, "streams"));
+        add(&mut self.api_calls, number(summary, "api_calls"));
+        add(&mut self.quota_units, number(summary, "quota_units"));
+        add(&mut self.quarantined, number(summary, "quarantined"));
         if let Some(delays) = summary.get("delays").and_then(|delays| Delays::deserialize(delays).ok()) {
-            window.delays += &delays;
+            self.delays += &delays;
         }
-        for counts in summary.get("changes").and_then(|changes| changes.as_object()).into_iter().flat_map(|kinds| kinds.values())
-        {
-            for key in ["created", "updated", "deleted"] {
-                window.items_changed += counts.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0);
-            }
+        for counts in summary.get("changes").and_then(Value::as_object).into_iter().flat_map(|kinds| kinds.values()) {
+            ["created", "updated", "deleted"].map(|key| add(&mut self.items_changed, number(counts, key)));
         }
-        for (class, entry) in summary.get("errors").and_then(|errors| errors.as_object()).into_iter().flatten() {
-            *window.errors.entry(class.clone()).or_default() +=
-                entry.get("count").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        for (class, entry) in summary.get("errors").and_then(Value::as_object).into_iter().flatten() {
+            add(self.errors.entry(class.clone()).or_default(), number(entry, "count"));
         }
-        for repair in summary.pointer("/push/repairs").and_then(|repairs| repairs.as_array()).into_iter().flatten() {
-            if let Some(found) = repair.get("found").and_then(serde_json::Value::as_str) {
-                *window.channel_repairs.entry(found.to_owned()).or_default() += 1;
+        for repair in summary.pointer("/push/repairs").and_then(Value::as_array).into_iter().flatten() {
+            if let Some(found) = repair.get("found").and_then(Value::as_str) {
+                *self.channel_repairs.entry(found.to_owned()).or_default() += 1;
             }
         }
     }
-    // A run that was skipped or still goes on took no time of its own.
-    let mut durations: Vec<i32> = past
-        .iter()
-        .filter(|run| matches!(run.status.as_str(), "completed" | "partial" | "failed"))
-        .filter_map(|run| run.duration_ms)
-        .collect();
-    durations.sort_unstable();
-    let at = |share: f64| durations.get(((durations.len().saturating_sub(1)) as f64 * share).round() as usize).copied();
-    (window.duration_p50_ms, window.duration_p95_ms, window.duration_max_ms) = (at(0.5), at(0.95), at(1.0));
-    let count = |status: &str| window.by_status.get(status).copied().unwrap_or(0);
-    let ended = window.runs - count("running") - count("skipped");
-    window.success_rate = (ended > 0).then(|| count("completed") as f64 / ended as f64);
-    window
 }
