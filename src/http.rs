@@ -80,7 +80,7 @@ impl Client {
             .gzip(true)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| Failure::new(Class::Internal, format!("building the HTTP client: {error}")))?;
+            .map_err(unbuilt)?;
         clients.insert((std::thread::current().id(), secure), http.clone());
         Ok(http)
     }
@@ -110,14 +110,24 @@ pub fn transient(what: &str, error: reqwest::Error) -> Failure {
     } else {
         "the connection broke"
     };
-    let error = error.without_url();
+    Failure::new(Class::Transient, format!("{what}: {kind}{}", cause(&error.without_url())))
+}
+
+/// A client that cannot be built. What a machine lacks for it is root certificates: a container that holds one binary has none.
+pub fn unbuilt(error: reqwest::Error) -> Failure {
+    let advice = "if root certificates are missing, install ca-certificates or name a bundle in SSL_CERT_FILE";
+    Failure::new(Class::Internal, format!("HTTPS cannot be set up{}; {advice}", cause(&error)))
+}
+
+/// The innermost source, which says most, after a colon.
+fn cause(error: &reqwest::Error) -> String {
     let mut cause = String::new();
-    let mut source = std::error::Error::source(&error);
+    let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
         cause = format!(": {inner}");
         source = inner.source();
     }
-    Failure::new(Class::Transient, format!("{what}: {kind}{cause}"))
+    cause
 }
 
 /// `Retry-After`: seconds, or an HTTP date.

@@ -7,7 +7,7 @@ use reqwest::header::CACHE_CONTROL;
 use tokio::sync::Mutex;
 
 use crate::error::{Class, Failure};
-use crate::http::transient;
+use crate::http::{transient, unbuilt};
 
 /// How long an answer may take: whoever waits for it has to answer too.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -66,7 +66,7 @@ impl Keys {
         let broken = |error| transient("keys", error);
         // Fetched a few times a day: a client kept for it would hold a connection that is dead by then.
         let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
-        let http = http.map_err(|error| Failure::new(Class::Internal, format!("building the HTTP client: {error}")))?;
+        let http = http.map_err(unbuilt)?;
         let answer = http.get(&self.url).send().await.and_then(reqwest::Response::error_for_status).map_err(broken)?;
         let said = answer.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).and_then(max_age);
         let body = answer.bytes().await.map_err(broken)?;

@@ -234,6 +234,17 @@ for_each_service! {
     }
 }
 
+/// As in a container that holds nothing but the binary.
+#[test]
+fn a_machine_without_root_certificates_is_told_what_to_install() {
+    let mut world = World::with_users(1, 1);
+    world.set("SYNCCTL_GOOGLE_ROOT", world.sim.url.replacen("http:", "https:", 1));
+    let none = tempfile::NamedTempFile::new().expect("a file");
+    world.set("SSL_CERT_FILE", none.path().to_str().expect("a path"));
+    let run = world.sync_all().expect(1);
+    assert!(run.stderr.contains("install ca-certificates"), "{}", run.stderr);
+}
+
 /// Attendee's own: it has one limit, no cursor that expires, and keys in place of tokens (`attendee/keys.rs`).
 mod attendee {
     use super::*;
