@@ -93,7 +93,9 @@ impl Window {
             self.delays += &delays;
         }
         for counts in summary.get("changes").and_then(Value::as_object).into_iter().flat_map(|kinds| kinds.values()) {
-            ["created", "updated", "deleted"].map(|key| add(&mut self.items_changed, number(counts, key)));
+            for key in ["created", "updated", "deleted"] {
+                add(&mut self.items_changed, number(counts, key));
+            }
         }
         for (class, entry) in summary.get("errors").and_then(Value::as_object).into_iter().flatten() {
             add(self.errors.entry(class.clone()).or_default(), number(entry, "count"));

@@ -2,14 +2,13 @@
 
 use maud::{Markup, html};
 
-use super::page::Told;
 use super::remedy::remedy;
 use super::window::shares;
 use super::words::{self, counted, percent, seconds};
 use crate::commands::figures::{Figures, Outbox};
 use crate::config::Quota;
 use crate::db::channels_read::Standing;
-use crate::db::troubles::{AGES, Ages, Deliveries, Spent};
+use crate::db::troubles::{AGES, Ages, Deliveries, Failing, Spent};
 
 fn card(head: &[(&str, bool)], rows: Markup) -> Markup {
     html! {
@@ -105,17 +104,17 @@ pub fn quota(spent: &[Spent], quota: &Quota) -> Markup {
     }
 }
 
-/// Whose streams fail.
-pub fn accounts(told: &Told) -> Markup {
-    let more = told.accounts_failing - told.failing.len() as i64;
+/// Whose streams fail: some of so many.
+pub fn accounts(failing: &[Failing], all: i64) -> Markup {
+    let more = all - failing.len() as i64;
     html! {
-        @if told.failing.is_empty() {
+        @if failing.is_empty() {
             p.empty { "No account fails." }
         } @else {
             div.stack { (card(
                 &[("User", false), ("Class", false), ("Services", false), ("Since", false), ("What to do", false)],
                 html! {
-                    @for of in &told.failing {
+                    @for of in failing {
                         tr {
                             th scope="row" { code { (of.user_id) } }
                             td.time data-label="Class" { code { (of.class) } }

@@ -40,7 +40,7 @@ pub fn page(told: &Told) -> String {
         ("volume", "Volume", window::volume(&told.history)),
         ("quota", "API calls and quota", html! { (window::calls(&told.history)) (now::quota(&told.spent, &told.quota)) }),
         ("jobs", "Jobs", now::jobs(&told.figures)),
-        ("accounts", "Accounts that fail", now::accounts(told)),
+        ("accounts", "Accounts that fail", now::accounts(&told.failing, told.accounts_failing)),
         ("channels", "Push channels", now::channels(&told.channels)),
         ("outbox", "Outbox", now::outbox(&told.figures.outbox, &told.deliveries)),
     ];

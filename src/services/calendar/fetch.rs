@@ -5,11 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::verify::Named;
 use super::{Calendar, Change, LIST, event, list};
 use crate::config;
 use crate::db::items::Poison;
-use crate::engine::verify::Things;
+use crate::engine::verify::{Thing, Things};
 use crate::engine::{Calls, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, Host, List};
@@ -144,6 +143,30 @@ pub async fn named(calendar: &Calendar, stream: &Stream, calls: &Calls, window: 
         things.extend(named.into_iter().filter_map(Named::thing));
         if page_token.is_none() {
             return Ok(things);
+        }
+    }
+}
+
+/// The parts of an event or a calendar that are compared.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Named {
+    id: String,
+    etag: Option<String>,
+    status: Option<String>,
+    deleted: bool,
+    recurring_event_id: Option<String>,
+}
+
+impl Named {
+    /// `None`: a deletion that needs not be known.
+    fn thing(self) -> Option<(String, Thing)> {
+        let dead = self.deleted || self.status.as_deref() == Some("cancelled");
+        match (dead, self.recurring_event_id) {
+            (false, _) => Some((self.id, Thing::alive(self.etag.unwrap_or_default()))),
+            // Without it its series would show an instance that does not take place.
+            (true, Some(_)) => Some((self.id, Thing::dead())),
+            (true, None) => None,
         }
     }
 }

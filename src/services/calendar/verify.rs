@@ -4,7 +4,6 @@ use anyhow::Context as _;
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
-use serde::Deserialize;
 
 use super::fetch::{self, Window};
 use super::list::Entry;
@@ -15,30 +14,6 @@ use crate::error::Failure;
 
 /// By how much less than the last complete pass a comparison looks ahead: that began some time before it ended.
 const LENGTH_OF_A_PASS: Duration = Duration::days(1);
-
-/// The parts of an event or a calendar that are compared.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Named {
-    pub id: String,
-    etag: Option<String>,
-    status: Option<String>,
-    deleted: bool,
-    recurring_event_id: Option<String>,
-}
-
-impl Named {
-    /// `None`: a deletion that needs not be known.
-    pub fn thing(self) -> Option<(String, Thing)> {
-        let dead = self.deleted || self.status.as_deref() == Some("cancelled");
-        match (dead, self.recurring_event_id) {
-            (false, _) => Some((self.id, Thing::alive(self.etag.unwrap_or_default()))),
-            // Without it its series would show an instance that does not take place.
-            (true, Some(_)) => Some((self.id, Thing::dead())),
-            (true, None) => None,
-        }
-    }
-}
 
 impl Verify for Calendar {
     type Scope = Window;
