@@ -1,5 +1,7 @@
 //! `syncctl install`: what it writes is what the settings call for, parses, and runs.
 
+mod crontab;
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +9,6 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::schedules::job;
 use crate::support::World;
 use crate::support::world::Ran;
 
@@ -248,76 +249,8 @@ fn units_of_a_user_need_no_root() {
         !folder.join("syncctl-.service.d/15-account.conf").exists()
             && !folder.join("syncctl-.service.d/20-hardening.conf").exists()
     );
-    assert!(machine.read(folder.join("syncctl-failed@.service")).contains("systemctl --user status"));
+    assert!(machine.read(folder.join("syncctl-failed@.service")).contains("--user-unit="));
     let own = machine.read(folder.join("syncctl-.service.d/40-this-machine.conf"));
     assert!(own.contains(&format!("Environment=SYNCCTL_CONFIG={}", machine.settings.display())), "{own}");
     assert!(done.stdout.contains("systemctl --user enable --now"), "{done:?}");
-}
-
-/// Runs every command of a crontab as cron would, by the shell.
-fn assert_lines_run(machine: &Machine, lines: &str, with_user: bool) -> usize {
-    let jobs: Vec<&str> = lines.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit() || c == '*')).collect();
-    for line in &jobs {
-        let (command, _) = job(line);
-        let command = match with_user {
-            true => command.strip_prefix("root ").unwrap_or_else(|| panic!("{line}: no user")),
-            false => &command,
-        };
-        let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", command]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", machine.world.folder.path());
-        let ended = ran(&mut shell);
-        assert_eq!((ended.code, ended.stdout.as_str()), (0, ""), "{command}: {ended:?}");
-    }
-    jobs.len()
-}
-
-#[test]
-fn every_line_for_cron_d_runs_with_nothing_but_what_cron_gives() {
-    let machine = Machine::with("[gmail]\nenabled = false\n");
-    machine.install("crontab", &[]).expect(0);
-    let text = machine.read(machine.root.join("etc/cron.d/syncctl"));
-    assert!(assert_lines_run(&machine, &text, true) >= 4, "{text}");
-    assert!(machine.world.folder.path().join("syncctl-report.html").is_file(), "{text}");
-    for not in ["gmail", "renew", "deliver", "drain", "sync cron", "metrics"] {
-        assert!(!text.contains(not), "{not}: {text}");
-    }
-    machine.world.assert_in_step();
-    let again = machine.install("crontab", &["--json"]).expect(0);
-    assert_eq!(states(&again), BTreeSet::from(["unchanged".to_owned()]));
-    let with_push = Machine::with(PUSH);
-    let shown = with_push.install("crontab", &["--dry-run"]).expect(0);
-    assert!(["calendar renew-watches", "deliver", "webhook drain"].iter().all(|line| shown.stdout.contains(line)), "{shown:?}");
-    assert!(with_push.files().is_empty());
-}
-
-/// cron's own program needs a spool that root owns; this one keeps the crontab in a file, and complains as cron's does.
-fn with_crontab_program(machine: &Machine) -> PathBuf {
-    let folder = machine.world.folder.path().join("bin");
-    std::fs::create_dir(&folder).expect("a folder");
-    let program = folder.join("crontab");
-    let text = "#!/bin/sh\nspool=\"$HOME/spool\"\ncase \"$1\" in\n-l) [ -f \"$spool\" ] || { echo 'no crontab for you' >&2; exit 1; }; cat \"$spool\";;\n\
-                -) cat >\"$spool\";;\n*) exit 2;;\nesac\n";
-    std::fs::write(&program, text).expect("a script");
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a mode");
-    folder
-}
-
-#[test]
-fn a_users_crontab_keeps_everything_else() {
-    let machine = Machine::with("");
-    let path = format!("{}:/usr/bin:/bin", with_crontab_program(&machine).display());
-    let install = |more: &[&str]| ran(machine.command(&[&["install", "crontab", "--user"], more].concat()).env("PATH", &path));
-    let spool = machine.world.folder.path().join("spool");
-
-    assert_eq!(states(&install(&["--json", "--dry-run"]).expect(0)), BTreeSet::from(["new".to_owned()]));
-    assert!(!spool.exists());
-    std::fs::write(&spool, "MAILTO=me@example.org\n15 3 * * 1 backup --all\n").expect("a crontab");
-    install(&[]).expect(0);
-    let text = machine.read(&spool);
-    assert!(text.starts_with("MAILTO=me@example.org\n15 3 * * 1 backup --all\n# >>> syncctl"), "{text}");
-    let ours = text.split_once("# >>> syncctl").map_or("", |(_, ours)| ours);
-    assert!(!ours.lines().any(|line| line.starts_with("PATH=")), "it would hold for other lines too: {ours}");
-    assert!(assert_lines_run(&machine, ours, false) >= 5);
-    assert_eq!(states(&install(&["--json"]).expect(0)), BTreeSet::from(["unchanged".to_owned()]));
-    assert_eq!(machine.read(&spool), text);
 }

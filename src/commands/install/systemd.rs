@@ -175,9 +175,8 @@ fn rendered(template: &str, user: bool, settings: &Settings, machine: &Machine) 
             line if user && ["LoadCredential=", "ReadWritePaths="].iter().any(|only_root| line.starts_with(only_root)) => {
                 continue;
             }
-            line if user && line.contains("systemctl status") => {
-                text.push_str(&line.replace("systemctl status", "systemctl --user status"))
-            }
+            // The journal has the units of a user under another name.
+            line if user && line.contains("--unit=") => text.push_str(&line.replace("--unit=", "--user-unit=")),
             "LoadCredential=seal_keys:syncctl.seal_keys" if !settings.seal.key_file.as_os_str().is_empty() => {
                 text.push_str(&format!("LoadCredential=seal_keys:{}", settings.seal.key_file.display()));
             }
