@@ -42,5 +42,6 @@ mod support;
 mod sync;
 mod traces;
 mod verify;
+mod versions;
 mod ways;
 mod webhook;
