@@ -102,7 +102,7 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
         Verb::Psql { args } => {
             place.ensure_running()?;
             let mut psql = match &place.cluster {
-                Some(cluster) => cluster.client("psql", args),
+                Some(cluster) => cluster.client("psql", args)?,
                 None => {
                     let mut psql = std::process::Command::new("psql");
                     // Each would lead elsewhere than db.url does.
@@ -124,7 +124,7 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
 fn cluster(place: &Place) -> anyhow::Result<&Cluster> {
     place.cluster.as_ref().ok_or_else(|| {
         Fault::usage(format!(
-            "{} is not ours to start, stop, dump or restore: a database is configured (db.url)",
+            "{} is not ours to start, stop, dump or restore: a database is configured (db.url); use PostgreSQL's own tools",
             place.target.display()
         ))
         .into()

@@ -212,7 +212,7 @@ fn started(place: &Place, found: &mut Findings) -> bool {
             found.fail(
                 "database",
                 format!("{error:#}"),
-                "see the log in the folder of the cluster (`syncctl db status` names it)",
+                "do as it says; the log in the folder of the cluster (`syncctl db status` names it) may tell more",
             );
             false
         }

@@ -144,16 +144,20 @@ impl Cluster {
         format!("host='{host}' port={} user={NAME} dbname={NAME}", self.port)
     }
 
-    /// A client of PostgreSQL (`psql`, `pg_dump`, `pg_restore`) on this cluster, with these arguments.
-    pub fn client<A: AsRef<OsStr>>(&self, name: &str, args: impl IntoIterator<Item = A>) -> Command {
-        let mut client = Command::new(binaries::client(name));
+    /// A client of PostgreSQL (`psql`, `pg_dump`, `pg_restore`) on this cluster, with these arguments. The cluster is made.
+    ///
+    /// # Errors
+    /// A cluster whose version cannot be read.
+    pub fn client<A: AsRef<OsStr>>(&self, name: &str, args: impl IntoIterator<Item = A>) -> anyhow::Result<Command> {
+        let major = self.made_by()?.context("the private cluster is not made yet")?;
+        let mut client = Command::new(binaries::client(name, major));
         client
             .args(args)
             .env("PGHOST", &self.socket_dir)
             .env("PGPORT", self.port.to_string())
             .env("PGUSER", NAME)
             .env("PGDATABASE", NAME);
-        client
+        Ok(client)
     }
 
     /// Whether it is ready and takes connections: two small reads and one connect.

@@ -18,12 +18,12 @@ use crate::support::postgres::{self as server, Postgres};
 use crate::support::{pgbouncer, tls};
 
 /// A cluster that is not made yet.
-fn private() -> Postgres {
+pub fn private() -> Postgres {
     Postgres::new(None, &[])
 }
 
 #[track_caller]
-fn start(cluster: &Cluster) -> i32 {
+pub fn start(cluster: &Cluster) -> i32 {
     cluster.ensure_running().unwrap_or_else(|error| panic!("{error:#}"));
     let status = cluster.status().expect("a status");
     assert!(status.running, "{status}");
@@ -146,7 +146,7 @@ fn the_server_keeps_nothing_of_its_caller_open() {
 }
 
 /// The binary, with a private cluster of this server's folder.
-fn syncctl(server: &Postgres, arguments: &[&str]) -> Command {
+pub fn syncctl(server: &Postgres, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_syncctl"));
     command.args(arguments).env_remove("DATABASE_URL").env("HOME", &server.folder);
     command.env("SYNCCTL_DB_DATA_DIR", server.folder.join("postgres")).stdin(Stdio::null());

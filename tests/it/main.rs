@@ -43,5 +43,6 @@ mod sync;
 mod terminal;
 mod traces;
 mod verify;
+mod versions;
 mod ways;
 mod webhook;

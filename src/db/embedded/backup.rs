@@ -23,11 +23,11 @@ impl Cluster {
     /// # Errors
     /// A `Fault` (exit 2) where there is such a file; what `pg_dump` says. Nothing half-written stays.
     pub fn dump(&self, file: &Path) -> anyhow::Result<()> {
+        let mut pg_dump = self.client("pg_dump", ["--format=custom", "--no-owner"])?;
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
         let made =
             made.map_err(|error| Fault::usage(format!("{}: {error}; name a file that is not there yet", file.display())))?;
         // The file is open already: a server's user may not look into this folder, and pg_dump would choose another mode.
-        let mut pg_dump = self.client("pg_dump", ["--format=custom", "--no-owner"]);
         let dumped = succeeds(pg_dump.stdout(made));
         if dumped.is_err() {
             fs::remove_file(file).with_context(|| format!("removing the broken {}", file.display()))?;
@@ -44,10 +44,10 @@ impl Cluster {
         if !replace && self.has_users()? {
             return Err(Fault::usage("there are users in the database: --replace puts the backup in its place").into());
         }
+        let mut pg_restore = self.client("pg_restore", ["--exit-on-error", "--no-owner", "--dbname", FRESH])?;
         let mut server = self.open("postgres")?;
         server.batch_execute(&format!("DROP DATABASE IF EXISTS {FRESH}")).context("removing what an earlier restore left")?;
         server.batch_execute(&format!("CREATE DATABASE {FRESH}")).context("making a database for the backup")?;
-        let mut pg_restore = self.client("pg_restore", ["--exit-on-error", "--no-owner", "--dbname", FRESH]);
         let read = succeeds(pg_restore.stdin(backup));
         let placed = read.and_then(|()| put_in_place(&mut server));
         if placed.is_err() {
@@ -87,13 +87,22 @@ fn put_in_place(server: &mut Client) -> anyhow::Result<()> {
     })
 }
 
-/// Runs a client of PostgreSQL; an error holds what it said.
+/// Runs a client of PostgreSQL; an error holds what it said, and what to do about versions that do not fit.
 fn succeeds(client: &mut Command) -> anyhow::Result<()> {
     let name = client.get_program().to_string_lossy().into_owned();
-    let done =
-        client.stderr(Stdio::piped()).spawn().and_then(Child::wait_with_output).with_context(|| format!("starting {name}"))?;
-    match done.status.success() {
-        true => Ok(()),
-        false => bail!("{name}: {}: {}", done.status, String::from_utf8_lossy(&done.stderr).trim()),
+    // Its messages are read, so they must not be translated.
+    let started = client.env("LC_ALL", "C").env_remove("LANGUAGE").stderr(Stdio::piped()).spawn();
+    let done = started.and_then(Child::wait_with_output).with_context(|| format!("starting {name}"))?;
+    if done.status.success() {
+        return Ok(());
     }
+    let words = String::from_utf8_lossy(&done.stderr);
+    let remedy = if words.contains("server version mismatch") {
+        "; install the client programs of the server's version"
+    } else if words.contains("unsupported version") {
+        "; a newer PostgreSQL wrote it: restore it into a cluster of that version"
+    } else {
+        ""
+    };
+    bail!("{name}: {}: {}{remedy}", done.status, words.trim())
 }

@@ -38,7 +38,15 @@ impl Binaries {
             found => format!(" (found {})", found.join(", ")),
         };
         let install = install_line(major);
-        Err(Fault::unavailable(format!("{wanted}{found}: {install}, or name a database in db.url")))
+        let then = match major {
+            // Another version cannot read the folder, and many systems have only one.
+            Some(_) => {
+                "from PostgreSQL's own packages if the system has none of this version; \
+                 `syncctl db dump` and `db restore` then move the data to a newer one (README, Upgrade)"
+            }
+            None => "or name a database in db.url",
+        };
+        Err(Fault::unavailable(format!("{wanted}{found}: {install}, {then}")))
     }
 
     /// The path of one program.
@@ -47,10 +55,12 @@ impl Binaries {
     }
 }
 
-/// A client such as `psql` beside the server's binaries, or else what PATH has.
-pub(super) fn client(name: &str) -> PathBuf {
-    let beside = folders().into_iter().map(|folder| folder.join(name)).find(|client| client.is_file());
-    beside.unwrap_or_else(|| name.into())
+/// A client such as `psql` of this version, or else one beside any server, or else what PATH has.
+pub(super) fn client(name: &str, major: u32) -> PathBuf {
+    let folders: Vec<PathBuf> = folders().into_iter().filter(|folder| folder.join(name).is_file()).collect();
+    // pg_dump refuses a newer server, and pg_restore sets what an older one does not know.
+    let beside = folders.iter().find(|folder| version(folder) == Some(major)).or(folders.first());
+    beside.map_or_else(|| name.into(), |folder| folder.join(name))
 }
 
 /// Folders that hold a whole server, best first, each once.
@@ -140,5 +150,6 @@ mod tests {
         let fault = Binaries::find(Some(7)).expect_err("version 7");
         assert_eq!(fault.exit, crate::error::Exit::Unavailable);
         assert!(fault.message.starts_with("PostgreSQL 7, which made this cluster, is not on this machine"), "{}", fault.message);
+        assert!(fault.message.contains("`syncctl db dump` and `db restore` then move the data"), "{}", fault.message);
     }
 }

@@ -35,21 +35,28 @@ impl Cluster {
         if self.settle()? {
             return Ok(());
         }
-        let data = self.data();
-        let made_by = match fs::read_to_string(data.join("PG_VERSION")) {
-            Ok(version) => Some(version.trim().parse().with_context(|| format!("reading the version of {}", data.display()))?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error).context("reading the cluster's version"),
-        };
+        let made_by = self.made_by()?;
         let binaries = Binaries::find(made_by)?;
         if made_by.is_none() {
             self.initialize(&owner, &binaries)?;
         }
         owner.private_dir(&self.socket_dir)?;
-        let settings = data.join("syncctl.conf");
+        let settings = self.data().join("syncctl.conf");
         files::write_whole(&settings, &self.settings_text()).context("writing the server's settings")?;
         owner.give(&settings)?;
         self.launch(&owner, &binaries)
+    }
+
+    /// The major version that made the data; none: the cluster is not made yet.
+    pub(super) fn made_by(&self) -> anyhow::Result<Option<u32>> {
+        let data = self.data();
+        match fs::read_to_string(data.join("PG_VERSION")) {
+            Ok(version) => {
+                Ok(Some(version.trim().parse().with_context(|| format!("reading the version of {}", data.display()))?))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("reading the cluster's version"),
+        }
     }
 
     /// Waits out a server on its way up or down and clears what a dead one left. True: it runs.
