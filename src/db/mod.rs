@@ -32,3 +32,6 @@ pub mod troubles;
 pub mod verify;
 
 pub use pool::{Pool, explained, is_gone};
+
+/// The oldest major version of PostgreSQL that syncctl is tested with.
+pub const OLDEST_POSTGRES: u32 = 14;

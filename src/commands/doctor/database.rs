@@ -7,11 +7,9 @@ use super::{Findings, machine};
 use crate::config::Settings;
 use crate::db::migrate::{self, Schema};
 use crate::db::pool::Place;
-use crate::db::{Pool, health};
+use crate::db::{OLDEST_POSTGRES, Pool, health};
 
 const CHECK: &str = "database";
-/// The oldest server that syncctl is tested with.
-const OLDEST: i32 = 140_000;
 /// Round trips from which on a sync waits more than it works, in milliseconds.
 const SLOW: f64 = 20.0;
 
@@ -71,9 +69,10 @@ pub async fn check(pool: &Pool, place: &Place, settings: &Settings, found: &mut 
 
 fn told(server: &health::Server, place: &Place, found: &mut Findings) {
     let message = format!("PostgreSQL {}, {:.1} MB ({})", server.version, server.bytes as f64 / 1e6, place.target.display());
-    match server.number >= OLDEST {
+    // 150018 is 15.18.
+    match server.number / 10_000 >= OLDEST_POSTGRES as i32 {
         true => found.ok(CHECK, message),
-        false => found.fail(CHECK, message, "upgrade the server: syncctl needs PostgreSQL 14 or newer"),
+        false => found.fail(CHECK, message, format!("upgrade the server: syncctl needs PostgreSQL {OLDEST_POSTGRES} or newer")),
     }
     let config = place.target.config();
     let is_local = config.get_hosts().iter().all(|host| match host {

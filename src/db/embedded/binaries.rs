@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::db::OLDEST_POSTGRES;
 use crate::error::Fault;
-
-/// Oldest version that works.
-const MINIMUM: u32 = 14;
 
 /// A folder of server binaries.
 #[derive(Debug, Clone)]
@@ -24,14 +22,14 @@ impl Binaries {
         let mut found = Vec::new();
         for folder in folders() {
             let Some(binaries) = version(&folder).map(|major| Self { folder, major }) else { continue };
-            if major.map_or(binaries.major >= MINIMUM, |major| binaries.major == major) {
+            if major.map_or(binaries.major >= OLDEST_POSTGRES, |major| binaries.major == major) {
                 return Ok(binaries);
             }
             found.push(format!("{} (version {})", binaries.folder.display(), binaries.major));
         }
         let wanted = match major {
             Some(major) => format!("PostgreSQL {major}, which made this cluster, is not on this machine"),
-            None => format!("no PostgreSQL server, version {MINIMUM} or newer, on this machine"),
+            None => format!("no PostgreSQL server, version {OLDEST_POSTGRES} or newer, on this machine"),
         };
         let found = match found.as_slice() {
             [] => String::new(),
