@@ -29,6 +29,8 @@
 --   CREATE POLICY own_user ON users FOR SELECT TO authenticated USING (lower(email) = lower(auth.jwt() ->> 'email'));
 
 BEGIN;
+-- Not a line for each policy that is not there yet.
+SET LOCAL client_min_messages = warning;
 
 DO $$
 DECLARE
