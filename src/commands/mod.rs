@@ -45,7 +45,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
-use crate::db::{Pool, explained, migrate, pool};
+use crate::db::{Pool, migrate, pool};
 use crate::engine::Context;
 use crate::{google, http, progress, seal};
 
@@ -142,7 +142,7 @@ where
     });
     // A name that the resolver still looks for, for a request that was given up, holds nobody up.
     runtime.shutdown_background();
-    done.map_err(explained)
+    done
 }
 
 /// The key file in use: the one that is set, or with the private cluster the one beside it.
