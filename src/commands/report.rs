@@ -11,7 +11,7 @@ mod words;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use serde_json::json;
 
@@ -33,9 +33,15 @@ pub struct Args {
     /// The file that the page is written to: one file with everything in it, without a script, that asks nobody for anything
     #[arg(long, value_name = "FILE")]
     html: PathBuf,
-    /// The window, such as `24h` or `7days`
-    #[arg(long, default_value = "7days", value_name = "DURATION", value_parser = window_length)]
-    since: TimeDelta,
+    /// The window, such as `24h` or `30days` [default: 7days, or since the first run]
+    #[arg(long, value_name = "DURATION", value_parser = window_length)]
+    since: Option<TimeDelta>,
+}
+
+/// The window where none is asked for: a week, or all that there is of it.
+fn usual(first: Option<DateTime<Utc>>, now: DateTime<Utc>) -> TimeDelta {
+    let week = TimeDelta::days(7);
+    first.map_or(week, |first| (now - first).clamp(TimeDelta::hours(1), week))
 }
 
 fn window_length(text: &str) -> Result<TimeDelta, String> {
@@ -61,13 +67,17 @@ pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Ex
     })
 }
 
-async fn told(context: &Context, since: TimeDelta) -> anyhow::Result<Told> {
+async fn told(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<Told> {
     let pool = &context.pool;
     let figures = figures::read(context).await?;
     // By the clock that runs are dated by.
     let made_at = figures.at;
     let services: Vec<&str> =
         every::services(&context.settings).map(|(service, _)| service).into_iter().chain([attendee::SERVICE]).collect();
+    let since = match since {
+        Some(since) => since,
+        None => usual(db::history::first(pool, &services).await?, made_at),
+    };
     let mut history = History::new(Pieces::of(since, made_at));
     {
         let mut runs = std::pin::pin!(db::history::since(pool, &services, history.pieces.start).await?);
@@ -93,4 +103,17 @@ async fn told(context: &Context, since: TimeDelta) -> anyhow::Result<Told> {
         quota: context.settings.quota.clone(),
         channels,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_young_database_has_a_short_window() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+        let of = |hours: i64| usual(Some(now - TimeDelta::hours(hours)), now).num_hours();
+        assert_eq!([0, 1, 5, 167, 168, 9000].map(of), [1, 1, 5, 167, 168, 168]);
+        assert_eq!((usual(None, now).num_days(), of(-3)), (7, 1), "no runs; a clock that was set back");
+    }
 }

@@ -25,6 +25,18 @@ pub struct Told {
     pub delays: Value,
 }
 
+/// When the first run that is still known told of itself. `None`: none has.
+pub async fn first(pool: &Pool, services: &[&str]) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let tables: Vec<String> = services
+        .iter()
+        .flat_map(|service| runs::summary_tables(service))
+        .map(|(table, _)| format!("SELECT min(timestamp) AS at FROM {table}"))
+        .collect();
+    let statement = format!("SELECT min(at) FROM ({}) s", tables.join(" UNION ALL "));
+    let row = pool.get().await?.query_typed_one(&statement, &[]).await.context("reading when the first run was")?;
+    Ok(row.try_get(0)?)
+}
+
 /// The summaries of the given services since a time, as they come from the database: a million of them need no memory here.
 pub async fn since(
     pool: &Pool,

@@ -16,6 +16,20 @@ fn report(world: &World, arguments: &[&str]) -> (String, String) {
 const SECTIONS: [&str; 10] =
     ["runs", "durations", "errors", "freshness", "volume", "quota", "jobs", "accounts", "channels", "outbox"];
 
+#[test]
+fn the_first_page_shows_the_first_hour() {
+    let world = World::with_users(2, 5);
+    world.sync_all().expect(0);
+    let steps = |arguments: &[&str]| {
+        let (page, _) = report(&world, arguments);
+        let head = page.split("<h2").next().unwrap_or_default();
+        let told = head.split("in steps of").nth(1).unwrap_or_else(|| panic!("{head}"));
+        told.split('.').next().unwrap_or_default().trim().to_owned()
+    };
+    assert_eq!(steps(&[]), steps(&["--since", "1h"]));
+    assert_ne!(steps(&[]), steps(&["--since", "7days"]));
+}
+
 /// A world with runs of every kind, of hours and days ago, failures among them.
 fn busy() -> World {
     let mut world = World::with_users(3, 5);
