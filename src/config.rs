@@ -28,7 +28,7 @@ pub use calendar::Calendar;
 pub use drive::{Drive, DriveDocuments};
 pub use gmail::{Gmail, MailStore};
 pub use healthchecks::Healthchecks;
-pub use load::{Flags, Loaded, Origin, load};
+pub use load::{Flags, Loaded, MACHINE_SETTINGS, Origin, load};
 pub use outbox::{Outbox, Target};
 pub use pace::Pace;
 pub use push::Push;

@@ -20,7 +20,10 @@ const FILES: [(&str, &str); 5] = [
         "$CREDENTIALS_DIRECTORY",
         "Secrets, as systemd's LoadCredential puts them there: each file is called like its setting, with _ for the dot.",
     ),
-    ("/etc/credstore/syncctl.*", "The same secrets, where systemd finds them; also read by hand, by who may (root)."),
+    (
+        "/etc/credstore/syncctl.*",
+        "The same secrets, where systemd finds them; also read by hand, with the settings of the machine, by who may (root).",
+    ),
 ];
 
 /// Writes `syncctl.1` and a page for each command below it into a folder, which is made if it is missing.

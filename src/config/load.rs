@@ -18,6 +18,9 @@ const ALIASES: [(&str, &str); 1] = [("DATABASE_URL", "db.url")];
 /// Names with our prefix that are not settings.
 const RESERVED: [&str; 1] = ["SYNCCTL_CONFIG"];
 
+/// The settings of the machine.
+pub const MACHINE_SETTINGS: &str = "/etc/syncctl/syncctl.toml";
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -73,12 +76,12 @@ pub struct Loaded {
 pub fn load(flags: &Flags) -> anyhow::Result<Loaded> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
-    let credentials = &Credentials::of(&environment);
     let mut layers = Layers::of_defaults()?;
     let file = settings_file(flags, &environment)?;
     if let Some(path) = &file {
         layers.add_file(path)?;
     }
+    let credentials = &Credentials::of(&environment, file.as_deref());
     layers.add_credentials(credentials)?;
     layers.add_environment(&environment)?;
     for (key, value) in &flags.set {
@@ -103,7 +106,7 @@ fn settings_file(flags: &Flags, environment: &BTreeMap<String, String>) -> anyho
         .map(PathBuf::from)
         .or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".config")))
         .map(|dir| dir.join("syncctl/syncctl.toml"));
-    Ok([Some(PathBuf::from("/etc/syncctl/syncctl.toml")), personal].into_iter().flatten().find(|path| path.is_file()))
+    Ok([Some(PathBuf::from(MACHINE_SETTINGS)), personal].into_iter().flatten().find(|path| path.is_file()))
 }
 
 /// Leaves by dotted key. The defaults come first, so that each key's kind is known.
@@ -144,11 +147,8 @@ impl Layers {
         for key in SECRETS {
             if let Some(path) = credentials.file(&key.replace('.', "_")) {
                 let secret = read_secret(&path, "credentials")?;
-                let origin = match credentials {
-                    Credentials::Handed(_) => Origin::Credential(path),
-                    Credentials::Kept(_) => Origin::Store(path),
-                };
-                self.set_text(key, &secret, origin)?;
+                let is_handed = matches!(credentials, Credentials::Handed(_));
+                self.set_text(key, &secret, if is_handed { Origin::Credential(path) } else { Origin::Store(path) })?;
             }
         }
         Ok(())

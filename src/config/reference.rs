@@ -16,8 +16,8 @@ const HEAD: &str = "# Settings
 
 Each is a key of a TOML file, a variable (`SYNCCTL_` and the key in capitals, dots as underscores), or `--set KEY=VALUE`; later ones win. `DATABASE_URL`
 is `db.url`. A duration is written like `90s`, `5m` or `30days`. Secrets also come from a file whose path is in the variable with `_FILE` behind its
-name, and from `$CREDENTIALS_DIRECTORY`, where the file is called like the key with `_` for each dot. Who runs a command by hand and may read
-`/etc/credstore` has the secrets of the units from there (`syncctl.db_url`). `syncctl config show` prints what is in force.
+name, and from `$CREDENTIALS_DIRECTORY`, where the file is called like the key with `_` for each dot. Who runs a command by hand with
+`/etc/syncctl/syncctl.toml` and may read `/etc/credstore` has the secrets of the units from there (`syncctl.db_url`). `syncctl config show` prints what is in force.
 
 This page is what `syncctl config reference` prints; with `--json` it is a JSON schema for editors.
 ";

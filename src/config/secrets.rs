@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -9,6 +10,7 @@ use toml::Value;
 use url::Url;
 
 use super::Target;
+use super::load::MACHINE_SETTINGS;
 use crate::error::Fault;
 
 /// Keys whose values are never printed.
@@ -33,20 +35,25 @@ pub(super) fn read_secret(path: &Path, origin: &str) -> anyhow::Result<String> {
 /// Where systemd keeps what units load as credentials. Only root may look into it.
 const STORE: &str = "/etc/credstore";
 
-/// Files of secrets that systemd hands to a unit; or, for whoever runs a command by hand and may read them, those that it would hand on.
+/// Files of secrets that systemd hands to a unit; or, for whoever runs a command by hand with the settings of the machine and may read them, those
+/// that it would hand on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Credentials {
     /// `$CREDENTIALS_DIRECTORY` of a unit.
     Handed(PathBuf),
     /// A store with a name of ours before each: `syncctl.db_url`.
     Kept(PathBuf),
+    /// Whoever names settings of their own means another database than that of the units.
+    None,
 }
 
 impl Credentials {
-    pub fn of(environment: &BTreeMap<String, String>) -> Self {
+    /// `settings`: the file that was chosen.
+    pub fn of(environment: &BTreeMap<String, String>, settings: Option<&Path>) -> Self {
         match environment.get("CREDENTIALS_DIRECTORY") {
             Some(folder) => Self::Handed(folder.into()),
-            None => Self::Kept(STORE.into()),
+            None if settings == Some(Path::new(MACHINE_SETTINGS)) => Self::Kept(STORE.into()),
+            None => Self::None,
         }
     }
 
@@ -54,7 +61,12 @@ impl Credentials {
     pub fn file(&self, name: &str) -> Option<PathBuf> {
         match self {
             Self::Handed(folder) => Some(folder.join(name)).filter(|path| path.is_file()),
-            Self::Kept(folder) => Some(folder.join(format!("syncctl.{name}"))).filter(|path| File::open(path).is_ok()),
+            Self::Kept(folder) => {
+                let path = folder.join(format!("syncctl.{name}"));
+                let found = File::open(&path).map_err(|error| error.kind());
+                (!matches!(found, Err(ErrorKind::NotFound | ErrorKind::PermissionDenied))).then_some(path)
+            }
+            Self::None => None,
         }
     }
 }
@@ -67,7 +79,9 @@ pub(super) fn complete(target: &mut Target, credentials: &Credentials) -> Result
     }
     let file = &match credentials {
         Credentials::Handed(folder) => folder.join(named),
-        Credentials::Kept(_) => named.to_str().and_then(|name| credentials.file(name)).unwrap_or_else(|| named.clone()),
+        Credentials::Kept(_) | Credentials::None => {
+            named.to_str().and_then(|name| credentials.file(name)).unwrap_or_else(|| named.clone())
+        }
     };
     if !target.secret.expose_secret().is_empty() {
         return Err("has both secret and secret_file".into());
@@ -110,6 +124,16 @@ fn masked_section(item: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_of_ones_own_never_meet_the_secrets_of_the_machine() {
+        let (none, unit) = (BTreeMap::new(), BTreeMap::from([("CREDENTIALS_DIRECTORY".to_owned(), "/run/c".to_owned())]));
+        let (machine, own) = (Some(Path::new(MACHINE_SETTINGS)), Some(Path::new("/tmp/demo/syncctl.toml")));
+        assert_eq!(Credentials::of(&none, machine), Credentials::Kept(STORE.into()));
+        assert_eq!(Credentials::of(&none, own), Credentials::None);
+        assert_eq!(Credentials::of(&none, None), Credentials::None);
+        assert_eq!(Credentials::of(&unit, own), Credentials::Handed("/run/c".into()));
+    }
 
     #[test]
     fn a_person_who_may_read_the_store_of_credentials_has_those_of_the_units() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{self, File, State};
 use super::{Done, Machine, Where, is_open, jobs};
-use crate::config::{Loaded, Settings};
+use crate::config::{Loaded, MACHINE_SETTINGS, Settings};
 use crate::error::Fault;
 
 /// Where units lie that a package has brought.
@@ -12,8 +12,6 @@ const PACKAGED: &str = "/usr/lib/systemd/system";
 const SYSTEM: &str = "etc/systemd/system";
 /// Read after what all services have in common, before what the operator adds.
 const THIS_MACHINE: &str = "syncctl-.service.d/40-this-machine.conf";
-/// The settings file that is read without being named.
-const USUAL_SETTINGS: &str = "/etc/syncctl/syncctl.toml";
 /// The services that a unit with an instance is for.
 const INSTANCES: [&str; 3] = ["calendar", "drive", "gmail"];
 /// Where services see nothing, by ProtectHome and PrivateTmp.
@@ -193,7 +191,7 @@ fn this_machine(user: bool, machine: &Machine) -> anyhow::Result<String> {
         "# Made by `syncctl install systemd`, which writes it anew. What is yours goes into 50-local.conf beside it.\n[Service]\n",
     );
     let is_hidden = |path: &Path| HIDDEN.iter().any(|folder| path.starts_with(folder));
-    if let Some(settings) = machine.settings.as_deref().filter(|path| *path != Path::new(USUAL_SETTINGS) || user) {
+    if let Some(settings) = machine.settings.as_deref().filter(|path| *path != Path::new(MACHINE_SETTINGS) || user) {
         match user || (is_open(settings)? && !is_hidden(settings)) {
             true => text.push_str(&format!("Environment=SYNCCTL_CONFIG={}\n", settings.display())),
             false => text.push_str(&handed_on(settings)),
