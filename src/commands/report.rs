@@ -17,7 +17,7 @@ use serde_json::json;
 
 use self::history::{History, Pieces};
 use self::page::Told;
-use super::{Output, every, figures, file, with_context};
+use super::{Output, every, figures, file, metrics, with_context};
 use crate::config::Settings;
 use crate::db::{self, channels_read, troubles};
 use crate::engine::Context;
@@ -45,11 +45,9 @@ fn usual(first: Option<DateTime<Utc>>, now: DateTime<Utc>) -> TimeDelta {
 }
 
 fn window_length(text: &str) -> Result<TimeDelta, String> {
-    let length = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    match length {
-        _ if length < Duration::from_secs(3600) => Err("must be 1h or more".into()),
-        _ if length > Duration::from_secs(10 * 366 * 86_400) => Err("must be 10years or less".into()),
-        _ => TimeDelta::from_std(length).map_err(|error| error.to_string()),
+    match metrics::window_length(text)? {
+        length if length < Duration::from_secs(3600) => Err("must be 1h or more".into()),
+        length => TimeDelta::from_std(length).map_err(|error| error.to_string()),
     }
 }
 
