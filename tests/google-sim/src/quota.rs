@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use axum::response::Response;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use crate::errors;
 use crate::state::lock;
 
-/// The limits: POST them to `/admin/quota`; absent ones do not limit.
+/// The limits: POST them to `/admin/quota`; absent ones do not limit. A minute and a day begin with the first call that
+/// is counted in them, so that what a test sees does not depend on when the clock's own minute turns.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -24,8 +25,32 @@ pub struct Quota {
     state: Mutex<(Limits, Spent)>,
 }
 
-/// By subject: the window, and the calls in it.
-type Spent = HashMap<String, (i64, u64)>;
+type Spent = HashMap<String, Window>;
+
+/// What one subject spent since some moment.
+#[derive(Clone, Copy, Default)]
+pub struct Window {
+    begun: Option<DateTime<Utc>>,
+    spent: u64,
+}
+
+impl Window {
+    /// Counts units where they fit under a limit; where not, it counts nothing and tells how long the window lasts yet.
+    pub fn spend(&mut self, units: u64, limit: u64, length: TimeDelta, now: DateTime<Utc>) -> Result<(), TimeDelta> {
+        let end = match self.begun {
+            Some(begun) if now < begun + length => begun + length,
+            _ => {
+                *self = Self { begun: Some(now), spent: 0 };
+                now + length
+            }
+        };
+        if self.spent + units > limit {
+            return Err(end - now);
+        }
+        self.spent += units;
+        Ok(())
+    }
+}
 
 impl Quota {
     /// Sets the limits and forgets what was spent.
@@ -37,24 +62,31 @@ impl Quota {
     pub fn spend(&self, user: &str, units: u64, now: DateTime<Utc>) -> Result<(), Box<Response>> {
         let mut state = lock(&self.state);
         let (limits, spent) = &mut *state;
-        let minute = now.timestamp() / 60;
-        let day = now.timestamp() / 86_400;
+        let (minute, day) = (TimeDelta::minutes(1), TimeDelta::days(1));
         let rows = [
             ("day", limits.project_per_day, day, 403, "dailyLimitExceeded", "Daily Limit Exceeded"),
             ("minute", limits.project_per_minute, minute, 403, "rateLimitExceeded", "Rate Limit Exceeded"),
             (user, limits.user_per_minute, minute, 403, "userRateLimitExceeded", "User Rate Limit Exceeded"),
         ];
-        for (subject, limit, window, status, reason, message) in rows {
+        for (subject, limit, length, status, reason, message) in rows {
             let Some(limit) = limit else { continue };
-            let entry = spent.entry(subject.to_owned()).or_default();
-            if entry.0 != window {
-                *entry = (window, 0);
-            }
-            if entry.1 + units > limit {
-                return Err(Box::new(errors::google(status, reason, message)));
-            }
-            entry.1 += units;
+            let window = spent.entry(subject.to_owned()).or_default();
+            window.spend(units, limit, length, now).map_err(|_| Box::new(errors::google(status, reason, message)))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_begins_with_its_first_call_not_with_the_clocks() {
+        let quota = Quota::default();
+        quota.set(Limits { project_per_minute: Some(2), ..Limits::default() });
+        let at = |second| DateTime::from_timestamp(second, 0).expect("a moment");
+        let answers = [59, 60, 61, 118, 119].map(|second| quota.spend("someone", 1, at(second)).is_ok());
+        assert_eq!(answers, [true, true, false, false, true]);
     }
 }

@@ -16,6 +16,7 @@ use super::create::meeting_url;
 use super::store::{Project, Script};
 use super::webhooks::{Subscription, TRIGGERS};
 use crate::admin::{Answer, Params, Shared, Wrong};
+use crate::quota::Window;
 use crate::state::{World, lock};
 
 pub fn routes() -> Router<Arc<World>> {
@@ -54,7 +55,7 @@ async fn put_project(State(world): Shared, Json(put): Json<PutProject>) -> Answe
         key: put.key.unwrap_or_else(fresh),
         secret,
         posts_per_minute: put.posts_per_minute,
-        posts: (0, 0),
+        posts: Window::default(),
         next_origin: put.next_origin,
         subscriptions,
     };

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Response;
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use super::ask::{Ask, Seen};
@@ -51,14 +51,8 @@ pub async fn create(ask: Ask) -> Response<Body> {
 pub fn throttle(seen: &mut Seen<'_>) -> Result<(), Refusal> {
     let Some(project) = seen.store.projects.get_mut(seen.project) else { return Ok(()) };
     let Project { posts_per_minute: Some(most), posts, .. } = project else { return Ok(()) };
-    let minute = seen.now.timestamp() / 60;
-    if posts.0 != minute {
-        *posts = (minute, 0);
-    }
-    if posts.1 >= *most {
-        return Err(Box::new(errors::throttled(60 - seen.now.timestamp().rem_euclid(60) as u64)));
-    }
-    posts.1 += 1;
+    let throttled = |left: TimeDelta| Box::new(errors::throttled(left.num_seconds().max(1).unsigned_abs()));
+    posts.spend(1, *most, TimeDelta::minutes(1), seen.now).map_err(throttled)?;
     Ok(())
 }
 
@@ -137,7 +131,7 @@ pub fn join_at(body: &Object, now: DateTime<Utc>) -> Result<Option<Option<DateTi
             "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].",
         )),
         Some(at) if at < now => Err(errors::field("join_at", "join_at cannot be in the past")),
-        Some(at) if at > now + Duration::days(3 * 365) => {
+        Some(at) if at > now + TimeDelta::days(3 * 365) => {
             Err(errors::field("join_at", "join_at cannot be more than 3 years in the future"))
         }
         at => Ok(Some(at)),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::bot::{Bot, New, Notice};
 use super::course::Course;
 use super::webhooks::Subscription;
+use crate::quota::Window;
 
 #[derive(Default)]
 pub struct Store {
@@ -25,8 +26,8 @@ pub struct Project {
     pub secret: String,
     /// Of POST requests that are throttled.
     pub posts_per_minute: Option<u64>,
-    /// The minute of the last such request, and how many there were in it.
-    pub posts: (i64, u64),
+    /// Those of the minute that counts now.
+    pub posts: Window,
     /// Of the links to next pages; absent: the address of the simulator.
     pub next_origin: Option<String>,
     pub subscriptions: Vec<Subscription>,
