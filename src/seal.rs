@@ -5,7 +5,8 @@
 mod file;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chacha20poly1305::aead::{Aead, AeadCore, KeyInit, OsRng, Payload};
@@ -56,6 +57,8 @@ pub struct Vault {
     keys: Vec<(String, XChaCha20Poly1305)>,
     /// Why there is no key: told when one is needed, since many commands never need one.
     missing: String,
+    /// Where the keys are from: a new one may have come while this process runs.
+    file: Option<PathBuf>,
 }
 
 impl Vault {
@@ -84,12 +87,12 @@ impl Vault {
         if keys.is_empty() {
             return Err(Fault::settings(format!("{source} holds no key; add one with `syncctl accounts rekey --new-key`")));
         }
-        Ok(Self { keys, missing: String::new() })
+        Ok(Self { keys, missing: String::new(), file: None })
     }
 
     /// A vault without keys: every use says why.
     pub fn without_keys(why: impl Into<String>) -> Self {
-        Self { keys: Vec::new(), missing: why.into() }
+        Self { keys: Vec::new(), missing: why.into(), file: None }
     }
 
     /// The id of the key that seals, and the key.
@@ -107,7 +110,17 @@ impl Vault {
 
     /// Whether a key of this id is here.
     pub fn knows(&self, id: &str) -> bool {
-        self.keys.iter().any(|(known, _)| known == id)
+        self.cipher(id).is_some()
+    }
+
+    fn cipher(&self, id: &str) -> Option<&XChaCha20Poly1305> {
+        self.keys.iter().find(|(known, _)| known == id).map(|(_, cipher)| cipher)
+    }
+
+    /// The key file as it is now.
+    fn read_again(&self) -> Option<Self> {
+        let file = self.file.as_deref()?;
+        Self::parse(&file.display().to_string(), &std::fs::read_to_string(file).ok()?).ok()
     }
 
     /// Seals `secret` for this owner (a user, or a project at Attendee) and column.
@@ -138,8 +151,8 @@ impl Vault {
         let place = format!("{} of {whose} {owner}", column.name());
         let (id, rest) =
             key_id(blob).with_context(|| format!("{place}: the sealed value is cut or of another format; {remedy}"))?;
-        let cipher = self.keys.iter().find(|(known, _)| known == id).map(|(_, cipher)| cipher);
-        let cipher = cipher.ok_or_else(|| {
+        let anew = if self.knows(id) { None } else { self.read_again() };
+        let cipher = anew.as_ref().unwrap_or(self).cipher(id).ok_or_else(|| {
             Fault::settings(format!(
                 "{place}: sealed with key {id:?}, which is not among the seal keys; add its line to the key file"
             ))
@@ -198,11 +211,12 @@ pub fn open_vault(keys: &SecretString, file: &Path, make: bool) -> anyhow::Resul
         file::make(file)?;
     }
     match std::fs::read_to_string(file) {
-        Ok(lines) => Ok(Vault::parse(&file.display().to_string(), &lines)?),
-        Err(error) => Ok(Vault::without_keys(format!(
-            "seal.key_file {}: {error}; make one with `syncctl accounts rekey --new-key`",
+        Ok(lines) => Ok(Vault { file: Some(file.to_owned()), ..Vault::parse(&file.display().to_string(), &lines)? }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vault::without_keys(format!(
+            "seal.key_file {} is not there; copy it from the host that made it, or make the first one with `syncctl accounts rekey --new-key`",
             file.display()
         ))),
+        Err(error) => Ok(Vault::without_keys(format!("seal.key_file {} cannot be read: {error}", file.display()))),
     }
 }
 
@@ -230,6 +244,18 @@ mod tests {
             let error = wrong.expect_err("opened what was not sealed for it");
             assert!(error.to_string().contains("of user"), "{error:#}");
         }
+    }
+
+    #[test]
+    fn a_process_that_runs_while_the_key_changes_opens_what_the_new_one_sealed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("seal.keys");
+        let open = || open_vault(&SecretString::default(), &file, true).expect("a vault");
+        let running = open();
+        add_key(&file).expect("a new key");
+        let user = Uuid::new_v4();
+        let sealed = open().seal(user, Column::Credentials, b"secret").expect("sealing");
+        assert_eq!(running.open(user, Column::Credentials, &sealed).expect("opening").expose_secret(), "secret");
     }
 
     #[test]

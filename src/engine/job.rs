@@ -114,7 +114,12 @@ async fn executed<S: Source>(
             *check = Check::begin(&context.settings.healthchecks, &context.http, &job.name, run);
         }
     }
-    let prices = match budget::prices(context, &source, !job.dry_run).await.map_err(explained) {
+    let ready = match context.vault.writing_key() {
+        Ok(_) => budget::prices(context, &source, !job.dry_run).await.map_err(explained),
+        // Not the streams' fault: a host that lacks the keys must not put them off for those that have them.
+        Err(fault) => Err(fault.into()),
+    };
+    let prices = match ready {
         Ok(prices) => prices,
         Err(error) => {
             report.fail_whole(&error);

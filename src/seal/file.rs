@@ -6,14 +6,19 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::new_key_line;
+use crate::error::Fault;
 
 /// Puts a new key in front of a key file (made if it is missing), readable by its owner alone.
 ///
 /// # Errors
 /// Names the file.
 pub fn add_key(path: &Path) -> anyhow::Result<()> {
-    let _lock = locked_folder(path)?;
-    put_key(path)
+    locked_folder(path).and_then(|_lock| put_key(path)).map_err(|error| not_written(path, &error))
+}
+
+/// It lies where the settings say, so they are what is wrong.
+fn not_written(path: &Path, error: &anyhow::Error) -> anyhow::Error {
+    Fault::settings(format!("no seal key can be put into {} (seal.key_file): {error:#}", path.display())).into()
 }
 
 /// The folder of a key file, locked for as long as the handle lives: of two keys that are added at once none may be lost.
@@ -28,8 +33,8 @@ fn locked_folder(path: &Path) -> anyhow::Result<std::fs::File> {
 
 /// Makes a key file with its first key, if another command has not made it meanwhile.
 pub(super) fn make(path: &Path) -> anyhow::Result<()> {
-    let _lock = locked_folder(path)?;
-    if path.exists() { Ok(()) } else { put_key(path) }
+    let made = locked_folder(path).and_then(|_lock| if path.exists() { Ok(()) } else { put_key(path) });
+    made.map_err(|error| not_written(path, &error))
 }
 
 fn put_key(path: &Path) -> anyhow::Result<()> {
