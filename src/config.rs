@@ -22,6 +22,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
+use url::Url;
 
 pub use attendee::Attendee;
 pub use calendar::Calendar;
@@ -224,6 +225,20 @@ impl Default for Log {
     }
 }
 
+impl Log {
+    /// Whether it is what env_logger reads. A word that is no level would be taken for the name of a part, and nothing be logged of all others.
+    fn is_a_filter(&self) -> bool {
+        let parts = self.level.split('/').next().unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty());
+        let is_level = |text: &str| text.trim().parse::<log::LevelFilter>().is_ok();
+        parts.map(|part| part.split_once('=').map_or(part, |(_, level)| level)).all(is_level)
+    }
+}
+
+/// Whether a text is where an API can be asked.
+fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
 impl Settings {
     /// Bounds that types cannot say: the key and what it must be.
     fn out_of_bounds(&self) -> Option<(&'static str, &'static str)> {
@@ -238,6 +253,16 @@ impl Settings {
             (e.lease >= Duration::from_millis(200), "engine.lease", "200ms or more"),
             ((1..=100).contains(&e.tries), "engine.tries", "1 to 100"),
             (e.backoff_base <= e.backoff_cap, "engine.backoff_base", "at most engine.backoff_cap"),
+            (
+                self.google.root.is_empty() || is_origin(&self.google.root),
+                "google.root",
+                "an origin such as http://127.0.0.1:8080",
+            ),
+            (
+                self.log.is_a_filter(),
+                "log.level",
+                "error, warn, info, debug, trace or off, or one of these for a part, as in syncctl=debug",
+            ),
         ]
         .into_iter()
         .chain(self.attendee.bounds())

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
-use super::{DAY, HOUR, MINUTE};
+use super::{DAY, HOUR, MINUTE, is_origin};
 
 /// Meeting bots, and how Attendee is reached.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -55,9 +54,8 @@ impl Default for Attendee {
 impl Attendee {
     /// Bounds that types cannot say: whether each holds, its key, and what it must be.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 5] {
-        let root = Url::parse(&self.root).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         [
-            (self.root.is_empty() || root, "attendee.root", "an origin such as http://127.0.0.1:8080"),
+            (self.root.is_empty() || is_origin(&self.root), "attendee.root", "an origin such as http://127.0.0.1:8080"),
             (!self.bot_name.trim().is_empty(), "attendee.bot_name", "a name"),
             // Attendee takes no join time further ahead than three years.
             (self.window <= Duration::from_secs(30 * DAY), "attendee.window", "at most 30days"),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use serde::de::IntoDeserializer;
 use toml::{Table, Value};
 
 use super::Settings;
+use super::reference::default_values;
 use super::secrets::{self, Credentials, SECRETS, masked, read_secret};
 use super::tree::{flatten, key_lines, kind, line_of, nest};
 use crate::error::Fault;
@@ -118,11 +118,7 @@ struct Layers {
 
 impl Layers {
     fn of_defaults() -> anyhow::Result<Self> {
-        let defaults = Table::try_from(Settings::default()).context("listing the default settings")?;
-        let mut leaves = BTreeMap::new();
-        flatten("", &defaults, &mut |key, value| {
-            leaves.insert(key, (value.clone(), Origin::Default));
-        });
+        let leaves = default_values()?.into_iter().map(|(key, value)| (key, (value, Origin::Default))).collect();
         Ok(Self { leaves, lines: BTreeMap::new() })
     }
 

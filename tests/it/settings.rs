@@ -52,3 +52,28 @@ fn secrets_come_from_credentials_and_files_and_are_never_shown() {
     assert_eq!(shown(&world, "db.password", &[]), ("***".into(), file.display().to_string()));
     assert_eq!(shown(&world, "db.url", &[]).0, "***");
 }
+
+#[test]
+fn a_value_that_cannot_be_used_is_refused_with_its_place_and_what_is_allowed() {
+    let world = World::empty();
+    for (key, value, allowed) in [
+        // A word that is no level names a part of the program, of which there is none: nothing would be logged.
+        ("log.level", "warning", "must be error, warn, info"),
+        ("log.level", "syncctl=loud", "must be error, warn, info"),
+        ("google.root", "accounts.google.com", "must be an origin such as"),
+    ] {
+        let refused = world.syncctl(&["status", "--set", &format!("{key}={value}")]).expect(78);
+        assert!(refused.stderr.contains(&format!("flag: {key} = {value:?}: {allowed}")), "{}", refused.stderr);
+    }
+    for good in ["off", "INFO", "syncctl=debug", "warn,syncctl::engine=trace", "info/polled"] {
+        let set = format!("log.level={good}");
+        world.syncctl(&["config", "show", "--set", &set]).expect(0);
+    }
+}
+
+#[test]
+fn a_default_is_shown_as_the_documentation_has_it() {
+    let world = World::empty();
+    assert_eq!(shown(&world, "retention.runs", &[]), ("\"90days\"".into(), "default".into()));
+    assert_eq!(shown(&world, "calendar.window_future", &[]).0, "\"365days\"");
+}
