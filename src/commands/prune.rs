@@ -31,10 +31,9 @@ struct Pruned {
     table: &'static str,
     /// The setting that says so.
     setting: &'static str,
-    #[serde(with = "humantime_serde")]
-    keep: Duration,
+    keep_seconds: u64,
     rows: u64,
-    /// Of a dry run, or when time was up: whether there may be more.
+    /// When time was up: whether there may be more.
     more: bool,
 }
 
@@ -58,26 +57,26 @@ pub async fn run(context: &Context, args: &PruneArgs, output: Output) -> anyhow:
             continue;
         }
         let (rows, more) = match args.dry_run {
-            true => (retention::count(pool, rule, keep).await?, true),
+            true => (retention::count(pool, rule, keep).await?, false),
             false => chunks(over, || retention::delete(pool, rule, keep, CHUNK)).await?,
         };
-        tables.push(Pruned { table: rule.table, setting, keep, rows, more });
+        tables.push(Pruned { table: rule.table, setting, keep_seconds: keep.as_secs(), rows, more });
     }
     let keep = context.settings.webhook.keep;
     let (rows, more) = match args.dry_run {
         true => (notifications::count_old(pool, keep).await?, true),
         false => chunks(over, || notifications::forget(pool, keep, CHUNK)).await?,
     };
-    tables.push(Pruned { table: "notifications", setting: "webhook.keep", keep, rows, more });
+    tables.push(Pruned { table: "notifications", setting: "webhook.keep", keep_seconds: keep.as_secs(), rows, more });
     let names: Vec<&str> = context.settings.outbox.targets.iter().map(|target| target.name.as_str()).collect();
     // Without targets nobody can be asked whether they wait: `deliver` leaves events alone then, too.
     if !names.is_empty() {
         let keep = context.settings.outbox.keep;
         let (rows, more) = match args.dry_run {
-            true => (routing::count_old(pool, &names, keep).await?, true),
+            true => (routing::count_old(pool, &names, keep).await?, false),
             false => chunks(over, || routing::forget(pool, &names, keep, CHUNK)).await?,
         };
-        tables.push(Pruned { table: "outbox_events", setting: "outbox.keep", keep, rows, more });
+        tables.push(Pruned { table: "outbox_events", setting: "outbox.keep", keep_seconds: keep.as_secs(), rows, more });
     }
     let rows = tables.iter().map(|pruned| pruned.rows).sum();
     let report = Report { dry_run: args.dry_run, tables, rows, elapsed_ms: started.elapsed().as_millis() as u64 };
@@ -113,11 +112,11 @@ where
 fn text(report: &Report) -> String {
     let mut shown = table(&["table", if report.dry_run { "would go" } else { "gone" }, "older than", "setting"]);
     for pruned in report.tables.iter().filter(|pruned| pruned.rows > 0) {
-        let keep = format!("{:.0} days", pruned.keep.as_secs_f64() / 86400.0);
+        let keep = format!("{:.0} days", pruned.keep_seconds as f64 / 86400.0);
         shown.add_row([pruned.table, &pruned.rows.to_string(), &keep, pruned.setting]);
     }
     let verb = if report.dry_run { "would be deleted" } else { "deleted" };
-    let left = !report.dry_run && report.tables.iter().any(|pruned| pruned.more);
+    let left = report.tables.iter().any(|pruned| pruned.more);
     let rest = if left { "; time was up, the rest goes in the next run" } else { "" };
     let sum = format!("{} rows {verb} in {:.1} s{rest}", report.rows, report.elapsed_ms as f64 / 1000.0);
     if report.rows == 0 { sum } else { format!("{}\n{sum}", shown.trim_fmt()) }

@@ -156,8 +156,9 @@ fn shown(config: &Config) -> String {
         Host::Unix(path) => format!("{} (port {})", path.display(), port(at)),
     };
     let hosts: Vec<String> = config.get_hosts().iter().enumerate().map(host).collect();
-    let database = config.get_dbname().or(config.get_user()).unwrap_or("its default");
-    format!("database {database} on {}", hosts.join(", "))
+    let database = config.get_dbname().or(config.get_user());
+    let database = database.map_or_else(|| "the default database".into(), |name| format!("database {name}"));
+    format!("{database} on {}", hosts.join(", "))
 }
 
 fn reason(error: &tokio_postgres::Error) -> String {
