@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
-use super::{Output, attendee_project, complain, jobs, metrics, told, with_context};
+use super::{Output, attendee_project, complain, jobs, metrics, reading, told, with_context};
 use crate::address::Pattern;
 use crate::config::Settings;
 use crate::db::claims::Selection;
@@ -109,8 +109,8 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             }
             Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
             Verb::Schedule(bounds) => scheduled(*bounds, &context, output).await,
-            Verb::Transcript(args) => transcript(args, &context, output).await,
-            Verb::Metrics(args) => metrics::run(&context, Attendee::TABLES, args, output).await,
+            Verb::Transcript(args) => reading(&context, transcript(args, &context, output)).await,
+            Verb::Metrics(args) => reading(&context, metrics::run(&context, Attendee::TABLES, args, output)).await,
             Verb::Enable(args) => {
                 let user = user(&context, &args.user).await?;
                 let patch = serde_json::json!({ "attendee": true, "attendee_project": args.project });

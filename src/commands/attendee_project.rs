@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use secrecy::SecretString;
 
-use super::{Output, table};
+use super::{Output, reading, table};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
 use crate::services::attendee::projects;
@@ -51,7 +51,7 @@ pub(super) async fn run(verb: &Verb, context: &Context, output: Output) -> anyho
             })?;
         }
         Verb::List => {
-            let rows = projects::list(&context.pool).await?;
+            let rows = reading(context, projects::list(&context.pool)).await?;
             output.print(&rows, || {
                 let mut table = table(&["project", "default", "open bots", "failing"]);
                 for row in &rows {

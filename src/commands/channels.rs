@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::verbs::Bounds;
-use super::{Output, complain, drive, jobs, table, with_context};
+use super::{Output, complain, drive, jobs, reading, table, with_context};
 use crate::config::Settings;
 use crate::db::channels_read::{self, Listed};
 use crate::db::claims::Selection;
@@ -34,7 +34,7 @@ pub enum Verb {
 #[group(required = true, multiple = false)]
 pub struct StopArgs {
     /// A channel, by its id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = super::id)]
     id: Option<Uuid>,
     /// Every channel of every service
     #[arg(long)]
@@ -45,7 +45,7 @@ pub struct StopArgs {
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     with_context(settings, |context| async move {
         match verb {
-            Verb::List { all } => list(&context, *all, output).await,
+            Verb::List { all } => reading(&context, list(&context, *all, output)).await,
             Verb::Stop(args) => stop(&context, args.id, output).await,
         }
     })

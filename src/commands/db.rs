@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Output, prune, seal_key_file, size, table, with_context};
+use super::{Output, prune, reading, seal_key_file, size, table, with_context};
 use crate::config::Settings;
 use crate::db::embedded::Cluster;
 use crate::db::embedded::backup::BEFORE;
@@ -98,7 +98,9 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
         Verb::Prune(args) => {
             return with_context(settings.clone(), async |context| prune::run(&context, args, output).await);
         }
-        Verb::Size => return with_context(settings.clone(), async |context| size::run(&context, output).await),
+        Verb::Size => {
+            return with_context(settings.clone(), async |context| reading(&context, size::run(&context, output)).await);
+        }
         Verb::Psql { args } => {
             place.ensure_running()?;
             let mut psql = match &place.cluster {

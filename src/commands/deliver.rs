@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::{Output, complain, table, with_context};
+use super::{Output, complain, reading, table, with_context};
 use crate::config::Settings;
 use crate::db::routing;
 use crate::engine::Context;
@@ -16,7 +16,7 @@ use crate::telemetry::healthchecks::Check;
 #[derive(Debug, Args)]
 pub struct DeliverArgs {
     /// Send this event again, to every target that wants it
-    #[arg(long, value_name = "EVENT_ID")]
+    #[arg(long, value_name = "EVENT_ID", value_parser = super::id)]
     replay: Option<Uuid>,
     /// Try dead deliveries again, with all their attempts
     #[arg(long)]
@@ -126,7 +126,7 @@ fn text(report: &Report) -> String {
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     let Verb::List { state, limit } = verb;
     with_context(settings, |context| async move {
-        let rows = routing::list(&context.pool, state.map(State::name), i64::from(*limit)).await?;
+        let rows = reading(&context, routing::list(&context.pool, state.map(State::name), i64::from(*limit))).await?;
         output.print(&rows, || {
             let mut table = table(&["event", "type", "target", "state", "tries", "due or delivered", "last answer"]);
             for row in &rows {

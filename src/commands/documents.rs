@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use clap::{Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::{Output, table, with_context};
+use super::{Output, reading, table, with_context};
 use crate::config::Settings;
 use crate::db::accounts;
 use crate::db::documents_read::{self, Entry, Filter, Hit, MARKS, Whole};
@@ -33,10 +33,12 @@ pub enum Verb {
     /// Prints one document with its text
     Show {
         /// The id in `documents list`
+        #[arg(value_parser = super::id)]
         id: Uuid,
     },
     /// Finds documents by their words: "a phrase", or, -not
     Search {
+        /// Words that all must be in it; quotes, `or` and `-` as in a search engine
         query: String,
         /// Only those of this user, by UUID or address
         #[arg(long)]
@@ -66,36 +68,38 @@ impl Status {
 
 /// Runs the command.
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
-    with_context(settings, |context| async move {
-        match verb {
-            Verb::List { user, source, status, limit } => {
-                let user = named(&context, user.as_deref()).await?;
-                let filter = Filter { user, source: source.as_deref(), status: status.map(Status::name) };
-                let rows = documents_read::list(&context.pool, &filter, i64::from(*limit)).await?;
-                output.print(&rows, || listed(&rows))?;
-            }
-            Verb::Show { id } => {
-                let Some(whole) = documents_read::get(&context.pool, *id).await? else {
-                    return Err(Fault::usage(format!("no document {id}; see `syncctl documents list`")).into());
-                };
-                output.print(&whole, || shown(&whole))?;
-            }
-            Verb::Search { query, user, limit } => {
-                let user = named(&context, user.as_deref()).await?;
-                let hits = documents_read::search(&context.pool, query, user, i64::from(*limit)).await?;
-                let Some(mut hits) = hits else {
-                    return Err(Fault::usage(format!("there is no word to search for in {query:?}")).into());
-                };
-                let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-                let bold = !output.json && std::io::stdout().is_terminal() && colours;
-                for hit in &mut hits {
-                    hit.passages = marked(&hit.passages, bold);
-                }
-                output.print(&hits, || found(&hits))?;
-            }
+    with_context(settings, |context| async move { reading(&context, told(verb, &context, output)).await })
+}
+
+async fn told(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::List { user, source, status, limit } => {
+            let user = named(context, user.as_deref()).await?;
+            let filter = Filter { user, source: source.as_deref(), status: status.map(Status::name) };
+            let rows = documents_read::list(&context.pool, &filter, i64::from(*limit)).await?;
+            output.print(&rows, || listed(&rows))?;
         }
-        Ok(Exit::Done)
-    })
+        Verb::Show { id } => {
+            let Some(whole) = documents_read::get(&context.pool, *id).await? else {
+                return Err(Fault::usage(format!("no document {id}; see `syncctl documents list`")).into());
+            };
+            output.print(&whole, || shown(&whole))?;
+        }
+        Verb::Search { query, user, limit } => {
+            let user = named(context, user.as_deref()).await?;
+            let hits = documents_read::search(&context.pool, query, user, i64::from(*limit)).await?;
+            let Some(mut hits) = hits else {
+                return Err(Fault::usage(format!("there is no word to search for in {query:?}")).into());
+            };
+            let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let bold = !output.json && std::io::stdout().is_terminal() && colours;
+            for hit in &mut hits {
+                hit.passages = marked(&hit.passages, bold);
+            }
+            output.print(&hits, || found(&hits))?;
+        }
+    }
+    Ok(Exit::Done)
 }
 
 async fn named(context: &Context, user: Option<&str>) -> anyhow::Result<Option<Uuid>> {

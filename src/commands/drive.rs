@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::verbs::{Bounds, CronArgs, RenewArgs};
-use super::{Output, complain, jobs, metrics, push, watch_file, with_context};
+use super::{Output, complain, jobs, metrics, push, reading, watch_file, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::streams;
@@ -91,7 +91,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
             Verb::RenewWatches(args) => renew(args, &context, Mode::Age, output).await,
             Verb::RenewWebhooks(args) => renew(args, &context, Mode::Health, output).await,
-            Verb::Metrics(args) => metrics::run(&context, Drive::TABLES, args, output).await,
+            Verb::Metrics(args) => reading(&context, metrics::run(&context, Drive::TABLES, args, output)).await,
             Verb::WatchFile(verb) => watch_file::run(verb, &context, output).await,
         }
     })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
-use super::{Output, gmail, table, with_context};
+use super::{Output, gmail, reading, table, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::items;
@@ -31,7 +31,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     with_context(settings, |context| async move {
         match verb {
             Verb::List => {
-                let rows = items::list(&context.pool, None).await?;
+                let rows = reading(&context, items::list(&context.pool, None)).await?;
                 output.print(&rows, || {
                     let mut table = table(&["id", "service", "user", "item", "tries", "since", "error"]);
                     for row in &rows {

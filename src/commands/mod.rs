@@ -43,6 +43,7 @@ use std::sync::Arc;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::config::Settings;
 use crate::db::{Pool, migrate, pool};
@@ -153,6 +154,22 @@ pub fn seal_key_file(settings: &Settings, private: bool) -> anyhow::Result<std::
     Ok(pool::data_dir(&settings.db)?.with_file_name("seal.keys"))
 }
 
+/// An id on the command line.
+pub fn id(text: &str) -> Result<Uuid, String> {
+    text.parse().map_err(|_| "not an id: give a UUID, as the lists show them".into())
+}
+
+/// For work that only reads: there is nothing to wind down, so the first signal ends the process, also while the database hangs.
+pub async fn reading<T>(context: &Context, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = context.stop.cancelled() => std::process::exit(INTERRUPTED),
+    }
+}
+
+/// The exit code of a process that a signal ended, as shells have it for Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
 /// The first signal winds the run down, the second ends it at once.
 async fn stop_on_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -160,7 +177,7 @@ async fn stop_on_signal(stop: CancellationToken) {
         log::warn!("no signal handler could be installed");
         return;
     };
-    for code in [None, Some(130)] {
+    for code in [None, Some(INTERRUPTED)] {
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use self::history::{History, Pieces};
 use self::page::Told;
-use super::{Output, every, figures, file, metrics, with_context};
+use super::{Output, every, figures, file, metrics, reading, with_context};
 use crate::config::Settings;
 use crate::db::{self, channels_read, troubles};
 use crate::engine::Context;
@@ -54,7 +54,7 @@ fn window_length(text: &str) -> Result<TimeDelta, String> {
 /// Runs the command.
 pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     with_context(settings, |context| async move {
-        let told = told(&context, args.since).await?;
+        let told = reading(&context, told(&context, args.since)).await?;
         let page = page::page(&told);
         file::replace(&args.html, &page)?;
         let (runs, bytes, path) = (told.history.runs, page.len(), args.html.display().to_string());

@@ -1,7 +1,7 @@
 //! The verbs of a service whose streams are named by their users.
 
 use super::verbs::ServiceVerb;
-use super::{Output, complain, jobs, metrics, push};
+use super::{Output, complain, jobs, metrics, push, reading};
 use crate::db::accounts;
 use crate::db::claims::Selection;
 use crate::db::streams;
@@ -46,6 +46,6 @@ pub(super) async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source
         }
         ServiceVerb::RenewWatches(args) => push::renew(args, context, source, Mode::Age, output).await,
         ServiceVerb::RenewWebhooks(args) => push::renew(args, context, source, Mode::Health, output).await,
-        ServiceVerb::Metrics(args) => metrics::run(context, S::TABLES, args, output).await,
+        ServiceVerb::Metrics(args) => reading(context, metrics::run(context, S::TABLES, args, output)).await,
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
-use super::{Output, table, with_context};
+use super::{Output, reading, table, with_context};
 use crate::config::Settings;
 use crate::db::change_times;
 use crate::engine::Context;
@@ -98,7 +98,7 @@ pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Ex
     };
     let simulations = if args.stored {
         terms.start = Utc::now() - TimeDelta::days(i64::from(args.days));
-        with_context(settings, |context| async move { stored(&context, &terms).await })?
+        with_context(settings, |context| async move { reading(&context, stored(&context, &terms)).await })?
     } else {
         made_up(args, &terms)?
     };

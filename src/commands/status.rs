@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Output, complain, printed, with_context};
+use super::{Output, complain, printed, reading, with_context};
 use crate::config::Settings;
 use crate::db::overview::{self, Overview};
 use crate::engine::Context;
@@ -40,12 +40,12 @@ pub fn run(args: &StatusArgs, settings: Settings, output: Output) -> anyhow::Res
     let every = args.watch.map(Duration::from_secs);
     with_context(settings, |context| async move {
         let Some(every) = every else {
-            let overview = read(&context).await?;
+            let overview = reading(&context, read(&context)).await?;
             output.print(&told(&overview), || view::text(&overview, colours()))?;
             return Ok(Exit::Done);
         };
         // What cannot be read at all is an error and no screen.
-        let mut read_so_far = Ok(read(&context).await?);
+        let mut read_so_far = Ok(reading(&context, read(&context)).await?);
         let screen = (std::io::stdout().is_terminal() && !output.json).then(Screen::open).transpose()?;
         loop {
             match (&read_so_far, &screen) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
-use super::{Output, activity, complain, every, explain, jobs, pace_metrics, simulate, table, with_context};
+use super::{Output, activity, complain, every, explain, jobs, pace_metrics, reading, simulate, table, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::runs;
@@ -48,8 +48,12 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
         Verb::Cron(args) => with_context(settings, |context| async move { cron(args, &context, output).await }),
         Verb::User(args) => with_context(settings, |context| async move { user(args, &context, output).await }),
         Verb::Activity(args) => with_context(settings, |context| async move { activity::run(args, &context, output).await }),
-        Verb::Explain(args) => with_context(settings, |context| async move { explain::run(args, &context, output).await }),
-        Verb::Metrics(args) => with_context(settings, |context| async move { pace_metrics::run(args, &context, output).await }),
+        Verb::Explain(args) => {
+            with_context(settings, |context| async move { reading(&context, explain::run(args, &context, output)).await })
+        }
+        Verb::Metrics(args) => {
+            with_context(settings, |context| async move { reading(&context, pace_metrics::run(args, &context, output)).await })
+        }
         // Needs no database, unless it is asked to take the times from there.
         Verb::Simulate(args) => simulate::run(args, settings, output),
     }

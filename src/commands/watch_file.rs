@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Output, complain, table};
+use super::{Output, complain, id, reading, table};
 use crate::db::accounts;
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
@@ -25,10 +25,10 @@ pub enum Verb {
         #[arg(value_name = "FILE_ID")]
         file: Option<String>,
         /// The id that the document gets
-        #[arg(long, value_name = "UUID", requires = "user")]
+        #[arg(long, value_name = "UUID", requires = "user", value_parser = id)]
         document_id: Option<Uuid>,
         /// The project that the document and its events carry
-        #[arg(long, value_name = "UUID", requires = "user")]
+        #[arg(long, value_name = "UUID", requires = "user", value_parser = id)]
         project_id: Option<Uuid>,
         /// Read standard input: a line has a user and a file id, or is JSON with user, file_id, document_id?, project_id?
         #[arg(long, conflicts_with = "user")]
@@ -86,7 +86,7 @@ pub async fn run(verb: &Verb, context: &Context, output: Output) -> anyhow::Resu
             output.print(&serde_json::json!({ "removed": file }), || format!("{file} is not followed any more"))?;
             Ok(Exit::Done)
         }
-        Verb::List { user } => list(context, user.as_deref(), output).await,
+        Verb::List { user } => reading(context, list(context, user.as_deref(), output)).await,
     }
 }
 

@@ -3,10 +3,21 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, pipe};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::World;
+
+/// Polls until it holds.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < patience, "not within a minute: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
 
 /// A pipe that nobody reads any more.
 fn unread() -> Stdio {
@@ -28,6 +39,36 @@ fn a_reader_that_goes_away_changes_no_exit_code() {
         // As `2>&1 | head -1` leaves both.
         let ended = world.command(arguments).stdout(unread()).stderr(unread()).status().expect("the binary starts");
         assert_eq!(ended.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn one_ctrl_c_ends_what_only_reads_also_while_the_database_hangs() {
+    let world = World::with_users(1, 1);
+    let mut other = world.database.connect();
+    other.batch_execute("BEGIN; LOCK TABLE users, streams, documents, outbox_events IN ACCESS EXCLUSIVE MODE").expect("a lock");
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let words: [&[&str]; 7] = [
+        &["status"],
+        &["metrics"],
+        &["accounts", "list"],
+        &["documents", "list"],
+        &["outbox", "list"],
+        &["sync", "explain", "user00000@example.com"],
+        &["drive", "watch-file", "list"],
+    ];
+    for arguments in words {
+        // The server does not notice while it waits that nobody waits for it.
+        let others = world.count(waiting);
+        let mut child = world.spawn(arguments);
+        until("the command waits", || world.count(waiting) > others);
+        kill_process(Pid::from_child(&child), Signal::INT).expect("a signal");
+        let mut ended = None;
+        until("it ends", || {
+            ended = child.try_wait().expect("waiting");
+            ended.is_some()
+        });
+        assert_eq!(ended.and_then(|ended| ended.code()), Some(130), "{arguments:?}");
     }
 }
 

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use uuid::Uuid;
 
-use super::{Output, complain, import, seal_key_file, table, with_context};
+use super::{Output, complain, import, reading, seal_key_file, table, with_context};
 use crate::config::Settings;
 use crate::db::{accounts, pool};
 use crate::engine::Context;
@@ -78,7 +78,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
         match verb {
             Verb::Import { file } => import_file(&context, file, output).await,
             Verb::AddDomain(args) => domain::add(&context, args, output).await,
-            Verb::List => list(&context, output).await,
+            Verb::List => reading(&context, list(&context, output)).await,
             Verb::Login(args) => login::login(&context, args, output).await,
             Verb::Check { user, .. } => check::check(&context, user.as_deref(), output).await,
             Verb::Revoke { user } => remove::revoke(&context, user, output).await,

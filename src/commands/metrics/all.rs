@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Metrics, ROWS, alarm, channels, prometheus, seconds_text};
 use crate::commands::figures::{self, Figures};
-use crate::commands::{Output, every, file, print, table, with_context};
+use crate::commands::{Output, every, file, print, reading, table, with_context};
 use crate::config::Settings;
 use crate::error::Exit;
 use crate::services::attendee;
@@ -45,11 +45,14 @@ struct All<'a> {
 pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     with_context(settings, |context| async move {
         let names = every::services(&context.settings).map(|(service, _)| service).into_iter().chain([attendee::SERVICE]);
-        let mut services = Vec::new();
-        for service in names {
-            services.push(Metrics::of(&context, every::tables(service)?, args.since).await?);
-        }
-        let now = figures::read(&context).await?;
+        let asked = async {
+            let mut services = Vec::new();
+            for service in names {
+                services.push(Metrics::of(&context, every::tables(service)?, args.since).await?);
+            }
+            Ok((services, figures::read(&context).await?))
+        };
+        let (services, now) = reading(&context, asked).await?;
         match &args.textfile {
             // cron mails what a job prints.
             Some(path) => file::replace(path, &prometheus::text(&services, Some(&now))?)?,
