@@ -17,7 +17,7 @@ use crate::engine::{Context, Report, Source, desk};
 use crate::error::{Exit, Fault};
 use crate::services::attendee::schedule::schedule;
 use crate::services::attendee::stored::{self, Named};
-use crate::services::attendee::{Attendee, SERVICE};
+use crate::services::attendee::{Attendee, SERVICE, projects};
 
 /// What Attendee can do.
 #[derive(Debug, Subcommand)]
@@ -116,6 +116,16 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 let patch = serde_json::json!({ "attendee": true, "attendee_project": args.project });
                 accounts::change_settings(&context.pool, user, &patch).await?;
                 output.print(&patch, || format!("meetings of {user} get bots with the next `syncctl attendee schedule`"))?;
+                let known = projects::list(&context.pool).await?;
+                match &args.project {
+                    Some(name) if known.iter().all(|project| project.name != *name) => {
+                        complain(format!("there is no project {name} yet: add it with `syncctl attendee project add {name}`"));
+                    }
+                    None if known.is_empty() => {
+                        complain("there is no project yet: add one with `syncctl attendee project add NAME`");
+                    }
+                    _ => {}
+                }
                 Ok(Exit::Done)
             }
             Verb::Disable { user: name } => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use secrecy::SecretString;
 
 use super::{Output, reading, table};
@@ -17,6 +18,7 @@ pub enum Verb {
     /// Adds a project, or gives the one of this name a new key, which is read from standard input
     Add {
         /// What it is called here
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// Read the key from a file instead
         #[arg(long, value_name = "FILE")]
@@ -29,6 +31,7 @@ pub enum Verb {
     List,
     /// Forgets a project, its key and its bots; documents stay
     Remove {
+        /// What it is called in `attendee project list`
         name: String,
         /// Also while bots are open: nobody follows them any more then
         #[arg(long)]

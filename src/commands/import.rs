@@ -89,6 +89,13 @@ fn parse(line: &str) -> Result<(Line, Credentials), String> {
     if !line.settings.is_object() {
         return Err("settings: must be an object".into());
     }
+    // A wish that nobody reads would be no bots, and no word of it.
+    if line.settings.get("attendee").is_some_and(|wish| !wish.is_boolean() && !wish.is_null()) {
+        return Err("settings.attendee: must be true or false".into());
+    }
+    if line.settings.get("attendee_project").is_some_and(|name| !name.is_string() && !name.is_null()) {
+        return Err("settings.attendee_project: must be the name of a project".into());
+    }
     match line.credentials.get("type").and_then(|kind| kind.as_str()) {
         Some("authorized_user" | "service_account") => {}
         _ => return Err("credentials.type: must be \"authorized_user\" or \"service_account\"".into()),

@@ -64,7 +64,7 @@ pub async fn run(context: &Context, args: &PruneArgs, output: Output) -> anyhow:
     }
     let keep = context.settings.webhook.keep;
     let (rows, more) = match args.dry_run {
-        true => (notifications::count_old(pool, keep).await?, true),
+        true => (notifications::count_old(pool, keep).await?, false),
         false => chunks(over, || notifications::forget(pool, keep, CHUNK)).await?,
     };
     tables.push(Pruned { table: "notifications", setting: "webhook.keep", keep_seconds: keep.as_secs(), rows, more });

@@ -227,7 +227,13 @@ impl Report {
         }
         let parts: Vec<String> =
             self.errors.iter().map(|(class, entry)| format!("{} × {class} ({})", entry.count, entry.example)).collect();
-        (!parts.is_empty()).then(|| format!("{} of {} streams failed: {}", self.failed_streams, self.streams, parts.join("; ")))
+        let why = parts.join("; ");
+        match (parts.is_empty(), self.failed_streams) {
+            (true, _) => None,
+            // What named nothing has no stream.
+            (false, 0) => Some(why),
+            (false, failed) => Some(format!("{failed} of {} streams failed: {why}", self.streams)),
+        }
     }
 
     /// The process's exit code.

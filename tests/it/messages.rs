@@ -113,6 +113,8 @@ fn broken_import_lines() {
         r#"{"email":"ann@example.com","credentials":{"type":"service_account","client_email":"s@p"}}"#,
         r#"{"email":"ann@example.com","credentials":{"type":"authorized_user","client_id":"1","client_secret":"2","refresh_token":"3","token_uri":"ftp://x"}}"#,
         r#"{"email":"ann@example.com","colour":"blue","credentials":{}}"#,
+        r#"{"email":"ann@example.com","credentials":{},"settings":{"attendee":"yes"}}"#,
+        r#"{"email":"ann@example.com","credentials":{},"settings":{"attendee_project":1}}"#,
     ];
     let ran = world.syncctl_with_input(&["accounts", "import", "-"], &lines.join("\n")).expect(1);
     assert_snapshot!(ran.stderr);

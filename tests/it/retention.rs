@@ -38,8 +38,10 @@ fn old_runs_go_with_all_their_rows_and_young_ones_stay() {
 
     let dry = world.syncctl(&["db", "prune", "--dry-run", "--json"]).expect(0).json();
     assert_eq!((dry["rows"].as_u64(), rows(&world)), (Some(4), [3, 2, 2, 2]), "{dry}");
-    let table = &dry["tables"][0];
-    assert_eq!((table["keep_seconds"].as_u64(), table["more"].as_bool()), (Some(90 * 86_400), Some(false)), "{dry}");
+    let tables = dry["tables"].as_array().expect("tables");
+    assert_eq!(tables[0]["keep_seconds"].as_u64(), Some(90 * 86_400), "{dry}");
+    // All was counted.
+    assert!(tables.iter().all(|table| table["more"] == false), "{dry}");
     let pruned = world.syncctl(&["db", "prune", "--json"]).expect(0).json();
     assert_eq!((pruned["rows"].as_u64(), rows(&world)), (Some(4), [2, 1, 1, 1]), "{pruned}");
     let again = world.syncctl(&["db", "prune"]).expect(0);

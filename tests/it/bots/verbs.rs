@@ -44,13 +44,15 @@ fn a_project_with_open_bots_is_not_forgotten_by_mistake() {
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE service = 'attendee'"), 0);
     world.syncctl(&["attendee", "project", "remove", "main"]).expect(2);
     world.syncctl_with_input(&["attendee", "project", "add", "x"], "two words\n").expect(2);
+    world.syncctl_with_input(&["attendee", "project", "add", ""], "key\n").expect(2);
 }
 
 #[test]
 fn a_user_names_the_project_and_one_that_is_not_there_is_told() {
     let world = world();
     put(&world, ANN, event("standup", ahead(20), json!({})));
-    world.syncctl(&["attendee", "enable", ANN, "--project", "second"]).expect(0);
+    let enabled = world.syncctl(&["attendee", "enable", ANN, "--project", "second"]).expect(0);
+    assert!(enabled.stderr.contains("there is no project second yet: add it"), "{}", enabled.stderr);
     let dry = world.syncctl(&["attendee", "schedule", "--dry-run"]).expect(0).stdout;
     assert!(dry.contains("there is no Attendee project \"second\""), "{dry}");
     world.sim.admin("attendee/projects", json!({ "name": "second", "key": "key-of-second" }));
