@@ -10,6 +10,7 @@ use crate::services::calendar::Calendar;
 
 /// Does what the verb says.
 pub fn run(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    service::must_be_enabled(verb, "calendar", settings.calendar.enabled)?;
     with_context(settings, |context| async move {
         let source = Calendar::new(Arc::clone(&context.google), &context.settings);
         service::run(verb, &context, source, output).await

@@ -12,6 +12,7 @@ use crate::services::gmail::{Gmail, detect};
 
 /// Does what the verb says.
 pub fn run(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    service::must_be_enabled(verb, "gmail", settings.gmail.enabled)?;
     with_context(settings, |context| async move {
         let source = mailboxes(&context).await?;
         service::run(verb, &context, source, output).await

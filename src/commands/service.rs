@@ -7,7 +7,16 @@ use crate::db::claims::Selection;
 use crate::db::streams;
 use crate::engine::Context;
 use crate::engine::push::{Mode, Pushed};
-use crate::error::Exit;
+use crate::error::{Exit, Fault};
+
+/// What the settings switch off is not synced; what its runs did can still be asked.
+pub(super) fn must_be_enabled(verb: &ServiceVerb, service: &str, enabled: bool) -> Result<(), Fault> {
+    match verb {
+        ServiceVerb::Metrics(_) => Ok(()),
+        _ if enabled => Ok(()),
+        _ => Err(Fault::settings(format!("{service}.enabled is false: nothing of it is synced"))),
+    }
+}
 
 /// Does what a verb says.
 pub(super) async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {

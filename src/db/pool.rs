@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use deadpool_postgres::{Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, TimeoutType};
 use secrecy::ExposeSecret;
+use tokio_postgres::error::SqlState;
 
 use super::embedded::{self, Cluster};
 use super::migrate;
@@ -116,7 +117,6 @@ impl Pool {
     /// # Errors
     /// A `Fault` (exit 78) when it is missing, older or newer, with what to do.
     pub async fn check_schema(&self) -> anyhow::Result<migrate::Schema> {
-        use deadpool_postgres::tokio_postgres::error::SqlState;
         let client = self.get().await?;
         let found = client.query_typed_one("SELECT coalesce(max(version), 0) FROM schema_migrations", &[]).await;
         match found {
@@ -127,9 +127,17 @@ impl Pool {
     }
 }
 
-/// An error that ends a command, with the exit code that fits where the database went away.
+/// An error that ends a command, with the exit code that fits where the database went away, or lets the role do too little.
 pub fn explained(error: anyhow::Error) -> anyhow::Error {
-    if error.is::<Fault>() || !is_gone(&error) {
+    if error.is::<Fault>() {
+        return error;
+    }
+    let code = error.chain().find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.code());
+    if code == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        let remedy = "the role in db.url has no right to that: sql/roles.sql makes one for jobs and one that owns the tables, for `db migrate`";
+        return Fault::settings(format!("{error:#}; {remedy}")).into();
+    }
+    if !is_gone(&error) {
         return error;
     }
     Fault::unavailable(format!("the database went away: {error:#}; what was not written is done by the next run")).into()

@@ -123,8 +123,9 @@ async fn executed<S: Source>(
         Ok(prices) => prices,
         Err(error) => {
             report.fail_whole(&error);
-            if !job.dry_run {
-                record(context, &source, job, &mut report, started).await?;
+            match job.dry_run {
+                true => _ = report.close(started.elapsed(), |user| source.covers(user)),
+                false => record(context, &source, job, &mut report, started).await?,
             }
             return Ok(report);
         }

@@ -93,6 +93,7 @@ fn a_key_that_cannot_open_a_blob() {
     let world = World::with_users(1, 1);
     std::fs::remove_file(world.folder.path().join("seal.keys")).expect("losing the key");
     let without = world.syncctl(&["calendar", "cron"]).expect(78);
+    assert_eq!(world.syncctl(&["calendar", "cron", "--dry-run", "--json"]).expect(78).json()["status"], "failed");
     // Another host may have the key: to it every stream is as due as before.
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0 OR due_at > now()"), 0);
     world.syncctl(&["accounts", "rekey", "--new-key"]);

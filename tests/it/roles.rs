@@ -57,6 +57,10 @@ fn jobs_run_without_rights_to_the_schema_and_others_see_what_is_theirs_to_see() 
         world.syncctl(&job).expect(0);
     }
     world.assert_in_step();
+    assert!(world.syncctl(&["db", "migrate"]).expect(0).stdout.contains("schema is current"));
+    world.url = as_role(&world, "syncctl_readonly");
+    let may_not = world.syncctl(&["calendar", "cron"]).expect(78);
+    assert!(may_not.stderr.contains("the role in db.url has no right to that"), "{}", may_not.stderr);
     refused(&world, "syncctl_runtime", "CREATE TABLE mine (id int)");
     refused(&world, "syncctl_runtime", "DROP TABLE runs");
     refused(&world, "syncctl_runtime", "ALTER TABLE runs ADD COLUMN x int");

@@ -77,3 +77,17 @@ fn a_default_is_shown_as_the_documentation_has_it() {
     assert_eq!(shown(&world, "retention.runs", &[]), ("\"90days\"".into(), "default".into()));
     assert_eq!(shown(&world, "calendar.window_future", &[]).0, "\"365days\"");
 }
+
+#[test]
+fn what_is_switched_off_is_not_synced_by_its_own_commands_either() {
+    let world = World::with_users(1, 1);
+    for service in ["calendar", "drive", "gmail"] {
+        let off = format!("{service}.enabled=false");
+        for verb in ["cron", "renew-watches"] {
+            let refused = world.syncctl(&[service, verb, "--set", &off]).expect(78);
+            assert!(refused.stderr.contains(&format!("{service}.enabled is false")), "{}", refused.stderr);
+        }
+        world.syncctl(&[service, "metrics", "--set", &off]).expect(0);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM runs"), 0);
+}
