@@ -8,9 +8,9 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use toml::Table;
 
+use super::Settings;
 use super::secrets::SECRETS;
 use super::tree::flatten;
-use super::{DAY, Settings};
 
 const HEAD: &str = "# Settings
 
@@ -110,7 +110,7 @@ fn section(text: &mut String, path: &str, schema: &Value, defaults: &Defaults) -
         let default = match defaults.get(&key).map(String::as_str) {
             _ if SECRETS.contains(&key.as_str()) => "secret".into(),
             Some("\"\"" | "[]") | None => "–".into(),
-            Some(value) => format!("`{}`", in_days(value)),
+            Some(value) => format!("`{value}`"),
         };
         writeln!(text, "| `{key}` | {default} | {} |", described(field))?;
     }
@@ -125,14 +125,6 @@ fn section(text: &mut String, path: &str, schema: &Value, defaults: &Defaults) -
         section(text, &of(name), field, defaults)?;
     }
     Ok(())
-}
-
-/// Durations of whole days as such: in months and years they are no round numbers.
-fn in_days(value: &str) -> String {
-    match humantime::parse_duration(value.trim_matches('"')) {
-        Ok(time) if time.as_secs() > DAY && time.as_secs().is_multiple_of(DAY) => format!("\"{}days\"", time.as_secs() / DAY),
-        _ => value.to_owned(),
-    }
 }
 
 /// A doc comment in one line.

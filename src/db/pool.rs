@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use super::embedded::{self, Cluster};
 use super::migrate;
 use super::target::{self, Target};
-use crate::config::{AutoMigrate, Db};
+use crate::config::{AutoMigrate, Db, duration};
 use crate::error::Fault;
 
 /// How long a connection is waited for while others use them all. A page takes a second at the most, so this much is a fault.
@@ -99,7 +99,7 @@ impl Pool {
                 let message = format!(
                     "all {busy} connections to {} were busy for {}: raise db.pool_size, or lower engine.concurrency",
                     self.target.display(),
-                    humantime::format_duration(WAIT)
+                    duration::text(WAIT)
                 );
                 Err(Fault::unavailable(message).into())
             }

@@ -1,5 +1,6 @@
 //! Items that cannot be applied: put aside with their error, never in the way of the others.
 
+use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::support::World;
@@ -38,7 +39,9 @@ fn an_item_leaves_quarantine_when_a_good_version_comes() {
     let world = world_with(&[ODD]);
     world.sync_all().expect(0);
     let user = world.sim.users().into_iter().next().expect("a user");
-    let good = json!({ "id": "odd", "status": "confirmed", "start": { "date": "2026-11-25" }, "end": { "date": "2026-11-26" } });
+    let today = Utc::now().date_naive();
+    let (start, end) = (json!({ "date": today }), json!({ "date": today + TimeDelta::days(1) }));
+    let good = json!({ "id": "odd", "status": "confirmed", "start": start, "end": end });
     let url = format!("{}/admin/events", world.sim.url);
     ureq::put(url).send_json(json!({ "user": user, "calendar": "primary", "event": good })).expect("mending the event");
     world.sync_all().expect(0);
