@@ -129,18 +129,30 @@ impl Pool {
 
 /// An error that ends a command, with the exit code that fits where the database went away.
 pub fn explained(error: anyhow::Error) -> anyhow::Error {
-    if error.is::<Fault>() || !is_gone(&error) {
-        return error;
-    }
-    Fault::unavailable(format!("the database went away: {error:#}; what was not written is done by the next run")).into()
+    let what = match () {
+        () if error.is::<Fault>() => return error,
+        () if is_gone(&error) => "the database went away",
+        () if takes_nothing(&error) => "the database takes nothing",
+        () => return error,
+    };
+    Fault::unavailable(format!("{what}: {error:#}; what was not written is done by the next run")).into()
 }
 
-/// Whether an error says that the connection or the server went away, and not that a statement was wrong.
+/// Whether the server lives and cannot write at the moment: a full disk, no memory (class 53).
+fn takes_nothing(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let state = cause.downcast_ref::<tokio_postgres::Error>().and_then(|error| error.code());
+        state.is_some_and(|state| state.code().starts_with("53"))
+    })
+}
+
+/// Whether an error says that the connection or the server went away, and not that a statement was wrong. After a failover what is connected can
+/// be to a server that only reads now.
 pub fn is_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() else { return false };
-        // Class 08: connection exceptions; 57P: the server is stopping, or was told to end the session.
-        let says_so = |state: &str| state.starts_with("08") || state.starts_with("57P");
+        // Class 08: connection exceptions; 57P: the server is stopping, or was told to end the session; 25006: it only reads.
+        let says_so = |state: &str| state.starts_with("08") || state.starts_with("57P") || state == "25006";
         let broken = std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
         error.is_closed() || broken || error.code().is_some_and(|state| says_so(state.code()))
     })

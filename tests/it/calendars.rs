@@ -132,3 +132,67 @@ fn tokens_that_google_forgot_are_refreshed_once_each() {
     assert_eq!(report["failed_streams"], 0);
     assert_eq!(world.sim.ledger()["oauth"]["refreshes"], 6, "{}", world.sim.ledger()["oauth"]);
 }
+
+/// Serves an event to the first user as it is.
+fn serve(world: &World, event: &serde_json::Value) {
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": event.to_string() }));
+}
+
+/// A time so many hours from now.
+fn hours(hours: i64) -> String {
+    (chrono::Utc::now() + chrono::Duration::hours(hours)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// The live events and their titles.
+fn titles(world: &World) -> Vec<(String, Option<String>)> {
+    let rows = world.query("SELECT event_id, summary FROM calendar_events WHERE deleted_at IS NULL ORDER BY event_id");
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+#[test]
+fn an_invitation_to_one_instance_outlives_the_series_it_is_of() {
+    for page_size in ["1", "100"] {
+        let mut world = World::with_users(1, 0);
+        world.set("SYNCCTL_CALENDAR_PAGE_SIZE", page_size);
+        let series = |status: &str, updated: &str| {
+            json!({ "id": "series", "status": status, "etag": updated, "updated": updated, "start": { "dateTime": hours(24), "timeZone": "UTC" },
+                "end": { "dateTime": hours(25), "timeZone": "UTC" }, "recurrence": ["RRULE:FREQ=DAILY"] })
+        };
+        let instance = |id: &str, updated: &str| {
+            json!({ "id": id, "status": "confirmed", "etag": updated, "updated": updated, "recurringEventId": "series",
+                "start": { "dateTime": hours(50) }, "end": { "dateTime": hours(51) }, "originalStartTime": { "dateTime": hours(48) } })
+        };
+        serve(&world, &series("confirmed", "2026-01-01T00:00:00Z"));
+        serve(&world, &instance("series_old", "2026-01-01T00:00:00Z"));
+        world.sync_all().expect(0);
+        // Its deletion may come before the invitation, or after it.
+        serve(&world, &instance("series_before", "2026-01-03T00:00:00Z"));
+        serve(&world, &series("cancelled", "2026-01-02T00:00:00Z"));
+        serve(&world, &instance("series_behind", "2026-01-03T00:00:00Z"));
+        world.sync_all().expect(0);
+        let live: Vec<String> = titles(&world).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(live, ["series_before", "series_behind"], "with {page_size} events a page");
+    }
+}
+
+#[test]
+fn a_change_is_taken_though_its_etag_is_the_same_and_a_complete_pass_though_its_time_is_older() {
+    let world = World::with_users(1, 0);
+    let event = |title: &str, updated: &str, etag: &str| {
+        json!({ "id": "e", "status": "confirmed", "etag": etag, "summary": title, "updated": updated,
+            "start": { "dateTime": hours(24) }, "end": { "dateTime": hours(25) } })
+    };
+    let is = |title: &str| vec![("e".to_owned(), Some(title.to_owned()))];
+    serve(&world, &event("one", "2026-01-02T00:00:00Z", "1"));
+    world.sync_all().expect(0);
+    serve(&world, &event("a meeting", "2026-01-02T00:00:00Z", "1"));
+    world.sync_all().expect(0);
+    assert_eq!(titles(&world), is("a meeting"));
+    assert_eq!(world.count("SELECT count(*) FROM meetings"), 1, "it is a meeting by its title now");
+    // As of a calendar that is fed from a file which was put back.
+    serve(&world, &event("three", "2026-01-01T00:00:00Z", "2"));
+    world.expire();
+    world.sync_all().expect(0);
+    assert_eq!(titles(&world), is("three"));
+}

@@ -218,6 +218,7 @@ for_each_service! {
     an_updated_min_that_is_too_long_ago_is_resynced: "cursor_expired_updated_min";
     a_408_is_tried_again: "timeout_408";
     a_500_is_tried_again: "server_500";
+    a_404_page_of_the_front_end_is_tried_again: "not_found_page";
     a_502_page_of_the_front_end_is_tried_again: "bad_gateway_502";
     a_503_is_tried_again: "unavailable_503";
     a_504_is_tried_again: "gateway_timeout_504";
@@ -254,6 +255,7 @@ mod attendee {
     a_429_is_waited_out: "rate_limit_429", { "retry_after": 1 };
     a_408_is_tried_again: "timeout_408";
     a_500_is_tried_again: "server_500";
+    a_404_page_of_the_front_end_is_tried_again: "not_found_page";
     a_502_page_of_the_front_end_is_tried_again: "bad_gateway_502";
     a_503_is_tried_again: "unavailable_503";
     a_504_is_tried_again: "gateway_timeout_504";

@@ -128,16 +128,20 @@ fn refusal(world: &World, fault: &Fault) -> Answer {
         Kind::Server500 => google(500, "backendError", "Backend Error"),
         Kind::Unavailable503 => google(503, "backendError", "Service unavailable. Please try again"),
         Kind::GatewayTimeout504 => google(504, "backendError", "Gateway Timeout"),
-        Kind::BadGateway502 => {
-            let page = "<!DOCTYPE html><html lang=en><title>Error 502 (Server Error)!!1</title><p><b>502.</b> That’s an error.";
-            errors::with(502, page.into(), "text/html; charset=UTF-8")
-        }
+        Kind::BadGateway502 => page(502, "Error 502 (Server Error)!!1"),
+        Kind::NotFoundPage => page(404, "Error 404 (Not Found)!!1"),
         _ => google(500, "internalError", "Internal Error"),
     };
     if let (Some(seconds), None | Some("header")) = (fault.retry_after, fault.hint.as_deref()) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// What a front end says by itself.
+fn page(status: u16, title: &str) -> Answer {
+    let page = format!("<!DOCTYPE html><html lang=en><title>{title}</title><p><b>{status}.</b> That’s an error.");
+    errors::with(status, page, "text/html; charset=UTF-8")
 }
 
 /// Promises `length` bytes, sends `part`, and breaks the connection.
