@@ -74,6 +74,8 @@ pub enum Kind {
     ConnectionReset,
     CutBody,
     CutJson,
+    /// Each thing that a list names comes twice in it.
+    Repeated,
     SlowBody,
     SlowHeaders,
     /// The call waits until `/admin/release`; what it does, it does then.
