@@ -3,6 +3,7 @@
 mod attendee;
 mod calendar;
 mod drive;
+pub mod duration;
 mod gmail;
 mod healthchecks;
 mod load;
@@ -77,7 +78,7 @@ pub struct Db {
     /// Most connections that one run opens.
     pub pool_size: u32,
     /// How long a connection may take to open.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub connect_timeout: Duration,
     /// Folder of the private cluster; empty: `$XDG_DATA_HOME/syncctl/postgres`, or `/var/lib/syncctl/postgres` as root.
@@ -112,11 +113,11 @@ pub struct Google {
     /// One origin for all Google traffic (tests); empty: Google's own hosts.
     pub root: String,
     /// How long one answer may take, body included.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub timeout: Duration,
     /// How long a connection may take to open.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub connect_timeout: Duration,
     /// Most calls that go in one request to a batch endpoint; 1: each goes alone. They cost the same quota.
@@ -138,21 +139,21 @@ pub struct Engine {
     /// First syncs and resyncs under way at once; they yield to incremental polls.
     pub first_sync_concurrency: u32,
     /// How long a claim outlives a process that died.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub lease: Duration,
     /// Tries of one request before its stream fails.
     pub tries: u32,
     /// First wait between tries; it doubles, with full jitter.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub backoff_base: Duration,
     /// Longest wait between tries.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub backoff_cap: Duration,
     /// Longest run; 0s: no bound.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub max_duration: Duration,
     /// Resyncs of one stream a day before it is degraded.

@@ -139,9 +139,10 @@ pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     (at.to_utc() - now).to_std().ok()
 }
 
-/// One short line of a provider's message, addresses replaced: messages end up in logs and tables.
+/// One short line of a provider's message, addresses replaced: messages end up in logs and in tables, which hold no NUL.
 pub fn without_addresses(message: &str) -> String {
-    let clean: Vec<&str> = message.split_whitespace().map(|word| if word.contains('@') { "<address>" } else { word }).collect();
+    let words = message.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let clean: Vec<&str> = words.map(|word| if word.contains('@') { "<address>" } else { word }).collect();
     let clean = clean.join(" ");
     match clean.char_indices().nth(300) {
         Some((at, _)) => format!("{}…", &clean[..at]),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use super::{Output, complain, reading, table, with_context};
-use crate::config::Settings;
+use crate::config::{Settings, duration};
 use crate::db::routing;
 use crate::engine::Context;
 use crate::error::Exit;
@@ -25,7 +25,7 @@ pub struct DeliverArgs {
     #[arg(long)]
     dry_run: bool,
     /// Begin no request after this long, such as `50s`
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_duration: Option<Duration>,
 }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
 use super::{Output, complain};
+use crate::config::duration;
 use crate::db::accounts;
 use crate::db::claims::Selection;
 use crate::db::streams;
@@ -84,7 +85,7 @@ pub(super) async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> 
 
 /// Why each stream that was not due is left alone.
 pub(super) fn reasons(streams: &[streams::Standing]) -> Vec<String> {
-    let minutes = |seconds: f64| humantime::format_duration(std::time::Duration::from_secs(seconds.abs().round() as u64));
+    let minutes = |seconds: f64| duration::text(std::time::Duration::from_secs(seconds.abs().round() as u64));
     streams
         .iter()
         .filter(|stream| stream.due_in > 0.0 || stream.claimed)

@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 use super::{Output, print, table};
+use crate::config::duration;
 use crate::db::channels_read::{self, Standing};
 use crate::db::runs::Tables;
 use crate::engine::Context;
@@ -30,7 +31,7 @@ pub struct Args {
 }
 
 pub(super) fn window_length(text: &str) -> Result<Duration, String> {
-    let length = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let length = duration::parse(text)?;
     match length {
         _ if length < Duration::from_secs(1) => Err("must be 1s or more".into()),
         // Beyond, no database has a date for where the window before it begins.
@@ -108,7 +109,7 @@ fn ms(ms: Option<i32>) -> String {
 }
 
 fn text(metrics: &Metrics, since: Duration) -> String {
-    let mut table = table(&[metrics.service, &format!("last {}", humantime::format_duration(since)), "before"]);
+    let mut table = table(&[metrics.service, &format!("last {}", duration::text(since)), "before"]);
     for (name, value) in ROWS {
         table.add_row([name.to_owned(), value(&metrics.window), value(&metrics.before)]);
     }
@@ -141,5 +142,5 @@ fn alarm(metrics: &Metrics) -> Option<String> {
 
 /// Seconds as a person reads them.
 pub(super) fn seconds_text(seconds: f64) -> String {
-    humantime::format_duration(Duration::from_secs(seconds.max(0.0).round() as u64)).to_string()
+    duration::text(Duration::from_secs(seconds.max(0.0).round() as u64))
 }

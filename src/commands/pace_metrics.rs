@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::metrics::{seconds_text, window_length, windows};
 use super::{Output, every, table};
+use crate::config::duration;
 use crate::db::prices::{self, Computed};
 use crate::engine::Context;
 use crate::engine::delays::Delays;
@@ -93,5 +94,5 @@ fn text(paces: &Paces, since: Duration) -> String {
             project.computed_at.format("%Y-%m-%d %H:%M UTC").to_string(),
         ]);
     }
-    format!("last {}\n{}\n\n{}\n", humantime::format_duration(since), delays.trim_fmt(), costs.trim_fmt())
+    format!("last {}\n{}\n\n{}\n", duration::text(since), delays.trim_fmt(), costs.trim_fmt())
 }

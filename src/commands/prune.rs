@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::{Output, table};
-use crate::config::Settings;
+use crate::config::{Settings, duration};
 use crate::db::retention::{self, Kept};
 use crate::db::{notifications, routing};
 use crate::engine::Context;
@@ -21,7 +21,7 @@ pub struct PruneArgs {
     #[arg(long)]
     dry_run: bool,
     /// Begin no further statement after this; the rest goes in the next run
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_duration: Option<Duration>,
 }
 

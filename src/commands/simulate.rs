@@ -10,7 +10,7 @@ use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{Output, reading, table, with_context};
-use crate::config::Settings;
+use crate::config::{Settings, duration};
 use crate::db::change_times;
 use crate::engine::Context;
 use crate::engine::pace::simulation::{self, Kind, Row, Terms, Trace};
@@ -40,13 +40,13 @@ pub struct Args {
     #[arg(long, default_value_t = 24.0)]
     calls: f64,
     /// Shortest interval of a rule that sets a price
-    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration::parse)]
     min: Duration,
     /// Longest interval of a rule that sets a price
-    #[arg(long, default_value = "1d", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "1d", value_name = "DURATION", value_parser = duration::parse)]
     max: Duration,
     /// Polls come by a cron line this often; 0s: at once when they are due
-    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = duration::parse)]
     every: Duration,
     /// The same seed gives the same changes
     #[arg(long, default_value_t = 1)]

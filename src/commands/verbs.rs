@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::config::duration;
+
 /// What every service can do.
 #[derive(Debug, Subcommand)]
 pub enum ServiceVerb {
@@ -27,7 +29,7 @@ pub enum ServiceVerb {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Bounds {
     /// Wind down after this long, such as `4m`
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub max_duration: Option<Duration>,
     /// Ask and compare, print what would change, write nothing
     #[arg(long)]
@@ -82,6 +84,6 @@ pub struct RenewArgs {
     #[arg(long, value_name = "ID")]
     pub user: Option<String>,
     /// Wind down after this long, such as `4m`
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub max_duration: Option<Duration>,
 }

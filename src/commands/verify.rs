@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::verbs::Bounds;
 use super::{Output, complain, drive, every, gmail, jobs, table, with_context};
-use crate::config::Settings;
+use crate::config::{Settings, duration};
 use crate::db::claims::Selection;
 use crate::engine::job::Job;
 use crate::engine::verify::{self, Ask, Compared, Figures, Found};
@@ -43,7 +43,7 @@ pub struct VerifyArgs {
     #[arg(long)]
     repair: bool,
     /// Wind down after this long, such as `30m`, all services together
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_duration: Option<Duration>,
 }
 

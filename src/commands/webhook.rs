@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::verbs::Bounds;
 use super::{Output, complain, every, jobs, with_context};
-use crate::config::{Flags, Settings};
+use crate::config::{Flags, Settings, duration};
 use crate::db::claims::Selection;
 use crate::db::notifications;
 use crate::engine::{Context, Report};
@@ -49,7 +49,7 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 pub struct DrainArgs {
     /// Wind down after this long, such as `50s`
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_duration: Option<Duration>,
 }
 

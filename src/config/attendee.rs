@@ -16,23 +16,23 @@ pub struct Attendee {
     /// What a bot is called in the meeting.
     pub bot_name: String,
     /// How far ahead meetings get their bots.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub window: Duration,
     /// How long before the start a bot joins.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub join_before: Duration,
     /// Time between two polls of a project that has a bot at work, or a transcript to wait for.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub live_interval: Duration,
     /// Longest time between two polls of a project that has none: the next bot joins before that, mostly.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub idle_interval: Duration,
     /// How long a transcript is waited for after its bot has ended.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub transcript_patience: Duration,
 }

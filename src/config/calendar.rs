@@ -14,15 +14,15 @@ pub struct Calendar {
     /// Whether it is synced at all; its scope is asked for only then.
     pub enabled: bool,
     /// How far the first pass looks back.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub window_past: Duration,
     /// How far the first pass looks ahead.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub window_future: Duration,
     /// A full pass at least this often, because the window moves on.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub full_pass_every: Duration,
     /// Events a page, 1 to 2500.
@@ -32,15 +32,15 @@ pub struct Calendar {
     /// Title words that make an event a meeting.
     pub meeting_words: Vec<String>,
     /// Shortest time between two polls of a calendar.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub min_interval: Duration,
     /// Longest time between two polls of a calendar.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub max_interval: Duration,
     /// Time between two polls of a user's list of calendars.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub list_interval: Duration,
 }

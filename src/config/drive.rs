@@ -20,15 +20,15 @@ pub struct Drive {
     /// Files or changes a page, 1 to 1000.
     pub page_size: u32,
     /// Shortest time between two polls of a drive.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub min_interval: Duration,
     /// Longest time between two polls of a drive.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub max_interval: Duration,
     /// Time between two polls of a user's list of shared drives.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub list_interval: Duration,
 }

@@ -28,11 +28,11 @@ pub struct Gmail {
     /// What `{domain}` may be; empty: the domains of the users' own addresses.
     pub domains: Vec<String>,
     /// Shortest time between two polls of a mailbox.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub min_interval: Duration,
     /// Longest time between two polls of a mailbox.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub max_interval: Duration,
 }
@@ -80,7 +80,7 @@ mod window {
 
     pub fn serialize<S: Serializer>(window: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         match window {
-            Some(window) => to.collect_str(&humantime::format_duration(*window)),
+            Some(window) => super::super::duration::serialize(window, to),
             None => to.serialize_str("all"),
         }
     }
@@ -89,9 +89,9 @@ mod window {
         let text = String::deserialize(from)?;
         match text.as_str() {
             "all" => Ok(None),
-            text => humantime::parse_duration(text)
+            text => super::super::duration::parse(text)
                 .map(Some)
-                .map_err(|_| D::Error::custom(format!("{text:?} is neither a duration such as 7d nor all"))),
+                .map_err(|why| D::Error::custom(format!("neither all nor a duration: {why}"))),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Healthchecks {
     #[schemars(with = "String")]
     pub url: PingUrl,
     /// How long an announcement may take. A job never waits longer than that for the last one, and never fails for it.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub timeout: Duration,
     /// Addresses of single jobs, by name, in place of `healthchecks.url`: `"calendar cron" = "https://hc-ping.com/UUID"`; empty: this job is

@@ -284,10 +284,6 @@ impl Layers {
             Some((value, origin)) => (masked(key, value), origin.to_string()),
             None => (String::new(), "settings".into()),
         };
-        let hint = match reason.contains("duration") || reason.contains("time unit") {
-            true => " (a duration is written like \"90s\", \"5m\" or \"30days\")",
-            false => "",
-        };
-        Fault::settings(format!("{origin}: {key} = {value}: {reason}{hint}"))
+        Fault::settings(format!("{origin}: {key} = {value}: {reason}"))
     }
 }

@@ -17,17 +17,17 @@ pub struct Outbox {
     /// Who gets them: `[[outbox.targets]]`, or a TOML array where it is a variable or a flag.
     pub targets: Vec<Target>,
     /// How long a target may take to answer one event.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub timeout: Duration,
     /// Failed tries of one event before it is dead.
     pub max_attempts: u32,
     /// Longest wait after the first failed try; it doubles, with full jitter.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub backoff_base: Duration,
     /// Longest wait between tries, also where a target asks for more.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub backoff_cap: Duration,
     /// Requests to one target under way at once.
@@ -35,11 +35,11 @@ pub struct Outbox {
     /// Whether a target may be on loopback or in a private network.
     pub allow_private: bool,
     /// How long events are kept once nobody waits for them.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub keep: Duration,
     /// How long a sync may spend on deliveries at its end: no request begins after two fifths of it or takes more than half; 0s: none.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub run_budget: Duration,
 }

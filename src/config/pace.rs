@@ -21,15 +21,15 @@ pub struct Pace {
     /// Share of Google's quota that polls may use, 0 to 1; the rest is for what they find, first syncs and others' programs.
     pub quota_share: f64,
     /// How often the price is made anew.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub reprice_every: Duration,
     /// How long until what a user did counts half.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub activity_half_life: Duration,
     /// Age at which a change counts half.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub half_life: Duration,
     /// Share of the interval by which polls are spread, 0 to 0.5.

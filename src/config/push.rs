@@ -15,17 +15,17 @@ pub struct Push {
     /// Where Google reaches `syncctl webhook serve`, by https, without `/calendar` or `/drive`; empty: no channels of Calendar and Drive.
     pub address: String,
     /// Channels that expire within this are replaced; those that live less than twice as long, after half their life.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub renew_within: Duration,
     /// The life that channels are asked for; Google may give less.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub life: Duration,
     /// The Pub/Sub topic that mailboxes are announced to, as `projects/P/topics/T`; empty: mailboxes are not watched.
     pub gmail_topic: String,
     /// How often a stream is polled by itself while a channel announces its changes.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub safety_interval: Duration,
     /// So many changes in a row that polling finds and the channel did not announce make it a silent one.

@@ -8,9 +8,9 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use toml::Table;
 
+use super::Settings;
 use super::secrets::SECRETS;
 use super::tree::flatten;
-use super::{DAY, Settings};
 
 const HEAD: &str = "# Settings
 
@@ -54,7 +54,7 @@ fn defaults() -> anyhow::Result<Defaults> {
 pub(super) fn default_values() -> anyhow::Result<BTreeMap<String, toml::Value>> {
     let mut defaults = BTreeMap::new();
     flatten("", &Table::try_from(Settings::default()).context("listing the default settings")?, &mut |key, value| {
-        defaults.insert(key, value.as_str().map_or_else(|| value.clone(), |text| in_days(text).into()));
+        defaults.insert(key, value.clone());
     });
     Ok(defaults)
 }
@@ -130,14 +130,6 @@ fn section(text: &mut String, path: &str, schema: &Value, defaults: &Defaults) -
         section(text, &of(name), field, defaults)?;
     }
     Ok(())
-}
-
-/// Durations of whole days as such: in months and years they are no round numbers.
-fn in_days(value: &str) -> String {
-    match humantime::parse_duration(value) {
-        Ok(time) if time.as_secs() > DAY && time.as_secs().is_multiple_of(DAY) => format!("{}days", time.as_secs() / DAY),
-        _ => value.to_owned(),
-    }
 }
 
 /// A doc comment in one line.

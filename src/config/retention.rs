@@ -12,15 +12,15 @@ use super::DAY;
 #[serde(deny_unknown_fields)]
 pub struct Retention {
     /// Runs that have ended: their rows in `runs` and in the tables of results, metrics and summaries; 0s: kept for ever.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub runs: Duration,
     /// Events, messages and files that are deleted at Google, of which a row still says so; 0s: kept for ever.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub tombstones: Duration,
     /// Items that could not be applied, since their last try; 0s: kept for ever, since they are missing elsewhere.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub quarantine: Duration,
 }

@@ -17,7 +17,7 @@ pub struct Webhook {
     /// Connections at once; further ones are closed as they come.
     pub max_connections: u32,
     /// How long a notification is remembered, so that a second delivery of it does nothing.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub keep: Duration,
     /// Gmail: what Pub/Sub's tokens are issued for, as the push subscription says; empty: tokens are not accepted.

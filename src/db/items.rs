@@ -34,6 +34,16 @@ impl Poison {
     }
 }
 
+/// What an item is known by in quarantine: its id, or the digest of one that is too long for an index.
+fn key(item_id: &str) -> String {
+    const MOST: usize = 1024;
+    match item_id.len() {
+        // NUL is the one character that text cannot hold.
+        0..=MOST => item_id.replace('\0', "\u{fffd}"),
+        _ => format!("long-{}", data_encoding::HEXLOWER.encode(&Sha256::digest(item_id.as_bytes()))),
+    }
+}
+
 /// A row of `quarantined_items` with its stream.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Quarantined {
@@ -54,7 +64,6 @@ pub struct Quarantined {
 /// Puts items aside; one that is there already gets the newer text and error.
 pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison]) -> anyhow::Result<()> {
     for item in items {
-        // NUL is the one character that text cannot hold.
         let clean = |text: &str| text.replace('\0', "\u{fffd}");
         tx.execute_typed(
             "INSERT INTO quarantined_items (stream_id, item_id, raw, error) VALUES ($1, $2, $3, $4)
@@ -62,7 +71,7 @@ pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison]) -> 
              SET raw = excluded.raw, error = excluded.error, attempts = quarantined_items.attempts + 1, last_tried_at = now()",
             &[
                 (&stream, Type::INT8),
-                (&clean(&item.item_id), Type::TEXT),
+                (&key(&item.item_id), Type::TEXT),
                 (&clean(&item.raw), Type::TEXT),
                 (&clean(&item.error), Type::TEXT),
             ],
@@ -75,9 +84,10 @@ pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison]) -> 
 
 /// Forgets items that were applied after all.
 pub async fn clear(tx: &Transaction<'_>, stream: i64, item_ids: &[&str]) -> anyhow::Result<u64> {
+    let keys: Vec<String> = item_ids.iter().map(|id| key(id)).collect();
     tx.execute_typed(
         "DELETE FROM quarantined_items WHERE stream_id = $1 AND item_id = ANY ($2)",
-        &[(&stream, Type::INT8), (&item_ids, Type::TEXT_ARRAY)],
+        &[(&stream, Type::INT8), (&keys, Type::TEXT_ARRAY)],
     )
     .await
     .context("clearing applied items from quarantine")

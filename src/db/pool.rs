@@ -11,7 +11,7 @@ use tokio_postgres::error::SqlState;
 use super::embedded::{self, Cluster};
 use super::migrate;
 use super::target::{self, Target};
-use crate::config::{AutoMigrate, Db};
+use crate::config::{AutoMigrate, Db, duration};
 use crate::error::Fault;
 
 /// How long a connection is waited for while others use them all. A page takes a second at the most, so this much is a fault.
@@ -100,7 +100,7 @@ impl Pool {
                 let message = format!(
                     "all {busy} connections to {} were busy for {}: raise db.pool_size, or lower engine.concurrency",
                     self.target.display(),
-                    humantime::format_duration(WAIT)
+                    duration::text(WAIT)
                 );
                 Err(Fault::unavailable(message).into())
             }
@@ -129,26 +129,34 @@ impl Pool {
 
 /// An error that ends a command, with the exit code that fits where the database went away, or lets the role do too little.
 pub fn explained(error: anyhow::Error) -> anyhow::Error {
-    if error.is::<Fault>() {
-        return error;
-    }
-    let code = error.chain().find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.code());
-    if code == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
-        let remedy = "the role in db.url has no right to that: sql/roles.sql makes one for jobs and one that owns the tables, for `db migrate`";
-        return Fault::settings(format!("{error:#}; {remedy}")).into();
-    }
-    if !is_gone(&error) {
-        return error;
-    }
-    Fault::unavailable(format!("the database went away: {error:#}; what was not written is done by the next run")).into()
+    let role = |error: &anyhow::Error| code(error).is_some_and(|state| *state == SqlState::INSUFFICIENT_PRIVILEGE);
+    // Class 53: a full disk, no memory. The server lives and cannot write at the moment.
+    let is_full = |error: &anyhow::Error| code(error).is_some_and(|state| state.code().starts_with("53"));
+    let what = match () {
+        () if error.is::<Fault>() => return error,
+        () if role(&error) => {
+            let remedy = "the role in db.url has no right to that: sql/roles.sql makes one for jobs and one that owns the tables, for `db migrate`";
+            return Fault::settings(format!("{error:#}; {remedy}")).into();
+        }
+        () if is_gone(&error) => "the database went away",
+        () if is_full(&error) => "the database takes nothing",
+        () => return error,
+    };
+    Fault::unavailable(format!("{what}: {error:#}; what was not written is done by the next run")).into()
 }
 
-/// Whether an error says that the connection or the server went away, and not that a statement was wrong.
+/// What PostgreSQL says an error is.
+fn code(error: &anyhow::Error) -> Option<&SqlState> {
+    error.chain().find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.code())
+}
+
+/// Whether an error says that the connection or the server went away, and not that a statement was wrong. After a failover what is connected can
+/// be to a server that only reads now.
 pub fn is_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() else { return false };
-        // Class 08: connection exceptions; 57P: the server is stopping, or was told to end the session.
-        let says_so = |state: &str| state.starts_with("08") || state.starts_with("57P");
+        // Class 08: connection exceptions; 57P: the server is stopping, or was told to end the session; 25006: it only reads.
+        let says_so = |state: &str| state.starts_with("08") || state.starts_with("57P") || state == "25006";
         let broken = std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
         error.is_closed() || broken || error.code().is_some_and(|state| says_so(state.code()))
     })

@@ -154,7 +154,8 @@ pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64]) -> a
     Ok(())
 }
 
-/// Closes a run in one statement: result, metrics and summary rows, and the job's lock.
+/// Closes a run in one statement: result, metrics and summary rows, and the job's lock. A run that was suspended for longer than its lease is
+/// closed as `abandoned` already; what it says itself takes the place of that.
 pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>) -> anyhow::Result<()> {
     let Tables { service, total, successes } = tables;
     let own = OWN_SUMMARIES.iter().find(|(job, _)| *job == closing.job);
@@ -165,6 +166,10 @@ pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>
            SET end_time = now(), {total} = $3, successful_{successes} = $4, failed_{successes} = $5,
                total_processing_time_ms = $6, status = $2, error_message = $7
            WHERE execution_id = $1::text
+         ), abandoned_metrics AS (
+           DELETE FROM {service}_cron_metrics WHERE execution_id = $1::text
+         ), abandoned_summary AS (
+           DELETE FROM {summaries} WHERE summary_data ->> 'execution_id' = $1::text
          ), metrics AS (
            INSERT INTO {service}_cron_metrics (execution_id, successful_{successes}, failed_{successes}, total_processing_time_ms)
            VALUES ($1::text, $4, $5, $6)

@@ -130,9 +130,9 @@ async fn apply_items<S: Source>(
         }
     }
     // What applies now leaves quarantine, whatever version of it lies there.
-    if !page.items.is_empty() {
-        let applied: Vec<&str> =
-            page.items.iter().map(|item| item.id.as_str()).filter(|id| !poison.iter().any(|bad| bad.item_id == *id)).collect();
+    let whole = page.items.iter().filter(|item| S::is_whole(&item.change)).map(|item| item.id.as_str());
+    let applied: Vec<&str> = whole.filter(|id| !poison.iter().any(|bad| bad.item_id == *id)).collect();
+    if !applied.is_empty() {
         items::clear(tx, stream.id, &applied).await?;
     }
     for bad in &poison {

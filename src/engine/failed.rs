@@ -27,7 +27,9 @@ pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Fail
         let wait = pace::jittered(wait, context.settings.pace.jitter, rand::random());
         let state = match failure.class {
             Class::ScopeMissing | Class::ApiDisabled => Some("stopped"),
-            Class::Gone => Some("removed"),
+            // What a user's feed of feeds brings up may be gone, and comes back with it. That feed itself names no resource: nothing
+            // would bring it back.
+            Class::Gone if !row.resource.is_empty() => Some("removed"),
             _ => None,
         };
         streams::fail(&context.pool, *run, row.id, &failure, wait.as_secs_f64(), state).await

@@ -187,6 +187,11 @@ pub trait Source: Send + Sync + 'static {
         items: &[Item<Self::Change>],
     ) -> impl Future<Output = anyhow::Result<Counts>> + Send;
 
+    /// Whether a change says all there is of its item, so that what lies in quarantine of it is outdated.
+    fn is_whole(_change: &Self::Change) -> bool {
+        true
+    }
+
     /// Makes tombstones of the rows that a complete pass did not stamp. `pinned` says what the pass had asked for.
     fn sweep(
         tx: &Transaction<'_>,

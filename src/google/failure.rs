@@ -50,14 +50,15 @@ pub fn classify(what: &str, status: u16, retry_after: Option<&str>, body: &[u8],
         403 if has(&["accessNotConfigured", "SERVICE_DISABLED"]) => Class::ApiDisabled,
         403 if has(&["insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"]) => Class::ScopeMissing,
         410 if has(&["fullSyncRequired", "updatedMinTooLongAgo"]) => Class::CursorExpired,
-        404 | 410 => Class::Gone,
-        408 | 500..=599 => Class::Transient,
+        404 | 410 if reasons().next().is_some() || !detail.message.is_empty() => Class::Gone,
+        // Without the API's own word: a proxy or front end that knows no such address says nothing of what is there.
+        404 | 408 | 410 | 500..=599 => Class::Transient,
         _ => Class::Permanent,
     };
     let reason = reasons().find(|reason| !reason.is_empty()).unwrap_or_default();
     let mut message = format!("{what}: HTTP {status}");
     if !reason.is_empty() {
-        message.push_str(&format!(" {reason}"));
+        message.push_str(&format!(" {}", without_addresses(reason)));
     }
     if !detail.message.is_empty() {
         message.push_str(&format!(": {}", without_addresses(&detail.message)));
@@ -109,8 +110,18 @@ mod tests {
 
     #[test]
     fn a_front_end_page_is_classified_by_its_status() {
-        let failure = classify("events.list", 502, None, b"<html>Bad Gateway</html>", Utc::now());
-        assert_eq!(failure.class, Class::Transient);
+        for status in [404, 410, 502] {
+            let failure = classify("events.list", status, None, b"<html>No such thing</html>", Utc::now());
+            assert_eq!(failure.class, Class::Transient, "{status}");
+        }
+        let said = classify(
+            "messages.get",
+            404,
+            None,
+            br#"{"error":{"code":404,"message":"Requested entity was not found."}}"#,
+            Utc::now(),
+        );
+        assert_eq!(said.class, Class::Gone);
     }
 
     #[test]
@@ -120,6 +131,12 @@ mod tests {
         assert_eq!(header.retry_after, Some(Duration::from_secs(7)));
         let body = br#"{"error":{"message":"User-rate limit exceeded.  Retry after 2026-05-01T00:00:30.000Z"}}"#;
         assert_eq!(classify("x", 429, None, body, now).retry_after, Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn what_no_table_takes_stays_out_of_messages() {
+        let body = br#"{"error":{"message":"not\u0000so\u001b[31m","errors":[{"reason":"odd\u0000"}]}}"#;
+        assert_eq!(classify("x", 400, None, body, Utc::now()).message, "x: HTTP 400 odd: not so [31m");
     }
 
     #[test]

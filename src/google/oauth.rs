@@ -186,10 +186,20 @@ fn key_hint(error: &AuthErrorCode) -> &'static str {
             "the service account may not act for this user; allow its client id and the scopes under domain-wide delegation, then `syncctl accounts check`"
         }
         "invalid_grant" => {
-            "the user does not exist any more, the key was deleted, or this machine's clock is wrong; `syncctl accounts check` once that is mended"
+            "the user does not exist any more, or the key was deleted; `syncctl accounts check` once that is mended"
         }
         _ => "the token endpoint refused the service account",
     }
+}
+
+/// Whether Google refuses the time at which this machine asks, which says nothing of the key and of those whom it acts for: other hosts do well.
+fn is_of_another_time(error: &AuthError) -> bool {
+    error.error_description.as_deref().is_some_and(|said| said.contains("reasonable timeframe"))
+}
+
+fn wrong_clock(error: &AuthError) -> Failure {
+    let said = error.error_description.as_deref().map(without_addresses).unwrap_or_default();
+    Failure::new(Class::Permanent, format!("token: this machine's clock is wrong: set it by the network's time ({said})"))
 }
 
 /// Ends a person's grant at Google, with everything that was allowed to the same client. False: Google knew it no more.
@@ -229,6 +239,7 @@ async fn service_account(
         .await
         .map_err(|_| transient("timed out"))?
         .map_err(|error| match error {
+            yup_oauth2::Error::AuthError(error) if is_of_another_time(&error) => wrong_clock(&error),
             yup_oauth2::Error::AuthError(error) => refused(&error, key_hint(&error.error)),
             yup_oauth2::Error::JSONError(_) => transient("the answer was cut or is no token"),
             error => transient(&error.to_string()),

@@ -207,3 +207,18 @@ fn a_check_of_all_asks_many_at_once_and_tells_each_service() {
     assert!(table.starts_with("email") && table.contains("10 of 12 accounts ok"), "{table}");
     world.syncctl(&["accounts", "check", "--all", &users[0]]).expect(2);
 }
+
+#[test]
+fn a_host_whose_clock_is_wrong_condemns_nobody_for_the_others() {
+    let world = World::empty();
+    world.sim.generate(2, 3);
+    let accounts = world.sim.text("accounts?kind=service_account");
+    world.syncctl_with_input(&["accounts", "import", "-"], &accounts).expect(0);
+    world.sim.admin("clock", json!({ "advance": 7200 }));
+    let run = world.sync_all().expect(1);
+    assert!(run.stderr.contains("this machine's clock is wrong"), "{}", run.stderr);
+    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 0);
+    world.sim.admin("clock", json!({ "advance": -7200 }));
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}

@@ -1,5 +1,6 @@
 //! Which calendars are followed, real calendar files, and Google's own limits.
 
+use chrono::{TimeDelta, Utc};
 use serde_json::json;
 
 use crate::support::World;
@@ -18,7 +19,8 @@ fn calendars_come_and_go_with_their_selection() {
         world.sim.admin("calendars", json!({ "user": ann, "id": holidays, "summary": "Holidays", "selected": selected }))
     };
     select(false);
-    let event = json!({ "id": "thanksgiving", "start": { "date": "2026-11-26" }, "end": { "date": "2026-11-27" } });
+    let (start, end) = (Utc::now().date_naive(), Utc::now().date_naive() + TimeDelta::days(1));
+    let event = json!({ "id": "thanksgiving", "start": { "date": start }, "end": { "date": end } });
     world.sim.admin("events", json!({ "user": ann, "calendar": holidays, "event": event }));
     world.import();
     world.sync_all().expect(0);
@@ -29,7 +31,7 @@ fn calendars_come_and_go_with_their_selection() {
     // An id with a # in it reaches the right calendar, and an all-day event keeps its dates.
     let row = &world.query("SELECT calendar_id, start_date::text, end_date::text, start_at IS NULL FROM calendar_events")[0];
     let row: (String, String, String, bool) = (row.get(0), row.get(1), row.get(2), row.get(3));
-    assert_eq!(row, (holidays.into(), "2026-11-26".into(), "2026-11-27".into(), true));
+    assert_eq!(row, (holidays.into(), start.to_string(), end.to_string(), true));
     select(false);
     world.sync_all().expect(0);
     assert_eq!(followed(&world), [ann]);
@@ -53,12 +55,12 @@ fn a_configured_list_of_calendars_is_followed_and_no_other() {
 
 #[test]
 fn a_takeout_folder_is_synced_with_its_series_zones_and_exceptions() {
-    let world = World::empty();
+    let mut world = World::empty();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/google-sim/data/takeout");
     let loaded = world.sim.admin("load", json!({ "path": folder }));
     assert_eq!((&loaded["events"], &loaded["skipped"]["no DTSTART"]), (&json!(7), &json!(1)), "{loaded}");
-    // The samples have dates of their own: time goes to where they are.
-    world.sim.admin("clock", json!({ "set": "2026-11-24T12:00:00Z" }));
+    // The samples have dates of their own: the first pass looks back as far as they lie.
+    world.set("SYNCCTL_CALENDAR_WINDOW_PAST", "36500days");
     world.import();
     world.sync_all().expect(0);
     let one = |columns: &str, summary: &str| -> String {
@@ -129,4 +131,68 @@ fn tokens_that_google_forgot_are_refreshed_once_each() {
     let report = world.sync_all().expect(0).json();
     assert_eq!(report["failed_streams"], 0);
     assert_eq!(world.sim.ledger()["oauth"]["refreshes"], 6, "{}", world.sim.ledger()["oauth"]);
+}
+
+/// Serves an event to the first user as it is.
+fn serve(world: &World, event: &serde_json::Value) {
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": event.to_string() }));
+}
+
+/// A time so many hours from now.
+fn hours(hours: i64) -> String {
+    (Utc::now() + TimeDelta::hours(hours)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// The live events and their titles.
+fn titles(world: &World) -> Vec<(String, Option<String>)> {
+    let rows = world.query("SELECT event_id, summary FROM calendar_events WHERE deleted_at IS NULL ORDER BY event_id");
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+#[test]
+fn an_invitation_to_one_instance_outlives_the_series_it_is_of() {
+    for page_size in ["1", "100"] {
+        let mut world = World::with_users(1, 0);
+        world.set("SYNCCTL_CALENDAR_PAGE_SIZE", page_size);
+        let series = |status: &str, updated: &str| {
+            json!({ "id": "series", "status": status, "etag": updated, "updated": updated, "start": { "dateTime": hours(24), "timeZone": "UTC" },
+                "end": { "dateTime": hours(25), "timeZone": "UTC" }, "recurrence": ["RRULE:FREQ=DAILY"] })
+        };
+        let instance = |id: &str, updated: &str| {
+            json!({ "id": id, "status": "confirmed", "etag": updated, "updated": updated, "recurringEventId": "series",
+                "start": { "dateTime": hours(50) }, "end": { "dateTime": hours(51) }, "originalStartTime": { "dateTime": hours(48) } })
+        };
+        serve(&world, &series("confirmed", "2026-01-01T00:00:00Z"));
+        serve(&world, &instance("series_old", "2026-01-01T00:00:00Z"));
+        world.sync_all().expect(0);
+        // Its deletion may come before the invitation, or after it.
+        serve(&world, &instance("series_before", "2026-01-03T00:00:00Z"));
+        serve(&world, &series("cancelled", "2026-01-02T00:00:00Z"));
+        serve(&world, &instance("series_behind", "2026-01-03T00:00:00Z"));
+        world.sync_all().expect(0);
+        let live: Vec<String> = titles(&world).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(live, ["series_before", "series_behind"], "with {page_size} events a page");
+    }
+}
+
+#[test]
+fn a_change_is_taken_though_its_etag_is_the_same_and_a_complete_pass_though_its_time_is_older() {
+    let world = World::with_users(1, 0);
+    let event = |title: &str, updated: &str, etag: &str| {
+        json!({ "id": "e", "status": "confirmed", "etag": etag, "summary": title, "updated": updated,
+            "start": { "dateTime": hours(24) }, "end": { "dateTime": hours(25) } })
+    };
+    let is = |title: &str| vec![("e".to_owned(), Some(title.to_owned()))];
+    serve(&world, &event("one", "2026-01-02T00:00:00Z", "1"));
+    world.sync_all().expect(0);
+    serve(&world, &event("a meeting", "2026-01-02T00:00:00Z", "1"));
+    world.sync_all().expect(0);
+    assert_eq!(titles(&world), is("a meeting"));
+    assert_eq!(world.count("SELECT count(*) FROM meetings"), 1, "it is a meeting by its title now");
+    // As of a calendar that is fed from a file which was put back.
+    serve(&world, &event("three", "2026-01-01T00:00:00Z", "2"));
+    world.expire();
+    world.sync_all().expect(0);
+    assert_eq!(titles(&world), is("three"));
 }

@@ -207,6 +207,23 @@ fn every_fault_at_once_at_twenty_percent(service: &'static Service) {
     world.assert_no_leftovers();
 }
 
+#[track_caller]
+fn pages_that_name_everything_twice_are_taken_once_by(service: &'static Service) {
+    let world = World::of(service, 2, 20);
+    world.sim.fault(json!({ "fault": "repeated", "user": service.whose, "probability": 1.0 }));
+    for seed in 0..3 {
+        world.sync_all().expect(0);
+        assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+        world.churn(30, seed);
+    }
+    world.expire();
+    world.sync_all().expect(0);
+    world.sim.clear_faults();
+    (service.finish)(&world);
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}
+
 for_each_service! {
     passing! {
     a_refused_token_is_replaced: "auth_error";
@@ -218,6 +235,7 @@ for_each_service! {
     an_updated_min_that_is_too_long_ago_is_resynced: "cursor_expired_updated_min";
     a_408_is_tried_again: "timeout_408";
     a_500_is_tried_again: "server_500";
+    a_404_page_of_the_front_end_is_tried_again: "not_found_page";
     a_502_page_of_the_front_end_is_tried_again: "bad_gateway_502";
     a_503_is_tried_again: "unavailable_503";
     a_504_is_tried_again: "gateway_timeout_504";
@@ -231,6 +249,11 @@ for_each_service! {
     #[test]
     fn every_fault_at_once_at_twenty_percent_loses_and_doubles_nothing() {
         every_fault_at_once_at_twenty_percent(SERVICE);
+    }
+
+    #[test]
+    fn pages_that_name_everything_twice_are_taken_once() {
+        pages_that_name_everything_twice_are_taken_once_by(SERVICE);
     }
 }
 
@@ -254,6 +277,7 @@ mod attendee {
     a_429_is_waited_out: "rate_limit_429", { "retry_after": 1 };
     a_408_is_tried_again: "timeout_408";
     a_500_is_tried_again: "server_500";
+    a_404_page_of_the_front_end_is_tried_again: "not_found_page";
     a_502_page_of_the_front_end_is_tried_again: "bad_gateway_502";
     a_503_is_tried_again: "unavailable_503";
     a_504_is_tried_again: "gateway_timeout_504";
@@ -268,5 +292,10 @@ mod attendee {
     #[test]
     fn every_fault_at_once_at_twenty_percent_loses_and_doubles_nothing() {
         every_fault_at_once_at_twenty_percent(SERVICE);
+    }
+
+    #[test]
+    fn pages_that_name_everything_twice_are_taken_once() {
+        pages_that_name_everything_twice_are_taken_once_by(SERVICE);
     }
 }

@@ -72,3 +72,29 @@ fn a_stream_that_somebody_holds_does_not_hold_up_the_heartbeat() {
     assert!(run.wait_with_output().expect("it ends").status.success());
     world.assert_no_leftovers();
 }
+
+/// As a laptop that was closed, or a virtual machine that was moved.
+#[test]
+fn a_run_that_was_suspended_for_longer_than_its_lease_is_recorded_once() {
+    let mut world = World::with_users(2, 3);
+    world.sync_all().expect(0);
+    world.set("SYNCCTL_ENGINE_LEASE", "300ms");
+    world.sim.fault(json!({ "fault": "stall", "at_call": 1, "times": 1 }));
+    let run = world.spawn(&["calendar", "cron", "--force"]);
+    world.wait_for_stall();
+    let pid = i32::try_from(run.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("a signal");
+    world.wait_until_leases_lapse();
+    world.churn(4, 1);
+    world.sync_all().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_results WHERE status = 'abandoned'"), 1);
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("a signal");
+    world.sim.admin("release", json!({}));
+    let output = run.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1), "its streams are another's: {output:?}");
+    world.assert_in_step();
+    world.assert_no_leftovers();
+    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_metrics"), 3);
+    assert_eq!(world.count("SELECT count(*) FROM calendar_cron_summaries WHERE summary_data ->> 'status' = 'abandoned'"), 0);
+    assert_eq!(world.syncctl(&["calendar", "metrics", "--json"]).expect(0).json()["window"]["runs"], 3);
+}

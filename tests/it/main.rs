@@ -1,5 +1,6 @@
 //! The main job, end to end: the real binary, a real PostgreSQL, real HTTP to the simulator.
 
+mod absent;
 mod accounts;
 mod attendee;
 mod batches;

@@ -48,6 +48,7 @@ fn a_broken_settings_file() {
         "[calendar]\npage_size = \"many\"\n",
         "[calendar]\n\npage_size = 9999\n",
         "[engine]\nlease = \"5 parsecs\"\n",
+        "[calendar]\nwindow_past = \"300years\"\n",
         "[db]\nauto_migrate = \"perhaps\"\n",
     ] {
         std::fs::write(&file, text).expect("writing");

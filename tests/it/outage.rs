@@ -131,3 +131,40 @@ fn a_command_whose_connection_is_cut_ends_with_69_too() {
     assert!(said.contains("the database went away"), "{said}");
     tx.rollback().expect("the end of the lock");
 }
+
+/// As after a failover, where the old primary is reached and only reads.
+#[test]
+fn a_database_that_only_reads_ends_with_69_and_is_said() {
+    let world = World::with_users(1, 1);
+    world.sync_all().expect(0);
+    world.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", world.database.name()));
+    for command in ["calendar cron", "sync cron", "webhook drain"] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let ran = world.syncctl(&words);
+        assert!(ran.code == 69 && ran.stderr.contains("read-only"), "{command}: {ran:#?}");
+    }
+}
+
+#[test]
+fn a_database_whose_disk_is_full_ends_with_69_and_nothing_is_lost() {
+    let mut world = World::with_users(2, 5);
+    world.set("SYNCCTL_ENGINE_LEASE", "250ms");
+    world.sync_all().expect(0);
+    world.execute(
+        "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END $$",
+    );
+    for table in ["runs", "streams", "calendar_events", "calendar_cron_summaries"] {
+        world.churn(4, 1);
+        world.execute(&format!("CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION no_room()"));
+        let ran = world.sync_all();
+        // One that can be recorded is a run with failed streams.
+        let code = if table == "calendar_events" { 1 } else { 69 };
+        assert!(ran.code == code && ran.stderr.contains("No space left on device"), "{table}: {ran:#?}");
+        world.execute(&format!("DROP TRIGGER no_room ON {table}"));
+        assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0, "{table}: no fault of any item");
+        world.wait_until_leases_lapse();
+        world.sync_all().expect(0);
+        world.assert_in_step();
+    }
+}

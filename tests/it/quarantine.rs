@@ -1,8 +1,10 @@
 //! Items that cannot be applied: put aside with their error, never in the way of the others.
 
+use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::support::World;
+use crate::support::service::GMAIL;
 
 fn world_with(raws: &[&str]) -> World {
     let world = World::with_users(1, 25);
@@ -38,7 +40,9 @@ fn an_item_leaves_quarantine_when_a_good_version_comes() {
     let world = world_with(&[ODD]);
     world.sync_all().expect(0);
     let user = world.sim.users().into_iter().next().expect("a user");
-    let good = json!({ "id": "odd", "status": "confirmed", "start": { "date": "2026-11-25" }, "end": { "date": "2026-11-26" } });
+    let today = Utc::now().date_naive();
+    let (start, end) = (json!({ "date": today }), json!({ "date": today + TimeDelta::days(1) }));
+    let good = json!({ "id": "odd", "status": "confirmed", "start": start, "end": end });
     let url = format!("{}/admin/events", world.sim.url);
     ureq::put(url).send_json(json!({ "user": user, "calendar": "primary", "event": good })).expect("mending the event");
     world.sync_all().expect(0);
@@ -86,4 +90,68 @@ fn a_server_that_stutters_never_condemns_an_item() {
     assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
     let listed: Value = world.syncctl(&["items", "list", "--json"]).expect(0).json();
     assert_eq!(listed, json!([]));
+}
+
+/// Lets PostgreSQL refuse the rows of a table for which this holds.
+fn refuse(world: &World, table: &str, condition: &str) {
+    world.execute(&format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           RAISE EXCEPTION 'refused by a test' USING ERRCODE = 'invalid_parameter_value'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
+    ));
+}
+
+/// A mailbox in step, and a message that arrives; answers its user and its id.
+fn world_with_odd_mail() -> (World, String, String) {
+    let world = World::of(&GMAIL, 1, 3);
+    world.sync_all().expect(0);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    let made = world.sim.admin("mail/messages", json!({ "user": user, "raw": "Subject: odd\r\n\r\nx" }));
+    let id = made["id"].as_str().expect("an id").to_owned();
+    (world, user, id)
+}
+
+#[test]
+fn a_message_in_quarantine_is_not_lost_when_its_labels_change() {
+    let (world, user, id) = world_with_odd_mail();
+    refuse(&world, "gmail_messages", "NEW.subject = 'odd'");
+    world.sync_all().expect(0);
+    world.sim.admin("mail/labels", json!({ "user": user, "id": id, "remove": ["UNREAD"] }));
+    world.sync_all().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1, "nobody knows of the message any more");
+    world.execute("DROP TRIGGER refuse ON gmail_messages");
+    world.syncctl(&["items", "retry"]).expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'odd'"), 1);
+}
+
+#[test]
+fn a_full_pass_does_not_bury_a_message_or_a_calendar_that_lies_in_quarantine() {
+    let (world, ..) = world_with_odd_mail();
+    world.sync_all().expect(0);
+    refuse(&world, "gmail_messages", "NEW.subject = 'odd'");
+    world.expire();
+    world.sync_all().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'odd' AND deleted_at IS NULL"), 1);
+
+    let world = World::with_users(1, 3);
+    world.sync_all().expect(0);
+    refuse(&world, "calendars", "NEW.is_primary");
+    world.execute("UPDATE streams SET full_pass_at = now() - interval '31 days' WHERE kind = 'calendar_list'");
+    world.sync_all().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND state = 'active'"), 1);
+}
+
+#[test]
+fn an_item_with_an_id_that_no_index_takes_is_put_aside_like_any_other() {
+    let id: String = (0..300).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
+    let today = Utc::now().date_naive();
+    let event = json!({ "id": id, "etag": "\"1\"", "start": { "date": today }, "end": { "date": today + TimeDelta::days(1) } });
+    let world = world_with(&[&event.to_string()]);
+    let report = world.sync_all().expect(0).json();
+    assert_eq!(report["quarantined"], 1, "{report}");
+    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL"), 25);
+    world.syncctl(&["items", "retry"]).expect(1);
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items WHERE attempts = 2"), 1);
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::support::World;
+use crate::support::service::GMAIL;
 
 /// Small pages, so that a pass has many.
 fn paged(users: u32, events: u32) -> World {
@@ -119,5 +120,16 @@ fn the_window_moves_on_by_a_full_pass_of_its_own() {
     world.set("SYNCCTL_CALENDAR_FULL_PASS_EVERY", "30days");
     world.sync_all().expect(0);
     assert_eq!(world.count(stamps), before + 1);
+    world.assert_in_step();
+}
+
+/// As of a mailbox that was moved to another server and numbers its history anew.
+#[test]
+fn mail_with_lower_numbers_than_before_is_what_a_complete_pass_names() {
+    let world = World::of(&GMAIL, 1, 10);
+    world.sync_all().expect(0);
+    world.execute("UPDATE gmail_messages SET history_id = history_id + 1000000000, labels = '{}'");
+    world.expire();
+    world.sync_all().expect(0);
     world.assert_in_step();
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::failed;
 use super::landing::{Landing, Page};
 use crate::commands::{Output, complain, import};
+use crate::config::duration;
 use crate::engine::Context;
 use crate::error::{Class, Exit, Failure, Fault};
 use crate::google::consent::{Answer, App, Consent, Granted};
@@ -36,7 +37,7 @@ pub struct LoginArgs {
     #[arg(long)]
     no_browser: bool,
     /// How long to wait for the consent
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration::parse)]
     timeout: Duration,
 }
 
@@ -222,7 +223,7 @@ fn stopped() -> anyhow::Error {
 }
 
 fn too_late(timeout: Duration) -> anyhow::Error {
-    let waited = humantime::format_duration(timeout);
+    let waited = duration::text(timeout);
     Fault::unavailable(format!("no consent within {waited}; nothing was stored. Start again, with a longer --timeout if need be"))
         .into()
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Metrics, ROWS, alarm, channels, prometheus, seconds_text};
 use crate::commands::figures::{self, Figures};
 use crate::commands::{Output, every, file, print, reading, table, with_context};
-use crate::config::Settings;
+use crate::config::{Settings, duration};
 use crate::error::Exit;
 use crate::services::attendee;
 
@@ -69,7 +69,7 @@ fn row(name: &str, services: &[Metrics], value: impl Fn(&Metrics) -> String) -> 
 }
 
 fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
-    let window = format!("last {}", humantime::format_duration(since));
+    let window = format!("last {}", duration::text(since));
     let mut header = vec![window.as_str()];
     header.extend(services.iter().map(|metrics| metrics.service));
     let mut sums = table(&header);

@@ -16,16 +16,18 @@ const TOO_LATE: [&str; 2] = ["Bot is in state", "scheduled state"];
 
 /// Classifies an error answer. `what` names the method; `retry` is the header; `now` serves hints that are points in time.
 pub fn classify(what: &str, status: u16, retry: Option<&str>, body: &[u8], now: DateTime<Utc>) -> Failure {
+    // A front end answers with a page: the status alone decides then.
+    let said = serde_json::from_slice::<Value>(body).map(|said| texts(&said).join("; ")).unwrap_or_default();
     let class = match status {
         401 | 403 => Class::AuthRevoked,
-        404 => Class::Gone,
+        404 if !said.is_empty() => Class::Gone,
+        // A front end that has lost its Attendee says so too: that is no word on a bot.
+        404 => Class::Transient,
         429 => Class::RateLimited,
         408 | 500..=599 => Class::Transient,
         _ => Class::Permanent,
     };
     let mut message = format!("{what}: HTTP {status}");
-    // A front end answers with HTML: the status alone decides then.
-    let said = serde_json::from_slice::<Value>(body).map(|said| texts(&said).join("; ")).unwrap_or_default();
     if !said.is_empty() {
         message.push_str(&format!(": {}", without_addresses(&said)));
     }
@@ -84,7 +86,7 @@ mod tests {
         let table = [
             (401, Class::AuthRevoked),
             (403, Class::AuthRevoked),
-            (404, Class::Gone),
+            (404, Class::Transient),
             (429, Class::RateLimited),
             (502, Class::Transient),
             (408, Class::Transient),
@@ -94,6 +96,7 @@ mod tests {
         for (status, class) in table {
             assert_eq!(said(status, "<html>").class, class, "{status}");
         }
+        assert_eq!(said(404, r#"{"detail":"Not found."}"#).class, Class::Gone);
         let waits = classify("bots.list", 429, Some("7"), b"", Utc::now());
         assert_eq!(waits.retry_after, Some(std::time::Duration::from_secs(7)));
         assert!(said(401, r#"{"detail":"Invalid token"}"#).message.contains("syncctl attendee project add"));

@@ -16,7 +16,7 @@ use crate::db::{Pool, accounts};
 use crate::recurrence::{self, Start};
 
 /// Occurrences of one series within the window: more is no meeting.
-const MOST: u16 = 200;
+const MOST: usize = 200;
 /// A meeting that is this near its end gets no bot any more.
 const TOO_SHORT: chrono::Duration = chrono::Duration::seconds(60);
 
@@ -93,7 +93,7 @@ pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Found> {
             continue;
         };
         for (original_start, start) in times {
-            let end = start + (row.end - row.start);
+            let end = start.checked_add_signed(row.end - row.start).unwrap_or(DateTime::<Utc>::MAX_UTC);
             if end - window.now > TOO_SHORT {
                 judge.judge(row, &Time { original_start, start, end }, &mut found);
             }
@@ -180,7 +180,7 @@ fn times(
     let zone = row.time_zone.as_deref().unwrap_or("UTC").parse().ok()?;
     let rules = recurrence::rules(Start::At(row.start, zone), &row.recurrence)?;
     let from = window.now - (row.end - row.start);
-    let times = recurrence::between(rules, from, window.until, MOST);
+    let times = recurrence::between(rules, from, window.until, MOST)?;
     let own = times.into_iter().filter(|time| !replaced.contains(&(row.stream, row.event_id.clone(), *time)));
     Some(own.map(|time| (time, time)).collect())
 }

@@ -133,13 +133,15 @@ async fn retire(tx: &Transaction<'_>, stream: &Stream, calendars: &[&str]) -> an
     Ok(())
 }
 
-/// Retires the calendars that a complete list did not name.
+/// Retires the calendars that a complete list did not name. What lies in quarantine was named.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::Result<Counts> {
     let rows = tx
         .query_typed(
-            "UPDATE calendars SET deleted_at = now(), synced_at = now()
-             WHERE user_id = $1 AND deleted_at IS NULL AND seen_pass IS DISTINCT FROM $2 RETURNING calendar_id",
-            &[(&stream.user_id, Type::UUID), (&pass, Type::INT8)],
+            "UPDATE calendars c SET deleted_at = now(), synced_at = now()
+             WHERE user_id = $1 AND deleted_at IS NULL AND seen_pass IS DISTINCT FROM $2
+               AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $3 AND q.item_id = c.calendar_id)
+             RETURNING calendar_id",
+            &[(&stream.user_id, Type::UUID), (&pass, Type::INT8), (&stream.id, Type::INT8)],
         )
         .await
         .context("sweeping calendars")?;

@@ -124,14 +124,11 @@ impl Source for Calendar {
 
     fn bounds(&self, stream: &Stream) -> Bounds {
         let settings = &self.settings;
+        // Of the list too: it brings calendars back that were not there for a while.
+        let full_pass_every = Some(settings.full_pass_every).filter(|every| *every > Duration::ZERO);
         match stream.kind.as_str() {
-            LIST => Bounds { min: settings.list_interval, max: settings.list_interval, prior: 0.001, full_pass_every: None },
-            _ => Bounds {
-                min: settings.min_interval,
-                max: settings.max_interval,
-                prior: 0.1,
-                full_pass_every: Some(settings.full_pass_every).filter(|every| *every > Duration::ZERO),
-            },
+            LIST => Bounds { min: settings.list_interval, max: settings.list_interval, prior: 0.001, full_pass_every },
+            _ => Bounds { min: settings.min_interval, max: settings.max_interval, prior: 0.1, full_pass_every },
         }
     }
 }

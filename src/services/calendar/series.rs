@@ -37,7 +37,7 @@ fn last_end(event: &Event) -> Option<DateTime<Utc>> {
         return None;
     }
     let last = instances.dates.iter().max()?;
-    Some(last.with_timezone(&Utc) + length)
+    Some(last.with_timezone(&Utc).checked_add_signed(length).unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
 #[cfg(test)]
@@ -78,6 +78,14 @@ mod tests {
             r#"{"id":"a","start":{"date":"2026-01-01"},"end":{"date":"2026-01-02"},"recurrence":["RRULE:FREQ=DAILY;UNTIL=20260105"]}"#,
         );
         assert_eq!(last_end(&event), Some(at("2026-01-06T00:00:00Z")));
+    }
+
+    #[test]
+    fn an_end_beyond_all_times_is_an_end() {
+        let event = event(
+            r#"{"id":"a","start":{"dateTime":"2026-03-16T10:00:00Z"},"end":{"dateTime":"+262142-12-31T00:00:00Z"},"recurrence":["RRULE:FREQ=DAILY;COUNT=3"]}"#,
+        );
+        assert!(reaches(&event, at("2199-01-01T00:00:00Z")));
     }
 
     #[test]

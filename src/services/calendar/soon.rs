@@ -105,7 +105,7 @@ fn next_start(event: &Event, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let start = event.start.as_ref()?;
     let zone = start.time_zone.as_deref().unwrap_or("UTC").parse().ok()?;
     let rules = recurrence::rules(Start::At(start.instant()?, zone), &event.recurrence)?;
-    recurrence::between(rules, now + TimeDelta::seconds(1), now + TimeDelta::days(3 * 366), 1).first().copied()
+    recurrence::between(rules, now + TimeDelta::seconds(1), now + TimeDelta::days(3 * 366), 1)?.first().copied()
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub async fn apply(
         meetings::apply(tx, stream, words, &changed).await?;
     }
     for part in gone.chunks(CHUNK) {
-        counts += bury(tx, stream, pass, part).await?;
+        counts += bury(tx, stream, pass, part, &live).await?;
     }
     Ok(counts)
 }
@@ -116,23 +116,36 @@ async fn upsert<'a>(
     Ok(events.iter().filter_map(|(event, _)| Some((*event, *changed.get(event.id.as_str())?))).collect())
 }
 
-/// Makes tombstones of cancelled events. A series takes its exceptions along; a cancelled exception is kept even if it was never seen,
-/// because without it the series would show an instance that does not take place.
-async fn bury(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, events: &[Sent<'_>]) -> anyhow::Result<Counts> {
+/// Makes tombstones of cancelled events. A series takes its exceptions along, but for those that outlive it: somebody who was taken off a
+/// series may still be invited to one instance of it. A cancelled exception is kept even if it was never seen, because without it the series
+/// would show an instance that does not take place.
+async fn bury(
+    tx: &Transaction<'_>,
+    stream: &Stream,
+    pass: Option<i64>,
+    events: &[Sent<'_>],
+    live: &[Sent<'_>],
+) -> anyhow::Result<Counts> {
     let ids: Vec<&str> = events.iter().map(|(event, _)| event.id.as_str()).collect();
+    let living = live.iter().filter(|(event, _)| event.recurring_event_id.is_some());
+    let living: Vec<&str> = living.map(|(event, _)| event.id.as_str()).collect();
+    let updated: Vec<Option<DateTime<Utc>>> = events.iter().map(|(event, _)| event.updated).collect();
     let etags: Vec<Option<&str>> = events.iter().map(|(event, _)| event.etag.as_deref()).collect();
     let rows = tx
         .query_typed(
             "UPDATE calendar_events e SET status = 'cancelled', deleted_at = now(), synced_at = now(),
                seen_pass = coalesce($2, e.seen_pass), etag = coalesce(gone.etag, e.etag)
-             FROM unnest($3::text[], $4::text[]) AS gone (event_id, etag)
-             WHERE e.stream_id = $1 AND (e.event_id = gone.event_id OR e.recurring_event_id = gone.event_id) AND e.deleted_at IS NULL
+             FROM unnest($3::text[], $4::text[], $5::timestamptz[]) AS gone (event_id, etag, updated)
+             WHERE e.stream_id = $1 AND e.deleted_at IS NULL AND (e.event_id = gone.event_id
+               OR (e.recurring_event_id = gone.event_id AND e.event_id <> ALL ($6) AND (e.updated <= gone.updated) IS NOT FALSE))
              RETURNING e.event_id",
             &[
                 (&stream.id, Type::INT8),
                 (&pass, Type::INT8),
                 (&ids, Type::TEXT_ARRAY),
                 (&etags, Type::TEXT_ARRAY),
+                (&updated, Type::TIMESTAMPTZ_ARRAY),
+                (&living, Type::TEXT_ARRAY),
             ],
         )
         .await

@@ -174,7 +174,9 @@ pub async fn listing(gmail: &Gmail, calls: &Calls, at: &Position) -> Result<Page
             whole("messages.list", &answer.map_err(|failure| at.blame(failure))?)
         })
         .await?;
-    let ids: Vec<String> = messages.into_iter().map(|message| message.id).collect();
+    let mut seen = HashSet::new();
+    // Each once: a statement that writes a page cannot touch a row twice.
+    let ids: Vec<String> = messages.into_iter().map(|message| message.id).filter(|id| seen.insert(id.clone())).collect();
     let (items, poison): (Vec<Item<Change>>, Vec<Poison>) = read::messages(gmail, calls, &ids).await?;
     let next = match next_page_token {
         Some(token) => Next::Page(token),

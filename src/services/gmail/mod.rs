@@ -126,6 +126,11 @@ impl Source for Gmail {
         Ok(counts)
     }
 
+    /// Labels are no message: one that could not be stored is still to be.
+    fn is_whole(change: &Change) -> bool {
+        !matches!(change, Change::Labels { .. })
+    }
+
     async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         store::sweep(tx, stream, pass, pinned).await
     }

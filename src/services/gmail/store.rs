@@ -119,14 +119,15 @@ async fn bury(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Re
     Ok(buried.len() as u64)
 }
 
-/// Makes tombstones of the messages of the window that a complete pass did not name.
+/// Makes tombstones of the messages of the window that a complete pass did not name. What lies in quarantine was named.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
     let pinned = Pinned::parse(pinned.context("a full pass of a mailbox without its start")?)?;
     let after: Option<DateTime<Utc>> = pinned.after.and_then(|after| DateTime::from_timestamp(after, 0));
     let rows = tx
         .query_typed(
-            "SELECT message_id FROM gmail_messages WHERE stream_id = $1 AND deleted_at IS NULL AND seen_pass IS DISTINCT FROM $2
-               AND ($3::timestamptz IS NULL OR received_at >= $3)",
+            "SELECT message_id FROM gmail_messages m WHERE stream_id = $1 AND deleted_at IS NULL AND seen_pass IS DISTINCT FROM $2
+               AND ($3::timestamptz IS NULL OR received_at >= $3)
+               AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $1 AND q.item_id = m.message_id)",
             &[(&stream.id, Type::INT8), (&pass, Type::INT8), (&after, Type::TIMESTAMPTZ)],
         )
         .await

@@ -55,6 +55,9 @@ pub enum Kind {
     CursorExpired,
     CursorExpiredUpdatedMin,
     NotFound,
+    /// The page of a front end that knows no such address, and not the API's word on a resource.
+    #[serde(rename = "not_found_page")]
+    NotFoundPage,
     GoneDeleted,
     #[serde(rename = "bad_request_400")]
     BadRequest400,
@@ -71,6 +74,8 @@ pub enum Kind {
     ConnectionReset,
     CutBody,
     CutJson,
+    /// Each thing that a list names comes twice in it.
+    Repeated,
     SlowBody,
     SlowHeaders,
     /// The call waits until `/admin/release`; what it does, it does then.

@@ -1,11 +1,12 @@
 //! How an answer goes out: whole, compressed, or spoilt by a fault.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use futures_util::stream;
+use serde_json::Value;
 
 use crate::errors;
 use crate::faults::{Fault, Kind};
@@ -88,8 +89,28 @@ pub async fn with_fault_as(
             };
             Answer::from_parts(parts, Body::from(half))
         }
+        Kind::Repeated => repeated(answer().await).await,
         _ => refusal(world, &fault),
     }
+}
+
+/// The answer with the items of its lists named again behind the last one.
+async fn repeated(response: Answer) -> Answer {
+    let (mut parts, body) = response.into_parts();
+    let body = whole(Answer::new(body)).await;
+    let mut plain = Vec::new();
+    let unpacked = match parts.headers.contains_key(header::CONTENT_ENCODING) {
+        true => flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).map(|_| &plain[..]),
+        false => Ok(&body[..]),
+    };
+    let json = unpacked.ok().and_then(|text| serde_json::from_slice::<serde_json::Map<String, Value>>(text).ok());
+    let Some(mut json) = json else { return Answer::from_parts(parts, Body::from(body)) };
+    for list in json.values_mut().filter_map(Value::as_array_mut) {
+        list.extend_from_within(..);
+    }
+    parts.headers.remove(header::CONTENT_ENCODING);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Answer::from_parts(parts, Body::from(Value::Object(json).to_string()))
 }
 
 /// Faults that are an answer of their own.
@@ -128,16 +149,20 @@ fn refusal(world: &World, fault: &Fault) -> Answer {
         Kind::Server500 => google(500, "backendError", "Backend Error"),
         Kind::Unavailable503 => google(503, "backendError", "Service unavailable. Please try again"),
         Kind::GatewayTimeout504 => google(504, "backendError", "Gateway Timeout"),
-        Kind::BadGateway502 => {
-            let page = "<!DOCTYPE html><html lang=en><title>Error 502 (Server Error)!!1</title><p><b>502.</b> That’s an error.";
-            errors::with(502, page.into(), "text/html; charset=UTF-8")
-        }
+        Kind::BadGateway502 => page(502, "Error 502 (Server Error)!!1"),
+        Kind::NotFoundPage => page(404, "Error 404 (Not Found)!!1"),
         _ => google(500, "internalError", "Internal Error"),
     };
     if let (Some(seconds), None | Some("header")) = (fault.retry_after, fault.hint.as_deref()) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// What a front end says by itself.
+fn page(status: u16, title: &str) -> Answer {
+    let page = format!("<!DOCTYPE html><html lang=en><title>{title}</title><p><b>{status}.</b> That’s an error.");
+    errors::with(status, page, "text/html; charset=UTF-8")
 }
 
 /// Promises `length` bytes, sends `part`, and breaks the connection.

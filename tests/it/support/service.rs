@@ -46,7 +46,7 @@ pub struct Service {
 }
 
 /// Faults of Google's error table that pass.
-const OF_GOOGLE: [&str; 15] = [
+const OF_GOOGLE: [&str; 16] = [
     "auth_error",
     "rate_limit_403",
     "rate_limit_429",
@@ -56,6 +56,7 @@ const OF_GOOGLE: [&str; 15] = [
     "cursor_expired_updated_min",
     "timeout_408",
     "server_500",
+    "not_found_page",
     "bad_gateway_502",
     "unavailable_503",
     "gateway_timeout_504",

@@ -139,3 +139,17 @@ fn a_signal_lets_it_finish_what_it_has_in_hand() {
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     assert_eq!(world.count("SELECT count(*) FROM notifications"), 1);
 }
+
+/// As after a failover that leaves connections to the old primary open, which only reads from then on.
+#[test]
+fn a_connection_to_a_database_that_only_reads_by_now_is_replaced() {
+    let (world, channels) = watched(1);
+    let only_reads = |how: &str| {
+        world.execute(&format!("BEGIN READ WRITE; ALTER DATABASE {} {how}; COMMIT", world.database.name()));
+    };
+    only_reads("SET default_transaction_read_only = on");
+    let server = Server::start(&world, &[]);
+    assert_eq!(server.notify(&channels[0], 1, "exists"), 503);
+    only_reads("RESET default_transaction_read_only");
+    assert_eq!(server.notify(&channels[0], 2, "exists"), 200);
+}

@@ -21,11 +21,15 @@ ON CONFLICT (stream_id, event_id) DO UPDATE SET
   original_start_at = excluded.original_start_at, original_start_date = excluded.original_start_date,
   ical_uid = excluded.ical_uid, etag = excluded.etag, updated = excluded.updated,
   raw = excluded.raw, deleted_at = NULL,
-  synced_at = CASE WHEN e.etag = excluded.etag AND e.deleted_at IS NULL THEN e.synced_at ELSE now() END
--- An older version never replaces a newer one: an item may leave quarantine after the feed has brought its successor.
-WHERE (e.updated IS NULL OR excluded.updated IS NULL OR excluded.updated >= e.updated)
+  synced_at = CASE WHEN e.etag = excluded.etag AND e.deleted_at IS NULL AND (excluded.seen_pass IS NOT NULL OR e.raw = excluded.raw)
+    THEN e.synced_at ELSE now() END
+-- An older version never replaces a newer one: an item may leave quarantine after the feed has brought its successor. What a full pass names
+-- is what there is now, whatever time it gives.
+WHERE (e.updated IS NULL OR excluded.updated IS NULL OR excluded.updated >= e.updated OR excluded.seen_pass IS NOT NULL)
   AND (e.etag IS DISTINCT FROM excluded.etag OR e.etag IS NULL OR e.deleted_at IS NOT NULL
-       OR (excluded.seen_pass IS NOT NULL AND e.seen_pass IS DISTINCT FROM excluded.seen_pass))
+       OR (excluded.seen_pass IS NOT NULL AND e.seen_pass IS DISTINCT FROM excluded.seen_pass)
+       -- The feed says that it changed; its etag need not have. A full pass says no such thing.
+       OR (excluded.seen_pass IS NULL AND e.raw IS DISTINCT FROM excluded.raw))
 RETURNING e.event_id,
   -- now() is the time of this transaction, so a row that was only stamped keeps an older synced_at. Joining the old rows to tell would
   -- read the whole calendar for every page.

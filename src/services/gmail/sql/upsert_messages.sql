@@ -17,7 +17,8 @@ ON CONFLICT (stream_id, message_id) DO UPDATE SET
   headers = excluded.headers, body = coalesce(excluded.body, m.body), attachments = coalesce(excluded.attachments, m.attachments),
   note = excluded.note, deleted_at = NULL,
   synced_at = CASE WHEN m.history_id = excluded.history_id AND m.deleted_at IS NULL THEN m.synced_at ELSE now() END
-WHERE (m.history_id IS NULL OR excluded.history_id IS NULL OR excluded.history_id >= m.history_id)
+-- What a full pass names is what there is now, whatever number it has.
+WHERE (m.history_id IS NULL OR excluded.history_id IS NULL OR excluded.history_id >= m.history_id OR excluded.seen_pass IS NOT NULL)
   AND (m.history_id IS DISTINCT FROM excluded.history_id OR m.history_id IS NULL OR m.deleted_at IS NOT NULL
        OR (excluded.seen_pass IS NOT NULL AND m.seen_pass IS DISTINCT FROM excluded.seen_pass))
 RETURNING

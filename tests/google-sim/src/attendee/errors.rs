@@ -70,6 +70,7 @@ pub fn refusal(_: &World, fault: &Fault) -> Response<Body> {
         Kind::NotFound | Kind::GoneDeleted => error(404, "Bot not found"),
         Kind::BadRequest400 => error(400, "An error occurred while creating the bot. Error ID: 3f6d1c52"),
         Kind::Timeout408 => page(408, "408 Request Timeout"),
+        Kind::NotFoundPage => page(404, "404 page not found"),
         Kind::BadGateway502 => page(502, "502 Bad Gateway"),
         Kind::Unavailable503 => page(503, "503 Service Temporarily Unavailable"),
         Kind::GatewayTimeout504 => page(504, "504 Gateway Time-out"),

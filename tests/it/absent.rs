@@ -1,0 +1,60 @@
+//! What is not there: Google's own word that something is gone, and a page of whoever stands before it.
+
+use serde_json::json;
+
+use crate::support::World;
+use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
+
+/// A world of one user in step, then changed, and a fault that strikes every call of a method in one run.
+fn after_a_run_with(service: &'static Service, fault: &str, method: &str) -> World {
+    let mut world = World::of(service, 1, 5);
+    world.set("SYNCCTL_ENGINE_TRIES", "2");
+    world.sync_all().expect(0);
+    world.churn(10, 3);
+    if method == "messages.list" {
+        world.expire();
+    }
+    world.sim.fault(json!({ "fault": fault, "method": method }));
+    let run = world.sync_all();
+    assert_ne!(run.code, 0, "{method}: {run:#?}");
+    world.sim.clear_faults();
+    world
+}
+
+#[test]
+fn a_page_that_knows_no_such_address_is_no_word_on_what_is_there() {
+    let calls = [
+        (&CALENDAR, "calendarList.list"),
+        (&CALENDAR, "events.list"),
+        (&GMAIL, "messages.list"),
+        (&GMAIL, "messages.get"),
+        (&DRIVE, "drives.list"),
+        (&DRIVE, "changes.list"),
+    ];
+    for (service, method) in calls {
+        let world = after_a_run_with(service, "not_found_page", method);
+        assert_eq!(world.count("SELECT count(*) FROM streams WHERE state <> 'active'"), 0, "{method}");
+        world.sync_all().expect(0);
+        world.assert_in_step();
+    }
+}
+
+#[test]
+fn what_every_user_has_is_asked_for_again_though_it_was_called_gone() {
+    for (service, method) in [(&CALENDAR, "calendarList.list"), (&GMAIL, "messages.list"), (&DRIVE, "drives.list")] {
+        let world = after_a_run_with(service, "not_found", method);
+        assert_eq!(world.count("SELECT count(*) FROM streams WHERE failed_class = 'gone' AND state = 'active'"), 1, "{method}");
+        world.sync_all().expect(0);
+        world.assert_in_step();
+        assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0"), 0, "{method}");
+    }
+}
+
+#[test]
+fn a_calendar_that_was_called_gone_comes_back_with_a_complete_list() {
+    let world = after_a_run_with(&CALENDAR, "not_found", "events.list");
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE kind = 'events' AND state = 'removed'"), 1);
+    world.execute("UPDATE streams SET full_pass_at = now() - interval '31 days' WHERE kind = 'calendar_list'");
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}
