@@ -142,8 +142,10 @@ impl Report {
         *self.changes.entry(outcome.kind.clone()).or_default() += outcome.counts;
         let ms = |duration: &Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         self.fetches.extend(outcome.fetches.iter().map(ms));
-        let ok = !matches!(outcome.end, End::Failed(_));
-        *self.users.entry(outcome.user_id).or_insert(true) &= ok;
+        // Of a stream that was interrupted nothing is known: a user of such streams alone is no success of this run, and no failure.
+        if !matches!(outcome.end, End::Interrupted) {
+            *self.users.entry(outcome.user_id).or_insert(true) &= !matches!(outcome.end, End::Failed(_));
+        }
         match &outcome.end {
             End::Idle(_) => self.idle_streams += 1,
             End::Done => {}

@@ -122,13 +122,12 @@ fn units_are_those_that_the_settings_call_for_and_systemd_reads_them() {
         "db-prune.timer",
         "report.timer",
         "metrics.service",
+        "sync.timer",
         "public.service",
     ] {
         assert!(files.contains(&format!("etc/systemd/system/syncctl-{unit}")), "{unit}: {files:?}");
     }
-    for not in ["gmail.timer", "sync.timer"] {
-        assert!(!files.contains(&format!("etc/systemd/system/syncctl-{not}")), "{not}");
-    }
+    assert!(!files.contains(&"etc/systemd/system/syncctl-gmail.timer".to_owned()), "{files:?}");
     let start = machine.read(machine.unit("syncctl-calendar.service"));
     assert!(start.contains(&format!("ExecStart={} calendar cron\n", env!("CARGO_BIN_EXE_syncctl"))), "{start}");
     let enable = done.stdout.lines().find(|line| line.contains("enable --now")).expect("what to do next");
@@ -136,8 +135,9 @@ fn units_are_those_that_the_settings_call_for_and_systemd_reads_them() {
         enable.contains("syncctl-renew-watches@drive.timer") && !enable.contains("gmail") && enable.contains("webhook.socket"),
         "{enable}"
     );
-    // What nobody may read is offered, not started.
-    assert!(enable.contains("syncctl-report.timer") && !enable.contains("metrics"), "{enable}");
+    // What nobody may read, and what stands in place of others, is offered, not started.
+    assert!(enable.contains("syncctl-report.timer") && !enable.contains("metrics") && !enable.contains("sync.timer"), "{enable}");
+    assert!(done.stdout.contains("systemctl enable --now syncctl-sync.timer    #"), "{done:?}");
     assert!(done.stdout.contains("systemctl enable --now syncctl-metrics.timer    #"), "{done:?}");
 
     // Every service is as closed as the templates are, also where its binary lies below a hidden folder.

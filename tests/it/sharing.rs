@@ -157,6 +157,10 @@ fn a_time_budget_ends_the_run_and_leaves_the_rest_due() {
     let output = run.wait_with_output().expect("the run ends");
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
     assert_eq!(report["stopped_early"], "max_duration reached");
+    // Who was not reached is no success of this run.
+    let polled = world.count("SELECT count(DISTINCT user_id) FROM streams WHERE polled_at IS NOT NULL");
+    assert!(report["interrupted_streams"].as_u64() > Some(0), "{report}");
+    assert_eq!((report["successful_users"].as_i64(), &report["failed_users"]), (Some(polled), &json!(0)), "{report}");
     world.sim.admin("release", json!({}));
     world.assert_no_leftovers();
     world.syncctl(&["calendar", "cron"]).expect(0);

@@ -35,7 +35,7 @@ pub fn check(loaded: &Loaded, place: Option<&Place>, found: &mut Findings) {
 /// What the bounds allow and hardly anybody means.
 fn odd(settings: &Settings) -> Vec<(&'static str, String)> {
     let (engine, push) = (&settings.engine, &settings.push);
-    let minutes = |duration: Duration| duration::text(duration);
+    let minutes = duration::text;
     let services = [settings.calendar.enabled, settings.drive.enabled, settings.gmail.enabled];
     let is_plain = |url: &str| Url::parse(url).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url));
     let plain_target = settings.outbox.targets.iter().find(|target| is_plain(&target.url));

@@ -6,7 +6,8 @@ use super::super::every;
 
 /// Whether a job is there for those who have a use for it, and started by no schedule that is installed.
 pub(super) fn offered(command: &str) -> bool {
-    command.split_whitespace().next() == Some("metrics")
+    // `sync` stands in place of jobs that are started.
+    matches!(command.split_whitespace().next(), Some("metrics" | "sync"))
 }
 
 /// Whether a schedule should have this job; `command` is what stands after `syncctl`.
@@ -17,8 +18,6 @@ pub(super) fn wanted(settings: &Settings, command: &str) -> bool {
     };
     let words: Vec<&str> = command.split_whitespace().collect();
     match words.as_slice() {
-        // It stands in place of those that are installed.
-        ["sync", ..] => false,
         _ if offered(command) => false,
         ["deliver", ..] => !settings.outbox.targets.is_empty(),
         ["webhook", ..] => takes_notifications(settings) || ["calendar", "gmail"].into_iter().any(announced),
