@@ -127,7 +127,7 @@ fn units_are_those_that_the_settings_call_for_and_systemd_reads_them() {
     ] {
         assert!(files.contains(&format!("etc/systemd/system/syncctl-{unit}")), "{unit}: {files:?}");
     }
-    assert!(!files.contains(&"etc/systemd/system/syncctl-gmail.timer".to_owned()), "{files:?}");
+    assert!(!files.contains("etc/systemd/system/syncctl-gmail.timer"), "{files:?}");
     let start = machine.read(machine.unit("syncctl-calendar.service"));
     assert!(start.contains(&format!("ExecStart={} calendar cron\n", env!("CARGO_BIN_EXE_syncctl"))), "{start}");
     let enable = done.stdout.lines().find(|line| line.contains("enable --now")).expect("what to do next");
