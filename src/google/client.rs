@@ -86,7 +86,7 @@ impl Client {
         judged(what, self.send(what, url, token.as_deref()).await?)
     }
 
-    /// As `get`, for content of any size and kind: what is sent of at most `most` bytes, with its content type; `None`: there is more.
+    /// As `get`, for content of any size and kind: hands each part to `take` as it comes, until that answers false. Answers the content type.
     ///
     /// # Errors
     /// As `get`.
@@ -96,8 +96,8 @@ impl Client {
         token: &dyn GetToken,
         scope: &str,
         url: Url,
-        most: usize,
-    ) -> Result<Option<(Option<String>, Vec<u8>)>, Failure> {
+        mut take: impl FnMut(&[u8]) -> bool + Send,
+    ) -> Result<Option<String>, Failure> {
         let token = token_of(what, token, scope).await?;
         self.count();
         let mut request = self.http.to(&url)?.get(url);
@@ -106,18 +106,17 @@ impl Client {
         }
         let mut response = request.send().await.map_err(|error| transient(what, error))?;
         if !response.status().is_success() {
-            return judged(what, received(what, response).await?).map(|body| Some((None, body)));
+            judged(what, received(what, response).await?)?;
+            return Ok(None);
         }
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
-        let mut body = Vec::new();
         // What comes is unpacked already, so that a small answer cannot unpack to a large one.
         while let Some(part) = response.chunk().await.map_err(|error| transient(what, error))? {
-            if body.len() + part.len() > most {
-                return Ok(None);
+            if !take(&part) {
+                break;
             }
-            body.extend_from_slice(&part);
         }
-        Ok(Some((kind, body)))
+        Ok(kind)
     }
 
     /// POSTs JSON to `url` with the caller's token; an empty answer is an empty body.

@@ -10,6 +10,7 @@ mod doctor;
 mod documents;
 mod domain;
 mod drive;
+mod drive_content;
 mod drive_documents;
 mod drive_poll;
 mod faults;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
+use super::data_urls::{Readable, Rest};
 use super::file::{Content, File};
 use super::{Change, Drive};
 use crate::engine::{Calls, Item};
@@ -17,6 +18,8 @@ const DOWNLOAD_COST: u64 = 200;
 const AT_ONCE: usize = 8;
 /// Bytes of content that a page may hold; what is beyond comes with the next poll.
 const MOST_A_PAGE: usize = 32 << 20;
+/// Bytes that are received of a file, most of which may be pictures. Google exports 10 MB.
+const MOST_RECEIVED: usize = 32 << 20;
 
 /// How to come to the text of a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,26 +75,24 @@ impl<'a> Reading<'a> {
     }
 
     async fn read(&self, calls: &Calls, file: &File) -> Result<Content, Failure> {
-        let most = self.drive.settings.content_max_size;
-        let too_large =
-            |size: &str| Content::Absent(Some(format!("content not read: {size}, drive.content_max_size is {most} bytes")));
-        let way = way(file.mime_type.as_deref().unwrap_or_default());
+        let most = usize::try_from(self.drive.settings.content_max_size).unwrap_or(usize::MAX);
+        let mime = file.mime_type.as_deref().unwrap_or_default();
+        let way = way(mime);
         if way == Way::None {
             return Ok(Content::Absent(None));
         }
         let size = usize::try_from(file.size.unwrap_or(0)).unwrap_or(usize::MAX);
-        if way == Way::Download && size as u64 > most {
-            return Ok(too_large(&format!("{size} bytes")));
+        if way == Way::Download && size > if holds_pictures(mime) { MOST_RECEIVED } else { most } {
+            return Ok(Content::Absent(Some(format!("content not read: {size} bytes, drive.content_max_size is {most} bytes"))));
         }
-        if self.bytes.load(Ordering::Relaxed) + size > MOST_A_PAGE {
+        if self.bytes.load(Ordering::Relaxed) + size.min(most) > MOST_A_PAGE {
             return Ok(Content::Unread);
         }
-        let answer = calls.make(DOWNLOAD_COST, || self.ask(calls, file, &way, most as usize)).await;
+        let answer = calls.make(DOWNLOAD_COST, || self.ask(calls, file, &way, most)).await;
         match answer {
-            Ok(None) => Ok(too_large("it is larger")),
-            Ok(Some((kind, body))) => {
-                self.bytes.fetch_add(body.len(), Ordering::Relaxed);
-                Ok(Content::Text(text_of(kind.as_deref(), &body)))
+            Ok((kind, rest)) => {
+                self.bytes.fetch_add(rest.bytes.len(), Ordering::Relaxed);
+                Ok(text(kind.as_deref(), rest, most))
             }
             // The verdict on one file, such as exportSizeLimitExceeded, fileNotDownloadable, notFound.
             Err(failure) if matches!(failure.class, Class::Permanent | Class::Gone) => {
@@ -106,13 +107,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    async fn ask(
-        &self,
-        calls: &Calls,
-        file: &File,
-        way: &Way,
-        most: usize,
-    ) -> Result<Option<(Option<String>, Vec<u8>)>, Failure> {
+    async fn ask(&self, calls: &Calls, file: &File, way: &Way, most: usize) -> Result<(Option<String>, Rest), Failure> {
         let google = &self.drive.google;
         let (what, url) = match way {
             Way::Export(kind) => {
@@ -126,8 +121,49 @@ impl<'a> Reading<'a> {
                 ("files.get", url)
             }
         };
-        google.download(what, &calls.credential, google::SCOPE_DRIVE, url, most).await
+        let (mut readable, mut received) = (Readable::new(most), 0);
+        let take = |part: &[u8]| {
+            received += part.len();
+            match received > MOST_RECEIVED {
+                true => readable.end(),
+                false => readable.push(part),
+            }
+        };
+        let kind = google.download(what, &calls.credential, google::SCOPE_DRIVE, url, take).await?;
+        Ok((kind, readable.finish()))
     }
+}
+
+/// Whether files of this type may be mostly pictures.
+fn holds_pictures(mime: &str) -> bool {
+    matches!(mime, "text/html" | "text/markdown" | "text/x-markdown")
+}
+
+/// The text of what was kept, with a note if that is not all.
+fn text(kind: Option<&str>, rest: Rest, most: usize) -> Content {
+    let Rest { mut bytes, cut, left_out } = rest;
+    if let Err(error) = std::str::from_utf8(&bytes)
+        && cut
+        && error.error_len().is_none()
+    {
+        // Half a character at the cut must not make another charset of it.
+        bytes.truncate(error.valid_up_to());
+    }
+    let text = text_of(kind, &bytes);
+    Content::Text {
+        body: if left_out > 0 { without_definitions(&text) } else { text },
+        note: cut.then(|| format!("content cut: there is more, drive.content_max_size is {most} bytes")),
+    }
+}
+
+/// Without the lines of Markdown that define pictures, now that they are empty: `[image1]: <>`.
+fn without_definitions(text: &str) -> String {
+    let is_empty = |line: &str| {
+        let name = line.trim_end().strip_suffix(": <>").and_then(|line| line.strip_prefix("[image"));
+        name.and_then(|name| name.strip_suffix(']')).is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let kept: String = text.split_inclusive('\n').filter(|line| !is_empty(line)).collect();
+    kept.trim_end().to_owned()
 }
 
 /// Text in whatever charset: a byte order mark says it, or the header; without either it is UTF-8 if it can be.
@@ -149,6 +185,28 @@ mod tests {
         assert_eq!(way("application/json"), Way::Download);
         assert_eq!(way("image/png"), Way::None);
         assert_eq!(way("application/vnd.google-apps.folder"), Way::None);
+    }
+
+    #[test]
+    fn pictures_leave_their_places_and_no_definitions() {
+        let mut readable = Readable::new(1 << 20);
+        readable.push("Grüße ![][image1] ![a chart][image2]\n\n[image1]: <data:image/png;base64,AAAA>\n\n".as_bytes());
+        readable.push(b"[image2]: <data:image/png;base64,AAAA>\n");
+        let expected = Content::Text { body: "Grüße ![][image1] ![a chart][image2]".into(), note: None };
+        assert_eq!(text(Some("text/markdown"), readable.finish(), 1 << 20), expected);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_a_note_says_so() {
+        let mut readable = Readable::new(4);
+        readable.push("Grüße".as_bytes());
+        readable.push(b" and more");
+        let Content::Text { body, note } = text(None, readable.finish(), 4) else { panic!("no text") };
+        assert_eq!((body.as_str(), note.is_some()), ("Grü", true));
+        let mut readable = Readable::new(3);
+        readable.push("Grüße".as_bytes());
+        let Content::Text { body, .. } = text(None, readable.finish(), 3) else { panic!("no text") };
+        assert_eq!(body, "Gr");
     }
 
     #[test]

@@ -94,7 +94,7 @@ async fn put(
     }
     let (body, note) = match content {
         Content::Unread => (None, watch.note.as_deref()),
-        Content::Text(text) => (Some(text.as_str()), None),
+        Content::Text { body, note } => (Some(body.as_str()), note.as_deref()),
         Content::Absent(note) => (None, note.as_deref()),
         Content::Later(note) => (None, Some(note.as_str())),
     };
@@ -131,7 +131,7 @@ async fn put(
         about: about(&file.id, action, shown(file)),
     });
     let held = match content {
-        Content::Text(_) | Content::Absent(_) => Some(key),
+        Content::Text { .. } | Content::Absent(_) => Some(key),
         Content::Unread | Content::Later(_) => None,
     };
     Ok(Some((event, held)))

@@ -98,7 +98,8 @@ struct Shape {
 pub enum Content {
     /// It was not asked for.
     Unread,
-    Text(String),
+    /// Its text, and what is missing of it.
+    Text { body: String, note: Option<String> },
     /// There is none to be had, and why, where that says something.
     Absent(Option<String>),
     /// It could not be read this time.

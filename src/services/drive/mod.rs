@@ -3,6 +3,7 @@
 mod access;
 mod action;
 mod content;
+mod data_urls;
 mod documents;
 mod drives;
 mod fetch;

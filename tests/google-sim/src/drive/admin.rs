@@ -72,6 +72,12 @@ struct Add {
     size: Option<u64>,
     parents: Option<Vec<String>>,
     can_download: Option<bool>,
+    /// So many pictures in a document of Google's.
+    #[serde(default)]
+    pictures: u32,
+    /// Bytes of base64 that each of them is in an export.
+    #[serde(default)]
+    picture_size: usize,
 }
 
 async fn add(State(world): Shared, Json(add): Json<Add>) -> Answer {
@@ -95,6 +101,7 @@ async fn add(State(world): Shared, Json(add): Json<Add>) -> Answer {
     let parent = folder.unwrap_or_else(|| top(&home));
     let mut file = File::new(add.name, mime, home, parent, content, world.now());
     file.can_download = add.can_download.unwrap_or(true);
+    file.pictures = (add.pictures, add.picture_size);
     inherit(&store, &mut file);
     store.put(&id, file, world.now());
     Ok(Json(json!({ "id": id })))

@@ -38,6 +38,8 @@ pub struct File {
     pub shared: Vec<Arc<str>>,
     pub explicitly_trashed: bool,
     pub can_download: bool,
+    /// How many pictures a document holds, and how large each is in an export as Markdown.
+    pub pictures: (u32, usize),
     pub version: u64,
     pub revision: u64,
     pub created: DateTime<Utc>,
@@ -57,6 +59,7 @@ impl File {
             shared: Vec::new(),
             explicitly_trashed: false,
             can_download: true,
+            pictures: (0, 0),
             version: 0,
             revision: 1,
             created: at,

@@ -1,5 +1,6 @@
 //! `files.get`, with and without its content, and `files.export`.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -18,7 +19,7 @@ use crate::reply;
 use crate::state::{World, lock};
 
 /// Larger ones are not exported.
-const MOST_EXPORTED: u64 = 10 * 1024 * 1024;
+const MOST_EXPORTED: usize = 10 * 1024 * 1024;
 
 pub async fn file(
     State(world): State<Arc<World>>,
@@ -94,21 +95,44 @@ pub async fn export(
                 return Err(bad("mimeType", "The requested conversion is not supported."));
             }
             may_download(file)?;
-            file.content().clone()
+            exported(file, mime).map_err(|error| refused(500, "internalError", &error.to_string()))?
         };
-        if content.size() > MOST_EXPORTED {
+        if content.len() > MOST_EXPORTED {
             return Err(refused(403, "exportSizeLimitExceeded", "This file is too large to be exported."));
         }
-        served(&content, mime, &headers)
+        Ok(as_type(content, mime, &headers))
     })
     .await
+}
+
+/// The file as this type. In Markdown the pictures come along, each defined at the end by what it is in base64.
+fn exported(file: &File, mime: &str) -> io::Result<Vec<u8>> {
+    if file.content().size() > MOST_EXPORTED as u64 {
+        // Refused as it is: there is no need to make it.
+        return Ok(vec![0; MOST_EXPORTED + 1]);
+    }
+    let mut bytes = file.content().bytes(mime)?;
+    let (pictures, size) = file.pictures;
+    if mime == "text/markdown" && pictures > 0 {
+        let places: Vec<String> = (1..=pictures).map(|number| format!("![][image{number}]")).collect();
+        bytes.extend_from_slice(format!("\n\n{}\n", places.join("\n\n")).as_bytes());
+        let payload = "iVBORw0KGgo+/AAA".repeat(size / 16 + 1);
+        for number in 1..=pictures {
+            bytes.extend_from_slice(format!("\n[image{number}]: <data:image/png;base64,{}>\n", &payload[..size]).as_bytes());
+        }
+    }
+    Ok(bytes)
 }
 
 fn served(content: &Content, mime: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
     // A file on disk may have gone since it was loaded.
     let bytes = content.bytes(mime).map_err(|error| refused(500, "internalError", &error.to_string()))?;
+    Ok(as_type(bytes, mime, headers))
+}
+
+fn as_type(bytes: Vec<u8>, mime: &str, headers: &HeaderMap) -> Response {
     let mime = HeaderValue::from_str(mime).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    Ok(reply::whole_as(bytes, mime, headers))
+    reply::whole_as(bytes, mime, headers)
 }
 
 fn may_download(file: &File) -> Result<(), Refusal> {
