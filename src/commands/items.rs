@@ -4,22 +4,24 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
-use super::{Output, gmail, reading, table, with_context};
+use super::verbs::Bounds;
+use super::{Output, drive, gmail, jobs, reading, table, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
-use crate::db::items;
+use crate::db::items::{self, Quarantined};
+use crate::engine::again;
 use crate::engine::retry_items::{self, Retried};
+use crate::engine::{Context, Source};
 use crate::error::{Exit, Fault};
 use crate::services::attendee::Attendee;
-use crate::services::drive::watches::Watched;
-use crate::services::{calendar, drive};
+use crate::services::calendar;
 
 /// What can be done with quarantined items.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Lists them with their errors
     List,
-    /// Tries one again, or all of them
+    /// Tries one again, or all of them; what could not be fetched is asked for
     Retry {
         /// The number in `items list`; without it, all
         id: Option<i64>,
@@ -30,58 +32,82 @@ pub enum Verb {
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     with_context(settings, |context| async move {
         match verb {
-            Verb::List => {
-                let rows = reading(&context, items::list(&context.pool, None)).await?;
-                output.print(&rows, || {
-                    let mut table = table(&["id", "service", "user", "item", "tries", "since", "error"]);
-                    for row in &rows {
-                        let since = row.first_seen_at.format("%F %T").to_string();
-                        table.add_row([
-                            row.id.to_string(),
-                            row.service.clone(),
-                            row.user_id.to_string(),
-                            row.item_id.clone(),
-                            row.attempts.to_string(),
-                            since,
-                            row.error.clone(),
-                        ]);
-                    }
-                    if rows.is_empty() { "nothing in quarantine".into() } else { table.trim_fmt() }
-                })?;
-                Ok(Exit::Done)
-            }
-            Verb::Retry { id } => {
-                let rows = items::list(&context.pool, *id).await?;
-                if let (Some(id), true) = (id, rows.is_empty()) {
-                    return Err(Fault::usage(format!("no quarantined item has the number {id}; see `syncctl items list`")).into());
-                }
-                let calendar = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
-                let mailboxes = gmail::mailboxes(&context).await?;
-                let drive = drive::Drive::new(Arc::clone(&context.google), &context.settings, Watched::default());
-                let attendee = Attendee::load(&context, &Selection { force: true, ..Selection::default() }).await?;
-                let mut results = Vec::new();
-                for row in &rows {
-                    let retried = match row.service.as_str() {
-                        "calendar" => retry_items::retry(&context, &calendar, row).await?,
-                        "gmail" => retry_items::retry(&context, &mailboxes, row).await?,
-                        "attendee" => retry_items::retry(&context, &attendee, row).await?,
-                        "drive" => retry_items::retry(&context, &drive, row).await?,
-                        service => Retried::Kept(format!("this syncctl has no service {service:?}")),
-                    };
-                    results.push((row.id, retried));
-                }
-                let kept = results.iter().filter(|(_, retried)| matches!(retried, Retried::Kept(_))).count();
-                output.print(&results, || {
-                    let mut text = format!("{} applied, {kept} kept\n", results.len() - kept);
-                    for (id, retried) in &results {
-                        if let Retried::Kept(error) = retried {
-                            text.push_str(&format!("{id}: {error}\n"));
-                        }
-                    }
-                    text
-                })?;
-                Ok(if kept == 0 { Exit::Done } else { Exit::SomeFailed })
-            }
+            Verb::List => list(&context, output).await,
+            Verb::Retry { id } => retry(&context, *id, output).await,
         }
     })
+}
+
+async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let rows = reading(context, items::list(&context.pool, None)).await?;
+    output.print(&rows, || {
+        let mut table = table(&["id", "service", "user", "item", "tries", "since", "asked again", "error"]);
+        let time = |at: chrono::DateTime<chrono::Utc>| at.format("%F %T").to_string();
+        for row in &rows {
+            table.add_row([
+                row.id.to_string(),
+                row.service.clone(),
+                row.user_id.to_string(),
+                row.item_id.clone(),
+                row.attempts.to_string(),
+                time(row.first_seen_at),
+                row.retry_at.map_or_else(|| "–".into(), time),
+                row.error.clone(),
+            ]);
+        }
+        if rows.is_empty() { "nothing in quarantine".into() } else { table.trim_fmt() }
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn retry(context: &Context, id: Option<i64>, output: Output) -> anyhow::Result<Exit> {
+    let rows = items::list(&context.pool, id).await?;
+    if let (Some(id), true) = (id, rows.is_empty()) {
+        return Err(Fault::usage(format!("no quarantined item has the number {id}; see `syncctl items list`")).into());
+    }
+    let (unfetched, came): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.retry_at.is_some());
+    let everything = Selection { force: true, ..Selection::default() };
+    let calendar = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
+    let mailboxes = gmail::mailboxes(context).await?;
+    let drive = drive::source(context, &everything).await?;
+    let attendee = Attendee::load(context, &everything).await?;
+    let mut results = Vec::new();
+    for row in &came {
+        let retried = match row.service.as_str() {
+            "calendar" => retry_items::retry(context, &calendar, row).await?,
+            "gmail" => retry_items::retry(context, &mailboxes, row).await?,
+            "attendee" => retry_items::retry(context, &attendee, row).await?,
+            "drive" => retry_items::retry(context, &drive, row).await?,
+            service => Retried::Kept(format!("this syncctl has no service {service:?}")),
+        };
+        results.push((row.id, retried));
+    }
+    results.extend(ask_again(context, calendar, &unfetched).await?);
+    results.extend(ask_again(context, mailboxes, &unfetched).await?);
+    results.extend(ask_again(context, attendee, &unfetched).await?);
+    results.extend(ask_again(context, drive, &unfetched).await?);
+    let kept = results.iter().filter(|(_, retried)| matches!(retried, Retried::Kept(_))).count();
+    output.print(&results, || {
+        let mut text = format!("{} applied, {kept} kept\n", results.len() - kept);
+        for (id, retried) in &results {
+            if let Retried::Kept(error) = retried {
+                text.push_str(&format!("{id}: {error}\n"));
+            }
+        }
+        text
+    })?;
+    Ok(if kept == 0 { Exit::Done } else { Exit::SomeFailed })
+}
+
+/// Asks for those of the things that are of this service.
+async fn ask_again<S: Source>(context: &Context, source: S, things: &[Quarantined]) -> anyhow::Result<Vec<(i64, Retried)>> {
+    let things: Vec<Quarantined> = things.iter().filter(|thing| thing.service == S::TABLES.service).cloned().collect();
+    if things.is_empty() {
+        return Ok(Vec::new());
+    }
+    let users = things.iter().map(|thing| thing.user_id).collect();
+    let selection = Selection { users: Some(users), force: true, ..Selection::default() };
+    let bounds = Bounds { max_duration: None, dry_run: false };
+    let job = jobs::job(context, S::TABLES.service, "items-retry", selection, bounds);
+    again::run(context, source, &job, &things).await
 }

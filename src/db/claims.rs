@@ -34,6 +34,8 @@ pub struct StreamRow {
     pub push_left: Option<f64>,
     /// Changes in a row that polls found and the channel did not announce.
     pub push_missed: i32,
+    /// Things that could not be fetched and are to be asked for again now.
+    pub unfetched: Vec<String>,
     pub account: AccountRow,
 }
 
@@ -88,6 +90,7 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
         push_left: row.try_get(18)?,
         weight_at: row.try_get(19)?,
         push_missed: row.try_get(22)?,
+        unfetched: row.try_get::<_, Option<Vec<String>>>(23)?.unwrap_or_default(),
     })
 }
 
@@ -121,7 +124,7 @@ pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
                s.failures, s.change_mass, s.change_mass_at, s.weight,
                CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, coalesce(a.project, s.attendee_project::text), a.access_token,
                extract(epoch FROM a.token_expires_at - now())::float8, extract(epoch FROM s.push_until - now())::float8, s.weight_at,
-               s.change_since, s.change_shape, s.push_missed
+               s.change_since, s.change_shape, s.push_missed, NULL::text[]
              FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)",
             &[(&ids, Type::INT8_ARRAY)],
         )

@@ -1,4 +1,6 @@
-//! Items that could not be applied (table `quarantined_items`).
+//! Items that could not be applied, or not even fetched (table `quarantined_items`).
+
+use std::time::Duration;
 
 use anyhow::Context;
 use deadpool_postgres::Transaction;
@@ -8,16 +10,35 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
+use crate::error::Failure;
+
+/// Seconds until a thing that could not be fetched is asked for again: a quarter of an hour, then four times as long each time, a day at the most.
+/// An outage delays a thing little, and one that can never be fetched costs a call a day.
+const AGAIN: &str = "least(86400, 900 * power(4, least(quarantined_items.attempts, 8)))";
 
 /// An item to put aside: its id at the provider, its JSON as received, and why it could not be applied.
 #[derive(Debug, Clone)]
 pub struct Poison {
     pub item_id: String,
+    /// Empty, if it could not be fetched.
     pub raw: String,
     pub error: String,
+    /// Set where it could not be fetched: it is asked for again by itself, and not before so long.
+    pub unfetched: Option<Duration>,
 }
 
 impl Poison {
+    /// A thing that the provider named and did not give. The stream's polls ask for it again with `Source::fetch_again`, soon at first, then once a day,
+    /// and not earlier than the failure's `retry_after`.
+    pub fn unfetched(item_id: &str, failure: &Failure) -> Self {
+        Self {
+            item_id: item_id.to_owned(),
+            raw: String::new(),
+            error: failure.message.clone(),
+            unfetched: Some(failure.retry_after.unwrap_or_default()),
+        }
+    }
+
     /// An item with the id that it names (`id`, or `fileId`); without one, with a digest of its text, so that it is quarantined once.
     pub fn of(raw: &RawValue, error: impl Into<String>) -> Self {
         #[derive(serde::Deserialize)]
@@ -30,7 +51,7 @@ impl Poison {
             let digest = Sha256::digest(raw.get().as_bytes());
             format!("unnamed-{}", data_encoding::HEXLOWER.encode(&digest[..8]))
         });
-        Self { item_id, raw: raw.get().to_owned(), error: error.into() }
+        Self { item_id, raw: raw.get().to_owned(), error: error.into(), unfetched: None }
     }
 }
 
@@ -57,23 +78,33 @@ pub struct Quarantined {
     pub error: String,
     pub attempts: i32,
     pub first_seen_at: chrono::DateTime<chrono::Utc>,
+    /// It could not be fetched, and is asked for again at the first poll after this; absent: it came, and could not be applied.
+    pub retry_at: Option<chrono::DateTime<chrono::Utc>>,
     #[serde(skip)]
     pub raw: String,
 }
 
 /// Puts items aside; one that is there already gets the newer text and error.
 pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison]) -> anyhow::Result<()> {
+    let statement = format!(
+        "INSERT INTO quarantined_items (stream_id, item_id, raw, error, retry_at)
+         VALUES ($1, $2, $3, $4, CASE WHEN $5::float8 IS NOT NULL THEN now() + make_interval(secs => greatest($5, 900)) END)
+         ON CONFLICT (stream_id, item_id) DO UPDATE
+         SET raw = coalesce(nullif(excluded.raw, ''), quarantined_items.raw), error = excluded.error,
+           attempts = quarantined_items.attempts + 1, last_tried_at = now(),
+           retry_at = CASE WHEN $5::float8 IS NOT NULL THEN now() + make_interval(secs => greatest($5, {AGAIN})) END"
+    );
     for item in items {
         let clean = |text: &str| text.replace('\0', "\u{fffd}");
+        let wait = item.unfetched.map(|wait| wait.as_secs_f64());
         tx.execute_typed(
-            "INSERT INTO quarantined_items (stream_id, item_id, raw, error) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (stream_id, item_id) DO UPDATE
-             SET raw = excluded.raw, error = excluded.error, attempts = quarantined_items.attempts + 1, last_tried_at = now()",
+            &statement,
             &[
                 (&stream, Type::INT8),
                 (&key(&item.item_id), Type::TEXT),
                 (&clean(&item.raw), Type::TEXT),
                 (&clean(&item.error), Type::TEXT),
+                (&wait, Type::FLOAT8),
             ],
         )
         .await
@@ -99,7 +130,7 @@ pub async fn list(pool: &Pool, id: Option<i64>) -> anyhow::Result<Vec<Quarantine
         .get()
         .await?
         .query_typed(
-            "SELECT q.id, q.stream_id, coalesce(s.user_id, s.attendee_project), s.service, s.kind, s.resource, q.item_id, q.error, q.attempts, q.first_seen_at, q.raw
+            "SELECT q.id, q.stream_id, coalesce(s.user_id, s.attendee_project), s.service, s.kind, s.resource, q.item_id, q.error, q.attempts, q.first_seen_at, q.retry_at, q.raw
              FROM quarantined_items q JOIN streams s ON s.id = q.stream_id
              WHERE $1::bigint IS NULL OR q.id = $1 ORDER BY q.id",
             &[(&id, Type::INT8)],
@@ -119,7 +150,8 @@ pub async fn list(pool: &Pool, id: Option<i64>) -> anyhow::Result<Vec<Quarantine
                 error: row.try_get(7)?,
                 attempts: row.try_get(8)?,
                 first_seen_at: row.try_get(9)?,
-                raw: row.try_get(10)?,
+                retry_at: row.try_get(10)?,
+                raw: row.try_get(11)?,
             })
         })
         .collect()

@@ -8,7 +8,7 @@ use super::target::{self, Target};
 use crate::error::Fault;
 
 /// Number, name, text. A migration is never edited once it has landed.
-const MIGRATIONS: [(i32, &str, &str); 14] = [
+const MIGRATIONS: &[(i32, &str, &str)] = &[
     (1, "run_tables", include_str!("../../sql/migrations/0001_run_tables.sql")),
     (2, "accounts", include_str!("../../sql/migrations/0002_accounts.sql")),
     (3, "streams", include_str!("../../sql/migrations/0003_streams.sql")),
@@ -23,6 +23,7 @@ const MIGRATIONS: [(i32, &str, &str); 14] = [
     (12, "by_time", include_str!("../../sql/migrations/0012_by_time.sql")),
     (13, "summaries_by_time", include_str!("../../sql/migrations/0013_summaries_by_time.sql")),
     (14, "runs_by_job", include_str!("../../sql/migrations/0014_runs_by_job.sql")),
+    (15, "fetched_again", include_str!("../../sql/migrations/0015_fetched_again.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.
@@ -130,7 +131,7 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     let mut done = Vec::new();
     for (version, name, text) in MIGRATIONS {
         let checksum = checksum(text);
-        match applied.get(&version) {
+        match applied.get(version) {
             Some(known) if *known == checksum => continue,
             Some(_) => {
                 return Err(Fault::settings(format!(

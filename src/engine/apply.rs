@@ -118,6 +118,7 @@ async fn apply_items<S: Source>(
                         item_id: item.id.clone(),
                         raw: item.raw.get().to_owned(),
                         error: format!("{error:#}"),
+                        unfetched: None,
                     }),
                     part => {
                         let (left, right) = part.split_at(part.len() / 2);

@@ -1,5 +1,6 @@
 //! The one sync loop: claims streams, fetches pages, applies them, paces and reports. Knows no service.
 
+pub mod again;
 mod apply;
 mod budget;
 mod calls;
@@ -92,6 +93,9 @@ pub struct Item<C> {
     pub change: C,
 }
 
+/// What came of single things that were asked for by their ids: those that can be applied, and those that cannot.
+pub type Found<C> = (Vec<Item<C>>, Vec<Poison>);
+
 /// One page of changes.
 pub struct Page<C> {
     /// In the order of the provider.
@@ -124,7 +128,8 @@ impl<C> Page<C> {
 }
 
 /// What follows a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Next {
     /// Another page.
     Page(String),
@@ -174,6 +179,22 @@ pub trait Source: Send + Sync + 'static {
         calls: &Calls,
         at: &Position,
     ) -> impl Future<Output = Result<Page<Self::Change>, Failure>> + Send;
+
+    /// Asks again for things that could not be fetched and are due, by their ids: a few at a time, after a pass of the stream, and when a person asks
+    /// for it (`items retry`). What is gone comes as an item that says so, what still does not come as `Poison::unfetched`. An error is what
+    /// concerns more than one of them; they stay as they are then.
+    ///
+    /// A service that asks for single things puts `Poison::unfetched(id, &failure)` into its page for one that the provider would not give, so
+    /// that the rest goes on; a thing can be in `items` as well, if it is known and only a part of it (its content) is missing. It answers for
+    /// these here. Quota, token and scope blame no thing: such failures are the stream's.
+    fn fetch_again(
+        &self,
+        _stream: &Stream,
+        _calls: &Calls,
+        _ids: &[String],
+    ) -> impl Future<Output = Result<Found<Self::Change>, Failure>> + Send {
+        async { Ok((Vec::new(), Vec::new())) }
+    }
 
     /// Makes an item of its JSON: for a page, and for an item that leaves quarantine.
     fn decode(kind: &str, raw: Box<RawValue>) -> Result<Item<Self::Change>, Poison>;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::delays::Delays;
 use super::pace::{self, History};
 use super::shared::Shared;
-use super::{Calls, Counts, Next, Page, Position, Source, Stream, apply, failed, pacing};
+use super::{Calls, Counts, Next, Page, Position, Source, Stream, again, apply, failed, pacing};
 use crate::db::claims::StreamRow;
 use crate::db::streams::{self, Finish, Idle};
 use crate::error::{Class, Failure};
@@ -106,7 +106,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
     let (mut stage, mut rehearsed) = (None, None);
     if shared.dry_run {
         full.begin(shared, &mut at, &mut history).await?;
-        let first = fetch(shared, &stream, &calls, &at, &mut outcome.fetches).await;
+        let first = fetch(shared, row, &calls, &at, &mut outcome.fetches).await;
         if !matches!(&first, Ok(Some(page)) if is_idle(page, &at, row)) {
             let mut turn = shared.stage.lock().await;
             if turn.is_none() {
@@ -123,7 +123,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         full.begin(shared, &mut at, &mut history).await?;
         let answer = match ahead.take() {
             Some(answer) => answer,
-            None => fetch(shared, &stream, &calls, &at, &mut outcome.fetches).await,
+            None => fetch(shared, row, &calls, &at, &mut outcome.fetches).await,
         };
         let page = match answer {
             Ok(Some(page)) => page,
@@ -198,7 +198,7 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         let asked = Box::pin(async {
             match winding_down {
                 true => None,
-                false => Some(fetch(shared, &stream, &calls, &next, &mut outcome.fetches).await),
+                false => Some(fetch(shared, row, &calls, &next, &mut outcome.fetches).await),
             }
         });
         // Google writes the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
@@ -242,15 +242,23 @@ impl<'a> FullPass<'a> {
 /// One page. `None`: the run ended before the answer came.
 async fn fetch<S: Source>(
     shared: &Shared<S>,
-    stream: &Stream,
+    row: &StreamRow,
     calls: &Calls,
     at: &Position,
     fetches: &mut Vec<Duration>,
 ) -> Result<Option<Page<S::Change>>, Failure> {
     calls.full_pass.store(at.pass.is_some(), Ordering::Relaxed);
     let started = Instant::now();
+    let stream = Stream::of(row);
+    let page = async {
+        let mut page = shared.source.fetch(&stream, calls, at).await?;
+        if !row.unfetched.is_empty() && matches!(page.next, Next::Cursor(_)) {
+            Box::pin(again::add(&shared.source, &stream, calls, &row.unfetched, &mut page)).await;
+        }
+        Ok(page)
+    };
     let answer = tokio::select! {
-        answer = shared.source.fetch(stream, calls, at) => answer.map(Some),
+        page = page => page.map(Some),
         // A run that is told to stop does not wait out its backoffs, only the answers under way.
         () = grace(shared) => Ok(None),
     };

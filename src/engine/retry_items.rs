@@ -1,4 +1,4 @@
-//! Tries quarantined items again, through the same decode and apply as a page.
+//! Tries quarantined items again that came and could not be applied, through the same decode and apply as a page.
 
 use anyhow::Context as _;
 use serde_json::value::RawValue;
@@ -31,7 +31,7 @@ pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined)
     let mut tx = client.transaction().await.context("beginning the retry")?;
     let poison = match decoded {
         Err(error) => match streams::hold(&tx, item.stream_id).await? {
-            true => Poison { item_id: item.item_id.clone(), raw: item.raw.clone(), error },
+            true => Poison { item_id: item.item_id.clone(), raw: item.raw.clone(), error, unfetched: None },
             false => return Ok(removed()),
         },
         Ok(decoded) => match single::held(source, &mut tx, &stream, &decoded).await? {
@@ -49,6 +49,6 @@ pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined)
     Ok(Retried::Kept(error))
 }
 
-fn removed() -> Retried {
+pub(super) fn removed() -> Retried {
     Retried::Kept("the stream was removed".into())
 }

@@ -149,7 +149,12 @@ pub(super) async fn held<S: Source>(
         }
         Err(error) if apply::blames_the_data(&error) => {
             savepoint.rollback().await.context("rolling back to the savepoint")?;
-            Ok(Held::Refused(Poison { item_id: item.id.clone(), raw: item.raw.get().to_owned(), error: format!("{error:#}") }))
+            Ok(Held::Refused(Poison {
+                item_id: item.id.clone(),
+                raw: item.raw.get().to_owned(),
+                error: format!("{error:#}"),
+                unfetched: None,
+            }))
         }
         Err(error) => Err(error),
     }

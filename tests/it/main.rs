@@ -44,6 +44,7 @@ mod support;
 mod sync;
 mod terminal;
 mod traces;
+mod unfetched;
 mod verify;
 mod versions;
 mod ways;

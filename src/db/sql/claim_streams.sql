@@ -14,15 +14,22 @@ WITH due AS (
         SELECT 1 FROM quota_pauses p JOIN accounts a ON a.project = p.project
         WHERE p.service = $2 AND p.until > now() AND a.user_id = s.user_id))
   FOR UPDATE OF s SKIP LOCKED
+), unfetched AS (
+  -- Things of these streams that could not be fetched and are to be asked for again: a few at a time.
+  SELECT q.stream_id, (array_agg(q.item_id ORDER BY q.retry_at))[1:20] AS ids
+  FROM quarantined_items q
+  WHERE q.retry_at <= now() AND q.stream_id = ANY ($4)
+  GROUP BY q.stream_id
 )
 UPDATE streams s
 SET claimed_by = $1, claimed_until = now() + make_interval(secs => $3), claimed_at = now(), last_run = $1
 -- A project's stream has no account.
-FROM due LEFT JOIN accounts a ON a.user_id = due.user_id
+FROM due LEFT JOIN accounts a ON a.user_id = due.user_id LEFT JOIN unfetched u ON u.stream_id = due.id
 WHERE s.id = due.id
 -- The reader knows these by their place.
 RETURNING s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
   s.failures, s.change_mass, s.change_mass_at, s.weight,
   CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END AS resyncs_today,
   coalesce(a.project, s.attendee_project::text), a.access_token, extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds,
-  extract(epoch FROM s.push_until - now())::float8 AS push_left, s.weight_at, s.change_since, s.change_shape, s.push_missed
+  extract(epoch FROM s.push_until - now())::float8 AS push_left, s.weight_at, s.change_since, s.change_shape, s.push_missed,
+  u.ids

@@ -93,7 +93,7 @@ async fn one(
     };
     let heard = match heard(attendee, stream, calls, open, &bot).await? {
         Ok(heard) => heard,
-        Err(wrong) => return Ok(Err(Poison { item_id: bot.id, raw: raw.get().to_owned(), error: wrong })),
+        Err(wrong) => return Ok(Err(Poison { item_id: bot.id, raw: raw.get().to_owned(), error: wrong, unfetched: None })),
     };
     if bot.is_strange() {
         log::warn!(stream = stream.id, project:% = stream.user_id; "bot {}: state {:?} is not known here, stored as it is", bot.id, bot.state);

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::message::{Change, Resource, Told, decode};
+use super::read::Read;
+use super::rest::Rest;
 use super::{Gmail, read};
-use crate::db::items::Poison;
-use crate::engine::{Calls, Item, Next, Page, Position};
+use crate::engine::{Calls, Next, Page, Position};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, Host, whole};
 
@@ -96,14 +97,36 @@ struct Labelled {
 pub async fn history(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> Result<Page<Change>, Failure> {
     let (records, next) = records(gmail, calls, cursor, at).await?;
     let (told, added) = told(records);
-    let (mut items, mut poison) = read::messages(gmail, calls, &added).await?;
+    let mut page = page(gmail, calls, Rest { rest: added, next }, None, !told.is_empty()).await?;
     for resource in told {
         match resource.to_raw().and_then(decode) {
-            Ok(item) => items.push(item),
-            Err(bad) => poison.push(bad),
+            Ok(item) => page.items.push(item),
+            Err(bad) => page.poison.push(bad),
         }
     }
-    Ok(Page { items, poison, pinned: None, next })
+    Ok(page)
+}
+
+/// What is left of a page that was read in part.
+pub async fn rest(gmail: &Gmail, calls: &Calls, at: &Position, rest: Rest) -> Result<Page<Change>, Failure> {
+    page(gmail, calls, rest, at.pinned.clone(), false).await
+}
+
+/// The messages of a page, or a part of them: what was read is kept, the next page begins with what is left. `has_more`: the page names other
+/// things too, which are to be kept even if no message can be read.
+async fn page(
+    gmail: &Gmail,
+    calls: &Calls,
+    Rest { rest, next }: Rest,
+    pinned: Option<String>,
+    has_more: bool,
+) -> Result<Page<Change>, Failure> {
+    let asked = rest.len();
+    let Read { items, poison, rest, stopped } = read::messages(gmail, calls, &rest).await?;
+    match stopped {
+        Some(failure) if rest.len() == asked && !has_more => Err(failure),
+        _ => Ok(Page { items, poison, pinned, next: Rest { rest, next }.next()? }),
+    }
 }
 
 /// The messages to which something happened since the cursor, by their ids.
@@ -177,12 +200,11 @@ pub async fn listing(gmail: &Gmail, calls: &Calls, at: &Position) -> Result<Page
     let mut seen = HashSet::new();
     // Each once: a statement that writes a page cannot touch a row twice.
     let ids: Vec<String> = messages.into_iter().map(|message| message.id).filter(|id| seen.insert(id.clone())).collect();
-    let (items, poison): (Vec<Item<Change>>, Vec<Poison>) = read::messages(gmail, calls, &ids).await?;
     let next = match next_page_token {
         Some(token) => Next::Page(token),
         None => Next::Cursor(pinned.history_id.clone()),
     };
-    Ok(Page { items, poison, pinned: serde_json::to_string(&pinned).ok(), next })
+    page(gmail, calls, Rest { rest: ids, next }, serde_json::to_string(&pinned).ok(), false).await
 }
 
 async fn pin(gmail: &Gmail, calls: &Calls) -> Result<Pinned, Failure> {

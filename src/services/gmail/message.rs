@@ -104,6 +104,7 @@ impl Resource {
             item_id: self.id.clone(),
             raw: String::new(),
             error: error.to_string(),
+            unfetched: None,
         })
     }
 

@@ -6,6 +6,7 @@ mod mail;
 mod message;
 mod push;
 mod read;
+mod rest;
 mod store;
 mod verify;
 
@@ -22,7 +23,7 @@ use crate::config::{self, QuotaProfile};
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
-use crate::engine::{Calls, Counts, Item, Page, Position, Source, Stream};
+use crate::engine::{Calls, Counts, Found, Item, Page, Position, Source, Stream};
 use crate::error::{Failure, Fault};
 use crate::google::{self, Host};
 
@@ -104,10 +105,15 @@ impl Source for Gmail {
     type Change = Change;
 
     async fn fetch(&self, _stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
-        match &at.cursor {
-            Some(cursor) => fetch::history(self, calls, cursor, at).await,
-            None => fetch::listing(self, calls, at).await,
+        match (rest::Rest::of(at)?, &at.cursor) {
+            (Some(rest), _) => fetch::rest(self, calls, at, rest).await,
+            (None, Some(cursor)) => fetch::history(self, calls, cursor, at).await,
+            (None, None) => fetch::listing(self, calls, at).await,
         }
+    }
+
+    async fn fetch_again(&self, _stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+        read::again(self, calls, ids).await
     }
 
     fn decode(_kind: &str, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {

@@ -5,7 +5,8 @@ use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::message::{Change, Resource, Whole, decode};
+use super::fetch::{LIST_COST, LIST_FIELDS, Listed};
+use super::message::{Change, Resource, Told, Whole, decode};
 use super::{Gmail, mail};
 use crate::db::items::Poison;
 use crate::engine::{Calls, Item};
@@ -23,20 +24,130 @@ struct Raw {
     raw: String,
 }
 
-/// Asks for messages, many at once; those that are gone by now are left out.
-pub async fn messages(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<(Vec<Item<Change>>, Vec<Poison>), Failure> {
-    let (mut items, mut poison) = (Vec::with_capacity(ids.len()), Vec::new());
-    for ids in ids.chunks(gmail.at_once) {
-        calls.pay(gmail.message_cost, ids.len()).await?;
-        for answer in join_all(ids.iter().map(|id| message(gmail, calls, id))).await {
-            match answer? {
-                Some(Ok(item)) => items.push(item),
-                Some(Err(bad)) => poison.push(bad),
-                None => {}
+/// Messages read of a page before they are stored: a run that is killed loses no more.
+const AT_MOST: usize = 100;
+/// Messages that are put aside although no other one of the mailbox could be read: it has none.
+const FEW: usize = 3;
+/// Other messages of the mailbox that are asked for to see whether any can be read.
+const OTHERS: usize = 3;
+
+/// What came of messages that were asked for.
+#[derive(Default)]
+pub struct Read {
+    pub items: Vec<Item<Change>>,
+    /// What cannot be decoded, and what Google does not give.
+    pub poison: Vec<Poison>,
+    /// Not asked for yet, or not answered, in their order.
+    pub rest: Vec<String>,
+    /// Why some of the rest were not answered.
+    pub stopped: Option<Failure>,
+}
+
+/// Asks for the first hundred messages, many at once; those that are gone by now are left out. One that Google does not give, however often it is
+/// asked, is poison, as long as it gives others.
+///
+/// # Errors
+/// Nothing could be read.
+pub async fn messages(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<Read, Failure> {
+    let (now, later) = ids.split_at(ids.len().min(AT_MOST));
+    let Asked { mut read, answered, failed, .. } = ask(gmail, calls, now).await;
+    if !failed.is_empty() {
+        match answered >= failed.len() || others_can_be_read(gmail, calls, &failed).await? {
+            true => read.poison.extend(failed.iter().map(|(id, failure)| Poison::unfetched(id, failure))),
+            // It is Google's trouble, not theirs.
+            false => {
+                read.rest.extend(failed.iter().map(|(id, _)| id.clone()));
+                read.stopped = read.stopped.or(failed.into_iter().next().map(|(_, failure)| failure));
             }
         }
     }
+    read.rest.extend_from_slice(later);
+    Ok(read)
+}
+
+/// Asks again for messages that could not be fetched; one that is gone by now is a deletion.
+///
+/// # Errors
+/// None of them was answered, for a reason that is not theirs.
+pub async fn again(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<(Vec<Item<Change>>, Vec<Poison>), Failure> {
+    let Asked { read: Read { mut items, mut poison, stopped, .. }, answered, gone, failed } = ask(gmail, calls, ids).await;
+    if let (Some(failure), 0, true) = (stopped, answered, failed.is_empty()) {
+        return Err(failure);
+    }
+    poison.extend(failed.iter().map(|(id, failure)| Poison::unfetched(id, failure)));
+    for id in gone {
+        match (Resource { id, told: Some(Told::Deleted), ..Resource::default() }).to_raw().and_then(decode) {
+            Ok(item) => items.push(item),
+            Err(bad) => poison.push(bad),
+        }
+    }
     Ok((items, poison))
+}
+
+/// What came of messages, before anybody is blamed.
+#[derive(Default)]
+struct Asked {
+    read: Read,
+    /// How many Google answered: read, undecodable or gone.
+    answered: usize,
+    gone: Vec<String>,
+    /// Those that were refused or failed for as long as they were tried, and what it said.
+    failed: Vec<(String, Failure)>,
+}
+
+async fn ask(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Asked {
+    let mut asked = Asked::default();
+    let mut left = ids;
+    while !left.is_empty() && asked.read.stopped.is_none() {
+        let (wave, after) = left.split_at(left.len().min(gmail.at_once));
+        if let Err(failure) = calls.pay(gmail.message_cost, wave.len()).await {
+            asked.read.stopped = Some(failure);
+            break;
+        }
+        left = after;
+        for (id, answer) in wave.iter().zip(join_all(wave.iter().map(|id| message(gmail, calls, id))).await) {
+            asked.answered += usize::from(answer.is_ok());
+            match answer {
+                Ok(Some(Ok(item))) => asked.read.items.push(item),
+                Ok(Some(Err(bad))) => asked.read.poison.push(bad),
+                Ok(None) => asked.gone.push(id.clone()),
+                Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) => {
+                    asked.failed.push((id.clone(), failure));
+                }
+                // Quota, token, scope: no message is to blame.
+                Err(failure) => {
+                    asked.read.rest.push(id.clone());
+                    asked.read.stopped.get_or_insert(failure);
+                }
+            }
+        }
+    }
+    asked.read.rest.extend_from_slice(left);
+    asked
+}
+
+/// Whether Google gives other messages of this mailbox while it does not give these. Without another one only few are to blame: an outage must not
+/// put a whole mailbox aside.
+async fn others_can_be_read(gmail: &Gmail, calls: &Calls, failed: &[(String, Failure)]) -> Result<bool, Failure> {
+    let mut url = gmail.url(&["messages"])?;
+    url.query_pairs_mut()
+        .append_pair("maxResults", &(failed.len() + 4 * OTHERS).to_string())
+        .append_pair("includeSpamTrash", "true")
+        .append_pair("fields", LIST_FIELDS);
+    let listed = calls.make(LIST_COST, async || {
+        let answer = gmail.google.get("messages.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
+        whole::<Listed>("messages.list", &answer?)
+    });
+    let listed = match listed.await {
+        Ok(listed) => listed.messages.into_iter().map(|message| message.id),
+        Err(failure) if failure.class == Class::Transient => return Ok(false),
+        Err(failure) => return Err(failure),
+    };
+    let others: Vec<String> = listed.filter(|id| !failed.iter().any(|(bad, _)| bad == id)).take(OTHERS).collect();
+    if others.is_empty() {
+        return Ok(failed.len() <= FEW);
+    }
+    Ok(ask(gmail, calls, &others).await.answered > 0)
 }
 
 async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result<Item<Change>, Poison>>, Failure> {
@@ -84,14 +195,26 @@ async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Whole
                 false => gmail.google.get("messages.get", credential, scope, url.clone()).await,
             };
             let Raw { raw } = whole("messages.get", &answer?)?;
-            // Padding comes and goes.
-            let message = BASE64URL_NOPAD.decode(raw.trim_end_matches('=').as_bytes()).map_err(|error| {
-                Failure::new(Class::Transient, format!("messages.get: the raw message is no base64url: {error}"))
-            })?;
+            let message = bytes_of(&raw)?;
             let mail::Mail { text, attachments, kind, note, .. } = mail::of_message(&message);
             Ok(Whole { text, attachments, kind, note })
         })
         .await
+}
+
+/// The message in base64url, as decoders elsewhere read it too: padding comes and goes, and so do the other alphabet and line ends.
+fn bytes_of(raw: &str) -> Result<Vec<u8>, Failure> {
+    let url_safe = |byte: u8| match byte {
+        b'+' => Some(b'-'),
+        b'/' => Some(b'_'),
+        b'=' => None,
+        byte if byte.is_ascii_whitespace() => None,
+        byte => Some(byte),
+    };
+    let text: Vec<u8> = raw.bytes().filter_map(url_safe).collect();
+    // A cut answer is no whole JSON: what is wrong here stays wrong.
+    let wrong = |error| Failure::new(Class::Permanent, format!("messages.get: the raw message is no base64url: {error}"));
+    BASE64URL_NOPAD.decode(&text).map_err(wrong)
 }
 
 fn with_whole(metadata: &RawValue, read: Whole) -> Result<Item<Change>, Poison> {
@@ -107,5 +230,18 @@ fn there<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
         Ok(answer) => Ok(Some(answer)),
         Err(failure) if failure.class == Class::Gone => Ok(None),
         Err(failure) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raw_message_is_read_in_each_alphabet_with_or_without_padding_and_line_ends() {
+        for raw in ["_-8-Pw", "_-8-Pw==", "/+8+Pw==", "_-8-\r\nPw"] {
+            assert_eq!(bytes_of(raw).expect(raw), [0xff, 0xef, 0x3e, 0x3f], "{raw}");
+        }
+        assert_eq!(bytes_of("_-8-P").expect_err("a character too few").class, Class::Permanent);
     }
 }

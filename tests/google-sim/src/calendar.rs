@@ -86,7 +86,7 @@ async fn get_event(
 }
 
 fn method<'a>(name: &'static str, stream: Option<&'a str>, follows: bool) -> Method<'a> {
-    Method { name, scopes: &[CALENDAR_SCOPE], units: 1, stream, follows }
+    Method { name, scopes: &[CALENDAR_SCOPE], units: 1, stream, follows, id: None }
 }
 
 /// One page of a feed.

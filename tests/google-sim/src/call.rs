@@ -23,6 +23,8 @@ pub struct Method<'a> {
     pub stream: Option<&'a str>,
     /// Whether it follows a cursor, which may have expired.
     pub follows: bool,
+    /// The one thing that it asks for.
+    pub id: Option<&'a str>,
 }
 
 /// Answers a call, or refuses it as Google does.
@@ -35,7 +37,7 @@ pub async fn call(
     let token = bearer(world, headers);
     let email = token.as_ref().map(|token| token.email.as_str());
     let _call = world.ledger.begin(method.name, email, method.stream, method.units);
-    let fault = world.faults.strike(method.name, email, method.follows);
+    let fault = world.faults.strike_at(method.name, email, method.follows, method.id);
     let response = reply::with_fault(world, fault, async || {
         allowed(world, method, token.as_ref()).and_then(|user| answer(&user)).unwrap_or_else(|refusal| *refusal)
     })

@@ -25,6 +25,8 @@ pub struct Fault {
     /// `events.list`, `calendarList.list`, `token`; absent: all.
     pub method: Option<String>,
     pub user: Option<String>,
+    /// The one thing whose calls it strikes: the id of a message.
+    pub id: Option<String>,
     /// Seconds that the answer asks to wait.
     pub retry_after: Option<u64>,
     /// Where it says so: `header` (default) or `message`.
@@ -123,6 +125,11 @@ impl Faults {
 
     /// The fault that strikes this call, if one does. `follows`: the call carries a sync token.
     pub fn strike(&self, method: &str, user: Option<&str>, follows: bool) -> Option<Fault> {
+        self.strike_at(method, user, follows, None)
+    }
+
+    /// The same, of a call for the thing with this id.
+    pub fn strike_at(&self, method: &str, user: Option<&str>, follows: bool, id: Option<&str>) -> Option<Fault> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
@@ -131,6 +138,7 @@ impl Faults {
         for fault in list.iter_mut() {
             let matches = fault.method.as_deref().is_none_or(|wanted| wanted == method)
                 && fault.user.as_deref().is_none_or(|wanted| Some(wanted) == user)
+                && fault.id.as_deref().is_none_or(|wanted| Some(wanted) == id)
                 && fault.fault.can_strike(method, follows, fault.at_call.is_some());
             if !matches || fault.times.is_some_and(|times| fault.hits >= times) {
                 continue;

@@ -42,7 +42,14 @@ impl Ask {
     /// Answers with the part of the value that `fields` selects.
     pub async fn answer(&self, name: &'static str, units: u64, value: impl FnOnce(&User) -> Result<Value, Refusal>) -> Response {
         let follows = self.get("startHistoryId").is_some();
-        let method = Method { name, scopes: &[GMAIL_SCOPE], units, stream: Some("mail"), follows };
+        let method = Method {
+            name,
+            scopes: &[GMAIL_SCOPE],
+            units,
+            stream: Some("mail"),
+            follows,
+            id: self.path.get("message").map(String::as_str),
+        };
         call(&self.world, &self.headers, &method, |user| {
             let id = self.path.get("user").map_or("", String::as_str);
             if id != "me" && !id.eq_ignore_ascii_case(&user.email) {

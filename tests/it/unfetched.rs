@@ -1,0 +1,193 @@
+//! Things that the provider would not give: put aside by their ids, never in the way of the others, and asked for again by themselves.
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+use crate::support::service::GMAIL;
+
+/// One mailbox with so many messages that were never read; answers its user too.
+fn mailbox(messages: u32) -> (World, String) {
+    let mut world = World::of(&GMAIL, 1, messages);
+    // Each of its tries costs no time here, and there are few.
+    world.set("SYNCCTL_ENGINE_TRIES", "3");
+    let user = world.sim.users().into_iter().next().expect("a user");
+    (world, user)
+}
+
+fn arrives(world: &World, user: &str, subject: &str) -> String {
+    let raw = format!("Subject: {subject}\r\n\r\nx");
+    let made = world.sim.admin("mail/messages", json!({ "user": user, "raw": raw }));
+    made["id"].as_str().unwrap_or_else(|| panic!("an id in {made}")).to_owned()
+}
+
+/// From now on Google answers so when it is asked for this message.
+fn refuse(world: &World, fault: &str, id: &str) {
+    world.sim.fault(json!({ "fault": fault, "method": "messages.get", "id": id }));
+}
+
+fn quarantined(world: &World) -> Vec<String> {
+    world.query("SELECT item_id FROM quarantined_items ORDER BY 1").iter().map(|row| row.get(0)).collect()
+}
+
+/// The time has come to ask again for what lies in quarantine.
+fn an_hour_later(world: &World) {
+    world.execute("UPDATE quarantined_items SET retry_at = retry_at - interval '1 hour'");
+}
+
+fn asked_for(world: &World) -> Value {
+    world.sim.ledger()["by_method"]["messages.get"].clone()
+}
+
+#[test]
+fn a_message_that_cannot_be_fetched_never_stops_its_mailbox() {
+    for fault in ["server_500", "bad_request_400", "unavailable_503", "cut_json"] {
+        for first_sync in [true, false] {
+            let (world, user) = mailbox(30);
+            if !first_sync {
+                world.sync_all().expect(0);
+            }
+            let bad = arrives(&world, &user, "bad");
+            refuse(&world, fault, &bad);
+            let run = world.sync_all().expect(0).json();
+            assert_eq!((&run["quarantined"], &run["failed_streams"]), (&json!(1), &json!(0)), "{fault}: {run}");
+            assert_eq!(quarantined(&world), [bad.as_str()], "{fault}");
+            assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 30, "{fault}");
+            arrives(&world, &user, "later");
+            world.sync_all().expect(0);
+            assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'later'"), 1, "{fault}");
+        }
+    }
+}
+
+#[test]
+fn what_could_not_be_fetched_is_asked_for_again_by_itself_and_ever_more_rarely() {
+    let (world, user) = mailbox(5);
+    world.sync_all().expect(0);
+    let bad = arrives(&world, &user, "bad");
+    refuse(&world, "server_500", &bad);
+    world.sync_all().expect(0);
+    world.sim.reset_ledger();
+    assert_eq!(world.sync_all().expect(0).json()["idle_streams"], 1, "it is not asked for at once");
+    assert_eq!(world.sim.ledger()["total"], 1, "an idle mailbox costs one call");
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        an_hour_later(&world);
+        world.execute("UPDATE quarantined_items SET retry_at = least(retry_at, now())");
+        world.sync_all().expect(0);
+        let wait = world.query("SELECT extract(epoch FROM retry_at - last_tried_at)::bigint FROM quarantined_items");
+        waits.push(wait[0].get::<_, i64>(0));
+    }
+    assert_eq!(waits, [3_600, 14_400, 57_600, 86_400, 86_400]);
+    world.sim.clear_faults();
+    world.execute("UPDATE quarantined_items SET retry_at = now()");
+    let run = world.sync_all().expect(0).json();
+    assert_eq!(run["changes"]["mailbox"]["created"], 1, "{run}");
+    assert!(quarantined(&world).is_empty());
+    world.assert_in_step();
+}
+
+#[test]
+fn what_is_gone_when_it_is_asked_for_again_leaves_quarantine() {
+    let (world, user) = mailbox(5);
+    let bad = arrives(&world, &user, "bad");
+    refuse(&world, "server_500", &bad);
+    world.sync_all().expect(0);
+    world.sim.clear_faults();
+    let url = format!("{}/admin/mail/messages", world.sim.url);
+    let request = ureq::delete(url).header("content-type", "application/json").force_send_body();
+    request.send(json!({ "user": user, "id": bad }).to_string()).expect("deleting a message");
+    world.execute("UPDATE quarantined_items SET retry_at = now()");
+    world.sync_all().expect(0);
+    assert!(quarantined(&world).is_empty());
+    world.assert_in_step();
+}
+
+#[test]
+fn retry_asks_for_what_could_not_be_fetched() {
+    let (world, user) = mailbox(5);
+    let bad = ["one", "two"].map(|subject| arrives(&world, &user, subject));
+    bad.iter().for_each(|id| refuse(&world, "bad_request_400", id));
+    world.sync_all().expect(0);
+    let retried = world.syncctl(&["items", "retry"]).expect(1);
+    assert!(retried.stdout.contains("0 applied, 2 kept") && retried.stdout.contains("HTTP 400"), "{}", retried.stdout);
+    world.sim.clear_faults();
+    let number = world.count("SELECT min(id) FROM quarantined_items").to_string();
+    let retried = world.syncctl(&["items", "retry", &number]).expect(0);
+    assert!(retried.stdout.contains("1 applied, 0 kept"), "{}", retried.stdout);
+    world.syncctl(&["items", "retry"]).expect(0);
+    assert!(quarantined(&world).is_empty());
+    world.assert_in_step();
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn an_outage_puts_no_mailbox_into_quarantine_and_is_over_when_it_is_over() {
+    let (world, user) = mailbox(40);
+    world.sim.fault(json!({ "fault": "server_500", "method": "messages.get" }));
+    let run = world.sync_all().expect(69).json();
+    assert_eq!((&run["quarantined"], &run["errors"]["transient"]["count"]), (&json!(0), &json!(1)), "{run}");
+    world.sim.clear_faults();
+    world.sync_all().expect(0);
+    world.assert_in_step();
+    // Later too, when there is little new.
+    (0..5).for_each(|_| drop(arrives(&world, &user, "new")));
+    world.sim.fault(json!({ "fault": "unavailable_503", "method": "messages.get" }));
+    world.sync_all().expect(69);
+    assert!(quarantined(&world).is_empty());
+    world.sim.clear_faults();
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}
+
+#[test]
+fn many_messages_that_cannot_be_fetched_are_put_aside_as_long_as_others_can() {
+    let (world, user) = mailbox(20);
+    world.sync_all().expect(0);
+    let bad: Vec<String> = (0..8).map(|number| arrives(&world, &user, &format!("bad {number}"))).collect();
+    bad.iter().for_each(|id| refuse(&world, "server_500", id));
+    let run = world.sync_all().expect(0).json();
+    assert_eq!(run["quarantined"], 8, "{run}");
+    assert_eq!(quarantined(&world).len(), 8);
+    world.sim.clear_faults();
+    world.execute("UPDATE quarantined_items SET retry_at = now()");
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}
+
+#[test]
+fn quota_scope_and_token_never_blame_a_message() {
+    for (fault, class) in [
+        ("rate_limit_429", "rate_limited"),
+        ("insufficient_permissions", "scope_missing"),
+        ("daily_limit", "daily_quota"),
+        ("auth_error", "token_stale"),
+    ] {
+        let (world, user) = mailbox(10);
+        world.sync_all().expect(0);
+        let bad = arrives(&world, &user, "bad");
+        (0..3).for_each(|_| drop(arrives(&world, &user, "good")));
+        refuse(&world, fault, &bad);
+        let run = world.sync_all().json();
+        assert!(quarantined(&world).is_empty(), "{fault}: {run}");
+        assert!(run["errors"].get(class).is_some(), "{fault}: {run}");
+        assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 13, "{fault}: what was read is kept");
+        world.sim.clear_faults();
+        world.execute("DELETE FROM quota_pauses");
+        world.syncctl(&["accounts", "check"]).expect(0);
+        world.sync_all().expect(0);
+        world.assert_in_step();
+    }
+}
+
+#[test]
+fn a_few_are_asked_for_again_at_a_time() {
+    let (world, user) = mailbox(40);
+    let bad: Vec<String> = (0..30).map(|number| arrives(&world, &user, &format!("bad {number}"))).collect();
+    bad.iter().for_each(|id| refuse(&world, "bad_request_400", id));
+    world.sync_all().expect(0);
+    assert_eq!(quarantined(&world).len(), 30);
+    world.execute("UPDATE quarantined_items SET retry_at = now()");
+    world.sim.reset_ledger();
+    world.sync_all().expect(0);
+    assert_eq!(asked_for(&world), 20);
+}
