@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves. See README.md.
 
-.PHONY: demo test bench bench-push bench-week deb static check fmt clippy doc deny
+.PHONY: demo test official-client bench bench-push bench-week deb static check fmt clippy doc deny
 
 demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your own export
 	scripts/ensure-postgres
@@ -17,6 +17,11 @@ test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main 
 	cargo test --workspace --locked
 	SYNCCTL_TEST_WAY=pooler cargo test --locked --test it -- $(main_job)
 	SYNCCTL_TEST_WAY=tls cargo test --locked --test it -- $(main_job)
+	scripts/official-client
+
+official-client: ## Google's own client and discovery documents judge the simulated Google, and what syncctl asks of it
+	scripts/ensure-postgres
+	scripts/official-client
 
 bench: ## Prints the figures and writes target/bench.json
 	scripts/ensure-postgres

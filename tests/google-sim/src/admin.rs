@@ -45,7 +45,21 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/state", get(state))
         .route("/ledger", get(|State(world): Shared| async move { Json(world.ledger.counts()) }))
         .route("/ledger/reset", post(|State(world): Shared| async move { world.ledger.reset() }))
+        .route("/requests", get(|State(world): Shared| async move { world.requests.lines() }).post(record).delete(forget))
         .merge(control::routes())
+}
+
+#[derive(Deserialize)]
+struct Record {
+    on: bool,
+}
+
+async fn record(State(world): Shared, Json(order): Json<Record>) {
+    world.requests.switch(order.on);
+}
+
+async fn forget(State(world): Shared) {
+    world.requests.forget();
 }
 
 #[derive(Deserialize)]

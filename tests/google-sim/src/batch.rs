@@ -30,11 +30,11 @@ pub async fn serve(
 async fn answers(api: &Router, most: usize, headers: &HeaderMap, body: &Bytes) -> Response<Body> {
     let bad = |why: &str| errors::google(400, "badRequest", &format!("Failed to parse batch request: {why}"));
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let Some(boundary) = kind.strip_prefix("multipart/mixed").and_then(|rest| rest.split_once("boundary=")) else {
-        return bad("the content type is not multipart/mixed with a boundary");
-    };
+    let Some(boundary) = boundary(kind) else { return bad("the content type is not multipart/mixed with a boundary") };
     let Ok(text) = std::str::from_utf8(body) else { return bad("not UTF-8") };
-    let delimiter = format!("--{}", boundary.1.trim_matches('"'));
+    // Lines end as the client likes: Python's ends them with a line feed alone.
+    let text = text.replace("\r\n", "\n");
+    let delimiter = format!("--{boundary}");
     let parts: Vec<&str> = text.split(delimiter.as_str()).skip(1).take_while(|part| !part.starts_with("--")).collect();
     if parts.is_empty() || parts.len() > most {
         return bad(&format!("it holds no calls, or more than {most}"));
@@ -62,17 +62,25 @@ async fn answers(api: &Router, most: usize, headers: &HeaderMap, body: &Bytes) -
     reply::whole_as(whole, HeaderValue::from_str(&kind).unwrap_or(HeaderValue::from_static("multipart/mixed")), headers)
 }
 
+fn boundary(kind: &str) -> Option<&str> {
+    let parameters = kind.strip_prefix("multipart/mixed")?;
+    let value = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="))?;
+    Some(value.trim_matches('"')).filter(|boundary| !boundary.is_empty())
+}
+
 /// The call in a part, and the part's Content-ID. An authorization of its own beats the batch's.
-fn call(part: &str, outer: Option<&HeaderValue>) -> Option<(String, Request<Body>)> {
-    let (head, inner) = part.trim_start().split_once("\r\n\r\n")?;
+fn call(part: &str, outer: Option<&HeaderValue>) -> Option<(Option<String>, Request<Body>)> {
+    let (head, inner) = part.trim_start().split_once("\n\n")?;
+    // A long header goes on in the next line.
+    let head = head.replace("\n ", " ").replace("\n\t", " ");
     let field = |name: &str| {
         head.lines().find_map(|line| {
             line.split_once(':').filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
         })
     };
     field("content-type").filter(|kind| kind.starts_with("application/http"))?;
-    let id = field("content-id").unwrap_or_default().trim_matches(['<', '>']).to_owned();
-    let (inner, body) = inner.split_once("\r\n\r\n").unwrap_or((inner, ""));
+    let id = field("content-id").map(|id| id.trim_matches(['<', '>']).to_owned());
+    let (inner, body) = inner.trim_start().split_once("\n\n").unwrap_or((inner, ""));
     let mut lines = inner.lines();
     let mut words = lines.next()?.split_whitespace();
     let (method, path) = (words.next()?, words.next().filter(|path| path.starts_with('/'))?);
@@ -87,17 +95,21 @@ fn call(part: &str, outer: Option<&HeaderValue>) -> Option<(String, Request<Body
         {
             headers.remove(header::AUTHORIZATION);
         }
-        request = request.header(name.trim(), value.trim());
+        // The batch is packed as a whole: clients do not unpack single answers, though they ask for it in each call.
+        if !name.eq_ignore_ascii_case("accept-encoding") {
+            request = request.header(name.trim(), value.trim());
+        }
     }
     Some((id, request.body(Body::from(body.trim_end().to_owned())).ok()?))
 }
 
 /// The part that answers a call; an error holds what came before the answer broke.
-async fn answer(api: Router, id: String, request: Request<Body>) -> Result<Vec<u8>, Vec<u8>> {
+async fn answer(api: Router, id: Option<String>, request: Request<Body>) -> Result<Vec<u8>, Vec<u8>> {
     let Ok(response) = api.oneshot(request).await;
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await;
-    let mut head = format!("Content-Type: application/http\r\nContent-ID: <response-{id}>\r\n\r\nHTTP/1.1 {}\r\n", parts.status);
+    let id = id.map_or(String::new(), |id| format!("Content-ID: <response-{id}>\r\n"));
+    let mut head = format!("Content-Type: application/http\r\n{id}\r\nHTTP/1.1 {}\r\n", parts.status);
     for (name, value) in parts.headers.iter().filter(|(name, _)| **name != header::CONTENT_LENGTH) {
         let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap_or_default());
     }

@@ -2,6 +2,7 @@
 
 mod watch;
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -17,11 +18,12 @@ use crate::call::{Method, call};
 use crate::errors;
 use crate::event;
 use crate::feed::{Ask, Entry, Feed, Span};
-use crate::fields::Selector;
+use crate::fields::{Schema, Selector, selection};
 use crate::instances;
 use crate::place::{Params, Place, Refusal, bad, bound, place};
 use crate::reply;
-use crate::state::{CALENDAR_SCOPE, World, lock};
+use crate::schema;
+use crate::state::{CALENDAR_SCOPE, User, World, lock};
 
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
@@ -35,17 +37,31 @@ pub fn routes() -> Router<Arc<World>> {
 async fn calendar_list(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
     let method = method("calendarList.list", None, params.contains_key("syncToken"));
     call(&world, &headers, &method, |user| {
-        let frame = || "\"kind\":\"calendar#calendarList\"".to_owned();
-        list(&world, &user.list, &params, &headers, (100, 250), frame)
+        list(
+            &world,
+            &user.list,
+            (&params, &schema::CALENDAR_LIST),
+            &headers,
+            (100, 250),
+            |feed| json!({ "kind": "calendar#calendarList", "etag": etag(feed) }),
+        )
     })
     .await
 }
 
-async fn get_calendar(State(world): State<Arc<World>>, Path(calendar): Path<String>, headers: HeaderMap) -> Response {
+async fn get_calendar(
+    State(world): State<Arc<World>>,
+    Path(calendar): Path<String>,
+    Query(params): Query<Params>,
+    headers: HeaderMap,
+) -> Response {
     call(&world, &headers, &method("calendars.get", Some(&calendar), false), |user| {
         let calendar = user.calendar(&calendar).ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))?;
-        let body = json!({ "kind": "calendar#calendar", "id": calendar.id, "timeZone": calendar.time_zone });
-        Ok(reply::json(body.to_string(), &headers))
+        let selector = selection(params.get("fields").map(String::as_str), "*", &schema::CALENDAR)?;
+        let body = json!({ "kind": "calendar#calendar", "etag": etag(&lock(&calendar.events)), "id": calendar.id,
+            "summary": summary(user, &calendar.id), "timeZone": calendar.time_zone,
+            "conferenceProperties": { "allowedConferenceSolutionTypes": ["hangoutsMeet"] } });
+        Ok(reply::json(selector.of(body).to_string(), &headers))
     })
     .await
 }
@@ -59,9 +75,12 @@ async fn list_events(
     let method = method("events.list", Some(&calendar), params.contains_key("syncToken"));
     call(&world, &headers, &method, |user| {
         let calendar = user.calendar(&calendar).ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))?;
-        let zone = &calendar.time_zone;
-        let frame = || format!("\"kind\":\"calendar#events\",\"timeZone\":{}", json!(zone));
-        list(&world, &calendar.events, &params, &headers, (250, 2500), frame)
+        let name = summary(user, &calendar.id);
+        list(&world, &calendar.events, (&params, &schema::EVENTS), &headers, (250, 2500), |feed| {
+            json!({ "kind": "calendar#events", "etag": etag(feed), "summary": name, "description": "", "timeZone": calendar.time_zone,
+                "updated": event::updated(feed, world.now()), "accessRole": "owner",
+                "defaultReminders": [{ "method": "popup", "minutes": 10 }] })
+        })
     })
     .await
 }
@@ -69,9 +88,11 @@ async fn list_events(
 async fn get_event(
     State(world): State<Arc<World>>,
     Path((calendar, id)): Path<(String, String)>,
+    Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Response {
     call(&world, &headers, &method("events.get", Some(&calendar), false), |user| {
+        let selector = selection(params.get("fields").map(String::as_str), "*", &schema::EVENT)?;
         let calendar = user.calendar(&calendar);
         let text = calendar.as_ref().and_then(|calendar| lock(&calendar.events).get(&id).map(|entry| Arc::clone(&entry.text)));
         let unchanged = |text: &Arc<str>| {
@@ -79,7 +100,7 @@ async fn get_event(
             let event: Value = serde_json::from_str(text).ok()?;
             (event["etag"] == known).then(|| StatusCode::NOT_MODIFIED.into_response())
         };
-        text.map(|text| unchanged(&text).unwrap_or_else(|| reply::json(text.to_string(), &headers)))
+        text.map(|text| unchanged(&text).unwrap_or_else(|| reply::json(part(&selector, &text).to_string(), &headers)))
             .ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))
     })
     .await
@@ -93,10 +114,10 @@ fn method<'a>(name: &'static str, stream: Option<&'a str>, follows: bool) -> Met
 fn list(
     world: &World,
     feed: &Mutex<Feed>,
-    params: &Params,
+    (params, schema): (&Params, &Schema),
     asked: &HeaderMap,
     (default, most): (usize, usize),
-    frame: impl FnOnce() -> String,
+    frame: impl FnOnce(&Feed) -> Value,
 ) -> Result<Response, Refusal> {
     let limit = match params.get("maxResults") {
         Some(text) => text
@@ -107,10 +128,7 @@ fn list(
             .min(most),
         None => default,
     };
-    let selector = match params.get("fields") {
-        Some(text) => Selector::parse(text).ok_or_else(|| bad("fields", "malformed selection"))?,
-        None => Selector::default(),
-    };
+    let selector = selection(params.get("fields").map(String::as_str), "*", schema)?;
     let bound = bound(params);
     let feed = lock(feed);
     let start = place(&feed, params, bound)?;
@@ -130,19 +148,17 @@ fn list(
         // An empty page that carries a token for the rest.
         false => crate::feed::Page { texts: Vec::new(), next: Some((start.after, start.skip)), version: feed.version() },
     };
-    let token = match page.next {
-        Some((after, skip)) => {
-            let place = Place { k: 'p', epoch: feed.page_epoch, after, skip, ..start };
-            format!("\"nextPageToken\":\"{}\"", place.encode())
-        }
+    let (name, place) = match page.next {
+        Some((after, skip)) => ("nextPageToken", Place { k: 'p', epoch: feed.page_epoch, after, skip, ..start }),
         None => {
             let after = if start.follows { page.version } else { start.began };
-            let place = Place { k: 's', epoch: feed.sync_epoch, after, skip: 0, ..start };
-            format!("\"nextSyncToken\":\"{}\"", place.encode())
+            ("nextSyncToken", Place { k: 's', epoch: feed.sync_epoch, after, skip: 0, ..start })
         }
     };
+    let mut frame = frame(&feed);
     drop(feed);
-    Ok(reply::json(body(&selector, &page.texts, &token, frame), asked))
+    frame[name] = json!(place.encode());
+    Ok(reply::json(body(&selector, &page.texts, frame), asked))
 }
 
 /// What `singleEvents=true` shows of a series: its instances, and of a deleted one their stubs, never the series itself.
@@ -159,36 +175,37 @@ fn unrolled(feed: &Feed, entry: &Entry, window: Span, now: DateTime<Utc>) -> Opt
     Some(instances.into_iter().filter_map(stub).collect())
 }
 
-fn body(selector: &Selector, texts: &[Arc<str>], token: &str, frame: impl FnOnce() -> String) -> String {
-    let name = token.split('"').nth(1).unwrap_or_default();
-    let mut body = String::with_capacity(texts.iter().map(|text| text.len() + 1).sum::<usize>() + token.len() + 128);
-    body.push('{');
-    if selector.is_everything() {
-        body.push_str(&frame());
-        body.push(',');
-    }
-    if selector.get(name).is_some() {
-        body.push_str(token);
-        body.push(',');
-    }
+/// A version of the whole feed.
+fn etag(feed: &Feed) -> String {
+    format!("\"p{:014x}\"", feed.version())
+}
+
+/// The calendar's name, as its entry in the user's list has it.
+fn summary(user: &User, calendar: &str) -> Value {
+    let list = lock(&user.list);
+    let entry = list.get(calendar).and_then(|entry| serde_json::from_str::<Value>(&entry.text).ok());
+    entry.map_or(Value::Null, |entry| entry["summary"].clone())
+}
+
+/// The selected part of an item. Parsed only where a part is wanted: whole items go out as they are kept.
+fn part<'a>(selector: &Selector, text: &'a str) -> Cow<'a, str> {
+    let value = (!selector.is_everything()).then(|| serde_json::from_str(text).ok()).flatten();
+    value.map_or(Cow::Borrowed(text), |value| Cow::Owned(selector.of(value).to_string()))
+}
+
+fn body(selector: &Selector, texts: &[Arc<str>], frame: Value) -> String {
+    let mut body = selector.of(frame).to_string();
     if let Some(items) = selector.get("items") {
-        body.push_str("\"items\":[");
+        body.reserve(texts.iter().map(|text| text.len() + 1).sum::<usize>() + 16);
+        body.pop();
+        body.push_str(if body.len() > 1 { ",\"items\":[" } else { "\"items\":[" });
         for (place, text) in texts.iter().enumerate() {
             if place > 0 {
                 body.push(',');
             }
-            // Parsed only where a part is wanted: whole items go out as they are kept.
-            let part = (!items.is_everything()).then(|| serde_json::from_str(text).ok()).flatten();
-            match part {
-                Some(value) => body.push_str(&items.of(value).to_string()),
-                None => body.push_str(text),
-            }
+            body.push_str(&part(items, text));
         }
-        body.push_str("],");
+        body.push_str("]}");
     }
-    if body.ends_with(',') {
-        body.pop();
-    }
-    body.push('}');
     body
 }

@@ -14,8 +14,10 @@ use serde_json::{Value, json};
 use crate::admin::{Answer, Shared, user};
 use crate::call::{Method, call};
 use crate::errors;
+use crate::fields::selection;
 use crate::place::{Params, Refusal, bad};
 use crate::reply;
+use crate::schema;
 use crate::state::{World, lock};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/admin.directory.user.readonly";
@@ -29,9 +31,13 @@ pub struct Entry {
     org_unit: Option<String>,
 }
 
-/// Google's side and the test's side, which both lie under `/admin`.
 pub fn routes() -> Router<Arc<World>> {
-    Router::new().route("/directory/v1/users", get(list)).route("/directory", post(change))
+    Router::new().route("/admin/directory/v1/users", get(list))
+}
+
+/// The test's side, under `/admin`.
+pub fn admin_routes() -> Router<Arc<World>> {
+    Router::new().route("/directory", post(change))
 }
 
 async fn list(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
@@ -40,7 +46,8 @@ async fn list(State(world): State<Arc<World>>, Query(params): Query<Params>, hea
         if !lock(&world.directory).get(&caller.email).is_some_and(|entry| entry.admin) {
             return Err(Box::new(errors::google(403, "forbidden", "Not Authorized to access this resource/api")));
         }
-        page(&world, &params).map(|body| reply::json(body.to_string(), &headers))
+        let selector = selection(params.get("fields").map(String::as_str), "*", &schema::DIRECTORY)?;
+        page(&world, &params).map(|body| reply::json(selector.of(body).to_string(), &headers))
     })
     .await
 }
@@ -66,20 +73,24 @@ fn page(world: &World, params: &Params) -> Result<Value, Refusal> {
         .filter(|(_, entry)| wanted.as_ref().is_none_or(|wanted| wanted.matches(entry)))
         // A token is the address that the page before ended with.
         .filter(|(email, _)| params.get("pageToken").is_none_or(|after| *email > after));
-    let shown: Vec<Value> = users
-        .by_ref()
-        .take(most)
-        .map(|(email, entry)| {
-            json!({ "kind": "admin#directory#user", "primaryEmail": email, "isAdmin": entry.admin, "suspended": entry.suspended,
-                "archived": entry.archived, "orgUnitPath": entry.org_unit.as_deref().unwrap_or("/") })
-        })
-        .collect();
-    let mut body = json!({ "kind": "admin#directory#users", "users": shown });
+    let shown: Vec<Value> = users.by_ref().take(most).map(|(email, entry)| shown_as(email, entry)).collect();
+    let mut body = json!({ "kind": "admin#directory#users", "etag": "\"sim/users\"", "users": shown });
     // On the last page there is none.
     if users.next().is_some() {
         body["nextPageToken"] = shown.last().map_or(Value::Null, |user| user["primaryEmail"].clone());
     }
     Ok(body)
+}
+
+fn shown_as(email: &str, entry: &Entry) -> Value {
+    let name = email.split('@').next().unwrap_or(email);
+    json!({ "kind": "admin#directory#user", "id": format!("sim-{email}"), "etag": format!("\"sim/{email}\""), "primaryEmail": email,
+        "name": { "givenName": name, "familyName": "Sim", "fullName": format!("{name} Sim") }, "isAdmin": entry.admin,
+        "isDelegatedAdmin": false, "creationTime": "2020-01-01T00:00:00.000Z", "lastLoginTime": "2026-01-01T00:00:00.000Z",
+        "agreedToTerms": true, "suspended": entry.suspended, "archived": entry.archived, "changePasswordAtNextLogin": false,
+        "ipWhitelisted": false, "emails": [{ "address": email, "primary": true }], "customerId": "C0sim",
+        "orgUnitPath": entry.org_unit.as_deref().unwrap_or("/"), "isMailboxSetup": true, "isEnrolledIn2Sv": false,
+        "isEnforcedIn2Sv": false, "includeInGlobalAddressList": true })
 }
 
 enum Clause {

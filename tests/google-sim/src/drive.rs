@@ -13,7 +13,6 @@ mod load;
 mod notice;
 mod params;
 mod query;
-mod schema;
 mod store;
 mod watch;
 

@@ -24,6 +24,7 @@ pub fn put(feed: &mut Feed, calendar: &str, mut event: Value, now: DateTime<Utc>
         ("organizer", json!({ "email": calendar, "self": true })),
         ("iCalUID", json!(format!("{id}@example.com"))),
         ("sequence", json!(0)),
+        ("reminders", json!({ "useDefault": true })),
         ("eventType", json!("default")),
     ];
     for (name, value) in defaults {
@@ -40,6 +41,13 @@ pub fn put(feed: &mut Feed, calendar: &str, mut event: Value, now: DateTime<Utc>
     let span = span(&event);
     feed.put_exception(&id, event.to_string().into(), stub, event["recurringEventId"].as_str(), span);
     id
+}
+
+/// When the calendar changed last.
+pub fn updated(feed: &Feed, now: DateTime<Utc>) -> Value {
+    let last: Option<Value> = feed.newest().and_then(|entry| serde_json::from_str(&entry.text).ok());
+    let updated = last.map(|mut event| event["updated"].take()).filter(|updated| !updated.is_null());
+    updated.unwrap_or_else(|| json!(now.to_rfc3339_opts(SecondsFormat::Millis, true)))
 }
 
 fn etag(feed: &Feed, now: DateTime<Utc>) -> Value {

@@ -76,6 +76,11 @@ impl Feed {
         self.entries.get(id)
     }
 
+    /// The entry that changed last.
+    pub fn newest(&self) -> Option<&Entry> {
+        self.order.last_key_value().and_then(|(_, id)| self.entries.get(id))
+    }
+
     /// Live entries.
     pub fn live(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)> {
         self.order.values().filter_map(|id| Some((id, self.entries.get(id)?))).filter(|(_, entry)| entry.stub.is_none())

@@ -1,14 +1,35 @@
-//! Partial answers: the `fields` selector, such as `nextPageToken,items(id,start,organizer/email)`.
+//! Partial answers: the `fields` selector, such as `nextPageToken,items(id,organizer/email)`, and the fields that it may name.
+//!
+//! A schema is a selector that names every field of an answer; `*` in it stands for fields of any name.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::errors;
+use crate::place::Refusal;
+
 /// What of a value is wanted.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
-    /// Empty: everything.
+    /// What is wanted of fields of any name.
+    any: Option<Box<Selector>>,
+    /// With `any` absent and no part: everything.
     parts: BTreeMap<String, Selector>,
+}
+
+/// A selector that names every field of an answer, whether it is simulated or not.
+pub type Schema = Selector;
+
+/// The selection that a request asks for, else `otherwise`; refused where it names a field that the answer cannot have.
+pub fn selection(asked: Option<&str>, otherwise: &str, schema: &Schema) -> Result<Selector, Refusal> {
+    let invalid = |what: &str| errors::google(400, "invalidParameter", &format!("Invalid field selection {what}"));
+    let text = asked.unwrap_or(otherwise);
+    let selector = Selector::parse(text).ok_or_else(|| Box::new(invalid(text)))?;
+    match selector.unknown(schema) {
+        Some(name) => Err(Box::new(invalid(name))),
+        None => Ok(selector),
+    }
 }
 
 impl Selector {
@@ -19,31 +40,17 @@ impl Selector {
         rest.is_empty().then_some(selector)
     }
 
+    /// The schema of an answer, from text that this crate holds.
+    pub fn schema(text: &str) -> Schema {
+        Self::parse(&text.split_whitespace().collect::<String>()).unwrap_or_default()
+    }
+
+    /// Paths with commas between them.
     fn list(rest: &mut &str) -> Option<Self> {
         let mut selector = Self::default();
         loop {
-            let end = rest.find([',', '(', ')', '/']).unwrap_or(rest.len());
-            let (name, tail) = rest.split_at(end);
-            if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '*' || c == '_') {
-                return None;
-            }
-            *rest = tail;
-            let inner = match tail.chars().next() {
-                Some('/') => {
-                    *rest = &tail[1..];
-                    Self::one(rest)?
-                }
-                Some('(') => {
-                    *rest = &tail[1..];
-                    let inner = Self::list(rest)?;
-                    *rest = rest.strip_prefix(')')?;
-                    inner
-                }
-                _ => Self::default(),
-            };
-            if name != "*" {
-                selector.parts.insert(name.to_owned(), inner);
-            }
+            let (name, inner) = Self::path(rest)?;
+            selector.add(name, inner);
             match rest.strip_prefix(',') {
                 Some(tail) => *rest = tail,
                 None => return Some(selector),
@@ -51,38 +58,71 @@ impl Selector {
         }
     }
 
-    /// What follows a slash: one name, with what it selects.
-    fn one(rest: &mut &str) -> Option<Self> {
-        let mut depth = 0usize;
-        let end = rest
-            .char_indices()
-            .find(|(_, c)| {
-                match c {
-                    '(' => depth += 1,
-                    ')' if depth == 0 => return true,
-                    ')' => depth -= 1,
-                    _ => {}
-                }
-                *c == ',' && depth == 0
-            })
-            .map_or(rest.len(), |(at, _)| at);
-        let (part, tail) = rest.split_at(end);
+    /// A name, and what of its value is wanted: what follows a slash, or stands in parentheses.
+    fn path<'a>(rest: &mut &'a str) -> Option<(&'a str, Self)> {
+        let end = rest.find([',', '(', ')', '/']).unwrap_or(rest.len());
+        let (name, tail) = rest.split_at(end);
+        if name != "*" && (name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')) {
+            return None;
+        }
         *rest = tail;
-        Self::parse(part)
+        let mut inner = Self::default();
+        if let Some(tail) = rest.strip_prefix('/') {
+            *rest = tail;
+            let (name, below) = Self::path(rest)?;
+            inner.add(name, below);
+        } else if let Some(tail) = rest.strip_prefix('(') {
+            *rest = tail;
+            inner = Self::list(rest)?;
+            *rest = rest.strip_prefix(')')?;
+        }
+        Some((name, inner))
+    }
+
+    /// Wants this too; a field that is named twice gives all that either names.
+    fn add(&mut self, name: &str, inner: Self) {
+        match (name, self.any.as_mut()) {
+            ("*", Some(any)) => any.join(inner),
+            ("*", None) => self.any = Some(Box::new(inner)),
+            _ => match self.parts.get_mut(name) {
+                Some(part) => part.join(inner),
+                None => drop(self.parts.insert(name.to_owned(), inner)),
+            },
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        if self.is_everything() || other.is_everything() {
+            *self = Self::default();
+            return;
+        }
+        if let Some(any) = other.any {
+            self.add("*", *any);
+        }
+        other.parts.into_iter().for_each(|(name, part)| self.add(&name, part));
     }
 
     pub fn is_everything(&self) -> bool {
-        self.parts.is_empty()
+        match &self.any {
+            Some(any) => any.is_everything(),
+            None => self.parts.is_empty(),
+        }
     }
 
-    /// What is named; nothing where everything is wanted.
-    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
-        self.parts.keys().map(String::as_str)
-    }
-
+    /// What is wanted of the field of this name.
     pub fn get(&self, name: &str) -> Option<&Self> {
-        static EVERYTHING: Selector = Selector { parts: BTreeMap::new() };
-        if self.is_everything() { Some(&EVERYTHING) } else { self.parts.get(name) }
+        static EVERYTHING: Selector = Selector { any: None, parts: BTreeMap::new() };
+        if self.is_everything() { Some(&EVERYTHING) } else { self.parts.get(name).or(self.any.as_deref()) }
+    }
+
+    /// The first field that the schema does not have.
+    fn unknown<'a>(&'a self, schema: &Schema) -> Option<&'a str> {
+        let below = |name: &'a str, part: &'a Self| match schema.parts.get(name).or(schema.any.as_deref()) {
+            None => Some(name),
+            Some(inner) if inner.any.is_some() => None,
+            Some(inner) => part.unknown(inner),
+        };
+        self.parts.iter().find_map(|(name, part)| below(name, part))
     }
 
     /// The wanted part of a value.
@@ -93,7 +133,7 @@ impl Selector {
             Value::Object(object) => {
                 let kept: Map<String, Value> = object
                     .into_iter()
-                    .filter_map(|(name, value)| Some((name.clone(), self.parts.get(&name)?.of(value))))
+                    .filter_map(|(name, value)| self.get(&name).map(|part| part.of(value)).map(|value| (name, value)))
                     .collect();
                 Value::Object(kept)
             }
@@ -107,12 +147,34 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn selected(selector: &str) -> Value {
+        let value = json!({ "a": 1, "b": 2, "items": [{ "id": "x", "organizer": { "email": "e", "self": true }, "c": 3 }] });
+        Selector::parse(selector).expect("a selector").of(value)
+    }
+
     #[test]
     fn a_selector_keeps_what_it_names() {
-        let selector = Selector::parse("a,items(id,organizer/email)").expect("a selector");
-        let value = json!({ "a": 1, "b": 2, "items": [{ "id": "x", "organizer": { "email": "e", "self": true }, "c": 3 }] });
-        assert_eq!(selector.of(value), json!({ "a": 1, "items": [{ "id": "x", "organizer": { "email": "e" } }] }));
-        assert_eq!(Selector::parse("items(id"), None);
-        assert_eq!(Selector::parse(""), None);
+        let some = json!({ "a": 1, "items": [{ "id": "x", "organizer": { "email": "e" } }] });
+        assert_eq!(selected("a,items(id,organizer/email)"), some);
+        assert_eq!(selected("items/organizer(email),items/id,a"), json!({ "a": 1, "items": some["items"] }));
+        assert_eq!(selected("items(id),items"), selected("items"));
+        assert_eq!(selected("*"), selected("*,items(id)"));
+        assert_eq!(selected("items/*/email"), json!({ "items": [{ "id": "x", "organizer": { "email": "e" }, "c": 3 }] }));
+        for malformed in ["", "items(id", "items)", "a,", "a//b", "a b", "items()"] {
+            assert_eq!(Selector::parse(malformed), None, "{malformed}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_the_schema_does_not_have_is_found_wherever_it_stands() {
+        let schema = Selector::schema("a, items(id, organizer(email), free(*))");
+        let unknown = |text| Selector::parse(text).expect("a selector").unknown(&schema).map(str::to_owned);
+        for known in ["*", "a", "items", "items(id,organizer/email)", "items/free/x/y", "items/*"] {
+            assert_eq!(unknown(known), None, "{known}");
+        }
+        for (selector, name) in [("b", "b"), ("items(id,b)", "b"), ("items/organizer/b", "b"), ("a/b", "b"), ("items/id/b", "b")]
+        {
+            assert_eq!(unknown(selector).as_deref(), Some(name), "{selector}");
+        }
     }
 }

@@ -28,6 +28,7 @@ use serde_json::json;
 pub use admin::routes as admin_routes;
 pub use mailbox::Mailbox;
 
+use crate::schema;
 use crate::state::{World, lock};
 use ask::Ask;
 
@@ -43,7 +44,7 @@ pub fn routes() -> Router<Arc<World>> {
 }
 
 async fn profile(ask: Ask) -> Response {
-    ask.answer("getProfile", 1, |user| {
+    ask.answer(("getProfile", 1), &schema::PROFILE, |user| {
         let mailbox = lock(&user.mailbox);
         Ok(json!({ "emailAddress": user.email, "messagesTotal": mailbox.len(), "threadsTotal": mailbox.threads(),
             "historyId": mailbox.now().to_string() }))
@@ -52,5 +53,5 @@ async fn profile(ask: Ask) -> Response {
 }
 
 async fn list_labels(ask: Ask) -> Response {
-    ask.answer("labels.list", 1, |user| Ok(json!({ "labels": lock(&user.mailbox).labels.shown() }))).await
+    ask.answer(("labels.list", 1), &schema::LABELS, |user| Ok(json!({ "labels": lock(&user.mailbox).labels.shown() }))).await
 }

@@ -26,6 +26,8 @@ mod place;
 mod push;
 mod quota;
 mod reply;
+mod requests;
+mod schema;
 mod sink;
 mod state;
 
@@ -34,6 +36,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 use tokio::net::TcpListener;
 
@@ -64,18 +67,24 @@ impl Sim {
             post(move |state, headers, body| batch::serve(state, (api.clone(), most), headers, body))
         };
         let admin = admin::routes().merge(gmail::admin_routes()).merge(drive::admin_routes());
-        let admin = admin.merge(push::admin_routes()).merge(directory::routes()).merge(attendee::admin_routes());
+        let admin = admin.merge(push::admin_routes()).merge(directory::admin_routes()).merge(attendee::admin_routes());
+        let recorded = |api: Router<Arc<World>>| api.layer(from_fn_with_state(Arc::clone(&world), requests::record));
+        let (calendar, drive) = (recorded(calendar::routes()), recorded(drive::routes()));
+        let (gmail, directory) = (recorded(gmail::routes()), recorded(directory::routes()));
         let router = oauth::routes()
-            .merge(calendar::routes())
-            .merge(gmail::routes())
-            .merge(drive::routes())
+            .merge(calendar.clone())
+            .merge(gmail.clone())
+            .merge(drive.clone())
+            .merge(directory.clone())
             .merge(attendee::routes())
             .merge(sink::routes())
             .merge(push::routes())
             .nest("/admin", admin)
-            .route("/batch/calendar/v3", batch(calendar::routes(), 1_000))
-            .route("/batch/gmail/v1", batch(gmail::routes(), 100))
-            .route("/batch/drive/v3", batch(drive::routes(), 100))
+            .route("/batch/calendar/v3", batch(calendar, 1_000))
+            .route("/batch/gmail/v1", batch(gmail.clone(), 100))
+            .route("/batch/drive/v3", batch(drive, 100))
+            // The address of all APIs with a host of their own.
+            .route("/batch", batch(gmail.merge(directory), 100))
             .with_state(Arc::clone(&world));
         push::start(&world);
         attendee::start(&world);

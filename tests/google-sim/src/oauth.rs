@@ -27,6 +27,8 @@ pub const SERVICE_ACCOUNT: &str = "sync@sim-project.iam.example.com";
 /// A key pair that serves nothing but this simulator.
 pub const SERVICE_ACCOUNT_KEY: &str = include_str!("../data/service-account.pem");
 const SERVICE_ACCOUNT_PUBLIC: &[u8] = include_bytes!("../data/service-account.der");
+/// The audience of assertions that Google's token endpoint is known by.
+const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
 /// How long a token lives, in seconds, as Google's do.
 const LIVES: i64 = 3_599;
 
@@ -123,7 +125,9 @@ fn by_assertion(world: &World, request: &Request) -> Result<(Arc<User>, Vec<Stri
     key.verify(signed.as_bytes(), &decode(signature)?).map_err(|_| invalid("Invalid JWT Signature."))?;
     let claims: Claims = serde_json::from_slice(&decode(claims)?).map_err(|_| invalid("Invalid JWT claims."))?;
     let now = world.now().timestamp();
-    if claims.iss != SERVICE_ACCOUNT || !claims.aud.starts_with(&world.origin) {
+    // Google's own clients name Google's endpoint, wherever they send the assertion.
+    let audience = claims.aud.starts_with(&world.origin) || claims.aud == AUDIENCE;
+    if claims.iss != SERVICE_ACCOUNT || !audience {
         return Err(invalid("Invalid JWT: iss or aud."));
     }
     if claims.exp < now - 60 || claims.iat > now + 60 || claims.exp - claims.iat > 3_600 {

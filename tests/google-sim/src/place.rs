@@ -18,7 +18,22 @@ pub type Refusal = Box<Response>;
 const NOT_WITH_SYNC_TOKEN: [&str; 8] =
     ["iCalUID", "orderBy", "privateExtendedProperty", "sharedExtendedProperty", "q", "timeMin", "timeMax", "updatedMin"];
 /// Neither part of the place in a feed nor bound by its tokens.
-const UNBOUND: [&str; 7] = ["syncToken", "pageToken", "fields", "prettyPrint", "key", "timeMin", "timeMax"];
+const UNBOUND: [&str; 13] = [
+    "syncToken",
+    "pageToken",
+    "timeMin",
+    "timeMax",
+    // Those of every method.
+    "$.xgafv",
+    "alt",
+    "fields",
+    "key",
+    "oauth_token",
+    "prettyPrint",
+    "quotaUser",
+    "uploadType",
+    "userIp",
+];
 
 /// A place in a feed, handed out as a page token (`k` = p) or a sync token (`k` = s).
 #[derive(Serialize, Deserialize)]

@@ -17,6 +17,7 @@ use crate::ledger::Ledger;
 use crate::oauth::Grants;
 use crate::push::Push;
 use crate::quota::Quota;
+use crate::requests::Requests;
 use crate::sink::Sink;
 
 pub const CALENDAR_SCOPE: &str = "https://www.googleapis.com/auth/calendar.readonly";
@@ -32,6 +33,7 @@ pub struct World {
     pub tokens: RwLock<HashMap<String, AccessToken>>,
     pub faults: Faults,
     pub ledger: Ledger,
+    pub requests: Requests,
     pub quota: Quota,
     pub grants: Mutex<Grants>,
     pub directory: Mutex<Directory>,
@@ -86,6 +88,7 @@ impl World {
             tokens: RwLock::default(),
             faults: Faults::default(),
             ledger: Ledger::default(),
+            requests: Requests::default(),
             quota: Quota::default(),
             grants: Mutex::default(),
             directory: Mutex::default(),
@@ -178,6 +181,18 @@ impl User {
     pub fn put_entry(&self, mut entry: Value, now: DateTime<Utc>) {
         let id = entry["id"].as_str().unwrap_or_default().to_owned();
         let deleted = entry["deleted"] == json!(true);
+        let defaults = [
+            ("colorId", json!("14")),
+            ("backgroundColor", json!("#9fe1e7")),
+            ("foregroundColor", json!("#000000")),
+            ("defaultReminders", json!([{ "method": "popup", "minutes": 10 }])),
+            ("conferenceProperties", json!({ "allowedConferenceSolutionTypes": ["hangoutsMeet"] })),
+        ];
+        for (name, value) in defaults.into_iter().filter(|_| !deleted) {
+            if entry.get(name).is_none() {
+                entry[name] = value;
+            }
+        }
         let mut list = lock(&self.list);
         entry["etag"] = json!(format!("\"{}\"", now.timestamp_micros() + list.version() as i64));
         let text: Arc<str> = entry.to_string().into();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
@@ -12,6 +12,7 @@ use axum::routing::post;
 use super::method;
 use crate::call::call;
 use crate::errors;
+use crate::place::Params;
 use crate::push::{self, Resource};
 use crate::state::{World, lock};
 
@@ -25,25 +26,37 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/calendar/v3/channels/stop", post(stop))
 }
 
-async fn events(State(world): State<Arc<World>>, Path(calendar): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+async fn events(
+    State(world): State<Arc<World>>,
+    Path(calendar): Path<String>,
+    Query(params): Query<Params>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     call(&world, &headers, &method("events.watch", Some(&calendar), false), |user| {
         let calendar = user.calendar(&calendar).ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))?;
         let key = push::events_key(&user.email, &calendar.id);
         lock(&calendar.events).bell.get_or_insert_with(|| world.bell(&key));
         let path = format!("/calendar/v3/calendars/{}/events?alt=json", calendar.id);
         let name = format!("events/{}", calendar.id);
-        push::watch(&world, &user.email, Resource { api: "calendar", name, keys: vec![key], path, lives: LIVES }, &body, &headers)
+        let resource = Resource { api: "calendar", name, keys: vec![key], path, lives: LIVES };
+        push::watch(&world, &user.email, resource, &body, (&params, &headers))
     })
     .await
 }
 
-async fn calendar_list(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn calendar_list(
+    State(world): State<Arc<World>>,
+    Query(params): Query<Params>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     call(&world, &headers, &method("calendarList.watch", None, false), |user| {
         let key = format!("calendarList/{}", user.email);
         lock(&user.list).bell.get_or_insert_with(|| world.bell(&key));
         let path = "/calendar/v3/users/me/calendarList?alt=json".to_owned();
         let resource = Resource { api: "calendar", name: "calendarList".into(), keys: vec![key], path, lives: LIVES };
-        push::watch(&world, &user.email, resource, &body, &headers)
+        push::watch(&world, &user.email, resource, &body, (&params, &headers))
     })
     .await
 }

@@ -10,16 +10,16 @@ use serde_json::{Map, Value, json};
 
 use super::file::{File, Home};
 use super::params::{all_drives, drive, flag, metadata, page_size, place, refused, selector, token};
-use super::schema;
 use super::store::{Entry, Store};
 use crate::call::{Method, call};
 use crate::fields::Selector;
 use crate::place::{Params, Refusal, bad};
 use crate::reply;
+use crate::schema;
 use crate::state::{World, lock};
 
 const SHOWN: &str = "kind,nextPageToken,newStartPageToken,\
-    changes(kind,changeType,time,removed,fileId,driveId,drive(kind,id,name),file(kind,id,name,mimeType))";
+    changes(kind,changeType,type,time,removed,fileId,driveId,drive(kind,id,name),file(kind,id,name,mimeType))";
 
 pub async fn start_page_token(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
     let stream = stream(&params);
@@ -98,7 +98,7 @@ fn of_file(store: &Store, user: &str, entry: &Entry, wanted: &Selector, restrict
     if restricted && file.is_some_and(|file| !own(file)) {
         return None;
     }
-    let mut change = json!({ "kind": "drive#change", "changeType": "file", "time": time(entry), "removed": file.is_none(), "fileId": entry.id });
+    let mut change = json!({ "kind": "drive#change", "changeType": "file", "type": "file", "time": time(entry), "removed": file.is_none(), "fileId": entry.id });
     if let (Some(file), Some(wanted)) = (file, wanted.get("file")) {
         change["file"] = file.shown(store, &entry.id, user, wanted);
     }
@@ -108,7 +108,7 @@ fn of_file(store: &Store, user: &str, entry: &Entry, wanted: &Selector, restrict
 /// That the user became a member of a shared drive, or is none any more.
 fn of_drive(store: &Store, user: &str, entry: &Entry) -> Value {
     let drive = store.drive(&entry.id).filter(|drive| drive.members.contains(user));
-    let mut change = json!({ "kind": "drive#change", "changeType": "drive", "time": time(entry), "removed": drive.is_none(), "driveId": entry.id });
+    let mut change = json!({ "kind": "drive#change", "changeType": "drive", "type": "drive", "time": time(entry), "removed": drive.is_none(), "driveId": entry.id });
     if let Some(drive) = drive {
         change["drive"] = json!({ "kind": "drive#drive", "id": entry.id, "name": drive.name });
     }

@@ -10,7 +10,7 @@ use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 
 use super::content::Content;
-use super::store::Store;
+use super::store::{Store, root};
 use crate::fields::Selector;
 
 pub const FOLDER: &str = "application/vnd.google-apps.folder";
@@ -47,6 +47,12 @@ pub struct File {
     content: Content,
     /// Worked out once somebody asks for it.
     md5: OnceLock<Option<[u8; 16]>>,
+}
+
+/// A user as another sees them.
+pub fn person(email: &str, viewer: &str) -> Value {
+    json!({ "kind": "drive#user", "displayName": email.split('@').next(), "me": email == viewer,
+        "permissionId": root(email), "emailAddress": email })
 }
 
 impl File {
@@ -105,6 +111,7 @@ impl File {
         let mut shown = json!({ "kind": "drive#file", "id": id, "name": self.name, "mimeType": self.mime,
             "trashed": store.trashed(self), "explicitlyTrashed": self.explicitly_trashed, "version": self.version.to_string(),
             "createdTime": time(self.created), "modifiedTime": time(self.modified), "webViewLink": self.link(id),
+            "iconLink": format!("https://drive-thirdparty.example.com/16/type/{}", self.mime), "spaces": ["drive"], "starred": false,
             "capabilities": { "canDownload": self.can_download } });
         if let Some(parent) = store.parent(viewer, self) {
             shown["parents"] = json!([parent]);
@@ -112,7 +119,7 @@ impl File {
         match &self.home {
             Home::Drive(drive) => shown["driveId"] = json!(drive),
             Home::User(owner) => {
-                shown["owners"] = json!([{ "kind": "drive#user", "emailAddress": owner, "me": **owner == *viewer }]);
+                shown["owners"] = json!([person(owner, viewer)]);
                 shown["ownedByMe"] = json!(**owner == *viewer);
                 shown["shared"] = json!(!self.shared.is_empty());
             }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::content::Content;
-use super::file::{DOCUMENT, FOLDER, File, Home, PRESENTATION, SPREADSHEET};
+use super::file::{DOCUMENT, FOLDER, File, Home, PRESENTATION, SPREADSHEET, person};
 use super::params::{content, flag, metadata, refused, selector};
-use super::schema;
 use super::store::{Store, root};
 use crate::call::call;
 use crate::place::{Params, Refusal, bad};
 use crate::reply;
+use crate::schema;
 use crate::state::{World, lock};
 
 /// Larger ones are not exported.
@@ -41,7 +41,7 @@ pub async fn about(State(world): State<Arc<World>>, Query(params): Query<Params>
         if !params.contains_key("fields") {
             return Err(bad("fields", "The 'fields' parameter is required for this method."));
         }
-        let body = json!({ "kind": "drive#about", "user": { "kind": "drive#user", "me": true, "emailAddress": user.email } });
+        let body = json!({ "kind": "drive#about", "user": person(&user.email, &user.email) });
         Ok(reply::json(selector(&params, &schema::ABOUT, "")?.of(body).to_string(), &headers))
     })
     .await
@@ -51,12 +51,21 @@ fn shown(world: &World, id: &str, params: &Params, user: &str, headers: &HeaderM
     let wanted = selector(params, &schema::FILE, "kind,id,name,mimeType")?;
     let my_drive = root(user);
     let body = if id == "root" || id == my_drive {
-        wanted.of(json!({ "kind": "drive#file", "id": my_drive, "name": "My Drive", "mimeType": FOLDER, "trashed": false, "ownedByMe": true }))
+        wanted.of(top(&my_drive, user))
     } else {
         let store = lock(&world.drive);
         seen(&store, id, params, user)?.shown(&store, id, user, &wanted)
     };
     Ok(reply::json(body.to_string(), headers))
+}
+
+/// The folder at the top of a My Drive, of which there is no file.
+fn top(id: &str, user: &str) -> Value {
+    let at = "2020-01-01T00:00:00.000Z";
+    json!({ "kind": "drive#file", "id": id, "name": "My Drive", "mimeType": FOLDER, "trashed": false, "explicitlyTrashed": false,
+        "version": "1", "createdTime": at, "modifiedTime": at, "webViewLink": format!("https://drive.google.com/drive/folders/{id}"),
+        "iconLink": "https://drive-thirdparty.example.com/16/type/folder", "spaces": ["drive"], "starred": false,
+        "capabilities": { "canDownload": false }, "owners": [person(user, user)], "ownedByMe": true, "shared": false })
 }
 
 fn download(world: &World, id: &str, params: &Params, user: &str, headers: &HeaderMap) -> Result<Response, Refusal> {

@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 
 use super::params::{all_drives, drive, metadata, page_size, place, selector, token};
 use super::query::Search;
-use super::schema;
 use super::store::Store;
 use crate::call::call;
 use crate::fields::Selector;
 use crate::place::{Params, Refusal, bad};
 use crate::reply;
+use crate::schema;
 use crate::state::{World, lock};
 
 pub async fn files(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {

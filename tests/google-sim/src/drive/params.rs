@@ -2,11 +2,10 @@
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::schema::Schema;
 use super::store::Store;
 use crate::call::Method;
 use crate::errors;
-use crate::fields::Selector;
+use crate::fields::{Schema, Selector, selection};
 use crate::place::{Params, Refusal, bad};
 use crate::state::DRIVE_SCOPE;
 
@@ -40,12 +39,7 @@ pub fn page_size(params: &Params, default: usize, most: usize) -> Result<usize, 
 
 /// The selection in `fields`, or what the API shows without one.
 pub fn selector(params: &Params, schema: &Schema, otherwise: &str) -> Result<Selector, Refusal> {
-    let text = params.get("fields").map_or(otherwise, String::as_str);
-    let selector = Selector::parse(text).ok_or_else(|| bad("fields", &format!("Invalid field selection {text}")))?;
-    match schema.unknown(&selector) {
-        Some(name) => Err(bad("fields", &format!("Invalid field selection {name}"))),
-        None => Ok(selector),
-    }
+    selection(params.get("fields").map(String::as_str), otherwise, schema)
 }
 
 /// The two flags by which a client says that it knows shared drives; answers whether their items are wanted.

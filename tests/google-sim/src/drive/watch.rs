@@ -42,7 +42,7 @@ pub async fn changes(State(world): State<Arc<World>>, Query(params): Query<Param
             let path = format!("/drive/v3/changes?alt=json&pageToken={token}");
             Resource { api: "drive", name, keys, path, lives: CHANGES_LIVE }
         };
-        push::watch(&world, &user.email, resource, &body, &headers)
+        push::watch(&world, &user.email, resource, &body, (&params, &headers))
     })
     .await
 }
@@ -62,7 +62,7 @@ pub async fn file(
         }
         let path = format!("/drive/v3/files/{id}?alt=json");
         let resource = Resource { api: "drive", name: format!("files/{id}"), keys: vec![file_key(&id)], path, lives: FILES_LIVE };
-        push::watch(&world, &user.email, resource, &body, &headers)
+        push::watch(&world, &user.email, resource, &body, (&params, &headers))
     })
     .await
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::call::{Method, call};
 use crate::errors;
-use crate::fields::Selector;
+use crate::fields::{Schema, selection};
 use crate::place::{Refusal, bad};
 use crate::reply;
 use crate::state::{GMAIL_SCOPE, User, World};
@@ -40,7 +40,12 @@ impl FromRequestParts<Arc<World>> for Ask {
 
 impl Ask {
     /// Answers with the part of the value that `fields` selects.
-    pub async fn answer(&self, name: &'static str, units: u64, value: impl FnOnce(&User) -> Result<Value, Refusal>) -> Response {
+    pub async fn answer(
+        &self,
+        (name, units): (&'static str, u64),
+        schema: &Schema,
+        value: impl FnOnce(&User) -> Result<Value, Refusal>,
+    ) -> Response {
         let follows = self.get("startHistoryId").is_some();
         let method = Method {
             name,
@@ -55,10 +60,7 @@ impl Ask {
             if id != "me" && !id.eq_ignore_ascii_case(&user.email) {
                 return Err(Box::new(errors::google(403, "forbidden", &format!("Delegation denied for {}", user.email))));
             }
-            let selector = match self.get("fields") {
-                Some(text) => Selector::parse(text).ok_or_else(|| bad("fields", "malformed selection"))?,
-                None => Selector::default(),
-            };
+            let selector = selection(self.get("fields"), "*", schema)?;
             Ok(reply::json(selector.of(value(user)?).to_string(), &self.headers))
         })
         .await

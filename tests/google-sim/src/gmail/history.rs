@@ -9,6 +9,7 @@ use super::labels::Names;
 use super::mailbox::{Change, Record};
 use crate::errors;
 use crate::place::{Refusal, bad};
+use crate::schema;
 use crate::state::{User, lock};
 
 const TYPES: [&str; 4] = ["messageAdded", "messageDeleted", "labelAdded", "labelRemoved"];
@@ -21,7 +22,7 @@ struct Place {
 }
 
 pub async fn list(ask: Ask) -> Response {
-    ask.answer("history.list", 2, |user| page(&ask, user)).await
+    ask.answer(("history.list", 2), &schema::HISTORY, |user| page(&ask, user)).await
 }
 
 fn page(ask: &Ask, user: &User) -> Result<Value, Refusal> {

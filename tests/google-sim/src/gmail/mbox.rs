@@ -12,6 +12,8 @@ pub struct Mbox<R> {
     offset: u64,
     /// The separator that ended the message before.
     separator: Option<Vec<u8>>,
+    /// A line that was looked at and not taken yet.
+    ahead: Option<Vec<u8>>,
 }
 
 pub struct Entry {
@@ -25,14 +27,35 @@ pub struct Entry {
 impl<R: BufRead> Mbox<R> {
     /// Reads on where the reader stands, at this offset of the file.
     pub fn new(reader: R, offset: u64) -> Self {
-        Self { reader, offset, separator: None }
+        Self { reader, offset, separator: None, ahead: None }
     }
 
-    fn line(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+    fn read(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
         let read = self.reader.read_until(b'\n', &mut line).context("reading an mbox")?;
-        self.offset += read as u64;
         Ok((read > 0).then_some(line))
+    }
+
+    /// The next line. The offset is then behind it.
+    fn line(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        let line = match self.ahead.take() {
+            Some(line) => Some(line),
+            None => self.read()?,
+        };
+        self.offset += line.as_ref().map_or(0, Vec::len) as u64;
+        Ok(line)
+    }
+
+    /// Whether this line after an empty one begins a message: by its date, or without one by the header behind it. Else it is a line of
+    /// text that nobody has quoted.
+    fn separates(&mut self, line: &[u8]) -> anyhow::Result<bool> {
+        if !line.starts_with(b"From ") || date(line).is_some() {
+            return Ok(line.starts_with(b"From "));
+        }
+        if self.ahead.is_none() {
+            self.ahead = self.read()?;
+        }
+        Ok(self.ahead.as_deref().is_some_and(is_header))
     }
 
     pub fn next_entry(&mut self) -> anyhow::Result<Option<Entry>> {
@@ -51,8 +74,7 @@ impl<R: BufRead> Mbox<R> {
         let mut blank: Option<Vec<u8>> = None;
         let mut end = self.offset;
         while let Some(line) = self.line()? {
-            // Without a date it is a line of text that nobody has quoted.
-            if blank.is_some() && date(&line).is_some() {
+            if blank.is_some() && self.separates(&line)? {
                 self.separator = Some(line);
                 return Ok(Some(Entry { text, date: date(&separator), end }));
             }
@@ -66,6 +88,12 @@ impl<R: BufRead> Mbox<R> {
         }
         Ok(Some(Entry { text, date: date(&separator), end }))
     }
+}
+
+/// A name without blanks, and a colon.
+fn is_header(line: &[u8]) -> bool {
+    let name = line.iter().position(|byte| *byte == b':').map_or(&line[..0], |at| &line[..at]);
+    !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
 }
 
 fn is_blank(line: &[u8]) -> bool {
@@ -129,6 +157,14 @@ mod tests {
                     first.len() as u64
                 ),
                 ("Subject: b\r\n\r\nb".to_owned(), Some(1_772_442_000_000), file.len() as u64),
+            ]
+        );
+        let undated = "From a@b\nSubject: a\n\na\n\nFrom -\nX-Mozilla-Status: 0001\nSubject: b\n\nFrom here: no header\n";
+        assert_eq!(
+            texts(undated),
+            [
+                ("Subject: a\n\na\n".to_owned(), None, 24),
+                ("X-Mozilla-Status: 0001\nSubject: b\n\nFrom here: no header\n".to_owned(), None, undated.len() as u64),
             ]
         );
         assert!(Mbox::new(&b"Subject: no mbox\n"[..], 0).next_entry().is_err());

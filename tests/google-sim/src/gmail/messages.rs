@@ -10,6 +10,7 @@ use super::labels::{SPAM, TRASH};
 use super::payload::{self, Format};
 use super::query;
 use crate::place::{Refusal, bad};
+use crate::schema;
 use crate::state::{User, lock};
 
 /// The last message of a page. Its place in time, not its number: mail that comes meanwhile shifts nothing.
@@ -20,7 +21,7 @@ struct Place {
 }
 
 pub async fn list(ask: Ask) -> Response {
-    ask.answer("messages.list", 5, |user| page(&ask, user)).await
+    ask.answer(("messages.list", 5), &schema::MESSAGES, |user| page(&ask, user)).await
 }
 
 fn page(ask: &Ask, user: &User) -> Result<Value, Refusal> {
@@ -66,7 +67,7 @@ fn page(ask: &Ask, user: &User) -> Result<Value, Refusal> {
 }
 
 pub async fn get(ask: Ask) -> Response {
-    ask.answer("messages.get", 20, |user| one(&ask, user)).await
+    ask.answer(("messages.get", 20), &schema::MESSAGE, |user| one(&ask, user)).await
 }
 
 fn one(ask: &Ask, user: &User) -> Result<Value, Refusal> {

@@ -10,6 +10,7 @@ use super::ask::Ask;
 use crate::errors;
 use crate::place::Refusal;
 use crate::push;
+use crate::schema;
 use crate::state::lock;
 
 #[derive(Deserialize)]
@@ -25,7 +26,7 @@ struct Wish {
 }
 
 pub async fn watch(ask: Ask, body: Bytes) -> Response {
-    ask.answer("users.watch", 100, |user| {
+    ask.answer(("users.watch", 100), &schema::WATCH, |user| {
         let wish: Wish = serde_json::from_slice(&body).map_err(|error| invalid(&format!("Invalid JSON payload: {error}")))?;
         let parts: Vec<&str> = wish.topic_name.split('/').collect();
         if !matches!(parts[..], ["projects", project, "topics", topic] if !project.is_empty() && !topic.is_empty()) {
@@ -50,7 +51,7 @@ pub async fn watch(ask: Ask, body: Bytes) -> Response {
 /// Ends the watch; nobody minds if there is none.
 pub async fn stop(ask: Ask) -> Response {
     let answer = ask
-        .answer("users.stop", 50, |user| {
+        .answer(("users.stop", 50), &schema::NOTHING, |user| {
             push::stop_mailbox(&ask.world, &user.email);
             Ok(json!({}))
         })

@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use super::bell::{Bell, Ring};
 use super::channel::{Channel, New};
 use crate::errors;
-use crate::place::Refusal;
+use crate::fields::selection;
+use crate::place::{Params, Refusal};
 use crate::reply;
+use crate::schema;
 use crate::state::{World, lock};
 
 const LONGEST_ID: usize = 64;
@@ -48,7 +50,14 @@ struct Ask {
 }
 
 /// Opens a channel, as this user.
-pub fn watch(world: &World, user: &str, resource: Resource, body: &Bytes, headers: &HeaderMap) -> Result<Response, Refusal> {
+pub fn watch(
+    world: &World,
+    user: &str,
+    resource: Resource,
+    body: &Bytes,
+    (params, headers): (&Params, &HeaderMap),
+) -> Result<Response, Refusal> {
+    let selector = selection(params.get("fields").map(String::as_str), "*", &schema::CHANNEL)?;
     let ask: Ask = read(body)?;
     let id = ask.id.filter(|id| !id.is_empty()).ok_or_else(|| refused("required", "Required: id"))?;
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_+/=".contains(letter);
@@ -91,7 +100,7 @@ pub fn watch(world: &World, user: &str, resource: Resource, body: &Bytes, header
     }
     // Nobody listens once the simulator ends.
     let _ = world.push.rings.send(Ring::Made(channel));
-    Ok(reply::json(answer.to_string(), headers))
+    Ok(reply::json(selector.of(answer).to_string(), headers))
 }
 
 impl World {

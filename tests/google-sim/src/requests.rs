@@ -1,0 +1,73 @@
+//! A record of requests and their answers, for whoever judges them. Off until it is asked for.
+
+use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::reply;
+use crate::state::{World, lock};
+
+/// Calls of the APIs, those within batches one by one, as JSON lines.
+#[derive(Default)]
+pub struct Requests {
+    on: AtomicBool,
+    lines: Mutex<String>,
+}
+
+impl Requests {
+    pub fn switch(&self, on: bool) {
+        self.on.store(on, Ordering::Relaxed);
+    }
+
+    pub fn lines(&self) -> String {
+        lock(&self.lines).clone()
+    }
+
+    pub fn forget(&self) {
+        lock(&self.lines).clear();
+    }
+}
+
+/// Records a call: method, path, query, body, scopes of its token (null: none that is known); status and answer (null: not JSON).
+pub async fn record(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
+    if !world.requests.on.load(Ordering::Relaxed) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let mut line = json!({ "method": parts.method.as_str(), "path": parts.uri.path(), "query": parts.uri.query().unwrap_or_default(),
+        "body": String::from_utf8_lossy(&body), "scopes": scopes(&world, &parts.headers) });
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let (parts, body) = response.into_parts();
+    line["status"] = json!(parts.status.as_u16());
+    let answer = to_bytes(body, usize::MAX).await;
+    line["answer"] = answer.as_ref().map_or(Value::Null, |body| readable(&parts.headers, body));
+    lock(&world.requests.lines).push_str(&format!("{line}\n"));
+    match answer {
+        Ok(body) => Response::from_parts(parts, Body::from(body)),
+        // It broke on purpose, and does so for the client too.
+        Err(_) => reply::broken(Bytes::new(), 1_000),
+    }
+}
+
+fn scopes(world: &World, headers: &HeaderMap) -> Option<Vec<String>> {
+    let secret = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+    let tokens = world.tokens.read().unwrap_or_else(PoisonError::into_inner);
+    tokens.get(secret).map(|token| token.scopes.clone())
+}
+
+fn readable(headers: &HeaderMap, body: &Bytes) -> Value {
+    let mut plain = Vec::new();
+    let unpacked = match headers.contains_key(header::CONTENT_ENCODING) {
+        true => flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).map(|_| &plain[..]),
+        false => Ok(&body[..]),
+    };
+    unpacked.ok().and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default()
+}
