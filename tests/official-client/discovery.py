@@ -230,7 +230,7 @@ def _judge_object(api, name, schema, value, where, selection, is_answer):
 
 
 def judge_request(method, path, query, body, scopes):
-    """Problems of a request; `query` is text as it stands in the address, `scopes` those of its token."""
+    """Problems of a request; `query` is text as it stands in the address, `scopes` those of its token, if it has one."""
     given = [(name, value, "path") for name, value in method.pattern.fullmatch(path).groupdict().items()]
     given = [(name, urllib.parse.unquote(value), place) for name, value, place in given]
     given += [(name, value, "query") for name, value in urllib.parse.parse_qsl(query, keep_blank_values=True)]
@@ -243,7 +243,8 @@ def judge_request(method, path, query, body, scopes):
             problems.append(f"the parameter {name} comes {names.count(name)} times")
     if "media" in [value for name, value, _ in given if name == "alt"] and not method.description.get("supportsMediaDownload"):
         problems.append("alt=media: the method gives no content")
-    if scopes is None or not set(scopes) & set(method.description["scopes"]):
+    # Without a token a call asks whether Google is there, and is refused.
+    if scopes is not None and not set(scopes) & set(method.description["scopes"]):
         problems.append(f"none of the token's scopes {scopes} is enough")
     return problems + _judge_body(method, body)
 

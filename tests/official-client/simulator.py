@@ -102,6 +102,8 @@ def judge_requests(lines):
         Counts.requests += 1
         Counts.methods.add(method.id)
         found = discovery.judge_request(method, line["path"], line["query"], line["body"], line["scopes"])
+        if line["scopes"] is None and line["status"] != 401:
+            found.append("it was answered without a token")
         if 200 <= line["status"] < 300 and (line["answer"] is not None or line["status"] == 204):
             Counts.answers += 1
             found += discovery.judge_answer(method, line["query"], line["answer"])
