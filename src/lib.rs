@@ -9,12 +9,13 @@
 //!   `webhook`: intake of notifications
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet. Beside them `telemetry`: jobs, told to who watches over them
 //! - `http`: connections, whoever is asked
-//! - `address`, `config`, `error`, `progress`, `recurrence`, `seal`: ground
+//! - `address`, `charset`, `config`, `error`, `progress`, `recurrence`, `seal`: ground
 
 // `print!` and `eprintln!` end the process where nobody reads any more: `commands::print` and `complain` do not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod address;
+mod charset;
 pub mod cli;
 mod commands;
 pub mod config;

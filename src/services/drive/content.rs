@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::data_urls::{Readable, Rest};
 use super::file::{Content, File};
 use super::{Change, Drive};
+use crate::charset;
 use crate::engine::{Calls, Item};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
@@ -149,10 +150,12 @@ fn text(kind: Option<&str>, rest: Rest, most: usize) -> Content {
         // Half a character at the cut must not make another charset of it.
         bytes.truncate(error.valid_up_to());
     }
-    let text = text_of(kind, &bytes);
+    let charset::Decoded { text, note } = text_of(kind, &bytes);
+    let cut = cut.then(|| format!("content cut: there is more, drive.content_max_size is {most} bytes"));
+    let notes: Vec<String> = cut.into_iter().chain(note).collect();
     Content::Text {
         body: if left_out > 0 { without_definitions(&text) } else { text },
-        note: cut.then(|| format!("content cut: there is more, drive.content_max_size is {most} bytes")),
+        note: (!notes.is_empty()).then(|| notes.join("; ")),
     }
 }
 
@@ -166,12 +169,10 @@ fn without_definitions(text: &str) -> String {
     kept.trim_end().to_owned()
 }
 
-/// Text in whatever charset: a byte order mark says it, or the header; without either it is UTF-8 if it can be.
-fn text_of(kind: Option<&str>, bytes: &[u8]) -> String {
+/// Text in whatever charset: a byte order mark says it, or the header; without either it is what it looks like.
+fn text_of(kind: Option<&str>, bytes: &[u8]) -> charset::Decoded {
     let told = kind.and_then(|kind| kind.split(';').find_map(|part| part.trim().strip_prefix("charset=")));
-    let told = told.and_then(|label| encoding_rs::Encoding::for_label(label.trim_matches('"').as_bytes()));
-    let guessed = if std::str::from_utf8(bytes).is_ok() { encoding_rs::UTF_8 } else { encoding_rs::WINDOWS_1252 };
-    told.unwrap_or(guessed).decode(bytes).0.into_owned()
+    charset::decode(bytes, told)
 }
 
 #[cfg(test)]
@@ -211,9 +212,11 @@ mod tests {
 
     #[test]
     fn text_is_decoded_by_its_mark_its_header_or_as_what_it_can_be() {
-        assert_eq!(text_of(None, "Grüße".as_bytes()), "Grüße");
-        assert_eq!(text_of(None, b"Gr\xfc\xdfe"), "Grüße");
-        assert_eq!(text_of(Some("text/plain; charset=\"ISO-8859-5\""), b"\xbf\xe0\xd8"), "При");
-        assert_eq!(text_of(Some("text/plain"), b"\xff\xfeG\0r\0"), "Gr");
+        assert_eq!(text_of(None, "Grüße".as_bytes()).text, "Grüße");
+        assert_eq!(text_of(None, b"Gr\xfc\xdfe").text, "Grüße");
+        assert_eq!(text_of(Some("text/plain; charset=\"ISO-8859-5\""), b"\xbf\xe0\xd8").text, "При");
+        assert_eq!(text_of(Some("text/plain"), b"\xff\xfeG\0r\0").text, "Gr");
+        assert_eq!(text_of(Some("text/plain; charset=iso-2022-kr"), b"\x1b$)C\x0e>H3g\x0f").text, "안녕");
+        assert_eq!(text_of(Some("text/plain; charset=us-ascii"), "Grüße".as_bytes()).text, "Grüße");
     }
 }

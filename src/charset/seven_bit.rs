@@ -1,0 +1,76 @@
+//! Korean and Chinese text written in seven bits: between shifts, pairs of bytes stand for what EUC writes with the high bit.
+
+use encoding_rs::{EUC_KR, Encoding, GBK};
+
+/// How the shifts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SevenBit {
+    /// RFC 1557, ISO-2022-KR.
+    Korean,
+    /// RFC 1922, ISO-2022-CN; of its sets only GB 2312 is known here.
+    Chinese,
+    /// RFC 1843, HZ-GB-2312.
+    Hz,
+}
+
+const SHIFT_OUT: u8 = 0x0e;
+const SHIFT_IN: u8 = 0x0f;
+const ESCAPE: u8 = 0x1b;
+
+impl SevenBit {
+    /// What the text is in, once the high bits are back.
+    pub fn encoding(self) -> &'static Encoding {
+        match self {
+            Self::Korean => EUC_KR,
+            Self::Chinese | Self::Hz => GBK,
+        }
+    }
+}
+
+/// The charset that its own escape sequence announces.
+pub fn announced(bytes: &[u8]) -> Option<SevenBit> {
+    let has = |sequence: &[u8]| bytes.windows(sequence.len()).any(|window| window == sequence);
+    if !bytes.contains(&ESCAPE) {
+        return None;
+    }
+    has(b"\x1b$)C").then_some(SevenBit::Korean).or_else(|| has(b"\x1b$)A").then_some(SevenBit::Chinese))
+}
+
+/// The same text with the high bits of shifted pairs; what this cannot know becomes an error of the encoding.
+pub fn widened(bytes: &[u8], kind: SevenBit) -> Vec<u8> {
+    let mut wide = Vec::with_capacity(bytes.len());
+    let (mut is_shifted, mut is_known) = (false, true);
+    let mut rest = bytes;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (kind, byte, after) {
+            (SevenBit::Hz, b'~', [b'{', after @ ..]) => (is_shifted, rest) = (true, after),
+            (SevenBit::Hz, b'~', [b'}', after @ ..]) => (is_shifted, rest) = (false, after),
+            (SevenBit::Hz, b'~', [b'~', after @ ..]) if !is_shifted => {
+                wide.push(b'~');
+                rest = after;
+            }
+            (SevenBit::Hz, b'~', [b'\n', after @ ..]) => rest = after,
+            (SevenBit::Korean | SevenBit::Chinese, SHIFT_OUT, _) => is_shifted = true,
+            (SevenBit::Korean | SevenBit::Chinese, SHIFT_IN, _) => is_shifted = false,
+            (SevenBit::Korean | SevenBit::Chinese, ESCAPE, [b'$', b')' | b'*', set, after @ ..]) => {
+                is_known = matches!(set, b'A' | b'C' | b'E');
+                rest = after;
+            }
+            // A line begins unshifted.
+            (_, b'\n', _) => {
+                is_shifted = false;
+                wide.push(byte);
+            }
+            (_, 0x21..=0x7e, [second @ 0x21..=0x7e, after @ ..]) if is_shifted => {
+                match is_known {
+                    true => wide.extend([byte | 0x80, second | 0x80]),
+                    false => wide.push(0xff),
+                }
+                rest = after;
+            }
+            _ => wide.push(byte),
+        }
+    }
+    wide
+}
