@@ -23,6 +23,7 @@ mod install;
 mod kill;
 mod locks;
 mod login;
+mod mail;
 mod messages;
 mod metrics;
 mod otlp_metrics;

@@ -1,17 +1,16 @@
-//! What a message says: headers, text and attachments, read by mail-parser. Whatever can be read is; what cannot leaves a note. Pure.
+//! What a message says: headers, text and attachments. Whatever can be read is; what cannot leaves a note. Pure.
 
-use std::borrow::Cow;
+mod addresses;
+mod body;
+mod date;
+mod html;
+mod parts;
+mod transfer;
+mod words;
 
 use chrono::{DateTime, Utc};
-use mail_parser::{Address, HeaderName, Message, MessageParser, MimeHeaders as _, PartType};
+use mail_parser::MessageParser;
 use serde::{Deserialize, Serialize};
-
-/// Headers that carry a recipient, beside To, Cc and Bcc.
-const DELIVERED: [HeaderName<'static>; 2] = [HeaderName::DeliveredTo, HeaderName::Other(Cow::Borrowed("X-Original-To"))];
-/// Most text of a message that is kept, in bytes.
-const MOST_TEXT: usize = 1 << 20;
-/// Where files of Google Drive are linked.
-const DRIVE_LINKS: [&str; 2] = ["https://drive.google.com/", "https://docs.google.com/"];
 
 /// A message, read.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -66,127 +65,73 @@ impl Kind {
     }
 }
 
-fn parser() -> MessageParser {
-    let parser = MessageParser::new().with_minimal_headers().with_message_ids();
-    DELIVERED.into_iter().fold(parser, |parser, name| parser.header_address(name))
-}
-
-/// Reads a message from its headers alone, as `format=metadata` gives them.
+/// Reads a message from its headers alone, as `format=metadata` gives them: with encoded words, or with these decoded.
 pub fn of_headers(headers: &[(String, String)]) -> Mail {
-    let mut block = String::new();
-    for (name, value) in headers {
-        // A line break would begin a header of its own.
-        block.push_str(&format!("{}: {}\r\n", one_line(name), one_line(value)));
-    }
-    block.push_str("\r\n");
-    match MessageParser::parse_headers(&parser(), block.as_bytes()) {
-        Some(message) => envelope(&message),
-        None => Mail { note: Some("no header could be read".into()), ..Mail::default() },
-    }
-}
-
-/// Reads a whole message, RFC 5322.
-pub fn of_message(raw: &[u8]) -> Mail {
-    let Some(message) = parser().parse(raw) else {
-        return Mail { note: Some("the message could not be read".into()), ..Mail::default() };
+    let all = |name: &'static str| {
+        headers.iter().filter(move |(own, _)| own.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     };
-    let mut mail = envelope(&message);
-    let mut notes = Vec::new();
-    mail.text = text(&message, &mut notes);
-    mail.attachments = message.attachments().map(attachment).collect();
-    if message.parts.iter().any(|part| part.is_encoding_problem) {
-        notes.push("a part could not be decoded whole");
-    }
-    mail.kind = kind(&message, &mail);
-    mail.note = (!notes.is_empty()).then(|| notes.join("; "));
-    mail
-}
-
-/// Text that is escaped as HTML, as it reads.
-pub fn plain(escaped: &str) -> String {
-    clean(mail_parser::decoders::html::html_to_text(escaped).trim())
-}
-
-fn one_line(text: &str) -> String {
-    text.replace(['\r', '\n', '\0'], " ")
-}
-
-fn envelope(message: &Message<'_>) -> Mail {
-    let list = |addresses: &mut dyn Iterator<Item = &Address<'_>>| -> Vec<String> {
-        addresses.flat_map(Address::iter).filter_map(|entry| entry.address.as_deref()).map(clean).collect()
+    let list = |name: &'static str| -> Vec<String> {
+        all(name).flat_map(addresses::read).filter_map(|entry| entry.address).map(|address| clean(&address)).collect()
     };
-    let from = message.from().and_then(Address::first);
-    let (to, cc, bcc) = (list(&mut message.all_to()), list(&mut message.all_cc()), list(&mut message.all_bcc()));
-    let delivered = DELIVERED.into_iter().flat_map(|name| {
-        let values = message.header_values(name);
-        list(&mut values.filter_map(|value| value.as_address()))
-    });
-    let recipients = to.iter().chain(&cc).chain(&bcc).cloned().chain(delivered).collect();
+    let from: Vec<_> = all("From").flat_map(addresses::read).collect();
+    let (from_name, from_address) = addresses::sender(from);
+    let (to, cc) = (list("To"), list("Cc"));
+    let others = ["Bcc", "Delivered-To", "X-Original-To"].into_iter().flat_map(list);
     Mail {
-        from_name: from.and_then(|from| from.name.as_deref()).map(clean),
-        from_address: from.and_then(|from| from.address.as_deref()).map(clean),
-        recipients,
-        subject: message.subject().map(clean),
-        sent_at: message.date().and_then(|date| DateTime::from_timestamp(date.to_timestamp(), 0)),
-        message_id: message.message_id().map(clean),
+        from_name: from_name.as_deref().map(clean),
+        from_address: from_address.as_deref().map(clean),
+        recipients: to.iter().chain(&cc).cloned().chain(others).collect(),
+        subject: all("Subject").next().map(|subject| clean(words::decoded(&one_line(subject)).trim())),
+        sent_at: all("Date").next().and_then(date::parse),
+        message_id: all("Message-ID").next().and_then(message_id),
         to,
         cc,
         ..Mail::default()
     }
 }
 
+/// Reads a whole message, RFC 5322, as far as it goes.
+pub fn of_message(raw: &[u8]) -> Mail {
+    let parts = parts::of(raw);
+    let body = body::read(&parts);
+    Mail {
+        text: body.text,
+        attachments: body.attachments,
+        kind: body.kind,
+        note: (!body.notes.is_empty()).then(|| body.notes.join("; ")),
+        ..of_headers(&headers(&parts))
+    }
+}
+
+fn headers(parts: &parts::Parts<'_>) -> Vec<(String, String)> {
+    parts.headers.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), parts::text(value))).collect()
+}
+
+/// The headers of a message whose bytes are not UTF-8, which JSON cannot carry: name and value, read in the charset that they look like.
+pub fn eight_bit_headers(raw: &[u8]) -> Vec<(String, String)> {
+    let mut parts = parts::of(raw);
+    parts.headers.retain(|(_, value)| std::str::from_utf8(value).is_err());
+    headers(&parts)
+}
+
+/// Text that is escaped as HTML, as it reads.
+pub fn plain(escaped: &str) -> String {
+    clean(&html::text(escaped))
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\r', '\n', '\t', '\0'], " ")
+}
+
+fn message_id(value: &str) -> Option<String> {
+    let block = format!("Message-ID: {}\r\n\r\n", one_line(value));
+    let message = MessageParser::new().with_message_ids().parse_headers(block.as_bytes())?;
+    message.message_id().map(clean)
+}
+
 /// NUL is the one character that the database cannot hold.
 fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
-}
-
-fn text(message: &Message<'_>, notes: &mut Vec<&'static str>) -> Option<String> {
-    let parts: Vec<_> = (0..message.text_body_count()).filter_map(|place| message.body_text(place)).collect();
-    if parts.is_empty() {
-        return None;
-    }
-    let mut text = clean(&parts.join("\n"));
-    if text.len() > MOST_TEXT {
-        let end = (0..=MOST_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-        notes.push("the text was cut at 1 MiB");
-    }
-    Some(text)
-}
-
-fn attachment(part: &mail_parser::MessagePart<'_>) -> Attachment {
-    Attachment { name: part.attachment_name().map(clean), mime_type: mime_type(part), size: part.len() }
-}
-
-fn mime_type(part: &mail_parser::MessagePart<'_>) -> String {
-    match (part.content_type(), &part.body) {
-        (Some(kind), _) => match kind.subtype() {
-            Some(subtype) => clean(&format!("{}/{subtype}", kind.ctype())).to_lowercase(),
-            None => clean(kind.ctype()).to_lowercase(),
-        },
-        (None, PartType::Message(_)) => "message/rfc822".into(),
-        (None, PartType::Text(_)) => "text/plain".into(),
-        (None, _) => "application/octet-stream".into(),
-    }
-}
-
-fn kind(message: &Message<'_>, mail: &Mail) -> Kind {
-    let is_calendar = |part: &mail_parser::MessagePart<'_>| {
-        mime_type(part) == "text/calendar" || part.attachment_name().is_some_and(|name| name.to_lowercase().ends_with(".ics"))
-    };
-    if message.parts.iter().any(is_calendar) {
-        return Kind::Invitation;
-    }
-    // In HTML the link may stand behind a word.
-    let html = message.parts.iter().filter_map(|part| match &part.body {
-        PartType::Html(html) => Some(&**html),
-        _ => None,
-    });
-    let links = |text: &str| DRIVE_LINKS.iter().any(|link| text.contains(link));
-    match mail.text.as_deref().into_iter().chain(html).any(links) {
-        true => Kind::DriveShare,
-        false => Kind::Email,
-    }
 }
 
 #[cfg(test)]

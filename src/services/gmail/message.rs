@@ -84,6 +84,9 @@ pub struct Whole {
     pub attachments: Vec<Attachment>,
     pub kind: Kind,
     pub note: Option<String>,
+    /// Headers of which Gmail gives U+FFFD, since they are not UTF-8: name and value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
 }
 
 /// What a history record says of a message that needs not be asked for.
@@ -142,10 +145,13 @@ pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
 }
 
 fn message(resource: Resource, history_id: Option<i64>, received_at: Option<DateTime<Utc>>) -> Message {
-    let headers = resource.headers();
+    let mut headers = resource.headers();
+    if let Some(whole) = &resource.whole {
+        restore(&mut headers, &whole.headers);
+    }
     let mut mail = mail::of_headers(&headers);
     let whole = resource.whole.is_some();
-    if let Some(Whole { text, attachments, kind, note }) = resource.whole {
+    if let Some(Whole { text, attachments, kind, note, .. }) = resource.whole {
         mail = Mail { text, attachments, kind, note: note.or(mail.note), ..mail };
     }
     Message {
@@ -159,6 +165,17 @@ fn message(resource: Resource, history_id: Option<i64>, received_at: Option<Date
         headers,
         mail,
         whole,
+    }
+}
+
+/// Puts values that are known into the place of those with U+FFFD, name by name in their order.
+fn restore(headers: &mut [(String, String)], known: &[(String, String)]) {
+    let mut lost: Vec<_> = headers.iter_mut().filter(|(_, value)| value.contains('\u{fffd}')).collect();
+    for (name, value) in known {
+        let place = lost.iter().position(|(own, _)| own.eq_ignore_ascii_case(name));
+        if let Some((_, own)) = place.map(|place| lost.remove(place)) {
+            own.clone_from(value);
+        }
     }
 }
 

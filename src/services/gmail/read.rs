@@ -197,7 +197,7 @@ async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Whole
             let Raw { raw } = whole("messages.get", &answer?)?;
             let message = bytes_of(&raw)?;
             let mail::Mail { text, attachments, kind, note, .. } = mail::of_message(&message);
-            Ok(Whole { text, attachments, kind, note })
+            Ok(Whole { text, attachments, kind, note, headers: mail::eight_bit_headers(&message) })
         })
         .await
 }

@@ -5,6 +5,7 @@ mod ask;
 mod churn;
 mod envelope;
 mod generate;
+mod headers;
 mod history;
 mod labels;
 mod letter;

@@ -44,6 +44,8 @@ pub struct World {
     pub api_enabled: AtomicBool,
     /// Probability, in thousandths, that a page comes empty with a token for more.
     pub empty_pages: AtomicU64,
+    /// Whether Gmail gives headers with encoded words decoded.
+    pub decoded_headers: AtomicBool,
     clock_offset_ms: AtomicI64,
     next: AtomicU64,
 }
@@ -98,6 +100,7 @@ impl World {
             attendee: Attendee::default(),
             api_enabled: AtomicBool::new(true),
             empty_pages: AtomicU64::new(0),
+            decoded_headers: AtomicBool::new(false),
             clock_offset_ms: AtomicI64::new(0),
             next: AtomicU64::new(1),
         }

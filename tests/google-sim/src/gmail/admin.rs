@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::{Json, Query, State};
@@ -25,6 +26,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/mail/churn", post(churn))
         .route("/mail/messages", post(put_message).delete(delete_message))
         .route("/mail/labels", post(relabel))
+        .route("/mail/headers", post(headers))
         .route("/mail/state", get(state))
 }
 
@@ -129,6 +131,17 @@ async fn relabel(State(world): Shared, Json(order): Json<Relabel>) -> Answer {
         true => Ok(Json(json!({ "id": order.id }))),
         false => Err(Wrong(format!("{} has no message {}", order.user, order.id))),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Headers {
+    decoded: bool,
+}
+
+/// Whether headers are given with encoded words decoded; as they stand in the file at first.
+async fn headers(State(world): Shared, Json(order): Json<Headers>) {
+    world.decoded_headers.store(order.decoded, Ordering::Relaxed);
 }
 
 fn message(id: &str) -> Result<u64, Wrong> {

@@ -1,5 +1,7 @@
 //! `messages.list` and `messages.get`.
 
+use std::sync::atomic::Ordering;
+
 use axum::response::Response;
 use data_encoding::BASE64URL;
 use serde::{Deserialize, Serialize};
@@ -91,7 +93,7 @@ fn one(ask: &Ask, user: &User) -> Result<Value, Refusal> {
         body["labelIds"] = json!(labels);
     }
     let wanted: Vec<&str> = ask.all("metadataHeaders").collect();
-    let (snippet, payload) = payload::of(&text, format, &wanted);
+    let (snippet, payload) = payload::of(&text, format, &wanted, ask.world.decoded_headers.load(Ordering::Relaxed));
     body["snippet"] = json!(snippet);
     if let Some(payload) = payload {
         body["payload"] = payload;

@@ -1,0 +1,162 @@
+//! Encoded words in headers, RFC 2047. Words side by side in one charset are joined before they are decoded: writers split them anywhere,
+//! also within a character.
+
+use data_encoding::BASE64;
+
+use super::transfer;
+use crate::charset;
+
+/// Longest name of a charset.
+const MOST_NAME: usize = 64;
+
+/// A stretch of a header.
+enum Piece<'a> {
+    Plain(&'a str),
+    /// Words in one charset, encoding undone.
+    Words {
+        charset: &'a str,
+        bytes: Vec<u8>,
+    },
+}
+
+/// A header as a reader sees it.
+pub fn decoded(value: &str) -> String {
+    pieces(value).into_iter().fold(String::with_capacity(value.len()), |mut text, piece| {
+        match piece {
+            Piece::Plain(plain) => text.push_str(plain),
+            Piece::Words { charset, bytes } => text.push_str(&read(charset, &bytes)),
+        }
+        text
+    })
+}
+
+/// The same header, each run of encoded words made one in UTF-8: structure is read before words are.
+pub fn unified(value: &str) -> String {
+    pieces(value).into_iter().fold(String::with_capacity(value.len()), |mut text, piece| {
+        match piece {
+            Piece::Plain(plain) => text.push_str(plain),
+            Piece::Words { charset, bytes } => {
+                text.push_str("=?utf-8?B?");
+                text.push_str(&BASE64.encode(read(charset, &bytes).as_bytes()));
+                text.push_str("?=");
+            }
+        }
+        text
+    })
+}
+
+fn read(charset: &str, bytes: &[u8]) -> String {
+    charset::decode(bytes, Some(charset)).text.replace(['\r', '\n', '\0'], " ")
+}
+
+fn pieces(value: &str) -> Vec<Piece<'_>> {
+    let mut pieces: Vec<Piece<'_>> = Vec::new();
+    let (mut plain_from, mut at) = (0, 0);
+    let last_end = value.rfind("?=").unwrap_or(0);
+    while let Some(found) = value.get(at..).and_then(|rest| rest.find("=?")) {
+        let start = at + found;
+        // Looked for once: a header of many beginnings would be searched for each of them.
+        if start >= last_end {
+            break;
+        }
+        let Some((word, end)) = word(value, start) else {
+            at = start + 2;
+            continue;
+        };
+        let plain = &value[plain_from..start];
+        match (pieces.last_mut(), word) {
+            (Some(Piece::Words { charset, bytes }), Piece::Words { charset: next, bytes: more })
+                if plain.trim().is_empty() && charset.eq_ignore_ascii_case(next) =>
+            {
+                bytes.extend(more);
+            }
+            (last, word) => {
+                // Blanks between words are for the line, not for the reader.
+                if !(plain.trim().is_empty() && matches!(last, Some(Piece::Words { .. }))) && !plain.is_empty() {
+                    pieces.push(Piece::Plain(plain));
+                }
+                pieces.push(word);
+            }
+        }
+        (plain_from, at) = (end, end);
+    }
+    if plain_from < value.len() {
+        pieces.push(Piece::Plain(&value[plain_from..]));
+    }
+    pieces
+}
+
+/// `=?charset?encoding?text?=` at this place, and where it ends.
+fn word(value: &str, start: usize) -> Option<(Piece<'_>, usize)> {
+    let rest = &value[start + 2..];
+    let charset_end = rest.bytes().take(MOST_NAME).position(|byte| byte == b'?')?;
+    let (charset, rest) = rest.split_at(charset_end);
+    let mut letters = rest[1..].chars();
+    let encoding = letters.next()?;
+    let text = letters.as_str().strip_prefix('?')?;
+    let is_base64 = encoding.eq_ignore_ascii_case(&'B');
+    if !is_base64 && !encoding.eq_ignore_ascii_case(&'Q') {
+        return None;
+    }
+    let text_end = text.find("?=")?;
+    let encoded = &text[..text_end];
+    let bytes = match is_base64 {
+        true => transfer::decode(encoded.as_bytes(), "base64").bytes.into_owned(),
+        false => transfer::quoted_printable(encoded.replace('_', " ").as_bytes()),
+    };
+    let end = value.len() - text.len() + text_end + 2;
+    Some((Piece::Words { charset, bytes }, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn words_are_decoded_and_joined_where_they_were_split() {
+        for (value, text) in [
+            ("plain =?x", "plain =?x"),
+            ("=?UTF-8?Q?=C5?= =?UTF-8?Q?=A1alik?=", "šalik"),
+            ("=?UTF-8?B?xQ==?=\t=?utf-8?B?oQ==?=", "š"),
+            ("=?iso-8859-1?Q?J=F6rg?= =?utf-8?Q?_M=C3=BCller?=", "Jörg Müller"),
+            ("a =?utf-8?q?b_c?= d", "a b c d"),
+            ("=?utf-8*de?Q?=C3=BC?=", "ü"),
+            ("=?ks_c_5601-1987?B?vsiz5w==?=", "안녕"),
+            ("=?iso-2022-kr?B?GyQpQw4+SDNnDw==?=", "안녕"),
+            ("=?us-ascii?Q?=C3=BC?=", "ü"),
+            ("=?utf-8?X?a?= =?utf-8??a?=", "=?utf-8?X?a?= =?utf-8??a?="),
+            ("Re: =?utf-8?Q??=x", "Re: x"),
+            ("=?utf-8?Q?a?b?=", "a?b"),
+            ("schon =?entziffert? Grüße", "schon =?entziffert? Grüße"),
+        ] {
+            assert_eq!(decoded(value), text, "{value}");
+        }
+        assert_eq!(unified("=?iso-8859-1?Q?J=F6rg?= <j@x>"), "=?utf-8?B?SsO2cmc=?= <j@x>");
+    }
+
+    #[test]
+    fn a_header_of_beginnings_takes_no_longer_than_others() {
+        let value = "=?a?q?x".repeat(20_000);
+        assert_eq!(decoded(&value), value);
+        let value = "=?a?X?x".repeat(20_000) + "?=";
+        assert_eq!(decoded(&value), value);
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read(value in "(=\\?|\\?=|\\?|utf-8|B|Q|=C3|=A4| |é|x){0,40}") {
+            decoded(&value);
+            prop_assert_eq!(decoded(&unified(&value)), decoded(&value));
+        }
+
+        #[test]
+        fn however_a_text_is_split_it_is_read(text in "[a-zäšж ]{1,30}", at in 0usize..60) {
+            let bytes = text.as_bytes();
+            let (one, two) = bytes.split_at(at.min(bytes.len()));
+            let value = format!("=?utf-8?B?{}?= =?UTF-8?B?{}?=", BASE64.encode(one), BASE64.encode(two));
+            prop_assert_eq!(decoded(&value), text);
+        }
+    }
+}
