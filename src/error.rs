@@ -74,8 +74,10 @@ impl Fault {
 pub enum Class {
     /// The access token was refused (401): refresh it once, then it is `AuthRevoked`.
     TokenStale,
-    /// The grant is gone: only a new consent helps.
+    /// The grant is gone: only a new consent helps. Asked again once a day, later once a week.
     AuthRevoked,
+    /// The endpoint lets this client not act for the user, which may pass: a delegation that spreads, a policy, a client's secret.
+    ClientRefused,
     /// A scope is missing from the grant.
     ScopeMissing,
     /// The API is not enabled in the project.
@@ -106,6 +108,7 @@ impl Class {
         match self {
             Self::TokenStale => "token_stale",
             Self::AuthRevoked => "auth_revoked",
+            Self::ClientRefused => "client_refused",
             Self::ScopeMissing => "scope_missing",
             Self::ApiDisabled => "api_disabled",
             Self::RateLimited => "rate_limited",
@@ -129,7 +132,12 @@ impl Class {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::TokenStale => "wait for the next poll, which asks for a new token; if it stays, import the account again",
-            Self::AuthRevoked => "let the user consent anew: `syncctl accounts login`, or `accounts import`",
+            Self::AuthRevoked => {
+                "let the user consent anew: `syncctl accounts login`, or `accounts import`; `accounts list` says why, which may name another way"
+            }
+            Self::ClientRefused => {
+                "nothing for a day if it was allowed just now; else read the reason in `syncctl accounts list`, then `accounts check`"
+            }
             Self::ScopeMissing => "grant the scope (consent anew, or domain-wide delegation), then `syncctl accounts check`",
             Self::ApiDisabled => "enable the API in the project's console, then `syncctl accounts check`",
             Self::RateLimited => {
@@ -148,9 +156,10 @@ impl Class {
         }
     }
 
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::TokenStale,
         Self::AuthRevoked,
+        Self::ClientRefused,
         Self::ScopeMissing,
         Self::ApiDisabled,
         Self::RateLimited,

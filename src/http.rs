@@ -50,11 +50,6 @@ impl Client {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How long one answer may take.
-    pub fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
     /// What asks this address on this thread.
     pub fn to(&self, url: &Url) -> Result<reqwest::Client, Failure> {
         let secure = url.scheme() != "http";

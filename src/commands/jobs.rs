@@ -168,6 +168,9 @@ pub(super) fn text(report: &Report) -> String {
     if report.resyncs + report.quarantined > 0 {
         text.push_str(&format!("notes     {} resyncs, {} items quarantined\n", report.resyncs, report.quarantined));
     }
+    if report.revived_accounts > 0 {
+        text.push_str(&format!("accounts  {} that were revoked work again\n", report.revived_accounts));
+    }
     if let Some(why) = &report.stopped_early {
         text.push_str(&format!("stopped   early: {why}; the rest is due in the next run\n"));
     }

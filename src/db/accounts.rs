@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Pool;
 use super::claims::AccountRow;
 
-pub use refresh::{begin_refresh, end_refresh, store_token};
+pub use refresh::{Refusal, begin_refresh, end_refresh, store_token, take_revoked};
 
 /// Makes what had failed, or was not called any more, due again.
 const RESUME: &str = "UPDATE streams SET due_at = now(), state = CASE state WHEN 'revoked' THEN 'active' ELSE state END
@@ -66,7 +66,7 @@ pub async fn store_credentials(tx: &Transaction<'_>, user: Uuid, kind: &str, pro
         "INSERT INTO accounts (user_id, kind, project, credentials) VALUES ($1, $2, $3, $4)
          ON CONFLICT (user_id) DO UPDATE SET kind = excluded.kind, project = excluded.project, credentials = excluded.credentials,
            state = 'active', state_reason = NULL, state_since = now(), imported_at = now(),
-           access_token = NULL, token_expires_at = NULL, refreshing_by = NULL, refreshing_until = NULL",
+           access_token = NULL, token_expires_at = NULL, refreshing_by = NULL, refreshing_until = NULL, refused_at = NULL, ask_at = NULL",
         &[(&user, Type::UUID), (&kind, Type::TEXT), (&project, Type::TEXT), (&sealed, Type::BYTEA)],
     )
     .await
@@ -175,7 +175,7 @@ pub async fn revoke(pool: &Pool, user: Uuid) -> anyhow::Result<()> {
             // A refresh under way must not bring it back: it stores only what it has the right to.
             "WITH streams AS (UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND state <> 'removed')
              UPDATE accounts SET state = 'revoked', state_reason = $2, state_since = now(), access_token = NULL, token_expires_at = NULL,
-               refreshing_by = NULL, refreshing_until = NULL
+               refreshing_by = NULL, refreshing_until = NULL, ask_at = NULL
              WHERE user_id = $1",
             &[(&user, Type::UUID), (&ENDED, Type::TEXT)],
         )
@@ -192,6 +192,10 @@ pub struct Account {
     pub credentials: Vec<u8>,
     /// Why the account is not called any more.
     pub revoked: Option<String>,
+    /// Why it is not asked with for the moment: it was refused a short while ago.
+    pub waits: Option<String>,
+    /// Since the token endpoint refuses it, in a row.
+    pub refused_for: Duration,
     /// Since the credentials were stored: of a login, since the consent.
     pub age: Duration,
 }
@@ -203,7 +207,9 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
         .await?
         .query_typed_opt(
             "SELECT project, credentials, access_token, extract(epoch FROM token_expires_at - now())::float8,
-               CASE WHEN state = 'revoked' THEN coalesce(state_reason, '') END, extract(epoch FROM now() - imported_at)::float8
+               CASE WHEN state = 'revoked' THEN coalesce(state_reason, '') END, extract(epoch FROM now() - imported_at)::float8,
+               CASE WHEN state = 'active' AND ask_at > now() THEN coalesce(state_reason, '') END,
+               coalesce(extract(epoch FROM now() - refused_at)::float8, 0)
              FROM accounts WHERE user_id = $1",
             &[(&user, Type::UUID)],
         )
@@ -221,6 +227,8 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
         revoked: row.try_get(4)?,
         // A clock that was set back makes it negative.
         age: Duration::try_from_secs_f64(row.try_get(5)?).unwrap_or_default(),
+        waits: row.try_get(6)?,
+        refused_for: Duration::try_from_secs_f64(row.try_get(7)?).unwrap_or_default(),
     }))
 }
 

@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (13, "summaries_by_time", include_str!("../../sql/migrations/0013_summaries_by_time.sql")),
     (14, "runs_by_job", include_str!("../../sql/migrations/0014_runs_by_job.sql")),
     (15, "fetched_again", include_str!("../../sql/migrations/0015_fetched_again.sql")),
+    (16, "refused_accounts", include_str!("../../sql/migrations/0016_refused_accounts.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.
@@ -129,9 +130,9 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
         ahead.must_be_current()?;
     }
     let mut done = Vec::new();
-    for (version, name, text) in MIGRATIONS {
+    for &(version, name, text) in MIGRATIONS {
         let checksum = checksum(text);
-        match applied.get(version) {
+        match applied.get(&version) {
             Some(known) if *known == checksum => continue,
             Some(_) => {
                 return Err(Fault::settings(format!(

@@ -11,7 +11,7 @@ use super::meter::Meter;
 use super::queue::Queue;
 use super::shared::Shared;
 use super::tokens::Broker;
-use super::{Context, Report, Source, budget, dispatch, told};
+use super::{Context, Report, Source, budget, dispatch, revive, told};
 use crate::db::claims::Selection;
 use crate::db::explained;
 use crate::db::prices;
@@ -53,6 +53,9 @@ impl Job {
 /// Only when the run could not be recorded at all.
 pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
     recorded(context, source, job, async |shared| {
+        if !job.dry_run && job.is_for_everybody() {
+            revive::revive(&shared).await?;
+        }
         // Not for what was named: that is polled whether due or not.
         if !job.dry_run && job.selection == Selection::default() {
             shared.source.prepare(context).await?;

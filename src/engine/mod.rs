@@ -18,6 +18,7 @@ mod queue;
 mod report;
 pub mod retry;
 pub mod retry_items;
+mod revive;
 mod shared;
 pub mod single;
 pub mod tokens;

@@ -58,6 +58,8 @@ pub struct Report {
     pub api_calls: u64,
     pub quota_units: u64,
     pub retries: u64,
+    /// Accounts that were revoked and work again.
+    pub revived_accounts: u64,
     /// Failed streams by class, with one example each.
     pub errors: BTreeMap<&'static str, ClassCount>,
     pub fetch_ms: Quantiles,
@@ -247,7 +249,7 @@ impl Report {
             "failed" if self.error.is_some() => self.error_exit.unwrap_or(Exit::SomeFailed),
             "failed" if self.unknown_users > 0 => Exit::SomeFailed,
             "failed" if only(&[Class::Transient]) => Exit::Unavailable,
-            "failed" if only(&[Class::AuthRevoked, Class::TokenStale]) => Exit::Refused,
+            "failed" if only(&[Class::AuthRevoked, Class::ClientRefused, Class::TokenStale]) => Exit::Refused,
             _ => Exit::SomeFailed,
         }
     }

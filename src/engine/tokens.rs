@@ -10,9 +10,10 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::db::Pool;
-use crate::db::accounts::{self, Account};
+use crate::db::accounts::{self, Account, Refusal};
 use crate::db::claims::AccountRow;
 use crate::error::{Class, Failure};
+use crate::google::verdict::Known;
 use crate::google::{self, oauth};
 use crate::seal::{Column, Vault};
 
@@ -94,7 +95,7 @@ impl Credential {
     /// Replaces the token that Google refused. If somebody has replaced it already, that one serves.
     ///
     /// # Errors
-    /// `AuthRevoked` when the grant is gone.
+    /// `AuthRevoked` when the grant is gone, `ClientRefused` when it is refused and may yet be allowed.
     pub async fn replace(&self, refused: Option<&str>) -> Result<SecretString, Failure> {
         let mut access = self.0.access.lock().await;
         if let Some(known) = access.as_ref()
@@ -148,7 +149,7 @@ impl Inner {
                 Ok((None, _)) => tokio::time::sleep(REFRESH_POLL).await,
                 found => {
                     if may {
-                        accounts::end_refresh(pool, self.user, *process, None).await?;
+                        accounts::end_refresh(pool, self.user, *process, Refusal::None).await?;
                     }
                     match found? {
                         (Some(access), _) => return Ok(access),
@@ -159,13 +160,15 @@ impl Inner {
         }
     }
 
-    /// The account as it stands, unless it is revoked.
+    /// The account as it stands, unless it is revoked or was refused a short while ago.
     async fn living(&self) -> Result<Account, Failure> {
         let account = accounts::get(&self.broker.pool, self.user).await?;
         let account = account.ok_or_else(|| Failure::new(Class::AuthRevoked, "the account was removed"))?;
-        match account.revoked {
-            Some(reason) => Err(Failure::new(Class::AuthRevoked, reason)),
-            None => Ok(account),
+        match (account.revoked, account.waits) {
+            (Some(reason), _) => Err(Failure::new(Class::AuthRevoked, reason)),
+            // One answer a while does for all streams of the user, in all runs.
+            (None, Some(reason)) => Err(Failure::new(Class::ClientRefused, reason)),
+            (revoked @ None, waits @ None) => Ok(Account { revoked, waits, ..account }),
         }
     }
 
@@ -186,9 +189,13 @@ impl Inner {
                 Ok(access)
             }
             Err(failure) => {
-                let reason = (failure.class == Class::AuthRevoked).then_some(failure.message.as_str());
-                if accounts::end_refresh(pool, self.user, *process, reason).await? {
-                    log::error!(user:% = self.user; "account revoked, not called again until it is imported anew: {}", failure.message);
+                let refusal = match failure.class {
+                    Class::AuthRevoked => Refusal::Revoked(&failure.message),
+                    Class::ClientRefused => Refusal::ForNow(&failure.message),
+                    _ => Refusal::None,
+                };
+                if accounts::end_refresh(pool, self.user, *process, refusal).await? {
+                    log::error!(user:% = self.user; "account revoked, asked again once a day and later once a week: {}", failure.message);
                 }
                 Err(failure)
             }
@@ -200,7 +207,8 @@ impl Inner {
         let opened = vault.open(self.user, Column::Credentials, &account.credentials)?;
         let stored: StoredCredentials = serde_json::from_str(opened.expose_secret())
             .map_err(|_| Failure::new(Class::Internal, "the stored credentials are malformed; import the account again"))?;
-        let token = oauth::refresh(google, &stored.credentials, &stored.subject, scopes, account.age).await?;
+        let known = Known { age: account.age, refused_for: account.refused_for };
+        let token = oauth::refresh(google, &stored.credentials, &stored.subject, scopes, known).await?;
         Ok(Access { secret: token.secret, expires: Instant::now() + token.lives })
     }
 }

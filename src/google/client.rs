@@ -1,7 +1,6 @@
 //! Authorized GETs and POSTs against Google's APIs, each answered with the body or a classified failure.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use google_apis_common::GetToken;
@@ -163,11 +162,6 @@ impl Client {
     /// Where tokens are asked for when a credential does not say.
     pub(super) fn default_token_uri(&self) -> anyhow::Result<Url> {
         self.url(Host::OAuth, &["token"])
-    }
-
-    /// How long one answer may take.
-    pub(super) fn timeout(&self) -> Duration {
-        self.http.timeout()
     }
 
     /// What asks this address.

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::oauth::Credentials;
-use super::{Client, Host};
+use super::{Client, Host, verdict};
 use crate::error::{Class, Failure};
 use crate::http::without_addresses;
 
@@ -160,7 +160,13 @@ impl Consent {
         let send = |request: HttpRequest| async {
             let url = Url::parse(&request.uri().to_string())
                 .map_err(|error| Failure::new(Class::Internal, format!("token: the endpoint's address: {error}")))?;
-            let (status, _, body) = google.post_encoded("token", url, request.into_body()).await?;
+            let (status, retry_after, body) = google.post_encoded("token", url, request.into_body()).await?;
+            // A bad minute of the endpoint says nothing of the code.
+            if status != 200
+                && let Some(failure) = verdict::passing(status, retry_after.as_deref(), &body, chrono::Utc::now())
+            {
+                return Err(failure);
+            }
             let mut answer = HttpResponse::new(body);
             *answer.status_mut() =
                 http::StatusCode::from_u16(status).map_err(|error| Failure::new(Class::Transient, format!("token: {error}")))?;

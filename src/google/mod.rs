@@ -1,5 +1,6 @@
 //! Google's HTTP: one client, its error bodies, its token endpoint. Knows no database and no service.
 
+mod assertion;
 mod batch;
 mod channel;
 mod client;
@@ -9,7 +10,9 @@ mod failure;
 mod keys;
 mod list;
 pub mod oauth;
+pub mod rs256;
 mod together;
+pub mod verdict;
 
 pub use batch::Endpoint;
 pub use channel::{Ask, Watched, expiration};

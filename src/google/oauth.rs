@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use rustls_platform_verifier::ConfigVerifierExt as _;
+use chrono::Utc;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
-use yup_oauth2::authenticator::ServiceAccountAuthenticator;
-use yup_oauth2::client::CustomHyperClientBuilder;
-use yup_oauth2::error::{AuthError, AuthErrorCode};
+use yup_oauth2::ServiceAccountKey;
+use yup_oauth2::error::AuthError;
 
-use super::{Client, Host, classify};
+use super::verdict::{self, Known, Whose};
+use super::{Client, Host, assertion, classify};
 use crate::error::{Class, Failure};
-use crate::http::without_addresses;
 
 /// Credentials as Google's tools write them, with the subject of a delegation beside them.
 #[derive(Clone, Serialize, Deserialize)]
@@ -93,36 +90,52 @@ pub struct AccessToken {
     pub lives: Duration,
 }
 
-/// Asks the credential's token endpoint for an access token. `subject`: the person a service account acts for. `age`: for how long the
-/// credential is known here, which says why a grant may have died.
+/// Asks the credential's token endpoint for an access token. `subject`: the person a service account acts for. `known`: what was seen of the
+/// credential before, which says why a grant may have died and whether a refusal lasts.
 ///
 /// # Errors
-/// `AuthRevoked` when the endpoint refuses the grant, `Transient` or `RateLimited` when another try may do.
+/// `AuthRevoked` when the endpoint refuses the grant for good, `ClientRefused` when it may yet be allowed, `Transient` or `RateLimited` when
+/// it said nothing of the grant.
 pub async fn refresh(
     client: &Client,
     credentials: &Credentials,
     subject: &str,
     scopes: &[&str],
-    age: Duration,
+    known: Known,
 ) -> Result<AccessToken, Failure> {
+    // Not by yup-oauth2's flows: they hide the endpoint's status, and open connections of their own that know no proxy.
     match credentials {
         Credentials::AuthorizedUser { client_id, client_secret, refresh_token, token_uri } => {
             let url = match token_uri {
-                Some(uri) => Url::parse(uri).map_err(|_| Failure::new(Class::AuthRevoked, "token_uri is not an address"))?,
+                Some(uri) => address(uri)?,
                 None => client.default_token_uri().map_err(Failure::from)?,
             };
-            // Not yup-oauth2 here: its refresh hard-wires or hides the endpoint's answer, and invalid_grant must be told from a bad minute.
             let form = [
                 ("grant_type", "refresh_token"),
                 ("client_id", client_id.as_str()),
                 ("client_secret", client_secret.as_str()),
                 ("refresh_token", refresh_token.as_str()),
             ];
-            let (status, retry_after, body) = client.post_form("token", url, &form).await?;
-            token_of(status, retry_after.as_deref(), &body, age)
+            token(client, url, &form, Whose::Person, known).await
         }
-        Credentials::ServiceAccount { key } => service_account(client, key, subject, scopes).await,
+        Credentials::ServiceAccount { key } => {
+            let key: ServiceAccountKey = serde_json::from_value(serde_json::Value::Object(key.clone()))
+                .map_err(|error| unusable(&format!("the service account key is malformed: {error}")))?;
+            let assertion = assertion::signed(&key, subject, scopes, Utc::now().timestamp())
+                .map_err(|why| unusable(&format!("the service account key cannot be used: {why}")))?;
+            let form = [("grant_type", assertion::GRANT_TYPE), ("assertion", assertion.as_str())];
+            token(client, address(&key.token_uri)?, &form, Whose::Domain, known).await
+        }
     }
+}
+
+fn address(uri: &str) -> Result<Url, Failure> {
+    Url::parse(uri).map_err(|_| unusable("token_uri is not an address"))
+}
+
+/// Credentials that no endpoint need be asked about.
+fn unusable(what: &str) -> Failure {
+    Failure::new(Class::AuthRevoked, what)
 }
 
 #[derive(Deserialize)]
@@ -136,70 +149,19 @@ fn an_hour() -> u64 {
     3600
 }
 
-fn token_of(status: u16, retry_after: Option<&str>, body: &[u8], age: Duration) -> Result<AccessToken, Failure> {
-    if status == 200 {
-        // A cut answer is no verdict on the grant.
-        let granted: Granted = serde_json::from_slice(body)
-            .map_err(|_| Failure::new(Class::Transient, "token: the answer was cut or is no token"))?;
-        return Ok(AccessToken {
-            secret: SecretString::from(granted.access_token),
-            lives: Duration::from_secs(granted.expires_in),
-        });
+/// What a token may live that says it lives longer, in seconds.
+const LONGEST: u64 = 24 * 60 * 60;
+
+async fn token(client: &Client, url: Url, form: &[(&str, &str)], whose: Whose, known: Known) -> Result<AccessToken, Failure> {
+    let (status, retry_after, body) = client.post_form("token", url, form).await?;
+    if status != 200 {
+        return Err(verdict::judge((status, retry_after.as_deref(), &body), whose, known));
     }
-    match serde_json::from_slice::<AuthError>(body) {
-        Ok(error) if (400..500).contains(&status) && status != 429 => Err(refused(&error, grant_hint(&error.error, age))),
-        _ => {
-            let failure = classify("token", status, retry_after, body, chrono::Utc::now());
-            // Only the endpoint's own verdict condemns a grant.
-            let class = if failure.class == Class::RateLimited { Class::RateLimited } else { Class::Transient };
-            Err(Failure { class, ..failure })
-        }
-    }
-}
-
-fn refused(error: &AuthError, hint: &str) -> Failure {
-    let said = error.error_description.as_deref().map(|said| format!(" ({})", without_addresses(said))).unwrap_or_default();
-    Failure::new(Class::AuthRevoked, format!("token: {}{said}: {hint}", error.error.as_str()))
-}
-
-/// Grants of a consent screen in "Testing" live a week; a day more, because nobody looks at the very moment.
-const TESTING: Duration = Duration::from_secs(8 * 24 * 60 * 60);
-
-/// What to do about a person's grant that is refused, by its age.
-fn grant_hint(error: &AuthErrorCode, age: Duration) -> &'static str {
-    match error.as_str() {
-        "invalid_grant" if age < TESTING => {
-            "the grant ended within 8 days of the consent. If the OAuth consent screen is in \"Testing\", Google ends every grant after 7 days: publish it, then `syncctl accounts login` again. Otherwise the user revoked it"
-        }
-        "invalid_grant" => {
-            "the grant has ended: the user revoked it, it was not used for 6 months, the password was changed (which ends grants for Gmail), or over 100 newer ones pushed it out; `syncctl accounts login` again"
-        }
-        "invalid_client" => "the OAuth client id or secret is wrong; log in or import the account again",
-        _ => "the token endpoint refused the credentials",
-    }
-}
-
-/// What to do about a service account that is refused.
-fn key_hint(error: &AuthErrorCode) -> &'static str {
-    match error.as_str() {
-        "unauthorized_client" => {
-            "the service account may not act for this user; allow its client id and the scopes under domain-wide delegation, then `syncctl accounts check`"
-        }
-        "invalid_grant" => {
-            "the user does not exist any more, or the key was deleted; `syncctl accounts check` once that is mended"
-        }
-        _ => "the token endpoint refused the service account",
-    }
-}
-
-/// Whether Google refuses the time at which this machine asks, which says nothing of the key and of those whom it acts for: other hosts do well.
-fn is_of_another_time(error: &AuthError) -> bool {
-    error.error_description.as_deref().is_some_and(|said| said.contains("reasonable timeframe"))
-}
-
-fn wrong_clock(error: &AuthError) -> Failure {
-    let said = error.error_description.as_deref().map(without_addresses).unwrap_or_default();
-    Failure::new(Class::Permanent, format!("token: this machine's clock is wrong: set it by the network's time ({said})"))
+    // A cut answer is no verdict on the grant.
+    let granted: Granted =
+        serde_json::from_slice(&body).map_err(|_| Failure::new(Class::Transient, "token: the answer was cut or is no token"))?;
+    let lives = Duration::from_secs(granted.expires_in.min(LONGEST));
+    Ok(AccessToken { secret: SecretString::from(granted.access_token), lives })
 }
 
 /// Ends a person's grant at Google, with everything that was allowed to the same client. False: Google knew it no more.
@@ -213,59 +175,5 @@ pub async fn revoke(client: &Client, refresh_token: &str) -> Result<bool, Failur
         _ if status == 200 => Ok(true),
         Ok(error) if status == 400 && matches!(error.error.as_str(), "invalid_token" | "invalid_grant") => Ok(false),
         _ => Err(classify("revoke", status, retry_after.as_deref(), &body, chrono::Utc::now())),
-    }
-}
-
-async fn service_account(
-    client: &Client,
-    key: &serde_json::Map<String, serde_json::Value>,
-    subject: &str,
-    scopes: &[&str],
-) -> Result<AccessToken, Failure> {
-    let key: yup_oauth2::ServiceAccountKey = serde_json::from_value(serde_json::Value::Object(key.clone()))
-        .map_err(|error| Failure::new(Class::AuthRevoked, format!("the service account key is malformed: {error}")))?;
-    let tls = rustls::ClientConfig::with_platform_verifier()
-        .map_err(|error| Failure::new(Class::Internal, format!("loading root certificates: {error}")))?;
-    let connector: hyper_rustls::HttpsConnector<HttpConnector> =
-        hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
-    let authenticator = ServiceAccountAuthenticator::with_client(key, CustomHyperClientBuilder::from(http))
-        .subject(subject)
-        .build()
-        .await
-        .map_err(|error| Failure::new(Class::AuthRevoked, format!("the service account key cannot be used: {error}")))?;
-    let transient = |what: &str| Failure::new(Class::Transient, format!("token: {what}"));
-    let token = tokio::time::timeout(client.timeout(), authenticator.token(scopes))
-        .await
-        .map_err(|_| transient("timed out"))?
-        .map_err(|error| match error {
-            yup_oauth2::Error::AuthError(error) if is_of_another_time(&error) => wrong_clock(&error),
-            yup_oauth2::Error::AuthError(error) => refused(&error, key_hint(&error.error)),
-            yup_oauth2::Error::JSONError(_) => transient("the answer was cut or is no token"),
-            error => transient(&error.to_string()),
-        })?;
-    let secret = token.token().ok_or_else(|| transient("the answer holds no token"))?;
-    let lives = token
-        .expiration_time()
-        .and_then(|at| Duration::try_from(at - time::OffsetDateTime::now_utc()).ok())
-        .unwrap_or(Duration::from_secs(an_hour()));
-    Ok(AccessToken { secret: SecretString::from(secret.to_owned()), lives })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dead(age: Duration) -> String {
-        let body = br#"{"error":"invalid_grant","error_description":"Token has been expired or revoked."}"#;
-        token_of(400, None, body, age).err().expect("refused").message
-    }
-
-    #[test]
-    fn a_grant_that_died_young_hints_at_a_consent_screen_in_testing_and_an_old_one_does_not() {
-        let day = Duration::from_secs(24 * 60 * 60);
-        assert!(dead(7 * day).contains("\"Testing\""), "{}", dead(7 * day));
-        let old = dead(8 * day);
-        assert!(!old.contains("Testing") && old.contains("6 months") && old.contains("password"), "{old}");
     }
 }

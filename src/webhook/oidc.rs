@@ -1,14 +1,10 @@
 //! Identity tokens of Google: whether one was signed by Google, for us, as the account that pushes. Knows no request.
 
-use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
-use jsonwebtoken::errors::{Error, ErrorKind};
-use jsonwebtoken::signature::{self, Verifier as Verifies};
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Validation};
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 
 use super::Outcome;
-use crate::google::Keys;
+use crate::google::{Keys, rs256};
 
 /// What a token must say.
 pub struct Verifier {
@@ -28,13 +24,7 @@ struct Claims {
 impl Verifier {
     /// Tokens for this audience, of this service account.
     pub fn new(keys_url: &str, audience: &str, email: &str) -> Self {
-        static PROVIDER: CryptoProvider = CryptoProvider {
-            signer_factory: |_, _| Err(ErrorKind::InvalidAlgorithm.into()),
-            verifier_factory: rsa,
-            key_utils: KeyUtils::new_unimplemented(),
-        };
-        // The only one of this process: that it is there already is no failure.
-        let _ = PROVIDER.install_default();
+        rs256::install();
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_audience(&[audience]);
         validation.set_issuer(&["https://accounts.google.com", "accounts.google.com"]);
@@ -53,31 +43,5 @@ impl Verifier {
             true => Ok(()),
             false => Err(Outcome::Refused),
         }
-    }
-}
-
-/// RS256 by ring, which is in the binary for TLS; the library's own choices are aws-lc or a second RSA.
-struct Rs256 {
-    n: Vec<u8>,
-    e: Vec<u8>,
-}
-
-fn rsa(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
-    match (algorithm, key.kind()) {
-        (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => Ok(Box::new(Rs256 { n: n.clone(), e: e.clone() })),
-        _ => Err(ErrorKind::InvalidAlgorithm.into()),
-    }
-}
-
-impl Verifies<Vec<u8>> for Rs256 {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        let key = RsaPublicKeyComponents { n: &self.n, e: &self.e };
-        key.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).map_err(|_| signature::Error::new())
-    }
-}
-
-impl JwtVerifier for Rs256 {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::RS256
     }
 }

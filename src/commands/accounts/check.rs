@@ -85,7 +85,8 @@ fn shown(checked: &[Checked], asked: &[&Registered]) -> String {
 
 fn exit(checked: &[Checked]) -> Exit {
     let classes: Vec<Class> = checked.iter().filter_map(|row| row.class).collect();
-    let refused = |class: &Class| matches!(class, Class::AuthRevoked | Class::TokenStale | Class::ScopeMissing);
+    let refused =
+        |class: &Class| matches!(class, Class::AuthRevoked | Class::ClientRefused | Class::TokenStale | Class::ScopeMissing);
     match classes.as_slice() {
         [] => Exit::Done,
         all if all.iter().all(refused) => Exit::Refused,

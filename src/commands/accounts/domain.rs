@@ -1,7 +1,6 @@
 //! `accounts add-domain`: the users of a Workspace domain, for whom one service account may act.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -16,6 +15,7 @@ use crate::engine::Context;
 use crate::engine::retry::with_backoff;
 use crate::error::{Class, Exit, Failure, Fault};
 use crate::google::oauth::{self, Credentials};
+use crate::google::verdict::Known;
 use crate::{progress, services};
 
 /// Users whose delegation is tried before anybody is stored: one alone may be a slip of the pen.
@@ -122,8 +122,13 @@ fn key(file: &Path) -> anyhow::Result<Credentials> {
 /// A token for this user, which shows that the domain allows it.
 async fn token(context: &Context, credentials: &Credentials, subject: &str) -> Result<(), Failure> {
     let scopes = services::scopes(&context.settings);
-    let ask = || oauth::refresh(&context.google, credentials, subject, &scopes, Duration::ZERO);
+    let ask = || oauth::refresh(&context.google, credentials, subject, &scopes, Known::default());
     with_backoff(&context.settings.engine, ask, |_| {}).await.map(drop)
+}
+
+/// Whether it is this user for whom no token is given.
+fn is_refusal(failure: &Failure) -> bool {
+    matches!(failure.class, Class::AuthRevoked | Class::ClientRefused)
 }
 
 /// Fails if Google refuses every one of the first users: then the delegation is wrong, and storing thousands would help nobody.
@@ -132,7 +137,7 @@ async fn may_act(context: &Context, credentials: &Credentials, page: &[String]) 
     for subject in page.iter().take(TRIED) {
         match token(context, credentials, subject).await {
             Ok(()) => return Ok(()),
-            Err(failure) if failure.class == Class::AuthRevoked => refusal = Some((subject, failure)),
+            Err(failure) if is_refusal(&failure) => refusal = Some((subject, failure)),
             Err(failure) => return Err(failed(failure)),
         }
     }
@@ -156,7 +161,7 @@ async fn allowed(
     while let Some((answer, subject)) = answers.next().await {
         match answer {
             Ok(()) => good.push(subject),
-            Err(failure) if failure.class == Class::AuthRevoked => refused.push((subject, failure.message)),
+            Err(failure) if is_refusal(&failure) => refused.push((subject, failure.message)),
             Err(failure) => return Err(failed(failure)),
         }
     }

@@ -142,7 +142,9 @@ async fn named(context: &Context, name: &str) -> anyhow::Result<Uuid> {
 /// A failure that ends the command, with the exit code of its class.
 fn failed(failure: Failure) -> anyhow::Error {
     match failure.class {
-        Class::AuthRevoked | Class::TokenStale | Class::ScopeMissing => Fault::refused(failure.message).into(),
+        Class::AuthRevoked | Class::ClientRefused | Class::TokenStale | Class::ScopeMissing => {
+            Fault::refused(failure.message).into()
+        }
         Class::Transient | Class::RateLimited | Class::DailyQuota => Fault::unavailable(failure.message).into(),
         _ => anyhow::anyhow!(failure.message),
     }

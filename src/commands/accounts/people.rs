@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -16,6 +15,7 @@ use crate::engine::retry::with_backoff;
 use crate::error::{Class, Failure, Fault};
 use crate::google::directory::{self, Wanted};
 use crate::google::oauth::{self, Credentials};
+use crate::google::verdict::Known;
 
 /// Addresses of a list that go together; the directory's pages are as large.
 const PAGE: usize = 500;
@@ -70,7 +70,7 @@ impl People {
             return listed(file);
         };
         let scopes = [directory::SCOPE];
-        let ask = || oauth::refresh(&context.google, credentials, admin, &scopes, Duration::ZERO);
+        let ask = || oauth::refresh(&context.google, credentials, admin, &scopes, Known::default());
         let token = with_backoff(&context.settings.engine, ask, |_| {}).await.map_err(|failure| {
             let message = format!("reading the directory as {admin}: {} (its scope: {})", failure.message, directory::SCOPE);
             failed(Failure { message, ..failure })

@@ -33,6 +33,9 @@ pub struct Fault {
     pub hint: Option<String>,
     /// How long a slow answer takes.
     pub seconds: Option<f64>,
+    /// Of the fault `answer`: its status (400) and its body, text or JSON.
+    pub status: Option<u16>,
+    pub body: Option<serde_json::Value>,
     #[serde(default, skip_deserializing)]
     pub calls: u64,
     #[serde(default, skip_deserializing)]
@@ -42,6 +45,8 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// What `status` and `body` say, from whomever: an API, the token endpoint, a proxy.
+    Answer,
     AuthError,
     InvalidGrant,
     InsufficientPermissions,
@@ -123,6 +128,11 @@ impl Faults {
         lock(&self.list).0.clone()
     }
 
+    /// Whether there is any.
+    pub fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
     /// The fault that strikes this call, if one does. `follows`: the call carries a sync token.
     pub fn strike(&self, method: &str, user: Option<&str>, follows: bool) -> Option<Fault> {
         self.strike_at(method, user, follows, None)
@@ -130,7 +140,7 @@ impl Faults {
 
     /// The same, of a call for the thing with this id.
     pub fn strike_at(&self, method: &str, user: Option<&str>, follows: bool, id: Option<&str>) -> Option<Fault> {
-        if !self.any.load(Ordering::Acquire) {
+        if !self.any() {
             return None;
         }
         let mut guard = lock(&self.list);

@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{Form, State};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router, response::IntoResponse as _};
@@ -62,16 +63,29 @@ struct Claims {
     sub: Option<String>,
 }
 
-async fn token(State(world): State<Arc<World>>, Form(request): Form<Request>) -> Response {
-    let fault = world.faults.strike("token", None, false);
+async fn token(State(world): State<Arc<World>>, headers: HeaderMap, Form(request): Form<Request>) -> Response {
+    let user = if world.faults.any() { named(&world, &request) } else { None };
+    let fault = world.faults.strike("token", user.as_deref(), false);
     let struck = fault.is_some();
     let answered = Arc::clone(&world);
-    let response = reply::with_fault(&world, fault, async || grant(&answered, &request).unwrap_or_else(|refusal| *refusal)).await;
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let response =
+        reply::with_fault(&world, fault, async || grant(&answered, &request, host).unwrap_or_else(|refusal| *refusal)).await;
     world.ledger.token(!struck && response.status().is_success());
     response
 }
 
-fn grant(world: &World, request: &Request) -> Result<Response, Box<Response>> {
+/// For whom a token is asked, as far as the request says: whom a fault may strike.
+fn named(world: &World, request: &Request) -> Option<String> {
+    if let Some(assertion) = &request.assertion {
+        let claims = BASE64URL_NOPAD.decode(assertion.split('.').nth(1)?.trim_end_matches('=').as_bytes()).ok()?;
+        return serde_json::from_slice::<Claims>(&claims).ok()?.sub;
+    }
+    let given = request.refresh_token.as_deref()?;
+    world.all_users().into_iter().find(|user| user.refresh_token == given).map(|user| user.email.clone())
+}
+
+fn grant(world: &World, request: &Request, host: &str) -> Result<Response, Box<Response>> {
     let (user, scopes, refresh) = match request.grant_type.as_str() {
         "refresh_token" => {
             of_the_client(request)?;
@@ -84,7 +98,7 @@ fn grant(world: &World, request: &Request) -> Result<Response, Box<Response>> {
             grants::by_code(world, request)?
         }
         "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
-            let (user, scopes) = by_assertion(world, request)?;
+            let (user, scopes) = by_assertion(world, request, host)?;
             (user, scopes, None)
         }
         _ => return Err(refuse(400, "unsupported_grant_type", "Invalid grant_type")),
@@ -108,7 +122,7 @@ fn of_the_client(request: &Request) -> Result<(), Box<Response>> {
     }
 }
 
-fn by_assertion(world: &World, request: &Request) -> Result<(Arc<User>, Vec<String>), Box<Response>> {
+fn by_assertion(world: &World, request: &Request, host: &str) -> Result<(Arc<User>, Vec<String>), Box<Response>> {
     let invalid = |why: &str| refuse(400, "invalid_grant", why);
     let assertion = request.assertion.as_deref().unwrap_or_default();
     let (signed, signature) = assertion.rsplit_once('.').ok_or_else(|| invalid("Invalid JWT: not three parts."))?;
@@ -125,8 +139,9 @@ fn by_assertion(world: &World, request: &Request) -> Result<(Arc<User>, Vec<Stri
     key.verify(signed.as_bytes(), &decode(signature)?).map_err(|_| invalid("Invalid JWT Signature."))?;
     let claims: Claims = serde_json::from_slice(&decode(claims)?).map_err(|_| invalid("Invalid JWT claims."))?;
     let now = world.now().timestamp();
-    // Google's own clients name Google's endpoint, wherever they send the assertion.
-    let audience = claims.aud.starts_with(&world.origin) || claims.aud == AUDIENCE;
+    // Its own name is what it is asked by, whatever stands in between; Google's own clients name Google's endpoint, wherever they send it.
+    let is_asked = |uri: &str| uri.split_once("://").and_then(|(_, rest)| rest.split('/').next()).is_some_and(|name| name == host);
+    let audience = claims.aud.starts_with(&world.origin) || claims.aud == AUDIENCE || is_asked(&claims.aud);
     if claims.iss != SERVICE_ACCOUNT || !audience {
         return Err(invalid("Invalid JWT: iss or aud."));
     }

@@ -124,6 +124,7 @@ fn refusal(world: &World, fault: &Fault) -> Answer {
     };
     let google = |status, reason, message: &str| errors::google(status, reason, &format!("{message}{wish}"));
     let mut response = match fault.fault {
+        Kind::Answer => given(fault),
         Kind::AuthError => errors::auth_error(),
         Kind::InvalidGrant => errors::oauth(400, "invalid_grant", "Token has been expired or revoked."),
         Kind::InsufficientPermissions => errors::insufficient_permissions(),
@@ -157,6 +158,17 @@ fn refusal(world: &World, fault: &Fault) -> Answer {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// The answer that the fault itself carries.
+fn given(fault: &Fault) -> Answer {
+    let (body, kind) = match &fault.body {
+        Some(Value::String(text)) if !text.trim_start().starts_with('{') => (text.clone(), "text/html; charset=UTF-8"),
+        Some(Value::String(text)) => (text.clone(), "application/json; charset=UTF-8"),
+        Some(json) => (json.to_string(), "application/json; charset=UTF-8"),
+        None => (String::new(), "text/html; charset=UTF-8"),
+    };
+    errors::with(fault.status.unwrap_or(400), body, kind)
 }
 
 /// What a front end says by itself.

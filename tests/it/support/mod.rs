@@ -1,5 +1,6 @@
 //! What the tests stand on: real PostgreSQL servers, a real pooler, the simulator, and the real binary.
 
+pub mod answer;
 pub mod attendee;
 pub mod browser;
 pub mod clock;
@@ -10,6 +11,7 @@ pub mod library;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod prometheus;
+pub mod proxy;
 pub mod receiver;
 pub mod service;
 pub mod sim;

@@ -81,7 +81,8 @@ fn start() -> Postgres {
     server
 }
 
-fn authority(file: &Path) -> Issuer<'static, KeyPair> {
+/// A new authority, whose certificate is written to `file`.
+pub fn authority(file: &Path) -> Issuer<'static, KeyPair> {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::default();
     let name = file.file_stem().expect("a name").to_string_lossy();

@@ -141,6 +141,14 @@ impl World {
         self.syncctl_with_input(&["accounts", "import", "-"], &accounts).expect(0);
     }
 
+    /// Account lines of all users: for the first half a service account acts, the others have granted it themselves.
+    pub fn accounts_of_both_kinds(&self) -> String {
+        let (delegated, own) = (self.sim.text("accounts?kind=service_account"), self.sim.text("accounts"));
+        let half = own.lines().count() / 2;
+        let lines: Vec<&str> = delegated.lines().take(half).chain(own.lines().skip(half)).collect();
+        lines.join("\n")
+    }
+
     /// Sets a setting for all later runs, as its environment variable.
     pub fn set(&mut self, variable: &'static str, value: impl Into<String>) {
         self.settings.push((variable, value.into()));

@@ -1,0 +1,68 @@
+//! RS256 for JSON Web Tokens by ring, which is in the binary for TLS; the library's own choices are aws-lc or a second RSA. Knows no claims.
+
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::signature::{self, Signer, Verifier};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents};
+
+/// Lets `jsonwebtoken` sign and verify in this process. To be called before either.
+pub fn install() {
+    static PROVIDER: CryptoProvider =
+        CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
+    // The only one of this process: that it is there already is no failure.
+    let _ = PROVIDER.install_default();
+}
+
+struct Private(RsaKeyPair);
+
+fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
+    let der = key.as_bytes();
+    // Google writes PKCS #8; a key that went through other tools may be PKCS #1.
+    let pair = RsaKeyPair::from_pkcs8(der).or_else(|_| RsaKeyPair::from_der(der));
+    match (algorithm, pair) {
+        (Algorithm::RS256, Ok(pair)) => Ok(Box::new(Private(pair))),
+        (Algorithm::RS256, Err(rejected)) => Err(ErrorKind::InvalidRsaKey(rejected.to_string()).into()),
+        _ => Err(ErrorKind::InvalidAlgorithm.into()),
+    }
+}
+
+impl Signer<Vec<u8>> for Private {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        let mut signed = vec![0; self.0.public().modulus_len()];
+        let done = self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signed);
+        done.map(|()| signed).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtSigner for Private {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::RS256
+    }
+}
+
+struct Public {
+    n: Vec<u8>,
+    e: Vec<u8>,
+}
+
+fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
+    match (algorithm, key.kind()) {
+        (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => Ok(Box::new(Public { n: n.clone(), e: e.clone() })),
+        _ => Err(ErrorKind::InvalidAlgorithm.into()),
+    }
+}
+
+impl Verifier<Vec<u8>> for Public {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        let key = RsaPublicKeyComponents { n: &self.n, e: &self.e };
+        key.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtVerifier for Public {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::RS256
+    }
+}

@@ -1,0 +1,45 @@
+//! Where Google is reached only through a proxy: people's grants and service accounts get their tokens by it alike.
+
+use crate::support::World;
+use crate::support::proxy::{HOST, Proxy};
+
+/// So many users, the first half of whom a service account acts for, who are asked at `origin` by default.
+fn both_kinds(world: &World, users: u32, origin: &str) {
+    world.sim.generate(users, 3);
+    let lines = world.accounts_of_both_kinds().replace(&world.sim.url, origin);
+    world.syncctl_with_input(&["accounts", "import", "-"], &lines).expect(0);
+}
+
+#[test]
+fn behind_an_https_proxy_both_kinds_of_credentials_get_their_tokens_over_the_same_connections() {
+    let mut world = World::empty();
+    let proxy = Proxy::before(&world.sim.url, world.folder.path());
+    let origin = format!("https://{HOST}");
+    both_kinds(&world, 12, &origin);
+    world.set("SYNCCTL_GOOGLE_ROOT", &origin);
+    world.set("SSL_CERT_FILE", proxy.ca.display().to_string());
+    world.set("HTTPS_PROXY", &proxy.url);
+    world.set("SYNCCTL_ENGINE_CONCURRENCY", "1");
+    world.set("SYNCCTL_ENGINE_FIRST_SYNC_CONCURRENCY", "1");
+    world.sync_all().expect(0);
+    world.assert_in_step();
+    let tunnels = proxy.targets();
+    assert!(tunnels.iter().all(|target| *target == format!("{HOST}:443")), "{tunnels:?}");
+    assert!((1..6).contains(&tunnels.len()), "a connection for each of six service accounts: {tunnels:?}");
+}
+
+#[test]
+fn a_plain_proxy_serves_both_kinds_and_no_proxy_goes_past_it() {
+    let mut world = World::empty();
+    let proxy = Proxy::before(&world.sim.url, world.folder.path());
+    both_kinds(&world, 4, &world.sim.url);
+    world.set("HTTP_PROXY", &proxy.url);
+    world.sync_all().expect(0);
+    world.assert_in_step();
+    let seen = proxy.targets().len();
+    assert!(seen > 0, "nothing went by the proxy");
+    world.set("NO_PROXY", "127.0.0.1");
+    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+    world.sync_all().expect(0);
+    assert_eq!(proxy.targets().len(), seen, "{:?}", proxy.targets());
+}

@@ -1,0 +1,161 @@
+//! The token endpoint: only its own verdict condemns a grant, and one that is condemned is asked for again by itself, rarely.
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+use crate::support::answer::{answer, with};
+
+/// So many users, the first half of whom a service account acts for, synced once; each later run asks for new tokens.
+fn synced(users: u32) -> World {
+    let mut world = World::empty();
+    world.sim.generate(users, 3);
+    world.syncctl_with_input(&["accounts", "import", "-"], &world.accounts_of_both_kinds()).expect(0);
+    world.sync_all().expect(0);
+    world.set("SYNCCTL_ENGINE_TRIES", "2");
+    forget_tokens(&world);
+    world
+}
+
+fn forget_tokens(world: &World) {
+    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+}
+
+fn revoked(world: &World) -> i64 {
+    world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'")
+}
+
+fn asked(world: &World) -> Value {
+    world.sim.ledger()["oauth"]["refreshes"].clone()
+}
+
+/// Every answer that says nothing of a grant, whatever it looks like.
+fn bad_minutes() -> Vec<Value> {
+    let mut ways = vec![answer("token-server-error.http"), answer("token-proxy-403.http")];
+    for status in [500, 503, 504, 408, 429] {
+        ways.push(json!({ "fault": "answer", "status": status, "body": { "error": "invalid_grant" } }));
+    }
+    for (status, code) in [(400, "internal_failure"), (400, "server_error"), (403, "rate_limit_exceeded")] {
+        ways.push(json!({ "fault": "answer", "status": status, "body": { "error": code } }));
+    }
+    ways.push(json!({ "fault": "answer", "status": 407, "body": { "error": "Proxy Authentication Required" } }));
+    ways.push(json!({ "fault": "answer", "status": 403, "body": "<html>blocked by policy</html>" }));
+    ways.push(json!({ "fault": "connection_reset" }));
+    ways
+}
+
+#[test]
+fn no_bad_minute_of_the_endpoint_revokes_anybody_and_all_are_synced_afterwards_by_themselves() {
+    let world = synced(4);
+    for way in bad_minutes() {
+        world.churn(8, 3);
+        forget_tokens(&world);
+        world.sim.fault(with(way.clone(), json!({ "method": "token" })));
+        // Several runs, as crontabs start them, while it lasts.
+        for _ in 0..2 {
+            let run = world.sync_all();
+            assert!([1, 69].contains(&run.code), "{way}: {run:#?}");
+        }
+        assert_eq!(revoked(&world), 0, "{way}");
+        world.sim.clear_faults();
+        // The longest that a stream waits after failures of this kind.
+        world.move_database_clock(1.1);
+        world.syncctl(&["calendar", "cron"]).expect(0);
+        world.assert_in_step();
+    }
+}
+
+#[test]
+fn a_session_that_the_workspace_ends_says_what_its_administrator_does() {
+    for (way, remedy) in [
+        (answer("token-invalid-rapt.http"), "session control"),
+        (json!({ "fault": "answer", "body": { "error": "admin_policy_enforced" } }), "API controls"),
+    ] {
+        let world = synced(2);
+        world.sim.fault(with(way, json!({ "method": "token" })));
+        let run = world.sync_all().expect(77);
+        assert!(run.stderr.contains(remedy), "{}", run.stderr);
+        let listed = world.syncctl(&["accounts", "list"]).expect(0).stdout;
+        assert!(listed.contains(remedy), "{listed}");
+    }
+}
+
+#[test]
+fn a_revoked_account_that_works_again_is_synced_again_by_itself() {
+    let world = synced(4);
+    world.sim.fault(json!({ "fault": "invalid_grant", "method": "token" }));
+    world.sync_all().expect(77);
+    assert_eq!(revoked(&world), 4);
+    world.sim.clear_faults();
+    world.churn(20, 1);
+    world.sim.reset_ledger();
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    assert_eq!(asked(&world), 0, "asked within a day");
+    world.move_database_clock(25.0);
+    let run = world.syncctl(&["calendar", "cron", "--json"]).expect(0).json();
+    assert_eq!((&run["revived_accounts"], &asked(&world), revoked(&world)), (&json!(4), &json!(4), 0));
+    world.assert_in_step();
+}
+
+#[test]
+fn a_grant_that_is_gone_costs_one_question_a_day_and_later_one_a_week_whatever_runs() {
+    let world = synced(4);
+    world.sim.fault(json!({ "fault": "invalid_grant", "method": "token" }));
+    world.sync_all().expect(77);
+    let mut questions = Vec::new();
+    for day in 0..24 {
+        world.move_database_clock(24.0);
+        world.sim.reset_ledger();
+        for job in ["calendar cron", "drive cron", "gmail cron", "sync cron"] {
+            let words: Vec<&str> = job.split(' ').collect();
+            let run = world.syncctl(&words).expect(0);
+            assert!(!run.stderr.contains("revoked"), "told again on day {day}: {}", run.stderr);
+        }
+        questions.push(asked(&world).as_u64().expect("a number") / 4);
+    }
+    assert_eq!(questions[..7], [1; 7], "{questions:?}");
+    assert!((2..=4).contains(&questions[8..].iter().sum::<u64>()), "{questions:?}");
+}
+
+#[test]
+fn one_that_was_ended_on_purpose_is_not_asked_for() {
+    let world = synced(2);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.syncctl(&["accounts", "revoke", &user]).expect(0);
+    world.sim.admin("restore", json!({ "user": user }));
+    world.move_database_clock(500.0);
+    world.syncctl(&["sync", "cron"]).expect(0);
+    assert_eq!(revoked(&world), 1);
+}
+
+#[test]
+fn a_delegation_that_spreads_slowly_revokes_nobody_and_one_that_never_comes_does_after_a_day() {
+    let world = synced(2);
+    world.churn(10, 1);
+    let delegated =
+        world.query("SELECT u.email FROM accounts a JOIN users u ON u.id = a.user_id WHERE a.kind = 'service_account'");
+    let user: String = delegated[0].get(0);
+    let all = json!(["calendar", "drive", "gmail"].map(|name| format!("https://www.googleapis.com/auth/{name}.readonly")));
+    world.sim.admin("scopes", json!({ "user": user, "scopes": [] }));
+    let run = world.sync_all().expect(1);
+    assert!(run.json()["errors"]["client_refused"]["count"].as_u64() > Some(0), "{}", run.stdout);
+    assert_eq!(revoked(&world), 0);
+    // One answer does for all streams and runs of the next minutes.
+    world.sim.reset_ledger();
+    world.syncctl(&["sync", "cron", "--force"]).expect(1);
+    assert_eq!(asked(&world), 0);
+    world.sim.admin("scopes", json!({ "user": user, "scopes": all }));
+    world.move_database_clock(1.1);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    world.assert_in_step();
+
+    world.sim.admin("scopes", json!({ "user": user, "scopes": [] }));
+    forget_tokens(&world);
+    world.sync_all().expect(1);
+    world.move_database_clock(25.0);
+    world.sync_all().expect(1);
+    assert_eq!(revoked(&world), 1);
+    world.sim.admin("scopes", json!({ "user": user, "scopes": all }));
+    world.move_database_clock(25.0);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    assert_eq!(revoked(&world), 0);
+}
