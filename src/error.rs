@@ -86,6 +86,12 @@ pub enum Class {
     RateLimited,
     /// The quota of the day is used up.
     DailyQuota,
+    /// A limit of one user's own is used up, for longer than a moment.
+    UserQuota,
+    /// The user has no such service: it is switched off for them, or they never signed up.
+    ServiceOff,
+    /// The user's consent leaves this service out.
+    NotGranted,
     /// The cursor is too old: a full resync is needed.
     CursorExpired,
     /// The page token is no longer good: the pass starts again.
@@ -113,6 +119,9 @@ impl Class {
             Self::ApiDisabled => "api_disabled",
             Self::RateLimited => "rate_limited",
             Self::DailyQuota => "daily_quota",
+            Self::UserQuota => "user_quota",
+            Self::ServiceOff => "service_off",
+            Self::NotGranted => "not_granted",
             Self::CursorExpired => "cursor_expired",
             Self::PageExpired => "page_expired",
             Self::Gone => "gone",
@@ -121,6 +130,11 @@ impl Class {
             Self::LeaseLost => "lease_lost",
             Self::Internal => "internal",
         }
+    }
+
+    /// Whether it means that there is nothing to sync, which is nobody's failure: told quietly, counted apart, asked again rarely.
+    pub fn is_off(self) -> bool {
+        matches!(self, Self::ServiceOff | Self::NotGranted)
     }
 
     /// The class that a stored name means; `None`: of another version.
@@ -146,6 +160,13 @@ impl Class {
             Self::DailyQuota => {
                 "nothing until the quota's day ends (midnight in California); ask Google for more, or poll less (pace)"
             }
+            Self::UserQuota => {
+                "nothing: this user waits for hours, the others go on; if it recurs, see what else uses the account"
+            }
+            Self::ServiceOff => {
+                "nothing: it is asked again once a day, later once a week; `syncctl accounts set` switches it off here"
+            }
+            Self::NotGranted => "nothing, or let the user consent to it: `syncctl accounts login`",
             Self::CursorExpired => "nothing: a complete pass follows; where it recurs (degraded), poll the stream more often",
             Self::PageExpired => "nothing: the pass begins again",
             Self::Gone => "nothing if it was deleted; else give the user access again",
@@ -156,7 +177,7 @@ impl Class {
         }
     }
 
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 17] = [
         Self::TokenStale,
         Self::AuthRevoked,
         Self::ClientRefused,
@@ -164,6 +185,9 @@ impl Class {
         Self::ApiDisabled,
         Self::RateLimited,
         Self::DailyQuota,
+        Self::UserQuota,
+        Self::ServiceOff,
+        Self::NotGranted,
         Self::CursorExpired,
         Self::PageExpired,
         Self::Gone,

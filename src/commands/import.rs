@@ -96,6 +96,11 @@ fn parse(line: &str) -> Result<(Line, Credentials), String> {
     if line.settings.get("attendee_project").is_some_and(|name| !name.is_string() && !name.is_null()) {
         return Err("settings.attendee_project: must be the name of a project".into());
     }
+    for service in services::REGISTRY.iter().map(|one| one.service) {
+        if line.settings.get(service).is_some_and(|wish| !wish.is_boolean() && !wish.is_null()) {
+            return Err(format!("settings.{service}: must be true or false"));
+        }
+    }
     match line.credentials.get("type").and_then(|kind| kind.as_str()) {
         Some("authorized_user" | "service_account") => {}
         _ => return Err("credentials.type: must be \"authorized_user\" or \"service_account\"".into()),
@@ -171,6 +176,9 @@ pub(super) async fn put(
     accounts::store_credentials(tx, user, kind, &project, &sealed).await?;
     for service in &services::REGISTRY {
         streams::ensure(tx, user, service.service, service.root_kind, &[""]).await?;
+    }
+    if new.settings.as_object().is_some_and(|settings| !settings.is_empty()) {
+        accounts::apply_switches(tx, user).await?;
     }
     Ok((user, added))
 }

@@ -168,6 +168,9 @@ pub(super) fn text(report: &Report) -> String {
     if report.resyncs + report.quarantined > 0 {
         text.push_str(&format!("notes     {} resyncs, {} items quarantined\n", report.resyncs, report.quarantined));
     }
+    for (class, off) in &report.off {
+        text.push_str(&format!("off       {} streams: {class} ({})\n", off.count, off.example));
+    }
     if report.revived_accounts > 0 {
         text.push_str(&format!("accounts  {} that were revoked work again\n", report.revived_accounts));
     }

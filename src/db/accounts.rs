@@ -1,6 +1,7 @@
 //! Users and their accounts (tables `users`, `accounts`). Blobs come in sealed and go out sealed.
 
 mod refresh;
+mod settings;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,11 +15,12 @@ use uuid::Uuid;
 use super::Pool;
 use super::claims::AccountRow;
 
-pub use refresh::{Refusal, begin_refresh, end_refresh, store_token, take_revoked};
+pub use refresh::{Fresh, Refusal, begin_refresh, end_refresh, store_token, take_revoked};
+pub use settings::{apply_switches, change_settings, switch};
 
 /// Makes what had failed, or was not called any more, due again.
 const RESUME: &str = "UPDATE streams SET due_at = now(), state = CASE state WHEN 'revoked' THEN 'active' ELSE state END
-  WHERE user_id = $1 AND state <> 'removed' AND (failures > 0 OR state = 'revoked')";
+  WHERE user_id = $1 AND state <> 'removed' AND (failures > 0 OR state = 'revoked' OR failed_class IN ('service_off', 'not_granted'))";
 
 /// A user with the state of the account, for `accounts list`.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -35,6 +37,8 @@ pub struct Listed {
     pub failing_streams: i64,
     /// Why they fail: `error::Class`.
     pub failing_classes: Vec<String>,
+    /// Services that are switched off for the user here.
+    pub switched_off: Vec<String>,
 }
 
 /// A user to add or renew.
@@ -66,7 +70,7 @@ pub async fn store_credentials(tx: &Transaction<'_>, user: Uuid, kind: &str, pro
         "INSERT INTO accounts (user_id, kind, project, credentials) VALUES ($1, $2, $3, $4)
          ON CONFLICT (user_id) DO UPDATE SET kind = excluded.kind, project = excluded.project, credentials = excluded.credentials,
            state = 'active', state_reason = NULL, state_since = now(), imported_at = now(),
-           access_token = NULL, token_expires_at = NULL, refreshing_by = NULL, refreshing_until = NULL, refused_at = NULL, ask_at = NULL",
+           access_token = NULL, token_expires_at = NULL, refreshing_by = NULL, refreshing_until = NULL, refused_at = NULL, ask_at = NULL, granted = NULL",
         &[(&user, Type::UUID), (&kind, Type::TEXT), (&project, Type::TEXT), (&sealed, Type::BYTEA)],
     )
     .await
@@ -83,8 +87,9 @@ pub async fn list(pool: &Pool, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Lis
         .await?
         .query_typed(
             "SELECT u.id, u.email, u.username, a.kind, a.project, a.state, a.state_reason, a.imported_at,
-               count(s.id) FILTER (WHERE s.state <> 'removed'), count(s.id) FILTER (WHERE s.failures > 0 AND s.state <> 'removed'),
-               coalesce(array_agg(DISTINCT s.failed_class) FILTER (WHERE s.failures > 0 AND s.failed_class IS NOT NULL AND s.state NOT IN ('removed', 'revoked')), '{}')
+               count(s.id) FILTER (WHERE s.state <> 'removed'), count(s.id) FILTER (WHERE s.failures > 0 AND s.state NOT IN ('removed', 'off')),
+               coalesce(array_agg(DISTINCT s.failed_class) FILTER (WHERE s.failures > 0 AND s.failed_class IS NOT NULL AND s.state NOT IN ('removed', 'revoked', 'off')), '{}'),
+               coalesce(array_agg(DISTINCT s.service) FILTER (WHERE s.state = 'off'), '{}')
              FROM users u JOIN accounts a ON a.user_id = u.id LEFT JOIN streams s ON s.user_id = u.id
              WHERE $1::uuid[] IS NULL OR u.id = ANY ($1)
              GROUP BY u.id, a.user_id ORDER BY lower(u.email)",
@@ -106,6 +111,7 @@ pub async fn list(pool: &Pool, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Lis
                 streams: row.try_get(8)?,
                 failing_streams: row.try_get(9)?,
                 failing_classes: row.try_get(10)?,
+                switched_off: row.try_get(11)?,
             })
         })
         .collect()
@@ -173,7 +179,7 @@ pub async fn revoke(pool: &Pool, user: Uuid) -> anyhow::Result<()> {
         .await?
         .execute_typed(
             // A refresh under way must not bring it back: it stores only what it has the right to.
-            "WITH streams AS (UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND state <> 'removed')
+            "WITH streams AS (UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND state NOT IN ('removed', 'off'))
              UPDATE accounts SET state = 'revoked', state_reason = $2, state_since = now(), access_token = NULL, token_expires_at = NULL,
                refreshing_by = NULL, refreshing_until = NULL, ask_at = NULL
              WHERE user_id = $1",
@@ -196,6 +202,8 @@ pub struct Account {
     pub waits: Option<String>,
     /// Since the token endpoint refuses it, in a row.
     pub refused_for: Duration,
+    /// The scopes that a person's grant held when it was first asked with, as the endpoint said.
+    pub granted: Option<String>,
     /// Since the credentials were stored: of a login, since the consent.
     pub age: Duration,
 }
@@ -209,7 +217,7 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
             "SELECT project, credentials, access_token, extract(epoch FROM token_expires_at - now())::float8,
                CASE WHEN state = 'revoked' THEN coalesce(state_reason, '') END, extract(epoch FROM now() - imported_at)::float8,
                CASE WHEN state = 'active' AND ask_at > now() THEN coalesce(state_reason, '') END,
-               coalesce(extract(epoch FROM now() - refused_at)::float8, 0)
+               coalesce(extract(epoch FROM now() - refused_at)::float8, 0), granted
              FROM accounts WHERE user_id = $1",
             &[(&user, Type::UUID)],
         )
@@ -229,20 +237,8 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
         age: Duration::try_from_secs_f64(row.try_get(5)?).unwrap_or_default(),
         waits: row.try_get(6)?,
         refused_for: Duration::try_from_secs_f64(row.try_get(7)?).unwrap_or_default(),
+        granted: row.try_get(8)?,
     }))
-}
-
-/// Changes settings of a user; those that become null go.
-pub async fn change_settings(pool: &Pool, user: Uuid, patch: &serde_json::Value) -> anyhow::Result<()> {
-    pool.get()
-        .await?
-        .execute_typed(
-            "UPDATE users SET settings = jsonb_strip_nulls(settings || $2) WHERE id = $1",
-            &[(&user, Type::UUID), (patch, Type::JSONB)],
-        )
-        .await
-        .context("changing a user's settings")?;
-    Ok(())
 }
 
 /// The domains of all users' addresses, in lower case.

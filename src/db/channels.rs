@@ -34,7 +34,7 @@ pub async fn create(pool: &Pool, new: &NewChannel<'_>) -> anyhow::Result<Option<
         .query_typed_opt(
             "INSERT INTO channels (id, stream_id, user_id, service, address, token_hash, run_id, created_at, expires_at)
              SELECT $1, id, user_id, service, $3, $4, $5, now(), now() + make_interval(secs => $6)
-             FROM streams WHERE id = $2 AND state NOT IN ('removed', 'revoked')
+             FROM streams WHERE id = $2 AND state NOT IN ('removed', 'revoked', 'off')
                AND NOT EXISTS (SELECT 1 FROM channels c WHERE c.stream_id = $2 AND c.state = 'live' AND c.id <> ALL ($7))
              ON CONFLICT (stream_id) WHERE state = 'creating' DO NOTHING
              RETURNING expires_at",

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (14, "runs_by_job", include_str!("../../sql/migrations/0014_runs_by_job.sql")),
     (15, "fetched_again", include_str!("../../sql/migrations/0015_fetched_again.sql")),
     (16, "refused_accounts", include_str!("../../sql/migrations/0016_refused_accounts.sql")),
+    (17, "services_off", include_str!("../../sql/migrations/0017_services_off.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.

@@ -120,7 +120,7 @@ pub async fn pushed_services(pool: &Pool) -> anyhow::Result<Vec<String>> {
         .await?
         .query_typed(
             "SELECT DISTINCT service FROM streams
-             WHERE pushed_at > coalesce(polled_at, '-infinity') AND due_at <= now() AND state NOT IN ('removed', 'revoked')
+             WHERE pushed_at > coalesce(polled_at, '-infinity') AND due_at <= now() AND state NOT IN ('removed', 'revoked', 'off')
                AND (claimed_until IS NULL OR claimed_until < now())
              ORDER BY service",
             &[],

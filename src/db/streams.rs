@@ -1,5 +1,7 @@
 //! Leases, cursors and pace of streams (table `streams`). Knows no Google.
 
+mod failed;
+
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
@@ -8,6 +10,8 @@ use uuid::Uuid;
 
 use super::Pool;
 use crate::error::{Class, Failure};
+
+pub use failed::{fail, postpone, turn_off};
 
 const CLOSE_IDLE: &str = include_str!("sql/close_idle_streams.sql");
 
@@ -173,29 +177,6 @@ pub async fn forget_cursor(pool: &Pool, run: Uuid, id: i64, most_a_day: i32) -> 
     Ok(moved == 1)
 }
 
-/// Records a failure and gives the stream back; the cursor stays. `state`: `stopped` or `removed`, where the failure says so.
-pub async fn fail(pool: &Pool, run: Uuid, id: i64, failure: &Failure, wait: f64, state: Option<&str>) -> anyhow::Result<()> {
-    pool.get()
-        .await?
-        .execute_typed(
-            "UPDATE streams SET failures = failures + 1, failed_class = $3, failed_message = $4, failed_at = now(),
-               due_at = now() + make_interval(secs => $5), polled_at = coalesce(claimed_at, now()), state = coalesce($6, state),
-               claimed_by = NULL, claimed_until = NULL
-             WHERE id = $1 AND claimed_by = $2",
-            &[
-                (&id, Type::INT8),
-                (&run, Type::UUID),
-                (&failure.class.name(), Type::TEXT),
-                (&failure.message, Type::TEXT),
-                (&wait, Type::FLOAT8),
-                (&state, Type::TEXT),
-            ],
-        )
-        .await
-        .context("recording a failed stream")?;
-    Ok(())
-}
-
 /// Gives back what a run still holds of these streams, due at once: it was stopped before it came to them.
 pub async fn release(pool: &Pool, run: Uuid, ids: &[i64]) -> anyhow::Result<u64> {
     pool.get()
@@ -235,7 +216,7 @@ pub async fn of_service(pool: &Pool, service: &str) -> anyhow::Result<Vec<i64>> 
         .get()
         .await?
         .query_typed(
-            "SELECT id FROM streams WHERE service = $1 AND state NOT IN ('removed', 'revoked')",
+            "SELECT id FROM streams WHERE service = $1 AND state NOT IN ('removed', 'revoked', 'off')",
             &[(&service, Type::TEXT)],
         )
         .await

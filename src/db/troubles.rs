@@ -28,7 +28,7 @@ pub async fn ages(pool: &Pool) -> anyhow::Result<Vec<Ages>> {
         .await?
         .query_typed(
             "SELECT service, width_bucket(extract(epoch FROM now() - polled_at)::float8, $1::float8[]), count(*)
-             FROM streams WHERE state NOT IN ('removed', 'revoked') GROUP BY 1, 2 ORDER BY 1",
+             FROM streams WHERE state NOT IN ('removed', 'revoked', 'off') GROUP BY 1, 2 ORDER BY 1",
             &[(&&AGES[..], Type::FLOAT8_ARRAY)],
         )
         .await
@@ -67,7 +67,7 @@ pub async fn failing(pool: &Pool, most: i64) -> anyhow::Result<(Vec<Failing>, i6
         .query_typed(
             "SELECT user_id, class, coalesce(string_agg(DISTINCT service, ', '), 'all'), max(since), count(*) OVER () FROM (
                SELECT user_id, coalesce(failed_class, 'internal') AS class, service, failed_at AS since FROM streams
-               WHERE failures > 0 AND state NOT IN ('removed', 'revoked') AND user_id IS NOT NULL
+               WHERE failures > 0 AND state NOT IN ('removed', 'revoked', 'off') AND user_id IS NOT NULL
                UNION ALL SELECT user_id, 'auth_revoked', NULL, state_since FROM accounts WHERE state = 'revoked'
              ) failing GROUP BY user_id, class ORDER BY max(since) DESC NULLS LAST, user_id LIMIT $1",
             &[(&most, Type::INT8)],

@@ -32,7 +32,7 @@ pub async fn choose(pool: &Pool, service: &str, users: Option<&[Uuid]>, most: Op
                (SELECT p.reason FROM quota_pauses p JOIN accounts a ON a.project = p.project
                 WHERE p.service = s.service AND p.until > now() AND a.user_id = s.user_id)
              FROM streams s
-             WHERE s.service = $1 AND s.state NOT IN ('removed', 'revoked') AND ($2::uuid[] IS NULL OR s.user_id = ANY ($2))
+             WHERE s.service = $1 AND s.state NOT IN ('removed', 'revoked', 'off') AND ($2::uuid[] IS NULL OR s.user_id = ANY ($2))
              ORDER BY hashint8extended(s.id, $4), s.id LIMIT $3",
             &[(&service, Type::TEXT), (&users, Type::UUID_ARRAY), (&most, Type::INT8), (&seed, Type::INT8)],
         )
@@ -66,7 +66,7 @@ pub async fn standing(tx: &Transaction<'_>, id: i64) -> anyhow::Result<Option<St
         .query_typed_opt(
             "SELECT cursor, page_token, pinned, pass, full_pass_at,
                ARRAY(SELECT q.item_id FROM quarantined_items q WHERE q.stream_id = s.id)
-             FROM streams s WHERE id = $1 AND state NOT IN ('removed', 'revoked')",
+             FROM streams s WHERE id = $1 AND state NOT IN ('removed', 'revoked', 'off')",
             &[(&id, Type::INT8)],
         )
         .await

@@ -18,6 +18,8 @@ pub struct Calls {
     pub credential: Credential,
     pub(super) user: Uuid,
     pub(super) project: String,
+    /// What the service's calls need; `None`: it knows no scopes.
+    pub(super) scope: Option<&'static str>,
     pub(super) meter: Arc<Meter>,
     pub(super) settings: Arc<Settings>,
     /// Whether they are of a full pass, which yields to incremental polls.
@@ -103,7 +105,12 @@ impl Calls {
                     self.spend(units).await?;
                     refreshed = true;
                 }
-                answer => return answer,
+                answer => {
+                    return match (answer, self.scope) {
+                        (Err(failure), Some(scope)) => Err(Box::pin(self.credential.told_apart(scope, failure)).await),
+                        (answer, _) => answer,
+                    };
+                }
             }
         }
     }

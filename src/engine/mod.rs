@@ -170,6 +170,8 @@ impl Counts {
 pub trait Source: Send + Sync + 'static {
     /// The service's run tables.
     const TABLES: Tables;
+    /// The OAuth scope that its calls need; `None`: it knows no scopes.
+    const SCOPE: Option<&'static str>;
     /// What the service makes of an item.
     type Change: Send + Sync + 'static;
 

@@ -55,6 +55,9 @@ pub fn after_failure(class: Class, failures_before: u32, hint: Option<Duration>)
     const HOUR: u64 = 60 * MINUTE;
     let (first, most) = match class {
         Class::ScopeMissing | Class::ApiDisabled | Class::Gone => (24 * HOUR, 24 * HOUR),
+        Class::UserQuota => (HOUR, 6 * HOUR),
+        // `streams::turn_off` says when these are asked again.
+        Class::ServiceOff | Class::NotGranted => (24 * HOUR, 24 * HOUR),
         Class::ClientRefused => (10 * MINUTE, HOUR),
         Class::AuthRevoked | Class::TokenStale | Class::DailyQuota => (HOUR, 24 * HOUR),
         Class::Permanent | Class::CursorExpired | Class::PageExpired => (HOUR, 24 * HOUR),

@@ -46,6 +46,8 @@ pub enum End {
     /// Stopped between two pages; the position is stored.
     Interrupted,
     Failed(Failure),
+    /// The user does not have the service, or did not grant it: nothing to sync, and no failure.
+    Off(Failure),
 }
 
 impl Outcome {
@@ -80,7 +82,7 @@ pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome 
     outcome.end = match pass(&shared, &row, &mut outcome).await {
         Ok(end) => end,
         // Boxed, here and below, is what few streams come to: a future has room for everything that it may await, and is moved with it.
-        Err(failure) => End::Failed(Box::pin(failed::store(&shared, &row, failure)).await),
+        Err(failure) => Box::pin(failed::store(&shared, &row, failure)).await,
     };
     outcome.took = started.elapsed();
     outcome

@@ -154,6 +154,7 @@ async fn one<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&StreamRow>
     if let Err(failure) = stream::work(shared, task, row).await {
         log::warn!(stream = task.stream, user:% = task.user, class:% = failure.class; "channel not in order: {}", failure.message);
         match &mut outcome {
+            Some(outcome) if failure.class.is_off() => outcome.end = End::Off(failure),
             Some(outcome) => outcome.end = End::Failed(failure),
             None => shared.report().fail(&failure),
         }
@@ -172,7 +173,9 @@ impl<S> Shared<S> {
             add(figures);
         }
     }
+}
 
+impl<S: Pushed> Shared<S> {
     /// The calls of a user whose stream is gone. `None`: the account is gone too.
     async fn calls_of_user(&self, user: Uuid) -> anyhow::Result<Option<Calls>> {
         let account = accounts::get(&self.context.pool, user).await?;

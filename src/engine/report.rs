@@ -60,6 +60,8 @@ pub struct Report {
     pub retries: u64,
     /// Accounts that were revoked and work again.
     pub revived_accounts: u64,
+    /// Streams of services that their users do not have or did not grant, by class: no failures.
+    pub off: BTreeMap<&'static str, ClassCount>,
     /// Failed streams by class, with one example each.
     pub errors: BTreeMap<&'static str, ClassCount>,
     pub fetch_ms: Quantiles,
@@ -153,6 +155,7 @@ impl Report {
             End::Done => {}
             End::Interrupted => self.interrupted_streams += 1,
             End::Failed(failure) => self.fail(failure),
+            End::Off(failure) => tally(&mut self.off, failure),
         }
         let slow = Slow {
             stream_id: outcome.id,
@@ -178,11 +181,7 @@ impl Report {
     pub(super) fn fail(&mut self, failure: &Failure) {
         self.failed_streams += 1;
         self.classes.insert(failure.class);
-        let class = self.errors.entry(failure.class.name()).or_default();
-        class.count += 1;
-        if class.example.is_empty() {
-            class.example.clone_from(&failure.message);
-        }
+        tally(&mut self.errors, failure);
     }
 
     /// The run itself failed.
@@ -252,6 +251,14 @@ impl Report {
             "failed" if only(&[Class::AuthRevoked, Class::ClientRefused, Class::TokenStale]) => Exit::Refused,
             _ => Exit::SomeFailed,
         }
+    }
+}
+
+fn tally(classes: &mut BTreeMap<&'static str, ClassCount>, failure: &Failure) {
+    let class = classes.entry(failure.class.name()).or_default();
+    class.count += 1;
+    if class.example.is_empty() {
+        class.example.clone_from(&failure.message);
     }
 }
 

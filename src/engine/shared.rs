@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::meter::Meter;
 use super::queue::Queue;
 use super::tokens::Broker;
-use super::{Calls, Context, Report};
+use super::{Calls, Context, Report, Source};
 use crate::db::claims::{AccountRow, StreamRow};
 use crate::db::prices::Prices;
 use crate::progress::Progress;
@@ -48,23 +48,6 @@ impl<S> Shared<S> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The calls of a claimed stream.
-    pub fn calls(&self, row: &StreamRow) -> Calls {
-        self.calls_with(&row.account)
-    }
-
-    /// The calls of an account.
-    pub fn calls_with(&self, account: &AccountRow) -> Calls {
-        Calls {
-            credential: self.broker.credential(account),
-            user: account.user_id,
-            project: account.project.clone(),
-            meter: Arc::clone(&self.meter),
-            settings: Arc::clone(&self.context.settings),
-            full_pass: AtomicBool::new(false),
-        }
-    }
-
     /// Threads that may poll.
     pub fn threads(&self) -> u32 {
         let engine = &self.context.settings.engine;
@@ -82,5 +65,25 @@ impl<S> Shared<S> {
     /// What the run did so far.
     pub fn report(&self) -> MutexGuard<'_, Report> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Source> Shared<S> {
+    /// The calls of a claimed stream.
+    pub fn calls(&self, row: &StreamRow) -> Calls {
+        self.calls_with(&row.account)
+    }
+
+    /// The calls of an account.
+    pub fn calls_with(&self, account: &AccountRow) -> Calls {
+        Calls {
+            credential: self.broker.credential(account),
+            user: account.user_id,
+            project: account.project.clone(),
+            scope: S::SCOPE,
+            meter: Arc::clone(&self.meter),
+            settings: Arc::clone(&self.context.settings),
+            full_pass: AtomicBool::new(false),
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::db::Pool;
-use crate::db::accounts::{self, Account, Refusal};
+use crate::db::accounts::{self, Account, Fresh, Refusal};
 use crate::db::claims::AccountRow;
 use crate::error::{Class, Failure};
 use crate::google::verdict::Known;
@@ -51,6 +51,8 @@ struct Inner {
 struct Access {
     secret: SecretString,
     expires: Instant,
+    /// What the grant held when it was first asked with, where that is known.
+    granted: Option<Arc<str>>,
 }
 
 impl Access {
@@ -72,17 +74,17 @@ impl Broker {
         if let Some(inner) = known.get(&account.user_id).and_then(Weak::upgrade) {
             return Credential(inner);
         }
-        let access = Mutex::new(self.opened(account));
+        let access = Mutex::new(self.opened(account, None));
         let inner = Arc::new(Inner { broker: Arc::clone(self), user: account.user_id, access });
         known.insert(account.user_id, Arc::downgrade(&inner));
         Credential(inner)
     }
 
     /// A cached token that cannot be opened is no error: a new one is asked for.
-    fn opened(&self, account: &AccountRow) -> Option<Access> {
+    fn opened(&self, account: &AccountRow, granted: Option<&str>) -> Option<Access> {
         let lives = Duration::try_from_secs_f64(account.token_seconds?).ok()?;
         match self.vault.open(account.user_id, Column::AccessToken, account.access_token.as_deref()?) {
-            Ok(secret) => Some(Access { secret, expires: Instant::now() + lives }),
+            Ok(secret) => Some(Access { secret, expires: Instant::now() + lives, granted: granted.map(Into::into) }),
             Err(error) => {
                 log::warn!("cached token not usable, asking for a new one: {error:#}");
                 None
@@ -124,6 +126,21 @@ impl Credential {
             accounts::get(pool, user).await?.ok_or_else(|| Failure::new(Class::AuthRevoked, "the account was removed"))?;
         *access = Some(self.0.ask_and_store(&account).await?);
         Ok(())
+    }
+
+    /// What a failed call for `scope` means, in the light of the grant: a scope that a person never granted is no failure. To be asked with a
+    /// token that was replaced just now.
+    pub async fn told_apart(&self, scope: &str, failure: Failure) -> Failure {
+        if failure.class != Class::ScopeMissing {
+            return failure;
+        }
+        let granted = self.0.access.lock().await.as_ref().and_then(|access| access.granted.clone());
+        match granted {
+            Some(granted) if !granted.split_whitespace().any(|one| one == scope) => {
+                Failure { class: Class::NotGranted, message: format!("the user did not grant {scope}"), ..failure }
+            }
+            _ => failure,
+        }
     }
 
     /// The token in hand, whatever Google thinks of it.
@@ -174,7 +191,7 @@ impl Inner {
 
     /// What another process has stored meanwhile, if it is another token than the refused one.
     fn replaced(&self, account: &Account, refused: Option<&str>) -> Option<Access> {
-        let access = self.broker.opened(&account.row);
+        let access = self.broker.opened(&account.row, account.granted.as_deref());
         access.filter(|access| access.lives() && refused != Some(access.secret.expose_secret()))
     }
 
@@ -184,9 +201,10 @@ impl Inner {
         match self.ask(account).await {
             Ok(access) => {
                 let sealed = vault.seal(self.user, Column::AccessToken, access.secret.expose_secret().as_bytes())?;
-                let seconds = access.expires.saturating_duration_since(Instant::now()).as_secs_f64();
-                accounts::store_token(pool, self.user, *process, &sealed, seconds).await?;
-                Ok(access)
+                let lives = access.expires.saturating_duration_since(Instant::now()).as_secs_f64();
+                let fresh = Fresh { sealed: &sealed, lives, granted: access.granted.as_deref() };
+                let granted = accounts::store_token(pool, self.user, *process, &fresh).await?;
+                Ok(Access { granted: granted.map(Into::into), ..access })
             }
             Err(failure) => {
                 let refusal = match failure.class {
@@ -209,7 +227,8 @@ impl Inner {
             .map_err(|_| Failure::new(Class::Internal, "the stored credentials are malformed; import the account again"))?;
         let known = Known { age: account.age, refused_for: account.refused_for };
         let token = oauth::refresh(google, &stored.credentials, &stored.subject, scopes, known).await?;
-        Ok(Access { secret: token.secret, expires: Instant::now() + token.lives })
+        let granted = account.granted.clone().or(token.granted).map(Into::into);
+        Ok(Access { secret: token.secret, expires: Instant::now() + token.lives, granted })
     }
 }
 

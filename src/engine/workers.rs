@@ -38,7 +38,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
                 shared.progress.ended(|| shared.report().users());
                 let idle = match outcome.end {
                     End::Idle(idle) => Some(idle),
-                    End::Done | End::Failed(_) => {
+                    End::Done | End::Failed(_) | End::Off(_) => {
                         shared.held().remove(&outcome.id);
                         None
                     }

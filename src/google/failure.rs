@@ -1,9 +1,10 @@
-//! What an error answer means: status and reason to a class. Pure.
+//! What an error answer means: status, reasons and details to a class. Pure.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::{Class, Failure};
 use crate::http::{self, without_addresses};
@@ -14,20 +15,83 @@ struct Body {
     error: Detail,
 }
 
+/// The two forms of Google's errors in one: `errors` is the older, `status` and `details` (google.rpc) the newer.
 #[derive(Deserialize, Default)]
 struct Detail {
     #[serde(default)]
     message: String,
     #[serde(default)]
-    errors: Vec<Reason>,
+    status: String,
     #[serde(default)]
-    details: Vec<Reason>,
+    errors: Vec<Value>,
+    #[serde(default)]
+    details: Vec<Value>,
 }
 
-#[derive(Deserialize, Default)]
-struct Reason {
-    #[serde(default)]
-    reason: String,
+impl Detail {
+    fn reasons(&self) -> impl Iterator<Item = &str> {
+        self.errors.iter().chain(&self.details).filter_map(|entry| entry["reason"].as_str())
+    }
+
+    fn has(&self, wanted: &[&str]) -> bool {
+        self.reasons().any(|reason| wanted.contains(&reason))
+    }
+
+    fn is_limit(&self, status: u16) -> bool {
+        const REASONS: [&str; 3] = ["rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"];
+        status == 429
+            || self.has(&REASONS)
+            || self.status == "RESOURCE_EXHAUSTED"
+            || self.message.contains("Quota exceeded for quota metric")
+    }
+
+    /// What is used up, as ErrorInfo and QuotaFailure name it; where neither is there, in the words of the message.
+    fn limits(&self) -> Vec<&str> {
+        let violations = self.details.iter().filter_map(|entry| entry["violations"].as_array()).flatten();
+        let named = violations.filter_map(|violation| violation["quotaId"].as_str().or(violation["description"].as_str()));
+        let limits: Vec<&str> =
+            self.details.iter().filter_map(|entry| entry["metadata"]["quota_limit"].as_str()).chain(named).collect();
+        if limits.is_empty() { vec![&self.message] } else { limits }
+    }
+
+    /// Which limit it is, of a refusal that is one.
+    fn limit(&self) -> Class {
+        let says = |limit: &str, id: &str, words: &str| limit.contains(id) || limit.to_ascii_lowercase().contains(words);
+        let of_a_day = self.limits().into_iter().find(|limit| says(limit, "PerDay", "per day"));
+        match of_a_day {
+            Some(limit) if says(limit, "PerUser", "per user") => Class::UserQuota,
+            Some(_) => Class::DailyQuota,
+            None => Class::RateLimited,
+        }
+    }
+
+    /// Whether the user has no such service: it is switched off for them, or they never signed up. Drive and Gmail say so in words alone.
+    fn is_off(&self, status: u16) -> bool {
+        match status {
+            400 => self.has(&["failedPrecondition"]) && self.message.contains("Mail service not enabled"),
+            401 => self.message.contains("Active session is invalid") && self.message.contains("Error code: 4"),
+            403 => self.has(&["notACalendarUser", "domainPolicy"]),
+            _ => false,
+        }
+    }
+}
+
+fn class(status: u16, detail: &Detail) -> Class {
+    match status {
+        _ if detail.is_off(status) => Class::ServiceOff,
+        401 => Class::TokenStale,
+        403 | 429 if detail.has(&["dailyLimitExceeded", "dailyLimitExceededUnreg"]) => Class::DailyQuota,
+        // A limit of the user's own, by Calendar's guide to errors.
+        403 | 429 if detail.has(&["quotaExceeded"]) => Class::UserQuota,
+        403 | 429 if detail.is_limit(status) => detail.limit(),
+        403 if detail.has(&["accessNotConfigured", "SERVICE_DISABLED"]) => Class::ApiDisabled,
+        403 if detail.has(&["insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"]) => Class::ScopeMissing,
+        410 if detail.has(&["fullSyncRequired", "updatedMinTooLongAgo"]) => Class::CursorExpired,
+        404 | 410 if detail.reasons().next().is_some() || !detail.message.is_empty() => Class::Gone,
+        // Without the API's own word: a proxy or front end that knows no such address says nothing of what is there.
+        404 | 408 | 409 | 410 | 425 | 499 | 500..=599 => Class::Transient,
+        _ => Class::Permanent,
+    }
 }
 
 /// Classifies an error answer of a Google API.
@@ -36,26 +100,8 @@ struct Reason {
 pub fn classify(what: &str, status: u16, retry_after: Option<&str>, body: &[u8], now: DateTime<Utc>) -> Failure {
     // A front end answers with HTML: the status alone decides then.
     let detail = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
-    let reasons = || detail.errors.iter().chain(&detail.details).map(|entry| entry.reason.as_str());
-    let has = |wanted: &[&str]| reasons().any(|reason| wanted.contains(&reason));
-    let class = match status {
-        401 => Class::TokenStale,
-        403 | 429 if has(&["quotaExceeded", "dailyLimitExceeded", "dailyLimitExceededUnreg"]) => Class::DailyQuota,
-        429 => Class::RateLimited,
-        403 if has(&["rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"])
-            || detail.message.contains("Quota exceeded for quota metric") =>
-        {
-            Class::RateLimited
-        }
-        403 if has(&["accessNotConfigured", "SERVICE_DISABLED"]) => Class::ApiDisabled,
-        403 if has(&["insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"]) => Class::ScopeMissing,
-        410 if has(&["fullSyncRequired", "updatedMinTooLongAgo"]) => Class::CursorExpired,
-        404 | 410 if reasons().next().is_some() || !detail.message.is_empty() => Class::Gone,
-        // Without the API's own word: a proxy or front end that knows no such address says nothing of what is there.
-        404 | 408 | 410 | 500..=599 => Class::Transient,
-        _ => Class::Permanent,
-    };
-    let reason = reasons().find(|reason| !reason.is_empty()).unwrap_or_default();
+    let class = class(status, &detail);
+    let reason = detail.reasons().find(|reason| !reason.is_empty()).unwrap_or_default();
     let mut message = format!("{what}: HTTP {status}");
     if !reason.is_empty() {
         message.push_str(&format!(" {}", without_addresses(reason)));
@@ -64,7 +110,8 @@ pub fn classify(what: &str, status: u16, retry_after: Option<&str>, body: &[u8],
         message.push_str(&format!(": {}", without_addresses(&detail.message)));
     }
     let hint = retry_after.and_then(|value| http::retry_after(value, now)).or_else(|| message_hint(&detail.message, now));
-    Failure { class, message, retry_after: hint }
+    // When a day of the quota ends is known better here.
+    Failure { class, message, retry_after: hint.filter(|_| class != Class::DailyQuota) }
 }
 
 /// "Retry after 2026-01-01T00:00:00.000Z" inside a message.
@@ -93,7 +140,12 @@ mod tests {
             (403, "rateLimitExceeded", Class::RateLimited),
             (429, "rateLimitExceeded", Class::RateLimited),
             (403, "userRateLimitExceeded", Class::RateLimited),
-            (403, "quotaExceeded", Class::DailyQuota),
+            (403, "quotaExceeded", Class::UserQuota),
+            (403, "notACalendarUser", Class::ServiceOff),
+            (403, "domainPolicy", Class::ServiceOff),
+            (409, "conflict", Class::Transient),
+            (425, "", Class::Transient),
+            (499, "", Class::Transient),
             (403, "dailyLimitExceeded", Class::DailyQuota),
             (410, "fullSyncRequired", Class::CursorExpired),
             (410, "updatedMinTooLongAgo", Class::CursorExpired),
@@ -106,6 +158,40 @@ mod tests {
         for (status, reason, expected) in table {
             assert_eq!(class(status, reason), expected, "{status} {reason}");
         }
+    }
+
+    fn of(status: u16, body: &str) -> Class {
+        classify("x", status, Some("7"), body.as_bytes(), Utc::now()).class
+    }
+
+    #[test]
+    fn a_limit_is_told_by_its_details_before_its_words() {
+        let limit = |status, details: &str, message: &str| {
+            let reason = r#"[{"domain":"usageLimits","reason":"rateLimitExceeded"}]"#;
+            of(status, &format!(r#"{{"error":{{"code":{status},"message":"{message}","errors":{reason},"details":{details}}}}}"#))
+        };
+        let info = |limit: &str| format!(r#"[{{"reason":"RATE_LIMIT_EXCEEDED","metadata":{{"quota_limit":"{limit}"}}}}]"#);
+        let per_day = "Quota exceeded for quota metric 'Queries' and limit 'Queries per day' of service 'x.googleapis.com'";
+        for status in [403, 429] {
+            assert_eq!(limit(status, &info("defaultPerMinutePerUser"), ""), Class::RateLimited);
+            assert_eq!(limit(status, &info("defaultPerMinutePerProject"), per_day), Class::RateLimited);
+            assert_eq!(limit(status, &info("defaultPerDayPerProject"), ""), Class::DailyQuota);
+            assert_eq!(limit(status, &info("defaultPerDayPerUser"), ""), Class::UserQuota);
+            assert_eq!(limit(status, r#"[{"violations":[{"quotaId":"QueriesPerDayPerProject"}]}]"#, ""), Class::DailyQuota);
+            assert_eq!(limit(status, "[]", per_day), Class::DailyQuota);
+            assert_eq!(limit(status, "[]", "Queries per day per user"), Class::UserQuota);
+        }
+        let failure = classify("x", 429, Some("7"), format!(r#"{{"error":{{"message":"{per_day}"}}}}"#).as_bytes(), Utc::now());
+        assert_eq!((failure.class, failure.retry_after), (Class::DailyQuota, None), "the project pauses until the day ends");
+    }
+
+    #[test]
+    fn a_service_that_the_user_does_not_have_is_no_stale_token_and_no_bad_request() {
+        let gmail = r#"{"error":{"code":400,"message":"Mail service not enabled","errors":[{"domain":"global","reason":"failedPrecondition","message":"Mail service not enabled"}],"status":"FAILED_PRECONDITION"}}"#;
+        assert_eq!(of(400, gmail), Class::ServiceOff);
+        let drive = r#"{"error":{"code":401,"message":"Active session is invalid. Error code: 4","errors":[{"domain":"global","reason":"authError","location":"Authorization"}]}}"#;
+        assert_eq!(of(401, drive), Class::ServiceOff);
+        assert_eq!(of(401, r#"{"error":{"code":401,"message":"Invalid Credentials"}}"#), Class::TokenStale);
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub struct AccessToken {
     pub secret: SecretString,
     /// How long it lives.
     pub lives: Duration,
+    /// The scopes of a person's grant, separated by spaces, where the endpoint names them.
+    pub granted: Option<String>,
 }
 
 /// Asks the credential's token endpoint for an access token. `subject`: the person a service account acts for. `known`: what was seen of the
@@ -143,6 +145,7 @@ struct Granted {
     access_token: String,
     #[serde(default = "an_hour")]
     expires_in: u64,
+    scope: Option<String>,
 }
 
 fn an_hour() -> u64 {
@@ -161,7 +164,8 @@ async fn token(client: &Client, url: Url, form: &[(&str, &str)], whose: Whose, k
     let granted: Granted =
         serde_json::from_slice(&body).map_err(|_| Failure::new(Class::Transient, "token: the answer was cut or is no token"))?;
     let lives = Duration::from_secs(granted.expires_in.min(LONGEST));
-    Ok(AccessToken { secret: SecretString::from(granted.access_token), lives })
+    let scopes = granted.scope.filter(|_| whose == Whose::Person);
+    Ok(AccessToken { secret: SecretString::from(granted.access_token), lives, granted: scopes })
 }
 
 /// Ends a person's grant at Google, with everything that was allowed to the same client. False: Google knew it no more.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::World;
+use crate::support::answer::{answer, with};
 use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL, Service};
 
 /// A fault that passes: it may cost retries or a failed stream, never data.
@@ -120,17 +121,34 @@ fn a_bad_request_without_a_token_in_it_is_permanent() {
 }
 
 #[test]
-fn a_used_up_day_pauses_the_project() {
-    let world = a_lasting_fault_is_named("daily_limit", "events.list", "daily_quota", 1);
-    world.sim.reset_ledger();
-    world.sync_all().expect(0);
-    assert_eq!(world.sim.ledger()["total"], 0, "a paused project is not called");
+fn a_used_up_day_pauses_the_project_however_it_is_worded() {
+    for fault in ["daily_limit", "daily_quota_403", "daily_quota_429"] {
+        let world = a_lasting_fault_is_named(fault, "events.list", "daily_quota", 1);
+        assert_eq!(world.count("SELECT count(*) FROM quota_pauses WHERE until > now()"), 1, "{fault}");
+        world.sim.reset_ledger();
+        world.sync_all().expect(0);
+        assert_eq!(world.sim.ledger()["total"], 0, "{fault}: a paused project is not called");
+    }
 }
 
 #[test]
-fn calendar_limits_that_are_used_up_pause_the_project_too() {
-    let world = a_lasting_fault_is_named("quota_exceeded", "events.list", "daily_quota", 1);
-    assert_eq!(world.count("SELECT count(*) FROM quota_pauses WHERE until > now()"), 1);
+fn a_limit_of_one_user_makes_that_user_wait_and_nobody_else() {
+    let world = World::with_users(3, 5);
+    world.sync_all().expect(0);
+    world.churn(30, 1);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.sim.fault(with(answer("calendar-quotaExceeded.http"), json!({ "method": "events.list", "user": user })));
+    world.sim.reset_ledger();
+    let run = world.sync_all().expect(1).json();
+    assert_eq!((&run["status"], &run["errors"]["user_quota"]["count"]), (&json!("partial"), &json!(1)), "{run}");
+    assert_eq!(world.sim.ledger()["by_user"][&user]["events.list"], 1, "asked again at once");
+    assert_eq!(world.count("SELECT count(*) FROM quota_pauses"), 0);
+    let waits = "SELECT count(DISTINCT user_id) FROM streams WHERE service = 'calendar' AND failed_class = 'user_quota' AND due_at > now() + interval '30 minutes'";
+    assert_eq!(world.count(waits), 1);
+    world.sim.clear_faults();
+    world.move_database_clock(8.0);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    world.assert_in_step();
 }
 
 #[test]

@@ -166,8 +166,8 @@ fn a_scope_that_was_left_out_is_named_with_what_it_means() {
     let ran = login.end().expect(0);
     assert_eq!(ran.json()["missing"], json!(["gmail"]));
     assert!(ran.stderr.contains("gmail was not allowed"), "{}", ran.stderr);
-    let check = world.syncctl(&["accounts", "check", "--all", "--json"]).expect(77).json();
-    assert_eq!(check[0]["services"], json!({ "calendar": "ok", "drive": "ok", "gmail": "scope_missing" }), "{check}");
+    let check = world.syncctl(&["accounts", "check", "--all", "--json"]).expect(0).json();
+    assert_eq!(check[0]["services"], json!({ "calendar": "ok", "drive": "ok", "gmail": "not_granted" }), "{check}");
 }
 
 #[test]

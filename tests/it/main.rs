@@ -37,6 +37,7 @@ mod resync;
 mod retention;
 mod roles;
 mod schedules;
+mod services_off;
 mod settings;
 mod sharing;
 mod simulate;

@@ -85,8 +85,9 @@ fn shown(checked: &[Checked], asked: &[&Registered]) -> String {
 
 fn exit(checked: &[Checked]) -> Exit {
     let classes: Vec<Class> = checked.iter().filter_map(|row| row.class).collect();
-    let refused =
-        |class: &Class| matches!(class, Class::AuthRevoked | Class::ClientRefused | Class::TokenStale | Class::ScopeMissing);
+    let refused = |class: &Class| {
+        matches!(class, Class::AuthRevoked | Class::ClientRefused | Class::TokenStale | Class::ScopeMissing | Class::NotGranted)
+    };
     match classes.as_slice() {
         [] => Exit::Done,
         all if all.iter().all(refused) => Exit::Refused,
@@ -100,10 +101,22 @@ async fn check_one(context: &Context, broker: &Arc<Broker>, asked: &[&'static Re
     let mut wrong: Vec<Failure> = Vec::new();
     let token = match token(context, broker, row.user_id).await {
         Ok(credential) => {
+            let mut off = Vec::new();
             for service in asked {
+                if row.switched_off.iter().any(|name| name == service.service) {
+                    services.insert(service.service, "off");
+                    continue;
+                }
                 let found = ask(context, &credential, service).await;
                 services.insert(service.service, found.as_ref().map_or_else(|failure| failure.class.name(), |()| "ok"));
-                wrong.extend(found.err());
+                match found {
+                    Err(failure) if failure.class.is_off() => off.push(failure),
+                    found => wrong.extend(found.err()),
+                }
+            }
+            // That there is nothing to sync of one service is no fault, of all it is: then the account is of no use.
+            if !services.values().any(|found| *found == "ok") {
+                wrong.extend(off);
             }
             "ok"
         }
@@ -138,7 +151,11 @@ async fn token(context: &Context, broker: &Arc<Broker>, user: Uuid) -> Result<Cr
 }
 
 async fn ask(context: &Context, credential: &Credential, service: &Registered) -> Result<(), Failure> {
-    service.probe.ask(&context.google, credential, service.scope).await.map(drop).map_err(|failure| match failure.class {
+    let failure = match service.probe.ask(&context.google, credential, service.scope).await {
+        Ok(_) => return Ok(()),
+        Err(failure) => credential.told_apart(service.scope, failure).await,
+    };
+    Err(match failure.class {
         Class::ScopeMissing => {
             let what = format!("scope missing: {}; {}: consent to it anew", service.scope, failure.message);
             Failure::new(failure.class, what)

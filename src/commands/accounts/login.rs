@@ -74,7 +74,7 @@ pub(super) async fn login(context: &Context, args: &LoginArgs, output: Output) -
     })?;
     for service in &ended.missing {
         complain(format!(
-            "{service} was not allowed: its syncs will fail for this user until `syncctl accounts login --email {}` allows it",
+            "{service} was not allowed and is not synced for this user until `syncctl accounts login --email {}` allows it",
             ended.email
         ));
     }

@@ -7,6 +7,7 @@ mod login;
 mod people;
 mod rekey;
 mod remove;
+mod set;
 
 use std::path::PathBuf;
 
@@ -43,6 +44,8 @@ pub enum Verb {
         #[arg(long, conflicts_with = "user")]
         all: bool,
     },
+    /// Switches services on or off for one user, such as gmail=off for somebody without a mailbox
+    Set(set::SetArgs),
     /// Stops a user's push channels and ends the grant at Google; what was synced stays
     Revoke {
         /// A user, by UUID or address
@@ -81,6 +84,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             Verb::List => reading(&context, list(&context, output)).await,
             Verb::Login(args) => login::login(&context, args, output).await,
             Verb::Check { user, .. } => check::check(&context, user.as_deref(), output).await,
+            Verb::Set(args) => set::set(&context, args, output).await,
             Verb::Revoke { user } => remove::revoke(&context, user, output).await,
             Verb::Remove { user, revoke } => remove::remove(&context, user, *revoke, output).await,
             Verb::Rekey { .. } => rekey::rekey(&context, output).await,
@@ -106,7 +110,7 @@ async fn import_file(context: &Context, file: &std::path::Path, output: Output) 
 async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
     let rows = accounts::list(&context.pool, None).await?;
     output.print(&rows, || {
-        let mut table = table(&["user", "email", "kind", "state", "streams", "failing", "reason", "what to do"]);
+        let mut table = table(&["user", "email", "kind", "state", "streams", "failing", "off", "reason", "what to do"]);
         for row in &rows {
             table.add_row([
                 row.user_id.to_string(),
@@ -115,6 +119,7 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
                 row.state.clone(),
                 row.streams.to_string(),
                 row.failing_streams.to_string(),
+                row.switched_off.join(", "),
                 row.state_reason.clone().unwrap_or_else(|| row.failing_classes.join(", ")),
                 remedies(row),
             ]);

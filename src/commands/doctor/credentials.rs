@@ -44,12 +44,11 @@ pub async fn check(context: &Context, all_users: bool, found: &mut Findings) -> 
         if !all_users {
             members.truncate(1);
         }
-        let tried: Vec<(Uuid, Vec<Answer>)> = futures_util::stream::iter(
-            members.iter().map(async |account| (account.user_id, one(context, account.user_id).await)),
-        )
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+        let tried: Vec<(Uuid, Vec<Answer>)> =
+            futures_util::stream::iter(members.iter().map(async |account| (account.user_id, one(context, account).await)))
+                .buffer_unordered(AT_ONCE)
+                .collect()
+                .await;
         let place = format!("project {project}, {kind}, {} of {count} accounts tried", tried.len());
         tell(&place, &tried, found);
     }
@@ -77,7 +76,8 @@ pub async fn attendee(context: &Context, found: &mut Findings) -> anyhow::Result
 /// A service, or the token itself, and how it answered.
 type Answer = (&'static str, Result<(), Failure>);
 
-async fn one(context: &Context, user: Uuid) -> Vec<Answer> {
+async fn one(context: &Context, listed: &Listed) -> Vec<Answer> {
+    let user = listed.user_id;
     let scopes = services::scopes(&context.settings);
     // Stores nothing: a check changes nothing.
     let broker = Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), scopes, false);
@@ -93,8 +93,16 @@ async fn one(context: &Context, user: Uuid) -> Vec<Answer> {
         return vec![("token", Err(failure))];
     }
     let mut answers = Vec::new();
-    for Registered { service, scope, probe, .. } in services::enabled(&context.settings) {
-        answers.push((*service, probe.ask(&context.google, &credential, scope).await.map(drop)));
+    let wanted = |one: &&Registered| listed.switched_off.iter().all(|name| name != one.service);
+    for Registered { service, scope, probe, .. } in services::enabled(&context.settings).filter(wanted) {
+        match probe.ask(&context.google, &credential, scope).await {
+            Ok(_) => answers.push((*service, Ok(()))),
+            Err(failure) => match credential.told_apart(scope, failure).await {
+                // Nothing to sync, and nothing to mend.
+                off if off.class.is_off() => {}
+                failure => answers.push((*service, Err(failure))),
+            },
+        }
     }
     answers
 }

@@ -55,7 +55,7 @@ fn services(overview: &Overview, colours: bool) -> String {
     if overview.services.is_empty() {
         return "no streams yet: add users with `syncctl accounts login`, `add-domain` or `import`".into();
     }
-    let header = ["service", "streams", "due", "oldest due", "under way", "first pass", "failing", "delay p95, 24 h"];
+    let header = ["service", "streams", "due", "oldest due", "under way", "first pass", "failing", "off", "delay p95, 24 h"];
     let mut table = table(&header);
     for service in &overview.services {
         let oldest = if service.due > 0 { ago(service.oldest_due_seconds) } else { "–".into() };
@@ -68,6 +68,7 @@ fn services(overview: &Overview, colours: bool) -> String {
             Cell::new(service.under_way),
             Cell::new(service.unfinished),
             tinted(service.failing.to_string(), colours && service.failing > 0, Color::Red),
+            Cell::new(service.off),
             Cell::new(p95.map_or_else(|| "–".into(), seconds_text)),
         ]);
     }

@@ -22,26 +22,45 @@ pub async fn begin_refresh(pool: &Pool, user: Uuid, by: Uuid, seconds: f64) -> a
     Ok(taken == 1)
 }
 
+/// A fresh access token, as it is stored.
+#[derive(Debug)]
+pub struct Fresh<'a> {
+    pub sealed: &'a [u8],
+    /// Seconds that it lives.
+    pub lives: f64,
+    /// The scopes that the endpoint said it has.
+    pub granted: Option<&'a str>,
+}
+
 /// Stores a fresh access token and gives the right to refresh back. An account that was refused works again, and what it had failed for is due.
-pub async fn store_token(pool: &Pool, user: Uuid, by: Uuid, sealed: &[u8], seconds: f64) -> anyhow::Result<()> {
-    pool.get()
+/// Answers the scopes that the grant held when it was first asked with.
+pub async fn store_token(pool: &Pool, user: Uuid, by: Uuid, fresh: &Fresh<'_>) -> anyhow::Result<Option<String>> {
+    let row = pool
+        .get()
         .await?
-        .execute_typed(
+        .query_typed_opt(
             "WITH old AS (
                SELECT FROM accounts WHERE user_id = $1 AND refreshing_by = $2 AND (state = 'revoked' OR refused_at IS NOT NULL)
              ), resumed AS (
                UPDATE streams SET due_at = now(), state = CASE state WHEN 'revoked' THEN 'active' ELSE state END
-               WHERE user_id = $1 AND EXISTS (SELECT FROM old) AND state <> 'removed' AND (failures > 0 OR state = 'revoked')
+               WHERE user_id = $1 AND EXISTS (SELECT FROM old) AND state NOT IN ('removed', 'off') AND (failures > 0 OR state = 'revoked')
              )
              UPDATE accounts SET access_token = $3, token_expires_at = now() + make_interval(secs => $4),
                refreshing_by = NULL, refreshing_until = NULL, refused_at = NULL, ask_at = NULL, state_reason = NULL,
-               state = 'active', state_since = CASE state WHEN 'active' THEN state_since ELSE now() END
-             WHERE user_id = $1 AND refreshing_by = $2",
-            &[(&user, Type::UUID), (&by, Type::UUID), (&sealed, Type::BYTEA), (&seconds, Type::FLOAT8)],
+               state = 'active', state_since = CASE state WHEN 'active' THEN state_since ELSE now() END, granted = coalesce(granted, $5)
+             WHERE user_id = $1 AND refreshing_by = $2
+             RETURNING granted",
+            &[
+                (&user, Type::UUID),
+                (&by, Type::UUID),
+                (&fresh.sealed, Type::BYTEA),
+                (&fresh.lives, Type::FLOAT8),
+                (&fresh.granted, Type::TEXT),
+            ],
         )
         .await
         .context("storing an access token")?;
-    Ok(())
+    row.map_or(Ok(None), |row| Ok(row.try_get(0)?))
 }
 
 /// How a refresh ended without a token.
@@ -67,7 +86,7 @@ pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, refusal: Refusal<'_>
         .await?
         .query_typed_opt(
             // The streams say it too: a claim must not look at every account to find the few that are not called.
-            "WITH streams AS (UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND $4 AND state <> 'removed')
+            "WITH streams AS (UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND $4 AND state NOT IN ('removed', 'off'))
              UPDATE accounts a SET refreshing_by = NULL, refreshing_until = NULL,
                state = CASE WHEN $4 THEN 'revoked' ELSE a.state END,
                state_reason = coalesce($3, a.state_reason),

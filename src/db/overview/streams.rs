@@ -29,6 +29,8 @@ pub struct ServiceState {
     pub stopped: i64,
     /// Their cursors expired more often than `engine.resyncs_per_day`.
     pub degraded: i64,
+    /// Their users do not have the service, did not grant it, or it is switched off for them here.
+    pub off: i64,
     /// Of the last 24 hours.
     pub delays: Waited,
 }
@@ -45,11 +47,12 @@ pub struct Waited {
 pub(super) async fn services(client: &impl GenericClient) -> anyhow::Result<Vec<ServiceState>> {
     let rows = client
         .query_typed(
-            "SELECT service, count(*), count(*) FILTER (WHERE due),
+            "SELECT service, count(*) FILTER (WHERE NOT off), count(*) FILTER (WHERE due),
                coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE due)), 0)::float8, count(*) FILTER (WHERE claimed_until > now()),
-               count(*) FILTER (WHERE cursor IS NULL), count(*) FILTER (WHERE failures > 0), count(*) FILTER (WHERE state = 'stopped'),
-               count(*) FILTER (WHERE state = 'degraded')
-             FROM streams s, LATERAL (SELECT due_at <= now() AND coalesce(claimed_until < now(), true) AS due) d
+               count(*) FILTER (WHERE cursor IS NULL AND NOT off), count(*) FILTER (WHERE failures > 0 AND NOT off),
+               count(*) FILTER (WHERE state = 'stopped' AND NOT off), count(*) FILTER (WHERE state = 'degraded'), count(*) FILTER (WHERE off)
+             FROM streams s, LATERAL (SELECT state <> 'off' AND due_at <= now() AND coalesce(claimed_until < now(), true) AS due,
+               state = 'off' OR coalesce(failed_class IN ('service_off', 'not_granted'), false) AS off) d
              WHERE state NOT IN ('removed', 'revoked') GROUP BY service ORDER BY service",
             &[],
         )
@@ -67,6 +70,7 @@ pub(super) async fn services(client: &impl GenericClient) -> anyhow::Result<Vec<
             failing: row.try_get(6)?,
             stopped: row.try_get(7)?,
             degraded: row.try_get(8)?,
+            off: row.try_get(9)?,
             delays: waited(client, &service).await?,
             service,
         });
@@ -133,7 +137,7 @@ pub(super) async fn failing(client: &impl GenericClient) -> anyhow::Result<Vec<F
                FROM accounts WHERE state = 'revoked'
                UNION ALL
                SELECT coalesce(user_id, attendee_project), service, coalesce(failed_class, 'internal'), count(*), max(failed_at), max(failed_message)
-               FROM streams WHERE failures > 0 AND state NOT IN ('removed', 'revoked') GROUP BY 1, 2, 3
+               FROM streams WHERE failures > 0 AND state NOT IN ('removed', 'revoked', 'off') GROUP BY 1, 2, 3
              ), classes AS (
                SELECT class, service, count(*) AS owners, sum(streams)::bigint AS streams, max(at) AS at, max(message) AS message,
                  (array_agg(owner ORDER BY at DESC, owner))[1:$1] AS first

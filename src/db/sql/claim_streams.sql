@@ -4,7 +4,7 @@ WITH due AS (
   SELECT s.id, s.user_id
   FROM streams s
   WHERE s.id = ANY ($4)
-    AND s.state NOT IN ('removed', 'revoked')
+    AND s.state NOT IN ('removed', 'revoked', 'off')
     AND (s.due_at <= now() OR $5)
     AND (s.claimed_until IS NULL OR s.claimed_until < now())
     AND s.last_run IS DISTINCT FROM $1

@@ -5,7 +5,7 @@
 SELECT array_agg(s.id ORDER BY s.cursor IS NULL, s.due_at)
 FROM streams s
 WHERE s.service = $2
-  AND s.state NOT IN ('removed', 'revoked')
+  AND s.state NOT IN ('removed', 'revoked', 'off')
   AND (s.due_at <= now() OR $3)
   AND (s.claimed_until IS NULL OR s.claimed_until < now())
   AND s.last_run IS DISTINCT FROM $1

@@ -77,6 +77,7 @@ impl Attendee {
 
 impl Source for Attendee {
     const TABLES: Tables = Tables { service: SERVICE, total: "total_meetings", successes: "polls" };
+    const SCOPE: Option<&'static str> = None;
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, _at: &Position) -> Result<Page<Change>, Failure> {

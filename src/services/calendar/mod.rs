@@ -74,6 +74,7 @@ impl Calendar {
 
 impl Source for Calendar {
     const TABLES: Tables = Tables { service: "calendar", total: "total_users", successes: "syncs" };
+    const SCOPE: Option<&'static str> = Some(google::SCOPE_CALENDAR);
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {

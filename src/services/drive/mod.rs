@@ -84,6 +84,7 @@ impl Drive {
 
 impl Source for Drive {
     const TABLES: Tables = Tables { service: "drive", total: "total_files", successes: "polls" };
+    const SCOPE: Option<&'static str> = Some(google::SCOPE_DRIVE);
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {

@@ -41,7 +41,7 @@ impl Watched {
                    WHERE a.file_id = w.file_id AND a.user_id = w.user_id AND a.lost_at IS NULL
                      AND (w.told_version IS NULL OR w.content_key IS DISTINCT FROM a.content_key)
                    LIMIT 1) a ON true
-                 WHERE w.user_id IN (SELECT s.user_id FROM streams s WHERE s.service = $1 AND s.state NOT IN ('removed', 'revoked')
+                 WHERE w.user_id IN (SELECT s.user_id FROM streams s WHERE s.service = $1 AND s.state NOT IN ('removed', 'revoked', 'off')
                    AND (s.due_at <= now() OR $2) AND ($3::uuid[] IS NULL OR s.user_id = ANY ($3)))",
                 &[
                     (&REGISTERED.service, Type::TEXT),

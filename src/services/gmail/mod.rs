@@ -102,6 +102,7 @@ impl Gmail {
 
 impl Source for Gmail {
     const TABLES: Tables = Tables { service: "gmail", total: "total_users", successes: "polls" };
+    const SCOPE: Option<&'static str> = Some(google::SCOPE_GMAIL);
     type Change = Change;
 
     async fn fetch(&self, _stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {

@@ -2,13 +2,79 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::state::PROJECT;
+
+/// Where reasons come from, but for the general ones.
+const DOMAINS: [(&str, &[&str]); 2] = [
+    (
+        "usageLimits",
+        &["rateLimitExceeded", "userRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded", "accessNotConfigured"],
+    ),
+    ("calendar", &["fullSyncRequired", "updatedMinTooLongAgo", "notACalendarUser"]),
+];
 
 /// An error as the APIs word it.
 pub fn google(status: u16, reason: &str, message: &str) -> Response {
-    let body = json!({ "error": { "code": status, "message": message,
-        "errors": [{ "domain": "global", "reason": reason, "message": message }] } });
-    with(status, body.to_string(), "application/json; charset=UTF-8")
+    with(status, json!({ "error": error(status, reason, message) }).to_string(), "application/json; charset=UTF-8")
+}
+
+/// The same with the name of a google.rpc code, which Gmail adds.
+pub fn stated(status: u16, reason: &str, message: &str, code: &str) -> Response {
+    let mut error = error(status, reason, message);
+    error["status"] = json!(code);
+    with(status, json!({ "error": error }).to_string(), "application/json; charset=UTF-8")
+}
+
+fn error(status: u16, reason: &str, message: &str) -> Value {
+    let domain = DOMAINS.iter().find(|(_, reasons)| reasons.contains(&reason)).map_or("global", |(domain, _)| domain);
+    json!({ "code": status, "message": message, "errors": [{ "domain": domain, "reason": reason, "message": message }] })
+}
+
+/// A limit of an API, as the front end of all of them names it.
+pub struct Limit {
+    /// In `quota_limit`, behind `default`.
+    id: &'static str,
+    /// In the message, behind "Queries".
+    words: &'static str,
+    unit: &'static str,
+}
+
+pub const DAY: Limit = Limit { id: "PerDayPerProject", words: "per day", unit: "1/d/{project}" };
+pub const MINUTE: Limit = Limit { id: "PerMinutePerProject", words: "per minute", unit: "1/min/{project}" };
+pub const USER_MINUTE: Limit = Limit { id: "PerMinutePerUser", words: "per minute per user", unit: "1/min/{project}/{user}" };
+
+impl Limit {
+    pub fn words(&self) -> String {
+        format!(
+            "Quota exceeded for quota metric 'Queries' and limit 'Queries {}' of service 'calendar-json.googleapis.com' for consumer 'project_number:{PROJECT}'.",
+            self.words
+        )
+    }
+}
+
+/// A limit that is used up, with the details that say which.
+pub fn quota(status: u16, reason: &str, limit: &Limit) -> Response {
+    let mut error = error(status, reason, &limit.words());
+    error["status"] = json!(if status == 429 { "RESOURCE_EXHAUSTED" } else { "PERMISSION_DENIED" });
+    error["details"] = json!([
+        { "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RATE_LIMIT_EXCEEDED", "domain": "googleapis.com",
+          "metadata": { "consumer": format!("projects/{PROJECT}"), "service": "calendar-json.googleapis.com",
+            "quota_metric": "calendar-json.googleapis.com/default", "quota_limit": format!("default{}", limit.id),
+            "quota_location": "global", "quota_unit": limit.unit } },
+        { "@type": "type.googleapis.com/google.rpc.Help",
+          "links": [{ "description": "Request a higher quota limit.", "url": "https://cloud.google.com/docs/quotas/help/request_increase" }] }
+    ]);
+    with(status, json!({ "error": error }).to_string(), "application/json; charset=UTF-8")
+}
+
+/// A 401 that is not about the token.
+pub fn session(message: &str) -> Response {
+    let mut error = error(401, "authError", message);
+    error["errors"][0]["locationType"] = json!("header");
+    error["errors"][0]["location"] = json!("Authorization");
+    with(401, json!({ "error": error }).to_string(), "application/json; charset=UTF-8")
 }
 
 /// An error as the token endpoint words it.

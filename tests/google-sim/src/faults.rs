@@ -57,8 +57,23 @@ pub enum Kind {
     RateLimit429,
     UserRateLimit,
     QuotaMetric,
+    /// A limit of the user's own at Calendar.
     QuotaExceeded,
     DailyLimit,
+    /// The quota of the day, as the front end of all APIs words it with details.
+    #[serde(rename = "daily_quota_403")]
+    DailyQuota403,
+    /// The same in words alone.
+    #[serde(rename = "daily_quota_429")]
+    DailyQuota429,
+    /// The user has no calendar.
+    NotACalendarUser,
+    /// The user has no mailbox.
+    MailNotEnabled,
+    /// Drive is switched off for the user.
+    DriveSession,
+    /// The policy of the user's domain forbids it.
+    DomainPolicy,
     CursorExpired,
     CursorExpiredUpdatedMin,
     NotFound,
@@ -149,6 +164,8 @@ impl Faults {
             let matches = fault.method.as_deref().is_none_or(|wanted| wanted == method)
                 && fault.user.as_deref().is_none_or(|wanted| Some(wanted) == user)
                 && fault.id.as_deref().is_none_or(|wanted| Some(wanted) == id)
+                // Faults of a user's calls leave the way to a token alone, unless it is named.
+                && (method != "token" || fault.user.is_none() || fault.method.is_some())
                 && fault.fault.can_strike(method, follows, fault.at_call.is_some());
             if !matches || fault.times.is_some_and(|times| fault.hits >= times) {
                 continue;
@@ -215,7 +232,9 @@ impl Kind {
         match self {
             Self::CursorExpired | Self::CursorExpiredUpdatedMin => follows || at_call,
             Self::InvalidGrant => method == "token",
-            Self::AuthError => method != "token",
+            Self::AuthError | Self::NotACalendarUser | Self::MailNotEnabled | Self::DriveSession | Self::DomainPolicy => {
+                method != "token"
+            }
             _ => true,
         }
     }

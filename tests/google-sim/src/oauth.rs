@@ -140,7 +140,8 @@ fn by_assertion(world: &World, request: &Request, host: &str) -> Result<(Arc<Use
     let claims: Claims = serde_json::from_slice(&decode(claims)?).map_err(|_| invalid("Invalid JWT claims."))?;
     let now = world.now().timestamp();
     // Its own name is what it is asked by, whatever stands in between; Google's own clients name Google's endpoint, wherever they send it.
-    let is_asked = |uri: &str| uri.split_once("://").and_then(|(_, rest)| rest.split('/').next()).is_some_and(|name| name == host);
+    let is_asked =
+        |uri: &str| uri.split_once("://").and_then(|(_, rest)| rest.split('/').next()).is_some_and(|name| name == host);
     let audience = claims.aud.starts_with(&world.origin) || claims.aud == AUDIENCE || is_asked(&claims.aud);
     if claims.iss != SERVICE_ACCOUNT || !audience {
         return Err(invalid("Invalid JWT: iss or aud."));

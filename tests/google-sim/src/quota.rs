@@ -64,14 +64,14 @@ impl Quota {
         let (limits, spent) = &mut *state;
         let (minute, day) = (TimeDelta::minutes(1), TimeDelta::days(1));
         let rows = [
-            ("day", limits.project_per_day, day, 403, "dailyLimitExceeded", "Daily Limit Exceeded"),
-            ("minute", limits.project_per_minute, minute, 403, "rateLimitExceeded", "Rate Limit Exceeded"),
-            (user, limits.user_per_minute, minute, 403, "userRateLimitExceeded", "User Rate Limit Exceeded"),
+            ("day", limits.project_per_day, day, "rateLimitExceeded", errors::DAY),
+            ("minute", limits.project_per_minute, minute, "rateLimitExceeded", errors::MINUTE),
+            (user, limits.user_per_minute, minute, "userRateLimitExceeded", errors::USER_MINUTE),
         ];
-        for (subject, limit, length, status, reason, message) in rows {
+        for (subject, limit, length, reason, kind) in rows {
             let Some(limit) = limit else { continue };
             let window = spent.entry(subject.to_owned()).or_default();
-            window.spend(units, limit, length, now).map_err(|_| Box::new(errors::google(status, reason, message)))?;
+            window.spend(units, limit, length, now).map_err(|_| Box::new(errors::quota(403, reason, &kind)))?;
         }
         Ok(())
     }

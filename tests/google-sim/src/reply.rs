@@ -131,6 +131,12 @@ fn refusal(world: &World, fault: &Fault) -> Answer {
         Kind::AccessNotConfigured => errors::not_configured(),
         Kind::RateLimit403 => google(403, "rateLimitExceeded", "Rate Limit Exceeded"),
         Kind::RateLimit429 => google(429, "rateLimitExceeded", "Rate Limit Exceeded"),
+        Kind::DailyQuota403 => errors::quota(403, "rateLimitExceeded", &errors::DAY),
+        Kind::DailyQuota429 => google(429, "rateLimitExceeded", &errors::DAY.words()),
+        Kind::NotACalendarUser => google(403, "notACalendarUser", "The user must be signed up for Google Calendar."),
+        Kind::MailNotEnabled => errors::stated(400, "failedPrecondition", "Mail service not enabled", "FAILED_PRECONDITION"),
+        Kind::DriveSession => errors::session("Active session is invalid. Error code: 4"),
+        Kind::DomainPolicy => google(403, "domainPolicy", "The domain administrators have disabled Drive apps."),
         Kind::UserRateLimit => google(403, "userRateLimitExceeded", "User Rate Limit Exceeded"),
         Kind::QuotaMetric => google(
             403,

@@ -1,0 +1,84 @@
+//! `accounts set`: which services are synced for one user.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::named;
+use crate::commands::{Output, channels};
+use crate::db::{accounts, channels_read};
+use crate::engine::Context;
+use crate::error::Exit;
+use crate::services;
+
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// A user, by UUID or address
+    user: String,
+    /// What to switch, such as gmail=off; what was synced of a service stays
+    #[arg(required = true, value_name = "SERVICE=on|off", value_parser = switch)]
+    switches: Vec<Switch>,
+}
+
+/// A service, and whether it is to be synced.
+#[derive(Debug, Clone, Copy)]
+struct Switch {
+    service: &'static str,
+    on: bool,
+}
+
+fn switch(text: &str) -> Result<Switch, String> {
+    let known = || services::REGISTRY.iter().map(|one| one.service);
+    let (name, value) = text.split_once('=').ok_or("write SERVICE=on or SERVICE=off")?;
+    let service = known().find(|service| *service == name);
+    let service = service.ok_or_else(|| format!("no service {name:?}: one of {}", known().collect::<Vec<_>>().join(", ")))?;
+    match value {
+        "on" => Ok(Switch { service, on: true }),
+        "off" => Ok(Switch { service, on: false }),
+        _ => Err(format!("{service} can be on or off, not {value:?}")),
+    }
+}
+
+/// What is synced for a user from now on.
+#[derive(Serialize)]
+struct Set {
+    user_id: Uuid,
+    services: BTreeMap<&'static str, &'static str>,
+}
+
+/// Switches services; the push channels of those that go off are stopped first.
+pub(super) async fn set(context: &Context, args: &SetArgs, output: Output) -> anyhow::Result<Exit> {
+    let user = named(context, &args.user).await?;
+    let goes_off = |service: &str| args.switches.iter().any(|switch| switch.service == service && !switch.on);
+    let mut open = channels_read::list(&context.pool, false).await?;
+    open.retain(|channel| channel.user_id == user && channel.state != "refused" && goes_off(&channel.service));
+    // One that cannot be stopped ends by itself, and makes nothing due.
+    channels::end(context, &open, Some(vec![user]), None).await?;
+    let patch =
+        args.switches.iter().map(|switch| (switch.service.to_owned(), if switch.on { Value::Null } else { false.into() }));
+    accounts::switch(&context.pool, user, &Value::Object(patch.collect())).await?;
+    let words = |on| if on { "on" } else { "off" };
+    let set = Set { user_id: user, services: args.switches.iter().map(|switch| (switch.service, words(switch.on))).collect() };
+    output.print(&set, || {
+        let services: Vec<String> = set.services.iter().map(|(service, word)| format!("{service} {word}")).collect();
+        format!("{user}: {}", services.join(", "))
+    })?;
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_names_a_service_and_on_or_off() {
+        assert!(switch("gmail=off").is_ok_and(|switch| switch.service == "gmail" && !switch.on));
+        assert!(switch("calendar=on").is_ok_and(|switch| switch.on));
+        for (wrong, said) in [("gmail", "SERVICE=on"), ("mail=off", "calendar, drive, gmail"), ("drive=no", "on or off")] {
+            assert!(switch(wrong).is_err_and(|error| error.contains(said)), "{wrong}");
+        }
+    }
+}
