@@ -107,6 +107,18 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
     Ok(Stored { id: row.try_get(0)?, version: row.try_get(1)?, change: Change::Unchanged })
 }
 
+/// Whether a document has this very text.
+pub async fn holds(tx: &Transaction<'_>, user: Uuid, source: &str, source_id: &str, body: &str) -> anyhow::Result<bool> {
+    let row = tx
+        .query_typed_opt(
+            "SELECT 1 FROM documents WHERE source = $1 AND source_id = $2 AND user_id = $3 AND substring(content_hash FROM 33) = $4",
+            &[(&source, Type::TEXT), (&source_id, Type::TEXT), (&user, Type::UUID), (&hash(&[body]), Type::BYTEA)],
+        )
+        .await
+        .context("comparing the text of a document")?;
+    Ok(row.is_some())
+}
+
 /// Marks documents of a source as deleted, for one user or for all who have them; their text stays. Answers those that were not yet: the
 /// document, and its user.
 pub async fn retire(tx: &Transaction<'_>, source: &str, source_ids: &[&str], user: Option<Uuid>) -> anyhow::Result<Vec<Retired>> {

@@ -9,6 +9,8 @@ use serde_json::Value;
 use crate::error::{Class, Failure};
 use crate::http::{self, without_addresses};
 
+const A_DAY: Duration = Duration::from_secs(86_400);
+
 #[derive(Deserialize, Default)]
 struct Body {
     #[serde(default)]
@@ -110,6 +112,8 @@ pub fn classify(what: &str, status: u16, retry_after: Option<&str>, body: &[u8],
         message.push_str(&format!(": {}", without_addresses(&detail.message)));
     }
     let hint = retry_after.and_then(|value| http::retry_after(value, now)).or_else(|| message_hint(&detail.message, now));
+    // Too many have downloaded this one file: Google gives it out again within a day.
+    let hint = hint.or_else(|| detail.has(&["downloadQuotaExceeded"]).then_some(A_DAY));
     // When a day of the quota ends is known better here.
     Failure { class, message, retry_after: hint.filter(|_| class != Class::DailyQuota) }
 }

@@ -53,3 +53,105 @@ fn a_document_with_pictures_gives_its_text_however_large_they_are() {
     world.sync_drive().expect(0);
     assert_eq!(world.sim.ledger()["by_method"], json!({ "changes.list": 1, "drives.list": 1 }));
 }
+
+#[test]
+fn a_document_of_googles_is_exported_when_its_text_changes_and_for_nothing_else() {
+    let (world, user) = alone();
+    let folder = json!({ "user": user, "id": "folder", "name": "Folder", "mimeType": "application/vnd.google-apps.folder" });
+    world.sim.admin("drive/files", folder);
+    world.sim.admin("drive/files", json!({ "user": user, "id": "doc", "name": "doc", "mimeType": DOCUMENT, "content": "One" }));
+    world.watch(&user, "doc");
+    world.sync_drive().expect(0);
+    let mut expected = vec!["created"];
+    for (mut change, action, exports) in [
+        // Anything makes the version rise.
+        (json!({}), "metadata", 0),
+        (json!({ "name": "renamed" }), "renamed", 0),
+        (json!({ "parents": ["folder"] }), "moved", 0),
+        (json!({ "trashed": true }), "trashed", 0),
+        (json!({ "trashed": false }), "untrashed", 0),
+        // The time of the edit moves with the name as well: only the text says that it was none.
+        (json!({ "name": "renamed again", "by_api": true }), "renamed", 1),
+        (json!({ "content": "Two" }), "modified", 1),
+        (json!({ "content": "Three", "name": "edited" }), "modified", 1),
+    ] {
+        change["id"] = json!("doc");
+        world.sim.reset_ledger();
+        world.sim.admin("clock", json!({ "advance": 60 }));
+        world.drive_admin("PUT", "files", &change);
+        world.sync_drive().expect(0);
+        expected.push(action);
+        assert_eq!(world.actions(&user), expected);
+        assert_eq!(world.sim.ledger()["by_method"]["files.export"].as_u64().unwrap_or(0), exports, "{change}");
+    }
+    assert_eq!(read(&world, "edited"), (Some("Three".into()), None));
+    let report = world.syncctl(&["verify", "drive", "--all", "--json"]).expect(0).json();
+    assert_eq!(report["in_step"], true, "{report}");
+}
+
+#[test]
+fn a_spreadsheet_gives_all_its_sheets_and_says_when_it_cannot() {
+    let (world, user) = alone();
+    let spreadsheet = "application/vnd.google-apps.spreadsheet";
+    let sheets = json!([["Plan", "Item,Price\nPaper,12.5\n\n,7"], ["Q1 & Q2", "Grüße,4711"], ["Empty", ""]]);
+    world
+        .sim
+        .admin("drive/files", json!({ "user": user, "id": "all", "name": "all", "mimeType": spreadsheet, "sheets": sheets }));
+    // A hundred thousand cells, and more text than is kept.
+    let long: String = (0..20_000).map(|row| format!("{row},some words in a cell,and more of them,{row}\n")).collect();
+    world.sim.admin(
+        "drive/files",
+        json!({ "user": user, "id": "long", "name": "long", "mimeType": spreadsheet, "sheets": [["First", long], ["Second", "a"]] }),
+    );
+    world.sim.admin(
+        "drive/files",
+        json!({ "user": user, "id": "odd", "name": "odd", "mimeType": spreadsheet, "content": "a,b", "refused": "noWorkbook" }),
+    );
+    ["all", "long", "odd"].iter().for_each(|file| world.watch(&user, file));
+    world.sync_drive().expect(0);
+    let text = "## Plan\nItem,Price\nPaper,12.5\n,7\n\n## Q1 & Q2\nGrüße,4711\n\n## Empty\n\n";
+    assert_eq!(read(&world, "all"), (Some(text.into()), None));
+    let (body, note) = read(&world, "long");
+    assert!(body.expect("text").starts_with("## First\n0,some words in a cell,and more of them,0\n1,"));
+    assert!(note.is_none_or(|note| note.contains("drive.content_max_size")));
+    let (body, note) = read(&world, "odd");
+    assert_eq!(body.as_deref(), Some("a,b"));
+    assert!(note.as_ref().is_some_and(|note| note.starts_with("first sheet only: the workbook cannot be unpacked")), "{note:?}");
+}
+
+#[test]
+fn content_that_is_refused_holds_up_nothing_and_a_quota_is_waited_for() {
+    let (mut world, user) = alone();
+    world.set("SYNCCTL_ENGINE_TRIES", "2");
+    let reasons = ["downloadQuotaExceeded", "exportSizeLimitExceeded", "cannotDownloadFile", "cannotExportFile", "backendError"];
+    for reason in reasons {
+        world.sim.admin(
+            "drive/files",
+            json!({ "user": user, "id": reason, "name": reason, "mimeType": "text/plain", "content": "Text", "refused": reason }),
+        );
+        world.watch(&user, reason);
+    }
+    let other = world.add_file(&user, "other.txt", "Other");
+    world.watch(&user, &other);
+    world.sync_drive().expect(0);
+    assert_eq!(world.actions(&user), ["created"; 6]);
+    assert_eq!(read(&world, "other.txt"), (Some("Other".into()), None));
+    for reason in reasons {
+        let (body, note) = read(&world, reason);
+        let expected = if reason == "backendError" { "Google failed to send it" } else { reason };
+        assert!(body.is_none() && note.as_ref().is_some_and(|note| note.contains(expected)), "{reason}: {note:?}");
+    }
+    // Until the day is over only the failure of the backend is asked for again.
+    world.sim.reset_ledger();
+    world.sync_drive().expect(0);
+    assert_eq!(world.sim.ledger()["by_method"]["files.get"], 1);
+    for reason in reasons {
+        world.drive_admin("PUT", "files", &json!({ "id": reason, "refused": "" }));
+    }
+    world.execute("UPDATE drive_file_watches SET retry_at = retry_at - interval '1 day'");
+    world.sync_drive().expect(0);
+    for reason in ["downloadQuotaExceeded", "backendError"] {
+        assert_eq!(read(&world, reason), (Some("Text".into()), None));
+    }
+    assert_eq!(world.actions(&user)[6..], ["modified"; 2]);
+}

@@ -116,7 +116,7 @@ fn googles_own_formats_are_exported_and_what_has_no_text_is_said_so() {
     let note = |at: usize| stored[at].2.clone().expect("a note");
     assert!(note(3).contains("drive.content_max_size") && stored[3].1.is_none(), "{stored:?}");
     assert!(note(4).contains("cannotDownloadFile"), "{}", note(4));
-    assert_eq!(stored[5], text("sheet", "a,b"));
+    assert_eq!(stored[5], text("sheet", "## Sheet1\na,b\n"));
     assert_eq!(stored[6], text("slides", "Slide"));
     assert!(note(7).contains("exportSizeLimitExceeded"), "{}", note(7));
     // None of it is asked for again while nothing changes.

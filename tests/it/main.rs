@@ -13,6 +13,7 @@ mod drive;
 mod drive_content;
 mod drive_documents;
 mod drive_poll;
+mod drive_shared;
 mod faults;
 mod first_sync;
 mod gmail;

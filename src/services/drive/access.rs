@@ -2,6 +2,7 @@
 //! The rows of a feed are written by whoever holds its row of `streams`, so what is read of them here stays true until the commit.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -11,6 +12,10 @@ use super::action::Known;
 use super::told::Told;
 use super::{documents, files};
 use crate::engine::Stream;
+
+/// A feed's full pass is good for longer than any installation lasts, until its `full_pass_at` is set to the epoch: then the feed holds
+/// files of which nobody knows whether the user still sees them.
+pub const IN_DOUBT: Duration = Duration::from_secs(20 * 365 * 86_400);
 
 /// What the feed told last of these files.
 pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<HashMap<String, Known>> {

@@ -57,12 +57,16 @@ pub fn since(known: Option<&Known>, file: &File) -> Option<Action> {
         return None;
     }
     let set = |parents: &[String]| parents.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    let edited = file.content_key() != known.content_key;
+    let renamed = file.name != known.name;
+    let moved = set(&file.parents) != set(&known.parents);
     Some(match () {
         () if file.trashed && !known.trashed => Action::Trashed,
         () if !file.trashed && known.trashed => Action::Untrashed,
-        () if file.content_key() != known.content_key => Action::Modified,
-        () if file.name != known.name => Action::Renamed,
-        () if set(&file.parents) != set(&known.parents) => Action::Moved,
+        // Some clients move the time of Google's own formats with a name or a folder: their text says whether it is an edit.
+        () if edited && !(file.is_googles_own() && (renamed || moved)) => Action::Modified,
+        () if renamed => Action::Renamed,
+        () if moved => Action::Moved,
         () => Action::Metadata,
     })
 }
@@ -108,6 +112,24 @@ mod tests {
         assert_eq!(act(|file| (file.md5_checksum, file.name) = (Some("n".into()), Some("y".into()))), Some(Action::Modified));
         assert_eq!(act(|file| (file.md5_checksum, file.trashed) = (Some("n".into()), true)), Some(Action::Trashed));
         assert_eq!(since(Some(&Known { trashed: true, ..known.clone() }), &file()), Some(Action::Untrashed));
+    }
+
+    #[test]
+    fn a_document_of_googles_is_renamed_or_moved_whether_or_not_its_time_moves_and_edited_only_if_it_does() {
+        let document = |millis: i64| File {
+            md5_checksum: None,
+            mime_type: Some("application/vnd.google-apps.document".into()),
+            modified_time: chrono::DateTime::from_timestamp_millis(millis),
+            ..file()
+        };
+        let known = Known { content_key: "5".into(), ..known() };
+        let act = |file: File| since(Some(&known), &file);
+        for time in [5, 6] {
+            assert_eq!(act(File { name: Some("y".into()), ..document(time) }), Some(Action::Renamed));
+            assert_eq!(act(File { parents: vec!["q".into()], ..document(time) }), Some(Action::Moved));
+        }
+        assert_eq!(act(document(5)), Some(Action::Metadata));
+        assert_eq!(act(document(6)), Some(Action::Modified));
     }
 
     #[test]

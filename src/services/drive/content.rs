@@ -3,18 +3,18 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use uuid::Uuid;
 
 use super::data_urls::{Readable, Rest};
 use super::file::{Content, File};
-use super::{Change, Drive};
+use super::{Change, Drive, workbook};
 use crate::charset;
-use crate::engine::{Calls, Item};
+use crate::engine::{Calls, Item, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
 /// `files.get` with `alt=media`, and `files.export`.
 const DOWNLOAD_COST: u64 = 200;
+const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 /// Files of one page whose content is read at once.
 const AT_ONCE: usize = 8;
 /// Bytes of content that a page may hold; what is beyond comes with the next poll.
@@ -27,6 +27,8 @@ const MOST_RECEIVED: usize = 32 << 20;
 enum Way {
     /// `files.export` as this type.
     Export(&'static str),
+    /// All sheets of a workbook; where it cannot be had, the first one alone.
+    Sheets,
     Download,
     None,
 }
@@ -35,7 +37,7 @@ fn way(mime: &str) -> Way {
     match mime {
         "application/vnd.google-apps.document" => Way::Export("text/markdown"),
         "application/vnd.google-apps.presentation" => Way::Export("text/plain"),
-        "application/vnd.google-apps.spreadsheet" => Way::Export("text/csv"),
+        "application/vnd.google-apps.spreadsheet" => Way::Sheets,
         "application/json" => Way::Download,
         mime if mime.starts_with("text/") => Way::Download,
         _ => Way::None,
@@ -45,14 +47,14 @@ fn way(mime: &str) -> Way {
 /// Reads the content of a page's files.
 pub struct Reading<'a> {
     drive: &'a Drive,
-    user: Uuid,
+    stream: &'a Stream,
     bytes: AtomicUsize,
 }
 
 impl<'a> Reading<'a> {
-    /// For files of this user.
-    pub fn new(drive: &'a Drive, user: Uuid) -> Self {
-        Self { drive, user, bytes: AtomicUsize::new(0) }
+    /// For files of this feed.
+    pub fn new(drive: &'a Drive, stream: &'a Stream) -> Self {
+        Self { drive, stream, bytes: AtomicUsize::new(0) }
     }
 
     /// Reads the content of those files that are followed and whose content is not the one that their document holds.
@@ -61,7 +63,7 @@ impl<'a> Reading<'a> {
     /// What concerns more than one file: quota, token, scope.
     pub async fn fill(&self, calls: &Calls, items: &mut [Item<Change>]) -> Result<(), Failure> {
         let wanted = items.iter_mut().filter_map(|item| match &mut item.change {
-            Change::File(file, content) if self.drive.watched.wants(self.user, file, self.drive.settings.documents) => {
+            Change::File(file, content) if self.drive.watched.wants(self.stream, file, self.drive.settings.documents) => {
                 Some((&**file, content))
             }
             _ => None,
@@ -89,11 +91,20 @@ impl<'a> Reading<'a> {
         if self.bytes.load(Ordering::Relaxed) + size.min(most) > MOST_A_PAGE {
             return Ok(Content::Unread);
         }
-        let answer = calls.make(DOWNLOAD_COST, || self.ask(calls, file, &way, most)).await;
+        let answer = match way {
+            Way::Sheets => self.sheets(calls, file, most).await,
+            way => self.ask(calls, file, &way, most).await.map(|(kind, rest)| text(kind.as_deref(), rest, most)),
+        };
         match answer {
-            Ok((kind, rest)) => {
-                self.bytes.fetch_add(rest.bytes.len(), Ordering::Relaxed);
-                Ok(text(kind.as_deref(), rest, most))
+            Ok(content) => {
+                if let Content::Text { body, .. } = &content {
+                    self.bytes.fetch_add(body.len(), Ordering::Relaxed);
+                }
+                Ok(content)
+            }
+            // A limit that passes, such as downloadQuotaExceeded.
+            Err(Failure { class: Class::Permanent, message, retry_after: Some(after) }) => {
+                Ok(Content::Later { note: format!("content not read yet: {message}"), after: Some(after) })
             }
             // The verdict on one file, such as exportSizeLimitExceeded, fileNotDownloadable, notFound.
             Err(failure) if matches!(failure.class, Class::Permanent | Class::Gone) => {
@@ -101,14 +112,67 @@ impl<'a> Reading<'a> {
             }
             // Google fails to export some files for days: the feed goes on without it.
             Err(failure) if failure.class == Class::Transient => {
-                log::warn!(user:% = self.user; "content of a file not read, the next poll tries again: {}", failure.message);
-                Ok(Content::Later("content not read yet: Google failed to send it".into()))
+                log::warn!(user:% = self.stream.user_id; "content of a file not read, the next poll tries again: {}", failure.message);
+                Ok(Content::Later { note: "content not read yet: Google failed to send it".into(), after: None })
             }
             Err(failure) => Err(failure),
         }
     }
 
+    /// Every sheet of a workbook.
+    async fn sheets(&self, calls: &Calls, file: &File, most: usize) -> Result<Content, Failure> {
+        let why = match self.workbook(calls, file, most).await {
+            Ok(Ok(rest)) => return Ok(text(Some("text/csv; charset=utf-8"), rest, most)),
+            Ok(Err(why)) => why,
+            // The first sheet alone may be small enough.
+            Err(Failure { class: Class::Permanent, message, retry_after: None }) => message,
+            Err(failure) => return Err(failure),
+        };
+        let (kind, rest) = self.ask(calls, file, &Way::Export("text/csv"), most).await?;
+        Ok(match text(kind.as_deref(), rest, most) {
+            Content::Text { body, note } => {
+                let cut = note.map_or_else(String::new, |note| format!("; {note}"));
+                Content::Text { body, note: Some(format!("first sheet only: {why}{cut}")) }
+            }
+            other => other,
+        })
+    }
+
+    /// The text of a workbook, or in words why it cannot be read.
+    async fn workbook(&self, calls: &Calls, file: &File, most: usize) -> Result<Result<Rest, String>, Failure> {
+        // Of all feeds together one at a time: unpacked it is much larger than any text that is kept.
+        let _alone = self.drive.workbook.acquire().await;
+        let google = &self.drive.google;
+        let mut url = google.url(Host::Apis, &["drive", "v3", "files", &file.id, "export"])?;
+        url.query_pairs_mut().append_pair("mimeType", XLSX);
+        let exported = calls
+            .make(DOWNLOAD_COST, async || {
+                let (mut bytes, mut more) = (Vec::new(), false);
+                let take = |part: &[u8]| {
+                    more = bytes.len() + part.len() > MOST_RECEIVED;
+                    if !more {
+                        bytes.extend_from_slice(part);
+                    }
+                    !more
+                };
+                google.download("files.export", &calls.credential, google::SCOPE_DRIVE, url.clone(), take).await?;
+                Ok((bytes, more))
+            })
+            .await?;
+        let (bytes, more) = exported;
+        if more {
+            return Ok(Err(format!("the workbook is larger than {MOST_RECEIVED} bytes")));
+        }
+        // Reading it takes long, and what another program wrote must not end this one.
+        let read = tokio::task::spawn_blocking(move || workbook::read(&bytes, most)).await;
+        Ok(read.unwrap_or_else(|_| Err("the workbook cannot be read".into())))
+    }
+
     async fn ask(&self, calls: &Calls, file: &File, way: &Way, most: usize) -> Result<(Option<String>, Rest), Failure> {
+        calls.make(DOWNLOAD_COST, || self.ask_once(calls, file, way, most)).await
+    }
+
+    async fn ask_once(&self, calls: &Calls, file: &File, way: &Way, most: usize) -> Result<(Option<String>, Rest), Failure> {
         let google = &self.drive.google;
         let (what, url) = match way {
             Way::Export(kind) => {
@@ -116,7 +180,7 @@ impl<'a> Reading<'a> {
                 url.query_pairs_mut().append_pair("mimeType", kind);
                 ("files.export", url)
             }
-            Way::Download | Way::None => {
+            Way::Download | Way::Sheets | Way::None => {
                 let mut url = google.url(Host::Apis, &["drive", "v3", "files", &file.id])?;
                 url.query_pairs_mut().append_pair("alt", "media").append_pair("supportsAllDrives", "true");
                 ("files.get", url)

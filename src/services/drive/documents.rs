@@ -12,7 +12,7 @@ use super::REGISTERED;
 use super::action::Action;
 use super::file::{Content, File};
 use super::told::Told;
-use crate::db::documents::{self, Change, Document};
+use crate::db::documents::{self, Document};
 use crate::db::outbox::{self, Event};
 use crate::engine::Stream;
 
@@ -30,15 +30,35 @@ struct Watch {
 pub async fn update(tx: &Transaction<'_>, stream: &Stream, told: &[Told<'_>]) -> anyhow::Result<()> {
     let ids: Vec<&str> = told.iter().map(|told| told.file.id.as_str()).collect();
     let watches = watches(tx, stream.user_id, &ids).await?;
-    let (mut events, mut up_to_date) = (Vec::new(), Vec::new());
+    let (mut events, mut up_to_date, mut later) = (Vec::new(), Vec::new(), Vec::new());
     for told in told {
+        if let Content::Later { after: Some(after), .. } = told.content {
+            later.push((told.file.id.as_str(), after.as_secs_f64()));
+        }
         let Some(watch) = watches.get(&told.file.id) else { continue };
         let Some((event, key)) = put(tx, stream.user_id, told, watch).await? else { continue };
         events.extend(event);
         up_to_date.push((told.file, key));
     }
     outbox::emit(tx, &events).await?;
-    told_of(tx, stream.user_id, &up_to_date).await
+    told_of(tx, stream.user_id, &up_to_date).await?;
+    put_off(tx, stream.user_id, &later).await
+}
+
+/// Remembers when content is asked for again that a limit kept back.
+async fn put_off(tx: &Transaction<'_>, user: Uuid, files: &[(&str, f64)]) -> anyhow::Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let (ids, waits): (Vec<&str>, Vec<f64>) = files.iter().copied().unzip();
+    tx.execute_typed(
+        "UPDATE drive_file_watches w SET retry_at = now() + make_interval(secs => t.wait)
+         FROM unnest($2::text[], $3::float8[]) AS t (file_id, wait) WHERE w.user_id = $1 AND w.file_id = t.file_id",
+        &[(&user, Type::UUID), (&ids, Type::TEXT_ARRAY), (&waits, Type::FLOAT8_ARRAY)],
+    )
+    .await
+    .context("putting content off")?;
+    Ok(())
 }
 
 async fn watches(tx: &Transaction<'_>, user: Uuid, ids: &[&str]) -> anyhow::Result<HashMap<String, Watch>> {
@@ -73,7 +93,7 @@ async fn put(
     told: &Told<'_>,
     watch: &Watch,
 ) -> anyhow::Result<Option<(Option<Event>, Option<String>)>> {
-    let Told { file, content, action, .. } = told;
+    let Told { file, content, news: action, .. } = told;
     let key = file.content_key();
     let moved = watch.content_key.as_deref() != Some(&key);
     // Whoever reads this one first must not find it empty; the next poll brings the content with it.
@@ -96,7 +116,12 @@ async fn put(
         Content::Unread => (None, watch.note.as_deref()),
         Content::Text { body, note } => (Some(body.as_str()), note.as_deref()),
         Content::Absent(note) => (None, note.as_deref()),
-        Content::Later(note) => (None, Some(note.as_str())),
+        Content::Later { note, .. } => (None, Some(note.as_str())),
+    };
+    // The text decides where the time of a file moved with its name, and where the text comes later than the change that brought it.
+    let edited = match body {
+        Some(body) => moved && !documents::holds(tx, user, REGISTERED.service, &file.id, body).await?,
+        None => false,
     };
     let stored = documents::put(
         tx,
@@ -121,9 +146,11 @@ async fn put(
         },
     )
     .await?;
-    // Content that could not be read when the change was told is told when it is there.
-    let late = (body.is_some() && stored.change != Change::Unchanged).then_some(Action::Modified);
-    let event = happened.or(late).map(|action| Event {
+    let happened = match happened {
+        None | Some(Action::Renamed | Action::Moved | Action::Metadata) if edited => Some(Action::Modified),
+        happened => happened,
+    };
+    let event = happened.map(|action| Event {
         kind: action.event(),
         document: stored.id,
         user,
@@ -132,7 +159,7 @@ async fn put(
     });
     let held = match content {
         Content::Text { .. } | Content::Absent(_) => Some(key),
-        Content::Unread | Content::Later(_) => None,
+        Content::Unread | Content::Later { .. } => None,
     };
     Ok(Some((event, held)))
 }

@@ -8,7 +8,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{CHANGES, Change, MY_DRIVE, REGISTERED, access, file};
+use super::{CHANGES, Change, MY_DRIVE, REGISTERED, access, file, shared};
 use crate::db::items::Poison;
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
@@ -96,6 +96,7 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::
         .context("retiring streams of shared drives")?;
     for row in rows {
         let feed = Stream { id: row.try_get(0)?, user_id: stream.user_id, kind: CHANGES.into(), resource: String::new() };
+        shared::give_back(tx, &feed).await?;
         access::lose_all(tx, &feed, None).await?;
     }
     let streams = streams::ensure(tx, stream.user_id, REGISTERED.service, CHANGES, &[MY_DRIVE]).await?;

@@ -50,7 +50,7 @@ pub async fn files(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position)
     if at.cursor.is_some() && matches!(page.next, Next::Cursor(_)) {
         add_pending(drive, stream, calls, &mut page).await?;
     }
-    Reading::new(drive, stream.user_id).fill(calls, &mut page.items).await?;
+    Reading::new(drive, stream).fill(calls, &mut page.items).await?;
     Ok(page)
 }
 
@@ -194,14 +194,12 @@ pub async fn file(drive: &Drive, calls: &Calls, id: &str) -> Result<Item<Change>
     }
 }
 
-/// Which feed: My Drive shows what is shared with the user too, but nothing of shared drives, which have feeds of their own.
+/// Which feed: a shared drive's, or the user's own, which has items of shared drives too: those that were shared with this very user, and
+/// some that a member works with.
 pub fn append_feed(url: &mut Url, stream: &Stream) {
-    let shared = stream.resource != MY_DRIVE;
     let mut query = url.query_pairs_mut();
-    query
-        .append_pair("supportsAllDrives", "true")
-        .append_pair("includeItemsFromAllDrives", if shared { "true" } else { "false" });
-    if shared {
+    query.append_pair("supportsAllDrives", "true").append_pair("includeItemsFromAllDrives", "true");
+    if stream.resource != MY_DRIVE {
         query.append_pair("driveId", &stream.resource);
     }
 }

@@ -1,5 +1,7 @@
 //! A file as Google writes it, alone or in a change. Pure.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -47,11 +49,12 @@ pub struct Person {
 }
 
 impl File {
-    /// What moves with the content: a checksum, a revision, or of Google's own formats, which have neither, the version.
-    /// Empty where there is no content.
+    /// What moves with the content: a checksum, a revision, or of Google's own formats, which have neither, the time of the last edit in
+    /// milliseconds. Their version rises for anything, also for what no user sees. Empty where there is no content.
     pub fn content_key(&self) -> String {
         let known = self.md5_checksum.clone().or_else(|| self.head_revision_id.clone());
-        known.or_else(|| Some(self.version.filter(|_| self.is_googles_own())?.to_string())).unwrap_or_default()
+        let edited = || self.modified_time.map(|time| time.timestamp_millis()).or(self.version);
+        known.or_else(|| Some(edited().filter(|_| self.is_googles_own())?.to_string())).unwrap_or_default()
     }
 
     /// Whether it holds something to read: no folder and no shortcut does.
@@ -102,8 +105,8 @@ pub enum Content {
     Text { body: String, note: Option<String> },
     /// There is none to be had, and why, where that says something.
     Absent(Option<String>),
-    /// It could not be read this time.
-    Later(String),
+    /// It could not be read this time, why, and after which time it is worth another try; `None`: with the next poll.
+    Later { note: String, after: Option<Duration> },
 }
 
 /// Makes an item of the JSON of a change or of a file.
@@ -198,9 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn the_content_of_googles_own_formats_moves_with_their_version_and_folders_have_none() {
-        let of = |kind: &str| File { version: Some(9), mime_type: Some(format!("{GOOGLE_APPS}{kind}")), ..File::default() };
-        assert_eq!(of("document").content_key(), "9");
+    fn the_content_of_googles_own_formats_moves_with_the_time_of_the_edit_and_folders_have_none() {
+        let of = |kind: &str| File {
+            version: Some(9),
+            modified_time: DateTime::from_timestamp_millis(1_700_000_000_123),
+            mime_type: Some(format!("{GOOGLE_APPS}{kind}")),
+            ..File::default()
+        };
+        assert_eq!(of("document").content_key(), "1700000000123");
         assert_eq!(of("folder").content_key(), "");
         assert_eq!(File { version: Some(9), mime_type: Some("text/plain".into()), ..File::default() }.content_key(), "");
     }

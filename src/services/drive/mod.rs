@@ -10,15 +10,18 @@ mod fetch;
 mod file;
 mod files;
 mod push;
+mod shared;
 mod store;
 mod told;
 mod verify;
 pub mod watches;
+mod workbook;
 
 use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{Probe, Registered};
@@ -35,7 +38,8 @@ use crate::google::{self, Host};
 pub const LIST: &str = "drive_list";
 /// `changes.list` of My Drive or of one shared drive.
 pub const CHANGES: &str = "changes";
-/// The resource of the feed that every user has: what they own, and what is shared with them outside of shared drives.
+/// The resource of the feed that every user has: what they own and what is shared with them, also out of shared drives that they are no
+/// members of.
 pub const MY_DRIVE: &str = "my-drive";
 
 /// The registry's line.
@@ -60,6 +64,8 @@ pub struct Drive {
     together: Arc<google::Together>,
     settings: config::Drive,
     watched: watches::Watched,
+    /// For reading a workbook: one at a time.
+    workbook: Semaphore,
 }
 
 /// What a page of Drive names.
@@ -78,7 +84,7 @@ impl Drive {
     /// The service with these settings. The content of the files in `watched` is read when it has moved.
     pub fn new(google: Arc<google::Client>, settings: &config::Settings, watched: watches::Watched) -> Self {
         let together = Arc::new(google::Together::new(Arc::clone(&google), settings.google.batch_size));
-        Self { google, together, settings: settings.drive.clone(), watched }
+        Self { google, together, settings: settings.drive.clone(), watched, workbook: Semaphore::new(1) }
     }
 }
 
@@ -139,7 +145,12 @@ impl Source for Drive {
                 prior: 0.001,
                 full_pass_every: Some(std::time::Duration::ZERO),
             },
-            _ => Bounds { min: settings.min_interval, max: settings.max_interval, prior: 0.1, full_pass_every: None },
+            _ => Bounds {
+                min: settings.min_interval,
+                max: settings.max_interval,
+                prior: 0.1,
+                full_pass_every: Some(access::IN_DOUBT),
+            },
         }
     }
 
@@ -151,7 +162,7 @@ impl Source for Drive {
 impl Single for Drive {
     async fn fetch_one(&self, stream: &Stream, calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
         let mut item = fetch::file(self, calls, id).await?;
-        let read = content::Reading::new(self, stream.user_id);
+        let read = content::Reading::new(self, stream);
         read.fill(calls, std::slice::from_mut(&mut item)).await?;
         Ok(item)
     }

@@ -6,7 +6,7 @@ use deadpool_postgres::Transaction;
 
 use super::action::{self, Action};
 use super::told::Told;
-use super::{Change, access, documents, files, watches};
+use super::{Change, access, documents, files, shared, watches};
 use crate::config::DriveDocuments;
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
@@ -23,17 +23,25 @@ pub async fn apply(
     let latest: BTreeMap<&str, &Item<Change>> = items.iter().map(|item| (item.id.as_str(), item)).collect();
     let ids: Vec<&str> = latest.keys().copied().collect();
     let known = access::known(tx, stream, &ids).await?;
-    let (mut told, mut lost, mut counts) = (Vec::new(), Vec::new(), Counts::default());
+    let others = shared::others(tx, stream, &latest).await?;
+    let (mut told, mut lost, mut left, mut counts) = (Vec::new(), Vec::new(), Vec::new(), Counts::default());
     for (id, item) in &latest {
         match &item.change {
+            Change::File(file, _) if others.left_to_drives.contains(*id) => {
+                left.push(file.id.as_str());
+                counts.unchanged += 1;
+            }
             Change::File(file, content) => {
-                let action = action::since(known.get(*id), file);
+                let own = known.get(*id);
+                let action = action::since(own, file);
                 match action {
                     None => counts.unchanged += 1,
                     Some(Action::Created) => counts.created += 1,
                     Some(_) => counts.updated += 1,
                 }
-                told.push(Told { file, raw: item.raw.get(), content, action });
+                let other = others.known.get(*id).filter(|_| own.is_none_or(|own| own.lost));
+                let news = other.map_or(action, |other| action::since(Some(other), file));
+                told.push(Told { file, raw: item.raw.get(), content, action, news });
             }
             Change::Removed if known.get(*id).is_some_and(|known| !known.lost) => lost.push(*id),
             Change::Removed => counts.unchanged += 1,
@@ -47,6 +55,8 @@ pub async fn apply(
     if let Some(pass) = pass {
         access::stamp(tx, stream, pass, &same).await?;
     }
+    shared::leave(tx, stream, pass, &left).await?;
+    shared::take_over(tx, stream, &told).await?;
     if followed == DriveDocuments::All {
         watches::follow(tx, stream.user_id, &told).await?;
     }
@@ -59,6 +69,8 @@ pub async fn apply(
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, gone: bool) -> anyhow::Result<Counts> {
     if gone {
         streams::retire(tx, stream.id).await?;
+        shared::left(tx, stream.user_id, &stream.resource).await?;
+        shared::give_back(tx, stream).await?;
     }
     Ok(Counts { deleted: access::lose_all(tx, stream, Some(pass)).await?, ..Counts::default() })
 }

@@ -11,4 +11,6 @@ pub struct Told<'a> {
     pub content: &'a Content,
     /// What has happened to it, as far as this feed knows.
     pub action: Option<Action>,
+    /// What has happened to it, as far as any feed of this user knows.
+    pub news: Option<Action>,
 }

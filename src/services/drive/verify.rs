@@ -1,5 +1,7 @@
 //! Drives and files for comparison: what `drives.list` and `files.list` name as in a first pass, and what is stored.
 
+use std::collections::HashSet;
+
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
@@ -18,7 +20,9 @@ impl Verify for Drive {
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {}
 
-    async fn list(&self, stream: &Stream, calls: &Calls, _scope: &(), _stored: &Things) -> Result<Things, Failure> {
+    async fn list(&self, stream: &Stream, calls: &Calls, _scope: &(), stored: &Things) -> Result<Things, Failure> {
+        // Read once a file of a shared drive is named.
+        let mut drives: Option<HashSet<String>> = None;
         let mut at = Position { pinned: Some(UNPINNED.into()), ..Position::default() };
         let mut things = Things::new();
         loop {
@@ -31,7 +35,22 @@ impl Verify for Drive {
                 Err(failure) if failure.class == Class::Gone && is_shared(stream) => return Ok(Things::new()),
                 page => page?,
             };
-            things.extend(page.items.into_iter().filter_map(|item| Some((item.id, Thing::alive(version(&item.change)?)))));
+            for item in page.items {
+                if let Change::File(file, _) = &item.change
+                    && let Some(drive) = &file.drive_id
+                    && !is_shared(stream)
+                {
+                    if drives.is_none() {
+                        drives = Some(self.drives(calls).await?);
+                    }
+                    // Of a member's drive: compared there, not here.
+                    if drives.as_ref().is_some_and(|drives| drives.contains(drive)) {
+                        things.extend(stored.get(&item.id).map(|thing| (item.id, thing.clone())));
+                        continue;
+                    }
+                }
+                things.extend(version(&item.change).map(|version| (item.id, Thing::alive(version))));
+            }
             things.extend(page.poison.into_iter().map(|poison| (poison.item_id, Thing::alive("unreadable"))));
             match page.next {
                 Next::Page(token) => at.page_token = Some(token),
@@ -56,7 +75,7 @@ impl Verify for Drive {
             return Ok(News::Unknown);
         }
         let mut at = Position { cursor: Some(cursor.to_owned()), ..Position::default() };
-        let mut ids = std::collections::HashSet::new();
+        let mut ids = HashSet::new();
         loop {
             // Without what a poll does besides: contents are not read.
             let page = match fetch::changes(self, stream, calls, &at, cursor).await {
@@ -89,6 +108,21 @@ impl Verify for Drive {
     }
 }
 
+impl Drive {
+    /// The shared drives that the user is a member of.
+    async fn drives(&self, calls: &Calls) -> Result<HashSet<String>, Failure> {
+        let (mut at, mut drives) = (Position::default(), HashSet::new());
+        loop {
+            let page = fetch::drives(self, calls, &at).await?;
+            drives.extend(page.items.into_iter().map(|item| item.id));
+            match page.next {
+                Next::Page(token) => at.page_token = Some(token),
+                Next::Cursor(_) => return Ok(drives),
+            }
+        }
+    }
+}
+
 fn is_shared(stream: &Stream) -> bool {
     stream.kind == CHANGES && stream.resource != MY_DRIVE
 }
@@ -109,23 +143,20 @@ fn fingerprint(name: Option<&str>, trashed: bool, parents: &[String], content: &
 }
 
 fn version_of(file: &File) -> String {
-    // Google's own formats have no checksum.
-    let content = match file.is_googles_own() {
-        true => file.modified_time.map_or(0, |time| time.timestamp_millis()).to_string(),
-        false => file.content_key(),
-    };
-    fingerprint(file.name.as_deref(), file.trashed, &file.parents, &content)
+    fingerprint(file.name.as_deref(), file.trashed, &file.parents, &file.content_key())
 }
 
-/// What a feed told last of its files. A file whose own row is behind that, or says something else of the same version, is no such file.
+/// What a feed told last of its files; of the user's own feed without those that are compared with the drive which they are in. A file whose own row is behind that, or says something else of the same version, is no such file.
 async fn files(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
     let rows = tx
         .query_typed(
             "SELECT a.file_id, a.lost_at IS NULL AND f.file_id IS NOT NULL AND f.gone_at IS NULL,
                coalesce(f.version, 0) < a.version OR (f.version = a.version AND coalesce(f.md5_checksum <> a.content_key, false)),
-               a.name, a.trashed, a.parents, a.content_key, f.mime_type, f.modified_at
-             FROM drive_file_access a LEFT JOIN drive_files f USING (file_id) WHERE a.stream_id = $1",
-            &[(&stream.id, Type::INT8)],
+               a.name, a.trashed, a.parents, a.content_key
+             FROM drive_file_access a LEFT JOIN drive_files f USING (file_id)
+             WHERE a.stream_id = $1
+               AND ($2 OR NOT EXISTS (SELECT 1 FROM drives d WHERE d.user_id = a.user_id AND d.drive_id = f.drive_id AND d.deleted_at IS NULL))",
+            &[(&stream.id, Type::INT8), (&is_shared(stream), Type::BOOL)],
         )
         .await
         .context("reading stored files")?;
@@ -135,17 +166,8 @@ async fn files(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> 
                 (false, _) => Thing::dead(),
                 (true, Some(true)) => Thing::alive("not kept as it was told"),
                 (true, _) => {
-                    let kept = File {
-                        name: row.try_get(3)?,
-                        trashed: row.try_get(4)?,
-                        parents: row.try_get(5)?,
-                        mime_type: row.try_get(7)?,
-                        modified_time: row.try_get(8)?,
-                        // Whatever it was made of.
-                        md5_checksum: Some(row.try_get(6)?),
-                        ..File::default()
-                    };
-                    Thing::alive(version_of(&kept))
+                    let (name, parents): (Option<String>, Vec<String>) = (row.try_get(3)?, row.try_get(5)?);
+                    Thing::alive(fingerprint(name.as_deref(), row.try_get(4)?, &parents, row.try_get(6)?))
                 }
             };
             Ok((row.try_get(0)?, thing))

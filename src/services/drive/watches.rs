@@ -1,6 +1,6 @@
 //! Which user follows which file (table `drive_file_watches`): for a run, and for those who say so. Knows no network.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -16,9 +16,12 @@ use crate::db::Pool;
 use crate::db::claims::Selection;
 use crate::engine::Stream;
 
-/// The followed files of a run, by user and file.
+/// The followed files of a run, by user and file, and the shared drives that the users are members of.
 #[derive(Debug, Default)]
-pub struct Watched(HashMap<Uuid, HashMap<String, Watch>>);
+pub struct Watched {
+    files: HashMap<Uuid, HashMap<String, Watch>>,
+    drives: HashSet<(Uuid, String)>,
+}
 
 #[derive(Debug)]
 struct Watch {
@@ -31,15 +34,14 @@ struct Watch {
 impl Watched {
     /// Those of the users whom a selection polls.
     pub async fn load(pool: &Pool, selection: &Selection) -> anyhow::Result<Self> {
-        let rows = pool
-            .get()
-            .await?
+        let client = pool.get().await?;
+        let rows = client
             .query_typed(
                 "SELECT w.user_id, w.file_id, w.content_key, a.stream_id FROM drive_file_watches w
                  LEFT JOIN LATERAL (
                    SELECT a.stream_id FROM drive_file_access a
                    WHERE a.file_id = w.file_id AND a.user_id = w.user_id AND a.lost_at IS NULL
-                     AND (w.told_version IS NULL OR w.content_key IS DISTINCT FROM a.content_key)
+                     AND (w.told_version IS NULL OR (w.content_key IS DISTINCT FROM a.content_key AND coalesce(w.retry_at <= now(), true)))
                    LIMIT 1) a ON true
                  WHERE w.user_id IN (SELECT s.user_id FROM streams s WHERE s.service = $1 AND s.state NOT IN ('removed', 'revoked', 'off')
                    AND (s.due_at <= now() OR $2) AND ($3::uuid[] IS NULL OR s.user_id = ANY ($3)))",
@@ -54,19 +56,35 @@ impl Watched {
         let mut watched = Self::default();
         for row in &rows {
             let watch = Watch { content_key: row.try_get(2)?, pending: row.try_get(3)? };
-            watched.0.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, watch);
+            watched.files.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, watch);
+        }
+        let rows = client
+            .query_typed(
+                "SELECT user_id, drive_id FROM drives WHERE deleted_at IS NULL AND ($1::uuid[] IS NULL OR user_id = ANY ($1))",
+                &[(&selection.users, Type::UUID_ARRAY)],
+            )
+            .await
+            .context("reading who is a member of which drive")?;
+        for row in &rows {
+            watched.drives.insert((row.try_get(0)?, row.try_get(1)?));
         }
         Ok(watched)
     }
 
     /// How many files a user follows.
     pub fn count(&self, user: Uuid) -> u64 {
-        self.0.get(&user).map_or(0, |files| files.len() as u64)
+        self.files.get(&user).map_or(0, |files| files.len() as u64)
     }
 
-    /// Whether the content of a file is to be read for this user.
-    pub fn wants(&self, user: Uuid, file: &File, followed: DriveDocuments) -> bool {
-        match self.0.get(&user).and_then(|files| files.get(&file.id)) {
+    /// Whether the content of a file of this feed is to be read for its user.
+    pub fn wants(&self, stream: &Stream, file: &File, followed: DriveDocuments) -> bool {
+        let user = stream.user_id;
+        // The drive's own feed brings it.
+        let elsewhere = file.drive_id.as_ref().filter(|drive| stream.resource == MY_DRIVE && !drive.is_empty());
+        if elsewhere.is_some_and(|drive| self.drives.contains(&(user, drive.clone()))) {
+            return false;
+        }
+        match self.files.get(&user).and_then(|files| files.get(&file.id)) {
             Some(watch) => watch.content_key.as_deref() != Some(&file.content_key()),
             None => followed == DriveDocuments::All && file.is_readable(),
         }
@@ -74,7 +92,7 @@ impl Watched {
 
     /// The files of a feed whose documents are behind.
     pub fn pending(&self, stream: &Stream) -> impl Iterator<Item = &str> {
-        let files = self.0.get(&stream.user_id).into_iter().flatten();
+        let files = self.files.get(&stream.user_id).into_iter().flatten();
         files.filter(|(_, watch)| watch.pending == Some(stream.id)).map(|(id, _)| id.as_str())
     }
 }

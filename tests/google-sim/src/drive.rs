@@ -15,6 +15,7 @@ mod params;
 mod query;
 mod store;
 mod watch;
+mod workbook;
 
 use std::sync::Arc;
 

@@ -124,13 +124,7 @@ fn rung(world: &Arc<World>, ring: Ring) {
         Ring::Mail { user, history, labels } => pubsub::mail(world, &user, history, labels.as_deref()),
         Ring::Feed(key) => tell(world, &key, "exists", None),
         Ring::File { key, state, changed } => tell(world, &key, state, changed.as_deref()),
-        Ring::Log(log) => {
-            tell(world, &bell::log_key(&log), "change", None);
-            // In a shared drive: those too who follow all their drives in one feed.
-            let members: Vec<Arc<str>> =
-                lock(&world.drive).drive(&log).into_iter().flat_map(|drive| drive.members.iter().cloned()).collect();
-            members.iter().for_each(|member| tell(world, &bell::all_drives_key(member), "change", None));
-        }
+        Ring::Log(key) => tell(world, &key, "change", None),
     }
 }
 

@@ -26,6 +26,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/files", post(add).put(change).delete(remove))
         .route("/share", post(share))
         .route("/unshare", post(unshare))
+        .route("/open", post(open))
         .route("/drives", post(put_drive))
         .route("/members", delete(remove_member))
         .route("/state", get(state))
@@ -72,6 +73,11 @@ struct Add {
     size: Option<u64>,
     parents: Option<Vec<String>>,
     can_download: Option<bool>,
+    /// Of a spreadsheet of Google's: the sheets, each a name and CSV.
+    #[serde(default)]
+    sheets: Vec<(String, String)>,
+    /// The reason for which the content is refused.
+    refused: Option<String>,
     /// So many pictures in a document of Google's.
     #[serde(default)]
     pictures: u32,
@@ -99,8 +105,12 @@ async fn add(State(world): Shared, Json(add): Json<Add>) -> Answer {
     let home = home(&store, &add)?;
     let folder = only_parent(&store, add.parents.as_deref(), &home)?;
     let parent = folder.unwrap_or_else(|| top(&home));
-    let mut file = File::new(add.name, mime, home, parent, content, world.now());
+    let mut file = File::new(add.name.clone(), mime, home, parent, content, world.now());
     file.can_download = add.can_download.unwrap_or(true);
+    if let Some(user) = &add.user {
+        file.use_by(&store.known(user));
+    }
+    (file.sheets, file.refused) = (add.sheets, add.refused);
     file.pictures = (add.pictures, add.picture_size);
     inherit(&store, &mut file);
     store.put(&id, file, world.now());
@@ -149,6 +159,11 @@ struct Change {
     #[serde(rename = "mimeType")]
     mime: Option<String>,
     can_download: Option<bool>,
+    /// By `files.update`, which moves modifiedTime with the name too; in Drive's own page only the content moves it.
+    #[serde(default)]
+    by_api: bool,
+    /// The reason for which the content is refused from now on, which is no change of the file; empty: no more.
+    refused: Option<String>,
 }
 
 /// Changes what is named; with nothing but an id only the version rises, as an edit of other metadata does.
@@ -156,13 +171,21 @@ async fn change(State(world): Shared, Json(change): Json<Change>) -> Answer {
     let now = world.now();
     let mut store = lock(&world.drive);
     let mut file = found(&store, &change.id)?.clone();
+    if let Some(reason) = change.refused {
+        file.refused = Some(reason).filter(|reason| !reason.is_empty());
+        let version = file.version;
+        store.refuse(&change.id, file);
+        return Ok(Json(json!({ "id": change.id, "version": version.to_string() })));
+    }
     let content = change.content.map(|text| Content::Given(text.into()));
     if let Some(content) = content.or_else(|| change.size.map(|size| Content::Seed { seed: world.serial(), size })) {
         file.edit(content, now);
     }
     if let Some(name) = change.name {
         file.name = name;
-        file.modified = now;
+        if change.by_api {
+            file.modified = now;
+        }
     }
     if let Some(mime) = change.mime {
         file.mime = Cow::Owned(mime);
@@ -202,13 +225,22 @@ struct Share {
     user: String,
 }
 
-/// Whether the user sees a file of somebody's My Drive, and is not its owner.
+/// A member of a shared drive opens one of its files: what happens to it is in this user's own log from then on.
+async fn open(State(world): Shared, Json(order): Json<Share>) -> Answer {
+    user(&world, &order.user)?;
+    let mut store = lock(&world.drive);
+    let mut file = found(&store, &order.id)?.clone();
+    file.use_by(&store.known(&order.user));
+    store.put(&order.id, file, world.now());
+    Ok(Json(json!({ "id": order.id })))
+}
+
+/// Whether a file is shared with this very user, who is not its owner.
 fn shared(world: &World, store: &Store, order: &Share) -> Result<bool, Wrong> {
     user(world, &order.user)?;
     match &found(store, &order.id)?.home {
-        Home::Drive(_) => Err(Wrong("files of a shared drive belong to its members".into())),
         Home::User(owner) if **owner == *order.user => Err(Wrong(format!("{} owns it", order.user))),
-        Home::User(_) => Ok(found(store, &order.id)?.shared.iter().any(|other| **other == *order.user)),
+        Home::User(_) | Home::Drive(_) => Ok(found(store, &order.id)?.is_shared_with(&order.user)),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::file::{File, Home};
 use super::params::{all_drives, drive, flag, metadata, page_size, place, refused, selector, token};
-use super::store::{Entry, Store};
+use super::store::{About, Entry, Store};
 use crate::call::{Method, call};
 use crate::fields::Selector;
 use crate::place::{Params, Refusal, bad};
@@ -69,10 +69,12 @@ fn page(store: &Store, params: &Params, user: &str) -> Result<Value, Refusal> {
     let item = Selector::default();
     let item = wanted.get("changes").unwrap_or(&item);
     let (mut changes, mut last, mut more) = (Vec::new(), after, false);
-    for (at, entry) in store.walk(&store.logs(user, drive, all), after) {
-        let change = match entry.drive {
-            true => all.then(|| of_drive(store, user, entry)),
-            false => of_file(store, user, entry, item, restricted),
+    // A log by itself: what happens in a shared drive, its members find in the drive's.
+    for (at, entry) in store.walk(&store.logs(user, drive, false), after) {
+        let change = match entry.about {
+            About::Drive => all.then(|| of_drive(store, user, entry)),
+            About::DriveItem if !all => None,
+            About::DriveItem | About::File => of_file(store, user, entry, item, restricted),
         };
         let Some(change) = change.filter(|change| removals || change["removed"] != json!(true)) else { continue };
         if changes.len() == limit {
@@ -93,7 +95,12 @@ fn page(store: &Store, params: &Params, user: &str) -> Result<Value, Refusal> {
 
 /// The file as it is now, or that it is gone for this user.
 fn of_file(store: &Store, user: &str, entry: &Entry, wanted: &Selector, restricted: bool) -> Option<Value> {
-    let file: Option<&File> = store.file(&entry.id).filter(|file| store.sees(user, file));
+    let told = |file: &&File| match entry.about {
+        // To a member it is still there, in the drive's log.
+        About::DriveItem => store.is_in_own_log(user, file),
+        _ => store.sees(user, file),
+    };
+    let file: Option<&File> = store.file(&entry.id).filter(told);
     let own = |file: &File| matches!(&file.home, Home::User(owner) if **owner == *user);
     if restricted && file.is_some_and(|file| !own(file)) {
         return None;

@@ -101,7 +101,7 @@ pub fn churn(store: &mut Store, users: &[String], order: &Order, now: DateTime<U
 fn person(store: &Store, email: &str) -> Person {
     let acts_on = |file: &File| match &file.home {
         Home::User(owner) => **owner == *email,
-        Home::Drive(_) => store.sees(email, file),
+        Home::Drive(drive) => store.is_member(email, drive),
     };
     let mut files: Vec<Arc<str>> = store.files().filter(|(_, file)| acts_on(file)).map(|(id, _)| Arc::clone(id)).collect();
     // The store has no order, and the same seed has to do the same.
@@ -129,7 +129,7 @@ fn change(
         Kind::Untrash => file.explicitly_trashed,
         // A folder goes into the trash before it is deleted with all that is in it.
         Kind::Delete => !file.is_folder() || file.explicitly_trashed,
-        Kind::Share => matches!(file.home, Home::User(_)) && everybody.iter().any(|user| !store.sees(user, file)),
+        Kind::Share => everybody.iter().any(|user| !store.sees(user, file)),
         Kind::Unshare => !file.shared.is_empty(),
     };
     let id = pick(store, person, suits, chance)?;
@@ -146,6 +146,7 @@ fn change(
         Kind::Edit => {
             let size = (file.content().size() + chance.random_range(1..500)).min(1 << 20);
             file.edit(Content::Seed { seed: chance.random(), size }, now);
+            file.use_by(&person.email);
             store.put(&id, file, now);
         }
         Kind::Metadata => store.put(&id, file, now),
@@ -155,7 +156,10 @@ fn change(
                 Some((stem, extension)) => format!("{stem} v{number}.{extension}"),
                 None => format!("{} v{number}", file.name),
             };
-            file.modified = now;
+            // Some clients move it with the name, Drive's own page does not.
+            if number % 2 == 0 {
+                file.modified = now;
+            }
             store.put(&id, file, now);
         }
         Kind::Move => {
@@ -173,6 +177,7 @@ fn create(store: &mut Store, person: &mut Person, now: DateTime<Utc>, chance: &m
     let folder = pick(store, person, |other| other.is_folder() && same(&other.home, &home), chance);
     let (id, mut file) = generate::file(store, &home, folder, now, chance);
     (file.created, file.modified) = (now, now);
+    file.use_by(&person.email);
     inherit(store, &mut file);
     store.put(&id, file, now);
     person.files.push(id);

@@ -29,8 +29,12 @@ pub fn inherit(store: &Store, file: &mut File) {
 
 fn inherited(store: &Store, file: &File) -> Vec<Arc<str>> {
     let folder = file.parent.as_ref().and_then(|parent| store.file(parent)).map(|folder| (&folder.home, &folder.shared));
-    let (Home::User(owner), Some((Home::User(of), shared))) = (&file.home, folder) else { return Vec::new() };
-    shared.iter().chain([of]).filter(|other| *other != owner && !file.shared.contains(other)).cloned().collect()
+    let (owner, others): (_, Vec<&Arc<str>>) = match (&file.home, folder) {
+        (Home::User(owner), Some((Home::User(of), shared))) => (Some(owner), shared.iter().chain([of]).collect()),
+        (Home::Drive(_), Some((Home::Drive(_), shared))) => (None, shared.iter().collect()),
+        _ => return Vec::new(),
+    };
+    others.into_iter().filter(|other| Some(*other) != owner && !file.shared.contains(other)).cloned().collect()
 }
 
 /// Moves a file within its My Drive or shared drive; no folder: to the top. Who saw it before sees it after.

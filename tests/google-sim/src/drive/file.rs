@@ -34,10 +34,16 @@ pub struct File {
     /// A folder, the owner's My Drive, or the shared drive.
     pub parent: Option<Arc<str>>,
     pub home: Home,
-    /// Who sees it besides its owner.
+    /// Who sees it besides its owner, or the members of its shared drive.
     pub shared: Vec<Arc<str>>,
+    /// Which members of its shared drive work with it.
+    pub used_by: Vec<Arc<str>>,
     pub explicitly_trashed: bool,
     pub can_download: bool,
+    /// The reason for which its content is refused.
+    pub refused: Option<String>,
+    /// Of a spreadsheet: names and CSV; none: one sheet of its content.
+    pub sheets: Vec<(String, String)>,
     /// How many pictures a document holds, and how large each is in an export as Markdown.
     pub pictures: (u32, usize),
     pub version: u64,
@@ -63,8 +69,11 @@ impl File {
             parent: Some(parent),
             home,
             shared: Vec::new(),
+            used_by: Vec::new(),
             explicitly_trashed: false,
             can_download: true,
+            refused: None,
+            sheets: Vec::new(),
             pictures: (0, 0),
             version: 0,
             revision: 1,
@@ -85,6 +94,17 @@ impl File {
         self.md5 = OnceLock::new();
         self.revision += 1;
         self.modified = at;
+    }
+
+    pub fn is_shared_with(&self, user: &str) -> bool {
+        self.shared.iter().any(|other| **other == *user)
+    }
+
+    /// A member of its shared drive works with it.
+    pub fn use_by(&mut self, user: &Arc<str>) {
+        if matches!(self.home, Home::Drive(_)) && !self.used_by.contains(user) {
+            self.used_by.push(Arc::clone(user));
+        }
     }
 
     pub fn is_folder(&self) -> bool {

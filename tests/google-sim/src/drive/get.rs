@@ -12,6 +12,7 @@ use super::content::Content;
 use super::file::{DOCUMENT, FOLDER, File, Home, PRESENTATION, SPREADSHEET, person};
 use super::params::{content, flag, metadata, refused, selector};
 use super::store::{Store, root};
+use super::workbook::{self, XLSX};
 use crate::call::call;
 use crate::place::{Params, Refusal, bad};
 use crate::reply;
@@ -96,7 +97,7 @@ pub async fn export(
             let file = visible(&store, &id, &user.email)?;
             let formats: &[&str] = match &*file.mime {
                 DOCUMENT => &["text/plain", "text/markdown"],
-                SPREADSHEET => &["text/csv"],
+                SPREADSHEET => &["text/csv", XLSX],
                 PRESENTATION => &["text/plain"],
                 _ => return Err(refused(403, "fileNotExportable", "Export only supports Docs Editors files.")),
             };
@@ -120,7 +121,15 @@ fn exported(file: &File, mime: &str) -> io::Result<Vec<u8>> {
         // Refused as it is: there is no need to make it.
         return Ok(vec![0; MOST_EXPORTED + 1]);
     }
-    let mut bytes = file.content().bytes(mime)?;
+    let mut bytes = match (mime, file.sheets.first()) {
+        (XLSX, _) if file.refused.as_deref() == Some("noWorkbook") => b"no zip".to_vec(),
+        (XLSX, None) => {
+            workbook::of(&[("Sheet1".into(), String::from_utf8_lossy(&file.content().bytes("text/csv")?).into_owned())])?
+        }
+        (XLSX, Some(_)) => workbook::of(&file.sheets)?,
+        ("text/csv", Some((_, first))) => first.clone().into_bytes(),
+        _ => file.content().bytes(mime)?,
+    };
     let (pictures, size) = file.pictures;
     if mime == "text/markdown" && pictures > 0 {
         let places: Vec<String> = (1..=pictures).map(|number| format!("![][image{number}]")).collect();
@@ -145,10 +154,23 @@ fn as_type(bytes: Vec<u8>, mime: &str, headers: &HeaderMap) -> Response {
 }
 
 fn may_download(file: &File) -> Result<(), Refusal> {
-    match file.can_download {
-        true => Ok(()),
-        false => Err(refused(403, "cannotDownloadFile", "This file cannot be downloaded by the user.")),
+    match (&file.refused, file.can_download) {
+        (Some(reason), _) if reason != "noWorkbook" => Err(refused_content(reason)),
+        (_, true) => Ok(()),
+        (_, false) => Err(refused(403, "cannotDownloadFile", "This file cannot be downloaded by the user.")),
     }
+}
+
+/// As Google words it; what is no reason of its kind is a failure of the backend.
+fn refused_content(reason: &str) -> Refusal {
+    let message = match reason {
+        "downloadQuotaExceeded" => "The download quota for this file has been exceeded.",
+        "exportSizeLimitExceeded" => "This file is too large to be exported.",
+        "cannotDownloadFile" => "This file cannot be downloaded by the user.",
+        "cannotExportFile" => "This file cannot be exported by the user.",
+        _ => return refused(500, reason, "Internal Error"),
+    };
+    refused(403, reason, message)
 }
 
 fn visible<'a>(store: &'a Store, id: &str, user: &str) -> Result<&'a File, Refusal> {

@@ -9,9 +9,10 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use super::file::Home;
 use super::params::{all_drives, drive, metadata, page_size, place, selector, token};
 use super::query::Search;
-use super::store::Store;
+use super::store::{About, Store};
 use crate::call::call;
 use crate::fields::Selector;
 use crate::place::{Params, Refusal, bad};
@@ -58,8 +59,16 @@ fn page(store: &Store, params: &Params, user: &str, empty: bool) -> Result<Value
     let item = Selector::default();
     let item = wanted.get("files").unwrap_or(&item);
     let (mut files, mut last, mut more) = (Vec::new(), after, empty);
-    for (at, entry) in store.walk(&store.logs(user, drive, all), after).take_while(|_| !empty) {
-        let file = store.file(&entry.id).filter(|file| !entry.drive && store.sees(user, file));
+    let everywhere = params.get("corpora").is_some_and(|corpora| corpora == "allDrives");
+    for (at, entry) in store.walk(&store.logs(user, drive, everywhere), after).take_while(|_| !empty) {
+        let file = store.file(&entry.id).filter(|file| match (entry.about, &file.home) {
+            (About::Drive, _) => false,
+            (About::DriveItem, _) if !all => false,
+            // It comes from the drive's log as well.
+            (About::DriveItem, Home::Drive(drive)) if everywhere && store.is_member(user, drive) => false,
+            (About::DriveItem, _) => store.is_in_own_log(user, file),
+            (About::File, _) => store.sees(user, file),
+        });
         let Some(file) = file.filter(|file| search.matches(store, user, file)) else { continue };
         if files.len() == limit {
             more = true;

@@ -45,8 +45,17 @@ struct Log {
 pub struct Entry {
     pub id: Arc<str>,
     pub at: DateTime<Utc>,
-    /// A shared drive changed for this user, not a file.
-    pub drive: bool,
+    pub about: About,
+}
+
+/// What an entry speaks of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    File,
+    /// A file of a shared drive, in the log of a user who got it by itself, or works with it.
+    DriveItem,
+    /// A shared drive changed for this user.
+    Drive,
 }
 
 impl Store {
@@ -74,8 +83,23 @@ impl Store {
 
     pub fn sees(&self, user: &str, file: &File) -> bool {
         match &file.home {
-            Home::Drive(drive) => self.drives.get(drive).is_some_and(|drive| drive.members.contains(user)),
-            Home::User(owner) => **owner == *user || file.shared.iter().any(|other| **other == *user),
+            Home::Drive(drive) => self.is_member(user, drive) || file.is_shared_with(user),
+            Home::User(owner) => **owner == *user || file.is_shared_with(user),
+        }
+    }
+
+    pub fn is_member(&self, user: &str, drive: &str) -> bool {
+        self.drives.get(drive).is_some_and(|drive| drive.members.contains(user))
+    }
+
+    /// Whether the user's own log speaks of this file: of those in shared drives it does of what was shared with this very user, and of what
+    /// a member works with.
+    pub fn is_in_own_log(&self, user: &str, file: &File) -> bool {
+        match &file.home {
+            Home::Drive(drive) => {
+                file.is_shared_with(user) || (self.is_member(user, drive) && file.used_by.iter().any(|member| **member == *user))
+            }
+            Home::User(_) => self.sees(user, file),
         }
     }
 
@@ -85,7 +109,7 @@ impl Store {
         let seen = match self.files.get(parent) {
             Some(folder) => self.sees(user, folder),
             None => match &file.home {
-                Home::Drive(_) => true,
+                Home::Drive(drive) => self.is_member(user, drive),
                 Home::User(owner) => **owner == *user,
             },
         };
@@ -122,6 +146,13 @@ impl Store {
         self.tell(&id, now);
     }
 
+    /// Replaces a file without anybody being told.
+    pub fn refuse(&mut self, id: &str, file: File) {
+        if let Some(there) = self.files.get_mut(id) {
+            *there = file;
+        }
+    }
+
     /// Changes the file and those in it, if it is a folder; tells all who see them.
     pub fn change_tree(&mut self, id: &str, now: DateTime<Utc>, mut change: impl FnMut(&mut File)) {
         for id in self.tree(id) {
@@ -142,7 +173,8 @@ impl Store {
         self.change_tree(id, now, |file| file.shared.retain(|other| **other != *user));
         let user = self.known(user);
         for id in tree {
-            self.record(&user, &id, now, false);
+            let in_drive = self.files.get(&id).is_some_and(|file| matches!(file.home, Home::Drive(_)));
+            self.record(&user, &id, now, if in_drive { About::DriveItem } else { About::File });
         }
     }
 
@@ -179,7 +211,7 @@ impl Store {
         let before = self.drives.insert(Arc::clone(&id), Drive { name: name.to_owned(), members: members.clone() });
         let told: BTreeSet<Arc<str>> = before.into_iter().flat_map(|drive| drive.members).chain(members).collect();
         for member in told {
-            self.record(&member, &id, now, true);
+            self.record(&member, &id, now, About::Drive);
         }
     }
 
@@ -187,12 +219,12 @@ impl Store {
         let removed = self.drives.get_mut(drive).is_some_and(|drive| drive.members.remove(user));
         if removed {
             let (drive, user) = (self.known(drive), self.known(user));
-            self.record(&user, &drive, now, true);
+            self.record(&user, &drive, now, About::Drive);
         }
         removed
     }
 
-    /// The logs that make up a feed: a shared drive's, or a user's own, with those of the user's drives if `all`.
+    /// The logs that make up a list: a shared drive's, or a user's own, with those of the user's drives if `all`.
     pub fn logs(&self, user: &str, drive: Option<&str>, all: bool) -> Vec<Arc<str>> {
         let own = [Arc::from(drive.unwrap_or(user))];
         let drives = self.drives_of(user).map(|(id, _)| Arc::clone(id)).filter(|_| all && drive.is_none());
@@ -220,25 +252,29 @@ impl Store {
 
     fn tell(&mut self, id: &Arc<str>, now: DateTime<Utc>) {
         let Some(file) = self.files.get(id) else { return };
-        let readers: Vec<Arc<str>> = match &file.home {
-            Home::Drive(drive) => vec![Arc::clone(drive)],
-            Home::User(owner) => std::iter::once(owner).chain(&file.shared).map(Arc::clone).collect(),
+        let readers: Vec<(Arc<str>, About)> = match &file.home {
+            Home::Drive(drive) => {
+                let members = file.used_by.iter().filter(|user| self.is_member(user, drive) && !file.is_shared_with(user));
+                let own = file.shared.iter().chain(members).map(|user| (Arc::clone(user), About::DriveItem));
+                std::iter::once((Arc::clone(drive), About::File)).chain(own).collect()
+            }
+            Home::User(owner) => std::iter::once(owner).chain(&file.shared).map(|user| (Arc::clone(user), About::File)).collect(),
         };
-        for reader in readers {
-            self.record(&reader, id, now, false);
+        for (reader, about) in readers {
+            self.record(&reader, id, now, about);
         }
     }
 
-    fn record(&mut self, log: &Arc<str>, id: &Arc<str>, at: DateTime<Utc>, drive: bool) {
+    fn record(&mut self, log: &Arc<str>, id: &Arc<str>, at: DateTime<Utc>, about: About) {
         self.sequence += 1;
         if let Some(bell) = &self.bell {
-            bell.log(log);
+            bell.log(log, about == About::DriveItem);
         }
         let log = self.logs.entry(Arc::clone(log)).or_default();
         if let Some(before) = log.places.insert(Arc::clone(id), self.sequence) {
             log.order.remove(&before);
         }
-        log.order.insert(self.sequence, Entry { id: Arc::clone(id), at, drive });
+        log.order.insert(self.sequence, Entry { id: Arc::clone(id), at, about });
     }
 
     /// This address or id, in the copy that is there already: there are many files, and few users.

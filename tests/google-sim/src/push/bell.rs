@@ -11,8 +11,8 @@ pub enum Ring {
     Made(Arc<Channel>),
     /// A calendar or the list of calendars.
     Feed(Arc<str>),
-    /// A user's or a shared drive's log of changes.
-    Log(Arc<str>),
+    /// A user's or a shared drive's log of changes, by its key.
+    Log(String),
     /// A mailbox has a new history id, through a message with these labels; `None`: a watch began.
     Mail {
         user: Arc<str>,
@@ -45,8 +45,9 @@ impl Bell {
         self.ring(Ring::Mail { user: Arc::clone(&self.key), history, labels: Some(labels) });
     }
 
-    pub fn log(&self, log: &Arc<str>) {
-        self.ring(Ring::Log(Arc::clone(log)));
+    /// A log of changes; `item`: of a user's log, what is only for those who want items of shared drives.
+    pub fn log(&self, log: &str, item: bool) {
+        self.ring(Ring::Log(if item { all_drives_key(log) } else { log_key(log) }));
     }
 
     pub fn file(&self, id: &str, state: &'static str, changed: Option<String>) {

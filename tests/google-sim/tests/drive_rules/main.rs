@@ -102,12 +102,14 @@ fn items_of_shared_drives_come_only_to_those_who_ask_for_them() {
     google.add(json!({ "user": ANN, "id": "m", "name": "m.txt", "content": "one" }));
     assert_eq!(ids(&google.changes(ANN, &mine, "").0), ["m"]);
     let (all, seen) = google.changes(ANN, &mine, BOTH);
-    assert_eq!((&all[0]["changeType"], &all[0]["driveId"], ids(&all[1..])), (&json!("drive"), &json!("0Ateam"), vec!["t", "m"]));
+    // What happens in the drive its members find in the drive's log.
+    assert_eq!((&all[0]["changeType"], &all[0]["driveId"], ids(&all[1..])), (&json!("drive"), &json!("0Ateam"), vec!["m"]));
     let (team, _) = google.changes(ANN, &drives, &format!("driveId=0Ateam&fields=*&{BOTH}"));
     assert_eq!((ids(&team), &team[0]["file"]["driveId"], team[0]["file"].get("owners")), (vec!["t"], &json!("0Ateam"), None));
     assert_eq!(google.refusal(BOB, &path), (404, "notFound".into()));
     assert_eq!(google.changes(BOB, &bobs, BOTH).0, Vec::<Value>::new());
-    assert_eq!((google.files(ANN, ""), google.files(ANN, BOTH)), (vec!["m".into()], vec!["m".into(), "t".into()]));
+    assert_eq!((google.files(ANN, ""), google.files(ANN, BOTH)), (vec!["m".into()], vec!["m".into()]));
+    assert_eq!(google.files(ANN, &format!("corpora=allDrives&{BOTH}")), ["m", "t"]);
     assert_eq!(google.files(ANN, &format!("corpora=drive&driveId=0Ateam&{BOTH}")), ["t"]);
     assert_eq!(google.refusal(ANN, "files/t"), (404, "notFound".into()));
     assert_eq!(google.ok(ANN, "files/t?supportsAllDrives=true")["id"], "t");
@@ -118,6 +120,42 @@ fn items_of_shared_drives_come_only_to_those_who_ask_for_them() {
     assert_eq!((lost.len(), &lost[0]["changeType"], &lost[0]["removed"]), (1, &json!("drive"), &json!(true)));
     assert_eq!(google.refusal(ANN, &path), (404, "notFound".into()));
     assert_eq!(google.files(ANN, BOTH), ["m"]);
+}
+
+#[test]
+fn a_file_of_a_shared_drive_is_in_the_own_log_of_who_got_it_or_works_with_it() {
+    let google = Google::start();
+    google.admin("POST", "drives", json!({ "id": "0Ateam", "name": "Team", "members": [ANN] }));
+    let (anns, bobs) = (google.start_token(ANN), google.start_token(BOB));
+    google.add(json!({ "drive": "0Ateam", "id": "dir", "name": "dir", "mimeType": "application/vnd.google-apps.folder" }));
+    google.add(json!({ "drive": "0Ateam", "id": "in", "name": "in.txt", "content": "one", "parents": ["dir"] }));
+    google.add(json!({ "drive": "0Ateam", "id": "out", "name": "out.txt", "content": "one" }));
+    google.admin("POST", "share", json!({ "id": "dir", "user": BOB }));
+    google.add(json!({ "drive": "0Ateam", "id": "new", "name": "new.txt", "content": "one", "parents": ["dir"] }));
+    // A folder with all that is in it, and nothing to those who do not ask for items of shared drives.
+    assert_eq!(ids(&google.changes(BOB, &bobs, BOTH).0), ["dir", "in", "new"]);
+    assert_eq!(google.files(BOB, BOTH), ["dir", "in", "new"]);
+    assert_eq!((google.changes(BOB, &bobs, "").0, google.files(BOB, "")), (vec![], vec![]));
+    assert_eq!(google.refusal(BOB, "files/out?supportsAllDrives=true"), (404, "notFound".into()));
+    assert_eq!(
+        google.ok(BOB, "files/in?supportsAllDrives=true&fields=parents,driveId"),
+        json!({ "parents": ["dir"], "driveId": "0Ateam" })
+    );
+    // A member finds in the own log what he works with, and is told of no removal when he is a member no more.
+    assert_eq!(google.changes(ANN, &anns, BOTH).0, Vec::<Value>::new());
+    google.admin("POST", "open", json!({ "id": "out", "user": ANN }));
+    let (opened, seen) = google.changes(ANN, &anns, BOTH);
+    assert_eq!((ids(&opened), google.files(ANN, BOTH)), (vec!["out"], vec!["out".into()]));
+    google.admin("DELETE", "members", json!({ "drive": "0Ateam", "user": ANN }));
+    let (left, _) = google.changes(ANN, &seen, BOTH);
+    assert_eq!((left.len(), &left[0]["changeType"], google.files(ANN, BOTH)), (1, &json!("drive"), vec![]));
+    // Taken back, it is removed from the own log; a member sees it in the drive's all the same.
+    google.admin("POST", "drives", json!({ "id": "0Ateam", "name": "Team", "members": [BOB] }));
+    let seen = google.start_token(BOB);
+    google.admin("POST", "unshare", json!({ "id": "in", "user": BOB }));
+    let (gone, _) = google.changes(BOB, &seen, BOTH);
+    assert_eq!((ids(&gone), &gone[0]["removed"]), (vec!["in"], &json!(true)));
+    assert_eq!(google.ok(BOB, "files/in?supportsAllDrives=true")["id"], "in");
 }
 
 #[test]

@@ -132,14 +132,16 @@ fn drive_tells_what_happens_to_a_feed_and_to_a_file() {
 }
 
 #[test]
-fn a_feed_of_all_drives_hears_of_a_shared_drive_and_a_feed_of_my_drive_does_not() {
+fn a_users_feed_with_all_drives_hears_of_items_that_it_shows_and_one_of_my_drive_does_not() {
     let google = Google::start();
-    google.admin("drive/drives", json!({ "id": "team", "name": "Team", "members": [USER] }));
+    google.admin("drive/drives", json!({ "id": "team", "name": "Team", "members": [] }));
     let token = google.read("/drive/v3/changes/startPageToken")["startPageToken"].clone();
     let path = format!("/drive/v3/changes/watch?pageToken={}", token.as_str().expect("a token"));
     google.watch(&path, "my");
     google.watch(&format!("{path}&supportsAllDrives=true&includeItemsFromAllDrives=true"), "all");
-    google.admin("drive/files", json!({ "drive": "team", "name": "a.txt", "content": "a" }));
+    // That there is a file in the drive is nothing to the user, that it is shared with this very user is.
+    google.admin("drive/files", json!({ "drive": "team", "id": "a", "name": "a.txt", "content": "a" }));
+    google.admin("drive/share", json!({ "id": "a", "user": USER }));
     google.receiver.exactly("all", 2);
     google.receiver.exactly("my", 1);
 }

@@ -1,0 +1,135 @@
+//! Files of shared drives that a user's own feed shows as well. To a member the drive's feed speaks for them (Google's guide: members must not
+//! rely on their own log for these); to everybody else their own feed does. Knows no network.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use anyhow::Context as _;
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::action::{Action, Known};
+use super::told::Told;
+use super::{CHANGES, Change, MY_DRIVE, REGISTERED};
+use crate::engine::{Item, Stream};
+
+/// What the other feeds of a user have to do with the files of a page.
+#[derive(Default)]
+pub struct Others {
+    /// Files of drives that the user is a member of: the drive's own feed speaks for them.
+    pub left_to_drives: HashSet<String>,
+    /// What another feed of the user told last of a file that it shows.
+    pub known: HashMap<String, Known>,
+}
+
+/// Reads what a page has to do with the other feeds of its user.
+pub async fn others(tx: &Transaction<'_>, stream: &Stream, items: &BTreeMap<&str, &Item<Change>>) -> anyhow::Result<Others> {
+    let in_drives = items.values().filter_map(|item| match &item.change {
+        Change::File(file, _) => Some((file.id.as_str(), file.drive_id.as_deref()?)),
+        _ => None,
+    });
+    let (ids, drives): (Vec<&str>, Vec<&str>) = in_drives.unzip();
+    if ids.is_empty() {
+        return Ok(Others::default());
+    }
+    if stream.resource == MY_DRIVE {
+        let rows = tx
+            .query_typed(
+                "SELECT drive_id FROM drives WHERE user_id = $1 AND drive_id = ANY ($2) AND deleted_at IS NULL",
+                &[(&stream.user_id, Type::UUID), (&drives, Type::TEXT_ARRAY)],
+            )
+            .await
+            .context("reading which drives the user is a member of")?;
+        let member_of = rows.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<&str>, _>>()?;
+        let left = ids.iter().zip(drives).filter(|(_, drive)| member_of.contains(drive)).map(|(id, _)| (*id).to_owned());
+        return Ok(Others { left_to_drives: left.collect(), known: HashMap::new() });
+    }
+    let rows = tx
+        .query_typed(
+            "SELECT file_id, name, parents, trashed, version, content_key FROM drive_file_access
+             WHERE user_id = $1 AND stream_id <> $2 AND file_id = ANY ($3) AND lost_at IS NULL",
+            &[(&stream.user_id, Type::UUID), (&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("reading what other feeds told")?;
+    let mut known = HashMap::new();
+    for row in &rows {
+        let other = Known {
+            name: row.try_get(1)?,
+            parents: row.try_get(2)?,
+            trashed: row.try_get(3)?,
+            version: row.try_get(4)?,
+            content_key: row.try_get(5)?,
+            lost: false,
+        };
+        known.insert(row.try_get(0)?, other);
+    }
+    Ok(Others { known, ..Others::default() })
+}
+
+/// Remembers of files that are left to their drives that this feed shows them too: they may be all that stays when the user leaves the drive.
+pub async fn leave(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, ids: &[&str]) -> anyhow::Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    tx.execute_typed(
+        "INSERT INTO drive_file_access AS a (stream_id, user_id, seen_pass, file_id, content_key, lost_at)
+         SELECT $1, $2, $3, unnest($4::text[]), '', now()
+         ON CONFLICT (stream_id, file_id) DO UPDATE SET seen_pass = coalesce(excluded.seen_pass, a.seen_pass)",
+        &[(&stream.id, Type::INT8), (&stream.user_id, Type::UUID), (&pass, Type::INT8), (&ids, Type::TEXT_ARRAY)],
+    )
+    .await
+    .context("leaving files to their drives")?;
+    Ok(())
+}
+
+/// A drive's feed speaks from now on for its files that another feed of the user showed so far.
+pub async fn take_over(tx: &Transaction<'_>, stream: &Stream, told: &[Told<'_>]) -> anyhow::Result<()> {
+    let ours = |told: &&Told<'_>| told.file.drive_id.as_deref() == Some(&stream.resource) && told.action == Some(Action::Created);
+    let ids: Vec<&str> = told.iter().filter(ours).map(|told| told.file.id.as_str()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    tx.execute_typed(
+        "UPDATE drive_file_access SET lost_at = now() WHERE user_id = $1 AND stream_id <> $2 AND file_id = ANY ($3) AND lost_at IS NULL",
+        &[(&stream.user_id, Type::UUID), (&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
+    )
+    .await
+    .context("taking files over from another feed")?;
+    Ok(())
+}
+
+/// The user is no member of this drive any more.
+pub async fn left(tx: &Transaction<'_>, user: Uuid, drive: &str) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "UPDATE drives SET deleted_at = now(), synced_at = now() WHERE user_id = $1 AND drive_id = $2 AND deleted_at IS NULL",
+        &[(&user, Type::UUID), (&drive, Type::TEXT)],
+    )
+    .await
+    .context("leaving a drive")?;
+    Ok(())
+}
+
+/// Gives the files of a drive that the user has left, and that the user's own feed showed too, back to that feed. Whether the user still sees
+/// them its next poll finds out, by a full pass.
+pub async fn give_back(tx: &Transaction<'_>, drive: &Stream) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "WITH own AS (SELECT id FROM streams WHERE user_id = $2 AND service = $3 AND kind = $4 AND resource = $5),
+         back AS (
+           UPDATE drive_file_access a SET lost_at = NULL FROM own, drive_file_access d
+           WHERE a.stream_id = own.id AND d.stream_id = $1 AND d.file_id = a.file_id AND d.lost_at IS NULL AND a.lost_at IS NOT NULL
+           RETURNING a.file_id)
+         UPDATE streams s SET full_pass_at = 'epoch', due_at = least(due_at, now()) FROM own
+         WHERE s.id = own.id AND full_pass_at IS NOT NULL AND EXISTS (SELECT 1 FROM back)",
+        &[
+            (&drive.id, Type::INT8),
+            (&drive.user_id, Type::UUID),
+            (&REGISTERED.service, Type::TEXT),
+            (&CHANGES, Type::TEXT),
+            (&MY_DRIVE, Type::TEXT),
+        ],
+    )
+    .await
+    .context("giving files back to the user's own feed")?;
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Files of shared drives that a user's own feed shows: shared one by one with somebody who is no member, or seen by a member twice.
+
+use serde_json::json;
+
+use crate::support::World;
+
+const TEAM: &str = "0Ateam";
+
+/// Two users, and a shared drive of the first with a folder, a file in it, and a file beside it.
+fn team() -> (World, String, String) {
+    let world = World::with_files(2, 3);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    members(&world, &[&users[0]]);
+    let add = |file| world.sim.admin("drive/files", file);
+    add(json!({ "drive": TEAM, "id": "folder", "name": "Folder", "mimeType": "application/vnd.google-apps.folder" }));
+    add(json!({ "drive": TEAM, "id": "inside", "name": "inside.txt", "content": "In", "parents": ["folder"] }));
+    add(json!({ "drive": TEAM, "id": "single", "name": "single.txt", "content": "One" }));
+    (world, users[0].clone(), users[1].clone())
+}
+
+fn members(world: &World, members: &[&String]) {
+    world.sim.admin("drive/drives", json!({ "id": TEAM, "name": "Team", "members": members }));
+}
+
+fn share(world: &World, file: &str, user: &str) {
+    world.sim.admin("drive/share", json!({ "id": file, "user": user }));
+}
+
+#[track_caller]
+fn assert_verified(world: &World) {
+    let report = world.syncctl(&["verify", "drive", "--all", "--json"]).expect(0).json();
+    assert_eq!(report["in_step"], true, "{report}");
+}
+
+#[test]
+fn a_file_of_a_shared_drive_reaches_who_is_no_member() {
+    let (world, _, guest) = team();
+    share(&world, "single", &guest);
+    world.watch(&guest, "single");
+    // By the first pass.
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    assert_eq!(world.actions(&guest), ["created"]);
+    let drive = world.query("SELECT DISTINCT drive_id FROM drive_files WHERE file_id = 'single'");
+    assert_eq!((drive.len(), drive[0].get::<_, String>(0)), (1, TEAM.into()));
+    // By the feed: a folder with what is in it, and what comes into it.
+    share(&world, "folder", &guest);
+    world
+        .sim
+        .admin("drive/files", json!({ "drive": TEAM, "id": "new", "name": "new.txt", "content": "New", "parents": ["folder"] }));
+    world.drive_admin("PUT", "files", &json!({ "id": "single", "content": "Two" }));
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    assert_verified(&world);
+    assert_eq!(world.actions(&guest), ["created", "modified"]);
+    let seen = format!(
+        "SELECT count(*) FROM drive_file_access a JOIN users u ON u.id = a.user_id JOIN drive_files f USING (file_id)
+         WHERE u.email = '{guest}' AND f.drive_id = '{TEAM}' AND a.lost_at IS NULL"
+    );
+    assert_eq!(world.count(&seen), 4, "folder, inside, new and single");
+    // Taken back.
+    world.sim.admin("drive/unshare", json!({ "id": "single", "user": guest }));
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    assert_eq!((world.count(&seen), world.actions(&guest)), (3, vec!["created".into(), "modified".into(), "removed".into()]));
+}
+
+#[test]
+fn a_file_that_two_feeds_of_a_user_show_is_stored_and_told_once() {
+    let (world, member, _) = team();
+    world.sim.admin("drive/open", json!({ "id": "single", "user": member }));
+    world.watch(&member, "single");
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    let mut expected = vec!["created"];
+    for (change, action) in [
+        (json!({ "content": "Two" }), "modified"),
+        (json!({ "name": "other.txt" }), "renamed"),
+        (json!({ "trashed": true }), "trashed"),
+    ] {
+        let mut change = change;
+        change["id"] = json!("single");
+        world.sim.reset_ledger();
+        world.drive_admin("PUT", "files", &change);
+        world.sync_drive().expect(0);
+        world.assert_files_in_step();
+        expected.push(action);
+        assert_eq!(world.actions(&member), expected);
+        let read = u64::from(action == "modified");
+        assert_eq!(world.sim.ledger()["by_method"]["files.download"].as_u64().unwrap_or(0), read, "its content is read once");
+    }
+    assert_verified(&world);
+    // All over again by full passes of both feeds: nothing new.
+    world.execute("UPDATE streams SET cursor = 'gone', resyncs = 0 WHERE kind = 'changes'");
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    assert_eq!(world.actions(&member), expected);
+    world.drive_admin("DELETE", "files", &json!({ "id": "single" }));
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    expected.push("removed");
+    assert_eq!(world.actions(&member), expected);
+}
+
+#[test]
+fn who_joins_or_leaves_a_drive_keeps_what_was_shared_one_by_one() {
+    let (world, owner, guest) = team();
+    ["single", "inside"].iter().for_each(|file| world.watch(&guest, file));
+    share(&world, "single", &guest);
+    world.sync_drive().expect(0);
+    assert_eq!(world.actions(&guest), ["created"]);
+    // A member now: the drive's feed takes over what the own feed has told already.
+    members(&world, &[&owner, &guest]);
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    assert_verified(&world);
+    assert_eq!(world.actions(&guest), ["created", "created"], "inside is new, single is not");
+    world.drive_admin("PUT", "files", &json!({ "id": "single", "content": "Two" }));
+    world.sync_drive().expect(0);
+    assert_eq!(world.actions(&guest), ["created", "created", "modified"]);
+    // The drive's feed finds the loss out, or the list of drives does; the own feed says what stays.
+    for by_list in [false, true] {
+        members(&world, &[&owner]);
+        let due = if by_list { "kind = 'drive_list'" } else { "kind = 'changes' AND resource <> 'my-drive'" };
+        world.execute(&format!("UPDATE streams SET due_at = CASE WHEN {due} THEN now() ELSE now() + interval '1 day' END"));
+        world.syncctl(&["drive", "cron"]).expect(0);
+        world.sync_drive().expect(0);
+        world.assert_files_in_step();
+        assert_verified(&world);
+        let events = world.file_events();
+        let of_guest: Vec<_> = events.iter().filter(|(user, _, _)| *user == guest).skip(if by_list { 5 } else { 3 }).collect();
+        assert_eq!(of_guest, [&(guest.clone(), "inside".into(), "removed".into())], "single is still seen");
+        members(&world, &[&owner, &guest]);
+        world.sync_drive().expect(0);
+        world.assert_files_in_step();
+    }
+    // Not shared any more either, which the own feed of a member says, while the drive still shows it.
+    world.sim.admin("drive/unshare", json!({ "id": "single", "user": guest }));
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    let before = world.actions(&guest).len();
+    members(&world, &[&owner]);
+    world.sync_drive().expect(0);
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    assert_eq!(world.actions(&guest)[before..], ["removed", "removed"]);
+}
