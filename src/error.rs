@@ -155,7 +155,7 @@ impl Class {
             Self::ScopeMissing => "grant the scope (consent anew, or domain-wide delegation), then `syncctl accounts check`",
             Self::ApiDisabled => "enable the API in the project's console, then `syncctl accounts check`",
             Self::RateLimited => {
-                "nothing: it is tried again; if it stays, lower engine.concurrency or the service's quota settings"
+                "nothing: it is tried again; if it stays, lower the service's quota settings (Gmail: quota.gmail.user_concurrency)"
             }
             Self::DailyQuota => {
                 "nothing until the quota's day ends (midnight in California); ask Google for more, or poll less (pace)"

@@ -35,6 +35,8 @@ pub struct Limits {
     pub user_per_minute: u64,
     /// Units that a project may spend in a day.
     pub per_day: u64,
+    /// Calls of one user that are under way at once: fewer for a while after a refusal. The profile has 25 for Gmail, and no bound for the others.
+    pub user_concurrency: u64,
 }
 
 impl Default for Quota {
@@ -65,6 +67,8 @@ impl Quota {
             project_per_minute: or(set.project_per_minute, profile.0),
             user_per_minute: or(set.user_per_minute, profile.1),
             per_day: or(set.per_day, profile.2),
+            // Google gives no number. Reports have one batch of 100 refused and four of 25 one after the other pass.
+            user_concurrency: or(set.user_concurrency, if service == "gmail" { 25 } else { 0 }),
         }
     }
 }
@@ -82,7 +86,9 @@ mod tests {
         assert_eq!(gmail(&old), (15_000, u64::MAX));
         for service in ["calendar", "drive"] {
             assert_eq!(new.limits(service), old.limits(service));
+            assert_eq!(new.limits(service).user_concurrency, 0);
         }
+        assert_eq!(old.limits("gmail").user_concurrency, 25);
         let limits = Limits { user_per_minute: 7, ..Limits::default() };
         let set = Quota { gmail: limits, ..old };
         assert_eq!(set.limits("gmail"), Limits { user_per_minute: 7, ..old.limits("gmail") });

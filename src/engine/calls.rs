@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::gate::Gate;
 use super::meter::Meter;
 use super::retry;
 use super::tokens::Credential;
@@ -22,6 +24,10 @@ pub struct Calls {
     pub(super) scope: Option<&'static str>,
     pub(super) meter: Arc<Meter>,
     pub(super) settings: Arc<Settings>,
+    /// Where the provider bounds the calls of a user that are under way at once.
+    pub(super) gate: Option<Arc<Gate>>,
+    /// Cancelled when the run is told to stop: no rest is waited out then.
+    pub(super) wind_down: CancellationToken,
     /// Whether they are of a full pass, which yields to incremental polls.
     pub(super) full_pass: AtomicBool,
 }
@@ -55,6 +61,11 @@ impl Calls {
         Ok(())
     }
 
+    /// How many calls can be made at the same moment: what is more waits.
+    pub fn width(&self) -> usize {
+        self.gate.as_ref().map_or(usize::MAX, |gate| gate.width())
+    }
+
     async fn spend(&self, units: u64) -> Result<(), Failure> {
         self.meter.spend(&self.project, self.user, units, self.full_pass.load(Ordering::Relaxed)).await
     }
@@ -68,8 +79,8 @@ impl Calls {
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
     {
-        let first = match self.once(units, &call).await {
-            Err(failure) if retry::may_help(&failure) => failure,
+        let first = match self.gated(units, &call).await {
+            Err(failure) if self.may_help(&failure) => failure,
             answer => return answer,
         };
         let mut first = Some(first);
@@ -80,13 +91,51 @@ impl Calls {
                     Some(failure) => Err(failure),
                     None => {
                         self.spend(units).await?;
-                        self.once(units, &call).await
+                        match self.gated(units, &call).await {
+                            Err(failure) if self.may_help(&failure) => Err(failure),
+                            answer => Ok(answer),
+                        }
                     }
                 }
             }
         };
         // Boxed is what few calls come to: a future has room for everything that it may await, and is moved with it.
-        Box::pin(retry::with_backoff(&self.settings.engine, again, |_| self.meter.count_retry())).await
+        Box::pin(retry::with_backoff(&self.settings.engine, again, |_| self.meter.count_retry())).await?
+    }
+
+    /// Whether another try may do. A gate has waited out refusals already.
+    fn may_help(&self, failure: &Failure) -> bool {
+        retry::may_help(failure) && (self.gate.is_none() || failure.class != Class::RateLimited)
+    }
+
+    /// A try within the user's bound. One that is refused is made again after a rest and costs nothing: the provider did not do it.
+    async fn gated<T, F, Fut>(&self, units: u64, call: &F) -> Result<T, Failure>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let Some(gate) = &self.gate else { return self.once(units, call).await };
+        let patience = gate.patience();
+        loop {
+            let turn = tokio::select! {
+                biased;
+                turn = gate.enter(&patience) => turn?,
+                () = self.wind_down.cancelled() => {
+                    return Err(Failure::new(Class::RateLimited, "the run was told to stop while it waited for calls of this user to end"));
+                }
+            };
+            match self.once(units, call).await {
+                Err(failure) if failure.class == Class::RateLimited => {
+                    turn.refused(&failure);
+                    self.meter.count_retry();
+                }
+                Err(failure) => return Err(failure),
+                Ok(answer) => {
+                    turn.passed();
+                    return Ok(answer);
+                }
+            }
+        }
     }
 
     /// A try, and a second one if the token is refused.

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use uuid::Uuid;
 
-use crate::config::Limits;
+use super::gate::Gate;
+use crate::config::{self, Limits};
 use crate::db::Pool;
 use crate::db::quota::{self, Reservation, Unspent};
 use crate::error::{Class, Failure};
@@ -26,6 +27,8 @@ pub struct Meter {
     limits: Limits,
     /// By project, and within it by user.
     projects: Mutex<HashMap<String, Arc<Project>>>,
+    /// By user, where the provider bounds their calls that are under way at once.
+    gates: Mutex<HashMap<Uuid, Arc<Gate>>>,
     /// A dry run spends, but writes nothing.
     writes: bool,
     units: AtomicU64,
@@ -89,7 +92,14 @@ struct Share {
 impl Meter {
     /// A meter that has spent nothing.
     pub fn new(pool: Pool, service: &'static str, limits: Limits, writes: bool) -> Self {
-        Self { pool, service, limits, projects: Mutex::default(), writes, units: AtomicU64::new(0), retries: AtomicU64::new(0) }
+        let (projects, gates) = (Mutex::default(), Mutex::default());
+        Self { pool, service, limits, projects, gates, writes, units: AtomicU64::new(0), retries: AtomicU64::new(0) }
+    }
+
+    /// What the calls of a user go through; `None`: as many as there are may be under way.
+    pub fn gate(&self, user: Uuid, engine: &config::Engine) -> Option<Arc<Gate>> {
+        let most = usize::try_from(self.limits.user_concurrency).ok().filter(|most| *most > 0)?;
+        Some(Arc::clone(locked(&self.gates).entry(user).or_insert_with(|| Arc::new(Gate::new(most, engine)))))
     }
 
     /// Waits until `units` may be spent for this project and user. A full pass yields: it may use four fifths of each minute.

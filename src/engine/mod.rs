@@ -8,6 +8,7 @@ pub mod delays;
 pub mod desk;
 mod dispatch;
 mod failed;
+mod gate;
 pub mod job;
 mod meter;
 pub mod pace;

@@ -130,6 +130,10 @@ async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outc
         let page = match answer {
             Ok(Some(page)) => page,
             Ok(None) => return Ok(End::Interrupted),
+            // Told to stop while it waited for its turn: nothing failed.
+            Err(failure) if shared.wind_down.is_cancelled() && failure.class == Class::RateLimited => {
+                return Ok(End::Interrupted);
+            }
             Err(failure) if at.page_token.is_some() && matches!(failure.class, Class::PageExpired | Class::CursorExpired) => {
                 restarts += 1;
                 if restarts > PASS_RESTARTS {

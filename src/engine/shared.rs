@@ -83,6 +83,8 @@ impl<S: Source> Shared<S> {
             scope: S::SCOPE,
             meter: Arc::clone(&self.meter),
             settings: Arc::clone(&self.context.settings),
+            gate: self.meter.gate(account.user_id, &self.context.settings.engine),
+            wind_down: self.wind_down.clone(),
             full_pass: AtomicBool::new(false),
         }
     }

@@ -2,6 +2,7 @@
 
 mod absent;
 mod accounts;
+mod at_once;
 mod attendee;
 mod batches;
 mod bots;

@@ -59,7 +59,8 @@ pub struct Gmail {
     pattern: address::Pattern,
     /// Units of `messages.get`.
     message_cost: u64,
-    /// Messages asked for at once for one page: two batches, so that Google fills one while the other is read.
+    /// Messages asked for at once for one page, if the mailbox may have so many calls under way: two batches, so that Google fills one while the
+    /// other is read.
     at_once: usize,
     memory: Semaphore,
     addressed: HashSet<i64>,

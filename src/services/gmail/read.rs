@@ -99,7 +99,7 @@ async fn ask(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Asked {
     let mut asked = Asked::default();
     let mut left = ids;
     while !left.is_empty() && asked.read.stopped.is_none() {
-        let (wave, after) = left.split_at(left.len().min(gmail.at_once));
+        let (wave, after) = left.split_at(left.len().min(gmail.at_once).min(calls.width()));
         if let Err(failure) = calls.pay(gmail.message_cost, wave.len()).await {
             asked.read.stopped = Some(failure);
             break;

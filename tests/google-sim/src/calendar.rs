@@ -107,7 +107,7 @@ async fn get_event(
 }
 
 fn method<'a>(name: &'static str, stream: Option<&'a str>, follows: bool) -> Method<'a> {
-    Method { name, scopes: &[CALENDAR_SCOPE], units: 1, stream, follows, id: None }
+    Method { name, scopes: &[CALENDAR_SCOPE], units: 1, stream, follows, id: None, of_mailbox: false }
 }
 
 /// One page of a feed.

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use crate::concurrency::{self, UnderWay};
 use crate::errors;
 use crate::place::Refusal;
 use crate::reply;
@@ -25,6 +26,8 @@ pub struct Method<'a> {
     pub follows: bool,
     /// The one thing that it asks for.
     pub id: Option<&'a str>,
+    /// Whether it counts among the calls of its mailbox that are under way at once.
+    pub of_mailbox: bool,
 }
 
 /// Answers a call, or refuses it as Google does.
@@ -38,10 +41,15 @@ pub async fn call(
     let email = token.as_ref().map(|token| token.email.as_str());
     let _call = world.ledger.begin(method.name, email, method.stream, method.units);
     let fault = world.faults.strike_at(method.name, email, method.follows, method.id);
+    let mut under_way = None;
     let response = reply::with_fault(world, fault, async || {
-        allowed(world, method, token.as_ref()).and_then(|user| answer(&user)).unwrap_or_else(|refusal| *refusal)
+        let user = allowed(world, method, token.as_ref(), &mut under_way);
+        user.and_then(|user| answer(&user)).unwrap_or_else(|refusal| *refusal)
     })
     .await;
+    if let Some(call) = under_way {
+        call.end().await;
+    }
     world.ledger.answered(response.status().as_u16());
     response
 }
@@ -51,7 +59,13 @@ fn bearer(world: &World, headers: &HeaderMap) -> Option<AccessToken> {
     world.tokens.read().unwrap_or_else(PoisonError::into_inner).get(secret).cloned()
 }
 
-fn allowed(world: &World, method: &Method<'_>, token: Option<&AccessToken>) -> Result<Arc<User>, Refusal> {
+/// Whether the call may be made; one that counts among those of its mailbox is put into `under_way`.
+fn allowed(
+    world: &Arc<World>,
+    method: &Method<'_>,
+    token: Option<&AccessToken>,
+    under_way: &mut Option<UnderWay>,
+) -> Result<Arc<User>, Refusal> {
     let token = token.filter(|token| token.expires > world.now()).ok_or_else(|| Box::new(errors::auth_error()))?;
     let user = world.user(&token.email).ok_or_else(|| Box::new(errors::auth_error()))?;
     if !world.api_enabled.load(Ordering::Relaxed) {
@@ -59,6 +73,11 @@ fn allowed(world: &World, method: &Method<'_>, token: Option<&AccessToken>) -> R
     }
     if !token.scopes.iter().any(|scope| method.scopes.contains(&scope.as_str())) {
         return Err(Box::new(errors::insufficient_permissions()));
+    }
+    if method.of_mailbox {
+        // What is refused for this is not counted against the quota.
+        let begun = concurrency::begin(world, &token.email).inspect_err(|_| world.ledger.refund(method.units))?;
+        *under_way = Some(begun);
     }
     world.quota.spend(&token.email, method.units, world.now())?;
     Ok(user)

@@ -41,7 +41,15 @@ pub fn admin_routes() -> Router<Arc<World>> {
 }
 
 async fn list(State(world): State<Arc<World>>, Query(params): Query<Params>, headers: HeaderMap) -> Response {
-    let method = Method { name: "directory.users.list", scopes: &[SCOPE], units: 1, stream: None, follows: false, id: None };
+    let method = Method {
+        name: "directory.users.list",
+        scopes: &[SCOPE],
+        units: 1,
+        stream: None,
+        follows: false,
+        id: None,
+        of_mailbox: false,
+    };
     call(&world, &headers, &method, |caller| {
         if !lock(&world.directory).get(&caller.email).is_some_and(|entry| entry.admin) {
             return Err(Box::new(errors::google(403, "forbidden", "Not Authorized to access this resource/api")));

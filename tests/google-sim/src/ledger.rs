@@ -62,6 +62,11 @@ impl Ledger {
         Call(self)
     }
 
+    /// Takes back the units of a call that was refused without being counted.
+    pub fn refund(&self, units: u64) {
+        lock(&self.counts).quota_units -= units;
+    }
+
     pub fn batch(&self) {
         lock(&self.counts).batches += 1;
     }

@@ -9,6 +9,7 @@ mod batch;
 mod calendar;
 mod call;
 mod churn;
+mod concurrency;
 mod directory;
 mod drive;
 mod errors;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::attendee::Attendee;
+use crate::concurrency::Concurrency;
 use crate::directory::Directory;
 use crate::drive::Store;
 use crate::faults::Faults;
@@ -35,6 +36,8 @@ pub struct World {
     pub ledger: Ledger,
     pub requests: Requests,
     pub quota: Quota,
+    /// Calls of each mailbox that are under way.
+    pub concurrency: Concurrency,
     pub grants: Mutex<Grants>,
     pub directory: Mutex<Directory>,
     pub drive: Mutex<Store>,
@@ -92,6 +95,7 @@ impl World {
             ledger: Ledger::default(),
             requests: Requests::default(),
             quota: Quota::default(),
+            concurrency: Concurrency::default(),
             grants: Mutex::default(),
             directory: Mutex::default(),
             drive: Mutex::default(),

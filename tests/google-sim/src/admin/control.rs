@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Answer, Named, Params, Shared, user};
+use crate::concurrency::Bound;
 use crate::faults::Fault;
 use crate::oauth;
 use crate::quota::Limits;
@@ -27,6 +28,10 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/consent", post(consent))
         .route("/api", post(api))
         .route("/quota", post(|State(world): Shared, Json(limits): Json<Limits>| async move { world.quota.set(limits) }))
+        .route(
+            "/concurrency",
+            post(|State(world): Shared, Json(bound): Json<Bound>| async move { world.concurrency.set(bound) }).get(seen),
+        )
         .route("/empty_pages", post(empty_pages))
         .route(
             "/faults",
@@ -147,6 +152,11 @@ struct Api {
 
 async fn api(State(world): Shared, Json(api): Json<Api>) {
     world.api_enabled.store(api.enabled, Ordering::Relaxed);
+}
+
+async fn seen(State(world): Shared) -> Answer {
+    let (most, refused) = world.concurrency.seen();
+    Ok(Json(json!({ "most": most, "refused": refused })))
 }
 
 #[derive(Deserialize)]

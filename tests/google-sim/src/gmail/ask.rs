@@ -54,6 +54,7 @@ impl Ask {
             stream: Some("mail"),
             follows,
             id: self.path.get("message").map(String::as_str),
+            of_mailbox: true,
         };
         call(&self.world, &self.headers, &method, |user| {
             let id = self.path.get("user").map_or("", String::as_str);

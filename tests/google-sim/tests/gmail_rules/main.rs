@@ -1,5 +1,6 @@
 //! The simulator's own rules of Gmail, over HTTP: what Google refuses it refuses, and what Google gives it gives.
 
+mod concurrency;
 mod fill;
 mod history;
 mod messages;
@@ -132,6 +133,7 @@ fn a_mailbox_is_its_owners_alone_and_needs_its_scope() {
 #[test]
 fn a_batch_holds_a_hundred_calls_of_which_one_may_fail_alone() {
     let gmail = Gmail::start();
+    gmail.admin("concurrency", json!({ "per_user": 0, "rest_s": 0 }));
     let id = gmail.deliver("one");
     let post = |calls: usize| {
         let call = format!(
