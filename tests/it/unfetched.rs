@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::World;
+use crate::support::answer::{answer, with};
 use crate::support::service::GMAIL;
 
 /// One mailbox with so many messages that were never read; answers its user too.
@@ -22,7 +23,11 @@ fn arrives(world: &World, user: &str, subject: &str) -> String {
 
 /// From now on Google answers so when it is asked for this message.
 fn refuse(world: &World, fault: &str, id: &str) {
-    world.sim.fault(json!({ "fault": fault, "method": "messages.get", "id": id }));
+    refuse_with(world, json!({ "fault": fault }), id);
+}
+
+fn refuse_with(world: &World, fault: Value, id: &str) {
+    world.sim.fault(with(fault, json!({ "method": "messages.get", "id": id })));
 }
 
 fn quarantined(world: &World) -> Vec<String> {
@@ -40,23 +45,47 @@ fn asked_for(world: &World) -> Value {
 
 #[test]
 fn a_message_that_cannot_be_fetched_never_stops_its_mailbox() {
-    for fault in ["server_500", "bad_request_400", "unavailable_503", "cut_json"] {
-        for first_sync in [true, false] {
-            let (world, user) = mailbox(30);
-            if !first_sync {
-                world.sync_all().expect(0);
-            }
-            let bad = arrives(&world, &user, "bad");
-            refuse(&world, fault, &bad);
-            let run = world.sync_all().expect(0).json();
-            assert_eq!((&run["quarantined"], &run["failed_streams"]), (&json!(1), &json!(0)), "{fault}: {run}");
-            assert_eq!(quarantined(&world), [bad.as_str()], "{fault}");
-            assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 30, "{fault}");
-            arrives(&world, &user, "later");
+    let status = |status: u16| {
+        let error =
+            json!({ "code": status, "message": "no", "errors": [{ "domain": "global", "reason": "failed", "message": "no" }] });
+        json!({ "fault": "answer", "status": status, "body": { "error": error } })
+    };
+    let mut faults = vec![answer("gmail-one-message-500.http"), json!({ "fault": "cut_json" })];
+    faults.extend([400, 403, 409, 413, 499, 503].map(status));
+    for (place, fault) in faults.into_iter().enumerate() {
+        let (world, user) = mailbox(10);
+        let is_first_sync = place % 2 == 0;
+        if !is_first_sync {
             world.sync_all().expect(0);
-            assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'later'"), 1, "{fault}");
         }
+        let bad = arrives(&world, &user, "bad");
+        refuse_with(&world, fault.clone(), &bad);
+        let run = world.sync_all().expect(0).json();
+        assert_eq!((&run["quarantined"], &run["failed_streams"]), (&json!(1), &json!(0)), "{fault}: {run}");
+        assert_eq!(quarantined(&world), [bad.as_str()], "{fault}");
+        assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 10, "{fault}");
+        arrives(&world, &user, "later");
+        world.sync_all().expect(0);
+        assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'later'"), 1, "{fault}");
     }
+}
+
+#[test]
+fn a_raw_message_that_is_no_base64_goes_to_quarantine_alone() {
+    let (mut world, user) = mailbox(5);
+    world.set("SYNCCTL_GMAIL_STORE", "all");
+    world.sync_all().expect(0);
+    let bad = arrives(&world, &user, "bad");
+    arrives(&world, &user, "good");
+    // The second answer for it is the raw one.
+    let fault = json!({ "fault": "answer", "status": 200, "body": { "raw": "no base64!" }, "at_call": 2 });
+    refuse_with(&world, fault, &bad);
+    world.sync_all().expect(0);
+    assert_eq!(quarantined(&world), [bad.as_str()]);
+    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'good' AND body = 'x'"), 1);
+    // It was a bad moment.
+    world.syncctl(&["items", "retry"]).expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM gmail_messages WHERE subject = 'bad' AND body = 'x'"), 1);
 }
 
 #[test]
