@@ -4,6 +4,7 @@ mod addresses;
 mod body;
 mod date;
 mod html;
+mod part;
 mod parts;
 mod transfer;
 mod words;
@@ -104,7 +105,7 @@ pub fn of_message(raw: &[u8]) -> Mail {
 }
 
 fn headers(parts: &parts::Parts<'_>) -> Vec<(String, String)> {
-    parts.headers.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), parts::text(value))).collect()
+    parts.headers.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), part::text(value))).collect()
 }
 
 /// The headers of a message whose bytes are not UTF-8, which JSON cannot carry: name and value, read in the charset that they look like.
@@ -183,6 +184,42 @@ mod tests {
         assert_eq!((html.text.as_deref().map(str::trim), html.kind), (Some("Plan"), Kind::DriveShare));
         let invitation = of_message(b"Content-Type: text/calendar\r\n\r\nBEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n");
         assert_eq!(invitation.kind, Kind::Invitation);
+    }
+
+    #[test]
+    fn a_blank_plain_text_gives_way_and_text_beside_text_stays() {
+        let alternative = |plain: &str, kind: &str| {
+            let raw = format!(
+                "Content-Type: multipart/{kind}; boundary=a\n\n--a\nContent-Type: text/plain\n\n{plain}\n--a\nContent-Type: text/html\n\n<p>page</p>\n--a--"
+            );
+            of_message(raw.as_bytes())
+        };
+        for (plain, kind, text) in [
+            ("plain", "alternative", "plain"),
+            (" \u{a0}\u{200b}\r\n", "alternative", "page"),
+            ("plain", "mixed", "plain\npage"),
+            (" ", "mixed", "page"),
+            ("plain", "related", "plain"),
+        ] {
+            let mail = alternative(plain, kind);
+            assert_eq!(mail.text.as_deref(), Some(text), "{plain:?} in {kind}");
+            assert_eq!(mail.attachments.len(), usize::from(kind == "related"), "{kind}");
+        }
+        let related = "Content-Type: multipart/related; boundary=a\n\n--a\nContent-Type: image/png\n\nx\n--a\nContent-Type: text/html\n\n<p>page</p>\n--a--";
+        assert_eq!(of_message(related.as_bytes()).text.as_deref(), Some("page"));
+    }
+
+    #[test]
+    fn text_and_attachments_of_broken_mail_are_bounded_and_noted() {
+        let long = of_message(format!("A: b\n\n{}", "ü".repeat(1 << 20)).as_bytes());
+        assert_eq!(long.text.map(|text| text.len()), Some(1 << 20));
+        assert_eq!(long.note.as_deref(), Some("the text was cut at 1 MiB"));
+        let many = format!("Content-Type: multipart/mixed; boundary=a\n\n{}", "--a\nContent-Type: x/y\n\n".repeat(5_000));
+        let many = of_message(many.as_bytes());
+        assert!(many.attachments.len() < 1_000 && many.note.is_some_and(|note| note.contains("not all parts were read")));
+        // Enclosed messages are not opened, however deep they are.
+        let nested = of_message("Content-Type: message/rfc822\n\n".repeat(50_000).as_bytes());
+        assert_eq!((nested.attachments.len(), nested.text), (1, None));
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! What of a message is its text, and what is attached to it.
 
-use super::parts::{Part, Parts};
+use super::part::Part;
+use super::parts::Parts;
 use super::{Attachment, Kind, clean, html, transfer};
 use crate::charset;
 

@@ -1,18 +1,13 @@
 //! The parts of a message and where they lie, RFC 2046: one pass over its lines. What is not closed, or announced under another name, is read
 //! as far as it goes. Enclosed messages are not opened.
 
-use mail_parser::{MessageParser, MimeHeaders as _};
-
-use super::words;
-use crate::charset;
+use super::part::Part;
 
 /// How deep parts may be nested, and how many there may be.
-const DEEPEST: usize = 64;
+const DEEPEST: usize = 128;
 const MOST_PARTS: usize = 1_000;
 /// Headers of the message that are kept.
 const MOST_HEADERS: usize = 1_000;
-/// Longest header of a part, in bytes.
-const MOST_HEADER: usize = 16 << 10;
 /// Boundaries that are not announced and are looked for.
 const MOST_GUESSES: usize = 8;
 
@@ -21,7 +16,6 @@ const UNCLOSED: &str = "a multipart is not closed";
 const GUESSED: &str = "a multipart has another boundary than it says";
 const UNDIVIDED: &str = "a multipart has no parts";
 const TOO_MANY: &str = "not all parts were read: too many, or nested too deep";
-const NO_TYPE: &str = "a Content-Type is none, read as text/plain";
 
 /// A message, taken apart.
 #[derive(Default)]
@@ -32,23 +26,6 @@ pub struct Parts<'a> {
     pub all: Vec<Part<'a>>,
     /// What was wrong, each once.
     pub notes: Vec<&'static str>,
-}
-
-/// One part.
-pub struct Part<'a> {
-    /// In lower case, such as `text/plain`.
-    pub mime_type: String,
-    pub charset: Option<String>,
-    pub name: Option<String>,
-    /// Whether its Content-Type has a name: an attachment, even if it does not say so.
-    pub is_named: bool,
-    pub is_attachment: bool,
-    /// In lower case.
-    pub encoding: String,
-    pub body: &'a [u8],
-    /// Places of its own parts.
-    pub parts: Vec<usize>,
-    boundary: Option<Vec<u8>>,
 }
 
 /// A multipart whose end has not come.
@@ -282,47 +259,5 @@ fn guess(body: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// A header's value as text: unfolded, in whatever charset.
-pub fn text(value: &[u8]) -> String {
-    let text = charset::decode(value, None).text;
-    text.replace(['\r', '\n'], "").trim().to_owned()
-}
-
-impl<'a> Part<'a> {
-    fn of(headers: &[(&[u8], &[u8])], in_digest: bool) -> (Self, Option<&'static str>) {
-        let mut block = String::new();
-        for wanted in ["Content-Type", "Content-Disposition", "Content-Transfer-Encoding"] {
-            let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
-            if let Some((_, value)) = found {
-                let value = value.get(..MOST_HEADER).unwrap_or(value);
-                block.push_str(&format!("{wanted}: {}\r\n", words::unified(&text(value).replace('\0', " "))));
-            }
-        }
-        block.push_str("\r\n");
-        let read = MessageParser::new().with_mime_headers().parse_headers(block.as_bytes());
-        let root = read.as_ref().map(|message| message.root_part());
-        let kind = root.and_then(|part| part.content_type());
-        let disposition = root.and_then(|part| part.content_disposition());
-        let encoding = root.and_then(|part| part.content_transfer_encoding()).unwrap_or_default();
-        let attribute = |name: &str| kind.and_then(|kind| kind.attribute(name)).map(str::to_owned);
-        let full = kind.and_then(|kind| {
-            let is_whole = |word: &str| !word.trim().is_empty() && !word.contains('/');
-            let subtype = kind.subtype().filter(|subtype| is_whole(subtype) && is_whole(kind.ctype()))?;
-            Some(format!("{}/{subtype}", kind.ctype()).to_lowercase())
-        });
-        let note = (kind.is_some() && full.is_none()).then_some(NO_TYPE);
-        let usual = if in_digest && kind.is_none() { "message/rfc822" } else { "text/plain" };
-        let part = Self {
-            mime_type: full.unwrap_or_else(|| usual.to_owned()),
-            charset: attribute("charset"),
-            name: root.and_then(|part| part.attachment_name()).map(words::decoded),
-            is_named: attribute("name").is_some(),
-            is_attachment: disposition.is_some_and(|disposition| disposition.is_attachment()),
-            encoding: encoding.trim().trim_matches(['"', '\'', ';']).to_ascii_lowercase(),
-            body: &[],
-            parts: Vec::new(),
-            boundary: attribute("boundary").map(|boundary| boundary.trim_end().as_bytes().to_vec()).filter(|b| !b.is_empty()),
-        };
-        (part, note)
-    }
-}
+#[cfg(test)]
+mod tests;

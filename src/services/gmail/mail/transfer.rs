@@ -75,7 +75,8 @@ fn base64(body: &[u8]) -> Content<'_> {
             after_blank |= !sextets.bytes.is_empty();
             continue;
         }
-        let strange = line.iter().filter(|byte| value(**byte).is_none() && **byte != b'=' && !byte.is_ascii_whitespace()).count();
+        // A blank within a line is as strange as any other character.
+        let strange = line.iter().filter(|byte| value(**byte).is_none() && **byte != b'=').count();
         let begins = sextets.bytes.is_empty() && sextets.count == 0;
         if begins && strange > line.len() / 8 {
             return Content { bytes: body.into(), note: Some(NO_BASE64) };
@@ -86,7 +87,15 @@ fn base64(body: &[u8]) -> Content<'_> {
             break;
         }
         after_blank = false;
-        for byte in line {
+        let mut goes_on = false;
+        for (place, byte) in line.iter().enumerate() {
+            // On the line of its end only more base64 goes on.
+            if is_padded && place > 0 && *byte != b'=' && !goes_on {
+                goes_on = is_base64(&line[place..]);
+                if !goes_on {
+                    return Content { bytes: sextets.bytes.into(), note: Some(FOLLOWED) };
+                }
+            }
             match value(*byte) {
                 Some(sextet) => {
                     sextets.push(sextet);
@@ -107,6 +116,10 @@ fn base64(body: &[u8]) -> Content<'_> {
         sextets.end();
     }
     Content { bytes: sextets.bytes.into(), note }
+}
+
+fn is_base64(text: &[u8]) -> bool {
+    text.len() % 4 == 0 && text.iter().all(|byte| value(*byte).is_some() || *byte == b'=')
 }
 
 /// Quoted-printable; what is not encoded stays as it is.
@@ -156,11 +169,15 @@ mod tests {
             ("SGVsbG8", "Hello", Some(DAMAGED)),
             ("SGVsbG8gdGhlcmUh\r\n\r\n____\r\nlist mailing list\r\n", "Hello there!", Some(FOLLOWED)),
             ("SGVsbG8=\r\n\r\n____\r\nRegards\r\n", "Hello", Some(FOLLOWED)),
+            ("SGVsbG8gdGhlcmUh\r\n\r\nBest wishes, Joe\r\n", "Hello there!", Some(FOLLOWED)),
+            ("SGVs bG8=", "Hello", None),
             ("SGVsbG8=\r\n-- \r\nlist", "Hello", Some(FOLLOWED)),
             // Encoded one by one.
             ("SGVsbG8=\r\nIHRoZXJl\r\n", "Hello there", None),
             ("SGVs!bG8=", "Hello", Some(DAMAGED)),
-            ("SGVsbG8==A", "Hello", Some(DAMAGED)),
+            ("SGVsbG8==A", "Hello", Some(FOLLOWED)),
+            ("SGVsbG8= ignored", "Hello", Some(FOLLOWED)),
+            ("SGVsbG8=IHRoZXJl", "Hello there", None),
             ("Hello, world. This is text!\r\n", "Hello, world. This is text!\r\n", Some(NO_BASE64)),
             ("", "", None),
             (&long, &"x".repeat(90), None),

@@ -1,0 +1,74 @@
+//! One part of a message, by its headers: RFC 2045, 2183 and 2231, read by mail-parser.
+
+use mail_parser::{MessageParser, MimeHeaders as _};
+
+use super::words;
+use crate::charset;
+
+/// Longest header of a part, in bytes.
+const MOST_HEADER: usize = 16 << 10;
+const NO_TYPE: &str = "a Content-Type is none, read as text/plain";
+
+/// One part.
+pub struct Part<'a> {
+    /// In lower case, such as `text/plain`.
+    pub mime_type: String,
+    pub charset: Option<String>,
+    pub name: Option<String>,
+    /// Whether its Content-Type has a name: an attachment, even if it does not say so.
+    pub is_named: bool,
+    pub is_attachment: bool,
+    /// In lower case.
+    pub encoding: String,
+    pub body: &'a [u8],
+    /// Places of its own parts.
+    pub parts: Vec<usize>,
+    /// What divides its parts.
+    pub boundary: Option<Vec<u8>>,
+}
+
+/// A header's value as text: unfolded, in whatever charset.
+pub fn text(value: &[u8]) -> String {
+    let text = charset::decode(value, None).text;
+    text.replace(['\r', '\n'], "").trim().to_owned()
+}
+
+impl Part<'_> {
+    /// Reads the headers of a part, and what is wrong with them; `in_digest`: it is a message unless it says otherwise.
+    pub fn of(headers: &[(&[u8], &[u8])], in_digest: bool) -> (Self, Option<&'static str>) {
+        let mut block = String::new();
+        for wanted in ["Content-Type", "Content-Disposition", "Content-Transfer-Encoding"] {
+            let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
+            if let Some((_, value)) = found {
+                let value = value.get(..MOST_HEADER).unwrap_or(value);
+                block.push_str(&format!("{wanted}: {}\r\n", words::unified(&text(value).replace('\0', " "))));
+            }
+        }
+        block.push_str("\r\n");
+        let read = MessageParser::new().with_mime_headers().parse_headers(block.as_bytes());
+        let root = read.as_ref().map(|message| message.root_part());
+        let kind = root.and_then(|part| part.content_type());
+        let disposition = root.and_then(|part| part.content_disposition());
+        let encoding = root.and_then(|part| part.content_transfer_encoding()).unwrap_or_default();
+        let attribute = |name: &str| kind.and_then(|kind| kind.attribute(name)).map(str::to_owned);
+        let full = kind.and_then(|kind| {
+            let is_whole = |word: &str| !word.trim().is_empty() && !word.contains('/');
+            let subtype = kind.subtype().filter(|subtype| is_whole(subtype) && is_whole(kind.ctype()))?;
+            Some(format!("{}/{subtype}", kind.ctype()).to_lowercase())
+        });
+        let note = (kind.is_some() && full.is_none()).then_some(NO_TYPE);
+        let usual = if in_digest && kind.is_none() { "message/rfc822" } else { "text/plain" };
+        let part = Self {
+            mime_type: full.unwrap_or_else(|| usual.to_owned()),
+            charset: attribute("charset"),
+            name: root.and_then(|part| part.attachment_name()).map(words::decoded),
+            is_named: attribute("name").is_some(),
+            is_attachment: disposition.is_some_and(|disposition| disposition.is_attachment()),
+            encoding: encoding.trim().trim_matches(['"', '\'', ';']).to_ascii_lowercase(),
+            body: &[],
+            parts: Vec::new(),
+            boundary: attribute("boundary").map(|boundary| boundary.trim_end().as_bytes().to_vec()).filter(|b| !b.is_empty()),
+        };
+        (part, note)
+    }
+}
