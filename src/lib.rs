@@ -9,7 +9,7 @@
 //!   `webhook`: intake of notifications
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet. Beside them `telemetry`: jobs, told to who watches over them
 //! - `http`: connections, whoever is asked
-//! - `address`, `charset`, `config`, `error`, `progress`, `recurrence`, `seal`: ground
+//! - `address`, `charset`, `config`, `error`, `nul`, `progress`, `recurrence`, `seal`, `zone`: ground
 
 // `print!` and `eprintln!` end the process where nobody reads any more: `commands::print` and `complain` do not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -24,6 +24,7 @@ pub mod engine;
 pub mod error;
 pub mod google;
 pub mod http;
+mod nul;
 pub mod outbox;
 mod progress;
 mod recurrence;
@@ -31,3 +32,4 @@ pub mod seal;
 pub mod services;
 mod telemetry;
 mod webhook;
+mod zone;

@@ -1,7 +1,12 @@
-//! Rules of recurring events, as Google writes them (RFC 5545), and the times that they name. Pure.
+//! Rules of recurring events, as calendars write them (RFC 5545, and what Google takes beside it), and the times that they name. Pure.
 
-use chrono::{DateTime, NaiveDate, Utc};
-use rrule::RRuleSet;
+mod line;
+
+use chrono::{DateTime, Datelike as _, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use rrule::{RRule, RRuleSet, Unvalidated};
+
+use crate::zone::Zone;
+use line::{Line, Value};
 
 /// Instances that are walked over before a series counts as unreadable: daily ones of two centuries. A series of every second, which anybody may
 /// invite to, would hold up all others for minutes.
@@ -15,104 +20,177 @@ pub enum Start {
     /// All day.
     Date(NaiveDate),
     /// At an instant, repeated by the clocks of a zone.
-    At(DateTime<Utc>, chrono_tz::Tz),
+    At(DateTime<Utc>, Zone),
+}
+
+impl Start {
+    /// A start at an instant, in the zone of this name, or with this offset where the name means nothing.
+    pub fn at(at: DateTime<Utc>, zone: Option<&str>, offset: Option<FixedOffset>) -> Option<Self> {
+        Some(Self::At(at, Zone::of(zone, offset)?))
+    }
+
+    /// What the clocks show.
+    fn local(self) -> NaiveDateTime {
+        match self {
+            Self::Date(date) => date.and_time(NaiveTime::MIN),
+            Self::At(at, zone) => zone.local(at),
+        }
+    }
+}
+
+/// The rules of a series.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Where the zone has a name, by its clocks; else by UTC's, as if the zone's lay there.
+    set: RRuleSet,
+    /// How far UTC's clocks are taken to be ahead.
+    shift: TimeDelta,
 }
 
 /// The rules of a series; `None` where they cannot be read.
-pub fn rules(start: Start, lines: &[String]) -> Option<RRuleSet> {
-    if lines.iter().any(|line| times_of_a_day(line) > MOST_TIMES) {
+pub fn rules(start: Start, lines: &[String]) -> Option<Rules> {
+    let (tz, shift) = match start {
+        Start::Date(_) => (rrule::Tz::UTC, TimeDelta::zero()),
+        Start::At(_, Zone::Place(tz)) => (tz.into(), TimeDelta::zero()),
+        Start::At(_, Zone::Offset(offset)) => (rrule::Tz::UTC, TimeDelta::seconds(offset.local_minus_utc().into())),
+    };
+    let shifted = |at: DateTime<Utc>| Some(at.checked_add_signed(shift)?.with_timezone(&tz));
+    let first = match start {
+        Start::Date(date) => shifted(date.and_time(NaiveTime::MIN).and_utc())?,
+        Start::At(at, _) => shifted(at)?,
+    };
+    let mut set = RRuleSet::new(first);
+    let mut repeats = false;
+    for line in lines {
+        match line::read(line)? {
+            Line::Rule(parts) => {
+                repeats = true;
+                if let Some(rule) = rule(start, &parts)? {
+                    set = set.rrule(rule.validate(first).ok()?);
+                }
+            }
+            Line::Exception(parts) => {
+                // These are walked over unseen: of every minute there would be millions.
+                if !["DAILY", "WEEKLY", "MONTHLY", "YEARLY"].contains(&part(&parts, "FREQ")?) {
+                    return None;
+                }
+                if let Some(rule) = rule(start, &parts)? {
+                    set = set.exrule(rule.validate(first).ok()?);
+                }
+            }
+            Line::More(values) => {
+                for value in values {
+                    set = set.rdate(shifted(instant(start, &value)?)?);
+                }
+            }
+            Line::Without(values) => {
+                for value in values {
+                    set = set.exdate(shifted(instant(start, &value)?)?);
+                }
+            }
+            Line::Other => {}
+        }
+    }
+    // What names dates only takes place at its start, too.
+    Some(Rules { set: if repeats { set } else { set.rdate(first) }, shift })
+}
+
+impl Rules {
+    /// The times of a series within a span, both ends included; at most `most` of them. `None`: they lie too many instances behind its start.
+    pub fn between(self, from: DateTime<Utc>, to: DateTime<Utc>, most: usize) -> Option<Vec<DateTime<Utc>>> {
+        let mut found = Vec::new();
+        let shift = self.shift;
+        for (step, date) in self.set.limit().into_iter().enumerate() {
+            let date = date.to_utc() - shift;
+            if date > to || found.len() == most {
+                break;
+            }
+            if step == MOST_STEPS {
+                return None;
+            }
+            if date >= from {
+                found.push(date);
+            }
+        }
+        Some(found)
+    }
+
+    /// The last time of a series that has at most `most` of them.
+    pub fn last(self, most: u16) -> Option<DateTime<Utc>> {
+        let shift = self.shift;
+        let instances = self.set.all(most);
+        let last = instances.dates.iter().max().filter(|_| !instances.limited)?;
+        Some(last.to_utc() - shift)
+    }
+}
+
+/// A rule as the library wants it. `Some(None)`: it ends before it begins.
+fn rule(start: Start, parts: &[(String, String)]) -> Option<Option<RRule<Unvalidated>>> {
+    let frequency = part(parts, "FREQ")?;
+    let has = |names: &[&str]| names.iter().any(|name| part(parts, name).is_some());
+    let times = ["BYHOUR", "BYMINUTE", "BYSECOND"].iter().filter_map(|name| part(parts, name));
+    if times.map(|list| list.split(',').count()).product::<usize>() > MOST_TIMES {
         return None;
     }
-    let (head, all_day) = match start {
-        Start::Date(date) => (format!("DTSTART:{}T000000Z", date.format("%Y%m%d")), true),
-        Start::At(at, zone) => {
-            (format!("DTSTART;TZID={}:{}", zone.name(), at.with_timezone(&zone).format("%Y%m%dT%H%M%S")), false)
-        }
+    // Which Monday it is says something of a month or a year only.
+    let counts_weekdays = matches!(frequency, "MONTHLY" | "YEARLY") && !has(&["BYWEEKNO"]);
+    let mut written = Vec::new();
+    for (name, value) in parts {
+        written.push(match name.as_str() {
+            "UNTIL" => {
+                let until = until(start, value)?;
+                if until < start.local().and_utc() {
+                    return Some(None);
+                }
+                let until = match start {
+                    Start::At(_, zone @ Zone::Place(_)) => zone.instant(until.naive_utc())?,
+                    _ => until,
+                };
+                format!("UNTIL={}", until.format("%Y%m%dT%H%M%SZ"))
+            }
+            "BYDAY" if !counts_weekdays => {
+                let days = value.split(',').map(|day| day.trim_start_matches(|c: char| c.is_ascii_digit() || "+-".contains(c)));
+                format!("BYDAY={}", days.collect::<Vec<_>>().join(","))
+            }
+            name if name.starts_with("X-") => continue,
+            name => format!("{name}={value}"),
+        });
+    }
+    // Google shows it once a year. RFC 5545 would have it every month.
+    if frequency == "YEARLY" && has(&["BYMONTHDAY"]) && !has(&["BYMONTH", "BYDAY", "BYYEARDAY", "BYWEEKNO"]) {
+        written.push(format!("BYMONTH={}", start.local().month()));
+    }
+    written.join(";").parse().ok().map(Some)
+}
+
+/// The last moment of a rule, by the clocks of its start. A date is good to its end; a time without zone is one of the start's clocks.
+fn until(start: Start, value: &str) -> Option<DateTime<Utc>> {
+    let value = line::value(value, None)?;
+    let local = match (value, start) {
+        (Value::Date(date), _) => date.and_hms_opt(23, 59, 59)?,
+        (Value::Local(local, _), _) => local,
+        (Value::Instant(at), Start::At(_, zone)) => zone.local(at),
+        (Value::Instant(at), Start::Date(_)) => at.naive_utc(),
     };
-    // An all-day rule has a date as its UNTIL; the set wants it in the form of its start.
-    let lines: Vec<String> = lines.iter().map(|line| dated_until(line, all_day)).collect();
-    format!("{head}\n{}", lines.join("\n")).parse().ok()
+    Some(local.and_utc())
 }
 
-/// The times of a series within a span, both ends included; at most `most` of them. `None`: they lie too many instances behind its start.
-pub fn between(rules: RRuleSet, from: DateTime<Utc>, to: DateTime<Utc>, most: usize) -> Option<Vec<DateTime<Utc>>> {
-    let mut found = Vec::new();
-    let rules = rules.limit();
-    for (step, date) in rules.into_iter().map(|date| date.with_timezone(&Utc)).enumerate() {
-        if date > to || found.len() == most {
-            break;
-        }
-        if step == MOST_STEPS {
-            return None;
-        }
-        if date >= from {
-            found.push(date);
-        }
+/// When an instance of the series is that a value names.
+fn instant(start: Start, value: &Value) -> Option<DateTime<Utc>> {
+    match (start, *value) {
+        (Start::Date(_), Value::Date(date)) => Some(date.and_time(NaiveTime::MIN).and_utc()),
+        (Start::Date(_), Value::Local(local, _)) => Some(local.date().and_time(NaiveTime::MIN).and_utc()),
+        (Start::Date(_), Value::Instant(at)) => Some(at.date_naive().and_time(NaiveTime::MIN).and_utc()),
+        // The instance of that day.
+        (Start::At(_, zone), Value::Date(date)) => zone.instant(date.and_time(start.local().time())),
+        (Start::At(_, zone), Value::Local(local, named)) => named.unwrap_or(zone).instant(local),
+        (Start::At(..), Value::Instant(at)) => Some(at),
     }
-    Some(found)
 }
 
-/// How many times a day a rule names, by its lists of hours, minutes and seconds.
-fn times_of_a_day(line: &str) -> usize {
-    let parts = line.split([';', ':']).filter_map(|part| part.split_once('='));
-    let lists = parts.filter(|(name, _)| ["BYHOUR", "BYMINUTE", "BYSECOND"].iter().any(|list| name.eq_ignore_ascii_case(list)));
-    lists.map(|(_, list)| list.split(',').count()).product()
-}
-
-fn dated_until(line: &str, all_day: bool) -> String {
-    if !all_day {
-        return line.to_owned();
-    }
-    line.split(';')
-        .map(|part| match part.split_once("UNTIL=") {
-            Some((head, date)) if date.len() == 8 => format!("{head}UNTIL={date}T235959Z"),
-            _ => part.to_owned(),
-        })
-        .collect::<Vec<_>>()
-        .join(";")
-        .replace("EXDATE;VALUE=DATE:", "EXDATE:")
-        .replace("RDATE;VALUE=DATE:", "RDATE:")
+fn part<'a>(parts: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    parts.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(time: &str) -> DateTime<Utc> {
-        time.parse().expect("a time")
-    }
-
-    #[test]
-    fn a_series_keeps_to_the_clocks_of_its_zone_and_leaves_out_what_it_says() {
-        let start = Start::At(at("2026-03-16T09:00:00Z"), chrono_tz::Europe::Berlin);
-        let lines = ["RRULE:FREQ=WEEKLY", "EXDATE;TZID=Europe/Berlin:20260323T100000"].map(str::to_owned);
-        let rules = rules(start, &lines).expect("rules");
-        let (from, to) = (at("2026-03-16T09:00:00Z"), at("2026-03-30T08:00:00Z"));
-        assert_eq!(between(rules.clone(), from, to, 10), Some(vec![from, to]));
-        assert_eq!(between(rules, from, to, 1), Some(vec![from]));
-    }
-
-    #[test]
-    fn a_series_of_a_lifetime_is_read_and_one_of_every_minute_is_walked_over_for_a_while_only() {
-        let (from, to) = (at("2026-03-16T09:00:00Z"), at("2026-03-17T08:00:00Z"));
-        let found = |start: &str, rule: &str| {
-            let rules = rules(Start::At(at(start), chrono_tz::UTC), &[rule.to_owned()]).expect("rules");
-            between(rules, from, to, 1)
-        };
-        assert_eq!(found("1926-01-01T09:00:00Z", "RRULE:FREQ=DAILY"), Some(vec![from]));
-        assert_eq!(found("2026-01-01T09:00:00Z", "RRULE:FREQ=HOURLY"), Some(vec![from]));
-        assert_eq!(found("2025-01-01T09:00:00Z", "RRULE:FREQ=MINUTELY"), None);
-        assert_eq!(found("2025-01-01T09:00:00Z", "RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"), Some(vec![]));
-    }
-
-    #[test]
-    fn rules_that_make_no_sense_are_none() {
-        let start = Start::At(at("2026-03-16T09:00:00Z"), chrono_tz::UTC);
-        let many: Vec<String> = (0..60).map(|minute| minute.to_string()).collect();
-        let fine = format!("RRULE:FREQ=YEARLY;BYDAY=MO;BYHOUR=9,17;BYMINUTE={}", many.join(","));
-        for rule in ["RRULE:FREQ=SOMETIMES", &fine] {
-            assert!(rules(start, &[rule.to_owned()]).is_none(), "{rule}");
-        }
-        assert!(rules(start, &["RRULE:FREQ=DAILY;BYHOUR=9,13,17".to_owned()]).is_some());
-    }
-}
+mod tests;

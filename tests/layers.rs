@@ -10,11 +10,12 @@ const FLOORS: [&[&str]; 7] = [
     &["engine", "outbox", "webhook"],
     &["google", "db", "telemetry"],
     &["http"],
-    &["address", "charset", "config", "error", "progress", "recurrence", "seal"],
+    &["address", "charset", "config", "error", "nul", "progress", "recurrence", "seal", "zone"],
 ];
 
 /// Neighbours on one floor that may know each other: the command line is one thing in two files, the ground is the ground.
-const MAY_MEET: [(&str, &str); 4] = [("main", "cli"), ("address", "error"), ("config", "error"), ("seal", "error")];
+const MAY_MEET: [(&str, &str); 5] =
+    [("main", "cli"), ("address", "error"), ("config", "error"), ("recurrence", "zone"), ("seal", "error")];
 
 fn floor(module: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&module))

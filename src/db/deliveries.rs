@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
+use crate::nul;
 
 const CLAIM: &str = include_str!("sql/claim_deliveries.sql");
 
@@ -101,7 +102,7 @@ pub async fn failed(pool: &Pool, target: &str, run: Uuid, failures: &[Failed], m
     let events: Vec<Uuid> = failures.iter().map(|failure| failure.event).collect();
     let statuses: Vec<Option<i32>> = failures.iter().map(|failure| failure.status).collect();
     // NUL is the one character that text cannot hold.
-    let errors: Vec<String> = failures.iter().map(|failure| failure.error.replace('\0', "\u{fffd}")).collect();
+    let errors: Vec<String> = failures.iter().map(|failure| nul::replaced(&failure.error)).collect();
     let waits: Vec<f64> = failures.iter().map(|failure| failure.wait).collect();
     let rows = pool
         .get()
@@ -186,7 +187,7 @@ pub async fn set_circuit(pool: &Pool, target: &str, failures: u32, rest: Option<
                 (&target, Type::TEXT),
                 (&i32::try_from(failures).unwrap_or(i32::MAX), Type::INT4),
                 (&rest, Type::FLOAT8),
-                (&error.map(|error| error.replace('\0', "\u{fffd}")), Type::TEXT),
+                (&error.map(nul::replaced), Type::TEXT),
             ],
         )
         .await

@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::nul;
+
 /// Something to read, as a service found it.
 #[derive(Debug, Clone)]
 pub struct Document<'a> {
@@ -56,7 +58,7 @@ pub enum Change {
 /// Creates or updates a document: its version rises when what it says has changed, or when it comes back from deletion.
 pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Result<Stored> {
     // NUL is the one character that text cannot hold.
-    let clean = |text: Option<&str>| text.map(|text| text.replace('\0', "\u{fffd}"));
+    let clean = |text: Option<&str>| text.map(nul::replaced);
     let [title, author, mime, snippet, body, note] =
         [document.title, document.author, document.mime_type, document.snippet, document.body, document.note].map(clean);
     let text = document.details.to_string();

@@ -124,6 +124,15 @@ pub async fn clear(tx: &Transaction<'_>, stream: i64, item_ids: &[&str]) -> anyh
     .context("clearing applied items from quarantine")
 }
 
+/// Whether this version of an item lies in quarantine still. The caller holds the stream, so that it stays so.
+pub async fn lies(tx: &Transaction<'_>, id: i64, raw: &str) -> anyhow::Result<bool> {
+    let row = tx
+        .query_typed_opt("SELECT 1 FROM quarantined_items WHERE id = $1 AND raw = $2", &[(&id, Type::INT8), (&raw, Type::TEXT)])
+        .await
+        .context("looking for an item in quarantine")?;
+    Ok(row.is_some())
+}
+
 /// The quarantine, oldest first; `id`: one row only.
 pub async fn list(pool: &Pool, id: Option<i64>) -> anyhow::Result<Vec<Quarantined>> {
     let rows = pool

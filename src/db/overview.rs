@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Pool;
 
-pub use flow::{Bots, Channels, Outbox, Quarantine, Target};
+pub use flow::{Bots, Channels, Outbox, Quarantine, Target, Unread};
 pub use jobs::JobState;
 pub use streams::{Failing, Owner, ServiceState, Waited};
 
@@ -29,6 +29,8 @@ pub struct Overview {
     pub outbox: Outbox,
     /// By service, where there is something.
     pub quarantine: Vec<Quarantine>,
+    /// Of Calendar.
+    pub unread: Unread,
     pub bots: Bots,
     pub database: Database,
 }
@@ -57,6 +59,7 @@ pub async fn read(pool: &Pool, silent_after: i32) -> anyhow::Result<Overview> {
         channels: flow::channels(client, silent_after).await?,
         outbox: flow::outbox(client).await?,
         quarantine: flow::quarantine(client).await?,
+        unread: flow::unread(client).await?,
         bots: flow::bots(client).await?,
         database: Database { bytes: row.try_get(1)?, version: row.try_get(2)? },
     })

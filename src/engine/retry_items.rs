@@ -12,7 +12,7 @@ use crate::db::streams;
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retried {
-    /// It is applied and has left quarantine.
+    /// It is applied, or a newer version of it, and has left quarantine.
     Applied,
     /// It stays, with this error.
     Kept(String),
@@ -29,6 +29,10 @@ pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined)
         .and_then(|raw| S::decode(&item.kind, raw).map_err(|poison| poison.error));
     let mut client = context.pool.get().await?;
     let mut tx = client.transaction().await.context("beginning the retry")?;
+    // The feed may have brought its successor meanwhile, which took it out of quarantine: it must not be put back.
+    if streams::hold(&tx, item.stream_id).await? && !items::lies(&tx, item.id, &item.raw).await? {
+        return Ok(Retried::Applied);
+    }
     let poison = match decoded {
         Err(error) => match streams::hold(&tx, item.stream_id).await? {
             true => Poison { item_id: item.item_id.clone(), raw: item.raw.clone(), error, unfetched: None },

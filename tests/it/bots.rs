@@ -1,7 +1,7 @@
 //! Bots of meetings on their usual paths: from the event to the document.
 
 #[path = "bots/ground.rs"]
-mod ground;
+pub mod ground;
 #[path = "bots/keys.rs"]
 mod keys;
 #[path = "bots/life.rs"]

@@ -39,6 +39,7 @@ mod resync;
 mod retention;
 mod roles;
 mod schedules;
+mod series;
 mod services_off;
 mod settings;
 mod sharing;

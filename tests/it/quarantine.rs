@@ -15,20 +15,21 @@ fn world_with(raws: &[&str]) -> World {
     world
 }
 
-const NUL: &str = r#"{"id":"nul","status":"confirmed","etag":"\"1\"","summary":"a\u0000b","start":{"date":"2026-11-25"},"end":{"date":"2026-11-26"}}"#;
+const NO_TIME: &str =
+    r#"{"id":"notime","status":"confirmed","etag":"\"1\"","start":{"date":"2026-02-30"},"end":{"date":"2026-11-26"}}"#;
 const ODD: &str = r#"{"id":"odd","status":"confirmed","etag":"\"1\"","start":5,"end":{"date":"2026-11-26"}}"#;
 const NO_START: &str = r#"{"id":"nostart","status":"confirmed","etag":"\"1\""}"#;
 
 #[test]
 fn poison_items_are_put_aside_and_the_cursor_moves_on() {
-    let world = world_with(&[NUL, ODD, NO_START]);
+    let world = world_with(&[NO_TIME, ODD, NO_START]);
     let report = world.sync_all().expect(0).json();
     assert_eq!(report["quarantined"], 3, "{report}");
     assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL"), 25);
     let listed = world.syncctl(&["items", "list", "--json"]).expect(0).json();
     let ids: Vec<&str> = listed.as_array().expect("a list").iter().filter_map(|item| item["item_id"].as_str()).collect();
     assert_eq!(ids.len(), 3, "{ids:?}");
-    for id in ["nul", "odd", "nostart"] {
+    for id in ["notime", "odd", "nostart"] {
         assert!(ids.contains(&id), "{ids:?}");
     }
     let again = world.sync_all().expect(0).json();
@@ -52,13 +53,13 @@ fn an_item_leaves_quarantine_when_a_good_version_comes() {
 
 #[test]
 fn retry_applies_what_can_be_applied_now_and_keeps_the_rest() {
-    let world = world_with(&[NUL, ODD]);
+    let world = world_with(&[NO_TIME, ODD]);
     world.sync_all().expect(0);
     world.syncctl(&["items", "retry"]).expect(1);
-    world.execute(r#"UPDATE quarantined_items SET raw = replace(raw, '\u0000', '') WHERE item_id = 'nul'"#);
+    world.execute(r#"UPDATE quarantined_items SET raw = replace(raw, '2026-02-30', '2026-02-28') WHERE item_id = 'notime'"#);
     let retried = world.syncctl(&["items", "retry"]).expect(1);
     assert!(retried.stdout.contains("1 applied, 1 kept"), "{}", retried.stdout);
-    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE event_id = 'nul'"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE event_id = 'notime'"), 1);
     assert_eq!(world.count("SELECT count(*) FROM quarantined_items WHERE item_id = 'odd' AND attempts > 1"), 1);
 }
 

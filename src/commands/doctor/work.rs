@@ -21,6 +21,7 @@ pub fn check(overview: &Overview, settings: &Settings, found: &mut Findings) {
     failing(overview, found);
     channels(overview, settings, found);
     outbox(overview, settings, found);
+    unread(overview, found);
     for held in &overview.quarantine {
         found.warn(
             "quarantine",
@@ -35,6 +36,21 @@ pub fn check(overview: &Overview, settings: &Settings, found: &mut Findings) {
     }
     if overview.quarantine.is_empty() {
         found.ok("quarantine", "empty");
+    }
+}
+
+/// Where a rule cannot be read, a user waits for a bot that does not come.
+fn unread(overview: &Overview, found: &mut Findings) {
+    let unread = &overview.unread;
+    if unread.events > 0 {
+        found.warn(
+            "events",
+            format!(
+                "calendar: {} events of {} users were read in part; {} are series whose rule cannot be read",
+                unread.events, unread.users, unread.series
+            ),
+            "`SELECT user_id, event_id, unread FROM calendar_events WHERE unread IS NOT NULL` (`syncctl db psql`) names them; report the rules",
+        );
     }
 }
 

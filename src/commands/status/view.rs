@@ -4,7 +4,7 @@ use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Widt
 
 use crate::commands::metrics::seconds_text;
 use crate::commands::table;
-use crate::db::overview::{Channels, Failing, JobState, Outbox, Overview, Target};
+use crate::db::overview::{Channels, Failing, JobState, Outbox, Overview, Target, Unread};
 use crate::engine::delays::Delays;
 use crate::error::Class;
 
@@ -161,6 +161,9 @@ fn rest(overview: &Overview, colours: bool) -> String {
     if overview.quarantine.is_empty() {
         table.add_row(["quarantine", "nothing"]);
     }
+    if overview.unread.events > 0 {
+        table.add_row([Cell::new("events"), tinted(unread_line(&overview.unread), colours, Color::Yellow)]);
+    }
     table.add_row(["bots", &bots_line(overview)]);
     for column in table.column_iter_mut() {
         column.set_padding((0, GAP));
@@ -178,6 +181,16 @@ fn outbox_line(outbox: &Outbox) -> String {
         text.push_str(&format!("; {} given up: `syncctl outbox list --state dead`", outbox.dead()));
     }
     text
+}
+
+/// What could be read in part only, and of whom.
+fn unread_line(unread: &Unread) -> String {
+    let Unread { events, series, users, first } = unread;
+    let more = if *users > first.len() as i64 { " …" } else { "" };
+    format!(
+        "{events} read in part, of {users} users ({}{more}); {series} are series whose rule cannot be read, to which no bot comes",
+        first.join(" ")
+    )
 }
 
 fn bots_line(overview: &Overview) -> String {

@@ -155,6 +155,30 @@ pub(super) async fn quarantine(client: &impl GenericClient) -> anyhow::Result<Ve
         .collect()
 }
 
+/// Events that could be read in part only.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Unread {
+    pub events: i64,
+    /// Of these, series: nobody can tell when they take place, and no bot comes to them.
+    pub series: i64,
+    pub users: i64,
+    /// Addresses of some of the users.
+    pub first: Vec<String>,
+}
+
+pub(super) async fn unread(client: &impl GenericClient) -> anyhow::Result<Unread> {
+    let row = client
+        .query_typed_one(
+            "SELECT count(*), count(*) FILTER (WHERE 'recurrence' = ANY (e.unread)), count(DISTINCT e.user_id),
+               coalesce((array_agg(DISTINCT u.email))[1:5], '{}')
+             FROM calendar_events e JOIN users u ON u.id = e.user_id WHERE e.unread IS NOT NULL AND e.deleted_at IS NULL",
+            &[],
+        )
+        .await
+        .context("counting events that were read in part")?;
+    Ok(Unread { events: row.try_get(0)?, series: row.try_get(1)?, users: row.try_get(2)?, first: row.try_get(3)? })
+}
+
 /// Meeting bots that are not done.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Bots {

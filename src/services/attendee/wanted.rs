@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, FixedOffset, Utc};
 use deadpool_postgres::tokio_postgres::types::Type;
 use serde::Deserialize;
 use serde_json::Value;
@@ -56,6 +56,8 @@ struct Row {
     start: DateTime<Utc>,
     end: DateTime<Utc>,
     time_zone: Option<String>,
+    /// As its start was written.
+    offset: Option<FixedOffset>,
     series: Option<String>,
     original_start: Option<DateTime<Utc>>,
     recurrence: Vec<String>,
@@ -177,10 +179,9 @@ fn times(
     if row.recurrence.is_empty() {
         return Some(vec![(row.original_start.unwrap_or(DateTime::UNIX_EPOCH), row.start)]);
     }
-    let zone = row.time_zone.as_deref().unwrap_or("UTC").parse().ok()?;
-    let rules = recurrence::rules(Start::At(row.start, zone), &row.recurrence)?;
+    let start = Start::at(row.start, row.time_zone.as_deref(), row.offset)?;
     let from = window.now - (row.end - row.start);
-    let times = recurrence::between(rules, from, window.until, MOST)?;
+    let times = recurrence::rules(start, &row.recurrence)?.between(from, window.until, MOST)?;
     let own = times.into_iter().filter(|time| !replaced.contains(&(row.stream, row.event_id.clone(), *time)));
     Some(own.map(|time| (time, time)).collect())
 }
@@ -192,7 +193,7 @@ async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> {
         .query_typed(
             "SELECT m.id, m.stream_id, m.event_id, m.user_id, m.title, m.link, m.link_kind, m.bot_capable, m.start_at,
                coalesce(m.end_at, m.start_at), e.time_zone, e.recurring_event_id, e.original_start_at, e.raw -> 'recurrence',
-               e.raw -> 'attendees', u.settings @> '{\"attendee\": true}', u.settings ->> 'attendee_project'
+               e.raw -> 'attendees', u.settings @> '{\"attendee\": true}', u.settings ->> 'attendee_project', e.raw -> 'start' ->> 'dateTime'
              FROM meetings m JOIN calendar_events e USING (stream_id, event_id) JOIN users u ON u.id = m.user_id
              WHERE m.event_status <> 'cancelled' AND e.deleted_at IS NULL
                AND ((m.is_series AND m.start_at < $2) OR (m.start_at > $1 - interval '1 day' AND m.start_at < $2 AND m.end_at > $1))
@@ -209,6 +210,7 @@ async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> {
         .map(|row| {
             // What Google sends in another form wants nothing.
             let list = |value: Option<Value>| value.unwrap_or_default();
+            let written: Option<&str> = row.try_get(17)?;
             Ok(Row {
                 meeting: row.try_get(0)?,
                 stream: row.try_get(1)?,
@@ -221,6 +223,7 @@ async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> {
                 start: row.try_get(8)?,
                 end: row.try_get(9)?,
                 time_zone: row.try_get(10)?,
+                offset: written.and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| *at.offset()),
                 series: row.try_get(11)?,
                 original_start: row.try_get(12)?,
                 recurrence: serde_json::from_value(list(row.try_get(13)?)).unwrap_or_default(),

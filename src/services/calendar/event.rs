@@ -1,12 +1,15 @@
 //! An event as Google writes it, and the typed columns that syncctl draws from it. Pure.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone as _, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Change;
+use super::{Change, read};
 use crate::db::items::Poison;
 use crate::engine::Item;
+use crate::nul;
+use crate::recurrence::{self, Rules, Start};
+use crate::zone::Zone;
 
 /// The parts of an event that syncctl reads (`Event` of the Calendar API).
 #[derive(Debug, Default, Deserialize)]
@@ -31,6 +34,9 @@ pub struct Event {
     pub ical_uid: Option<String>,
     pub etag: Option<String>,
     pub updated: Option<DateTime<Utc>>,
+    /// Fields that could not be read and count as absent, and `recurrence` where nobody can tell what it says.
+    #[serde(skip)]
+    pub unread: Vec<String>,
 }
 
 /// A date (all-day) or an instant.
@@ -46,7 +52,7 @@ pub struct When {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Instant {
-    Fixed(DateTime<Utc>),
+    Fixed(DateTime<FixedOffset>),
     Local(NaiveDateTime),
 }
 
@@ -77,12 +83,21 @@ impl When {
     /// The instant, in UTC. An all-day date has none.
     pub fn instant(&self) -> Option<DateTime<Utc>> {
         match self.date_time.as_ref()? {
-            Instant::Fixed(at) => Some(*at),
-            Instant::Local(local) => {
-                let zone: chrono_tz::Tz = self.time_zone.as_deref().unwrap_or("UTC").parse().ok()?;
-                zone.from_local_datetime(local).earliest().map(|at| at.to_utc())
-            }
+            Instant::Fixed(at) => Some(at.to_utc()),
+            Instant::Local(local) => Zone::of(self.time_zone.as_deref(), None)?.instant(*local),
         }
+    }
+
+    /// As the start of a series.
+    fn start(&self) -> Option<Start> {
+        if let Some(date) = self.date {
+            return Some(Start::Date(date));
+        }
+        let offset = match self.date_time.as_ref()? {
+            Instant::Fixed(at) => Some(*at.offset()),
+            Instant::Local(_) => None,
+        };
+        Start::at(self.instant()?, self.time_zone.as_deref(), offset)
     }
 }
 
@@ -90,6 +105,11 @@ impl Event {
     /// Whether Google says that the event is gone.
     pub fn is_cancelled(&self) -> bool {
         self.status.as_deref() == Some("cancelled")
+    }
+
+    /// The rules of a series; `None` where they cannot be read.
+    pub fn rules(&self) -> Option<Rules> {
+        recurrence::rules(self.start.as_ref()?.start()?, &self.recurrence)
     }
 
     /// Attendees that are people: rooms do not meet.
@@ -103,12 +123,7 @@ impl Event {
 
 /// Makes an item of an event's JSON.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
-    let event: Event = serde_json::from_str(raw.get()).map_err(|error| Poison::of(&raw, format!("not an event: {error}")))?;
-    if event.id.is_empty() {
-        return Err(Poison::of(&raw, "not an event: no id"));
-    }
-    if !event.is_cancelled() && event.start.as_ref().is_none_or(|start| start.date.is_none() && start.instant().is_none()) {
-        return Err(Poison::of(&raw, "not an event: no start that can be read"));
-    }
+    let raw = nul::without(raw);
+    let event = read::event(raw.get()).map_err(|error| Poison::of(&raw, error))?;
     Ok(Item { id: event.id.clone(), changed_at: event.updated, raw, change: Change::Event(Box::new(event)) })
 }

@@ -12,6 +12,7 @@ use super::{Change, EVENTS, REGISTERED};
 use crate::db::items::Poison;
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
+use crate::nul;
 
 /// The parts of `CalendarListEntry` that syncctl reads.
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +43,7 @@ impl Entry {
 
 /// Makes an item of an entry's JSON.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
+    let raw = nul::without(raw);
     let entry: Entry = serde_json::from_str(raw.get()).map_err(|error| Poison::of(&raw, format!("not a calendar: {error}")))?;
     if entry.id.is_empty() {
         return Err(Poison::of(&raw, "not a calendar: no id"));

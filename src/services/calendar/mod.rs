@@ -7,6 +7,7 @@ mod links;
 mod list;
 mod meetings;
 mod push;
+mod read;
 mod series;
 pub mod soon;
 mod store;

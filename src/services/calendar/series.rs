@@ -1,43 +1,31 @@
 //! When a recurring series ends, so that a bounded pass knows which series it must have named. Pure.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::event::Event;
-use crate::recurrence::{self, Start};
 
 /// Instances looked at before a finite series counts as unknown.
 const MOST_INSTANCES: u16 = 10_000;
 
 /// Whether a series has an instance that ends after `from`. No for a series whose rule cannot be read: its absence proves nothing.
 pub fn reaches(event: &Event, from: DateTime<Utc>) -> bool {
-    let Some(rule) = event.recurrence.iter().find(|line| line.starts_with("RRULE")) else { return false };
-    let upper = rule.to_uppercase();
-    let endless = !upper.contains("UNTIL=") && !upper.contains("COUNT=");
-    endless || last_end(event).is_some_and(|end| end > from)
+    let endless = |line: &String| {
+        let upper = line.to_uppercase();
+        upper.starts_with("RRULE") && upper.contains("FREQ=") && !upper.contains("UNTIL=") && !upper.contains("COUNT=")
+    };
+    event.recurrence.iter().any(endless) || last_end(event).is_some_and(|end| end > from)
 }
 
 /// The end of the last instance of a finite series.
 fn last_end(event: &Event) -> Option<DateTime<Utc>> {
     let start = event.start.as_ref()?;
-    let (start, length) = match (start.date, start.instant()) {
-        (Some(date), _) => {
-            let end = event.end.as_ref().and_then(|end| end.date);
-            let days = end.map_or(1, |end| (end - date).num_days());
-            (Start::Date(date), chrono::Duration::days(days))
-        }
-        (None, Some(at)) => {
-            let zone = start.time_zone.as_deref().unwrap_or("UTC").parse().ok()?;
-            let length = event.end.as_ref().and_then(|end| end.instant()).map_or_else(chrono::Duration::zero, |end| end - at);
-            (Start::At(at, zone), length)
-        }
+    let length = match (start.date, start.instant()) {
+        (Some(date), _) => TimeDelta::days(event.end.as_ref().and_then(|end| end.date).map_or(1, |end| (end - date).num_days())),
+        (None, Some(at)) => event.end.as_ref().and_then(|end| end.instant()).map_or_else(TimeDelta::zero, |end| end - at),
         (None, None) => return None,
     };
-    let instances = recurrence::rules(start, &event.recurrence)?.all(MOST_INSTANCES);
-    if instances.limited {
-        return None;
-    }
-    let last = instances.dates.iter().max()?;
-    Some(last.with_timezone(&Utc).checked_add_signed(length).unwrap_or(DateTime::<Utc>::MAX_UTC))
+    let last = event.rules()?.last(MOST_INSTANCES)?;
+    Some(last.checked_add_signed(length).unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
 #[cfg(test)]
@@ -86,6 +74,15 @@ mod tests {
             r#"{"id":"a","start":{"dateTime":"2026-03-16T10:00:00Z"},"end":{"dateTime":"+262142-12-31T00:00:00Z"},"recurrence":["RRULE:FREQ=DAILY;COUNT=3"]}"#,
         );
         assert!(reaches(&event, at("2199-01-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_list_of_dates_ends_with_its_last_date() {
+        let event = event(
+            r#"{"id":"a","start":{"dateTime":"2026-03-16T10:00:00Z"},"end":{"dateTime":"2026-03-16T11:00:00Z"},"recurrence":["RRULE:DATE:20260320T100000Z"]}"#,
+        );
+        assert!(reaches(&event, at("2026-03-20T10:59:00Z")));
+        assert!(!reaches(&event, at("2026-03-20T11:01:00Z")));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::event::Event;
+use super::read;
 use crate::db::Pool;
-use crate::recurrence::{self, Start};
 
 /// A meeting is soon from here on.
 const SOON: TimeDelta = TimeDelta::hours(2);
@@ -88,7 +88,7 @@ pub async fn follow_series(pool: &Pool) -> anyhow::Result<()> {
     for row in &rows {
         ids.push(row.try_get::<_, Uuid>(0)?);
         // A series that cannot be read has no next occurrence that could be known.
-        next.push(serde_json::from_str(row.try_get(1)?).ok().and_then(|event| next_start(&event, now)));
+        next.push(read::event(row.try_get(1)?).ok().and_then(|event| next_start(&event, now)));
     }
     client
         .execute_typed(
@@ -102,10 +102,8 @@ pub async fn follow_series(pool: &Pool) -> anyhow::Result<()> {
 
 /// When a series takes place next, after `now`; all-day ones begin at no hour.
 fn next_start(event: &Event, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let start = event.start.as_ref()?;
-    let zone = start.time_zone.as_deref().unwrap_or("UTC").parse().ok()?;
-    let rules = recurrence::rules(Start::At(start.instant()?, zone), &event.recurrence)?;
-    recurrence::between(rules, now + TimeDelta::seconds(1), now + TimeDelta::days(3 * 366), 1)?.first().copied()
+    event.start.as_ref()?.instant()?;
+    event.rules()?.between(now + TimeDelta::seconds(1), now + TimeDelta::days(3 * 366), 1)?.first().copied()
 }
 
 #[cfg(test)]

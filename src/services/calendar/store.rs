@@ -9,7 +9,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::event::{Event, When};
 use super::fetch::Window;
-use super::{Change, meetings, series};
+use super::{Change, meetings, read, series};
 use crate::engine::{Counts, Item, Stream};
 
 const UPSERT: &str = include_str!("sql/upsert_events.sql");
@@ -72,6 +72,8 @@ async fn upsert<'a>(
     let attendees: Vec<i32> = events.iter().map(|(event, _)| i32::try_from(event.attendees.len()).unwrap_or(i32::MAX)).collect();
     let updated: Vec<Option<DateTime<Utc>>> = events.iter().map(|(event, _)| event.updated).collect();
     let raws: Vec<&str> = events.iter().map(|(_, raw)| *raw).collect();
+    let unread = |event: &Event| (!event.unread.is_empty()).then(|| event.unread.join(","));
+    let unread: Vec<Option<String>> = events.iter().map(|(event, _)| unread(event)).collect();
     let rows = tx
         .query_typed(
             UPSERT,
@@ -98,6 +100,7 @@ async fn upsert<'a>(
                 (&column(|e| e.etag.as_deref()), Type::TEXT_ARRAY),
                 (&updated, Type::TIMESTAMPTZ_ARRAY),
                 (&raws, Type::TEXT_ARRAY),
+                (&unread, Type::TEXT_ARRAY),
             ],
         )
         .await
@@ -259,8 +262,8 @@ async fn reaching_series(
         .context("reading unseen series")?;
     let mut reaching = Vec::new();
     for row in rows {
-        let event: Event = serde_json::from_str(row.try_get(1)?).context("reading a stored series")?;
-        if series::reaches(&event, start) {
+        // One that cannot be read any more is nobody's proof.
+        if read::event(row.try_get(1)?).is_ok_and(|event| series::reaches(&event, start)) {
             reaching.push(row.try_get(0)?);
         }
     }

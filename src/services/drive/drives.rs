@@ -8,10 +8,11 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{CHANGES, Change, MY_DRIVE, REGISTERED, access, file, shared};
+use super::{CHANGES, Change, MY_DRIVE, REGISTERED, access, shared};
 use crate::db::items::Poison;
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
+use crate::nul;
 
 /// The parts of `Drive` that syncctl reads.
 #[derive(Debug, Default, Deserialize)]
@@ -23,7 +24,7 @@ pub struct Entry {
 
 /// Makes an item of a shared drive's JSON.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
-    let raw = file::without_nul(raw);
+    let raw = nul::without(raw);
     let wrong = |error: String| Poison::of(&raw, error);
     let entry: Entry = serde_json::from_str(raw.get()).map_err(|error| wrong(format!("not a shared drive: {error}")))?;
     if entry.id.is_empty() {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Change;
 use crate::db::items::Poison;
 use crate::engine::Item;
+use crate::nul;
 
 /// What is asked for of a file, in calls' `fields`.
 pub const FIELDS: &str = "id,name,mimeType,parents,trashed,version,md5Checksum,headRevisionId,size,modifiedTime,webViewLink,driveId,\
@@ -111,7 +111,7 @@ pub enum Content {
 
 /// Makes an item of the JSON of a change or of a file.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
-    let raw = without_nul(raw);
+    let raw = nul::without(raw);
     let wrong = |error: String| Poison::of(&raw, error);
     let shape: Shape = serde_json::from_str(raw.get()).map_err(|error| wrong(format!("not a change: {error}")))?;
     if shape.change_type.as_deref().is_some_and(|kind| kind != "file") {
@@ -140,26 +140,6 @@ fn of(file: File) -> Change {
 pub fn removed(id: &str) -> Result<Item<Change>, serde_json::Error> {
     let raw = serde_json::value::to_raw_value(&serde_json::json!({ "fileId": id, "removed": true }))?;
     Ok(Item { id: id.to_owned(), changed_at: None, raw, change: Change::Removed })
-}
-
-/// NUL is the one character that text in PostgreSQL cannot hold.
-pub fn without_nul(raw: Box<RawValue>) -> Box<RawValue> {
-    fn clean(value: &mut Value) {
-        match value {
-            Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
-            Value::Array(items) => items.iter_mut().for_each(clean),
-            Value::Object(fields) => fields.values_mut().for_each(clean),
-            _ => {}
-        }
-    }
-    if !raw.get().contains("\\u0000") {
-        return raw;
-    }
-    let cleaned = serde_json::from_str::<Value>(raw.get()).ok().and_then(|mut value| {
-        clean(&mut value);
-        serde_json::value::to_raw_value(&value).ok()
-    });
-    cleaned.unwrap_or(raw)
 }
 
 #[cfg(test)]

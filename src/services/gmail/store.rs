@@ -10,6 +10,7 @@ use super::detect;
 use super::fetch::Pinned;
 use super::message::{Change, Message};
 use crate::engine::{Counts, Item, Stream};
+use crate::nul;
 
 const UPSERT: &str = include_str!("sql/upsert_messages.sql");
 
@@ -46,9 +47,8 @@ async fn upsert(
     fn column<'a, T>(messages: &[(&'a str, &'a Message)], read: impl Fn(&'a Message) -> T) -> Vec<T> {
         messages.iter().map(|(_, message)| read(message)).collect()
     }
-    let clean = |text: &str| text.replace('\0', "\u{fffd}");
     let headers = |message: &Message| -> Value {
-        json!(message.headers.iter().map(|(name, value)| [clean(name), clean(value)]).collect::<Vec<_>>())
+        json!(message.headers.iter().map(|(name, value)| [nul::replaced(name), nul::replaced(value)]).collect::<Vec<_>>())
     };
     let ids: Vec<&str> = messages.iter().map(|(id, _)| *id).collect();
     let rows = tx

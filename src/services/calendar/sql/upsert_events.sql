@@ -3,15 +3,15 @@
 WITH input AS (
   SELECT * FROM unnest($5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::date[], $12::date[],
     $13::text[], $14::text[], $15::int[], $16::text[], $17::timestamptz[], $18::date[], $19::text[], $20::text[],
-    $21::timestamptz[], $22::text[])
+    $21::timestamptz[], $22::text[], $23::text[])
     AS t (event_id, status, event_type, summary, start_at, end_at, start_date, end_date, time_zone, organizer, attendees_count,
-      recurring_event_id, original_start_at, original_start_date, ical_uid, etag, updated, raw)
+      recurring_event_id, original_start_at, original_start_date, ical_uid, etag, updated, raw, unread)
 )
 INSERT INTO calendar_events AS e (stream_id, user_id, calendar_id, seen_pass, event_id, status, event_type, summary, start_at, end_at,
   start_date, end_date, time_zone, organizer, attendees_count, recurring_event_id, original_start_at, original_start_date,
-  ical_uid, etag, updated, raw)
+  ical_uid, etag, updated, raw, unread)
 SELECT $1, $2, $3, $4, event_id, status, event_type, summary, start_at, end_at, start_date, end_date, time_zone, organizer,
-  attendees_count, recurring_event_id, original_start_at, original_start_date, ical_uid, etag, updated, raw::jsonb
+  attendees_count, recurring_event_id, original_start_at, original_start_date, ical_uid, etag, updated, raw::jsonb, string_to_array(unread, ',')
 FROM input
 ON CONFLICT (stream_id, event_id) DO UPDATE SET
   seen_pass = coalesce(excluded.seen_pass, e.seen_pass), status = excluded.status, event_type = excluded.event_type,
@@ -20,13 +20,11 @@ ON CONFLICT (stream_id, event_id) DO UPDATE SET
   attendees_count = excluded.attendees_count, recurring_event_id = excluded.recurring_event_id,
   original_start_at = excluded.original_start_at, original_start_date = excluded.original_start_date,
   ical_uid = excluded.ical_uid, etag = excluded.etag, updated = excluded.updated,
-  raw = excluded.raw, deleted_at = NULL,
+  raw = excluded.raw, unread = excluded.unread, deleted_at = NULL,
   synced_at = CASE WHEN e.etag = excluded.etag AND e.deleted_at IS NULL AND (excluded.seen_pass IS NOT NULL OR e.raw = excluded.raw)
     THEN e.synced_at ELSE now() END
--- An older version never replaces a newer one: an item may leave quarantine after the feed has brought its successor. What a full pass names
--- is what there is now, whatever time it gives.
-WHERE (e.updated IS NULL OR excluded.updated IS NULL OR excluded.updated >= e.updated OR excluded.seen_pass IS NOT NULL)
-  AND (e.etag IS DISTINCT FROM excluded.etag OR e.etag IS NULL OR e.deleted_at IS NOT NULL
+-- What the feed names is what there is now, whatever time it gives: `updated` goes back where a calendar is restored or imported.
+WHERE (e.etag IS DISTINCT FROM excluded.etag OR e.etag IS NULL OR e.deleted_at IS NOT NULL
        OR (excluded.seen_pass IS NOT NULL AND e.seen_pass IS DISTINCT FROM excluded.seen_pass)
        -- The feed says that it changed; its etag need not have. A full pass says no such thing.
        OR (excluded.seen_pass IS NULL AND e.raw IS DISTINCT FROM excluded.raw))

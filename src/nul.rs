@@ -1,0 +1,40 @@
+//! NUL, the one character that text in PostgreSQL cannot hold, replaced as Unicode says (U+FFFD). Pure.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// Text that can be stored.
+pub fn replaced(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// JSON whose strings and names can be stored; the same JSON where there is nothing to replace.
+pub fn without(raw: Box<RawValue>) -> Box<RawValue> {
+    if !raw.get().contains("\\u0000") {
+        return raw;
+    }
+    let cleaned = serde_json::from_str::<Value>(raw.get()).ok();
+    cleaned.and_then(|value| serde_json::value::to_raw_value(&clean(value)).ok()).unwrap_or(raw)
+}
+
+fn clean(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(replaced(&text)),
+        Value::Array(items) => items.into_iter().map(clean).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (replaced(&name), clean(value))).collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nul_is_replaced_wherever_it_stands_and_nothing_else_is_touched() {
+        let without = |json: &str| without(RawValue::from_string(json.into()).expect("JSON")).get().to_owned();
+        assert_eq!(without(r#"{"a\u0000":["\u0000b",{"c":"\u0000"}]}"#), "{\"a\u{fffd}\":[\"\u{fffd}b\",{\"c\":\"\u{fffd}\"}]}");
+        let untouched = r#"{ "a" : 1.50, "b": "\\u0001" }"#;
+        assert_eq!(without(untouched), untouched);
+    }
+}

@@ -1,0 +1,155 @@
+//! Time zones by the names that calendars give them: IANA's, those of Windows (CLDR's table), and offsets. Pure.
+
+use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta, TimeZone as _, Utc};
+use chrono_tz::{TZ_VARIANTS, Tz};
+
+/// A place's clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zone {
+    /// With all its changes.
+    Place(Tz),
+    /// Always as far from UTC.
+    Offset(FixedOffset),
+}
+
+impl Zone {
+    /// The zone of something that names one, or else was given with an offset. `None`: the name means nothing and no offset is known.
+    pub fn of(name: Option<&str>, offset: Option<FixedOffset>) -> Option<Self> {
+        match name {
+            Some(name) => Self::named(name).or(offset.map(Self::Offset)),
+            None => Some(offset.map_or(Self::Place(Tz::UTC), Self::Offset)),
+        }
+    }
+
+    /// The zone of a name, as in `Europe/Berlin`, `W. Europe Standard Time`, `(UTC+01:00) Amsterdam, Berlin`, `GMT+02:00`, or with what
+    /// calendar programs write before it (`/freeassociation.sourceforge.net/Europe/Berlin`).
+    pub fn named(name: &str) -> Option<Self> {
+        let name = name.trim().trim_matches('"').trim();
+        let place = |name: &str| {
+            let known = || TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(name)).copied();
+            name.parse().ok().or_else(known).map(Self::Place)
+        };
+        let windows = |name: &str| localzone::win_zone_to_iana(name, None).and_then(place);
+        // `GMT+2` lies east for everybody but IANA, whose own name for it begins with `Etc/`.
+        let direct = |name: &str| place(name).or_else(|| windows(name)).or_else(|| offset(name).map(Self::Offset));
+        direct(name).or_else(|| {
+            let mut rest = name;
+            while let Some((_, after)) = rest.split_once('/') {
+                if let Some(zone) = direct(after) {
+                    return Some(zone);
+                }
+                rest = after;
+            }
+            None
+        })
+    }
+
+    /// When the zone's clocks show this; the first time, where they show it twice. A time that they leave out is as long after midnight as
+    /// it would have been before they were put forward.
+    pub fn instant(self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Place(tz) => tz.from_local_datetime(&local).earliest().map(|at| at.to_utc()).or_else(|| {
+                let before = local.checked_sub_signed(TimeDelta::days(1))?;
+                Some(tz.from_local_datetime(&before).earliest()?.to_utc() + TimeDelta::days(1))
+            }),
+            Self::Offset(offset) => offset.from_local_datetime(&local).earliest().map(|at| at.to_utc()),
+        }
+    }
+
+    /// What the zone's clocks show.
+    pub fn local(self, at: DateTime<Utc>) -> NaiveDateTime {
+        match self {
+            Self::Place(tz) => at.with_timezone(&tz).naive_local(),
+            Self::Offset(offset) => at.with_timezone(&offset).naive_local(),
+        }
+    }
+}
+
+/// An offset as a name: `GMT+02:00`, `UTC-5`, `+0530`, `(UTC+01:00) Amsterdam, Berlin`, `Z`.
+fn offset(name: &str) -> Option<FixedOffset> {
+    let name = match name.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        Some((inside, _)) => inside,
+        None => name,
+    };
+    let upper = name.to_uppercase();
+    let rest = ["UTC", "GMT"].iter().find_map(|prefix| upper.strip_prefix(prefix)).unwrap_or(&upper).trim();
+    if matches!(rest, "" | "Z") && !upper.is_empty() {
+        return FixedOffset::east_opt(0);
+    }
+    let (sign, digits) = match rest.chars().next()? {
+        '+' => (1, &rest[1..]),
+        '-' => (-1, &rest[1..]),
+        '\u{2212}' => (-1, &rest['\u{2212}'.len_utf8()..]),
+        _ => return None,
+    };
+    let (hours, minutes) = match digits.split_once(':') {
+        Some((hours, minutes)) => (hours, minutes),
+        None if digits.len() == 4 && digits.is_ascii() => digits.split_at(2),
+        None => (digits, "0"),
+    };
+    let number =
+        |text: &str| text.parse::<i32>().ok().filter(|_| text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let (hours, minutes) = (number(hours)?, number(minutes).filter(|minutes| *minutes < 60)?);
+    // No place was ever further from Greenwich.
+    FixedOffset::east_opt(sign * (hours * 3_600 + minutes * 60)).filter(|_| hours < 15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_known_by_all_its_names() {
+        let place = |tz: Tz| Some(Zone::Place(tz));
+        let east = |minutes: i32| FixedOffset::east_opt(minutes * 60).map(Zone::Offset);
+        let table = [
+            ("Europe/Berlin", place(Tz::Europe__Berlin)),
+            ("europe/berlin", place(Tz::Europe__Berlin)),
+            ("US/Pacific", place(Tz::US__Pacific)),
+            ("Asia/Calcutta", place(Tz::Asia__Calcutta)),
+            ("Etc/GMT+5", place(Tz::Etc__GMTPlus5)),
+            ("W. Europe Standard Time", place(Tz::Europe__Berlin)),
+            ("\"Central European Standard Time\"", place(Tz::Europe__Warsaw)),
+            ("India Standard Time", place(Tz::Asia__Kolkata).or(place(Tz::Asia__Calcutta))),
+            ("/freeassociation.sourceforge.net/Europe/Berlin", place(Tz::Europe__Berlin)),
+            ("/mozilla.org/20050126_1/America/New_York", place(Tz::America__New_York)),
+            ("tzone://Microsoft/Utc", place(Tz::UTC)),
+            ("GMT+02:00", east(120)),
+            ("UTC+2", east(120)),
+            ("UTC-03:30", east(-210)),
+            ("+0530", east(330)),
+            ("(UTC+01:00) Amsterdam, Berlin, Bern", east(60)),
+            ("(GMT) Greenwich Mean Time", east(0)),
+            ("Z", east(0)),
+            ("Customized Time Zone", None),
+            ("GMT+99", None),
+            ("GMT+1:75", None),
+            ("+", None),
+            ("", None),
+        ];
+        for (name, zone) in table {
+            let found = Zone::named(name);
+            let same = match (found, zone) {
+                (Some(Zone::Place(a)), Some(Zone::Place(b))) => a == b || name.starts_with("India"),
+                (found, zone) => found == zone,
+            };
+            assert!(same, "{name:?}: {found:?}, not {zone:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_name_that_means_something_keeps_its_offset() {
+        let offset = FixedOffset::east_opt(3_600);
+        assert_eq!(Zone::of(Some("Customized Time Zone"), offset), offset.map(Zone::Offset));
+        assert_eq!(Zone::of(Some("Customized Time Zone"), None), None);
+        assert_eq!(Zone::of(None, None), Some(Zone::Place(Tz::UTC)));
+        assert_eq!(Zone::of(Some("Europe/Berlin"), offset), Some(Zone::Place(Tz::Europe__Berlin)));
+    }
+
+    #[test]
+    fn an_hour_that_the_clocks_leave_out_is_an_hour_later() {
+        let local = "2026-03-29T02:30:00".parse().expect("a time");
+        let at: DateTime<Utc> = "2026-03-29T01:30:00Z".parse().expect("a time");
+        assert_eq!(Zone::Place(Tz::Europe__Berlin).instant(local), Some(at));
+    }
+}
