@@ -5,6 +5,7 @@ mod control;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::{Json, Query, State};
@@ -104,11 +105,18 @@ struct PutCalendar {
     #[serde(default)]
     selected: bool,
     time_zone: Option<String>,
+    /// The status that its events are refused with (403, 404); 0: not any more.
+    refuses: Option<u16>,
 }
 
 /// Adds a calendar, or changes the entry of one that is there; its events stay.
 async fn put_calendar(State(world): Shared, Json(put): Json<PutCalendar>) -> Answer {
     let user = user(&world, &put.user)?;
+    // Of this the list does not tell.
+    if let (Some(status), Some(calendar)) = (put.refuses, user.calendar(&put.id)) {
+        calendar.refuses.store(status, Ordering::Relaxed);
+        return Ok(Json(json!({ "id": put.id })));
+    }
     let (summary, zone) = (put.summary.as_deref().unwrap_or("Calendar"), put.time_zone.as_deref().unwrap_or("UTC"));
     if user.calendar(&put.id).is_none() {
         let calendar = user.add_calendar(&put.id, summary, false, put.selected, zone, world.now());

@@ -23,7 +23,7 @@ use crate::instances;
 use crate::place::{Params, Place, Refusal, bad, bound, place};
 use crate::reply;
 use crate::schema;
-use crate::state::{CALENDAR_SCOPE, User, World, lock};
+use crate::state::{CALENDAR_SCOPE, Calendar, User, World, lock};
 
 pub fn routes() -> Router<Arc<World>> {
     Router::new()
@@ -75,6 +75,9 @@ async fn list_events(
     let method = method("events.list", Some(&calendar), params.contains_key("syncToken"));
     call(&world, &headers, &method, |user| {
         let calendar = user.calendar(&calendar).ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))?;
+        if let Some(refusal) = calendar.refusal() {
+            return Err(refusal);
+        }
         let name = summary(user, &calendar.id);
         list(&world, &calendar.events, (&params, &schema::EVENTS), &headers, (250, 2500), |feed| {
             json!({ "kind": "calendar#events", "etag": etag(feed), "summary": name, "description": "", "timeZone": calendar.time_zone,
@@ -94,7 +97,10 @@ async fn get_event(
     call(&world, &headers, &method("events.get", Some(&calendar), false), |user| {
         let selector = selection(params.get("fields").map(String::as_str), "*", &schema::EVENT)?;
         let calendar = user.calendar(&calendar);
-        let text = calendar.as_ref().and_then(|calendar| lock(&calendar.events).get(&id).map(|entry| Arc::clone(&entry.text)));
+        if let Some(refusal) = calendar.as_ref().and_then(|calendar| calendar.refusal()) {
+            return Err(refusal);
+        }
+        let text = calendar.as_ref().and_then(|calendar| one(&lock(&calendar.events), &id));
         let unchanged = |text: &Arc<str>| {
             let known = headers.get(header::IF_NONE_MATCH)?.to_str().ok()?;
             let event: Value = serde_json::from_str(text).ok()?;
@@ -104,6 +110,27 @@ async fn get_event(
             .ok_or_else(|| Box::new(errors::google(404, "notFound", "Not Found")))
     })
     .await
+}
+
+/// An event, or an instance of a series, by its id.
+fn one(feed: &Feed, id: &str) -> Option<Arc<str>> {
+    if let Some(entry) = feed.get(id) {
+        return Some(Arc::clone(&entry.text));
+    }
+    let series: Value = serde_json::from_str(&feed.get(id.rsplit_once('_')?.0)?.text).ok()?;
+    let named = |text: &Arc<str>| serde_json::from_str::<Value>(text).is_ok_and(|event| event["id"] == id);
+    instances::of(&series, None, |_| false)?.into_iter().find(named)
+}
+
+impl Calendar {
+    /// What is answered instead of its events.
+    fn refusal(&self) -> Option<Refusal> {
+        match self.refuses.load(Ordering::Relaxed) {
+            403 => Some(Box::new(errors::google(403, "forbidden", "Forbidden"))),
+            404 => Some(Box::new(errors::google(404, "notFound", "Not Found"))),
+            _ => None,
+        }
+    }
 }
 
 fn method<'a>(name: &'static str, stream: Option<&'a str>, follows: bool) -> Method<'a> {
@@ -137,8 +164,9 @@ fn list(
     let ask = Ask {
         after: start.after,
         limit,
-        deletions: start.follows,
+        deletions: start.follows || params.get("showDeleted").is_some_and(|value| value == "true"),
         window: start.window,
+        outside: start.follows.then(|| *lock(&world.outside)),
         skip: start.skip,
         unroll: single.then_some(&unroll),
     };

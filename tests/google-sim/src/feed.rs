@@ -6,6 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use crate::event::stub_of;
 use crate::push::Bell;
 
 /// An event's place in time, milliseconds since the epoch: `None` for what has no place.
@@ -40,6 +43,19 @@ pub struct Entry {
     pub span: Span,
 }
 
+/// Whether a sync token tells of events that are not in its window, or not any more. Google says nowhere which it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outside {
+    /// Nothing.
+    #[default]
+    Silent,
+    /// The event as it is now.
+    Told,
+    /// As if it were deleted.
+    Cancelled,
+}
+
 /// What is shown of an entry in its place.
 pub type Unroll<'a> = dyn Fn(&Entry) -> Option<Vec<Arc<str>>> + 'a;
 
@@ -48,10 +64,12 @@ pub struct Ask<'a> {
     /// After this version.
     pub after: u64,
     pub limit: usize,
-    /// Names deletions: an incremental pass does, a full one does not.
+    /// Names deletions: an incremental pass does, a full one when it is asked to (`showDeleted`).
     pub deletions: bool,
-    /// Only what lies in this window; deletions lie in every window.
+    /// Only what lies in this window.
     pub window: Span,
+    /// What a pass that follows a token tells of changes outside of the window that the token comes from; `None`: a full pass, which knows none.
+    pub outside: Option<Outside>,
     /// Instances of the first series that an earlier page has given.
     pub skip: usize,
     /// Makes instances of a series; answers `None` for what is none.
@@ -117,14 +135,18 @@ impl Feed {
         let (mut last, mut skip) = (ask.after, ask.skip);
         for (version, id) in self.order.range(ask.after + 1..) {
             let Some(entry) = self.entries.get(id) else { continue };
+            let inside = overlaps(entry.span, ask.window);
             let wanted = match &entry.stub {
                 // A full pass names an instance that does not take place, as long as its series does.
-                Some(_) => ask.deletions || entry.series.as_ref().is_some_and(|series| self.lives(series)),
-                None => overlaps(entry.span, ask.window),
+                Some(_) if entry.series.as_ref().is_some_and(|series| self.lives(series)) => true,
+                Some(_) => ask.deletions && (inside || ask.outside.is_some()),
+                None => inside || ask.outside.is_some_and(|outside| outside != Outside::Silent),
             };
             if wanted {
                 let instances = ask.unroll.and_then(|unroll| unroll(entry));
-                let shown = instances.unwrap_or_else(|| vec![Arc::clone(entry.stub.as_ref().unwrap_or(&entry.text))]);
+                let left = !inside && ask.outside == Some(Outside::Cancelled);
+                let stub = entry.stub.clone().or_else(|| left.then(|| stub(&entry.text)).flatten());
+                let shown = instances.unwrap_or_else(|| vec![stub.unwrap_or_else(|| Arc::clone(&entry.text))]);
                 for (place, text) in shown.into_iter().enumerate().skip(skip) {
                     if texts.len() == ask.limit {
                         return Page { texts, next: Some((last, place)), version: self.version };
@@ -137,6 +159,11 @@ impl Feed {
         }
         Page { texts, next: None, version: self.version }
     }
+}
+
+/// What would be shown of an event if it were deleted.
+fn stub(text: &str) -> Option<Arc<str>> {
+    serde_json::from_str(text).ok().map(|event| stub_of(&event))
 }
 
 fn overlaps(span: Span, window: Span) -> bool {

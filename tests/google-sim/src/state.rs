@@ -1,7 +1,7 @@
 //! What the simulator holds: users, calendars, tokens, and a clock that can be moved.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use crate::concurrency::Concurrency;
 use crate::directory::Directory;
 use crate::drive::Store;
 use crate::faults::Faults;
-use crate::feed::Feed;
+use crate::feed::{Feed, Outside};
 use crate::gmail::Mailbox;
 use crate::ledger::Ledger;
 use crate::oauth::Grants;
@@ -49,6 +49,8 @@ pub struct World {
     pub empty_pages: AtomicU64,
     /// Whether Gmail gives headers with encoded words decoded.
     pub decoded_headers: AtomicBool,
+    /// What sync tokens of Calendar tell of events outside of their windows.
+    pub outside: Mutex<Outside>,
     clock_offset_ms: AtomicI64,
     next: AtomicU64,
 }
@@ -70,6 +72,8 @@ pub struct Calendar {
     pub id: String,
     pub time_zone: String,
     pub events: Mutex<Feed>,
+    /// The status that its events are refused with; 0: they are not.
+    pub refuses: AtomicU16,
 }
 
 /// A bearer token.
@@ -105,6 +109,7 @@ impl World {
             api_enabled: AtomicBool::new(true),
             empty_pages: AtomicU64::new(0),
             decoded_headers: AtomicBool::new(false),
+            outside: Mutex::default(),
             clock_offset_ms: AtomicI64::new(0),
             next: AtomicU64::new(1),
         }
@@ -171,7 +176,12 @@ impl User {
         zone: &str,
         now: DateTime<Utc>,
     ) -> Arc<Calendar> {
-        let calendar = Arc::new(Calendar { id: id.to_owned(), time_zone: zone.to_owned(), events: Mutex::default() });
+        let calendar = Arc::new(Calendar {
+            id: id.to_owned(),
+            time_zone: zone.to_owned(),
+            events: Mutex::default(),
+            refuses: AtomicU16::new(0),
+        });
         self.calendars.write().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), Arc::clone(&calendar));
         let mut entry = json!({ "kind": "calendar#calendarListEntry", "id": id, "summary": summary, "timeZone": zone, "accessRole": "owner" });
         if primary {

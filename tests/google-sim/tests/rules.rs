@@ -129,7 +129,7 @@ fn a_wrong_token_is_an_auth_error() {
 }
 
 #[test]
-fn deletions_come_as_stubs_and_only_after_a_sync_token() {
+fn deletions_come_as_stubs_after_a_sync_token_and_where_they_are_asked_for() {
     let google = Google::start();
     for id in ["one", "two"] {
         google.put(json!({ "id": id, "start": { "date": "2026-11-02" }, "end": { "date": "2026-11-03" } }));
@@ -140,7 +140,39 @@ fn deletions_come_as_stubs_and_only_after_a_sync_token() {
     assert_eq!((ids(&changes), &changes[0]["status"]), (vec!["one"], &json!("cancelled")));
     assert!(changes[0].get("start").is_none(), "{}", changes[0]);
     let (full, _) = google.pages("showDeleted=true");
-    assert_eq!(ids(&full), ["two"]);
+    assert_eq!(ids(&full), ["two", "one"]);
+    assert_eq!(full[1]["status"], "cancelled");
+    let window = "timeMin=2026-12-01T00:00:00Z";
+    assert!(google.pages(&format!("showDeleted=true&{window}")).0.is_empty(), "it lies outside of the window");
+    assert_eq!(ids(&google.pages("maxResults=10").0), ["two"]);
+}
+
+#[test]
+fn what_leaves_the_window_of_a_sync_token_is_told_as_the_test_says() {
+    let google = Google::start();
+    let event = |year: &str| json!({ "id": "one", "start": { "date": format!("{year}-11-02") }, "end": { "date": format!("{year}-11-03") } });
+    for (outside, told) in [("silent", None), ("told", Some("confirmed")), ("cancelled", Some("cancelled"))] {
+        google.put(event("2026"));
+        let (_, sync) = google.pages("showDeleted=true&timeMax=2027-01-01T00:00:00Z");
+        google.admin("window", json!({ "outside": outside }));
+        google.put(event("2028"));
+        let (changes, _) = google.pages(&format!("showDeleted=true&syncToken={sync}"));
+        assert_eq!(changes.first().and_then(|event| event["status"].as_str()), told, "{outside}");
+    }
+}
+
+#[test]
+fn an_instance_is_given_by_its_id_and_a_calendar_may_be_refused() {
+    let google = Google::start();
+    google.put(series());
+    let path = "/calendars/primary/events/standup_20261104T080000Z";
+    let (status, instance) = google.get(path, &[]);
+    assert_eq!((status, &instance["recurringEventId"]), (200, &json!("standup")), "{instance}");
+    assert_eq!(refusal(google.get("/calendars/primary/events/standup_20261104T090000Z", &[])), (404, "notFound".into()));
+    google.admin("calendars", json!({ "user": USER, "id": USER, "refuses": 403 }));
+    for path in ["/calendars/primary/events", path] {
+        assert_eq!(refusal(google.get(path, &[])), (403, "forbidden".into()));
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{Answer, Named, Params, Shared, user};
 use crate::concurrency::Bound;
 use crate::faults::Fault;
+use crate::feed::Outside;
 use crate::oauth;
 use crate::quota::Limits;
 use crate::state::{User, World, lock};
@@ -33,6 +34,10 @@ pub fn routes() -> Router<Arc<World>> {
             post(|State(world): Shared, Json(bound): Json<Bound>| async move { world.concurrency.set(bound) }).get(seen),
         )
         .route("/empty_pages", post(empty_pages))
+        .route(
+            "/window",
+            post(|State(world): Shared, Json(order): Json<Window>| async move { *lock(&world.outside) = order.outside }),
+        )
         .route(
             "/faults",
             get(|State(world): Shared| async move { Json(world.faults.list()) }).post(add_fault).delete(clear_faults),
@@ -157,6 +162,11 @@ async fn api(State(world): Shared, Json(api): Json<Api>) {
 async fn seen(State(world): Shared) -> Answer {
     let (most, refused) = world.concurrency.seen();
     Ok(Json(json!({ "most": most, "refused": refused })))
+}
+
+#[derive(Deserialize)]
+struct Window {
+    outside: Outside,
 }
 
 #[derive(Deserialize)]
