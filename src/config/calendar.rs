@@ -21,7 +21,7 @@ pub struct Calendar {
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub window_future: Duration,
-    /// A full pass at least this often, because the window moves on.
+    /// A full pass at least this often, because the window moves on; and whenever half of window_future has passed.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub full_pass_every: Duration,

@@ -78,7 +78,7 @@ impl Detail {
     }
 }
 
-fn class(status: u16, detail: &Detail) -> Class {
+fn class(what: &str, status: u16, detail: &Detail) -> Class {
     match status {
         _ if detail.is_off(status) => Class::ServiceOff,
         401 => Class::TokenStale,
@@ -88,6 +88,8 @@ fn class(status: u16, detail: &Detail) -> Class {
         403 | 429 if detail.is_limit(status) => detail.limit(),
         403 if detail.has(&["accessNotConfigured", "SERVICE_DISABLED"]) => Class::ApiDisabled,
         403 if detail.has(&["insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"]) => Class::ScopeMissing,
+        // A calendar that is not shared with this user any more.
+        403 if what == "events.list" && detail.has(&["forbidden", "requiredAccessLevel"]) => Class::Gone,
         410 if detail.has(&["fullSyncRequired", "updatedMinTooLongAgo"]) => Class::CursorExpired,
         404 | 410 if detail.reasons().next().is_some() || !detail.message.is_empty() => Class::Gone,
         // Without the API's own word: a proxy or front end that knows no such address says nothing of what is there.
@@ -102,7 +104,7 @@ fn class(status: u16, detail: &Detail) -> Class {
 pub fn classify(what: &str, status: u16, retry_after: Option<&str>, body: &[u8], now: DateTime<Utc>) -> Failure {
     // A front end answers with HTML: the status alone decides then.
     let detail = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
-    let class = class(status, &detail);
+    let class = class(what, status, &detail);
     let reason = detail.reasons().find(|reason| !reason.is_empty()).unwrap_or_default();
     let mut message = format!("{what}: HTTP {status}");
     if !reason.is_empty() {
@@ -153,6 +155,7 @@ mod tests {
             (403, "dailyLimitExceeded", Class::DailyQuota),
             (410, "fullSyncRequired", Class::CursorExpired),
             (410, "updatedMinTooLongAgo", Class::CursorExpired),
+            (403, "forbidden", Class::Gone),
             (410, "deleted", Class::Gone),
             (404, "notFound", Class::Gone),
             (408, "", Class::Transient),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Calendar, Change, LIST, event, list};
+use super::{Calendar, Change, LIST, confirm, event, list};
 use crate::config;
 use crate::db::items::Poison;
 use crate::engine::verify::{Thing, Things};
@@ -89,7 +89,11 @@ pub async fn events(calendar: &Calendar, stream: &Stream, calls: &Calls, at: &Po
     }
     append_place(&mut url, at);
     let request = Request { what: "events.list", url, pinned, decode: event::decode };
-    calls.make(COST, || page(calendar, calls, at, &request)).await
+    let mut page = calls.make(COST, || page(calendar, calls, at, &request)).await?;
+    if at.cursor.is_some() && at.page_token.is_none() {
+        page.items.extend(confirm::answers(calendar, stream, calls).await?);
+    }
+    Ok(page)
 }
 
 fn append_place(url: &mut Url, at: &Position) {

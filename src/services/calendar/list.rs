@@ -8,7 +8,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, EVENTS, REGISTERED};
+use super::{Change, EVENTS, REGISTERED, gone};
 use crate::db::items::Poison;
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
@@ -116,13 +116,11 @@ async fn store(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, entry: 
     })
 }
 
-/// Calendars that are not followed any more keep their rows; their streams are not polled.
+/// Calendars that are not followed any more keep their rows; their streams are not polled, and their events become tombstones.
 async fn retire(tx: &Transaction<'_>, stream: &Stream, calendars: &[&str]) -> anyhow::Result<()> {
-    if calendars.is_empty() {
-        return Ok(());
-    }
     tx.execute_typed(
-        "UPDATE streams SET state = 'removed' WHERE user_id = $1 AND service = $2 AND kind = $3 AND resource = ANY ($4) AND state <> 'removed'",
+        "UPDATE streams SET state = 'removed', failures = 0 WHERE user_id = $1 AND service = $2 AND kind = $3 AND resource = ANY ($4)
+           AND (state <> 'removed' OR failures > 0)",
         &[
             (&stream.user_id, Type::UUID),
             (&REGISTERED.service, Type::TEXT),
@@ -132,7 +130,7 @@ async fn retire(tx: &Transaction<'_>, stream: &Stream, calendars: &[&str]) -> an
     )
     .await
     .context("retiring streams")?;
-    Ok(())
+    gone::bury(tx, Some(stream.user_id)).await
 }
 
 /// Retires the calendars that a complete list did not name. What lies in quarantine was named.

@@ -1,8 +1,10 @@
 //! Google Calendar: a user's list of calendars, and the events of each.
 
+mod confirm;
 mod detect;
 mod event;
 mod fetch;
+mod gone;
 mod links;
 mod list;
 mod meetings;
@@ -55,6 +57,7 @@ pub struct Calendar {
     google: Arc<google::Client>,
     together: Arc<google::Together>,
     settings: config::Calendar,
+    asks: confirm::Asks,
 }
 
 /// What a page of Calendar names.
@@ -63,13 +66,15 @@ pub enum Change {
     Calendar(list::Entry),
     /// An event, boxed: it is ten times the size of an entry.
     Event(Box<event::Event>),
+    /// A meeting was asked for by its id.
+    Confirmed,
 }
 
 impl Calendar {
     /// The service with these settings.
     pub fn new(google: Arc<google::Client>, settings: &config::Settings) -> Self {
         let together = Arc::new(google::Together::new(Arc::clone(&google), settings.google.batch_size));
-        Self { google, together, settings: settings.calendar.clone() }
+        Self { google, together, settings: settings.calendar.clone(), asks: confirm::Asks::default() }
     }
 }
 
@@ -84,6 +89,10 @@ impl Source for Calendar {
             EVENTS => fetch::events(self, stream, calls, at).await,
             kind => Err(unknown(kind)),
         }
+    }
+
+    fn is_whole(change: &Change) -> bool {
+        !matches!(change, Change::Confirmed)
     }
 
     fn decode(kind: &str, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
@@ -114,7 +123,9 @@ impl Source for Calendar {
     }
 
     async fn prepare(&self, context: &Context) -> anyhow::Result<()> {
+        gone::settle(&context.pool, &self.settings.calendars).await?;
         soon::follow_series(&context.pool).await?;
+        self.asks.gather(&context.pool, self.settings.min_interval).await?;
         let hastened = soon::hasten(&context.pool, self.settings.min_interval, context.settings.pace.price).await?;
         log::debug!(streams = hastened; "calendars with a meeting soon are due earlier");
         Ok(())
@@ -126,11 +137,16 @@ impl Source for Calendar {
 
     fn bounds(&self, stream: &Stream) -> Bounds {
         let settings = &self.settings;
-        // Of the list too: it brings calendars back that were not there for a while.
         let full_pass_every = Some(settings.full_pass_every).filter(|every| *every > Duration::ZERO);
         match stream.kind.as_str() {
+            // It brings calendars back that were not there for a while.
             LIST => Bounds { min: settings.list_interval, max: settings.list_interval, prior: 0.001, full_pass_every },
-            _ => Bounds { min: settings.min_interval, max: settings.max_interval, prior: 0.1, full_pass_every },
+            _ => {
+                // What lies behind the window of the last pass comes with the next one: half of the window is always ahead.
+                let half = settings.window_future / 2;
+                let full_pass_every = Some(full_pass_every.map_or(half, |every| every.min(half)));
+                Bounds { min: settings.min_interval, max: settings.max_interval, prior: 0.1, full_pass_every }
+            }
         }
     }
 }

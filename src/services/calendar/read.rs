@@ -194,7 +194,7 @@ mod tests {
             (r#"{"id":"a","start":{"date":"2026-01-01"},"recurrence":[5]}"#, "recurrence.0: 5 is not text"),
             (
                 r#"{"id":"a","start":{"date":"2026-01-01"},"originalStartTime":{"dateTime":"ann@example.com"}}"#,
-                r#"originalStartTime.dateTime: "<address>" is not a time"#,
+                "originalStartTime.dateTime: <address> is not a time",
             ),
             (
                 r#"{"id":"a","start":{"dateTime":"2026-01-01T09:00:00","timeZone":"Nowhere"}}"#,

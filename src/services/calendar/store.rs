@@ -9,7 +9,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::event::{Event, When};
 use super::fetch::Window;
-use super::{Change, meetings, read, series};
+use super::{Change, confirm, meetings, read, series};
 use crate::engine::{Counts, Item, Stream};
 
 const UPSERT: &str = include_str!("sql/upsert_events.sql");
@@ -32,7 +32,9 @@ pub async fn apply(
     // The last word on an event counts; one statement cannot touch a row twice.
     let mut latest: HashMap<&str, usize> = HashMap::new();
     for (place, item) in items.iter().enumerate() {
-        latest.insert(&item.id, place);
+        if let Change::Event(_) = &item.change {
+            latest.insert(&item.id, place);
+        }
     }
     let (mut live, mut gone) = (Vec::new(), Vec::new());
     for (place, item) in items.iter().enumerate() {
@@ -50,6 +52,11 @@ pub async fn apply(
     }
     for part in gone.chunks(CHUNK) {
         counts += bury(tx, stream, pass, part, &live).await?;
+    }
+    let confirmed = items.iter().filter(|item| matches!(item.change, Change::Confirmed)).map(|item| item.id.as_str());
+    let confirmed: Vec<&str> = confirmed.collect();
+    if !confirmed.is_empty() {
+        confirm::note(tx, stream, &confirmed).await?;
     }
     Ok(counts)
 }

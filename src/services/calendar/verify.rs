@@ -94,5 +94,24 @@ async fn calendars(tx: &Transaction<'_>, stream: &Stream, configured: &[String])
         };
         things.insert(row.try_get(0)?, thing);
     }
+    left_standing(tx, stream, &mut things).await?;
     Ok(things)
+}
+
+/// Adds events of calendars that are not followed any more, which no list names.
+async fn left_standing(tx: &Transaction<'_>, stream: &Stream, things: &mut Things) -> anyhow::Result<()> {
+    let rows = tx
+        .query_typed(
+            "SELECT s.resource FROM streams s
+             WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3 AND s.state = 'removed' AND (s.failures = 0 OR s.failures >= 2)
+               AND EXISTS (SELECT 1 FROM calendar_events e WHERE e.stream_id = s.id AND e.deleted_at IS NULL)",
+            &[(&stream.user_id, Type::UUID), (&REGISTERED.service, Type::TEXT), (&EVENTS, Type::TEXT)],
+        )
+        .await
+        .context("looking for events of calendars that are gone")?;
+    for row in &rows {
+        let calendar: String = row.try_get(0)?;
+        things.insert(format!("events of {calendar}"), Thing::alive(""));
+    }
+    Ok(())
 }

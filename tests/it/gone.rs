@@ -1,0 +1,113 @@
+//! Calendars that are unticked, removed or refused: what becomes of their events, meetings and bots, and that all comes back with them.
+
+use serde_json::{Value, json};
+
+use crate::bots::ground::{ANN, ahead, bots, counts, event, schedule, text, world};
+use crate::support::World;
+
+const TEAM: &str = "team@group.calendar.google.com";
+
+fn calendar(world: &World, more: Value) {
+    let mut calendar = json!({ "user": ANN, "id": TEAM, "summary": "Team", "selected": true });
+    calendar.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    world.sim.admin("calendars", calendar);
+}
+
+/// A meeting in an hour, in the team's calendar.
+fn meeting(world: &World) {
+    world.sim.admin("events", json!({ "user": ANN, "calendar": TEAM, "event": event("standup", ahead(60), json!({})) }));
+}
+
+fn poll(world: &World) {
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+}
+
+/// A meeting of the team with its bot.
+fn team() -> World {
+    let world = world();
+    calendar(&world, json!({}));
+    meeting(&world);
+    poll(&world);
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    world
+}
+
+fn live(world: &World) -> i64 {
+    world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL")
+}
+
+#[track_caller]
+fn assert_gone(world: &World) {
+    assert_eq!(live(world), 0);
+    assert_eq!(text(world, "SELECT event_status FROM meetings"), "cancelled", "a meeting with a bot is kept");
+    assert_eq!(counts(&schedule(world)), [0, 0, 1, 0]);
+    assert_eq!(bots(world)[0]["deleted"], true);
+}
+
+#[track_caller]
+fn assert_back(world: &World) {
+    assert_eq!(live(world), 1);
+    assert_eq!(counts(&schedule(world)), [1, 0, 0, 0]);
+    world.syncctl(&["verify", "calendar", "--all"]).expect(0);
+}
+
+#[test]
+fn a_calendar_that_leaves_the_list_takes_its_events_and_bots_along_and_brings_them_back() {
+    for removed in [false, true] {
+        let world = team();
+        match removed {
+            false => calendar(&world, json!({ "selected": false })),
+            true => {
+                let request =
+                    ureq::delete(format!("{}/admin/calendars", world.sim.url)).header("content-type", "application/json");
+                request.force_send_body().send(json!({ "user": ANN, "id": TEAM }).to_string()).expect("removing a calendar");
+            }
+        }
+        // Its events may be asked for before the list has told.
+        world.syncctl(&["calendar", "cron", "--force"]);
+        assert_gone(&world);
+        world.syncctl(&["verify", "calendar", "--all"]).expect(0);
+        calendar(&world, json!({}));
+        if removed {
+            meeting(&world);
+        }
+        poll(&world);
+        poll(&world);
+        assert_back(&world);
+    }
+}
+
+#[test]
+fn a_calendar_that_google_refuses_is_given_up_the_second_time_and_asked_again_each_day() {
+    for status in [403, 404] {
+        let world = team();
+        let later = |hours: u32| world.execute(&format!("UPDATE streams SET failed_at = failed_at - interval '{hours} hours'"));
+        calendar(&world, json!({ "refuses": status }));
+        world.syncctl(&["calendar", "cron", "--force"]).expect(1);
+        // Once may be a mistake.
+        world.syncctl(&["calendar", "cron"]).expect(0);
+        assert_eq!((live(&world), counts(&schedule(&world))), (1, [0, 0, 0, 1]), "{status}");
+        later(1);
+        world.syncctl(&["calendar", "cron"]).expect(1);
+        world.syncctl(&["calendar", "cron"]).expect(0);
+        assert_gone(&world);
+        calendar(&world, json!({ "refuses": 0 }));
+        later(24);
+        world.syncctl(&["calendar", "cron"]).expect(0);
+        assert_back(&world);
+        assert_eq!(world.count("SELECT count(*) FROM streams WHERE failures > 0"), 0);
+    }
+}
+
+#[test]
+fn an_event_that_is_left_of_a_calendar_that_nobody_follows_is_found_and_repaired() {
+    let world = team();
+    calendar(&world, json!({ "selected": false }));
+    poll(&world);
+    world.execute("UPDATE calendar_events SET deleted_at = NULL, status = 'confirmed'");
+    let found = world.syncctl(&["verify", "calendar", "--all", "--json"]).expect(1).json();
+    let list = &found["runs"][0]["verify"]["kinds"]["calendar_list"];
+    assert_eq!((&list["excess"], &list["examples"][0]["id"]), (&json!(1), &json!("events of <address>")), "{found}");
+    world.syncctl(&["verify", "calendar", "--all", "--repair"]).expect(0);
+    assert_eq!(live(&world), 0);
+}

@@ -1,0 +1,124 @@
+//! Events that leave the window of a sync token. Whether the token tells of it is documented nowhere: the simulator plays each way.
+
+use chrono::{DateTime, Duration, Utc};
+use serde_json::{Value, json};
+
+use crate::bots::ground::{ANN, ahead, bots, counts, event, put, schedule, stamp, world};
+use crate::support::World;
+
+/// Changes an event at Google, and nobody is told yet.
+fn change(world: &World, event: Value) {
+    world.sim.admin("events", json!({ "user": ANN, "calendar": "primary", "event": event }));
+}
+
+/// Behind the window of every pass.
+fn far() -> DateTime<Utc> {
+    ahead(500 * 24 * 60)
+}
+
+fn asked(world: &World) -> u64 {
+    world.sim.ledger()["by_method"]["events.get"].as_u64().unwrap_or(0)
+}
+
+/// A poll of what is due.
+fn cron(world: &World) {
+    world.syncctl(&["calendar", "cron"]).expect(0);
+}
+
+/// As if the last polls had been an hour ago.
+fn an_hour_later(world: &World) {
+    world.execute("UPDATE streams SET polled_at = polled_at - interval '1 hour'");
+}
+
+fn standing_near(world: &World) -> i64 {
+    world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL AND start_at < now() + interval '400 days'")
+}
+
+#[test]
+fn a_meeting_that_leaves_the_window_takes_its_bot_along_whatever_the_sync_token_tells() {
+    for outside in ["silent", "told", "cancelled"] {
+        let world = world();
+        world.sim.admin("window", json!({ "outside": outside }));
+        put(&world, ANN, event("standup", ahead(50), json!({})));
+        assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+        change(&world, event("standup", far(), json!({})));
+        an_hour_later(&world);
+        cron(&world);
+        assert_eq!(standing_near(&world), 0, "{outside}");
+        assert_eq!(counts(&schedule(&world)), [0, 0, 1, 0], "{outside}");
+        assert_eq!(bots(&world)[0]["deleted"], true, "{outside}");
+        // It comes back into the window, and gets a bot again.
+        put(&world, ANN, event("standup", ahead(40), json!({})));
+        assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0], "{outside}");
+    }
+}
+
+#[test]
+fn an_instance_that_leaves_the_window_takes_its_bot_along_and_its_series_keeps_the_others() {
+    let mut world = world();
+    world.set("SYNCCTL_ATTENDEE_WINDOW", "2days");
+    let start = ahead(50);
+    put(&world, ANN, event("daily", start, json!({ "recurrence": ["RRULE:FREQ=DAILY"] })));
+    assert_eq!(counts(&schedule(&world)), [2, 0, 0, 0]);
+    // As it stands, it is asked for and stays what it was.
+    an_hour_later(&world);
+    cron(&world);
+    assert_eq!((asked(&world), counts(&schedule(&world))), (2, [0, 0, 0, 2]));
+    world.execute("UPDATE meetings SET confirmed_at = NULL");
+    let id = format!("daily_{}", start.format("%Y%m%dT%H%M%SZ"));
+    let original = json!({ "dateTime": stamp(start), "timeZone": "UTC" });
+    change(&world, event(&id, far(), json!({ "recurringEventId": "daily", "originalStartTime": original })));
+    an_hour_later(&world);
+    cron(&world);
+    assert_eq!(counts(&schedule(&world)), [0, 0, 1, 1]);
+    world.syncctl(&["verify", "calendar", "--all"]).expect(0);
+}
+
+#[test]
+fn a_meeting_is_asked_for_once_and_a_refusal_leaves_it_as_it_is() {
+    let mut world = world();
+    world.set("SYNCCTL_ENGINE_TRIES", "2");
+    put(&world, ANN, event("standup", ahead(50), json!({})));
+    put(&world, ANN, event("later", ahead(90), json!({ "hangoutLink": "https://meet.google.com/xyz-wxyz-xyz" })));
+    schedule(&world);
+    for fault in ["server_500", "bad_request_400"] {
+        world.sim.fault(json!({ "fault": fault, "method": "events.get" }));
+        an_hour_later(&world);
+        cron(&world);
+        world.sim.clear_faults();
+        assert_eq!(world.count("SELECT count(*) FROM meetings WHERE confirmed_at IS NOT NULL"), 0, "{fault}");
+        assert_eq!(counts(&schedule(&world)), [0, 0, 0, 2], "{fault}");
+    }
+    world.sim.reset_ledger();
+    for _ in 0..2 {
+        an_hour_later(&world);
+        cron(&world);
+    }
+    assert_eq!(asked(&world), 1, "only what begins soon, and once");
+    assert_eq!(world.count("SELECT count(*) FROM meetings WHERE confirmed_at IS NOT NULL"), 1);
+    // Shortly before it begins, once more.
+    world.execute("UPDATE meetings SET start_at = now() + interval '10 minutes', confirmed_at = now() - interval '30 minutes' WHERE event_id = 'standup'");
+    an_hour_later(&world);
+    cron(&world);
+    assert_eq!(asked(&world), 2);
+}
+
+#[test]
+fn a_short_window_is_renewed_before_half_of_it_has_passed() {
+    let mut world = world();
+    world.set("SYNCCTL_CALENDAR_WINDOW_FUTURE", "4days");
+    put(&world, ANN, event("moved", ahead(60), json!({})));
+    // Nobody tells that one has left the window, and that time has brought another into it.
+    change(&world, event("moved", far(), json!({})));
+    put(&world, ANN, event("far", Utc::now() + Duration::days(5), json!({})));
+    let live = "SELECT string_agg(event_id, ' ' ORDER BY event_id) FROM calendar_events WHERE deleted_at IS NULL";
+    let live = |world: &World| world.query(live)[0].get::<_, Option<String>>(0).unwrap_or_default();
+    assert_eq!(live(&world), "moved", "the sync token is silent");
+    world.execute("UPDATE streams SET full_pass_at = now() - interval '47 hours' WHERE kind = 'events'");
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    assert_eq!(live(&world), "moved");
+    world.set("SYNCCTL_CALENDAR_WINDOW_FUTURE", "5days 6h");
+    world.execute("UPDATE streams SET full_pass_at = now() - interval '64 hours' WHERE kind = 'events'");
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    assert_eq!(live(&world), "far");
+}
