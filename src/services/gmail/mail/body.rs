@@ -80,7 +80,7 @@ impl Reading<'_> {
                 };
                 let page = part.parts.iter().find(is_page).copied();
                 let mut text = None;
-                for (_, place) in inner {
+                for place in &part.parts {
                     match page == Some(*place) {
                         true => text = self.part(*place, true),
                         false => self.attached(*place),

@@ -83,7 +83,7 @@ impl Parts {
     fn name(&mut self, token: &str) -> Option<()> {
         let word = token.trim_matches('.').to_ascii_lowercase();
         let is_month = |month: &&str| word.len() >= 3 && (month.starts_with(&word) || word == "sept" && month.starts_with("sep"));
-        match (word.as_str(), MONTHS.iter().position(|month| is_month(&month))) {
+        match (word.as_str(), MONTHS.iter().position(is_month)) {
             (_, Some(place)) if self.month.is_none() => self.month = u32::try_from(place + 1).ok(),
             ("am", _) => self.is_afternoon = Some(false),
             ("pm", _) => self.is_afternoon = Some(true),

@@ -72,7 +72,7 @@ fn pieces(value: &str) -> Vec<Piece<'_>> {
             }
             (last, word) => {
                 // Blanks between words are for the line, not for the reader.
-                if !(plain.trim().is_empty() && matches!(last, Some(Piece::Words { .. }))) && !plain.is_empty() {
+                if !plain.is_empty() && (!plain.trim().is_empty() || !matches!(last, Some(Piece::Words { .. }))) {
                     pieces.push(Piece::Plain(plain));
                 }
                 pieces.push(word);

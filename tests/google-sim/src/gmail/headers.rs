@@ -62,8 +62,11 @@ fn text((charset, bytes): (&str, Vec<u8>)) -> String {
     charset_decoder(charset.as_bytes()).map_or_else(|| String::from_utf8_lossy(&bytes).into_owned(), |decode| decode(&bytes))
 }
 
-/// What stands before the first encoded word, its charset and bytes, and what stands behind it.
-fn word(value: &str) -> Option<(&str, (&str, Vec<u8>), &str)> {
+/// An encoded word: its charset and its bytes.
+type Word<'a> = (&'a str, Vec<u8>);
+
+/// What stands before the first encoded word, the word, and what stands behind it.
+fn word(value: &str) -> Option<(&str, Word<'_>, &str)> {
     let (before, word) = value.split_once("=?")?;
     let mut fields = word.splitn(3, '?');
     let (charset, encoding, text) = (fields.next()?, fields.next()?, fields.next()?);
