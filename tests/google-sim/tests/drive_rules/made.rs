@@ -13,33 +13,50 @@ fn who_follows_the_feed_ends_with_what_is_there() {
     assert_eq!(google.admin("POST", "generate", order)["files"], 160);
     let fields = "fields=nextPageToken,newStartPageToken,changes(removed,changeType,fileId,file(id,name,version,md5Checksum,trashed,parents))";
     for user in [ANN, BOB] {
-        let (mut mirror, mut token) = (BTreeMap::new(), google.start_token(user));
+        // As Google's guide has it: the user's own log, and that of each shared drive, whose word on its files counts.
+        let drives = google.ok(user, "drives")["drives"].clone();
+        let drives = drives
+            .as_array()
+            .expect("drives")
+            .iter()
+            .map(|drive| format!("driveId={}&{BOTH}", drive["id"].as_str().expect("an id")));
+        let mut feeds: Vec<(String, String, BTreeMap<String, Value>)> = std::iter::once(BOTH.to_owned())
+            .chain(drives)
+            .map(|feed| {
+                let token = google.ok(user, &format!("changes/startPageToken?{feed}"))["startPageToken"].clone();
+                (feed, token.as_str().expect("a token").to_owned(), BTreeMap::new())
+            })
+            .collect();
         for round in 0..4 {
-            let query = match round {
-                // The token is older than the listing: what changes after the listing comes with the first changes.
-                0 => {
-                    let listed = google.ok(user, &format!("files?pageSize=1000&fields=*&{BOTH}"));
+            if round == 0 {
+                // The tokens are older than the listings: what changes after these comes with the first changes.
+                for (feed, _, mirror) in &mut feeds {
+                    let corpora = if feed == BOTH { "user" } else { "drive" };
+                    let listed = google.ok(user, &format!("files?pageSize=1000&fields=*&corpora={corpora}&{feed}"));
                     for file in listed["files"].as_array().expect("files") {
                         mirror.insert(file["id"].as_str().expect("an id").to_owned(), seen(file, "md5Checksum"));
                     }
-                    "pageSize=7"
-                }
-                _ => "pageSize=50",
-            };
-            google.admin("POST", "churn", json!({ "changes": 80, "seed": round }));
-            let (changes, next) = google.changes(user, &token, &format!("{query}&{BOTH}&{fields}"));
-            for change in changes.iter().filter(|change| change["changeType"] == "file") {
-                let id = change["fileId"].as_str().expect("an id").to_owned();
-                match change["removed"] == true {
-                    true => drop(mirror.remove(&id)),
-                    false => drop(mirror.insert(id, seen(&change["file"], "md5Checksum"))),
                 }
             }
-            token = next;
+            google.admin("POST", "churn", json!({ "changes": 80, "seed": round }));
+            let size = if round == 0 { 7 } else { 50 };
+            let mut mirrored = BTreeMap::new();
+            for (feed, token, mirror) in &mut feeds {
+                let (changes, next) = google.changes(user, token, &format!("pageSize={size}&{feed}&{fields}"));
+                for change in changes.iter().filter(|change| change["changeType"] == "file") {
+                    let id = change["fileId"].as_str().expect("an id").to_owned();
+                    match change["removed"] == true {
+                        true => drop(mirror.remove(&id)),
+                        false => drop(mirror.insert(id, seen(&change["file"], "md5Checksum"))),
+                    }
+                }
+                *token = next;
+                mirrored.extend(mirror.clone());
+            }
             let truth = google.truth(user);
-            let all: std::collections::BTreeSet<&String> = mirror.keys().chain(truth.keys()).collect();
+            let all: std::collections::BTreeSet<&String> = mirrored.keys().chain(truth.keys()).collect();
             let wrong: Vec<_> =
-                all.into_iter().map(|id| (id, mirror.get(id), truth.get(id))).filter(|(_, one, other)| one != other).collect();
+                all.into_iter().map(|id| (id, mirrored.get(id), truth.get(id))).filter(|(_, one, other)| one != other).collect();
             assert!(wrong.is_empty(), "{user}, round {round}: {wrong:#?}");
         }
     }
