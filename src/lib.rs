@@ -24,6 +24,7 @@ pub mod engine;
 pub mod error;
 pub mod google;
 pub mod http;
+mod links;
 mod nul;
 pub mod outbox;
 mod progress;

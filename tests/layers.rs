@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 7] = [
     &["engine", "outbox", "webhook"],
     &["google", "db", "telemetry"],
     &["http"],
-    &["address", "charset", "config", "error", "nul", "progress", "recurrence", "seal", "zone"],
+    &["address", "charset", "config", "error", "links", "nul", "progress", "recurrence", "seal", "zone"],
 ];
 
 /// Neighbours on one floor that may know each other: the command line is one thing in two files, the ground is the ground.

@@ -1,7 +1,7 @@
 //! Whether an event is a meeting, and by which rule. Pure.
 
 use super::event::Event;
-use super::links::{self, Kind};
+use crate::links::{self, Kind, Link};
 
 /// A detected meeting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct Detected {
     /// `meetings.detected_by`
     pub rule: &'static str,
     /// Where it can be joined.
-    pub link: Option<(String, Kind)>,
+    pub link: Option<Link>,
 }
 
 /// Applies the rules in their order: cancelled, event type, link, people, title.
@@ -20,8 +20,8 @@ pub fn meeting(event: &Event, words: &[String]) -> Option<Detected> {
     if matches!(event.event_type.as_deref(), Some("outOfOffice" | "focusTime" | "workingLocation" | "birthday")) {
         return None;
     }
-    if let Some((rule, link, kind)) = link(event) {
-        return Some(Detected { rule, link: Some((link, kind)) });
+    if let Some((rule, link)) = link(event) {
+        return Some(Detected { rule, link: Some(link) });
     }
     if event.people() >= 2 {
         return Some(Detected { rule: "attendees", link: None });
@@ -31,25 +31,30 @@ pub fn meeting(event: &Event, words: &[String]) -> Option<Detected> {
     said.then_some(Detected { rule: "title", link: None })
 }
 
-/// The meeting link, in the order: video entry point, hangoutLink, location, description.
-fn link(event: &Event) -> Option<(&'static str, String, Kind)> {
+/// The meeting link, in the order: video entry point, hangoutLink, location, description. One that a bot can join wins over one that it
+/// cannot, and of links to one room one with its passcode.
+fn link(event: &Event) -> Option<(&'static str, Link)> {
     let video = event
         .conference_data
         .iter()
         .flat_map(|conference| &conference.entry_points)
         .filter(|entry| entry.entry_point_type.as_deref() == Some("video"))
-        .find_map(|entry| entry.uri.as_deref());
-    if let Some(uri) = video {
-        return Some(("conference", uri.to_owned(), links::kind(uri).unwrap_or(Kind::Other)));
-    }
-    if let Some(uri) = event.hangout_link.as_deref().filter(|uri| !uri.is_empty()) {
-        return Some(("hangout_link", uri.to_owned(), links::kind(uri).unwrap_or(Kind::Other)));
-    }
+        .filter_map(|entry| entry.uri.as_deref());
+    let vouched = video.map(|uri| ("conference", uri)).chain(event.hangout_link.as_deref().map(|uri| ("hangout_link", uri)));
+    let vouched = vouched
+        .filter(|(_, uri)| !uri.is_empty())
+        .map(|(rule, uri)| (rule, links::of(uri).unwrap_or_else(|| Link { url: uri.to_owned(), kind: Kind::Other })));
     let prose = [("location", &event.location), ("description", &event.description)];
-    prose.into_iter().find_map(|(rule, text)| {
-        let (link, kind) = links::find(text.as_deref()?)?;
-        Some((rule, link, kind))
-    })
+    let prose = prose.into_iter().filter_map(|(rule, text)| Some((rule, text.as_deref()?)));
+    let written = prose.flat_map(|(rule, text)| links::find(text).into_iter().map(move |link| (rule, link)));
+    let all: Vec<(&str, Link)> = vouched.chain(written).collect();
+    // Of several that are alike, the first.
+    let (rule, best) = all.iter().rev().max_by_key(|(_, link)| link.rank())?;
+    let room = links::room(&best.url);
+    let lets_in = |link: &Link| link.has_passcode() && link.rank() == best.rank() && links::room(&link.url) == room;
+    let better = all.iter().find(|(_, link)| !best.has_passcode() && lets_in(link));
+    let (rule, link) = better.map_or((*rule, best), |(rule, link)| (*rule, link));
+    Some((rule, link.clone()))
 }
 
 #[cfg(test)]
@@ -77,6 +82,49 @@ mod tests {
     fn a_room_is_not_a_person_and_a_part_of_a_word_is_not_a_word() {
         assert_eq!(rule(r#"{"id":"1","attendees":[{"email":"a@x"},{"email":"r@x","resource":true}]}"#), None);
         assert_eq!(rule(r#"{"id":"1","summary":"Asynchronous reading"}"#), None);
+    }
+
+    fn chosen(json: &str) -> (&'static str, String) {
+        let event: Event = serde_json::from_str(json).expect("an event");
+        let (rule, link) = link(&event).expect("a link");
+        (rule, link.url)
+    }
+
+    #[test]
+    fn the_link_that_lets_a_bot_in_wins() {
+        let rows = [
+            (
+                r#""location":"https://zoom.us/j/1","description":"https://zoom.us/wc/join/1?pwd=x""#,
+                "description",
+                "https://zoom.us/wc/join/1?pwd=x",
+            ),
+            (r#""location":"https://zoom.us/j/1","description":"https://zoom.us/j/2?pwd=x""#, "location", "https://zoom.us/j/1"),
+            (r#""location":"https://acme.webex.com/meet/a","description":"zoom.us/j/2""#, "description", "https://zoom.us/j/2"),
+            (r#""location":"https://zoom.us/my/ann","description":"https://zoom.us/j/2""#, "description", "https://zoom.us/j/2"),
+            (
+                r#""location":"https://acme.webex.com/meet/a","description":"https://meet.jit.si/b""#,
+                "location",
+                "https://acme.webex.com/meet/a",
+            ),
+            (
+                r#""hangoutLink":"https://meet.google.com/abc-defg-hij","description":"https://zoom.us/j/2?pwd=x""#,
+                "hangout_link",
+                "https://meet.google.com/abc-defg-hij",
+            ),
+            (
+                r#""location":"https://teams.microsoft.com/meet/2","description":"https://teams.microsoft.com/meet/2?p=x""#,
+                "description",
+                "https://teams.microsoft.com/meet/2?p=x",
+            ),
+            (
+                r#""conferenceData":{"entryPoints":[{"entryPointType":"video","uri":"https://call.example/1"}]},"location":"https://zoom.us/j/2""#,
+                "location",
+                "https://zoom.us/j/2",
+            ),
+        ];
+        for (fields, rule, url) in rows {
+            assert_eq!(chosen(&format!(r#"{{"id":"1",{fields}}}"#)), (rule, url.to_owned()), "{fields}");
+        }
     }
 
     #[test]

@@ -37,10 +37,10 @@ async fn upsert(tx: &Transaction<'_>, stream: &Stream, found: &[(&Event, detect:
     let instant = |when: &Option<When>| when.as_ref().and_then(When::instant);
     let starts: Vec<Option<DateTime<Utc>>> = found.iter().map(|(event, _)| instant(&event.start)).collect();
     let ends: Vec<Option<DateTime<Utc>>> = found.iter().map(|(event, _)| instant(&event.end)).collect();
-    let links: Vec<Option<&str>> = found.iter().map(|(_, detected)| Some(detected.link.as_ref()?.0.as_str())).collect();
-    let kinds: Vec<Option<&str>> = found.iter().map(|(_, detected)| Some(detected.link.as_ref()?.1.name())).collect();
+    let links: Vec<Option<&str>> = found.iter().map(|(_, detected)| Some(detected.link.as_ref()?.url.as_str())).collect();
+    let kinds: Vec<Option<&str>> = found.iter().map(|(_, detected)| Some(detected.link.as_ref()?.kind.name())).collect();
     let capable: Vec<bool> =
-        found.iter().map(|(_, detected)| detected.link.as_ref().is_some_and(|link| link.1.is_bot_capable())).collect();
+        found.iter().map(|(_, detected)| detected.link.as_ref().is_some_and(|link| link.rank() > 0)).collect();
     let series: Vec<bool> = found.iter().map(|(event, _)| !event.recurrence.is_empty()).collect();
     let rules: Vec<&str> = found.iter().map(|(_, detected)| detected.rule).collect();
     let statuses: Vec<&str> = found.iter().map(|(event, _)| event.status.as_deref().unwrap_or("confirmed")).collect();

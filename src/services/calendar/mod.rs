@@ -5,7 +5,6 @@ mod detect;
 mod event;
 mod fetch;
 mod gone;
-mod links;
 mod list;
 mod meetings;
 mod push;
