@@ -7,15 +7,15 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use secrecy::SecretString;
 
-use super::{Output, reading, table};
+use super::{Output, complain, reading, table};
 use crate::engine::Context;
-use crate::error::{Exit, Fault};
-use crate::services::attendee::projects;
+use crate::error::{Class, Exit, Fault};
+use crate::services::attendee::{probe, projects};
 
 /// What can be done with projects.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Adds a project, or gives the one of this name a new key, which is read from standard input
+    /// Adds a project, or gives the one of this name a new key, which is read from standard input and tried at Attendee
     Add {
         /// What it is called here
         #[arg(value_parser = NonEmptyStringValueParser::new())]
@@ -44,6 +44,7 @@ pub(super) async fn run(verb: &Verb, context: &Context, output: Output) -> anyho
     match verb {
         Verb::Add { name, key_file, default } => {
             let key = key(key_file.as_deref())?;
+            tried(context, &key).await?;
             let mut client = context.pool.get().await?;
             let tx = client.transaction().await.context("beginning to add a project")?;
             let (id, new) = projects::add(&tx, &context.vault, name, &key, *default).await?;
@@ -81,6 +82,26 @@ pub(super) async fn run(verb: &Verb, context: &Context, output: Output) -> anyho
         }
     }
     Ok(Exit::Done)
+}
+
+/// Asks Attendee with a key. One that it refuses is not stored; where it does not answer, that is no verdict.
+async fn tried(context: &Context, key: &SecretString) -> anyhow::Result<()> {
+    match probe::key(context, key).await {
+        Ok(()) => Ok(()),
+        Err(failure) if failure.class == Class::AuthRevoked => {
+            // Its remedy is this command.
+            let said = failure.message.split(';').next().unwrap_or_default().to_owned();
+            Err(Fault::refused(format!(
+                "Attendee refuses this key, so it was not stored: {said}; copy it again, or make a new one"
+            ))
+            .into())
+        }
+        Err(failure) if failure.class == Class::Internal => Err(failure.into()),
+        Err(failure) => {
+            complain(format!("the key could not be tried, and is stored all the same: {}", failure.message));
+            Ok(())
+        }
+    }
 }
 
 /// One line, of which no error says more than that it is wrong.

@@ -27,6 +27,9 @@ fn lines(details: &Value, text: &mut String) {
         let bots: Vec<&str> = bots.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         text.push_str(&format!("unknown   state {} of {}: stored as it is\n", clean(state), bots.join(", ")));
     }
+    for (bot, why) in details["troubled"].as_object().into_iter().flatten() {
+        text.push_str(&format!("trouble   bot {bot}: {}\n", clean(why.as_str().unwrap_or_default())));
+    }
     for (bot, why) in details["not_read"].as_object().into_iter().flatten() {
         text.push_str(&format!("not read  bot {bot}: {}\n", clean(why.as_str().unwrap_or_default())));
     }

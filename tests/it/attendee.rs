@@ -4,6 +4,7 @@ mod announced;
 mod economy;
 mod keys;
 mod lasting;
+mod late;
 mod lost;
 mod moved;
 mod odd;

@@ -6,6 +6,8 @@ pub mod ground;
 mod keys;
 #[path = "bots/life.rs"]
 mod life;
+#[path = "bots/links.rs"]
+mod links;
 #[path = "bots/meetings.rs"]
 mod meetings;
 #[path = "bots/verbs.rs"]

@@ -1,11 +1,12 @@
 //! Attendee's HTTP API: each call made with its project's key, answered with what it says or a classified failure. Knows no database.
 
+mod send;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
-use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::failure;
 use super::projects::Keys;
+use crate::config::Settings;
 use crate::engine::Calls;
 use crate::error::{Class, Failure, Fault};
 use crate::http::{self, whole};
@@ -32,6 +34,11 @@ pub struct Api {
     http: Arc<http::Client>,
     root: Url,
     keys: Keys,
+    /// Tries of one call.
+    tries: u32,
+    /// Whether it has answered at all in this run, and how often it was waited for in vain.
+    answered: AtomicBool,
+    waited: AtomicU32,
 }
 
 /// One page of a list.
@@ -71,12 +78,13 @@ pub enum Changed {
 impl Api {
     /// # Errors
     /// An origin that is none (exit 78).
-    pub fn new(http: Arc<http::Client>, root: &str, keys: Keys) -> Result<Self, Fault> {
+    pub fn new(http: Arc<http::Client>, settings: &Settings, keys: Keys) -> Result<Self, Fault> {
+        let root = &settings.attendee.root;
         let origin = if root.is_empty() { ORIGIN } else { root };
         let root = Url::parse(origin).map_err(|error| {
             Fault::settings(format!("attendee.root must be an origin such as {ORIGIN}, not {root:?}: {error}"))
         })?;
-        Ok(Self { http, root, keys })
+        Ok(Self { http, root, keys, tries: settings.engine.tries, answered: AtomicBool::new(false), waited: AtomicU32::new(0) })
     }
 
     /// The bots of a project that are in one of these states, and by this time have joined if they are told when.
@@ -113,8 +121,8 @@ impl Api {
         for _ in 0..MOST_PAGES {
             let mut url = self.url(segments)?;
             url.query_pairs_mut().extend_pairs(query).extend_pairs(cursor.as_ref().map(|cursor| ("cursor", cursor)));
-            let page = calls
-                .make(COST, async || whole::<Listed>(what, &self.send(what, Method::GET, project, url.clone(), None).await?))
+            let page = self
+                .make(calls, async || whole::<Listed>(what, &self.send(what, Method::GET, project, url.clone(), None).await?))
                 .await;
             let page = match page {
                 // What is not there is the page.
@@ -149,8 +157,7 @@ impl Api {
     pub async fn get(&self, project: Uuid, calls: &Calls, bot: &str) -> Result<Option<Box<RawValue>>, Failure> {
         let url = self.url(&[bot])?;
         gone(
-            calls
-                .make(COST, async || whole("bots.get", &self.send("bots.get", Method::GET, project, url.clone(), None).await?))
+            self.make(calls, async || whole("bots.get", &self.send("bots.get", Method::GET, project, url.clone(), None).await?))
                 .await,
         )
     }
@@ -168,7 +175,7 @@ impl Api {
             url.query_pairs_mut().append_pair("updated_after", &stamp(time));
         }
         let what = "bots.transcript";
-        gone(calls.make(COST, async || whole(what, &self.send(what, Method::GET, project, url.clone(), None).await?)).await)
+        gone(self.make(calls, async || whole(what, &self.send(what, Method::GET, project, url.clone(), None).await?)).await)
     }
 
     /// Asks for a bot.
@@ -182,8 +189,8 @@ impl Api {
             body["join_at"] = json!(stamp(time));
         }
         let what = "bots.create";
-        let answer = calls
-            .make(COST, async || whole(what, &self.send(what, Method::POST, project, url.clone(), Some(&body)).await?))
+        let answer = self
+            .make(calls, async || whole(what, &self.send(what, Method::POST, project, url.clone(), Some(&body)).await?))
             .await;
         match answer {
             Ok(bot) => Ok(Asked::Made(bot)),
@@ -223,46 +230,12 @@ impl Api {
         body: Option<&Value>,
     ) -> Result<Changed, Failure> {
         let url = self.url(&[bot])?;
-        let answer = calls.make(COST, async || self.send(what, method.clone(), project, url.clone(), body).await).await;
+        let answer = self.make(calls, async || self.send(what, method.clone(), project, url.clone(), body).await).await;
         match answer {
             Ok(_) => Ok(Changed::Done),
             Err(failure) if failure.class == Class::Gone => Ok(Changed::Gone),
             Err(failure) if failure::is_too_late(&failure) => Ok(Changed::TooLate),
             Err(failure) => Err(failure),
-        }
-    }
-
-    pub(super) fn url(&self, segments: &[&str]) -> anyhow::Result<Url> {
-        let mut url = self.root.clone();
-        url.path_segments_mut()
-            .map_err(|()| anyhow::anyhow!("attendee.root cannot have a path"))?
-            .pop_if_empty()
-            .extend(["api", "v1", "bots"])
-            .extend(segments);
-        Ok(url)
-    }
-
-    /// One request. `what` names it for messages.
-    pub(super) async fn send(
-        &self,
-        what: &str,
-        method: Method,
-        project: Uuid,
-        url: Url,
-        body: Option<&Value>,
-    ) -> Result<Vec<u8>, Failure> {
-        let key = self.keys.get(&project).ok_or_else(|| failure::no_key(project))?;
-        let key = key.as_ref().map_err(|why| Failure::new(Class::Internal, why.as_str()))?;
-        self.http.count();
-        let client = self.http.to(&url)?;
-        let mut request = client.request(method, url).header(AUTHORIZATION, format!("Token {}", key.expose_secret()));
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
-        }
-        let (status, retry_after, body) = http::sent(what, request).await?;
-        match status {
-            200..300 => Ok(body),
-            _ => Err(failure::classify(what, status, retry_after.as_deref(), &body, Utc::now())),
         }
     }
 }

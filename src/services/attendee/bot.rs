@@ -40,8 +40,13 @@ pub struct Bot {
     events: Vec<Event>,
 }
 
+/// Something that happened to a bot.
 #[derive(Debug, Clone, Deserialize)]
 struct Event {
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    sub_type: Option<String>,
     created_at: DateTime<Utc>,
 }
 
@@ -58,10 +63,25 @@ pub enum Heard {
     Unasked,
     /// What is new, up to a time by our clock.
     News(Vec<Utterance>, DateTime<Utc>),
-    /// The whole transcript, and who was there.
-    Whole(Vec<Utterance>, Vec<Participant>),
+    /// All that there is.
+    Whole(Whole),
     /// Nothing more will come, and why.
     Over(&'static str),
+    /// Nothing has come yet, and why; more may.
+    Late(&'static str),
+    /// What was said was deleted at Attendee: it is not kept here either.
+    Deleted,
+}
+
+/// A transcript.
+pub struct Whole {
+    pub said: Vec<Utterance>,
+    /// Who was there.
+    pub present: Vec<Participant>,
+    /// Why something is missing.
+    pub note: Option<&'static str>,
+    /// Whether nothing better will come.
+    pub is_final: bool,
 }
 
 impl Bot {
@@ -82,6 +102,25 @@ impl Bot {
     /// Whether it is done with its meeting.
     pub fn is_over(&self) -> bool {
         matches!(self.state.as_str(), "ended" | "fatal_error" | "data_deleted")
+    }
+
+    /// Whether it failed.
+    pub fn has_failed(&self) -> bool {
+        self.state == "fatal_error"
+    }
+
+    /// Why it failed, or may not record: type and sub-type of the last event that says so, such as
+    /// `could_not_join_meeting: waiting_room_timeout_exceeded`.
+    pub fn reason(&self) -> Option<String> {
+        let telling = ["fatal_error", "could_not_join_meeting", "recording_permission_denied", "recording_permission_granted"];
+        let last = self.events.iter().rfind(|event| telling.contains(&event.kind.as_str()))?;
+        if !self.has_failed() && last.kind != "recording_permission_denied" {
+            return None;
+        }
+        Some(match &last.sub_type {
+            Some(sub_type) => format!("{}: {sub_type}", last.kind),
+            None => last.kind.clone(),
+        })
     }
 
     /// Whether there may be something to hear by now.
@@ -166,6 +205,24 @@ mod tests {
         assert!(bot("dancing").is_strange());
         assert_eq!(bot("dancing").status(), "dancing");
         assert!(!bot("dancing").is_over(), "what is not known may still go on");
+    }
+
+    #[test]
+    fn the_reason_is_the_last_event_that_says_one() {
+        let told = |state: &str, events: &str| {
+            let text = format!(r#"{{"id":"bot_1","state":"{state}","events":[{events}]}}"#);
+            serde_json::from_str::<Bot>(&text).expect("a bot").reason()
+        };
+        let event =
+            |kind: &str, sub: &str| format!(r#"{{"type":"{kind}","sub_type":{sub},"created_at":"2026-11-28T10:00:00Z"}}"#);
+        let timeout = event("could_not_join_meeting", r#""waiting_room_timeout_exceeded""#);
+        assert_eq!(told("fatal_error", &timeout).as_deref(), Some("could_not_join_meeting: waiting_room_timeout_exceeded"));
+        assert_eq!(told("fatal_error", &event("fatal_error", "null")).as_deref(), Some("fatal_error"));
+        assert_eq!(told("ended", &event("leave_requested", r#""auto_leave_silence""#)), None);
+        let denied = event("recording_permission_denied", r#""host_denied_permission""#);
+        assert_eq!(told("ended", &denied).as_deref(), Some("recording_permission_denied: host_denied_permission"));
+        let granted = event("recording_permission_granted", "null");
+        assert_eq!(told("joined_recording", &format!("{denied},{granted}")).as_deref(), None);
     }
 
     #[test]

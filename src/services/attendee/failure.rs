@@ -14,22 +14,33 @@ const PAST: &str = "join_at cannot be in the past";
 /// What it says when a bot is to be changed that has left its schedule: "Bot is in state … but …".
 const TOO_LATE: [&str; 2] = ["Bot is in state", "scheduled state"];
 
+/// What it says where a server of Django answers with 500: "An error occurred while creating the bot. Error ID: …".
+const INTERNAL: [&str; 2] = ["An error occurred while", "Error ID"];
+/// What to look at where something else answers.
+const ROOT: &str = "that is no answer of Attendee: check attendee.root, which must be its origin";
+
 /// Classifies an error answer. `what` names the method; `retry` is the header; `now` serves hints that are points in time.
 pub fn classify(what: &str, status: u16, retry: Option<&str>, body: &[u8], now: DateTime<Utc>) -> Failure {
     // A front end answers with a page: the status alone decides then.
     let said = serde_json::from_slice::<Value>(body).map(|said| texts(&said).join("; ")).unwrap_or_default();
+    let internal = INTERNAL.iter().all(|part| said.contains(part));
     let class = match status {
-        401 | 403 => Class::AuthRevoked,
+        // Only Attendee's own word condemns a key.
+        401 | 403 if !said.is_empty() => Class::AuthRevoked,
         404 if !said.is_empty() => Class::Gone,
         // A front end that has lost its Attendee says so too: that is no word on a bot.
-        404 => Class::Transient,
+        401 | 403 | 404 | 407 => Class::Transient,
         429 => Class::RateLimited,
         408 | 500..=599 => Class::Transient,
+        400 if internal => Class::Transient,
         _ => Class::Permanent,
     };
     let mut message = format!("{what}: HTTP {status}");
     if !said.is_empty() {
         message.push_str(&format!(": {}", without_addresses(&said)));
+    }
+    if matches!(status, 300..=399 | 401 | 403 | 404 | 405 | 407) && said.is_empty() {
+        message.push_str(&format!("; {ROOT}"));
     }
     if class == Class::AuthRevoked {
         message.push_str("; the project's key is refused: give it a new one with `syncctl attendee project add`");
@@ -68,6 +79,11 @@ pub fn is_too_late(failure: &Failure) -> bool {
     failure.class == Class::Permanent && TOO_LATE.iter().all(|part| failure.message.contains(part))
 }
 
+/// A page where the answer to a call should be.
+pub fn no_attendee(what: &str) -> Failure {
+    Failure::new(Class::Transient, format!("{what}: the answer is a page; {ROOT}"))
+}
+
 /// The key of a project that was removed while the run went on.
 pub fn no_key(project: Uuid) -> Failure {
     Failure::new(Class::AuthRevoked, format!("there is no key of project {project}: add it with `syncctl attendee project add`"))
@@ -84,8 +100,10 @@ mod tests {
     #[test]
     fn each_answer_has_its_class() {
         let table = [
-            (401, Class::AuthRevoked),
-            (403, Class::AuthRevoked),
+            (302, Class::Permanent),
+            (401, Class::Transient),
+            (403, Class::Transient),
+            (407, Class::Transient),
             (404, Class::Transient),
             (429, Class::RateLimited),
             (502, Class::Transient),
@@ -96,6 +114,14 @@ mod tests {
         for (status, class) in table {
             assert_eq!(said(status, "<html>").class, class, "{status}");
         }
+        for status in [401, 403] {
+            assert_eq!(said(status, r#"{"detail":"Invalid or disabled API key"}"#).class, Class::AuthRevoked);
+        }
+        for status in [302, 403, 404] {
+            assert!(said(status, "<html>").message.contains("attendee.root"), "{status}");
+        }
+        let internal = r#"{"error":"An error occurred while creating the bot. Error ID: 3f6d1c52-0000"}"#;
+        assert_eq!(said(400, internal).class, Class::Transient);
         assert_eq!(said(404, r#"{"detail":"Not found."}"#).class, Class::Gone);
         let waits = classify("bots.list", 429, Some("7"), b"", Utc::now());
         assert_eq!(waits.retry_after, Some(std::time::Duration::from_secs(7)));

@@ -7,8 +7,8 @@ use futures_util::StreamExt as _;
 use serde_json::value::RawValue;
 
 use super::Attendee;
-use super::bot::{self, Bot, Change, Heard, LIVING};
-use super::open::{self, Open, Wish};
+use super::bot::{self, Bot, Change, Heard, LIVING, Whole};
+use super::open::{self, Open, Sure, Wish};
 use super::transcript;
 use crate::db::items::Poison;
 use crate::engine::{Calls, Item, Next, Page, Stream};
@@ -95,18 +95,27 @@ async fn one(
         Ok(heard) => heard,
         Err(wrong) => return Ok(Err(Poison { item_id: bot.id, raw: raw.get().to_owned(), error: wrong, unfetched: None })),
     };
-    if bot.is_strange() {
-        log::warn!(stream = stream.id, project:% = stream.user_id; "bot {}: state {:?} is not known here, stored as it is", bot.id, bot.state);
-        attendee.notes.strange(&bot.id, &bot.state);
-    }
+    tell(attendee, stream, &bot);
     let same = open.state.as_deref() == Some(&bot.state) && open.transcription_state == bot.transcription_state;
     // While a transcript is awaited, each look is written down: the next one depends on it.
     let quiet = match &heard {
         Heard::Unasked => !bot.is_over(),
         Heard::News(news, _) => news.is_empty(),
-        Heard::Whole(..) | Heard::Over(_) => false,
+        Heard::Whole(_) | Heard::Over(_) | Heard::Late(_) | Heard::Deleted => false,
     };
     Ok(Ok((!(same && quiet)).then(|| bot::item(bot, raw, heard))))
+}
+
+/// Says of a bot what somebody should hear of.
+fn tell(attendee: &Attendee, stream: &Stream, bot: &Bot) {
+    if bot.is_strange() {
+        log::warn!(stream = stream.id, project:% = stream.user_id; "bot {}: state {:?} is not known here, stored as it is", bot.id, bot.state);
+        attendee.notes.strange(&bot.id, &bot.state);
+    }
+    if let Some(reason) = bot.reason() {
+        log::warn!(stream = stream.id, project:% = stream.user_id; "bot {}: {} ({reason})", bot.id, bot.state);
+        attendee.notes.trouble(&bot.id, &reason);
+    }
 }
 
 /// What was said, as far as it is time to ask; an error is what is wrong with it.
@@ -121,26 +130,51 @@ async fn heard(
     Ok(match open::wish(open, bot, now, attendee.settings.transcript_patience) {
         Wish::Nothing => Ok(Heard::Unasked),
         Wish::Over(why) => Ok(Heard::Over(why)),
+        Wish::Deleted => Ok(Heard::Deleted),
         Wish::News(since) => {
             let raws = attendee.api.transcript(project, calls, &bot.id, since).await?.unwrap_or_default();
             transcript::read(raws).map(|news| Heard::News(news, now - SKEW))
         }
-        Wish::Whole { last } => {
-            let raws = attendee.api.transcript(project, calls, &bot.id, None).await?.unwrap_or_default();
-            let whole = match transcript::read(raws) {
-                Ok(whole) => whole,
-                Err(wrong) => return Ok(Err(wrong)),
-            };
-            match (whole.is_empty(), last) {
-                (false, _) => {
-                    let raws = attendee.api.participants(project, calls, &bot.id).await?.unwrap_or_default();
-                    transcript::present(&raws).map(|present| Heard::Whole(whole, present))
-                }
-                (true, true) => Ok(Heard::Over("no transcript came")),
-                (true, false) => Ok(Heard::Unasked),
-            }
-        }
+        Wish::Whole(sure) => whole(attendee, stream, calls, bot, sure).await?,
     })
+}
+
+/// The transcript as far as there is one; an error is what is wrong with it.
+async fn whole(
+    attendee: &Attendee,
+    stream: &Stream,
+    calls: &Calls,
+    bot: &Bot,
+    sure: Sure,
+) -> Result<Result<Heard, String>, Failure> {
+    let project = stream.user_id;
+    let raws = attendee.api.transcript(project, calls, &bot.id, None).await?.unwrap_or_default();
+    let said = match transcript::read(raws) {
+        Ok(said) if said.is_empty() => return Ok(Ok(nothing(bot, sure))),
+        Ok(said) => said,
+        Err(wrong) => return Ok(Err(wrong)),
+    };
+    let raws = attendee.api.participants(project, calls, &bot.id).await?.unwrap_or_default();
+    let failed = bot.transcription_state.as_deref() == Some("failed");
+    let note = match sure {
+        Sure::Complete | Sure::Perhaps => None,
+        Sure::Late => Some("incomplete: Attendee has not transcribed everything; words that come later are added"),
+        Sure::GivenUp if failed => Some("incomplete: Attendee did not transcribe everything (its transcription failed)"),
+        Sure::GivenUp => Some("may be incomplete: the transcription had not ended when it was given up"),
+    };
+    let is_final = sure != Sure::Late;
+    Ok(transcript::present(&raws).map(|present| Heard::Whole(Whole { said, present, note, is_final })))
+}
+
+/// What it means that a transcript has no word.
+fn nothing(bot: &Bot, sure: Sure) -> Heard {
+    match sure {
+        Sure::Complete if bot.has_failed() => Heard::Over("nothing was heard before the bot failed"),
+        Sure::Complete => Heard::Over("nobody spoke"),
+        Sure::Perhaps => Heard::Unasked,
+        Sure::Late => Heard::Late("Attendee has transcribed nothing (its transcription failed); words may still come"),
+        Sure::GivenUp => Heard::Over("no transcript came"),
+    }
 }
 
 /// One bot by its id, whether it is due or not.
@@ -150,10 +184,12 @@ pub async fn single(attendee: &Attendee, stream: &Stream, calls: &Calls, id: &st
     let bot = Bot::read(&raw).map_err(|poison| wrong(poison.error))?;
     let heard = match attendee.opens.find(stream.user_id, id) {
         Some(open) => heard(attendee, stream, calls, open, &bot).await?.map_err(wrong)?,
+        // It is settled. Whoever asks for it by name wants what has come since.
+        None if bot.is_over() && bot.transcription_state.as_deref() == Some("failed") => {
+            whole(attendee, stream, calls, &bot, Sure::GivenUp).await?.map_err(wrong)?
+        }
         None => Heard::Unasked,
     };
-    if bot.is_strange() {
-        attendee.notes.strange(&bot.id, &bot.state);
-    }
+    tell(attendee, stream, &bot);
     Ok(bot::item(bot, raw, heard))
 }

@@ -9,6 +9,7 @@ mod open;
 mod plan;
 pub mod probe;
 pub mod projects;
+mod reasons;
 mod rows;
 pub mod schedule;
 mod settle;
@@ -67,7 +68,7 @@ impl Attendee {
         let settings = context.settings.attendee.clone();
         let keys = projects::keys(&context.pool, &context.vault).await?;
         Ok(Self {
-            api: api::Api::new(Arc::clone(&context.http), &settings.root, keys)?,
+            api: api::Api::new(Arc::clone(&context.http), &context.settings, keys)?,
             opens: open::Opens::load(&context.pool, selection, settings.live_interval / 5).await?,
             notes: notes::Notes::default(),
             settings,

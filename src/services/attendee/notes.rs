@@ -13,6 +13,8 @@ pub struct Notes(Mutex<Noted>);
 struct Noted {
     /// States that are not known here, each with its bots.
     strange: BTreeMap<String, Vec<String>>,
+    /// Bots that failed, or may not record, each with why.
+    troubled: BTreeMap<String, String>,
     /// Bots that could not be read, each with why.
     unread: BTreeMap<String, String>,
     /// What was decided of each meeting.
@@ -23,6 +25,11 @@ impl Notes {
     /// A bot's state is not known here.
     pub fn strange(&self, bot: &str, state: &str) {
         self.add(|noted| noted.strange.entry(state.to_owned()).or_default().push(bot.to_owned()));
+    }
+
+    /// A bot failed, or may not record.
+    pub fn trouble(&self, bot: &str, why: &str) {
+        self.add(|noted| drop(noted.troubled.insert(bot.to_owned(), why.to_owned())));
     }
 
     /// A bot could not be read.
@@ -45,6 +52,9 @@ impl Notes {
         let mut told = Map::new();
         if !noted.strange.is_empty() {
             told.insert("unknown_states".into(), json!(noted.strange));
+        }
+        if !noted.troubled.is_empty() {
+            told.insert("troubled".into(), json!(noted.troubled));
         }
         if !noted.unread.is_empty() {
             told.insert("not_read".into(), json!(noted.unread));

@@ -124,12 +124,25 @@ pub enum Wish {
     Nothing,
     /// What was said since then; `None`: so far.
     News(Option<DateTime<Utc>>),
-    /// The transcript. `last`: nothing better will come.
-    Whole {
-        last: bool,
-    },
+    /// The transcript.
+    Whole(Sure),
     /// There will be none, and why.
     Over(&'static str),
+    /// What was said was deleted at Attendee.
+    Deleted,
+}
+
+/// Whether a transcript is the last word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sure {
+    /// It is complete.
+    Complete,
+    /// Something in it counts, but if nothing is there it may still come.
+    Perhaps,
+    /// Something is missing, and may still come.
+    Late,
+    /// Something is missing, and is not waited for any more.
+    GivenUp,
 }
 
 /// What to ask for, as a bot stands now.
@@ -139,13 +152,19 @@ pub fn wish(open: &Open, bot: &Bot, now: DateTime<Utc>, patience: Duration) -> W
     }
     let waited = open.ended_at.and_then(|ended| (now - ended).to_std().ok()).unwrap_or_default();
     let last = waited >= patience;
+    let recording = bot.recording_state.as_deref();
     match (bot.state.as_str(), bot.transcription_state.as_deref()) {
-        ("data_deleted", _) => Wish::Over("its data was deleted at Attendee"),
-        // An empty one says that nobody spoke.
-        ("fatal_error", _) | (_, Some("failed" | "complete")) => Wish::Whole { last: true },
-        (_, Some("not_started")) if bot.recording_state.as_deref() == Some("not_started") => Wish::Over("nothing was recorded"),
+        ("data_deleted", _) => Wish::Deleted,
+        // Some of it could not be transcribed, or was not within five minutes of the meeting. Attendee never says otherwise of it, also when
+        // the words come after all.
+        (_, Some("failed")) => Wish::Whole(if last { Sure::GivenUp } else { Sure::Late }),
+        ("fatal_error", _) | (_, Some("complete")) => Wish::Whole(Sure::Complete),
+        (_, Some("not_started")) if recording == Some("not_started") => Wish::Over("nothing was recorded"),
+        // The first word starts it: nobody spoke.
+        (_, Some("not_started")) if matches!(recording, Some("complete" | "failed")) => Wish::Whole(Sure::Complete),
         (_, Some("not_started" | "in_progress")) if !last => Wish::Nothing,
-        _ => Wish::Whole { last },
+        _ if last => Wish::Whole(Sure::GivenUp),
+        _ => Wish::Whole(Sure::Perhaps),
     }
 }
 
@@ -183,16 +202,28 @@ mod tests {
             (open(), bot("waiting_room", None), Wish::Nothing),
             (open(), bot("dancing", None), Wish::Nothing),
             (since(MINUTE), bot("ended", Some("in_progress")), Wish::Nothing),
-            (since(MINUTE), bot("ended", Some("complete")), Wish::Whole { last: true }),
-            (since(MINUTE), bot("ended", None), Wish::Whole { last: false }),
-            (since(MINUTE), bot("ended", Some("failed")), Wish::Whole { last: true }),
-            (since(DAY), bot("ended", Some("in_progress")), Wish::Whole { last: true }),
-            (open(), bot("fatal_error", Some("not_started")), Wish::Whole { last: true }),
-            (open(), bot("data_deleted", Some("complete")), Wish::Over("its data was deleted at Attendee")),
+            (since(MINUTE), bot("ended", Some("complete")), Wish::Whole(Sure::Complete)),
+            (since(MINUTE), bot("ended", None), Wish::Whole(Sure::Perhaps)),
+            (since(MINUTE), bot("ended", Some("failed")), Wish::Whole(Sure::Late)),
+            (since(MINUTE), bot("fatal_error", Some("failed")), Wish::Whole(Sure::Late)),
+            (since(DAY), bot("ended", Some("failed")), Wish::Whole(Sure::GivenUp)),
+            (since(DAY), bot("ended", Some("in_progress")), Wish::Whole(Sure::GivenUp)),
+            (open(), bot("fatal_error", Some("not_started")), Wish::Whole(Sure::Complete)),
+            (open(), bot("data_deleted", Some("complete")), Wish::Deleted),
         ];
         for (open, bot, expected) in table {
             assert_eq!(wish(&open, &bot, now, DAY), expected, "{bot:?}");
         }
+    }
+
+    #[test]
+    fn a_meeting_in_which_nobody_spoke_is_done_at_once() {
+        let silent = |recording: &str| Bot { recording_state: Some(recording.into()), ..bot("ended", Some("not_started")) };
+        let wished = |recording: &str| wish(&open(), &silent(recording), DateTime::UNIX_EPOCH, DAY);
+        assert_eq!(wished("complete"), Wish::Whole(Sure::Complete));
+        assert_eq!(wished("failed"), Wish::Whole(Sure::Complete));
+        assert_eq!(wished("not_started"), Wish::Over("nothing was recorded"));
+        assert_eq!(wished("in_progress"), Wish::Nothing);
     }
 
     #[test]

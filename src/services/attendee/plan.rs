@@ -6,7 +6,6 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use url::Url;
 use uuid::Uuid;
 
 use super::bot::SCHEDULED;
@@ -209,16 +208,6 @@ fn meetings(wanted: Vec<Occurrence>, projects: &Projects) -> (Vec<Meeting>, Vec<
         }
     }
     (found.into_values().collect(), homeless)
-}
-
-/// What says that two links lead to the same room: not the scheme, nor what an invitation adds for its guest.
-pub fn room(link: &str) -> String {
-    match Url::parse(link) {
-        Ok(url) => {
-            format!("{}{}", url.host_str().unwrap_or_default().trim_start_matches("www."), url.path().trim_end_matches('/'))
-        }
-        Err(_) => link.to_owned(),
-    }
 }
 
 /// The deduplication key of a room at a time. `turn`: of how many bots for the same, from 0; more than one is only asked for if the meeting

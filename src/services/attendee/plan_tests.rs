@@ -1,6 +1,7 @@
 //! Which bots meetings get: pure cases.
 
 use super::*;
+use crate::links::room;
 
 const LINK: &str = "https://meet.google.com/abc-defg-hij?authuser=0";
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::bot::{Bot, SCHEDULED};
 use super::plan::{Event, Known, Meeting, Projects, dedup_key};
-use super::store;
+use super::{reasons, store};
 use crate::db::Pool;
 use crate::error::{Class, Failure};
 
@@ -252,8 +252,8 @@ pub async fn look_now(tx: &Transaction<'_>, id: Uuid, project: Uuid) -> anyhow::
 /// Notes why a bot could not be brought where it should be. One that Attendee will not make is asked for ever more rarely, each `rarest` in
 /// the end, and when it should join.
 pub async fn failed(pool: &Pool, id: Uuid, failure: &Failure, rarest: Duration) -> anyhow::Result<()> {
-    pool.get()
-        .await?
+    let client = pool.get().await?;
+    client
         .execute_typed(
             "UPDATE attendee_bots SET last_error = $2, updated_at = now(), look_at = CASE
                WHEN state <> 'creating' THEN look_at
@@ -269,5 +269,5 @@ pub async fn failed(pool: &Pool, id: Uuid, failure: &Failure, rarest: Duration) 
         )
         .await
         .context("noting a failure")?;
-    Ok(())
+    reasons::at_meetings(&client, id, &failure.message).await
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::plan::{self, Step};
 use super::wanted::{self, Window};
-use super::{Attendee, rows};
+use super::{Attendee, reasons, rows};
 use crate::address::Pattern;
 use crate::engine::Counts;
 use crate::engine::desk::Desk;
@@ -48,6 +48,11 @@ pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern) -> anyhow::Resul
         desk.cover(steps.len() as u64, 0);
         return Ok(());
     }
+    for left in reasons::explain(pool, &found.left).await? {
+        attendee.notes.meeting(json!({
+            "action": "none", "meeting_ids": [left.meeting], "title": left.title, "start_at": left.start, "why": left.why,
+        }));
+    }
     let run = Run { desk, attendee, refused: Mutex::default() };
     let work: Vec<_> = steps.iter().map(|step| run.step(step)).collect();
     let done: Vec<Option<bool>> = futures_util::stream::iter(work).buffer_unordered(desk.width()).collect().await;
@@ -76,7 +81,8 @@ impl Run<'_> {
             Step::Keep(bot, _) | Step::Remove(bot) => (bot.project, Some(bot.id)),
         };
         let done = self.try_step(project, step).await;
-        if !matches!((step, &done), (Step::Keep(..), Ok(Counts { unchanged: 1, .. }))) {
+        // What was left as it is, and why, was said where it was decided.
+        if !matches!((step, &done), (Step::Keep(..) | Step::Remove(_), Ok(Counts { unchanged: 1, .. }))) {
             let mut shown = step.shown();
             if let Err(failure) = &done {
                 log::warn!(project:% = project, bot:? = row, class:% = failure.class; "bot not in order: {}", failure.message);

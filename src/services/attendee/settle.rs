@@ -1,5 +1,5 @@
-//! The end of a bot: its transcript, a document of it for each user whose meeting it was, and the events that tell of them. Once per bot.
-//! Knows no network.
+//! The end of a bot: its transcript, a document of it for each user whose meeting it was, and the events that tell of them. Once per bot, and
+//! again if words come late. Knows no network.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -29,25 +29,33 @@ pub struct Row {
 /// The text of a document's snippet, in characters.
 const SNIPPET: usize = 200;
 
-/// Makes the transcript of what is stored; without a word there is none. `note`: why something may be missing.
-pub async fn with_what_there_is(tx: &Transaction<'_>, row: &Row, participants: &[Participant], note: &str) -> anyhow::Result<()> {
+/// Makes the transcript of what is stored, or makes it anew; without a word there is none. `missing`: why something may be missing. Answers
+/// whether it is another one now.
+pub async fn with_what_there_is(
+    tx: &Transaction<'_>,
+    row: &Row,
+    participants: &[Participant],
+    missing: Option<&str>,
+) -> anyhow::Result<bool> {
     let lines = stored::lines(&**tx, row.id).await?;
-    let note = Some(note).filter(|note| !note.is_empty());
     if lines.is_empty() {
-        tx.execute_typed(
-            "UPDATE attendee_bots SET last_error = coalesce($2, last_error) WHERE id = $1",
-            &[(&row.id, Type::UUID), (&note, Type::TEXT)],
-        )
-        .await
-        .context("noting why there is no transcript")?;
-        return Ok(());
+        if let Some(why) = missing {
+            note(tx, row, why).await?;
+        }
+        return Ok(false);
     }
     let written = transcript::write(&lines);
     let utterances = i32::try_from(lines.len()).unwrap_or(i32::MAX);
     let stored = tx
         .query_typed_opt(
-            "INSERT INTO attendee_transcripts (bot, text, duration_ms, utterances, participants, speakers, note)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bot) DO NOTHING RETURNING id",
+            "INSERT INTO attendee_transcripts AS t (bot, text, duration_ms, utterances, participants, speakers, note)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             ON CONFLICT (bot) DO UPDATE SET text = excluded.text, duration_ms = excluded.duration_ms, utterances = excluded.utterances,
+               participants = CASE WHEN excluded.participants = '[]' THEN t.participants ELSE excluded.participants END,
+               speakers = excluded.speakers, note = excluded.note
+             WHERE (t.text, t.duration_ms, t.utterances, t.note)
+               IS DISTINCT FROM (excluded.text, excluded.duration_ms, excluded.utterances, excluded.note)
+             RETURNING participants",
             &[
                 (&row.id, Type::UUID),
                 (&written.text, Type::TEXT),
@@ -55,15 +63,40 @@ pub async fn with_what_there_is(tx: &Transaction<'_>, row: &Row, participants: &
                 (&utterances, Type::INT4),
                 (&json!(participants), Type::JSONB),
                 (&json!(written.speakers), Type::JSONB),
-                (&note, Type::TEXT),
+                (&missing, Type::TEXT),
             ],
         )
         .await
         .context("storing a transcript")?;
-    match stored {
-        Some(_) => tell(tx, row, &written, participants, note).await,
-        None => Ok(()),
-    }
+    let Some(stored) = stored else { return Ok(false) };
+    // Those who were there when it was first written, if nobody tells of them now.
+    let participants: Vec<Participant> = serde_json::from_value(stored.try_get(0)?).context("reading participants")?;
+    tell(tx, row, &written, &participants, missing).await?;
+    Ok(true)
+}
+
+/// Notes of a bot why there is no transcript; why it failed says more.
+pub async fn note(tx: &Transaction<'_>, row: &Row, why: &str) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "UPDATE attendee_bots SET last_error = coalesce(last_error, $2) WHERE id = $1",
+        &[(&row.id, Type::UUID), (&why, Type::TEXT)],
+    )
+    .await
+    .context("noting why there is no transcript")?;
+    Ok(())
+}
+
+/// What was said was deleted at Attendee. A transcript that was made before stays; what was heard without one goes.
+pub async fn deleted(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
+    let why = "its data was deleted at Attendee";
+    tx.execute_typed(
+        "DELETE FROM attendee_utterances WHERE bot = $1 AND NOT EXISTS (SELECT 1 FROM attendee_transcripts WHERE bot = $1)",
+        &[(&row.id, Type::UUID)],
+    )
+    .await
+    .context("deleting what was heard")?;
+    with_what_there_is(tx, row, &[], Some(why)).await?;
+    note(tx, row, why).await
 }
 
 /// Nothing will change any more.
@@ -117,14 +150,13 @@ async fn tell(
             note,
         };
         let stored = documents::put(tx, &document).await?;
-        if stored.change != Change::Unchanged {
-            events.push(Event {
-                kind: "attendee.transcript.created",
-                document: stored.id,
-                user,
-                project,
-                about: about(row, written, participants, meeting),
-            });
+        let kind = match stored.change {
+            Change::Created => Some("attendee.transcript.created"),
+            Change::Updated => Some("attendee.transcript.updated"),
+            Change::Unchanged => None,
+        };
+        if let Some(kind) = kind {
+            events.push(Event { kind, document: stored.id, user, project, about: about(row, written, participants, meeting) });
         }
     }
     outbox::emit(tx, &events).await

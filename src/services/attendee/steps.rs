@@ -3,6 +3,7 @@
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use super::api::{Ask, Asked, Changed};
 use super::bot::{Bot, SCHEDULED};
 use super::plan::{Known, Meeting};
 use super::schedule::{REFUSED, Run};
-use super::{failure, rows, store};
+use super::{failure, reasons, rows, store};
 use crate::engine::{Calls, Counts};
 use crate::error::{Class, Failure};
 
@@ -163,6 +164,7 @@ impl Run<'_> {
             // What it does where it is, a poll tells; then the meeting gets another one for its new time.
             Changed::TooLate => {
                 written!(self, tx, rows::look_now(&tx, bot.id, bot.project).await?);
+                self.refuse(bot, "Attendee does not move it any more: it joins at the time and link that it has");
                 Ok(Counts { unchanged: 1, ..Counts::default() })
             }
             Changed::Gone => {
@@ -196,18 +198,42 @@ impl Run<'_> {
             }
             // It is in the meeting, or was: it stays, and is followed like any other.
             Changed::TooLate => {
+                let mut why = "Attendee does not take it back any more".to_owned();
                 if let Some((found, raw)) = self.find(calls, &asking).await? {
-                    written!(self, tx, rows::opened(&tx, bot.id, bot.project, &found, raw.get(), join_at).await?);
+                    why = kept(&found.state);
+                    written!(self, tx, {
+                        rows::opened(&tx, bot.id, bot.project, &found, raw.get(), join_at).await?;
+                        reasons::explained(&tx, bot.id, &why).await?;
+                    });
                 }
+                self.refuse(bot, &why);
                 Ok(Counts { unchanged: 1, ..Counts::default() })
             }
         }
+    }
+
+    /// Says of a bot that Attendee left it as it is, and what will happen.
+    fn refuse(&self, bot: &Known, why: &str) {
+        log::warn!(project:% = bot.project, bot:% = bot.id; "bot left as it is: {why}");
+        self.attendee.notes.meeting(json!({
+            "action": "refused", "bot_id": bot.bot_id, "title": bot.title, "start_at": bot.start, "why": why,
+        }));
     }
 
     fn join_at(&self, meeting: &Meeting) -> DateTime<Utc> {
         // A setting of an hour at the most.
         let before = chrono::Duration::from_std(self.attendee.settings.join_before).unwrap_or_default();
         (meeting.start - before).max(Utc::now())
+    }
+}
+
+/// What becomes of a bot that nobody wants any more and that is not taken back.
+fn kept(state: &str) -> String {
+    match state {
+        "staged" => {
+            "Attendee does not take it back: it is staged, joins within five minutes, and is followed to its end".to_owned()
+        }
+        state => format!("Attendee does not take it back: it is {state}, and is followed to its end"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Writes what was told of bots (tables `attendee_bots`, `attendee_utterances`), and shows it at their meetings. Knows no network.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,7 +9,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::bot::{Bot, Change, Heard, SCHEDULED};
+use super::bot::{Bot, Change, Heard, SCHEDULED, Whole};
 use super::open::next_look;
 use super::settle::{self, Row};
 use super::transcript::Utterance;
@@ -26,6 +27,7 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items:
             continue;
         };
         let changed = match &item.change {
+            Change::Gone if row.state == "settled" => false,
             Change::Gone => {
                 lost(tx, &row).await?;
                 true
@@ -40,12 +42,12 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items:
     Ok(counts)
 }
 
-/// A bot of ours that is not done, kept to this transaction.
+/// A bot of ours, kept to this transaction.
 async fn held(tx: &Transaction<'_>, project: Uuid, bot_id: &str) -> anyhow::Result<Option<Row>> {
     let row = tx
         .query_typed_opt(
             "SELECT id, bot_id, state, raw_state, ended_at, title, start_at, end_at FROM attendee_bots
-             WHERE project_id = $1 AND bot_id = $2 AND state IN ('open', 'ended') FOR UPDATE",
+             WHERE project_id = $1 AND bot_id = $2 AND state IN ('open', 'ended', 'settled') FOR UPDATE",
             &[(&project, Type::UUID), (&bot_id, Type::TEXT)],
         )
         .await
@@ -72,7 +74,7 @@ async fn lost(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
     .await
     .context("marking a lost bot")?;
     if row.raw_state.as_deref() != Some(SCHEDULED) {
-        settle::with_what_there_is(tx, row, &[], "the bot is not there at Attendee any more").await?;
+        settle::with_what_there_is(tx, row, &[], Some("the bot is not there at Attendee any more")).await?;
     }
     settle::close(tx, row).await?;
     show(tx, &[row.id]).await
@@ -81,20 +83,58 @@ async fn lost(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
 /// Whether anything but the time of the next look is new.
 async fn told(tx: &Transaction<'_>, row: &Row, live: Duration, bot: &Bot, raw: &str, heard: &Heard) -> anyhow::Result<bool> {
     // What was told earlier may come later, by a poll of this bot alone.
-    if row.state == "ended" && !bot.is_over() {
+    if row.state != "open" && !bot.is_over() {
         return Ok(false);
     }
+    // What is settled stays as it is, unless there are words that came late.
+    if row.state == "settled" {
+        return match heard {
+            Heard::Whole(whole) => replace(tx, row, whole).await,
+            _ => Ok(false),
+        };
+    }
     let moved = row.raw_state.as_deref() != Some(&bot.state);
+    renew(tx, row, live, bot, raw, heard).await?;
+    let (mut news, mut settled) = (false, false);
+    match heard {
+        Heard::Unasked => {}
+        Heard::Late(why) => settle::note(tx, row, why).await?,
+        Heard::News(utterances, _) => news = hear(tx, row.id, utterances).await? > 0,
+        Heard::Whole(whole) => {
+            news = replace(tx, row, whole).await?;
+            settled = whole.is_final;
+        }
+        Heard::Over(why) => {
+            settle::with_what_there_is(tx, row, &[], Some(why)).await?;
+            settled = true;
+        }
+        Heard::Deleted => {
+            settle::deleted(tx, row).await?;
+            settled = true;
+        }
+    }
+    if settled {
+        settle::close(tx, row).await?;
+    }
+    if moved || settled || news {
+        show(tx, &[row.id]).await?;
+    }
+    Ok(moved || settled || news)
+}
+
+/// Writes a bot as it is now.
+async fn renew(tx: &Transaction<'_>, row: &Row, live: Duration, bot: &Bot, raw: &str, heard: &Heard) -> anyhow::Result<()> {
     let now = Utc::now();
     let ended_at = bot.is_over().then(|| row.ended_at.unwrap_or(now));
     let until = match heard {
         Heard::News(_, until) => Some(*until),
-        Heard::Unasked | Heard::Whole(..) | Heard::Over(_) => None,
+        Heard::Unasked | Heard::Whole(_) | Heard::Over(_) | Heard::Late(_) | Heard::Deleted => None,
     };
+    let reason = bot.reason();
     tx.execute_typed(
         "UPDATE attendee_bots SET state = CASE WHEN $2::timestamptz IS NULL THEN 'open' ELSE 'ended' END, ended_at = $2, raw_state = $3,
            transcription_state = $4, raw = $5::text::jsonb, status = $6, heard_until = greatest(heard_until, $7), look_at = $8,
-           last_error = NULL, updated_at = now()
+           reason = $9, last_error = CASE WHEN $10 THEN coalesce($9, $3) END, updated_at = now()
          WHERE id = $1",
         &[
             (&row.id, Type::UUID),
@@ -105,33 +145,22 @@ async fn told(tx: &Transaction<'_>, row: &Row, live: Duration, bot: &Bot, raw: &
             (&bot.status(), Type::TEXT),
             (&until, Type::TIMESTAMPTZ),
             (&next_look(ended_at, now, live), Type::TIMESTAMPTZ),
+            (&reason, Type::TEXT),
+            (&bot.has_failed(), Type::BOOL),
         ],
     )
     .await
     .context("storing a bot")?;
-    let mut news = 0;
-    match heard {
-        Heard::Unasked => {}
-        Heard::News(utterances, _) => news = hear(tx, row.id, utterances).await?,
-        Heard::Whole(utterances, participants) => {
-            // What was heard while the meeting went on may have been put better since.
-            tx.execute_typed("DELETE FROM attendee_utterances WHERE bot = $1", &[(&row.id, Type::UUID)])
-                .await
-                .context("replacing what was heard")?;
-            hear(tx, row.id, utterances).await?;
-            settle::with_what_there_is(tx, row, participants, "").await?;
-            settle::close(tx, row).await?;
-        }
-        Heard::Over(why) => {
-            settle::with_what_there_is(tx, row, &[], why).await?;
-            settle::close(tx, row).await?;
-        }
-    }
-    let settled = matches!(heard, Heard::Whole(..) | Heard::Over(_));
-    if moved || settled {
-        show(tx, &[row.id]).await?;
-    }
-    Ok(moved || settled || news > 0)
+    Ok(())
+}
+
+/// What was heard while the meeting went on may have been put better since. Answers whether the transcript is another one now.
+async fn replace(tx: &Transaction<'_>, row: &Row, whole: &Whole) -> anyhow::Result<bool> {
+    tx.execute_typed("DELETE FROM attendee_utterances WHERE bot = $1", &[(&row.id, Type::UUID)])
+        .await
+        .context("replacing what was heard")?;
+    hear(tx, row.id, &whole.said).await?;
+    settle::with_what_there_is(tx, row, &whole.present, whole.note).await
 }
 
 /// Stores what was said; answers how much of it is new or different.
@@ -147,15 +176,21 @@ async fn hear(tx: &Transaction<'_>, bot: Uuid, utterances: &[Utterance]) -> anyh
     let names: Vec<Option<String>> = utterances.iter().map(|one| one.said.speaker_name.as_deref().map(clean)).collect();
     let hosts: Vec<Option<bool>> = utterances.iter().map(|one| one.said.speaker_is_host).collect();
     let texts: Vec<String> = utterances.iter().map(|one| clean(one.said.text())).collect();
+    // The API gives them no id. What one speaker says at one time is counted as it comes, which a whole transcript puts right in the end.
+    let mut counts: HashMap<(&str, i64), i32> = HashMap::new();
+    let places = speakers.iter().zip(&times).map(|(speaker, time)| {
+        let count = counts.entry((speaker, *time)).or_default();
+        *count += 1;
+        *count - 1
+    });
+    let places: Vec<i32> = places.collect();
     let raws: Vec<String> = utterances.iter().map(|one| one.raw.get().replace("\\u0000", "\\ufffd")).collect();
     tx.execute_typed(
-        "INSERT INTO attendee_utterances AS u (bot, speaker_uuid, timestamp_ms, duration_ms, speaker_name, speaker_is_host, text, raw)
-         -- One statement cannot touch a row twice: of one speaker's at one time, the last counts.
-         SELECT DISTINCT ON (speaker_uuid, timestamp_ms) $1, speaker_uuid, timestamp_ms, duration_ms, name, host, text, raw::jsonb
-         FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bool[], $7::text[], $8::text[]) WITH ORDINALITY
-           AS t (speaker_uuid, timestamp_ms, duration_ms, name, host, text, raw, place)
-         ORDER BY speaker_uuid, timestamp_ms, place DESC
-         ON CONFLICT (bot, speaker_uuid, timestamp_ms) DO UPDATE SET duration_ms = excluded.duration_ms, text = excluded.text,
+        "INSERT INTO attendee_utterances AS u (bot, speaker_uuid, timestamp_ms, nth, duration_ms, speaker_name, speaker_is_host, text, raw)
+         SELECT $1, speaker_uuid, timestamp_ms, nth, duration_ms, name, host, text, raw::jsonb
+         FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bool[], $7::text[], $8::text[], $9::int[])
+           AS t (speaker_uuid, timestamp_ms, duration_ms, name, host, text, raw, nth)
+         ON CONFLICT (bot, speaker_uuid, timestamp_ms, nth) DO UPDATE SET duration_ms = excluded.duration_ms, text = excluded.text,
            speaker_name = excluded.speaker_name, speaker_is_host = excluded.speaker_is_host, raw = excluded.raw
          WHERE u.raw IS DISTINCT FROM excluded.raw",
         &[
@@ -167,31 +202,32 @@ async fn hear(tx: &Transaction<'_>, bot: Uuid, utterances: &[Utterance]) -> anyh
             (&hosts, Type::BOOL_ARRAY),
             (&texts, Type::TEXT_ARRAY),
             (&raws, Type::TEXT_ARRAY),
+            (&places, Type::INT4_ARRAY),
         ],
     )
     .await
     .context("storing what was said")
 }
 
-/// Shows bots at their meetings (`meetings.bot_id`, `bot_status`, `transcript_id`). Of a series the bot at work, or the next one, or else the
+/// Shows bots at their meetings (`meetings.bot_id`, `bot_status`, `bot_reason`, `transcript_id`). Of a series the bot at work, or the next one, or else the
 /// last one is shown.
 pub async fn show(tx: &Transaction<'_>, bots: &[Uuid]) -> anyhow::Result<()> {
     tx.execute_typed(
-        "UPDATE meetings m SET bot_id = shown.bot_id, bot_status = coalesce(shown.status, 'none'), updated_at = now(),
+        "UPDATE meetings m SET bot_id = shown.bot_id, bot_status = coalesce(shown.status, 'none'), bot_reason = shown.why, updated_at = now(),
            transcript_id = coalesce(shown.transcript, m.transcript_id)
          FROM (
            SELECT e.stream_id, e.event_id, b.*
            FROM (SELECT DISTINCT stream_id, meeting_event_id AS event_id FROM attendee_bot_meetings WHERE bot = ANY ($1)) e
            LEFT JOIN LATERAL (
-             SELECT b.bot_id, b.status, t.id AS transcript
+             SELECT b.bot_id, b.status, coalesce(b.reason, b.last_error) AS why, t.id AS transcript
              FROM attendee_bot_meetings bm JOIN attendee_bots b ON b.id = bm.bot LEFT JOIN attendee_transcripts t ON t.bot = b.id
              WHERE bm.stream_id = e.stream_id AND bm.meeting_event_id = e.event_id AND b.bot_id IS NOT NULL AND b.state <> 'removed'
              ORDER BY b.state <> 'open', CASE WHEN b.state = 'open' THEN b.start_at END, b.start_at DESC
              LIMIT 1) b ON true
          ) shown
          WHERE m.stream_id = shown.stream_id AND m.event_id = shown.event_id
-           AND (m.bot_id, m.bot_status, m.transcript_id)
-             IS DISTINCT FROM (shown.bot_id, coalesce(shown.status, 'none'), coalesce(shown.transcript, m.transcript_id))",
+           AND (m.bot_id, m.bot_status, m.bot_reason, m.transcript_id)
+             IS DISTINCT FROM (shown.bot_id, coalesce(shown.status, 'none'), shown.why, coalesce(shown.transcript, m.transcript_id))",
         &[(&bots, Type::UUID_ARRAY)],
     )
     .await

@@ -76,7 +76,7 @@ pub async fn read(pool: &Pool, bot_id: &str) -> anyhow::Result<Option<Stored>> {
     let client = pool.get().await?;
     let row = client
         .query_typed_opt(
-            "SELECT b.id, b.status, b.raw_state, b.title, b.start_at, t.id IS NOT NULL, coalesce(t.note, b.last_error), t.duration_ms, t.speakers, t.text
+            "SELECT b.id, b.status, b.raw_state, b.title, b.start_at, t.id IS NOT NULL AND b.state = 'settled', coalesce(t.note, b.last_error), t.duration_ms, t.speakers, t.text
              FROM attendee_bots b LEFT JOIN attendee_transcripts t ON t.bot = b.id WHERE b.bot_id = $1",
             &[(&bot_id, Type::TEXT)],
         )
@@ -109,7 +109,7 @@ pub async fn lines(client: &impl tokio_postgres::GenericClient, bot: Uuid) -> an
     let rows = client
         .query_typed(
             "SELECT speaker_name, speaker_uuid, speaker_is_host, timestamp_ms, duration_ms, text FROM attendee_utterances
-             WHERE bot = $1 ORDER BY timestamp_ms, speaker_uuid",
+             WHERE bot = $1 ORDER BY timestamp_ms, speaker_uuid, nth",
             &[(&bot, Type::UUID)],
         )
         .await

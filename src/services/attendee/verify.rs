@@ -7,15 +7,18 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Attendee;
+use super::{Attendee, transcript};
 use crate::engine::verify::{News, Thing, Things, Verify};
 use crate::engine::{Calls, Stream};
-use crate::error::Failure;
+use crate::error::{Class, Failure};
 
 /// The parts of a bot that are compared.
 #[derive(Deserialize)]
 struct Named {
+    id: String,
     state: String,
+    #[serde(default)]
+    transcription_state: Option<String>,
     metadata: Option<Metadata>,
 }
 
@@ -30,29 +33,50 @@ impl Verify for Attendee {
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {}
 
-    async fn list(&self, stream: &Stream, calls: &Calls, _scope: &(), _stored: &Things) -> Result<Things, Failure> {
+    async fn list(&self, stream: &Stream, calls: &Calls, _scope: &(), stored: &Things) -> Result<Things, Failure> {
         let raws = self.api.list(stream.user_id, calls, &[], None).await?;
         let ours = |raw: Box<RawValue>| {
-            let Named { state, metadata } = serde_json::from_str(raw.get()).ok()?;
-            Some((metadata?.syncctl_bot?, Thing::alive(state_of(&state))))
+            let bot: Named = serde_json::from_str(raw.get()).ok()?;
+            Some((bot.metadata.as_ref()?.syncctl_bot.clone()?, bot))
         };
-        Ok(raws.into_iter().filter_map(ours).collect())
+        let mut things = Things::new();
+        for (id, bot) in raws.into_iter().filter_map(ours) {
+            let mut version = state_of(&bot.state).to_owned();
+            if words_may_come(&bot.state, bot.transcription_state.as_deref()) {
+                let raws = self.api.transcript(stream.user_id, calls, &bot.id, None).await?.unwrap_or_default();
+                let said = transcript::read(raws)
+                    .map_err(|wrong| Failure::new(Class::Permanent, format!("bots.transcript: {wrong}")))?;
+                version = with_lines(&version, said.len());
+            } else if bot.state == "data_deleted"
+                && let Some(kept) = stored.get(&id).filter(|kept| state_of_version(&kept.version) == version)
+            {
+                // What was said cannot be compared any more.
+                version.clone_from(&kept.version);
+            }
+            things.insert(id, Thing::alive(version));
+        }
+        Ok(things)
     }
 
     /// A bot that is not done is asked for by every poll.
     async fn stored(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
         let rows = tx
             .query_typed(
-                "SELECT id::text, coalesce(raw_state, ''), state <> 'removed', state IN ('creating', 'open', 'ended')
-                 FROM attendee_bots WHERE project_id = $1",
+                "SELECT id::text, coalesce(raw_state, ''), state <> 'removed', state IN ('creating', 'open', 'ended'), transcription_state,
+                   (SELECT count(*) FROM attendee_utterances u WHERE u.bot = b.id)
+                 FROM attendee_bots b WHERE project_id = $1",
                 &[(&stream.user_id, Type::UUID)],
             )
             .await
             .context("reading stored bots")?;
         rows.iter()
             .map(|row| {
-                let thing = Thing { version: state_of(row.try_get(1)?).into(), alive: row.try_get(2)?, awaited: row.try_get(3)? };
-                Ok((row.try_get(0)?, thing))
+                let (state, transcription): (&str, Option<&str>) = (row.try_get(1)?, row.try_get(4)?);
+                let version = match words_may_come(state, transcription) {
+                    true => with_lines(state_of(state), usize::try_from(row.try_get::<_, i64>(5)?)?),
+                    false => state_of(state).to_owned(),
+                };
+                Ok((row.try_get(0)?, Thing { version, alive: row.try_get(2)?, awaited: row.try_get(3)? }))
             })
             .collect()
     }
@@ -71,6 +95,19 @@ impl Verify for Attendee {
     async fn distrust(&self, _tx: &Transaction<'_>, _stream: &Stream, _ids: &[&str]) -> anyhow::Result<()> {
         Ok(())
     }
+}
+
+/// Of a failed transcription words can come at any time, and nothing else tells of them: what was said is counted.
+fn words_may_come(state: &str, transcription: Option<&str>) -> bool {
+    matches!(state, "ended" | "fatal_error") && transcription == Some("failed")
+}
+
+fn with_lines(state: &str, lines: usize) -> String {
+    format!("{state}, {lines} lines")
+}
+
+fn state_of_version(version: &str) -> &str {
+    version.split(',').next().unwrap_or_default()
 }
 
 /// Data can be deleted at any time once the bot has ended.

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::plan::{Event, Occurrence, room};
+use super::plan::{Event, Occurrence};
 use crate::address::Pattern;
 use crate::db::{Pool, accounts};
+use crate::links::{self, room};
 use crate::recurrence::{self, Start};
 
 /// Occurrences of one series within the window: more is no meeting.
@@ -52,7 +53,6 @@ struct Row {
     title: Option<String>,
     link: Option<String>,
     link_kind: Option<String>,
-    bot_capable: bool,
     start: DateTime<Utc>,
     end: DateTime<Utc>,
     time_zone: Option<String>,
@@ -64,6 +64,17 @@ struct Row {
     attendees: Vec<Attendee>,
     wants: bool,
     project: Option<String>,
+}
+
+impl Row {
+    /// Why no bot can join, by the link alone.
+    fn refusal(&self) -> Option<String> {
+        let (Some(link), Some(kind)) = (&self.link, &self.link_kind) else { return Some("it has no link".into()) };
+        match links::of(link) {
+            Some(link) => links::refusal(&link.url, link.kind).map(str::to_owned),
+            None => Some(format!("bots cannot join {kind}")),
+        }
+    }
 }
 
 /// One of an event's attendees.
@@ -128,18 +139,15 @@ impl Judge<'_> {
         let mut wanting: Vec<(Uuid, &'static str, Option<String>)> = Vec::new();
         if row.wants {
             let declined = row.attendees.iter().any(|one| one.is_owner && one.response_status.as_deref() == Some("declined"));
-            match (row.bot_capable, declined) {
-                (true, false) => wanting.push((row.user, "setting", row.project.clone())),
-                (true, true) => leave("its user has declined".into()),
-                (false, _) => leave(match &row.link_kind {
-                    Some(kind) => format!("bots cannot join {kind}"),
-                    None => "it has no link".into(),
-                }),
+            match (row.refusal(), declined) {
+                (None, false) => wanting.push((row.user, "setting", row.project.clone())),
+                (None, true) => leave("its user has declined".into()),
+                (Some(why), _) => leave(why),
             }
         }
         for name in self.addressed(row) {
             match self.users.get(&name) {
-                Some(_) if !row.bot_capable => {
+                Some(_) if row.refusal().is_some() => {
                     leave("a virtual address is invited, but there is no link that a bot can join".into());
                 }
                 Some(user) if wanting.iter().any(|(known, ..)| known == user) => {}
@@ -147,7 +155,7 @@ impl Judge<'_> {
                 None => leave("a virtual address is invited that names no user, or several".into()),
             }
         }
-        let Some(link) = row.link.as_ref().filter(|_| row.bot_capable) else { return };
+        let Some(link) = row.link.as_ref().filter(|_| row.refusal().is_none()) else { return };
         let id = row.series.clone().unwrap_or_else(|| row.event_id.clone());
         let event = Event { stream: row.stream, id, original_start: time.original_start };
         found.wanted.extend(wanting.into_iter().map(|(user, wanted_by, project)| Occurrence {
@@ -191,7 +199,7 @@ async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> {
         .get()
         .await?
         .query_typed(
-            "SELECT m.id, m.stream_id, m.event_id, m.user_id, m.title, m.link, m.link_kind, m.bot_capable, m.start_at,
+            "SELECT m.id, m.stream_id, m.event_id, m.user_id, m.title, m.link, m.link_kind, m.start_at,
                coalesce(m.end_at, m.start_at), e.time_zone, e.recurring_event_id, e.original_start_at, e.raw -> 'recurrence',
                e.raw -> 'attendees', u.settings @> '{\"attendee\": true}', u.settings ->> 'attendee_project', e.raw -> 'start' ->> 'dateTime'
              FROM meetings m JOIN calendar_events e USING (stream_id, event_id) JOIN users u ON u.id = m.user_id
@@ -210,7 +218,7 @@ async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> {
         .map(|row| {
             // What Google sends in another form wants nothing.
             let list = |value: Option<Value>| value.unwrap_or_default();
-            let written: Option<&str> = row.try_get(17)?;
+            let written: Option<&str> = row.try_get(16)?;
             Ok(Row {
                 meeting: row.try_get(0)?,
                 stream: row.try_get(1)?,
@@ -219,17 +227,16 @@ async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> {
                 title: row.try_get(4)?,
                 link: row.try_get(5)?,
                 link_kind: row.try_get(6)?,
-                bot_capable: row.try_get(7)?,
-                start: row.try_get(8)?,
-                end: row.try_get(9)?,
-                time_zone: row.try_get(10)?,
+                start: row.try_get(7)?,
+                end: row.try_get(8)?,
+                time_zone: row.try_get(9)?,
                 offset: written.and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| *at.offset()),
-                series: row.try_get(11)?,
-                original_start: row.try_get(12)?,
-                recurrence: serde_json::from_value(list(row.try_get(13)?)).unwrap_or_default(),
-                attendees: serde_json::from_value(list(row.try_get(14)?)).unwrap_or_default(),
-                wants: row.try_get(15)?,
-                project: row.try_get(16)?,
+                series: row.try_get(10)?,
+                original_start: row.try_get(11)?,
+                recurrence: serde_json::from_value(list(row.try_get(12)?)).unwrap_or_default(),
+                attendees: serde_json::from_value(list(row.try_get(13)?)).unwrap_or_default(),
+                wants: row.try_get(14)?,
+                project: row.try_get(15)?,
             })
         })
         .collect()

@@ -8,6 +8,7 @@ mod content;
 mod course;
 mod create;
 mod errors;
+mod meeting_url;
 mod page;
 mod speech;
 mod store;

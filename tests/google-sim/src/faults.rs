@@ -83,6 +83,11 @@ pub enum Kind {
     GoneDeleted,
     #[serde(rename = "bad_request_400")]
     BadRequest400,
+    /// Attendee's views answer so where others answer with 500.
+    #[serde(rename = "internal_error_400")]
+    InternalError400,
+    #[serde(rename = "redirect_302")]
+    Redirect302,
     #[serde(rename = "timeout_408")]
     Timeout408,
     #[serde(rename = "server_500")]

@@ -12,7 +12,7 @@ use crate::webhook::server::Server;
 const USER: &str = "user00000@example.com";
 
 /// The intake of a world whose Attendee announces to it.
-fn announced(world: &mut World, arguments: &[&str]) -> Server {
+pub fn announced(world: &mut World, arguments: &[&str]) -> Server {
     world.set("SYNCCTL_WEBHOOK_ATTENDEE_SECRET", BASE64.encode(b"thirty-two bytes that both know."));
     let key = "key-of-the-simulated-attendee";
     let secret = BASE64.encode(b"thirty-two bytes that both know.");
@@ -22,7 +22,7 @@ fn announced(world: &mut World, arguments: &[&str]) -> Server {
     server
 }
 
-fn until(what: &str, holds: impl Fn() -> bool) {
+pub fn until(what: &str, holds: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < patience, "not within 20 s: {what}");

@@ -28,6 +28,27 @@ fn a_refused_key_is_named_once_and_not_asked_with_again_until_it_is_renewed() {
 }
 
 #[test]
+fn a_key_that_attendee_refuses_is_not_stored_and_one_that_cannot_be_tried_is() {
+    let mut world = World::with_attendee(1);
+    let keys = "SELECT count(DISTINCT api_key) FROM attendee_projects WHERE name IN ('main', 'other')";
+    let refused = world.syncctl_with_input(&["attendee", "project", "add", "other"], "mistyped").expect(77);
+    assert!(refused.stderr.contains("Attendee refuses this key"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("mistyped"), "a key in a message");
+    let before: Vec<u8> = world.query("SELECT api_key FROM attendee_projects")[0].get(0);
+    world.syncctl_with_input(&["attendee", "project", "add", PROJECT], "mistyped").expect(77);
+    assert_eq!(world.query("SELECT api_key FROM attendee_projects")[0].get::<_, Vec<u8>>(0), before, "a good key was replaced");
+    assert_eq!(world.count(keys), 1);
+    world.set("SYNCCTL_GOOGLE_TIMEOUT", "500ms");
+    for fault in ["server_500", "not_found_page", "redirect_302", "slow_headers"] {
+        world.sim.fault(json!({ "fault": fault, "seconds": 60 }));
+        let run = world.syncctl_with_input(&["attendee", "project", "add", "other"], "key-of-other").expect(0);
+        assert!(run.stderr.contains("could not be tried"), "{fault}: {}", run.stderr);
+        world.sim.clear_faults();
+    }
+    assert_eq!(world.count(keys), 2);
+}
+
+#[test]
 fn a_lack_of_permission_is_a_refused_key_too() {
     let world = World::with_attendee(1);
     world.meet(USER, "standup", 60);

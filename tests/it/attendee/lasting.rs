@@ -83,6 +83,46 @@ fn a_bot_whose_transcript_cannot_be_read_does_not_hold_up_the_others() {
 }
 
 #[test]
+fn an_internal_error_of_attendee_is_tried_again_although_it_comes_as_a_bad_request() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.sim.fault(json!({ "fault": "internal_error_400", "method": "bots.create", "times": 2 }));
+    world.schedule().expect(0);
+    world.only_bot(&link);
+}
+
+#[test]
+fn what_is_no_answer_of_attendee_is_said_with_what_to_look_at() {
+    for fault in ["not_found_page", "redirect_302"] {
+        let mut world = World::with_attendee(1);
+        let run = polled(&mut world, fault, "bots.list");
+        assert!([1, 69].contains(&run.code), "{run:#?}");
+        assert!(run.stderr.contains("check attendee.root"), "{}", run.stderr);
+        mended(&world);
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_is_not_asked_again_for_each_meeting() {
+    let mut world = World::with_attendee(1);
+    world.set("SYNCCTL_GOOGLE_TIMEOUT", "1s");
+    for nth in 0..30 {
+        world.meet(USER, &format!("talk{nth}"), 60 + nth);
+    }
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    world.sim.fault(json!({ "fault": "slow_headers", "method": "bots.create", "seconds": 60 }));
+    world.sim.reset_ledger();
+    let run = world.syncctl(&["attendee", "schedule", "--json"]);
+    assert!([1, 69].contains(&run.code), "{run:#?}");
+    named(&run, "transient");
+    let calls = world.sim.ledger()["total"].as_u64().expect("a count");
+    assert!(calls < 60, "{calls} calls, where five tries for each meeting are 150");
+    world.sim.clear_faults();
+    world.schedule().expect(0);
+    mended(&world);
+}
+
+#[test]
 fn an_attendee_that_cannot_be_reached_ends_with_69_and_loses_nothing() {
     let mut world = World::with_attendee(1);
     world.set("SYNCCTL_ENGINE_TRIES", "2");

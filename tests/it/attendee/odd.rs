@@ -32,8 +32,17 @@ fn a_bot_that_nobody_lets_in_fails_and_is_not_asked_for_again() {
     world.sim.admin("attendee/script", json!({ "of": link, "course": { "admitted": false, "waiting_seconds": 600 } }));
     world.schedule().expect(0);
     world.pass(75);
-    world.poll_bots().expect(0);
-    assert_eq!(world.query("SELECT bot_status FROM meetings")[0].get::<_, &str>(0), "failed");
+    let run = world.poll_bots().expect(0);
+    let row = &world
+        .query("SELECT m.bot_status, m.bot_reason, b.reason, b.last_error FROM meetings m JOIN attendee_bots b USING (bot_id)")
+        [0];
+    let why = "could_not_join_meeting: waiting_room_timeout_exceeded";
+    let row: [&str; 4] = [row.get(0), row.get(1), row.get(2), row.get(3)];
+    assert_eq!(row, ["failed", why, why, why]);
+    let id = world.only_bot(&link)["id"].as_str().expect("an id").to_owned();
+    assert_eq!(run.json()["details"]["troubled"][&id], why, "{run:#?}");
+    let said = world.syncctl(&["attendee", "transcript", &id]).expect(0).stdout;
+    assert!(said.contains(why), "{said}");
     world.schedule().expect(0);
     world.only_bot(&link);
     world.sim.reset_ledger();
@@ -76,6 +85,23 @@ fn a_meeting_in_which_nobody_spoke_is_not_waited_for() {
 }
 
 #[test]
+fn a_meeting_in_which_nobody_spoke_never_starts_its_transcription() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.sim.admin("attendee/script", json!({ "of": link, "course": { "utterances": 0 } }));
+    world.schedule().expect(0);
+    world.pass(180);
+    let bot = world.only_bot(&link);
+    assert_eq!((&bot["transcription_state"], &bot["recording_state"]), (&json!("not_started"), &json!("complete")));
+    world.poll_bots().expect(0);
+    let row = &world.query("SELECT state, last_error FROM attendee_bots")[0];
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("settled", "nobody spoke"));
+    world.sim.reset_ledger();
+    world.poll_bots().expect(0);
+    assert_eq!(world.sim.ledger()["total"], 0, "it is done");
+}
+
+#[test]
 fn a_meeting_that_was_not_recorded_is_not_waited_for() {
     assert_eq!(open_after(json!({ "recorded": false })), 0);
 }
@@ -103,6 +129,26 @@ fn data_that_was_deleted_before_it_was_fetched_settles_the_bot() {
     world.sim.reset_ledger();
     world.poll_bots().expect(0);
     assert_eq!(world.sim.ledger()["total"], 0, "it is settled");
+}
+
+#[test]
+fn what_was_heard_of_a_meeting_whose_data_was_deleted_makes_no_document() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.schedule().expect(0);
+    world.pass(80);
+    world.poll_bots().expect(0);
+    assert!(world.count("SELECT count(*) FROM attendee_utterances") > 0, "nothing was heard");
+    world.pass(100);
+    world.sim.admin("attendee/act", json!({ "bot": world.only_bot(&link)["id"], "do": "delete_data" }));
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    for table in ["documents", "attendee_transcripts", "attendee_utterances", "outbox_events"] {
+        assert_eq!(world.count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+    }
+    let row = &world.query("SELECT state, last_error FROM attendee_bots")[0];
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("settled", "its data was deleted at Attendee"));
+    world.syncctl(&["verify", "attendee"]).expect(0);
 }
 
 #[test]

@@ -49,6 +49,28 @@ fn a_bot_in_the_meeting_stays_when_the_meeting_is_cancelled() {
 }
 
 #[test]
+fn a_staged_bot_that_attendee_does_not_take_back_is_shown_as_refused() {
+    let world = world();
+    put(&world, ANN, event("standup", ahead(20), json!({})));
+    schedule(&world);
+    // It joins two minutes before the meeting, and is staged five minutes before that.
+    pass(&world, 15);
+    assert_eq!(bots(&world)[0]["state"], "staged");
+    cancel(&world, ANN, "standup");
+    let run = schedule(&world);
+    assert_eq!(counts(&run), [0, 0, 0, 1]);
+    let told = &run["details"]["meetings"];
+    assert_eq!((&told[0]["action"], told.as_array().map(Vec::len)), (&json!("refused"), Some(1)), "{run}");
+    let why = told[0]["why"].as_str().unwrap_or_default();
+    assert!(why.contains("does not take it back: it is staged, joins within five minutes"), "{why}");
+    assert_eq!(text(&world, "SELECT bot_reason FROM meetings"), why);
+    // It is followed like any other.
+    pass(&world, 80);
+    poll(&world);
+    assert_eq!(world.count("SELECT count(*) FROM documents WHERE kind = 'transcript'"), 1);
+}
+
+#[test]
 fn a_meeting_of_two_users_has_one_bot_and_each_gets_the_transcript() {
     let world = world();
     world.syncctl(&["attendee", "enable", BOB]).expect(0);

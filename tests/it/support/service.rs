@@ -266,7 +266,8 @@ pub static ATTENDEE: Service = Service {
             "transcripts without their one document and event for each user who wants them",
             "SELECT count(*) FROM attendee_transcripts t JOIN attendee_bots b ON b.id = t.bot JOIN attendee_bot_meetings m ON m.bot = b.id
              WHERE 1 <> (SELECT count(*) FROM documents d JOIN outbox_events e ON e.subject = d.id
-               WHERE d.source = 'attendee' AND d.kind = 'transcript' AND d.user_id = m.user_id AND d.source_id = b.bot_id)",
+               WHERE d.source = 'attendee' AND d.kind = 'transcript' AND d.user_id = m.user_id AND d.source_id = b.bot_id
+                 AND e.type = 'attendee.transcript.created')",
         ),
         (
             "documents without a transcript",

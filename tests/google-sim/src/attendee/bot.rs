@@ -251,12 +251,14 @@ impl Bot {
     }
 
     pub fn transcription_state(&self, now: DateTime<Utc>) -> &'static str {
-        match (self.recorded_from, self.transcribed_at()) {
-            (None, _) => "not_started",
-            (Some(_), Some(at)) if at <= now => match self.course.transcript {
-                Transcript::Failed => "failed",
-                Transcript::Complete | Transcript::Never => "complete",
-            },
+        // The first thing that is said starts it. Where nobody speaks, it never starts.
+        if !speech::began(self, now) {
+            return "not_started";
+        }
+        let over = self.course.transcript == Transcript::Failed && self.is_done();
+        match self.transcribed_at() {
+            _ if over => "failed",
+            Some(at) if at <= now => "complete",
             _ => "in_progress",
         }
     }

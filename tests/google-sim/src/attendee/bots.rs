@@ -56,7 +56,7 @@ pub async fn patch(ask: Ask) -> Response<Body> {
         let url = url.unwrap_or_else(|| bot.meeting_url.clone());
         if (at != bot.join_at || url != bot.meeting_url) && bot.state != "scheduled" {
             let message = format!(
-                "Bot is in state {} but the join_at or meeting_url can only be updated when in the scheduled state",
+                "Bot is in state {} but join_at, meeting_url, bot_name, bot_image and recording_settings can only be updated when in the scheduled state",
                 bot.shown_state()
             );
             return Err(Box::new(errors::error(400, &message)));

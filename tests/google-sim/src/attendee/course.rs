@@ -27,6 +27,10 @@ pub struct Course {
     /// From the end of the bot to the end of its transcription.
     pub transcript_seconds: i64,
     pub transcript: Transcript,
+    /// Where it fails: from the end of the bot to the words that come all the same; absent: they never come.
+    pub words_seconds: Option<i64>,
+    /// Each two utterances are of one speaker and begin in the same millisecond.
+    pub at_once: bool,
     pub speakers: Vec<String>,
     /// Written during the meeting, evenly spread.
     pub chat_messages: u32,
@@ -39,6 +43,7 @@ pub struct Course {
 #[serde(rename_all = "snake_case")]
 pub enum Transcript {
     Complete,
+    /// When the bot ends, for good: some of it was not transcribed by then.
     Failed,
     /// It stays in progress.
     Never,
@@ -58,6 +63,8 @@ impl Default for Course {
             late_percent: 25,
             transcript_seconds: 120,
             transcript: Transcript::Complete,
+            words_seconds: None,
+            at_once: false,
             speakers: ["Ann Archer", "Ben Baker", "Zoë Žižek"].map(str::to_owned).into(),
             chat_messages: 2,
             state: None,

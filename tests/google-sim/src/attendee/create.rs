@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::ask::{Ask, Seen};
 use super::bot::New;
 use super::errors::{self, Refusal};
+use super::meeting_url::normalized;
 use super::store::Project;
 
 /// Read here.
@@ -33,7 +34,6 @@ const TAKEN: [&str; 17] = [
     "zoom_settings",
 ];
 const LONGEST_KEY: usize = 1_024;
-const LONGEST_URL: usize = 511;
 
 type Object = Map<String, Value>;
 
@@ -90,19 +90,9 @@ fn required(body: &Object, name: &str) -> Result<String, Refusal> {
     text(body, name)?.ok_or_else(|| errors::field(name, "This field is required."))
 }
 
-/// The link as the server keeps it: one of Meet loses its parameters.
+/// The link as the server keeps it.
 pub fn meeting_url(given: &str) -> Result<String, Refusal> {
-    let invalid = || errors::field("meeting_url", "Invalid meeting URL");
-    let rest = given.trim().strip_prefix("https://").ok_or_else(invalid)?;
-    let (host, path) = rest.split_once('/').filter(|(_, path)| !path.is_empty()).ok_or_else(invalid)?;
-    let known = matches!(host, "meet.google.com" | "zoom.us" | "teams.microsoft.com" | "teams.live.com");
-    if !(known || host.ends_with(".zoom.us")) || given.len() > LONGEST_URL {
-        return Err(invalid());
-    }
-    match host {
-        "meet.google.com" => Ok(format!("https://{host}/{}", path.split(['?', '#']).next().unwrap_or_default())),
-        _ => Ok(given.trim().to_owned()),
-    }
+    normalized(given).ok_or_else(|| errors::field("meeting_url", "Invalid meeting URL"))
 }
 
 pub fn metadata(body: &Object) -> Result<Value, Refusal> {

@@ -68,7 +68,17 @@ pub fn refusal(_: &World, fault: &Fault) -> Response<Body> {
         | Kind::DailyLimit => return throttled(fault.retry_after.unwrap_or(1)),
         Kind::CursorExpired | Kind::CursorExpiredUpdatedMin => detail(404, "Invalid cursor"),
         Kind::NotFound | Kind::GoneDeleted => error(404, "Bot not found"),
-        Kind::BadRequest400 => error(400, "An error occurred while creating the bot. Error ID: 3f6d1c52"),
+        Kind::BadRequest400 => {
+            error(400, "Organization has run out of credits. Please add more credits in the Account -> Billing page.")
+        }
+        Kind::InternalError400 => {
+            error(400, "An error occurred while creating the bot. Error ID: 3f6d1c52-8a34-4d1e-9a3e-5f3a1c0b7d22")
+        }
+        Kind::Redirect302 => {
+            let mut response = page(302, "Found");
+            response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/accounts/login/"));
+            response
+        }
         Kind::Timeout408 => page(408, "408 Request Timeout"),
         Kind::NotFoundPage => page(404, "404 page not found"),
         Kind::BadGateway502 => page(502, "502 Bad Gateway"),

@@ -78,22 +78,37 @@ pub fn utterances(bot: &Bot) -> Vec<Utterance> {
     let between = Duration::milliseconds(bot.course.meeting_seconds * 1_000 / i64::from(count + 1));
     let late = |nth: u32| nth * 37 % 100 < bot.course.late_percent;
     let in_time = |at: &DateTime<Utc>| bot.left_at.is_none_or(|left| *at < left);
+    let place = |nth: u32| if bot.course.at_once { nth / 2 } else { nth };
     (0..count)
-        .map(|nth| (nth, from + between * i32::try_from(nth + 1).unwrap_or(i32::MAX)))
+        .map(|nth| (nth, from + between * i32::try_from(place(nth) + 1).unwrap_or(i32::MAX)))
         .filter(|(_, spoken)| in_time(spoken))
         .filter_map(|(nth, spoken)| {
-            let speaker = speakers.get(nth as usize % speakers.len().max(1))?.clone();
-            let duration_ms = 1_500 + i64::from(nth % 7) * 250;
+            let speaker = speakers.get(place(nth) as usize % speakers.len().max(1))?.clone();
+            let duration_ms = 1_500 + i64::from(place(nth) % 7) * 250;
             let soon = spoken + Duration::milliseconds(duration_ms + 2_000);
             let heard = match late(nth) {
                 false => Some(soon),
-                true => bot.transcribed_at().filter(|_| bot.course.transcript == Transcript::Complete),
+                true => late_words(bot),
             };
             let corrected = (!late(nth) && nth % CORRECTED == CORRECTED - 1).then(|| soon + Duration::seconds(30));
             let text = format!("{nth}: {}", SENTENCES[nth as usize % SENTENCES.len()]);
             Some(Utterance { speaker, spoken, duration_ms, text, heard, corrected })
         })
         .collect()
+}
+
+/// When what was not transcribed in the meeting comes; `None`: never.
+fn late_words(bot: &Bot) -> Option<DateTime<Utc>> {
+    match bot.course.transcript {
+        Transcript::Complete => bot.transcribed_at(),
+        Transcript::Failed => Some(bot.ended_at? + Duration::seconds(bot.course.words_seconds?)),
+        Transcript::Never => None,
+    }
+}
+
+/// Whether anything was said by now, transcribed or not.
+pub fn began(bot: &Bot, now: DateTime<Utc>) -> bool {
+    utterances(bot).iter().any(|utterance| utterance.spoken <= now)
 }
 
 /// The chat by now, each with its time.

@@ -145,7 +145,7 @@ fn a_bot_is_moved_and_removed_only_while_it_is_scheduled() {
     assert_eq!(status, 400);
     assert_eq!(
         body["error"],
-        "Bot is in state staged but the join_at or meeting_url can only be updated when in the scheduled state"
+        "Bot is in state staged but join_at, meeting_url, bot_name, bot_image and recording_settings can only be updated when in the scheduled state"
     );
     let (status, body) = attendee.call("DELETE", &path, None);
     assert_eq!((status, &body["error"]), (400, &json!("Bot is in state staged but can only be deleted when in scheduled state")));

@@ -1,0 +1,111 @@
+//! How calls go to Attendee: with the project's key, as often as it may help, and one time limit for a server that never answers.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::Utc;
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use url::Url;
+use uuid::Uuid;
+
+use super::{Api, COST};
+use crate::engine::Calls;
+use crate::error::{Class, Failure};
+use crate::http;
+use crate::services::attendee::failure;
+
+impl Api {
+    /// Makes a call as often as it may help. A server that never answers costs one time limit a run, not one for each try of each call.
+    pub(super) async fn make<T, F, Fut>(&self, calls: &Calls, call: F) -> Result<T, Failure>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let call = &call;
+        let once = move || async move {
+            match call().await {
+                Err(failure) if self.is_silent() => Ok(Err(failure)),
+                answer => answer.map(Ok),
+            }
+        };
+        calls.make(COST, once).await?
+    }
+
+    fn is_silent(&self) -> bool {
+        self.waited.load(Ordering::Relaxed) >= self.tries && !self.answered.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::services::attendee) fn url(&self, segments: &[&str]) -> anyhow::Result<Url> {
+        let mut url = self.root.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("attendee.root cannot have a path"))?
+            .pop_if_empty()
+            .extend(["api", "v1", "bots"])
+            .extend(segments);
+        Ok(url)
+    }
+
+    /// One request. `what` names it for messages.
+    pub(in crate::services::attendee) async fn send(
+        &self,
+        what: &str,
+        method: Method,
+        project: Uuid,
+        url: Url,
+        body: Option<&Value>,
+    ) -> Result<Vec<u8>, Failure> {
+        let key = self.keys.get(&project).ok_or_else(|| failure::no_key(project))?;
+        let key = key.as_ref().map_err(|why| Failure::new(Class::Internal, why.as_str()))?;
+        if self.is_silent() {
+            return Err(Failure::new(Class::Transient, format!("{what}: not asked: Attendee did not answer a moment ago")));
+        }
+        self.http.count();
+        let client = self.http.to(&url)?;
+        let mut request = client.request(method, url).header(AUTHORIZATION, format!("Token {}", key.expose_secret()));
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        if !self.answered.load(Ordering::Relaxed) {
+            request = request.timeout(share(self.http.timeout(), self.tries, self.waited.load(Ordering::Relaxed)));
+        }
+        let response = request.send().await.map_err(|error| {
+            self.waited.fetch_add(u32::from(error.is_timeout()), Ordering::Relaxed);
+            http::transient(what, error)
+        })?;
+        self.answered.store(true, Ordering::Relaxed);
+        let (status, retry_after, body) = http::received(what, response).await?;
+        match status {
+            200..300 if body.trim_ascii_start().starts_with(b"<") => Err(failure::no_attendee(what)),
+            200..300 => Ok(body),
+            _ => Err(failure::classify(what, status, retry_after.as_deref(), &body, Utc::now())),
+        }
+    }
+}
+
+/// How long a server that has not answered yet is waited for, after so many times in vain: the tries of a call share one time limit. The last
+/// has half of it, for a server that is slow.
+fn share(limit: Duration, tries: u32, waited: u32) -> Duration {
+    match tries {
+        0 | 1 => limit,
+        _ if waited + 1 < tries => limit / 2 / (tries - 1),
+        _ => limit / 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tries_for_a_server_that_never_answers_share_one_time_limit() {
+        let limit = Duration::from_secs(32);
+        for tries in [1, 2, 3, 5, 9] {
+            let shares: Vec<Duration> = (0..tries).map(|waited| share(limit, tries, waited)).collect();
+            assert_eq!(shares.iter().sum::<Duration>(), limit, "{shares:?}");
+            assert!(shares.last() >= Some(&(limit / 2)), "{shares:?}");
+        }
+    }
+}

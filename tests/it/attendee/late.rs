@@ -1,0 +1,115 @@
+//! Transcriptions that fail: Attendee says so when something was not transcribed five minutes after the meeting, and never takes it back; words
+//! come all the same.
+
+use serde_json::json;
+
+use super::announced::{announced, until};
+use crate::support::World;
+
+const USER: &str = "user00000@example.com";
+const LINES: &str = "SELECT count(*) FROM attendee_utterances";
+const SETTLED: &str = "SELECT count(*) FROM attendee_bots WHERE state = 'settled'";
+
+/// A meeting of which a part was not transcribed when the bot ended; it comes two hours later, or never.
+fn failed(course: serde_json::Value) -> World {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.sim.admin("attendee/script", json!({ "of": link, "course": course }));
+    world.schedule().expect(0);
+    world.pass(120);
+    let bot = world.only_bot(&link);
+    assert_eq!((&bot["state"], &bot["transcription_state"]), (&json!("ended"), &json!("failed")));
+    world.poll_bots().expect(0);
+    world
+}
+
+fn document(world: &World) -> (i32, String, String) {
+    let rows = world.query("SELECT version, body, coalesce(note, '') FROM documents WHERE source = 'attendee'");
+    assert_eq!(rows.len(), 1, "one document");
+    (rows[0].get(0), rows[0].get(1), rows[0].get(2))
+}
+
+fn events(world: &World, kind: &str) -> i64 {
+    world.count(&format!("SELECT count(*) FROM outbox_events WHERE type = 'attendee.transcript.{kind}'"))
+}
+
+#[test]
+fn words_that_come_late_are_added_for_as_long_as_patience_lasts() {
+    let mut world = failed(json!({ "late_percent": 50, "transcript": "failed", "words_seconds": 7_200 }));
+    let early = world.count(LINES);
+    assert!(early > 0 && early < 12, "{early} lines");
+    let (version, _, note) = document(&world);
+    assert!(version == 1 && note.starts_with("incomplete: Attendee has not transcribed everything"), "{version} {note}");
+    assert_eq!(world.count(SETTLED), 0, "more may come");
+    world.syncctl(&["verify", "attendee"]).expect(0);
+    // Polled again without news: nothing is written twice.
+    world.poll_bots().expect(0);
+    assert_eq!((document(&world).0, events(&world, "updated")), (1, 0));
+    // The words come, each with a webhook, which makes the project due.
+    let due = "SELECT count(*) FROM streams WHERE service = 'attendee' AND due_at <= now()";
+    let _server = announced(&mut world, &[]);
+    world.pass(130);
+    until("the project is due", || world.count(due) == 1);
+    world.syncctl(&["attendee", "cron", "--json"]).expect(0);
+    assert_eq!(world.count(LINES), 12);
+    let (version, body, note) = document(&world);
+    assert!(version == 2 && body.contains("11: ") && note.starts_with("incomplete"), "{version} {note}");
+    assert_eq!((events(&world, "created"), events(&world, "updated")), (1, 1));
+    world.syncctl(&["verify", "attendee"]).expect(0);
+    // In the end nobody waits any more, and the document says that something may be missing.
+    world.execute("UPDATE attendee_bots SET ended_at = ended_at - interval '25 hours'");
+    world.poll_bots().expect(0);
+    assert_eq!(world.count(SETTLED), 1);
+    assert!(document(&world).2.starts_with("incomplete: Attendee did not transcribe everything"), "{}", document(&world).2);
+    world.sim.reset_ledger();
+    world.poll_bots().expect(0);
+    assert_eq!(world.sim.ledger()["total"], 0, "nothing is waited for");
+}
+
+#[test]
+fn words_that_come_after_that_are_seen_by_verify_and_fetched_by_name() {
+    let mut world = failed(json!({ "late_percent": 50, "transcript": "failed", "words_seconds": 7_200 }));
+    world.set("SYNCCTL_ATTENDEE_TRANSCRIPT_PATIENCE", "1h");
+    world.execute("UPDATE attendee_bots SET ended_at = ended_at - interval '2 hours'");
+    world.poll_bots().expect(0);
+    assert_eq!(world.count(SETTLED), 1);
+    world.syncctl(&["verify", "attendee"]).expect(0);
+    world.pass(130);
+    let told = world.syncctl(&["verify", "attendee", "--json"]).expect(1).json();
+    assert_eq!(told["runs"][0]["verify"]["kinds"]["bots"]["stale"], 1, "{told}");
+    let bot: String = world.query("SELECT bot_id FROM attendee_bots")[0].get(0);
+    world.syncctl(&["attendee", "poll", &bot]).expect(0);
+    assert_eq!(world.count(LINES), 12);
+    assert_eq!((document(&world).0, world.count(SETTLED)), (3, 1));
+    world.syncctl(&["verify", "attendee"]).expect(0);
+}
+
+#[test]
+fn a_transcription_of_which_nothing_came_is_waited_for_and_says_so() {
+    let world = failed(json!({ "late_percent": 100, "transcript": "failed" }));
+    assert_eq!(world.count("SELECT count(*) FROM documents"), 0);
+    let bot: String = world.query("SELECT bot_id FROM attendee_bots")[0].get(0);
+    let said = world.syncctl(&["attendee", "transcript", &bot]).expect(0).stdout;
+    assert!(said.contains("words may still come"), "{said}");
+    world.execute("UPDATE attendee_bots SET ended_at = ended_at - interval '25 hours'");
+    world.poll_bots().expect(0);
+    assert_eq!(world.count(SETTLED), 1);
+}
+
+#[test]
+fn two_things_that_one_speaker_says_in_one_millisecond_are_two() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.sim.admin("attendee/script", json!({ "of": link, "course": { "at_once": true, "late_percent": 0 } }));
+    world.schedule().expect(0);
+    world.pass(80);
+    world.poll_bots().expect(0);
+    assert!(world.count(LINES) > 0);
+    world.pass(60);
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    let times = world.count("SELECT count(DISTINCT (speaker_uuid, timestamp_ms)) FROM attendee_utterances");
+    assert_eq!((world.count(LINES), times), (12, 6));
+    let body = document(&world).1;
+    assert!((0..12).all(|nth| body.contains(&format!("{nth}: "))), "{body}");
+}
