@@ -286,7 +286,8 @@ fn a_machine_without_root_certificates_is_told_what_to_install() {
     assert!(run.stderr.contains("install ca-certificates"), "{}", run.stderr);
 }
 
-/// Attendee's own: it has one limit, no cursor that expires, and keys in place of tokens (`attendee/keys.rs`).
+/// Attendee's own: it has one limit, no cursor that expires, and keys in place of tokens (`attendee/keys.rs`); answers that do not begin are in
+/// `attendee/lasting.rs`.
 mod attendee {
     use super::*;
     static SERVICE: &Service = &ATTENDEE;
@@ -303,7 +304,6 @@ mod attendee {
     a_lost_answer_is_looked_for: "answer_lost";
     a_cut_body_is_tried_again: "cut_body";
     a_cut_json_is_tried_again: "cut_json";
-    an_answer_that_does_not_begin_is_tried_again: "slow_headers", { "seconds": 60 };
     an_answer_that_does_not_end_is_tried_again: "slow_body", { "seconds": 60 };
     }
 

@@ -3,7 +3,7 @@
 mod send;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::Method;
@@ -15,7 +15,6 @@ use uuid::Uuid;
 
 use super::failure;
 use super::projects::Keys;
-use crate::config::Settings;
 use crate::engine::Calls;
 use crate::error::{Class, Failure, Fault};
 use crate::http::{self, whole};
@@ -34,11 +33,9 @@ pub struct Api {
     http: Arc<http::Client>,
     root: Url,
     keys: Keys,
-    /// Tries of one call.
-    tries: u32,
-    /// Whether it has answered at all in this run, and how often it was waited for in vain.
+    /// Whether it has answered at all in this run, and whether it was waited for in vain.
     answered: AtomicBool,
-    waited: AtomicU32,
+    silent: AtomicBool,
 }
 
 /// One page of a list.
@@ -78,13 +75,12 @@ pub enum Changed {
 impl Api {
     /// # Errors
     /// An origin that is none (exit 78).
-    pub fn new(http: Arc<http::Client>, settings: &Settings, keys: Keys) -> Result<Self, Fault> {
-        let root = &settings.attendee.root;
+    pub fn new(http: Arc<http::Client>, root: &str, keys: Keys) -> Result<Self, Fault> {
         let origin = if root.is_empty() { ORIGIN } else { root };
         let root = Url::parse(origin).map_err(|error| {
             Fault::settings(format!("attendee.root must be an origin such as {ORIGIN}, not {root:?}: {error}"))
         })?;
-        Ok(Self { http, root, keys, tries: settings.engine.tries, answered: AtomicBool::new(false), waited: AtomicU32::new(0) })
+        Ok(Self { http, root, keys, answered: AtomicBool::new(false), silent: AtomicBool::new(false) })
     }
 
     /// The bots of a project that are in one of these states, and by this time have joined if they are told when.

@@ -68,7 +68,7 @@ impl Attendee {
         let settings = context.settings.attendee.clone();
         let keys = projects::keys(&context.pool, &context.vault).await?;
         Ok(Self {
-            api: api::Api::new(Arc::clone(&context.http), &context.settings, keys)?,
+            api: api::Api::new(Arc::clone(&context.http), &settings.root, keys)?,
             opens: open::Opens::load(&context.pool, selection, settings.live_interval / 5).await?,
             notes: notes::Notes::default(),
             settings,

@@ -218,8 +218,11 @@ mod tests {
 
     #[test]
     fn a_meeting_in_which_nobody_spoke_is_done_at_once() {
-        let silent = |recording: &str| Bot { recording_state: Some(recording.into()), ..bot("ended", Some("not_started")) };
-        let wished = |recording: &str| wish(&open(), &silent(recording), DateTime::UNIX_EPOCH, DAY);
+        let wished = |recording: &str| {
+            let mut silent = bot("ended", Some("not_started"));
+            silent.recording_state = Some(recording.into());
+            wish(&open(), &silent, DateTime::UNIX_EPOCH, DAY)
+        };
         assert_eq!(wished("complete"), Wish::Whole(Sure::Complete));
         assert_eq!(wished("failed"), Wish::Whole(Sure::Complete));
         assert_eq!(wished("not_started"), Wish::Over("nothing was recorded"));

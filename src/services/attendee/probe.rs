@@ -22,7 +22,7 @@ const NEVER: &str = "9999-01-01T00:00:00Z";
 /// The database failed, or the settings are wrong.
 pub async fn projects(context: &Context) -> anyhow::Result<Vec<(String, Result<(), Failure>)>> {
     let keys = projects::keys(&context.pool, &context.vault).await?;
-    let api = Api::new(Arc::clone(&context.http), &context.settings, keys)?;
+    let api = Api::new(Arc::clone(&context.http), &context.settings.attendee.root, keys)?;
     let mut answers = Vec::new();
     for project in projects::list(&context.pool).await? {
         answers.push((project.name, asked(&api, project.id).await));
@@ -36,7 +36,7 @@ pub async fn projects(context: &Context) -> anyhow::Result<Vec<(String, Result<(
 /// What Attendee says of it, or why it did not answer.
 pub async fn key(context: &Context, key: &SecretString) -> Result<(), Failure> {
     let keys = projects::Keys::from([(Uuid::nil(), Ok(key.clone()))]);
-    let api = Api::new(Arc::clone(&context.http), &context.settings, keys).map_err(anyhow::Error::from)?;
+    let api = Api::new(Arc::clone(&context.http), &context.settings.attendee.root, keys).map_err(anyhow::Error::from)?;
     asked(&api, Uuid::nil()).await
 }
 

@@ -103,22 +103,43 @@ fn what_is_no_answer_of_attendee_is_said_with_what_to_look_at() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_not_asked_again_for_each_meeting() {
+fn a_server_that_never_answers_is_waited_for_once() {
     let mut world = World::with_attendee(1);
-    world.set("SYNCCTL_GOOGLE_TIMEOUT", "1s");
     for nth in 0..30 {
-        world.meet(USER, &format!("talk{nth}"), 60 + nth);
+        let link = world.meet(USER, &format!("talk{nth}"), 60);
+        world.sim.admin("attendee/script", json!({ "of": link, "course": { "recorded": false } }));
     }
-    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
-    world.sim.fault(json!({ "fault": "slow_headers", "method": "bots.create", "seconds": 60 }));
+    world.schedule().expect(0);
+    world.pass(75);
+    let there = world.settings.len();
+    world.set("SYNCCTL_GOOGLE_TIMEOUT", "1s");
+    world.sim.fault(json!({ "fault": "slow_headers", "seconds": 60 }));
     world.sim.reset_ledger();
-    let run = world.syncctl(&["attendee", "schedule", "--json"]);
+    let run = world.poll_bots();
     assert!([1, 69].contains(&run.code), "{run:#?}");
     named(&run, "transient");
-    let calls = world.sim.ledger()["total"].as_u64().expect("a count");
-    assert!(calls < 60, "{calls} calls, where five tries for each meeting are 150");
+    assert_eq!(world.sim.ledger()["total"], 1, "one call, and one time limit");
     world.sim.clear_faults();
+    world.settings.truncate(there);
+    mended(&world);
+}
+
+#[test]
+fn an_answer_that_does_not_begin_is_tried_again_once_attendee_has_answered() {
+    let mut world = World::with_attendee(1);
+    for nth in 0..4 {
+        world.meet(USER, &format!("talk{nth}"), 60);
+    }
     world.schedule().expect(0);
+    world.pass(180);
+    let there = world.settings.len();
+    world.set("SYNCCTL_GOOGLE_TIMEOUT", "5s");
+    // The list comes, and the first transcript does not.
+    world.sim.fault(json!({ "fault": "slow_headers", "method": "bots.transcript", "at_call": 1, "seconds": 60 }));
+    world.poll_bots().expect(0);
+    assert_eq!(world.sim.get("faults")[0]["hits"], 1);
+    assert_eq!(world.count("SELECT count(*) FROM attendee_transcripts"), 4);
+    world.settings.truncate(there);
     mended(&world);
 }
 

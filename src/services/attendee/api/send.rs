@@ -1,7 +1,6 @@
 //! How calls go to Attendee: with the project's key, as often as it may help, and one time limit for a server that never answers.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use chrono::Utc;
 use reqwest::Method;
@@ -18,7 +17,8 @@ use crate::http;
 use crate::services::attendee::failure;
 
 impl Api {
-    /// Makes a call as often as it may help. A server that never answers costs one time limit a run, not one for each try of each call.
+    /// Makes a call as often as it may help. A server that has not answered once costs one time limit a run, not one for each try of each
+    /// call; once it has answered, an answer that does not come is waited for again.
     pub(super) async fn make<T, F, Fut>(&self, calls: &Calls, call: F) -> Result<T, Failure>
     where
         F: Fn() -> Fut,
@@ -35,7 +35,7 @@ impl Api {
     }
 
     fn is_silent(&self) -> bool {
-        self.waited.load(Ordering::Relaxed) >= self.tries && !self.answered.load(Ordering::Relaxed)
+        self.silent.load(Ordering::Relaxed) && !self.answered.load(Ordering::Relaxed)
     }
 
     pub(in crate::services::attendee) fn url(&self, segments: &[&str]) -> anyhow::Result<Url> {
@@ -68,11 +68,8 @@ impl Api {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        if !self.answered.load(Ordering::Relaxed) {
-            request = request.timeout(share(self.http.timeout(), self.tries, self.waited.load(Ordering::Relaxed)));
-        }
         let response = request.send().await.map_err(|error| {
-            self.waited.fetch_add(u32::from(error.is_timeout()), Ordering::Relaxed);
+            self.silent.fetch_or(error.is_timeout(), Ordering::Relaxed);
             http::transient(what, error)
         })?;
         self.answered.store(true, Ordering::Relaxed);
@@ -81,31 +78,6 @@ impl Api {
             200..300 if body.trim_ascii_start().starts_with(b"<") => Err(failure::no_attendee(what)),
             200..300 => Ok(body),
             _ => Err(failure::classify(what, status, retry_after.as_deref(), &body, Utc::now())),
-        }
-    }
-}
-
-/// How long a server that has not answered yet is waited for, after so many times in vain: the tries of a call share one time limit. The last
-/// has half of it, for a server that is slow.
-fn share(limit: Duration, tries: u32, waited: u32) -> Duration {
-    match tries {
-        0 | 1 => limit,
-        _ if waited + 1 < tries => limit / 2 / (tries - 1),
-        _ => limit / 2,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tries_for_a_server_that_never_answers_share_one_time_limit() {
-        let limit = Duration::from_secs(32);
-        for tries in [1, 2, 3, 5, 9] {
-            let shares: Vec<Duration> = (0..tries).map(|waited| share(limit, tries, waited)).collect();
-            assert_eq!(shares.iter().sum::<Duration>(), limit, "{shares:?}");
-            assert!(shares.last() >= Some(&(limit / 2)), "{shares:?}");
         }
     }
 }
