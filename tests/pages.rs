@@ -1,0 +1,65 @@
+//! Pages that name tests: `docs/google.md` claims a test for each behaviour, and each of them must exist.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// All files below a folder with this extension.
+fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files(&path, extension, found);
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+}
+
+/// The names that follow `keyword ` in a text.
+fn names<'a>(text: &'a str, keyword: &'a str) -> impl Iterator<Item = String> + 'a {
+    text.split(keyword).skip(1).map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+}
+
+#[test]
+fn every_test_that_the_page_on_google_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut rust = Vec::new();
+    for folder in ["src", "tests"] {
+        files(&root.join(folder), "rs", &mut rust);
+    }
+    let mut known: HashSet<String> = HashSet::new();
+    for path in &rust {
+        let text = fs::read_to_string(path).expect("a source file");
+        known.extend(names(&text, "fn "));
+    }
+    let page = fs::read_to_string(root.join("docs/google.md")).expect("the page");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| behaviour"));
+    let mut count = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "a row has behaviour, source, handling and test: {row}");
+        for test in cells[3].split(", ") {
+            let test =
+                test.strip_prefix('`').and_then(|test| test.strip_suffix('`')).unwrap_or_else(|| panic!("{test:?} in {row}"));
+            assert!(exists(root, &known, &rust, test), "{test} does not exist, in the row of {}", cells[0]);
+            count += 1;
+        }
+    }
+    assert!(count > 50, "only {count} tests on the page: has its form changed?");
+}
+
+/// Whether a test is there: a function, a module of unit tests, a file of Google's Python client, or a class or method in one.
+fn exists(root: &Path, known: &HashSet<String>, rust: &[PathBuf], test: &str) -> bool {
+    if let Some(rest) = test.strip_prefix("tests/official-client/") {
+        let (file, name) = rest.split_once("::").map_or((rest, None), |(file, name)| (file, Some(name)));
+        let Ok(text) = fs::read_to_string(root.join("tests/official-client").join(file)) else { return false };
+        let parts = name.into_iter().flat_map(|name| name.split('.'));
+        let found: HashSet<String> = names(&text, "def ").chain(names(&text, "class ")).collect();
+        return parts.into_iter().all(|part| found.contains(part));
+    }
+    let path = test.strip_suffix("::tests").unwrap_or(test).replace("::", "/");
+    let is_module =
+        || rust.iter().any(|file| file.with_extension("").ends_with(&path) || file.ends_with(format!("{path}/mod.rs")));
+    known.contains(test.rsplit("::").next().unwrap_or(test)) || is_module()
+}
