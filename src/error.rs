@@ -76,7 +76,7 @@ pub enum Class {
     TokenStale,
     /// The grant is gone: only a new consent helps. Asked again once a day, later once a week.
     AuthRevoked,
-    /// The endpoint lets this client not act for the user, which may pass: a delegation that spreads, a policy, a client's secret.
+    /// The endpoint does not let this client act for the user, which may pass: a delegation that still spreads, a policy, a client's secret.
     ClientRefused,
     /// A scope is missing from the grant.
     ScopeMissing,
@@ -147,10 +147,10 @@ impl Class {
         match self {
             Self::TokenStale => "wait for the next poll, which asks for a new token; if it stays, import the account again",
             Self::AuthRevoked => {
-                "let the user consent anew: `syncctl accounts login`, or `accounts import`; `accounts list` says why, which may name another way"
+                "let the user consent anew: `syncctl accounts login`, or `accounts import`; `accounts list` shows the reason, which may suggest another fix"
             }
             Self::ClientRefused => {
-                "nothing for a day if it was allowed just now; else read the reason in `syncctl accounts list`, then `accounts check`"
+                "if access was granted within the last day, wait; otherwise see the reason in `syncctl accounts list`, then `accounts check`"
             }
             Self::ScopeMissing => "grant the scope (consent anew, or domain-wide delegation), then `syncctl accounts check`",
             Self::ApiDisabled => "enable the API in the project's console, then `syncctl accounts check`",
@@ -161,7 +161,7 @@ impl Class {
                 "nothing until the quota's day ends (midnight in California); ask Google for more, or poll less (pace)"
             }
             Self::UserQuota => {
-                "nothing: this user waits for hours, the others go on; if it recurs, see what else uses the account"
+                "nothing: this user waits for hours, the others go on; if it recurs, check which other apps use this account"
             }
             Self::ServiceOff => {
                 "nothing: it is asked again once a day, later once a week; `syncctl accounts set` switches it off here"
@@ -214,12 +214,14 @@ pub struct Failure {
     pub message: String,
     /// How long the server asked to wait.
     pub retry_after: Option<Duration>,
+    /// No access token could be had: this says nothing of what was to be asked with it.
+    pub of_token: bool,
 }
 
 impl Failure {
     /// A failure of this class with its line.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), retry_after: None }
+        Self { class, message: message.into(), retry_after: None, of_token: false }
     }
 }
 

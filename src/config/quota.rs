@@ -35,7 +35,7 @@ pub struct Limits {
     pub user_per_minute: u64,
     /// Units that a project may spend in a day.
     pub per_day: u64,
-    /// Calls of one user that are under way at once: fewer for a while after a refusal. The profile has 25 for Gmail, and no bound for the others.
+    /// Maximum number of concurrent calls per user, reduced for a while after a refusal. 0: the profile's value, which is 25 for Gmail and unlimited for the others.
     pub user_concurrency: u64,
 }
 

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (18, "drive_content", include_str!("../../sql/migrations/0018_drive_content.sql")),
     (19, "calendar_as_it_is", include_str!("../../sql/migrations/0019_calendar_as_it_is.sql")),
     (20, "attendee_reasons", include_str!("../../sql/migrations/0020_attendee_reasons.sql")),
+    (21, "removed_streams", include_str!("../../sql/migrations/0021_removed_streams.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.

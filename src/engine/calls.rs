@@ -105,7 +105,7 @@ impl Calls {
 
     /// Whether another try may do. A gate has waited out refusals already.
     fn may_help(&self, failure: &Failure) -> bool {
-        retry::may_help(failure) && (self.gate.is_none() || failure.class != Class::RateLimited)
+        retry::may_help(failure) && (self.gate.is_none() || failure.class != Class::RateLimited || failure.of_token)
     }
 
     /// A try within the user's bound. One that is refused is made again after a rest and costs nothing: the provider did not do it.
@@ -125,7 +125,7 @@ impl Calls {
                 }
             };
             match self.once(units, call).await {
-                Err(failure) if failure.class == Class::RateLimited => {
+                Err(failure) if failure.class == Class::RateLimited && !failure.of_token => {
                     turn.refused(&failure);
                     self.meter.count_retry();
                 }
@@ -150,7 +150,8 @@ impl Calls {
             match Box::pin(call()).await {
                 // A token may also be older than the service whose scope it lacks.
                 Err(failure) if matches!(failure.class, Class::TokenStale | Class::ScopeMissing) && !refreshed => {
-                    Box::pin(self.credential.replace(used.as_deref())).await?;
+                    let replaced = Box::pin(self.credential.replace(used.as_deref())).await;
+                    replaced.map_err(|failure| Failure { of_token: true, ..failure })?;
                     self.spend(units).await?;
                     refreshed = true;
                 }

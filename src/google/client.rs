@@ -177,7 +177,7 @@ impl Client {
 
 pub(super) async fn token_of(what: &str, token: &dyn GetToken, scope: &str) -> Result<Option<String>, Failure> {
     token.get_token(&[scope]).await.map_err(|error| match error.downcast::<Failure>() {
-        Ok(failure) => *failure,
+        Ok(failure) => Failure { of_token: true, ..*failure },
         Err(error) => Failure::new(Class::Internal, format!("{what}: no token: {error}")),
     })
 }

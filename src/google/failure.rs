@@ -117,7 +117,7 @@ pub fn classify(what: &str, status: u16, retry_after: Option<&str>, body: &[u8],
     // Too many have downloaded this one file: Google gives it out again within a day.
     let hint = hint.or_else(|| detail.has(&["downloadQuotaExceeded"]).then_some(A_DAY));
     // When a day of the quota ends is known better here.
-    Failure { class, message, retry_after: hint.filter(|_| class != Class::DailyQuota) }
+    Failure { class, message, retry_after: hint.filter(|_| class != Class::DailyQuota), of_token: false }
 }
 
 /// "Retry after 2026-01-01T00:00:00.000Z" inside a message.

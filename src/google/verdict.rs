@@ -95,7 +95,7 @@ pub fn judge((status, retry_after, body): (u16, Option<&str>, &[u8]), whose: Who
     if said.is_of_another_time() {
         return Failure::new(
             Class::Permanent,
-            format!("token: this machine's clock is wrong: set it by the network's time ({words})"),
+            format!("token: this machine's clock is wrong: synchronize it with a time server (NTP) ({words})"),
         );
     }
     // A delegation spreads slowly, a policy or a client may be put right: refusals of these kinds are asked again for a day.
@@ -126,13 +126,13 @@ pub fn passing(status: u16, retry_after: Option<&str>, body: &[u8], now: DateTim
 /// What to do about a grant that is refused.
 fn hint(said: &Said, whose: Whose, known: Known) -> &'static str {
     if said.names("invalid_rapt") {
-        return "the session control of the user's Workspace (Google Cloud session length) ends sessions, and with them this grant: its administrator exempts trusted apps and trusts this one, or sets a longer session; then `syncctl accounts login` again";
+        return "the session control of the user's Workspace (Google Cloud session length) ends sessions, and with them this grant: ask the administrator to exempt trusted apps and to mark this one as trusted, or to lengthen the session; then `syncctl accounts login` again";
     }
     if said.names("admin_policy_enforced") {
         return "a policy of the user's Workspace forbids a scope that is asked for: its administrator trusts this app, or allows the service, under Security > API controls";
     }
     if said.names("policy_enforced") {
-        return "the user is in Google's Advanced Protection Program, which lets no such app in";
+        return "the user is in Google's Advanced Protection Program, which blocks apps like this one";
     }
     match (whose, said.code()) {
         (Whose::Person, "invalid_grant") if known.age < TESTING => {
@@ -151,7 +151,7 @@ fn hint(said: &Said, whose: Whose, known: Known) -> &'static str {
             "the service account may not act for this user; allow its client id and the scopes under domain-wide delegation. What was allowed just now takes up to a day to spread, and is asked for again by itself"
         }
         (Whose::Domain, "invalid_grant") => {
-            "the user does not exist any more, or the key was deleted; `syncctl accounts check` once that is mended"
+            "the user does not exist any more, or the key was deleted; `syncctl accounts check` once that is fixed"
         }
         _ => "the token endpoint refused the credentials",
     }

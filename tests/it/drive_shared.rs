@@ -103,6 +103,27 @@ fn a_file_that_two_feeds_of_a_user_show_is_stored_and_told_once() {
 }
 
 #[test]
+fn what_was_shared_one_by_one_stays_with_whoever_leaves_a_drive_before_its_feed_told_anything() {
+    let (mut world, owner, guest) = team();
+    world.set("SYNCCTL_ENGINE_TRIES", "1");
+    world.watch(&guest, "single");
+    world.sync_drive().expect(0);
+    share(&world, "single", &guest);
+    members(&world, &[&owner, &guest]);
+    // The first pass of the drive's feed fails.
+    world.sim.fault(json!({ "fault": "server_500", "method": "files.list", "user": guest }));
+    world.sync_drive().expect(1);
+    world.sim.clear_faults();
+    members(&world, &[&owner]);
+    for _ in 0..2 {
+        world.sync_drive();
+    }
+    world.assert_files_in_step();
+    assert_verified(&world);
+    assert_eq!(world.actions(&guest), ["created"]);
+}
+
+#[test]
 fn who_joins_or_leaves_a_drive_keeps_what_was_shared_one_by_one() {
     let (world, owner, guest) = team();
     ["single", "inside"].iter().for_each(|file| world.watch(&guest, file));

@@ -100,6 +100,32 @@ fn a_calendar_that_google_refuses_is_given_up_the_second_time_and_asked_again_ea
 }
 
 #[test]
+fn a_refused_calendar_of_a_user_whose_service_is_off_or_whose_account_is_revoked_is_left_alone() {
+    for (on, off) in [("calendar=on", "calendar=off"), ("", "")] {
+        let world = team();
+        calendar(&world, json!({ "refuses": 403 }));
+        world.syncctl(&["calendar", "cron", "--force"]).expect(1);
+        world.execute("UPDATE streams SET failed_at = failed_at - interval '25 hours'");
+        match off {
+            "" => world.execute("UPDATE accounts SET state = 'revoked', ask_at = NULL"),
+            off => drop(world.syncctl(&["accounts", "set", ANN, off]).expect(0)),
+        }
+        world.sim.reset_ledger();
+        world.syncctl(&["calendar", "cron"]);
+        let state = format!("SELECT count(*) FROM streams WHERE resource = '{TEAM}' AND state = 'removed'");
+        assert_eq!(world.count(&state), 1, "{off:?}");
+        // As soon as it is asked for again, it is asked again.
+        match on {
+            "" => world.execute("UPDATE accounts SET state = 'active'"),
+            on => drop(world.syncctl(&["accounts", "set", ANN, on]).expect(0)),
+        }
+        calendar(&world, json!({ "refuses": 0 }));
+        world.syncctl(&["calendar", "cron"]).expect(0);
+        assert_eq!(world.count(&state), 0, "{off:?}");
+    }
+}
+
+#[test]
 fn an_event_that_is_left_of_a_calendar_that_nobody_follows_is_found_and_repaired() {
     let world = team();
     calendar(&world, json!({ "selected": false }));

@@ -40,7 +40,7 @@ const CASES: [(&str, Expected); 13] = [
         &[
             ("body", Some("Hello body")),
             ("attachments", Some("[]")),
-            ("note", Some("a multipart has another boundary than it says")),
+            ("note", Some("a multipart uses a different boundary than it declares")),
         ],
     ),
 ];

@@ -97,6 +97,26 @@ fn a_revoked_account_that_works_again_is_synced_again_by_itself() {
 }
 
 #[test]
+fn an_account_that_is_renewed_while_its_old_grant_is_being_refused_goes_on() {
+    let world = synced(2);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.sim.admin("revoke", json!({ "user": user }));
+    world.sim.fault(json!({ "fault": "stall", "at_call": 1, "times": 1, "method": "token", "user": user }));
+    let run = world.spawn(&["calendar", "poll", &user]);
+    world.wait_for_stall();
+    world.syncctl_with_input(&["accounts", "import", "-"], &world.accounts_of_both_kinds()).expect(0);
+    world.sim.admin("release", json!({}));
+    run.wait_with_output().expect("the run ends");
+    assert_eq!(revoked(&world), 0, "the verdict was on the old grant");
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'revoked'"), 0);
+    world.sim.admin("restore", json!({ "user": user }));
+    world.churn(4, 1);
+    world.move_database_clock(1.1);
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}
+
+#[test]
 fn a_grant_that_is_gone_costs_one_question_a_day_and_later_one_a_week_whatever_runs() {
     let world = synced(4);
     world.sim.fault(json!({ "fault": "invalid_grant", "method": "token" }));

@@ -209,6 +209,22 @@ fn quota_scope_and_token_never_blame_a_message() {
 }
 
 #[test]
+fn no_message_is_blamed_for_a_token_that_cannot_be_had() {
+    let (world, user) = mailbox(10);
+    world.sync_all().expect(0);
+    let last = arrives(&world, &user, "last");
+    (0..3).for_each(|_| drop(arrives(&world, &user, "good")));
+    refuse(&world, "auth_error", &last);
+    world.sim.fault(json!({ "fault": "unavailable_503", "method": "token" }));
+    let run = world.sync_all().expect(1).json();
+    assert!(quarantined(&world).is_empty(), "{run}");
+    assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 13, "what was read is kept");
+    world.sim.clear_faults();
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}
+
+#[test]
 fn a_few_are_asked_for_again_at_a_time() {
     let (world, user) = mailbox(40);
     let bad: Vec<String> = (0..30).map(|number| arrives(&world, &user, &format!("bad {number}"))).collect();

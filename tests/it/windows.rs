@@ -96,11 +96,15 @@ fn a_meeting_is_asked_for_once_and_a_refusal_leaves_it_as_it_is() {
     }
     assert_eq!(asked(&world), 1, "only what begins soon, and once");
     assert_eq!(world.count("SELECT count(*) FROM meetings WHERE confirmed_at IS NOT NULL"), 1);
-    // Shortly before it begins, once more.
+    // Shortly before it begins, once more. That tells nothing of a channel that has missed changes.
+    world.execute(
+        "UPDATE streams SET push_until = now() + interval '1 day', pushed_at = now(), push_missed = 5 WHERE kind = 'events'",
+    );
     world.execute("UPDATE meetings SET start_at = now() + interval '10 minutes', confirmed_at = now() - interval '30 minutes' WHERE event_id = 'standup'");
     an_hour_later(&world);
     cron(&world);
     assert_eq!(asked(&world), 2);
+    assert_eq!(world.count("SELECT push_missed::bigint FROM streams WHERE kind = 'events'"), 5);
 }
 
 #[test]

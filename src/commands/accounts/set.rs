@@ -18,7 +18,7 @@ use crate::services;
 pub struct SetArgs {
     /// A user, by UUID or address
     user: String,
-    /// What to switch, such as gmail=off; what was synced of a service stays
+    /// Services to switch, such as gmail=off; data already synced is kept
     #[arg(required = true, value_name = "SERVICE=on|off", value_parser = switch)]
     switches: Vec<Switch>,
 }

@@ -188,7 +188,7 @@ fn unread_line(unread: &Unread) -> String {
     let Unread { events, series, users, first } = unread;
     let more = if *users > first.len() as i64 { " …" } else { "" };
     format!(
-        "{events} read in part, of {users} users ({}{more}); {series} are series whose rule cannot be read, to which no bot comes",
+        "{events} read in part, of {users} users ({}{more}); {series} are recurring meetings whose rule cannot be read: no bot joins them",
         first.join(" ")
     )
 }

@@ -86,7 +86,11 @@ pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, refusal: Refusal<'_>
         .await?
         .query_typed_opt(
             // The streams say it too: a claim must not look at every account to find the few that are not called.
-            "WITH streams AS (UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND $4 AND state NOT IN ('removed', 'off'))
+            // Only for whoever still has the right: an account that was renewed meanwhile is not to be blamed for its old grant.
+            "WITH old AS (SELECT state FROM accounts WHERE user_id = $1 AND refreshing_by = $2 FOR UPDATE),
+             streams AS (
+               UPDATE streams SET state = 'revoked'
+               WHERE user_id = $1 AND $4 AND EXISTS (SELECT FROM old) AND state NOT IN ('removed', 'off'))
              UPDATE accounts a SET refreshing_by = NULL, refreshing_until = NULL,
                state = CASE WHEN $4 THEN 'revoked' ELSE a.state END,
                state_reason = coalesce($3, a.state_reason),
@@ -100,8 +104,7 @@ pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, refusal: Refusal<'_>
                    THEN now() + least(greatest(now() - a.refused_at, interval '10 minutes'), interval '1 hour')
                  ELSE a.ask_at END,
                access_token = CASE WHEN NOT $4 THEN a.access_token END
-             FROM (SELECT user_id, state FROM accounts WHERE user_id = $1 FOR UPDATE) old
-             WHERE a.user_id = $1 AND a.refreshing_by = $2
+             FROM old WHERE a.user_id = $1
              RETURNING $4 AND old.state <> 'revoked'",
             &[(&user, Type::UUID), (&by, Type::UUID), (&reason, Type::TEXT), (&revoked, Type::BOOL)],
         )

@@ -45,7 +45,7 @@ pub fn classify(what: &str, status: u16, retry: Option<&str>, body: &[u8], now: 
     if class == Class::AuthRevoked {
         message.push_str("; the project's key is refused: give it a new one with `syncctl attendee project add`");
     }
-    Failure { class, message, retry_after: retry.and_then(|value| retry_after(value, now)) }
+    Failure { class, message, retry_after: retry.and_then(|value| retry_after(value, now)), of_token: false }
 }
 
 /// `{"error": …}`, `{"detail": …}`, or the wrong fields, each with what is wrong with it.

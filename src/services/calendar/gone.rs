@@ -46,6 +46,9 @@ pub async fn settle(pool: &Pool, configured: &[String]) -> anyhow::Result<()> {
          FROM calendars c
          WHERE s.service = $1 AND s.kind = $2 AND s.state = 'removed' AND s.failures > 0
            AND s.failed_at < now() - CASE WHEN s.failures < 2 THEN interval '1 hour' ELSE interval '1 day' END
+           -- What a removed stream was spared when its account was revoked, or its service switched off.
+           AND EXISTS (SELECT FROM accounts a JOIN users u ON u.id = a.user_id
+             WHERE a.user_id = s.user_id AND a.state = 'active' AND u.settings -> s.service IS DISTINCT FROM 'false')
            AND c.user_id = s.user_id AND c.calendar_id = s.resource AND c.deleted_at IS NULL
            AND CASE WHEN cardinality($3::text[]) = 0 THEN c.is_primary OR c.selected
              ELSE c.calendar_id = ANY ($3) OR (c.is_primary AND 'primary' = ANY ($3)) END",

@@ -103,7 +103,7 @@ impl<'a> Reading<'a> {
                 Ok(content)
             }
             // A limit that passes, such as downloadQuotaExceeded.
-            Err(Failure { class: Class::Permanent, message, retry_after: Some(after) }) => {
+            Err(Failure { class: Class::Permanent, message, retry_after: Some(after), of_token: false }) => {
                 Ok(Content::Later { note: format!("content not read yet: {message}"), after: Some(after) })
             }
             // The verdict on one file, such as exportSizeLimitExceeded, fileNotDownloadable, notFound.
@@ -111,7 +111,7 @@ impl<'a> Reading<'a> {
                 Ok(Content::Absent(Some(format!("content not read: {}", failure.message))))
             }
             // Google fails to export some files for days: the feed goes on without it.
-            Err(failure) if failure.class == Class::Transient => {
+            Err(failure) if failure.class == Class::Transient && !failure.of_token => {
                 log::warn!(user:% = self.stream.user_id; "content of a file not read, the next poll tries again: {}", failure.message);
                 Ok(Content::Later { note: "content not read yet: Google failed to send it".into(), after: None })
             }
@@ -125,7 +125,7 @@ impl<'a> Reading<'a> {
             Ok(Ok(rest)) => return Ok(text(Some("text/csv; charset=utf-8"), rest, most)),
             Ok(Err(why)) => why,
             // The first sheet alone may be small enough.
-            Err(Failure { class: Class::Permanent, message, retry_after: None }) => message,
+            Err(Failure { class: Class::Permanent, message, retry_after: None, of_token: false }) => message,
             Err(failure) => return Err(failure),
         };
         let (kind, rest) = self.ask(calls, file, &Way::Export("text/csv"), most).await?;
@@ -140,13 +140,14 @@ impl<'a> Reading<'a> {
 
     /// The text of a workbook, or in words why it cannot be read.
     async fn workbook(&self, calls: &Calls, file: &File, most: usize) -> Result<Result<Rest, String>, Failure> {
-        // Of all feeds together one at a time: unpacked it is much larger than any text that is kept.
-        let _alone = self.drive.workbook.acquire().await;
         let google = &self.drive.google;
         let mut url = google.url(Host::Apis, &["drive", "v3", "files", &file.id, "export"])?;
         url.query_pairs_mut().append_pair("mimeType", XLSX);
         let exported = calls
             .make(DOWNLOAD_COST, async || {
+                // Of all feeds together few at a time: unpacked a workbook is much larger than any text that is kept. Taken by each try
+                // anew, so that one that waits for its quota or its next try keeps nobody from theirs.
+                let place = self.drive.workbooks.acquire().await;
                 let (mut bytes, mut more) = (Vec::new(), false);
                 let take = |part: &[u8]| {
                     more = bytes.len() + part.len() > MOST_RECEIVED;
@@ -156,10 +157,11 @@ impl<'a> Reading<'a> {
                     !more
                 };
                 google.download("files.export", &calls.credential, google::SCOPE_DRIVE, url.clone(), take).await?;
-                Ok((bytes, more))
+                Ok((bytes, more, place))
             })
             .await?;
-        let (bytes, more) = exported;
+        // Kept until it is read.
+        let (bytes, more, _place) = exported;
         if more {
             return Ok(Err(format!("the workbook is larger than {MOST_RECEIVED} bytes")));
         }

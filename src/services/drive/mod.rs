@@ -41,6 +41,8 @@ pub const CHANGES: &str = "changes";
 /// The resource of the feed that every user has: what they own and what is shared with them, also out of shared drives that they are no
 /// members of.
 pub const MY_DRIVE: &str = "my-drive";
+/// Workbooks in memory at once, over all feeds: each is up to 32 MiB, and 64 MiB unpacked.
+const WORKBOOKS: usize = 2;
 
 /// The registry's line.
 pub const REGISTERED: Registered = Registered {
@@ -64,8 +66,8 @@ pub struct Drive {
     together: Arc<google::Together>,
     settings: config::Drive,
     watched: watches::Watched,
-    /// For reading a workbook: one at a time.
-    workbook: Semaphore,
+    /// Places for workbooks in memory.
+    workbooks: Semaphore,
 }
 
 /// What a page of Drive names.
@@ -84,7 +86,7 @@ impl Drive {
     /// The service with these settings. The content of the files in `watched` is read when it has moved.
     pub fn new(google: Arc<google::Client>, settings: &config::Settings, watched: watches::Watched) -> Self {
         let together = Arc::new(google::Together::new(Arc::clone(&google), settings.google.batch_size));
-        Self { google, together, settings: settings.drive.clone(), watched, workbook: Semaphore::new(1) }
+        Self { google, together, settings: settings.drive.clone(), watched, workbooks: Semaphore::new(WORKBOOKS) }
     }
 }
 

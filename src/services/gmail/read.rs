@@ -111,7 +111,7 @@ async fn ask(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Asked {
                 Ok(Some(Ok(item))) => asked.read.items.push(item),
                 Ok(Some(Err(bad))) => asked.read.poison.push(bad),
                 Ok(None) => asked.gone.push(id.clone()),
-                Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) => {
+                Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) && !failure.of_token => {
                     asked.failed.push((id.clone(), failure));
                 }
                 // Quota, token, scope: no message is to blame.
@@ -184,12 +184,14 @@ async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result
 /// The whole message, read at once: it is not kept. Bounded are the messages in memory together.
 async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Whole, Failure> {
     let mebibytes = u32::try_from(size / MIB + 1).unwrap_or(u32::MAX).min(super::MEMORY);
-    let _memory = gmail.memory.acquire_many(mebibytes).await.map_err(|_| Failure::new(Class::Internal, "the run is closed"))?;
     let mut url = gmail.url(&["messages", id])?;
     url.query_pairs_mut().append_pair("format", "raw").append_pair("fields", "raw");
     let (credential, scope) = (&calls.credential, google::SCOPE_GMAIL);
     calls
         .make(gmail.message_cost, || async {
+            // Taken by each try anew: a mailbox that rests keeps no memory from the others.
+            let memory = gmail.memory.acquire_many(mebibytes).await;
+            let _memory = memory.map_err(|_| Failure::new(Class::Internal, "the run is closed"))?;
             let answer = match size < SMALL {
                 true => gmail.together.get(Endpoint::Gmail, "messages.get", credential, scope, url.clone()).await,
                 false => gmail.google.get("messages.get", credential, scope, url.clone()).await,

@@ -11,9 +11,9 @@ const MOST_HEADERS: usize = 1_000;
 /// Boundaries that are not announced and are looked for.
 const MOST_GUESSES: usize = 8;
 
-const JUNK: &str = "a line among the headers is none";
+const JUNK: &str = "the headers contain a line that is not a header";
 const UNCLOSED: &str = "a multipart is not closed";
-const GUESSED: &str = "a multipart has another boundary than it says";
+const GUESSED: &str = "a multipart uses a different boundary than it declares";
 const UNDIVIDED: &str = "a multipart has no parts";
 const TOO_MANY: &str = "not all parts were read: too many, or nested too deep";
 
