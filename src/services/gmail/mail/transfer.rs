@@ -119,7 +119,7 @@ fn base64(body: &[u8]) -> Content<'_> {
 }
 
 fn is_base64(text: &[u8]) -> bool {
-    text.len() % 4 == 0 && text.iter().all(|byte| value(*byte).is_some() || *byte == b'=')
+    text.len().is_multiple_of(4) && text.iter().all(|byte| value(*byte).is_some() || *byte == b'=')
 }
 
 /// Quoted-printable; what is not encoded stays as it is.
