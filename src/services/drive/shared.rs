@@ -118,11 +118,16 @@ pub async fn give_back(tx: &Transaction<'_>, drive: &Stream) -> anyhow::Result<(
          back AS (
            UPDATE drive_file_access a SET lost_at = NULL FROM own, drive_file_access d
            WHERE a.stream_id = own.id AND d.stream_id = $1 AND d.file_id = a.file_id AND d.lost_at IS NULL AND a.lost_at IS NOT NULL
+           RETURNING a.file_id),
+         -- What was left to a drive whose feed never told of it: the own feed tells it anew.
+         untold AS (
+           DELETE FROM drive_file_access a USING own
+           WHERE a.stream_id = own.id AND a.lost_at IS NOT NULL AND a.content_key = ''
+             AND NOT EXISTS (SELECT 1 FROM drive_file_access d
+               WHERE d.user_id = $2 AND d.file_id = a.file_id AND d.stream_id <> own.id AND d.lost_at IS NULL)
            RETURNING a.file_id)
          UPDATE streams s SET full_pass_at = 'epoch', due_at = least(due_at, now()) FROM own
-         WHERE s.id = own.id AND full_pass_at IS NOT NULL AND (EXISTS (SELECT 1 FROM back)
-           -- What was left to a drive whose feed had not told of it yet.
-           OR EXISTS (SELECT 1 FROM drive_file_access a WHERE a.stream_id = own.id AND a.lost_at IS NOT NULL AND a.content_key = ''))",
+         WHERE s.id = own.id AND full_pass_at IS NOT NULL AND (EXISTS (SELECT 1 FROM back) OR EXISTS (SELECT 1 FROM untold))",
         &[
             (&drive.id, Type::INT8),
             (&drive.user_id, Type::UUID),
