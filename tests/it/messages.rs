@@ -85,8 +85,9 @@ fn a_cut_json_body() {
     world.sim.fault(json!({ "fault": "cut_json", "probability": 1.0, "method": "calendarList.list" }));
     let ran = world.syncctl(&["calendar", "cron"]).expect(69);
     let last = ran.stderr.lines().last().unwrap_or_default();
-    let last = regex::Regex::new(r"line \d+ column \d+").expect("a pattern").replace_all(last, "line <n> column <n>");
-    assert_snapshot!(last);
+    // Where the answer is cut depends on how long it is.
+    let place = regex::Regex::new(r"parsing an? \w+ at line \d+ column \d+").expect("a pattern");
+    assert_snapshot!(place.replace_all(last, "parsing <what> at line <n> column <n>"));
 }
 
 #[test]

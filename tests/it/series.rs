@@ -128,9 +128,9 @@ fn a_rule_that_nobody_can_read_is_counted_and_named_until_it_can_be_read() {
     let status = world.syncctl(&["status", "--json"]).expect(0).json();
     assert_eq!(status["unread"], json!({ "events": 1, "series": 1, "users": 1, "first": [ANN] }));
     let shown = world.syncctl(&["status"]).expect(0).stdout;
-    assert!(shown.contains("1 are series whose rule cannot be read") && shown.contains(ANN), "{shown}");
+    assert!(shown.contains("1 are recurring meetings whose rule cannot be read") && shown.contains(ANN), "{shown}");
     let doctor = world.syncctl(&["doctor"]).stdout;
-    assert!(doctor.contains("1 are series whose rule cannot be read"), "{doctor}");
+    assert!(doctor.contains("1 are recurring meetings whose rule cannot be read"), "{doctor}");
     assert_eq!(counts(&schedule(&world)), [0, 0, 0, 0]);
     event["recurrence"] = json!(["RRULE:FREQ=DAILY"]);
     event["etag"] = json!("\"2\"");

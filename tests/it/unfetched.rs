@@ -216,7 +216,7 @@ fn no_message_is_blamed_for_a_token_that_cannot_be_had() {
     (0..3).for_each(|_| drop(arrives(&world, &user, "good")));
     refuse(&world, "auth_error", &last);
     world.sim.fault(json!({ "fault": "unavailable_503", "method": "token" }));
-    let run = world.sync_all().expect(1).json();
+    let run = world.sync_all().expect(69).json();
     assert!(quarantined(&world).is_empty(), "{run}");
     assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 13, "what was read is kept");
     world.sim.clear_faults();

@@ -46,7 +46,7 @@ fn unread(overview: &Overview, found: &mut Findings) {
         found.warn(
             "events",
             format!(
-                "calendar: {} events of {} users were read in part; {} are series whose rule cannot be read",
+                "calendar: {} events of {} users were read in part; {} are recurring meetings whose rule cannot be read",
                 unread.events, unread.users, unread.series
             ),
             "`SELECT user_id, event_id, unread FROM calendar_events WHERE unread IS NOT NULL` (`syncctl db psql`) lists them; please report these rules",
