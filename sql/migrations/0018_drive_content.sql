@@ -9,8 +9,5 @@ WHERE a.file_id = f.file_id AND f.mime_type LIKE 'application/vnd.google-apps.%'
   AND f.head_revision_id IS NULL
   AND f.mime_type NOT IN ('application/vnd.google-apps.folder', 'application/vnd.google-apps.shortcut', 'application/vnd.google-apps.drive-sdk');
 
--- Files of shared drives that were shared one by one were never listed: the next poll of each My Drive is a full pass.
-UPDATE streams SET full_pass_at = 'epoch' WHERE service = 'drive' AND kind = 'changes' AND resource = 'my-drive' AND full_pass_at IS NOT NULL;
-
 -- When content that a limit of the provider's kept back is asked for again.
 ALTER TABLE drive_file_watches ADD COLUMN retry_at timestamptz;
