@@ -113,6 +113,18 @@ pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison]) -> 
     Ok(())
 }
 
+/// Lets the next poll ask for things by their ids that a complete pass did not name although they may be there; answers how many. What lies
+/// in quarantine already stays as it is.
+pub async fn ask_for(tx: &Transaction<'_>, stream: i64, item_ids: &[&str], why: &str) -> anyhow::Result<u64> {
+    tx.execute_typed(
+        "INSERT INTO quarantined_items (stream_id, item_id, raw, error, retry_at) SELECT $1, id, '', $3, now() FROM unnest($2::text[]) AS id
+         ON CONFLICT (stream_id, item_id) DO NOTHING",
+        &[(&stream, Type::INT8), (&item_ids, Type::TEXT_ARRAY), (&why, Type::TEXT)],
+    )
+    .await
+    .context("leaving things to be asked for")
+}
+
 /// Forgets items that were applied after all.
 pub async fn clear(tx: &Transaction<'_>, stream: i64, item_ids: &[&str]) -> anyhow::Result<u64> {
     let keys: Vec<String> = item_ids.iter().map(|id| key(id)).collect();

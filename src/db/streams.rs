@@ -130,7 +130,10 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> a
             "UPDATE streams s SET cursor = $3, page_token = NULL, pinned = NULL, pass = NULL,
                full_pass_at = CASE WHEN $4::bigint IS NULL THEN full_pass_at ELSE now() END,
                pass_count = greatest(pass_count, coalesce($4, 0)),
-               due_at = CASE WHEN pushed_at > claimed_at THEN now() ELSE now() + make_interval(secs => $5) END,
+               due_at = CASE WHEN pushed_at > claimed_at THEN now()
+                 -- More is to be asked for by its id than one poll asks for.
+                 WHEN EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = s.id AND q.retry_at <= now()) THEN now() + interval '1 minute'
+                 ELSE now() + make_interval(secs => $5) END,
                polled_at = coalesce(claimed_at, now()), claimed_by = NULL, claimed_until = NULL,
                failures = 0, failed_class = NULL, failed_message = NULL,
                state = CASE WHEN state = 'stopped' OR (state = 'degraded' AND resync_day < current_date) THEN 'active' ELSE state END,
@@ -200,6 +203,14 @@ pub async fn ensure(tx: &Transaction<'_>, user: Uuid, service: &str, kind: &str,
     )
     .await
     .context("adding streams")
+}
+
+/// Polls a stream at the next opportunity.
+pub async fn make_due(tx: &Transaction<'_>, id: i64) -> anyhow::Result<()> {
+    tx.execute_typed("UPDATE streams SET due_at = least(due_at, now()) WHERE id = $1", &[(&id, Type::INT8)])
+        .await
+        .context("making a stream due")?;
+    Ok(())
 }
 
 /// Polls a stream no longer, until `ensure` brings it back.

@@ -142,6 +142,8 @@ fn a_cursor_that_is_refused_is_resynced_and_removals_in_the_gap_are_found() {
         let report = world.sync_drive().expect(0).json();
         world.sim.clear_faults();
         assert_eq!(report["resyncs"], 3, "{fault}: {report}");
+        // What the list does not name is asked for by its id.
+        world.sync_drive().expect(0);
         world.assert_files_in_step();
         assert!(world.count("SELECT count(*) FROM drive_file_access WHERE lost_at IS NOT NULL") > before, "{fault}");
     }

@@ -225,14 +225,19 @@ fn no_message_is_blamed_for_a_token_that_cannot_be_had() {
 }
 
 #[test]
-fn a_few_are_asked_for_again_at_a_time() {
+fn a_hundred_are_asked_for_again_at_a_time() {
     let (world, user) = mailbox(40);
     let bad: Vec<String> = (0..30).map(|number| arrives(&world, &user, &format!("bad {number}"))).collect();
     bad.iter().for_each(|id| refuse(&world, "bad_request_400", id));
     world.sync_all().expect(0);
     assert_eq!(quarantined(&world).len(), 30);
+    // And others, of long ago.
+    world.execute(
+        "INSERT INTO quarantined_items (stream_id, item_id, raw, error)
+         SELECT id, 'gone' || n, '', 'not given' FROM streams, generate_series(1, 80) AS n WHERE service = 'gmail'",
+    );
     world.execute("UPDATE quarantined_items SET retry_at = now()");
     world.sim.reset_ledger();
     world.sync_all().expect(0);
-    assert_eq!(asked_for(&world), 20);
+    assert_eq!(asked_for(&world), 100);
 }

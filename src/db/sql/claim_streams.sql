@@ -15,8 +15,8 @@ WITH due AS (
         WHERE p.service = $2 AND p.until > now() AND a.user_id = s.user_id))
   FOR UPDATE OF s SKIP LOCKED
 ), unfetched AS (
-  -- Things of these streams that could not be fetched and are to be asked for again: a few at a time.
-  SELECT q.stream_id, (array_agg(q.item_id ORDER BY q.retry_at))[1:20] AS ids
+  -- Things of these streams that could not be fetched and are to be asked for again: some at a time.
+  SELECT q.stream_id, (array_agg(q.item_id ORDER BY q.retry_at))[1:100] AS ids
   FROM quarantined_items q
   WHERE q.retry_at <= now() AND q.stream_id = ANY ($4)
   GROUP BY q.stream_id

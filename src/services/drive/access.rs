@@ -11,11 +11,15 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use super::action::Known;
 use super::told::Told;
 use super::{documents, files};
+use crate::db::{items, streams};
 use crate::engine::Stream;
 
 /// A feed's full pass is good for longer than any installation lasts, until its `full_pass_at` is set to the epoch: then the feed holds
 /// files of which nobody knows whether the user still sees them.
 pub const IN_DOUBT: Duration = Duration::from_secs(20 * 365 * 86_400);
+
+/// Why a file is asked for by its id that no list named.
+const UNLISTED: &str = "not in the list of the user's files: asked for by its id";
 
 /// What the feed told last of these files.
 pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<HashMap<String, Known>> {
@@ -93,21 +97,37 @@ pub async fn stamp(tx: &Transaction<'_>, stream: &Stream, pass: i64, ids: &[&str
     Ok(())
 }
 
+/// Leaves the files that this full pass did not stamp to be asked for by their ids, by the next polls.
+pub async fn doubt(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::Result<()> {
+    let ids = unseen(tx, stream, Some(pass)).await?;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    if items::ask_for(tx, stream.id, &ids, UNLISTED).await? > 0 {
+        streams::make_due(tx, stream.id).await?;
+    }
+    Ok(())
+}
+
 /// Takes from the user all files of a feed, or those that this full pass did not stamp.
-pub async fn lose_all(tx: &Transaction<'_>, stream: &Stream, unseen: Option<i64>) -> anyhow::Result<u64> {
+pub async fn lose_all(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>) -> anyhow::Result<u64> {
+    let ids = unseen(tx, stream, pass).await?;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    files::lock(tx, &ids).await?;
+    lose(tx, stream, &ids).await
+}
+
+/// All files of a feed, or those that this full pass did not stamp and that lie in no quarantine.
+async fn unseen(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>) -> anyhow::Result<Vec<String>> {
     let rows = tx
         .query_typed(
             "SELECT a.file_id FROM drive_file_access a WHERE stream_id = $1 AND lost_at IS NULL AND ($2::bigint IS NULL
                OR (seen_pass IS DISTINCT FROM $2
                  AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $1 AND q.item_id = a.file_id)))
              ORDER BY file_id",
-            &[(&stream.id, Type::INT8), (&unseen, Type::INT8)],
+            &[(&stream.id, Type::INT8), (&pass, Type::INT8)],
         )
         .await
         .context("looking for files that are not seen any more")?;
-    let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<&str>, _>>()?;
-    files::lock(tx, &ids).await?;
-    lose(tx, stream, &ids).await
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Takes files from the user, as far as this feed gave them; others keep theirs. The files are locked.

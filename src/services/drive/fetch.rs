@@ -6,7 +6,8 @@ use url::Url;
 
 use super::content::Reading;
 use super::{Change, Drive, MY_DRIVE, drives as list, file as files};
-use crate::engine::{Calls, Item, Next, Page, Position, Stream};
+use crate::db::items::Poison;
+use crate::engine::{Calls, Found, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, Host, List, whole};
 
@@ -175,6 +176,36 @@ async fn add_pending(drive: &Drive, stream: &Stream, calls: &Calls, page: &mut P
     let found: Vec<Option<Item<Change>>> = futures_util::stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
     page.items.extend(found.into_iter().flatten());
     Ok(())
+}
+
+/// Files by their ids: as they are now, gone, or still not given.
+pub async fn again(drive: &Drive, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+    let (mut items, poison) = seen(drive, calls, ids).await?;
+    Reading::new(drive, stream).fill(calls, &mut items).await?;
+    Ok((items, poison))
+}
+
+/// The same, without what is in them.
+pub(super) async fn seen(drive: &Drive, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+    let asked: Vec<_> = ids
+        .iter()
+        .map(async |id| match file(drive, calls, id).await {
+            Ok(item) => Ok(Ok(item)),
+            Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) && !failure.of_token => {
+                Ok(Err(Poison::unfetched(id, &failure)))
+            }
+            Err(failure) => Err(failure),
+        })
+        .collect();
+    let answers: Vec<Result<_, _>> = futures_util::stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+    let mut found = Found::default();
+    for answer in answers {
+        match answer {
+            Ok(item) => found.0.push(item),
+            Err(bad) => found.1.push(bad),
+        }
+    }
+    Ok(found)
 }
 
 /// A file by its id, as a change; one that is not there for this user is a removal.

@@ -30,7 +30,7 @@ use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::single::Single;
-use crate::engine::{Calls, Counts, Item, Page, Position, Source, Stream};
+use crate::engine::{Calls, Counts, Found, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -103,6 +103,13 @@ impl Source for Drive {
                 Class::Internal,
                 format!("drive has no streams of kind {kind:?}; the database is of a newer syncctl"),
             )),
+        }
+    }
+
+    async fn fetch_again(&self, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+        match stream.kind.as_str() {
+            CHANGES => fetch::again(self, stream, calls, ids).await,
+            _ => Ok(Found::default()),
         }
     }
 

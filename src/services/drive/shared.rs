@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::action::{Action, Known};
 use super::told::Told;
 use super::{CHANGES, Change, MY_DRIVE, REGISTERED};
+use crate::db::items;
 use crate::engine::{Item, Stream};
 
 /// What the other feeds of a user have to do with the files of a page.
@@ -111,32 +112,51 @@ pub async fn left(tx: &Transaction<'_>, user: Uuid, drive: &str) -> anyhow::Resu
 }
 
 /// Gives the files of a drive that the user has left, and that the user's own feed showed too, back to that feed. Whether the user still sees
-/// them its next poll finds out, by a full pass.
+/// them its next polls find out: by a full pass, and of what that does not name by its id.
 pub async fn give_back(tx: &Transaction<'_>, drive: &Stream) -> anyhow::Result<()> {
-    tx.execute_typed(
-        "WITH own AS (SELECT id FROM streams WHERE user_id = $2 AND service = $3 AND kind = $4 AND resource = $5),
-         back AS (
-           UPDATE drive_file_access a SET lost_at = NULL FROM own, drive_file_access d
-           WHERE a.stream_id = own.id AND d.stream_id = $1 AND d.file_id = a.file_id AND d.lost_at IS NULL AND a.lost_at IS NOT NULL
-           RETURNING a.file_id),
-         -- What was left to a drive whose feed never told of it: the own feed tells it anew.
-         untold AS (
-           DELETE FROM drive_file_access a USING own
-           WHERE a.stream_id = own.id AND a.lost_at IS NOT NULL AND a.content_key = ''
-             AND NOT EXISTS (SELECT 1 FROM drive_file_access d
-               WHERE d.user_id = $2 AND d.file_id = a.file_id AND d.stream_id <> own.id AND d.lost_at IS NULL)
-           RETURNING a.file_id)
-         UPDATE streams s SET full_pass_at = 'epoch', due_at = least(due_at, now()) FROM own
-         WHERE s.id = own.id AND full_pass_at IS NOT NULL AND (EXISTS (SELECT 1 FROM back) OR EXISTS (SELECT 1 FROM untold))",
-        &[
-            (&drive.id, Type::INT8),
-            (&drive.user_id, Type::UUID),
-            (&REGISTERED.service, Type::TEXT),
-            (&CHANGES, Type::TEXT),
-            (&MY_DRIVE, Type::TEXT),
-        ],
-    )
-    .await
-    .context("giving files back to the user's own feed")?;
+    let own = tx
+        .query_typed_opt(
+            "SELECT id FROM streams WHERE user_id = $1 AND service = $2 AND kind = $3 AND resource = $4",
+            &[
+                (&drive.user_id, Type::UUID),
+                (&REGISTERED.service, Type::TEXT),
+                (&CHANGES, Type::TEXT),
+                (&MY_DRIVE, Type::TEXT),
+            ],
+        )
+        .await
+        .context("looking for the user's own feed")?;
+    let Some(own) = own else { return Ok(()) };
+    let own: i64 = own.try_get(0)?;
+    let back = tx
+        .execute_typed(
+            "UPDATE drive_file_access a SET lost_at = NULL FROM drive_file_access d
+             WHERE a.stream_id = $2 AND d.stream_id = $1 AND d.file_id = a.file_id AND d.lost_at IS NULL AND a.lost_at IS NOT NULL",
+            &[(&drive.id, Type::INT8), (&own, Type::INT8)],
+        )
+        .await
+        .context("giving files back to the user's own feed")?;
+    // What was left to a drive whose feed never told of it: the own feed tells it anew.
+    let untold = tx
+        .query_typed(
+            "DELETE FROM drive_file_access a
+             WHERE a.stream_id = $2 AND a.lost_at IS NOT NULL AND a.content_key = ''
+               AND NOT EXISTS (SELECT 1 FROM drive_file_access d
+                 WHERE d.user_id = $1 AND d.file_id = a.file_id AND d.stream_id <> $2 AND d.lost_at IS NULL)
+             RETURNING a.file_id",
+            &[(&drive.user_id, Type::UUID), (&own, Type::INT8)],
+        )
+        .await
+        .context("looking for files that nobody told of")?;
+    let untold = untold.iter().map(|row| row.try_get(0)).collect::<Result<Vec<&str>, _>>()?;
+    items::ask_for(tx, own, &untold, "left to a shared drive that never told of it: asked for by its id").await?;
+    if back > 0 || !untold.is_empty() {
+        tx.execute_typed(
+            "UPDATE streams SET full_pass_at = 'epoch', due_at = least(due_at, now()) WHERE id = $1 AND full_pass_at IS NOT NULL",
+            &[(&own, Type::INT8)],
+        )
+        .await
+        .context("making a full pass due")?;
+    }
     Ok(())
 }

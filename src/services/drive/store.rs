@@ -6,7 +6,7 @@ use deadpool_postgres::Transaction;
 
 use super::action::{self, Action};
 use super::told::Told;
-use super::{Change, access, documents, files, shared, watches};
+use super::{Change, MY_DRIVE, access, documents, files, shared, watches};
 use crate::config::DriveDocuments;
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
@@ -65,12 +65,17 @@ pub async fn apply(
     Ok(counts)
 }
 
-/// Takes from the user what a complete pass did not name. A feed that is `gone` is not polled until the list of drives names it again.
+/// Takes from the user what a complete pass of a shared drive did not name. What one of My Drive did not name may be there all the same: Google
+/// lists what a user created, opened, or was given directly, and not what is in a folder that was shared with them. A feed that is `gone` is not polled until the list of drives names it again.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, gone: bool) -> anyhow::Result<Counts> {
     if gone {
         streams::retire(tx, stream.id).await?;
         shared::left(tx, stream.user_id, &stream.resource).await?;
         shared::give_back(tx, stream).await?;
+    }
+    if stream.resource == MY_DRIVE {
+        access::doubt(tx, stream, pass).await?;
+        return Ok(Counts::default());
     }
     Ok(Counts { deleted: access::lose_all(tx, stream, Some(pass)).await?, ..Counts::default() })
 }

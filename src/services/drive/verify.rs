@@ -54,9 +54,13 @@ impl Verify for Drive {
             things.extend(page.poison.into_iter().map(|poison| (poison.item_id, Thing::alive("unreadable"))));
             match page.next {
                 Next::Page(token) => at.page_token = Some(token),
-                Next::Cursor(_) => return Ok(things),
+                Next::Cursor(_) => break,
             }
         }
+        if stream.kind == CHANGES && !is_shared(stream) {
+            self.add_unlisted(calls, stored, &mut things).await?;
+        }
+        Ok(things)
     }
 
     async fn stored(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
@@ -109,6 +113,16 @@ impl Verify for Drive {
 }
 
 impl Drive {
+    /// Adds what is stored and the list does not name: in a folder that was shared, it may be there all the same.
+    async fn add_unlisted(&self, calls: &Calls, stored: &Things, things: &mut Things) -> Result<(), Failure> {
+        let unlisted = stored.iter().filter(|(id, thing)| thing.alive && !things.contains_key(*id));
+        let unlisted: Vec<String> = unlisted.map(|(id, _)| id.clone()).collect();
+        let (found, poison) = fetch::seen(self, calls, &unlisted).await?;
+        things.extend(found.into_iter().filter_map(|item| Some((item.id, Thing::alive(version(&item.change)?)))));
+        things.extend(poison.into_iter().map(|poison| (poison.item_id, Thing::alive("unreadable"))));
+        Ok(())
+    }
+
     /// The shared drives that the user is a member of.
     async fn drives(&self, calls: &Calls) -> Result<HashSet<String>, Failure> {
         let (mut at, mut drives) = (Position::default(), HashSet::new());

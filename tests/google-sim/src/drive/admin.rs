@@ -27,6 +27,7 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/share", post(share))
         .route("/unshare", post(unshare))
         .route("/open", post(open))
+        .route("/listing", post(listing))
         .route("/drives", post(put_drive))
         .route("/members", delete(remove_member))
         .route("/state", get(state))
@@ -242,6 +243,17 @@ fn shared(world: &World, store: &Store, order: &Share) -> Result<bool, Wrong> {
         Home::User(owner) if **owner == *order.user => Err(Wrong(format!("{} owns it", order.user))),
         Home::User(_) | Home::Drive(_) => Ok(found(store, &order.id)?.is_shared_with(&order.user)),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listing {
+    /// Whether a user's own list names what they see by way of a shared folder alone and have never opened.
+    insides: bool,
+}
+
+async fn listing(State(world): Shared, Json(order): Json<Listing>) {
+    lock(&world.drive).lists_no_insides = !order.insides;
 }
 
 async fn share(State(world): Shared, Json(order): Json<Share>) -> Answer {

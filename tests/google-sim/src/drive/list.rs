@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::file::Home;
+use super::file::{File, Home};
 use super::params::{all_drives, drive, metadata, page_size, place, selector, token};
 use super::query::Search;
 use super::store::{About, Store};
@@ -69,6 +69,8 @@ fn page(store: &Store, params: &Params, user: &str, empty: bool) -> Result<Value
             (About::DriveItem, _) => store.is_in_own_log(user, file),
             (About::File, _) => store.sees(user, file),
         });
+        let left_out = |file: &&File| store.lists_no_insides && drive.is_none() && !everywhere && store.is_inside(user, file);
+        let file = file.filter(|file| !left_out(file));
         let Some(file) = file.filter(|file| search.matches(store, user, file)) else { continue };
         if files.len() == limit {
             more = true;

@@ -26,6 +26,8 @@ pub struct Store {
     drives: BTreeMap<Arc<str>, Drive>,
     /// By a user's address or a shared drive's id.
     logs: HashMap<Arc<str>, Log>,
+    /// Whether a user's own list leaves out what they see by way of a shared folder alone and have never opened.
+    pub lists_no_insides: bool,
     /// Rung at every change, once somebody has asked to be told.
     pub bell: Option<Bell>,
 }
@@ -101,6 +103,13 @@ impl Store {
             }
             Home::User(_) => self.sees(user, file),
         }
+    }
+
+    /// Seen by way of a folder that is shared, and never opened.
+    pub fn is_inside(&self, user: &str, file: &File) -> bool {
+        let is_owner = matches!(&file.home, Home::User(owner) if **owner == *user);
+        let is_opened = file.used_by.iter().any(|other| **other == *user);
+        !is_owner && !is_opened && self.parent(user, file).is_some_and(|parent| self.files.contains_key(parent))
     }
 
     /// The file's parent, where this user may see it.
