@@ -132,12 +132,16 @@ pub struct Google {
 pub struct Engine {
     /// Streams claimed by one statement.
     pub chunk: u32,
-    /// Calls to Google under way at once.
+    /// Most requests to Google under way at once, each of up to `google.batch_size` calls; fewer while Google is slow or refuses.
     pub concurrency: u32,
     /// Threads that a run may use. A second one starts when a claim finds more than the first has at hand.
     pub threads: u32,
-    /// First syncs and resyncs under way at once; they yield to incremental polls.
-    pub first_sync_concurrency: u32,
+    /// Bytes of memory for pages that were read and are not written yet, as a guide: one page is always read.
+    pub page_memory: u64,
+    /// How often a run that goes on looks for what has fallen due meanwhile.
+    #[serde(with = "duration")]
+    #[schemars(with = "String")]
+    pub look_every: Duration,
     /// How long a claim outlives a process that died.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
@@ -152,7 +156,7 @@ pub struct Engine {
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub backoff_cap: Duration,
-    /// Longest run; 0s: no bound.
+    /// Longest run; 0s: no bound. What a first sync has not come to goes on in the next run.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub max_duration: Duration,
@@ -209,12 +213,13 @@ impl Default for Engine {
             chunk: 2000,
             concurrency: 32,
             threads: 2,
-            first_sync_concurrency: 4,
+            page_memory: 16 << 20,
+            look_every: Duration::from_secs(15),
             lease: Duration::from_secs(MINUTE),
             tries: 5,
             backoff_base: Duration::from_secs(1),
             backoff_cap: Duration::from_secs(64),
-            max_duration: Duration::ZERO,
+            max_duration: Duration::from_secs(HOUR),
             resyncs_per_day: 3,
         }
     }
@@ -250,7 +255,8 @@ impl Settings {
             ((1..=10_000).contains(&e.chunk), "engine.chunk", "1 to 10000"),
             ((1..=1_000).contains(&e.concurrency), "engine.concurrency", "1 to 1000"),
             ((1..=64).contains(&e.threads), "engine.threads", "1 to 64"),
-            ((1..=e.concurrency).contains(&e.first_sync_concurrency), "engine.first_sync_concurrency", "1 to engine.concurrency"),
+            (e.page_memory >= 1 << 20, "engine.page_memory", "1048576 or more"),
+            (e.look_every >= Duration::from_secs(1), "engine.look_every", "1s or more"),
             (e.lease >= Duration::from_millis(200), "engine.lease", "200ms or more"),
             ((1..=100).contains(&e.tries), "engine.tries", "1 to 100"),
             (e.backoff_base <= e.backoff_cap, "engine.backoff_base", "at most engine.backoff_cap"),

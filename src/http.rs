@@ -1,5 +1,7 @@
 //! The HTTP client of one run, whoever is asked: connections, time limits, and how many calls were made. Knows no provider.
 
+mod width;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +14,8 @@ use url::Url;
 
 use crate::config;
 use crate::error::{Class, Failure};
+
+pub use width::{Turn, Width};
 
 // "gzip" in the User-Agent is what makes Google compress.
 const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"), " (gzip)");
@@ -27,16 +31,19 @@ pub struct Client {
     // runtime that opened them, and a request that wakes another thread costs more than the request. One that speaks TLS is another.
     clients: Mutex<HashMap<(ThreadId, bool), reqwest::Client>>,
     calls: AtomicU64,
+    /// Bounds the requests under way.
+    width: Width,
 }
 
 impl Client {
     /// A client that has opened nothing yet.
-    pub fn new(settings: &config::Google) -> Self {
+    pub fn new(settings: &config::Google, engine: &config::Engine) -> Self {
         Self {
             timeout: settings.timeout,
             connect_timeout: settings.connect_timeout,
             clients: Mutex::default(),
             calls: AtomicU64::new(0),
+            width: Width::new(engine.concurrency),
         }
     }
 
@@ -48,6 +55,24 @@ impl Client {
     /// Counts a call.
     pub fn count(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until one more request may be under way.
+    pub async fn turn(&self) -> Turn<'_> {
+        self.width.enter().await
+    }
+
+    /// How many requests may be under way now.
+    pub fn width(&self) -> usize {
+        self.width.limit()
+    }
+
+    /// The whole answer to a request, which waits for its turn first.
+    pub async fn ask(&self, what: &'static str, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+        let turn = self.turn().await;
+        let answer = sent(what, request).await;
+        turn.answered(what, answer.as_ref().map_or_else(|_| true, |(status, ..)| is_overloaded(*status)));
+        answer
     }
 
     /// What asks this address on this thread.
@@ -92,6 +117,11 @@ pub async fn received(what: &str, response: reqwest::Response) -> Result<Answer,
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = response.bytes().await.map_err(|error| transient(what, error))?;
     Ok((status, retry_after, body.into()))
+}
+
+/// Whether a status says that there was too much at once.
+pub fn is_overloaded(status: u16) -> bool {
+    matches!(status, 429 | 503)
 }
 
 /// Connection, timeout, cut body: worth another try. The address stays out of the message, since it can hold one.

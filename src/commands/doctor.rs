@@ -121,7 +121,7 @@ fn examine(args: &DoctorArgs, loaded: &Loaded, found: &mut Findings) -> anyhow::
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let http = Arc::new(http::Client::new(&settings.google));
+        let http = Arc::new(http::Client::new(&settings.google, &settings.engine));
         let pool = match &place {
             Some(place) => database::connect(place, settings, found).await,
             None => None,

@@ -78,7 +78,7 @@ fn unknown(service: &str) -> Fault {
 pub(super) async fn run_all(context: &Context, jobs: &[(&'static str, Job)]) -> Vec<anyhow::Result<Report>> {
     join_all(jobs.iter().map(|(service, job)| async move {
         // A client of its own counts its calls.
-        let http = Arc::new(http::Client::new(&context.settings.google));
+        let http = Arc::new(http::Client::new(&context.settings.google, &context.settings.engine));
         let google = Arc::new(google::Client::new(&context.settings.google, Arc::clone(&http))?);
         run(&Context { google, http, ..context.clone() }, service, job).await
     }))

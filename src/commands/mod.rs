@@ -112,7 +112,7 @@ where
     place.ensure_running()?;
     let key_file = seal_key_file(&settings, place.cluster.is_some())?;
     let vault = seal::open_vault(&settings.seal.keys, &key_file, place.cluster.is_some())?;
-    let http = Arc::new(http::Client::new(&settings.google));
+    let http = Arc::new(http::Client::new(&settings.google, &settings.engine));
     let google = Arc::new(google::Client::new(&settings.google, Arc::clone(&http))?);
     let migrates = place.migrates_itself(&settings.db);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -36,6 +36,8 @@ pub struct StreamRow {
     pub push_missed: i32,
     /// Things that could not be fetched and are to be asked for again now.
     pub unfetched: Vec<String>,
+    /// The same run has polled it before.
+    pub again: bool,
     pub account: AccountRow,
 }
 
@@ -91,11 +93,21 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
         weight_at: row.try_get(19)?,
         push_missed: row.try_get(22)?,
         unfetched: row.try_get::<_, Option<Vec<String>>>(23)?.unwrap_or_default(),
+        again: row.try_get(24)?,
     })
 }
 
-/// The streams that a selection names and that are due, by id, in the order in which they are to be polled.
-pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selection) -> anyhow::Result<Vec<i64>> {
+/// Streams that are due, by id, in the order in which they are to be polled.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Those that follow a cursor: the longest overdue first.
+    pub polls: Vec<i64>,
+    /// Those that need a full pass: first pages before deeper ones.
+    pub passes: Vec<i64>,
+}
+
+/// The streams that a selection names and that are due.
+pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selection) -> anyhow::Result<Due> {
     let row = pool
         .get()
         .await?
@@ -111,7 +123,8 @@ pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selecti
         )
         .await
         .context("listing due streams")?;
-    Ok(row.try_get::<_, Option<Vec<i64>>>(0)?.unwrap_or_default())
+    let ids = |place: usize| row.try_get::<_, Option<Vec<i64>>>(place).map(Option::unwrap_or_default);
+    Ok(Due { polls: ids(0)?, passes: ids(1)? })
 }
 
 /// Streams with their accounts, claimed or not.
@@ -124,7 +137,7 @@ pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
                s.failures, s.change_mass, s.change_mass_at, s.weight,
                CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, coalesce(a.project, s.attendee_project::text), a.access_token,
                extract(epoch FROM a.token_expires_at - now())::float8, extract(epoch FROM s.push_until - now())::float8, s.weight_at,
-               s.change_since, s.change_shape, s.push_missed, NULL::text[]
+               s.change_since, s.change_shape, s.push_missed, NULL::text[], false
              FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)",
             &[(&ids, Type::INT8_ARRAY)],
         )

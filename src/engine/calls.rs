@@ -1,14 +1,14 @@
 //! How a stream calls its provider: each call spends its quota, is tried again where that may help, and has a refused token replaced once.
 //! Knows no service.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::gate::Gate;
-use super::meter::Meter;
+use super::meter::{Booking, For, Meter};
 use super::retry;
 use super::tokens::Credential;
 use crate::config::Settings;
@@ -30,6 +30,8 @@ pub struct Calls {
     pub(super) wind_down: CancellationToken,
     /// Whether they are of a full pass, which yields to incremental polls.
     pub(super) full_pass: AtomicBool,
+    /// What was booked for the page under way.
+    pub(super) booked: Mutex<Option<Booking>>,
 }
 
 impl Calls {
@@ -66,8 +68,19 @@ impl Calls {
         self.gate.as_ref().map_or(usize::MAX, |gate| gate.width())
     }
 
+    /// Lets the calls of the next page draw on a booking; what is left of the last one goes back.
+    pub(super) fn book(&self, booking: Booking) {
+        *self.booked.lock().unwrap_or_else(PoisonError::into_inner) = Some(booking);
+    }
+
     async fn spend(&self, units: u64) -> Result<(), Failure> {
-        self.meter.spend(&self.project, self.user, units, self.full_pass.load(Ordering::Relaxed)).await
+        let what = if self.full_pass.load(Ordering::Relaxed) { For::Passes } else { For::Polls };
+        let booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|booked| booked.draw(units));
+        if booked {
+            self.meter.count(units);
+            return Ok(());
+        }
+        self.meter.spend(&self.project, self.user, units, what).await
     }
 
     /// Makes a call that was paid for; each further try costs its `units` again.

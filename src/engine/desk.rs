@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::job::{self, Job};
-use super::poll::{End, Outcome};
+use super::outcome::{End, Outcome};
 use super::report::Covered;
 use super::shared::Shared;
 use super::{Calls, Context, Counts, Report, Source};

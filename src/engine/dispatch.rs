@@ -1,12 +1,15 @@
-//! Dispatcher of a run: claims what is due and lays it on the queue, closes what was idle, one statement for hundreds.
+//! Dispatcher of a run: looks for what is due as long as there is work, claims it and lays it on the queue, and closes what was idle, one
+//! statement for hundreds.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::queue::{Queue, State};
 use super::shared::Shared;
+use super::slice::Task;
 use super::{Source, apply, workers};
 use crate::db::claims::{self, Claim, Selection};
 use crate::db::streams::{self, Idle};
@@ -14,6 +17,10 @@ use crate::db::streams::{self, Idle};
 /// How often it is tried to close idle streams before that ends the run, and the pause after the first time; it grows.
 const CLOSE_TRIES: u32 = 6;
 const GIVE_WAY: Duration = Duration::from_millis(50);
+/// Full passes that a run holds at once, most of them waiting for their users' quota. Each takes about a kilobyte.
+const MOST_PASSES: usize = 8_000;
+/// Full passes that wait for nothing but their turn, below which more are claimed.
+const READY_PASSES: usize = 200;
 
 /// Polls everything that the selection names, until nothing is due or the run winds down.
 ///
@@ -21,7 +28,7 @@ const GIVE_WAY: Duration = Duration::from_millis(50);
 /// Only what ends the whole run: the database is gone.
 pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection) -> anyhow::Result<()> {
     let dispatched = async {
-        let dispatched = dispatch(shared, selection).await;
+        let dispatched = Dispatcher::new(shared, selection).run().await;
         if dispatched.is_err() {
             // Polls under way end with the page in hand: what they bring cannot be recorded.
             shared.wind_down.cancel();
@@ -36,93 +43,182 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection) ->
 /// What is to be done next.
 enum Next {
     List,
-    Claim,
+    Claim(Vec<i64>),
     Close(Vec<(Idle, Uuid)>),
-    Wait,
+    /// Until something changes, or then.
+    Wait(Option<Instant>),
     End,
 }
 
-/// One statement after the other: a second connection costs the server more than the wait costs the run.
-async fn dispatch<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection) -> anyhow::Result<()> {
-    let engine = &shared.context.settings.engine;
-    let queue = &shared.queue;
-    let most = if shared.dry_run { usize::MAX } else { engine.chunk as usize };
-    // A small first claim, so that Google is asked while the database makes the next, larger one.
-    let mut chunk = most.min(2 * engine.concurrency as usize);
-    let mut due: VecDeque<i64> = VecDeque::new();
-    let (mut listed, mut threads) = (false, 1);
-    loop {
-        let winding_down = shared.wind_down.is_cancelled();
-        let next = {
-            let mut state = queue.state();
-            anyhow::ensure!(!state.broken, "a worker panicked; what it said stands above");
-            if winding_down {
-                state.waiting.clear();
-                due.clear();
-            }
-            // A dry run takes back what it brings up: a second look would find the first one's streams.
-            listed &= !std::mem::take(&mut state.brought_up) || shared.dry_run;
-            let may_claim = !winding_down && (!listed || !due.is_empty());
-            state.low = if may_claim { chunk / 2 } else { 0 };
-            if may_claim && (state.waiting.len() < state.low || state.is_quiet()) {
-                if due.is_empty() { Next::List } else { Next::Claim }
-            } else if !shared.dry_run && queue.may_close(&state) {
-                Next::Close(std::mem::take(&mut state.idle))
-            } else if state.is_quiet() {
-                Next::End
-            } else {
-                Next::Wait
-            }
-        };
-        match next {
-            Next::List => {
-                // What is brought up from here on was not seen by this look.
-                listed = true;
-                due.extend(claims::list_due(&shared.context.pool, shared.run, S::TABLES.service, selection).await?);
-                shared.progress.found(due.len());
-            }
-            Next::Claim => {
-                let ids: Vec<i64> = due.drain(..chunk.min(due.len())).collect();
-                claim(shared, &ids, selection.force).await?;
-                chunk = most.min(chunk.saturating_mul(8));
-                while !due.is_empty() && threads < shared.threads() {
-                    workers::start(shared)?;
-                    threads += 1;
-                }
-                queue.filled.notify_waiters();
-            }
-            Next::Close(idle) => close(shared, idle).await?,
-            Next::Wait => tokio::select! {
-                () = queue.drained.notified() => {}
-                () = shared.wind_down.cancelled(), if !winding_down => {}
-            },
-            Next::End => return Ok(()),
-        }
-    }
+struct Dispatcher<'a, S: Source> {
+    shared: &'a Arc<Shared<S>>,
+    selection: &'a Selection,
+    /// Seen by the last look and not claimed yet: what follows a cursor, and what needs a full pass.
+    polls: VecDeque<i64>,
+    passes: VecDeque<i64>,
+    looked: Option<Instant>,
+    /// Streams to claim next, and the most.
+    chunk: usize,
+    most: usize,
+    threads: u32,
 }
 
-/// Claims streams and queues them.
-async fn claim<S: Source>(shared: &Shared<S>, ids: &[i64], force: bool) -> anyhow::Result<()> {
-    let pool = &shared.context.pool;
-    let lease = shared.context.settings.engine.lease.as_secs_f64();
-    let claim = Claim { run: shared.run, service: S::TABLES.service, lease, ids, force };
-    if shared.dry_run {
-        let rows = claims::preview(pool, &claim).await?;
-        shared.queue.state().waiting.extend(rows);
-        return Ok(());
+/// One statement after the other: a second connection costs the server more than the wait costs the run.
+impl<'a, S: Source> Dispatcher<'a, S> {
+    fn new(shared: &'a Arc<Shared<S>>, selection: &'a Selection) -> Self {
+        let engine = &shared.context.settings.engine;
+        let most = if shared.dry_run { usize::MAX } else { engine.chunk as usize };
+        // A small first claim, so that Google is asked while the database makes the next, larger one.
+        let chunk = most.min(2 * engine.concurrency as usize);
+        Self { shared, selection, polls: VecDeque::new(), passes: VecDeque::new(), looked: None, chunk, most, threads: 1 }
     }
-    let rows = claims::claim(pool, &claim).await?;
-    shared.held().extend(rows.iter().map(|row| row.id));
-    // Each of them makes one call at least.
-    let mut expected: HashMap<(&str, bool), u64> = HashMap::new();
-    for row in &rows {
-        *expected.entry((&row.account.project, row.position.cursor.is_none())).or_default() += S::cost(&row.kind);
+
+    async fn run(mut self) -> anyhow::Result<()> {
+        loop {
+            match self.next()? {
+                Next::List => self.look().await?,
+                Next::Claim(ids) => self.claim(&ids).await?,
+                Next::Close(idle) => close(self.shared, idle).await?,
+                Next::Wait(until) => self.wait(until).await,
+                Next::End => return Ok(()),
+            }
+        }
     }
-    for ((project, first_syncs), units) in expected {
-        shared.meter.expect(project, units, first_syncs).await?;
+
+    fn next(&mut self) -> anyhow::Result<Next> {
+        let queue = &self.shared.queue;
+        let now = Instant::now();
+        let winding_down = self.shared.wind_down.is_cancelled();
+        let mut state = queue.state();
+        anyhow::ensure!(!state.broken, "a worker panicked; what it said stands above");
+        if winding_down {
+            state.clear();
+            self.polls.clear();
+            self.passes.clear();
+        }
+        if !winding_down && self.must_look(&mut state, now) {
+            return Ok(Next::List);
+        }
+        let ids = self.claimable(&mut state);
+        if !ids.is_empty() {
+            return Ok(Next::Claim(ids));
+        }
+        if !self.shared.dry_run && queue.may_close(&state, now) {
+            return Ok(Next::Close(Queue::take_idle(&mut state)));
+        }
+        if state.is_quiet() {
+            return Ok(Next::End);
+        }
+        let look = self.looks_again().then(|| self.looked.map(|at| at + self.look_every())).flatten();
+        Ok(Next::Wait(Queue::close_by(&state).into_iter().chain(look.filter(|_| !winding_down)).min()))
     }
-    shared.queue.state().waiting.extend(rows);
-    Ok(())
+
+    fn look_every(&self) -> Duration {
+        self.shared.context.settings.engine.look_every
+    }
+
+    /// A dry run takes back what it brings up and polls nothing off the list of what is due: a second look would find the first one's streams.
+    fn looks_again(&self) -> bool {
+        !self.shared.dry_run
+    }
+
+    fn must_look(&self, state: &mut State, now: Instant) -> bool {
+        let Some(looked) = self.looked else { return true };
+        if !self.looks_again() {
+            return false;
+        }
+        // What was brought up is looked for when there is nothing else to begin with.
+        let may_be_idle = self.polls.is_empty() && state.waiting().0 == 0;
+        if may_be_idle && std::mem::take(&mut state.brought_up) {
+            return true;
+        }
+        now >= looked + self.look_every()
+    }
+
+    /// Streams to claim now: polls whenever few of them wait, passes when few are ready.
+    fn claimable(&mut self, state: &mut State) -> Vec<i64> {
+        let (polls, passes) = state.waiting();
+        let low = if self.chunk >= self.most { self.chunk / 2 } else { self.chunk }.min(self.most / 2).max(1);
+        let may_hold = MOST_PASSES.saturating_sub(state.passes);
+        state.low =
+            (if self.polls.is_empty() { 0 } else { low }, if self.passes.is_empty() || may_hold == 0 { 0 } else { READY_PASSES });
+        if polls < state.low.0 {
+            let ids = self.polls.drain(..self.chunk.min(self.polls.len())).collect();
+            self.chunk = self.most.min(self.chunk.saturating_mul(8));
+            return ids;
+        }
+        // Polls first: passes are claimed when no poll is left that is not.
+        if self.polls.is_empty() && passes < state.low.1 {
+            let most = self.chunk.min(self.passes.len()).min(may_hold);
+            let ids = self.passes.drain(..most).collect();
+            self.chunk = self.most.min(self.chunk.saturating_mul(8));
+            return ids;
+        }
+        Vec::new()
+    }
+
+    async fn look(&mut self) -> anyhow::Result<()> {
+        // What is brought up, or falls due, from here on was not seen by this look.
+        let is_first = self.looked.is_none();
+        self.looked = Some(Instant::now());
+        let known = self.polls.len() + self.passes.len();
+        let due = claims::list_due(&self.shared.context.pool, self.shared.run, S::TABLES.service, self.selection).await?;
+        self.shared.progress.found((due.polls.len() + due.passes.len()).saturating_sub(known));
+        if !is_first {
+            log::debug!(polls = due.polls.len(), passes = due.passes.len(); "looked for what has fallen due");
+        }
+        (self.polls, self.passes) = (due.polls.into(), due.passes.into());
+        Ok(())
+    }
+
+    /// Claims streams and queues them.
+    async fn claim(&mut self, ids: &[i64]) -> anyhow::Result<()> {
+        let Self { shared, selection, .. } = self;
+        let pool = &shared.context.pool;
+        let lease = shared.context.settings.engine.lease.as_secs_f64();
+        let claim = Claim { run: shared.run, service: S::TABLES.service, lease, ids, force: selection.force };
+        let rows = match shared.dry_run {
+            true => claims::preview(pool, &claim).await?,
+            false => claims::claim(pool, &claim).await?,
+        };
+        let tasks: Vec<Box<Task>> = rows.into_iter().map(|row| Task::of(&shared.source, row)).collect();
+        if !shared.dry_run {
+            shared.held().extend(tasks.iter().map(|task| task.row.id));
+            // Each poll makes one call at least.
+            let mut expected: HashMap<&str, u64> = HashMap::new();
+            for task in tasks.iter().filter(|task| !task.is_pass()) {
+                *expected.entry(&task.row.account.project).or_default() += S::cost(&task.row.kind);
+            }
+            for (project, units) in expected {
+                shared.meter.expect(project, units).await?;
+            }
+        }
+        {
+            let mut state = shared.queue.state();
+            tasks.into_iter().for_each(|task| state.add(task));
+        }
+        while !(self.polls.is_empty() && self.passes.is_empty()) && self.threads < self.shared.threads() {
+            workers::start(self.shared)?;
+            self.threads += 1;
+        }
+        self.shared.queue.filled.notify_waiters();
+        Ok(())
+    }
+
+    async fn wait(&self, until: Option<Instant>) {
+        let winding_down = self.shared.wind_down.is_cancelled();
+        let over = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.shared.queue.drained.notified() => {}
+            () = self.shared.wind_down.cancelled(), if !winding_down => {}
+            () = over => {}
+        }
+    }
 }
 
 /// Closes idle streams with one statement. Where others write many streams at the same time, as the intake of notifications does, PostgreSQL

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::poll::End;
+use super::outcome::End;
 use super::shared::Shared;
 use super::{Source, pace};
 use crate::db::claims::StreamRow;

@@ -4,11 +4,12 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::meter::Meter;
 use super::queue::Queue;
+use super::room::Room;
 use super::shared::Shared;
 use super::tokens::Broker;
 use super::{Context, Report, Source, budget, dispatch, revive, told};
@@ -137,13 +138,14 @@ async fn executed<S: Source>(
     let broker =
         Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), job.scopes.clone(), !job.dry_run);
     let limits = context.settings.quota.limits(S::TABLES.service);
+    let filled = Arc::new(Notify::new());
     let shared = Arc::new(Shared {
         source,
         context: context.clone(),
         run,
         broker,
         meter: Arc::new(Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run)),
-        full_passes: Semaphore::new(engine.first_sync_concurrency as usize),
+        room: Arc::new(Room::new(engine.page_memory, Arc::clone(&filled))),
         wind_down: wind_down.clone(),
         dry_run: job.dry_run,
         prices,
@@ -151,7 +153,7 @@ async fn executed<S: Source>(
         held: Mutex::default(),
         workers: AtomicUsize::new(0),
         // An eighth of a chunk keeps the statements few and the end of the run short.
-        queue: Queue::new((engine.chunk as usize).div_ceil(8)),
+        queue: Queue::new((engine.chunk as usize).div_ceil(8), filled),
         report: Mutex::new(report),
         progress: Progress::of_streams(),
     });

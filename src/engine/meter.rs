@@ -1,31 +1,38 @@
-//! Spends quota: governor within the process, the ledger in PostgreSQL between hosts.
+//! Spends quota: allowances within the process, the ledger in PostgreSQL between hosts.
+
+mod allowance;
+mod ledger;
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use uuid::Uuid;
 
 use super::gate::Gate;
 use crate::config::{self, Limits};
 use crate::db::Pool;
-use crate::db::quota::{self, Reservation, Unspent};
-use crate::error::{Class, Failure};
+use crate::db::quota;
+use crate::error::Failure;
 
-/// Units reserved at once beyond those that were expected: few at first, so that a small run takes little and one that dies leaves little
-/// behind, then twice as many each time, so that the ledger costs a large run one statement for hundreds of calls.
-const BLOCKS: std::ops::RangeInclusive<i64> = 50..=500;
-const MINUTE: Duration = Duration::from_secs(60);
+use allowance::Allowance;
+pub use allowance::For;
+use ledger::{Block, Share, Took};
+
+/// The share of a minute that first syncs may spend at once: of a user, so that a page of messages fits in, and of a project, whose users
+/// take turns.
+const USER_BURST: f64 = 0.4;
+const PROJECT_BURST: f64 = 0.05;
+
+/// How long a pass leaves polls alone that wait for the same units.
+const GIVE_WAY: Duration = Duration::from_millis(200);
 
 /// The quota of one service in this process.
 pub struct Meter {
     pool: Pool,
     service: &'static str,
     limits: Limits,
-    /// By project, and within it by user.
     projects: Mutex<HashMap<String, Arc<Project>>>,
     /// By user, where the provider bounds their calls that are under way at once.
     gates: Mutex<HashMap<Uuid, Arc<Gate>>>,
@@ -37,56 +44,91 @@ pub struct Meter {
 
 struct Project {
     name: String,
-    /// Smooths what this process sends: the ledger counts whole minutes, Google does not. Absent: no limit worth the name.
-    limiter: Option<DefaultDirectRateLimiter>,
-    block: tokio::sync::Mutex<Block>,
-    users: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<Block>>>>,
+    account: Account,
+    users: Mutex<HashMap<Uuid, Arc<Account>>>,
     /// Units that were spent beside first syncs and resyncs.
     polled: AtomicU64,
 }
 
-/// Units in hand of one subject.
-#[derive(Default)]
-struct Block {
-    left: i64,
-    ends: Option<Instant>,
-    /// Spent in this minute without the ledger: below its free share a user is not written down.
-    free_spent: i64,
-    /// How much of that the ledger was told of since.
-    free_told: i64,
-    /// Reserved in minutes that are over and not spent: the day gets it back.
-    dropped: i64,
-    reserved_last: i64,
+/// What a project or a user has.
+struct Account {
+    allowance: Mutex<Allowance>,
+    /// Who waits for the allowance, in their order.
+    waiting: tokio::sync::Mutex<()>,
+    /// How many polls do: as long as any does, no pass is let in.
+    polls: AtomicUsize,
+    ledger: tokio::sync::Mutex<Block>,
 }
 
-impl Block {
-    /// Leaves the minute that is over behind.
-    fn roll(&mut self) {
-        if self.ends.is_none_or(|ends| ends <= Instant::now()) {
-            self.ends = self.ends.map(|_| Instant::now() + MINUTE);
-            self.dropped += std::mem::take(&mut self.left);
-            self.free_spent = 0;
-            self.free_told = 0;
+impl Account {
+    fn new(per_minute: u64, burst: f64) -> Self {
+        let burst = (per_minute as f64 * burst) as u64;
+        let allowance = Mutex::new(Allowance::new(per_minute, burst));
+        Self {
+            allowance,
+            waiting: tokio::sync::Mutex::default(),
+            polls: AtomicUsize::new(0),
+            ledger: tokio::sync::Mutex::default(),
         }
     }
+}
 
-    fn grant(&mut self, units: i64, minute_ends: f64) {
-        self.left += units;
-        self.ends = Some(Instant::now() + Duration::from_secs_f64(minute_ends));
-    }
+/// A poll that waits for an allowance.
+struct Waits<'a>(&'a Account);
 
-    fn unspent(&self, subject: String) -> Unspent {
-        let minute = if self.ends.is_some_and(|ends| ends > Instant::now()) { self.left } else { 0 };
-        Unspent { subject, minute, day: self.left + self.dropped }
+impl<'a> Waits<'a> {
+    fn of(account: &'a Account) -> Self {
+        account.polls.fetch_add(1, Ordering::Relaxed);
+        Self(account)
     }
 }
 
-/// What a subject may spend.
-struct Share {
-    per_minute: i64,
-    per_day: i64,
-    /// Spent without asking the ledger.
-    free: i64,
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.polls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Who lacks quota, and until when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// The user alone.
+    User(Instant),
+    /// All users of the project.
+    Project(Instant),
+}
+
+impl Lack {
+    fn until(self) -> Instant {
+        match self {
+            Self::User(until) | Self::Project(until) => until,
+        }
+    }
+}
+
+/// Units that are spent already, for calls of one page. What is left of them when it is dropped goes back.
+pub struct Booking {
+    project: Arc<Project>,
+    user: (Uuid, Arc<Account>),
+    units: u64,
+    left: AtomicU64,
+}
+
+impl Booking {
+    /// Takes units out of it, if there are so many.
+    pub fn draw(&self, units: u64) -> bool {
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(units)).is_ok()
+    }
+}
+
+impl Drop for Booking {
+    fn drop(&mut self) {
+        let left = *self.left.get_mut();
+        if left > 0 {
+            locked(&self.project.account.allowance).give_back(left);
+            locked(&self.user.1.allowance).give_back(left);
+        }
+    }
 }
 
 impl Meter {
@@ -102,31 +144,106 @@ impl Meter {
         Some(Arc::clone(locked(&self.gates).entry(user).or_insert_with(|| Arc::new(Gate::new(most, engine)))))
     }
 
-    /// Waits until `units` may be spent for this project and user. A full pass yields: it may use four fifths of each minute.
+    /// Books what a page of a pass will cost, or as much of it as may be spent at once.
+    ///
+    /// # Errors
+    /// Who lacks the units, and until when: nothing is booked.
+    pub fn book(&self, project: &str, user: Uuid, units: u64) -> Result<Booking, Lack> {
+        let (project, account) = self.accounts(project, user);
+        let most = locked(&account.allowance).burst().min(locked(&project.account.allowance).burst());
+        let units = units.min(most);
+        self.spend_now(&project, &account, units, For::Passes)?;
+        Ok(Booking { project, user: (user, account), units, left: AtomicU64::new(units) })
+    }
+
+    /// Writes a booking into the ledger. `Some`: other hosts have used the minute up, which ends then.
     ///
     /// # Errors
     /// `DailyQuota` when the day is used up.
-    pub async fn spend(&self, project: &str, user: Uuid, units: u64, full_pass: bool) -> Result<(), Failure> {
-        let project = self.project(project);
-        if let (Some(limiter), Some(units)) = (&project.limiter, u32::try_from(units).ok().and_then(NonZeroU32::new)) {
-            // An error says that one call costs more than a whole minute allows; the ledger refuses that below.
-            let _ = limiter.until_n_ready(units).await;
-        }
+    pub async fn enter(&self, booking: &Booking) -> Result<Option<Duration>, Failure> {
         if !self.writes {
-            self.units.fetch_add(units, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let Booking { project, user: (user, account), units, .. } = booking;
+        match self.write(project, *user, account, *units, For::Passes).await? {
+            Took::Granted => Ok(None),
+            Took::MinuteFull(ends) => Ok(Some(ends)),
+        }
+    }
+
+    /// Waits until `units` may be spent for this project and user.
+    ///
+    /// # Errors
+    /// `DailyQuota` when the day is used up.
+    pub async fn spend(&self, project: &str, user: Uuid, units: u64, what: For) -> Result<(), Failure> {
+        let (project, account) = self.accounts(project, user);
+        if self.spend_now(&project, &account, units, what).is_err() {
+            // Boxed: most calls find room and need none for this.
+            Box::pin(self.wait(&project, &account, units, what)).await;
+        }
+        self.count(units);
+        if !self.writes {
             return Ok(());
         }
-        let cost = signed(units);
-        self.take(&project.block, || project.name.clone(), cost, &self.project_share(full_pass)).await?;
-        let per_minute = yielding(self.limits.user_per_minute, full_pass);
-        let share = Share { per_minute, per_day: i64::MAX, free: per_minute / 10 };
-        let block = Arc::clone(locked(&project.users).entry(user).or_default());
-        self.take(&block, || format!("{}/{user}", project.name), cost, &share).await?;
-        if !full_pass {
+        while let Took::MinuteFull(ends) = self.write(&project, user, &account, units, what).await? {
+            tokio::time::sleep(ends).await;
+        }
+        if what == For::Polls {
             project.polled.fetch_add(units, Ordering::Relaxed);
         }
-        self.units.fetch_add(units, Ordering::Relaxed);
         Ok(())
+    }
+
+    async fn wait(&self, project: &Project, account: &Account, units: u64, what: For) {
+        let _polls = (what == For::Polls).then(|| [Waits::of(&project.account), Waits::of(account)]);
+        // Those of one user wait for the user's minute, and only the first of them for the project's.
+        let _of_user = account.waiting.lock().await;
+        let mut of_project = None;
+        while let Err(lack) = self.spend_now(project, account, units, what) {
+            if matches!(lack, Lack::Project(_)) && of_project.is_none() {
+                of_project = Some(project.account.waiting.lock().await);
+                continue;
+            }
+            tokio::time::sleep_until(lack.until().into()).await;
+        }
+    }
+
+    fn spend_now(&self, project: &Project, account: &Account, units: u64, what: For) -> Result<(), Lack> {
+        let now = Instant::now();
+        let (mut of_user, mut of_project) = (locked(&account.allowance), locked(&project.account.allowance));
+        if what == For::Passes && project.account.polls.load(Ordering::Relaxed) > 0 {
+            return Err(Lack::Project(now + GIVE_WAY));
+        }
+        if what == For::Passes && account.polls.load(Ordering::Relaxed) > 0 {
+            return Err(Lack::User(now + GIVE_WAY));
+        }
+        of_user.room(units, what, now).map_err(Lack::User)?;
+        of_project.room(units, what, now).map_err(Lack::Project)?;
+        of_user.spend(units, what, now);
+        of_project.spend(units, what, now);
+        Ok(())
+    }
+
+    async fn write(&self, project: &Project, user: Uuid, account: &Account, units: u64, what: For) -> Result<Took, Failure> {
+        let (units, of_user) = (ledger::signed(units), self.limits.user_per_minute);
+        let per_minute = |account: &Account, limit: u64| match what {
+            For::Polls => ledger::signed(limit),
+            For::Passes => ledger::signed(locked(&account.allowance).for_passes()),
+        };
+        let share = Share {
+            per_minute: per_minute(&project.account, self.limits.project_per_minute),
+            per_day: ledger::signed(self.limits.per_day),
+            free: 0,
+        };
+        let taken = ledger::take(&self.pool, self.service, &project.account.ledger, || project.name.clone(), units, &share);
+        if let full @ Took::MinuteFull(_) = taken.await? {
+            return Ok(full);
+        }
+        let per_minute = per_minute(account, of_user);
+        // A few units of each user are not written down.
+        let share = Share { per_minute, per_day: i64::MAX, free: ledger::signed(of_user) / 10 };
+        let subject = || format!("{}/{user}", project.name);
+        ledger::take(&self.pool, self.service, &account.ledger, subject, units, &share).await
     }
 
     /// What a user may spend at once, so that others' calls for the same user are not kept waiting.
@@ -139,26 +256,30 @@ impl Meter {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts units that are spent.
+    pub fn count(&self, units: u64) {
+        self.units.fetch_add(units, Ordering::Relaxed);
+    }
+
     /// Units spent and calls tried again so far.
     pub fn totals(&self) -> (u64, u64) {
         (self.units.load(Ordering::Relaxed), self.retries.load(Ordering::Relaxed))
     }
 
-    /// Reserves for calls that are about to be made, so that they do not wait for the ledger one after the other. What is not granted is
-    /// asked for again by those who need it.
-    pub async fn expect(&self, project: &str, units: u64, full_pass: bool) -> anyhow::Result<()> {
+    /// Reserves for polls that are about to be made, so that they do not wait for the ledger one after the other. What is not granted is asked
+    /// for again by those who need it.
+    pub async fn expect(&self, project: &str, units: u64) -> anyhow::Result<()> {
         if !self.writes {
             return Ok(());
         }
         let project = self.project(project);
-        let share = self.project_share(full_pass);
-        let wanted = signed(units).min(share.per_minute / 20);
+        let per_minute = ledger::signed(self.limits.project_per_minute);
+        let per_day = ledger::signed(self.limits.per_day);
+        let wanted = ledger::signed(units).min(per_minute / 20);
         // Not under the block's lock: polls under way spend meanwhile what is left.
-        let answer = quota::reserve(&self.pool, self.service, &project.name, wanted, share.per_minute, share.per_day).await?;
-        if let Reservation::Granted { minute_ends } = answer {
-            let mut block = project.block.lock().await;
-            block.roll();
-            block.grant(wanted, minute_ends);
+        let answer = quota::reserve(&self.pool, self.service, &project.name, wanted, per_minute, per_day).await?;
+        if let quota::Reservation::Granted { minute_ends } = answer {
+            project.account.ledger.lock().await.granted(wanted, minute_ends);
         }
         Ok(())
     }
@@ -168,11 +289,11 @@ impl Meter {
         let projects: Vec<Arc<Project>> = locked(&self.projects).drain().map(|(_, project)| project).collect();
         let (mut unspent, mut polled) = (Vec::new(), Vec::new());
         for project in projects {
-            polled.push((project.name.clone(), signed(project.polled.load(Ordering::Relaxed))));
-            unspent.push(project.block.lock().await.unspent(project.name.clone()));
+            polled.push((project.name.clone(), ledger::signed(project.polled.load(Ordering::Relaxed))));
+            unspent.push(project.account.ledger.lock().await.unspent(project.name.clone()));
             let users: Vec<_> = locked(&project.users).drain().collect();
-            for (user, block) in users {
-                unspent.push(block.lock().await.unspent(format!("{}/{user}", project.name)));
+            for (user, account) in users {
+                unspent.push(account.ledger.lock().await.unspent(format!("{}/{user}", project.name)));
             }
         }
         unspent.retain(|unspent| unspent.day > 0);
@@ -183,9 +304,11 @@ impl Meter {
         }
     }
 
-    fn project_share(&self, full_pass: bool) -> Share {
-        let per_minute = yielding(self.limits.project_per_minute, full_pass);
-        Share { per_minute, per_day: signed(self.limits.per_day), free: 0 }
+    fn accounts(&self, project: &str, user: Uuid) -> (Arc<Project>, Arc<Account>) {
+        let project = self.project(project);
+        let account = || Arc::new(Account::new(self.limits.user_per_minute, USER_BURST));
+        let account = Arc::clone(locked(&project.users).entry(user).or_insert_with(account));
+        (project, account)
     }
 
     fn project(&self, name: &str) -> Arc<Project> {
@@ -193,69 +316,15 @@ impl Meter {
         if let Some(project) = projects.get(name) {
             return Arc::clone(project);
         }
-        let per_minute = u32::try_from(self.limits.project_per_minute).ok().and_then(NonZeroU32::new);
         let project = Arc::new(Project {
             name: name.to_owned(),
-            limiter: per_minute.map(|per_minute| RateLimiter::direct(Quota::per_minute(per_minute))),
-            block: tokio::sync::Mutex::default(),
+            account: Account::new(self.limits.project_per_minute, PROJECT_BURST),
             users: Mutex::default(),
             polled: AtomicU64::new(0),
         });
         projects.insert(name.to_owned(), Arc::clone(&project));
         project
     }
-
-    /// `subject` names the ledger's row; it is only asked for when a row is needed.
-    async fn take(
-        &self,
-        block: &tokio::sync::Mutex<Block>,
-        subject: impl Fn() -> String,
-        units: i64,
-        share: &Share,
-    ) -> Result<(), Failure> {
-        let mut block = block.lock().await;
-        loop {
-            block.roll();
-            if block.free_spent + units <= share.free {
-                block.free_spent += units;
-                block.ends.get_or_insert_with(|| Instant::now() + MINUTE);
-                return Ok(());
-            }
-            if block.left >= units {
-                block.left -= units;
-                return Ok(());
-            }
-            let wanted = (2 * block.reserved_last).clamp(*BLOCKS.start(), *BLOCKS.end()).min(share.per_minute / 20).max(units);
-            // Whoever comes to the ledger at all tells it of everything, so that several hosts together stay within the limit.
-            let untold = block.free_spent - block.free_told;
-            let subject = subject();
-            // Boxed: most calls have units in hand and need no room for this.
-            let reservation =
-                Box::pin(quota::reserve(&self.pool, self.service, &subject, wanted + untold, share.per_minute, share.per_day));
-            match reservation.await? {
-                Reservation::Granted { minute_ends } => {
-                    block.free_told += untold;
-                    block.grant(wanted, minute_ends);
-                    block.reserved_last = wanted;
-                }
-                Reservation::MinuteFull { minute_ends } => tokio::time::sleep(Duration::from_secs_f64(minute_ends)).await,
-                Reservation::DayFull { day_ends } => {
-                    let mut failure = Failure::new(Class::DailyQuota, "the quota of the day that the settings allow is used up");
-                    failure.retry_after = Some(Duration::from_secs_f64(day_ends));
-                    return Err(failure);
-                }
-            }
-        }
-    }
-}
-
-fn yielding(limit: u64, full_pass: bool) -> i64 {
-    let limit = signed(limit);
-    if full_pass { limit / 5 * 4 } else { limit }
-}
-
-fn signed(units: u64) -> i64 {
-    i64::try_from(units).unwrap_or(i64::MAX)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -11,6 +11,7 @@ mod failed;
 mod gate;
 pub mod job;
 mod meter;
+mod outcome;
 pub mod pace;
 pub mod pacing;
 mod poll;
@@ -20,8 +21,10 @@ mod report;
 pub mod retry;
 pub mod retry_items;
 mod revive;
+mod room;
 mod shared;
 pub mod single;
+mod slice;
 pub mod tokens;
 mod told;
 pub mod verify;
@@ -232,6 +235,11 @@ pub trait Source: Send + Sync + 'static {
 
     /// Quota units that a poll which finds nothing costs.
     fn cost(kind: &str) -> u64;
+
+    /// Quota units of the next page of a full pass, with what is asked for because of it.
+    fn page_cost(&self, kind: &str, _at: &Position) -> u64 {
+        Self::cost(kind)
+    }
 
     /// How often a stream is polled.
     fn bounds(&self, stream: &Stream) -> pace::Bounds;

@@ -1,4 +1,4 @@
-//! One stream from its position to its end: page by page, each applied as soon as it is there.
+//! One slice of a stream: pages from its position, until the stream ends or others want its place.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,12 +6,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use tokio::sync::SemaphorePermit;
-use uuid::Uuid;
+use deadpool_postgres::Transaction;
 
 use super::delays::Delays;
-use super::pace::{self, History};
+use super::meter::Lack;
+use super::outcome::{End, Outcome};
+use super::pace::{self, Bounds, History};
+use super::queue::Admitted;
+use super::room::Held;
 use super::shared::Shared;
+use super::slice::{Granted, Sliced, Task};
 use super::{Calls, Counts, Next, Page, Position, Source, Stream, again, apply, failed, pacing};
 use crate::db::claims::StreamRow;
 use crate::db::streams::{self, Finish, Idle};
@@ -20,257 +24,281 @@ use crate::error::{Class, Failure};
 /// A pass that loses its page token begins again this often in one run before its stream fails.
 const PASS_RESTARTS: u32 = 3;
 
-/// A complete listing tells of changes of so long ago.
-const LISTED: chrono::TimeDelta = chrono::TimeDelta::days(30);
-
-/// How one stream ended.
-pub struct Outcome {
-    pub id: i64,
-    pub user_id: Uuid,
-    pub kind: String,
-    pub counts: Counts,
-    pub quarantined: u64,
-    pub resyncs: u32,
-    pub took: Duration,
-    pub fetches: Vec<Duration>,
-    /// Of the changes that an incremental pass found.
-    pub delays: Delays,
-    pub end: End,
-}
-
-pub enum End {
-    /// Nothing had changed: to be closed together with others.
-    Idle(Idle),
-    /// The pass is complete and stored.
-    Done,
-    /// Stopped between two pages; the position is stored.
-    Interrupted,
-    Failed(Failure),
-    /// The user does not have the service, or did not grant it: nothing to sync, and no failure.
-    Off(Failure),
-}
-
-impl Outcome {
-    /// Of a stream that has not begun.
-    pub fn of(row: &StreamRow) -> Self {
-        Self {
-            id: row.id,
-            user_id: row.user_id,
-            kind: row.kind.clone(),
-            counts: Counts::default(),
-            quarantined: 0,
-            resyncs: 0,
-            took: Duration::ZERO,
-            fetches: Vec::new(),
-            delays: Delays::default(),
-            end: End::Done,
-        }
-    }
-
-    /// Counts a page that is written: what it changed, and how many items went to quarantine.
-    fn wrote(&mut self, (counts, quarantined): (Counts, u64), delays: &Delays) {
-        self.counts += counts;
-        self.quarantined += quarantined;
-        self.delays += delays;
-    }
-}
-
-/// Polls one claimed stream to its end.
+/// Polls one claimed stream to its end, however long it waits for quota.
 pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome {
-    let started = Instant::now();
-    let mut outcome = Outcome::of(&row);
-    outcome.end = match pass(&shared, &row, &mut outcome).await {
-        Ok(end) => end,
-        // Boxed, here and below, is what few streams come to: a future has room for everything that it may await, and is moved with it.
-        Err(failure) => Box::pin(failed::store(&shared, &row, failure)).await,
-    };
-    outcome.took = started.elapsed();
-    outcome
+    let task = Task::of(&shared.source, row);
+    match slice(shared, task, None, false).await {
+        Sliced::Over(outcome) => outcome,
+        // Only what came from the queue goes back to it.
+        Sliced::Again(task, _) => Outcome { end: End::Interrupted, ..task.outcome },
+    }
 }
 
-async fn pass<S: Source>(shared: &Shared<S>, row: &StreamRow, outcome: &mut Outcome) -> Result<End, Failure> {
-    let Shared { source, context, run, .. } = shared;
-    let settings = &context.settings;
-    let stream = Stream::of(row);
-    let calls = shared.calls(row);
-    let bounds = source.bounds(&stream);
-    let mut at = row.position.clone();
-    if window_is_stale(row, &at, bounds.full_pass_every, Utc::now()) {
-        at = Position::default();
-    }
-    let mut history = pacing::history(&row.changes);
-    let mut restarts = 0;
-    let mut full = FullPass { number: row.pass_count, permit: None };
-    // The answer to the page that was asked for while the one before was applied.
-    let mut ahead = None;
-    // A dry run applies a whole pass in one transaction that is never committed: its figures are those of a real run. One stream after
-    // the other, because feeds of several users write the same rows, and none of them may wait for a connection that another one holds.
-    let (mut stage, mut rehearsed) = (None, None);
-    if shared.dry_run {
-        full.begin(shared, &mut at, &mut history).await?;
-        let first = fetch(shared, row, &calls, &at, &mut outcome.fetches).await;
-        if !matches!(&first, Ok(Some(page)) if is_idle(page, &at, row)) {
-            let mut turn = shared.stage.lock().await;
-            if turn.is_none() {
-                *turn = Some(Box::pin(context.pool.get()).await?);
-            }
-            stage = Some(turn);
+/// Polls a claimed stream until it ends or, if it came from the queue, its next page must wait for its turn. `granted`: for the first page.
+pub async fn slice<S: Source>(shared: Arc<Shared<S>>, mut task: Box<Task>, granted: Option<Granted>, queued: bool) -> Sliced {
+    let started = Instant::now();
+    let stream = Stream::of(&task.row);
+    let (calls, bounds) = (shared.calls(&task.row), shared.source.bounds(&stream));
+    let slice = Slice { shared: &shared, stream, calls, bounds, queued };
+    let ended = slice.run(&mut task, granted).await;
+    task.outcome.took += started.elapsed();
+    match ended {
+        Ok(Step::Over(end)) => task.over(end),
+        Ok(Step::Wait(wait)) => Sliced::Again(task, wait),
+        // Boxed, here and below, is what few streams come to: a future has room for everything that it may await, and is moved with it.
+        Err(failure) => {
+            let end = Box::pin(failed::store(&shared, &task.row, failure)).await;
+            task.over(end)
         }
-        ahead = Some(first);
     }
-    if let Some(client) = stage.as_mut().and_then(|turn| turn.as_mut()) {
-        rehearsed = Some(Box::pin(client.transaction()).await.context("beginning the dry run")?);
+}
+
+/// What follows a page.
+enum Step {
+    Over(End),
+    /// The next page waits for its turn, and for so long.
+    Wait(Option<Duration>),
+}
+
+/// The answer to a page that was asked for; `None`: the run ended before it came.
+type Answer<C> = Result<Option<Page<C>>, Failure>;
+
+/// What a page came to: the end of the slice, or the answer to the next page.
+type Taken<C> = Result<Result<Answer<C>, Step>, Failure>;
+
+struct Slice<'a, S: Source> {
+    shared: &'a Shared<S>,
+    stream: Stream,
+    calls: Calls,
+    bounds: Bounds,
+    /// Others wait for their turn: a pass goes back to the queue between two pages.
+    queued: bool,
+}
+
+impl<S: Source> Slice<'_, S> {
+    async fn run(&self, task: &mut Task, granted: Option<Granted>) -> Result<Step, Failure> {
+        // A dry run applies a whole pass in one transaction that is never committed: its figures are those of a real run. One stream after
+        // the other, because feeds of several users write the same rows, and none of them may wait for a connection that another one holds.
+        if self.shared.dry_run {
+            return Box::pin(self.rehearse(task)).await;
+        }
+        if self.waits_for_turns(task) && granted.is_none() {
+            return Ok(Step::Wait(None));
+        }
+        let room = match self.admit(granted).await? {
+            Ok(room) => room,
+            Err(wait) => return Ok(Step::Wait(wait)),
+        };
+        task.begin_pass();
+        let first = self.fetch(task).await;
+        self.pages(task, first, room, None).await
     }
-    loop {
-        full.begin(shared, &mut at, &mut history).await?;
-        let answer = match ahead.take() {
-            Some(answer) => answer,
-            None => fetch(shared, row, &calls, &at, &mut outcome.fetches).await,
-        };
-        let page = match answer {
-            Ok(Some(page)) => page,
-            Ok(None) => return Ok(End::Interrupted),
-            // Told to stop while it waited for its turn: nothing failed.
-            Err(failure) if shared.wind_down.is_cancelled() && failure.class == Class::RateLimited => {
-                return Ok(End::Interrupted);
-            }
-            Err(failure) if at.page_token.is_some() && matches!(failure.class, Class::PageExpired | Class::CursorExpired) => {
-                restarts += 1;
-                if restarts > PASS_RESTARTS {
-                    return Err(failure);
+
+    fn waits_for_turns(&self, task: &Task) -> bool {
+        self.queued && !self.shared.dry_run && task.is_pass()
+    }
+
+    async fn rehearse(&self, task: &mut Task) -> Result<Step, Failure> {
+        task.begin_pass();
+        let first = self.fetch(task).await;
+        if matches!(&first, Ok(Some(page)) if is_idle(page, &task.row)) {
+            return self.pages(task, first, None, None).await;
+        }
+        let mut turn = self.shared.stage.lock().await;
+        if turn.is_none() {
+            *turn = Some(Box::pin(self.shared.context.pool.get()).await?);
+        }
+        let Some(client) = turn.as_mut() else { return Ok(Step::Over(End::Interrupted)) };
+        let mut tx = Box::pin(client.transaction()).await.context("beginning the dry run")?;
+        self.pages(task, first, None, Some(&mut tx)).await
+    }
+
+    /// Pages, beginning with this answer.
+    async fn pages(
+        &self,
+        task: &mut Task,
+        mut answer: Answer<S::Change>,
+        mut room: Option<Held>,
+        mut rehearsed: Option<&mut Transaction<'_>>,
+    ) -> Result<Step, Failure> {
+        loop {
+            let page = match answer {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(Step::Over(End::Interrupted)),
+                // Told to stop while it waited for its turn: nothing failed.
+                Err(failure) if self.shared.wind_down.is_cancelled() && failure.class == Class::RateLimited => {
+                    return Ok(Step::Over(End::Interrupted));
                 }
-                log::info!(stream = row.id; "page token no longer good, beginning the pass again");
-                // A new pass number: what earlier pages saw may be gone by now.
-                at = Position { cursor: at.cursor, ..Position::default() };
-                continue;
-            }
-            Err(failure) if failure.class == Class::CursorExpired && at.cursor.is_some() => {
-                outcome.resyncs += 1;
-                let resyncs = row.resyncs_today + outcome.resyncs as i32;
-                let most = settings.engine.resyncs_per_day as i32;
-                if !shared.dry_run && !Box::pin(streams::forget_cursor(&context.pool, *run, row.id, most)).await? {
-                    return Err(lease_lost());
+                Err(failure) => {
+                    self.recover(task, failure).await?;
+                    if self.waits_for_turns(task) {
+                        // The pass begins anew, when its turn comes.
+                        return Ok(Step::Wait(None));
+                    }
+                    task.begin_pass();
+                    answer = self.fetch(task).await;
+                    continue;
                 }
-                if resyncs > most {
-                    return Err(Failure::new(
-                        Class::CursorExpired,
-                        format!("degraded: resync {resyncs} of this day, {most} are allowed; {}", failure.message),
-                    ));
+            };
+            if !is_idle(&page, &task.row) {
+                let json = json(&page);
+                match &mut room {
+                    Some(room) => room.came(&self.stream.kind, json),
+                    None => room = Some(self.shared.room.keep(json)),
                 }
-                log::info!(stream = row.id, user:% = row.user_id; "cursor expired, full pass follows");
-                at = Position::default();
-                continue;
             }
-            Err(failure) => return Err(failure),
-        };
+            match self.take(task, page, &mut room, rehearsed.as_deref_mut()).await? {
+                Ok(next) => answer = next,
+                Err(step) => return Ok(step),
+            }
+        }
+    }
+
+    /// Writes a page, and asks for the next one meanwhile.
+    async fn take(
+        &self,
+        task: &mut Task,
+        page: Page<S::Change>,
+        room: &mut Option<Held>,
+        rehearsed: Option<&mut Transaction<'_>>,
+    ) -> Taken<S::Change> {
+        let Shared { source, context, run, .. } = self.shared;
         let now = Utc::now();
         let changes = change_times(&page);
-        history = history.observe(now, &changes, settings.pace.half_life, bounds.prior);
+        task.history = task.history.observe(now, &changes, context.settings.pace.half_life, self.bounds.prior);
+        let at = task.row.position.clone();
         // What a full pass finds is old.
         let delays = if at.pass.is_none() { Delays::of(now, &changes) } else { Delays::default() };
-        let wait = || wait_of(shared, row, &history, &bounds, now, at.pass.is_some());
-        if let Next::Cursor(cursor) = &page.next
-            && is_idle(&page, &at, row)
-            && outcome.counts == Counts::default()
-        {
-            return Ok(End::Idle(Idle { id: row.id, cursor: Some(cursor.clone()), wait: wait() }));
-        }
-        let finish = match &page.next {
-            Next::Cursor(cursor) => Some(Finish {
-                cursor: cursor.clone(),
-                pass: at.pass,
-                wait: wait(),
-                changes: pacing::changes(&history),
-                changed_at: if row.push_left.is_some() { changes } else { Vec::new() },
-            }),
-            Next::Page(_) => None,
-        };
-        let lease = settings.engine.lease.as_secs_f64();
-        let write = apply::Write { run: *run, at: &at, lease, finish };
-        let applied = Box::pin(async {
-            match &mut rehearsed {
-                Some(tx) => Ok(apply::changes(source, tx, &stream, &page, &write).await?),
-                None => apply::page(source, &context.pool, &stream, &page, &write).await,
-            }
-        });
         let next = match &page.next {
-            Next::Page(token) => Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..at.clone() },
-            Next::Cursor(_) => {
-                outcome.wrote(applied.await?, &delays);
-                return Ok(End::Done);
+            Next::Page(token) => Ok(Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..at.clone() }),
+            Next::Cursor(cursor) => {
+                let wait = wait_of(self.shared, &task.row, &task.history, &self.bounds, now, at.pass.is_some());
+                if is_idle(&page, &task.row) && task.outcome.counts == Counts::default() {
+                    return Ok(Err(Step::Over(End::Idle(Idle { id: task.row.id, cursor: Some(cursor.clone()), wait }))));
+                }
+                let changed_at = if task.row.push_left.is_some() { changes } else { Vec::new() };
+                Err(Finish { cursor: cursor.clone(), pass: at.pass, wait, changes: pacing::changes(&task.history), changed_at })
             }
         };
-        let winding_down = shared.wind_down.is_cancelled();
-        let asked = Box::pin(async {
-            match winding_down {
-                true => None,
-                false => Some(fetch(shared, row, &calls, &next, &mut outcome.fetches).await),
+        let (finish, next) = match next {
+            Ok(position) => (None, Some(position)),
+            Err(finish) => (Some(finish), None),
+        };
+        let write = apply::Write { run: *run, at: &at, lease: context.settings.engine.lease.as_secs_f64(), finish };
+        let applied = Box::pin(async {
+            match rehearsed {
+                Some(tx) => Ok(apply::changes(source, tx, &self.stream, &page, &write).await?),
+                None => apply::page(source, &context.pool, &self.stream, &page, &write).await,
             }
         });
+        let Some(next) = next else {
+            task.outcome.wrote(applied.await?, &delays);
+            return Ok(Err(Step::Over(End::Done)));
+        };
+        task.row.position = next;
+        let winding_down = self.shared.wind_down.is_cancelled();
         // Google writes the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
-        let (written, answer) = tokio::join!(applied, asked);
-        outcome.wrote(written?, &delays);
-        if winding_down {
-            return Ok(End::Interrupted);
-        }
-        (ahead, at) = (answer, next);
+        let ahead = Box::pin(async {
+            match winding_down {
+                true => Ok(Err(Step::Over(End::Interrupted))),
+                false => self.ask_ahead(task).await,
+            }
+        });
+        let (written, ahead) = tokio::join!(applied, ahead);
+        task.outcome.wrote(written?, &delays);
+        Ok(match ahead? {
+            Ok((answer, held)) => {
+                *room = held;
+                Ok(answer)
+            }
+            Err(step) => Err(step),
+        })
     }
-}
 
-/// What a stream needs for a full pass.
-struct FullPass<'a> {
-    /// Of the last one.
-    number: i64,
-    permit: Option<SemaphorePermit<'a>>,
-}
+    /// The next page, if it need not wait for its turn.
+    async fn ask_ahead(&self, task: &mut Task) -> Result<Result<(Answer<S::Change>, Option<Held>), Step>, Failure> {
+        let granted = match self.waits_for_turns(task) {
+            false => None,
+            true if self.shared.queue.is_wanted(&task.row.account.project) => return Ok(Err(Step::Wait(None))),
+            true => match self.shared.admit(task) {
+                Admitted::Yes(granted) => Some(granted),
+                Admitted::Lacks(Lack::User(until)) => {
+                    return Ok(Err(Step::Wait(Some(until.saturating_duration_since(Instant::now())))));
+                }
+                Admitted::Lacks(Lack::Project(_)) | Admitted::Full => return Ok(Err(Step::Wait(None))),
+            },
+        };
+        match self.admit(granted).await? {
+            Ok(room) => Ok(Ok((self.fetch(task).await, room))),
+            Err(wait) => Ok(Err(Step::Wait(wait))),
+        }
+    }
 
-impl<'a> FullPass<'a> {
-    /// Without a cursor, a page is of a full pass: a new one, unless one is under way.
-    async fn begin<S>(&mut self, shared: &'a Shared<S>, at: &mut Position, history: &mut History) -> Result<(), Failure> {
-        if at.cursor.is_some() {
+    /// Makes what was granted good: the ledger knows of it, and the calls draw on it. `Err`: how long the minute is full.
+    async fn admit(&self, granted: Option<Granted>) -> Result<Result<Option<Held>, Option<Duration>>, Failure> {
+        let Some(Granted { booking, room }) = granted else { return Ok(Ok(None)) };
+        if let Some(wait) = Box::pin(self.shared.meter.enter(&booking)).await? {
+            // Not all at once when the minute ends.
+            return Ok(Err(Some(wait + wait.mul_f64(rand::random::<f64>() / 4.0))));
+        }
+        self.calls.book(booking);
+        Ok(Ok(Some(room)))
+    }
+
+    /// One page.
+    async fn fetch(&self, task: &mut Task) -> Answer<S::Change> {
+        let Self { shared, stream, calls, .. } = self;
+        let row = &task.row;
+        calls.full_pass.store(task.is_pass(), Ordering::Relaxed);
+        let started = Instant::now();
+        let page = async {
+            let mut page = shared.source.fetch(stream, calls, &row.position).await?;
+            if !row.unfetched.is_empty() && matches!(page.next, Next::Cursor(_)) {
+                Box::pin(again::add(&shared.source, stream, calls, &row.unfetched, &mut page)).await;
+            }
+            Ok(page)
+        };
+        let answer = tokio::select! {
+            page = page => page.map(Some),
+            // A run that is told to stop does not wait out its backoffs, only the answers under way.
+            () = grace(shared) => Ok(None),
+        };
+        task.outcome.fetches.push(started.elapsed());
+        shared.progress.page(|| shared.report().users());
+        answer
+    }
+
+    /// Goes back to where a lost token leaves off, if that is what failed.
+    async fn recover(&self, task: &mut Task, failure: Failure) -> Result<(), Failure> {
+        let shared = self.shared;
+        let at = &mut task.row.position;
+        if at.page_token.is_some() && matches!(failure.class, Class::PageExpired | Class::CursorExpired) {
+            task.restarts += 1;
+            if task.restarts > PASS_RESTARTS {
+                return Err(failure);
+            }
+            log::info!(stream = task.row.id; "page token no longer good, beginning the pass again");
+            // A new pass number: what earlier pages saw may be gone by now.
+            *at = Position { cursor: at.cursor.take(), ..Position::default() };
             return Ok(());
         }
-        if at.pass.is_none() {
-            self.number += 1;
-            at.pass = Some(self.number);
-            let now = Utc::now();
-            *history = History::to_be_listed(now, now - LISTED);
+        if failure.class != Class::CursorExpired || at.cursor.is_none() {
+            return Err(failure);
         }
-        // A dry run has a few polls only, and none of them may wait for this on the stage.
-        if self.permit.is_none() && !shared.dry_run {
-            let closed = |_| Failure::new(Class::Internal, "the run is closed");
-            self.permit = Some(shared.full_passes.acquire().await.map_err(closed)?);
+        task.outcome.resyncs += 1;
+        let resyncs = task.row.resyncs_today + task.outcome.resyncs as i32;
+        let most = shared.context.settings.engine.resyncs_per_day as i32;
+        if !shared.dry_run && !Box::pin(streams::forget_cursor(&shared.context.pool, shared.run, task.row.id, most)).await? {
+            return Err(lease_lost());
         }
+        if resyncs > most {
+            let message = format!("degraded: resync {resyncs} of this day, {most} are allowed; {}", failure.message);
+            return Err(Failure::new(Class::CursorExpired, message));
+        }
+        log::info!(stream = task.row.id, user:% = task.row.user_id; "cursor expired, full pass follows");
+        *at = Position::default();
         Ok(())
     }
-}
-
-/// One page. `None`: the run ended before the answer came.
-async fn fetch<S: Source>(
-    shared: &Shared<S>,
-    row: &StreamRow,
-    calls: &Calls,
-    at: &Position,
-    fetches: &mut Vec<Duration>,
-) -> Result<Option<Page<S::Change>>, Failure> {
-    calls.full_pass.store(at.pass.is_some(), Ordering::Relaxed);
-    let started = Instant::now();
-    let stream = Stream::of(row);
-    let page = async {
-        let mut page = shared.source.fetch(&stream, calls, at).await?;
-        if !row.unfetched.is_empty() && matches!(page.next, Next::Cursor(_)) {
-            Box::pin(again::add(&shared.source, &stream, calls, &row.unfetched, &mut page)).await;
-        }
-        Ok(page)
-    };
-    let answer = tokio::select! {
-        page = page => page.map(Some),
-        // A run that is told to stop does not wait out its backoffs, only the answers under way.
-        () = grace(shared) => Ok(None),
-    };
-    fetches.push(started.elapsed());
-    shared.progress.page(|| shared.report().users());
-    answer
 }
 
 /// Ends some time after the run was told to stop: as long as one answer may take.
@@ -280,24 +308,23 @@ async fn grace<S>(shared: &Shared<S>) {
 }
 
 /// Whether a first page says that nothing has changed.
-fn is_idle<C>(page: &Page<C>, at: &Position, row: &StreamRow) -> bool {
-    matches!(page.next, Next::Cursor(_))
-        && page.items.is_empty()
-        && page.poison.is_empty()
-        && at.pass.is_none()
-        && row.position.page_token.is_none()
+fn is_idle<C>(page: &Page<C>, row: &StreamRow) -> bool {
+    let at = &row.position;
+    let is_last = matches!(page.next, Next::Cursor(_));
+    is_last && page.items.is_empty() && page.poison.is_empty() && at.pass.is_none() && at.page_token.is_none()
 }
 
-fn window_is_stale(row: &StreamRow, at: &Position, every: Option<Duration>, now: DateTime<Utc>) -> bool {
-    let (Some(every), Some(last)) = (every, row.full_pass_at) else { return false };
-    at.cursor.is_some() && at.page_token.is_none() && (now - last).to_std().is_ok_and(|age| age > every)
+/// Bytes of a page as it came.
+fn json<C>(page: &Page<C>) -> usize {
+    let items: usize = page.items.iter().map(|item| item.raw.get().len()).sum();
+    items + page.poison.iter().map(|poison| poison.raw.len()).sum::<usize>()
 }
 
 fn wait_of<S: Source>(
     shared: &Shared<S>,
     row: &StreamRow,
     history: &History,
-    bounds: &pace::Bounds,
+    bounds: &Bounds,
     now: DateTime<Utc>,
     first: bool,
 ) -> f64 {

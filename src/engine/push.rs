@@ -12,7 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::job::{self, Job};
-use super::poll::{End, Outcome};
+use super::outcome::{End, Outcome};
 use super::shared::Shared;
 use super::tokens::Credential;
 use super::{Calls, Context, Report, Source, Stream};

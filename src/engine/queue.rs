@@ -1,21 +1,38 @@
 //! What dispatcher and workers of a run hand each other: claimed streams one way, idle ones the other. Knows no statement.
+//!
+//! A stream that was claimed is in one of these places until it has ended:
+//!
+//! | place | what is there | who takes it out |
+//! |---|---|---|
+//! | `polls` | follows a cursor and is due | a worker with a place free |
+//! | `Lane::firsts` | has nothing yet: the first page of a full pass | a worker, when project and user have quota and a page has room |
+//! | `Lane::deeper` | any later page of a full pass | the same, when no first page waits |
+//! | `parked` | its user or the minute lacks quota | the time |
+//! | under way | a request is, or the answer is written | itself, after a page of a pass |
+//!
+//! A pass goes behind all others after each page, so that the newest part of everybody comes before the second part of anybody.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::db::claims::StreamRow;
+use super::meter::Lack;
+use super::slice::Task;
 use crate::db::streams::Idle;
+
+/// How long idle streams wait for others to be closed with them.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// The queue of one run.
 pub struct Queue {
     state: Mutex<State>,
     /// Idle streams that are worth a statement.
     closed_together: usize,
-    /// Tells the workers that rows have come, or that none will come any more.
-    pub filled: Notify,
+    /// Tells the workers that there may be something to begin, or that nothing will come any more.
+    pub filled: Arc<Notify>,
     /// Tells the dispatcher that there may be a statement to make.
     pub drained: Notify,
 }
@@ -23,14 +40,22 @@ pub struct Queue {
 /// What is in the queue.
 #[derive(Default)]
 pub struct State {
-    /// Claimed, and not begun.
-    pub waiting: VecDeque<StreamRow>,
-    /// The dispatcher wants to know when fewer than these wait.
-    pub low: usize,
+    polls: VecDeque<Box<Task>>,
+    lanes: Vec<Lane>,
+    /// The lane that is looked at first.
+    turn: usize,
+    parked: BTreeMap<(Instant, u64), Box<Task>>,
+    /// Tells those apart that are parked until the same moment.
+    number: u64,
+    /// The dispatcher wants to know when fewer polls, and fewer passes that are ready, wait than these.
+    pub low: (usize, usize),
     /// Begun, and not ended.
     pub under_way: usize,
+    /// Full passes among them and among those that wait.
+    pub passes: usize,
     /// Ended without a change, to be closed together; each with its user.
     pub idle: Vec<(Idle, Uuid)>,
+    idle_since: Option<Instant>,
     /// A list brought new streams up: they are due in this very run.
     pub brought_up: bool,
     /// A worker died of a panic, and its streams with it.
@@ -39,17 +64,133 @@ pub struct State {
     pub over: bool,
 }
 
+/// Full passes of one project.
+struct Lane {
+    project: String,
+    firsts: VecDeque<Box<Task>>,
+    deeper: VecDeque<Box<Task>>,
+    /// The project lacks quota until then.
+    until: Option<Instant>,
+}
+
+/// Whether a page of a pass may begin.
+pub enum Admitted<G> {
+    Yes(G),
+    Lacks(Lack),
+    /// The pages in hand leave no room for another.
+    Full,
+}
+
+/// What there is to begin with.
+pub enum Taken<G> {
+    /// A stream; a pass with what it was granted.
+    Task(Box<Task>, Option<G>),
+    /// Nothing until then, or until the queue says so.
+    Nothing(Option<Instant>),
+}
+
 impl State {
     /// Whether every stream that was claimed has ended.
     pub fn is_quiet(&self) -> bool {
-        self.under_way == 0 && self.waiting.is_empty()
+        self.under_way == 0 && self.polls.is_empty() && self.parked.is_empty() && self.ready() == 0
+    }
+
+    /// Polls, and passes, that could begin.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.polls.len(), self.ready())
+    }
+
+    /// Adds streams that were claimed, or a pass that has come a page further.
+    pub fn add(&mut self, mut task: Box<Task>) {
+        if !task.is_pass() {
+            self.polls.push_back(task);
+            return;
+        }
+        self.passes += usize::from(!std::mem::replace(&mut task.outcome.is_pass, true));
+        let lane = match self.lanes.iter_mut().position(|lane| lane.project == task.row.account.project) {
+            Some(place) => &mut self.lanes[place],
+            None => {
+                let project = task.row.account.project.clone();
+                self.lanes.push(Lane { project, firsts: VecDeque::new(), deeper: VecDeque::new(), until: None });
+                let last = self.lanes.len() - 1;
+                &mut self.lanes[last]
+            }
+        };
+        match task.is_first() {
+            true => lane.firsts.push_back(task),
+            false => lane.deeper.push_back(task),
+        }
+    }
+
+    /// Leaves a stream alone until then.
+    fn park(&mut self, task: Box<Task>, until: Instant) {
+        self.number += 1;
+        self.parked.insert((until, self.number), task);
+    }
+
+    /// Takes out all that has not begun.
+    pub fn clear(&mut self) {
+        self.polls.clear();
+        self.lanes.clear();
+        self.parked.clear();
+    }
+
+    fn ready(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.firsts.len() + lane.deeper.len()).sum()
+    }
+
+    fn unpark(&mut self, now: Instant) {
+        while let Some(first) = self.parked.first_entry().filter(|entry| entry.key().0 <= now) {
+            let task = first.remove();
+            self.add(task);
+        }
+    }
+
+    /// A page of a pass that may begin: lanes take turns. `Err`: when there may be one.
+    fn take_pass<G>(
+        &mut self,
+        now: Instant,
+        mut admit: impl FnMut(&Task) -> Admitted<G>,
+    ) -> Result<(Box<Task>, G), Option<Instant>> {
+        let count = self.lanes.len();
+        for step in 0..count {
+            let place = (self.turn + step) % count;
+            while self.lanes[place].until.is_none_or(|until| until <= now) {
+                let lane = &mut self.lanes[place];
+                let Some(task) = lane.firsts.pop_front().or_else(|| lane.deeper.pop_front()) else { break };
+                match admit(&task) {
+                    Admitted::Yes(granted) => {
+                        self.turn = place + 1;
+                        return Ok((task, granted));
+                    }
+                    Admitted::Lacks(Lack::User(until)) => self.park(task, until),
+                    lacks => {
+                        lane.until = match lacks {
+                            Admitted::Lacks(Lack::Project(until)) => Some(until),
+                            _ => None,
+                        };
+                        let is_full = lane.until.is_none();
+                        match task.is_first() {
+                            true => lane.firsts.push_front(task),
+                            false => lane.deeper.push_front(task),
+                        }
+                        if is_full {
+                            return Err(None);
+                        }
+                    }
+                }
+            }
+        }
+        let waiting = self.lanes.iter().filter(|lane| !lane.firsts.is_empty() || !lane.deeper.is_empty());
+        let lanes = waiting.filter_map(|lane| lane.until);
+        Err(lanes.chain(self.parked.keys().next().map(|(until, _)| *until)).min())
     }
 }
 
 impl Queue {
     /// An empty queue.
-    pub fn new(closed_together: usize) -> Self {
-        Self { state: Mutex::default(), closed_together, filled: Notify::new(), drained: Notify::new() }
+    pub fn new(closed_together: usize, filled: Arc<Notify>) -> Self {
+        Self { state: Mutex::default(), closed_together, filled, drained: Notify::new() }
     }
 
     /// What is in it now. Not to be held over an await.
@@ -57,30 +198,77 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a statement that closes idle streams is worth its cost: there are many, or nothing else is to be waited for.
-    pub fn may_close(&self, state: &State) -> bool {
-        !state.idle.is_empty() && (state.idle.len() >= self.closed_together || state.is_quiet())
+    /// Whether a statement that closes idle streams is worth its cost: there are many, they have waited, or nothing else is to be waited for.
+    pub fn may_close(&self, state: &State, now: Instant) -> bool {
+        let have_waited = state.idle_since.is_some_and(|since| now >= since + TOGETHER);
+        !state.idle.is_empty() && (state.idle.len() >= self.closed_together || have_waited || state.is_quiet())
     }
 
-    /// A stream to begin with.
-    pub fn take(&self) -> Option<StreamRow> {
+    /// Takes the idle streams out.
+    pub fn take_idle(state: &mut State) -> Vec<(Idle, Uuid)> {
+        state.idle_since = None;
+        std::mem::take(&mut state.idle)
+    }
+
+    /// When idle streams will have waited.
+    pub fn close_by(state: &State) -> Option<Instant> {
+        state.idle_since.map(|since| since + TOGETHER)
+    }
+
+    /// A stream to begin with: polls first.
+    pub fn take<G>(&self, admit: impl FnMut(&Task) -> Admitted<G>) -> Taken<G> {
+        let now = Instant::now();
         let mut state = self.state();
-        let row = state.waiting.pop_front()?;
-        state.under_way += 1;
-        if state.waiting.len() + 1 == state.low {
+        state.unpark(now);
+        let taken = match state.polls.pop_front() {
+            Some(task) => Taken::Task(task, None),
+            None => match state.take_pass(now, admit) {
+                Ok((task, granted)) => Taken::Task(task, Some(granted)),
+                Err(until) => Taken::Nothing(until),
+            },
+        };
+        if matches!(taken, Taken::Task(..)) {
+            state.under_way += 1;
+        }
+        let (polls, passes) = state.waiting();
+        if polls < state.low.0 || passes < state.low.1 {
             self.drained.notify_one();
         }
-        Some(row)
+        taken
+    }
+
+    /// Whether another page of this project is waiting for its turn: then nobody goes on.
+    pub fn is_wanted(&self, project: &str) -> bool {
+        let state = self.state();
+        let mut lanes = state.lanes.iter().filter(|lane| lane.project == project);
+        lanes.any(|lane| !lane.firsts.is_empty() || !lane.deeper.is_empty())
+    }
+
+    /// A stream that was taken waits for its next page, not before `until`.
+    pub fn put_back(&self, task: Box<Task>, until: Option<Instant>) {
+        let mut state = self.state();
+        state.under_way -= 1;
+        match until {
+            Some(until) => state.park(task, until),
+            None => state.add(task),
+        }
+        drop(state);
+        self.filled.notify_waiters();
     }
 
     /// A stream of this user that was taken has ended; `idle`: to be closed with others.
-    pub fn ended(&self, user: Uuid, idle: Option<Idle>, brought_up: bool) {
+    pub fn ended(&self, user: Uuid, idle: Option<Idle>, was_pass: bool, brought_up: bool) {
         let mut state = self.state();
         state.under_way -= 1;
+        state.passes -= usize::from(was_pass);
         state.brought_up |= brought_up;
-        state.idle.extend(idle.map(|idle| (idle, user)));
+        let now = Instant::now();
+        if let Some(idle) = idle {
+            state.idle_since.get_or_insert(now);
+            state.idle.push((idle, user));
+        }
         // Streams that were brought up must not wait for others to end; while some wait in the queue there is no need to look.
-        if state.is_quiet() || self.may_close(&state) || (state.brought_up && state.waiting.is_empty()) {
+        if state.is_quiet() || self.may_close(&state, now) || (state.brought_up && state.polls.is_empty()) {
             self.drained.notify_one();
         }
     }
@@ -88,7 +276,7 @@ impl Queue {
     /// No rows will come any more; those that wait are not begun.
     pub fn close(&self) {
         let mut state = self.state();
-        state.waiting.clear();
+        state.clear();
         state.over = true;
         self.filled.notify_waiters();
     }
@@ -103,24 +291,5 @@ impl Drop for Alive<'_> {
             self.0.state().broken = true;
             self.0.drained.notify_one();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_worker_that_panics_is_told_to_the_dispatcher() {
-        let queue = Queue::new(1);
-        std::thread::scope(|scope| {
-            let worker = scope.spawn(|| {
-                let _alive = Alive(&queue);
-                std::panic::resume_unwind(Box::new("a panic"));
-            });
-            worker.join().expect_err("it panicked");
-        });
-        queue.drained.notified().await;
-        assert!(queue.state().broken);
     }
 }

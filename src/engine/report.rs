@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Counts;
 use super::delays::Delays;
-use super::poll::{End, Outcome};
+use super::outcome::{End, Outcome};
 use super::push::Figures;
 use super::verify::Compared;
 use crate::error::{Class, Exit, Failure, Fault};
@@ -47,6 +47,8 @@ pub struct Report {
     /// What the run tables count, where the run knows better than to count users.
     pub covered: Option<Covered>,
     pub streams: u64,
+    /// Their polls: a stream that falls due again while the run lasts is polled again.
+    pub polls: u64,
     pub idle_streams: u64,
     pub failed_streams: u64,
     pub interrupted_streams: u64,
@@ -139,7 +141,8 @@ impl Report {
 
     /// Counts a stream.
     pub(super) fn add(&mut self, outcome: &Outcome) {
-        self.streams += 1;
+        self.polls += 1;
+        self.streams += u64::from(!outcome.again);
         self.resyncs += u64::from(outcome.resyncs);
         self.quarantined += outcome.quarantined;
         self.delays += &outcome.delays;
@@ -205,7 +208,7 @@ impl Report {
         self.fetch_ms = Quantiles { p50: at(0.5), p95: at(0.95), max: at(1.0) };
         if self.status.is_empty() {
             let failed = self.failed_streams + self.unknown_users;
-            let all_failed = failed > 0 && failed == self.streams + self.unknown_users;
+            let all_failed = failed > 0 && failed == self.polls + self.unknown_users;
             self.status = match () {
                 () if self.error.is_some() || all_failed => "failed",
                 () if failed > 0 => "partial",
@@ -235,7 +238,7 @@ impl Report {
             (true, _) => None,
             // What named nothing has no stream.
             (false, 0) => Some(why),
-            (false, failed) => Some(format!("{failed} of {} streams failed: {why}", self.streams)),
+            (false, failed) => Some(format!("{failed} of {} streams failed: {why}", self.polls)),
         }
     }
 

@@ -4,17 +4,21 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::meter::Meter;
-use super::queue::Queue;
+use super::queue::{Admitted, Queue};
+use super::room::Room;
+use super::slice::{Granted, Task};
 use super::tokens::Broker;
 use super::{Calls, Context, Report, Source};
 use crate::db::claims::{AccountRow, StreamRow};
 use crate::db::prices::Prices;
 use crate::progress::Progress;
+
+/// Streams under way at once in a dry run.
+const REHEARSED: usize = 4;
 
 /// What the streams of a run share.
 pub struct Shared<S> {
@@ -23,8 +27,8 @@ pub struct Shared<S> {
     pub run: Uuid,
     pub broker: Arc<Broker>,
     pub meter: Arc<Meter>,
-    /// Bounds the full passes under way: each may hold a page of thousands of items.
-    pub full_passes: Semaphore,
+    /// For pages that were read and are not written yet.
+    pub room: Arc<Room>,
     /// Cancelled when no further page should be begun: SIGTERM, or the end of `--max-duration`.
     pub wind_down: CancellationToken,
     pub dry_run: bool,
@@ -54,12 +58,21 @@ impl<S> Shared<S> {
         engine.threads.min(engine.concurrency)
     }
 
-    /// How many calls one worker may have under way.
+    /// How many things that each hold a whole answer may be under way in one worker.
     pub fn width(&self) -> usize {
         let engine = &self.context.settings.engine;
         // In a dry run each poll may hold a page while it waits for the stage.
-        let concurrency = if self.dry_run { engine.first_sync_concurrency } else { engine.concurrency } as usize;
+        let concurrency = if self.dry_run { REHEARSED } else { engine.concurrency as usize };
         (concurrency / self.workers.load(Ordering::Relaxed).max(1)).max(1)
+    }
+
+    /// How many streams may be under way in one worker: as many as the requests under way have room for.
+    pub fn places(&self) -> usize {
+        if self.dry_run {
+            return self.width();
+        }
+        let streams = self.context.http.width() * self.context.settings.google.batch_size as usize;
+        (streams / self.workers.load(Ordering::Relaxed).max(1)).max(self.width())
     }
 
     /// What the run did so far.
@@ -69,6 +82,19 @@ impl<S> Shared<S> {
 }
 
 impl<S: Source> Shared<S> {
+    /// What a page of a pass needs to begin: units of its project and user, and room in memory.
+    pub fn admit(&self, task: &Task) -> Admitted<Granted> {
+        let row = &task.row;
+        let units = self.source.page_cost(&row.kind, &row.position);
+        match self.meter.book(&row.account.project, row.user_id, units) {
+            Err(lack) => Admitted::Lacks(lack),
+            Ok(booking) => match self.room.take(&row.kind) {
+                Some(room) => Admitted::Yes(Granted { booking, room }),
+                None => Admitted::Full,
+            },
+        }
+    }
+
     /// The calls of a claimed stream.
     pub fn calls(&self, row: &StreamRow) -> Calls {
         self.calls_with(&row.account)
@@ -86,6 +112,7 @@ impl<S: Source> Shared<S> {
             gate: self.meter.gate(account.user_id, &self.context.settings.engine),
             wind_down: self.wind_down.clone(),
             full_pass: AtomicBool::new(false),
+            booked: Mutex::default(),
         }
     }
 }

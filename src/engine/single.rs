@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use futures_util::StreamExt as _;
 
 use super::job::{self, Job};
-use super::poll::{End, Outcome};
+use super::outcome::{End, Outcome};
 use super::report::Covered;
 use super::shared::Shared;
 use super::{Calls, Context, Counts, Item, Report, Source, Stream, apply};

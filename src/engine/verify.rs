@@ -21,7 +21,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::job::{self, Job};
-use super::poll::{End, Outcome};
+use super::outcome::{End, Outcome};
 use super::shared::Shared;
 use super::{Calls, Context, Next, Position, Report, Source, Stream};
 use crate::db::claims::{self, StreamRow};

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::Source;
-use super::poll::{self, End};
-use super::queue::Alive;
+use super::outcome::{End, Outcome};
+use super::poll;
+use super::queue::{Alive, Taken};
 use super::shared::Shared;
+use super::slice::Sliced;
 
 /// Polls what comes to the queue until nothing will come any more.
 pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
@@ -17,39 +20,60 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
     let queue = &shared.queue;
     let _alive = Alive(queue);
     // Not tasks of their own: one thread runs them all, and a task costs more than a place in here.
-    let mut polls: FuturesUnordered<_> = FuturesUnordered::new();
+    let mut slices: FuturesUnordered<_> = FuturesUnordered::new();
+    // Few at first: how large the pages are is known once some have come.
+    let mut places = shared.width();
     loop {
         // Before the look at the queue, so that nothing is missed in between.
         let filled = queue.filled.notified();
-        let width = shared.width();
-        while polls.len() < width
-            && !shared.wind_down.is_cancelled()
-            && let Some(row) = queue.take()
-        {
-            polls.push(poll::poll(Arc::clone(&shared), row));
+        let mut wake = None;
+        let width = places.min(shared.places());
+        while slices.len() < width && !shared.wind_down.is_cancelled() && (slices.is_empty() || shared.room.is_left()) {
+            match queue.take(|task| shared.admit(task)) {
+                Taken::Task(task, granted) => slices.push(poll::slice(Arc::clone(&shared), task, granted, true)),
+                Taken::Nothing(until) => {
+                    wake = until;
+                    break;
+                }
+            }
         }
-        if polls.is_empty() && queue.state().over {
+        if slices.is_empty() && queue.state().over {
             break;
         }
-        let full = polls.len() >= width;
+        let is_full = slices.len() >= width;
         tokio::select! {
-            Some(outcome) = polls.next() => {
-                shared.report().add(&outcome);
-                shared.progress.ended(|| shared.report().users());
-                let idle = match outcome.end {
-                    End::Idle(idle) => Some(idle),
-                    End::Done | End::Failed(_) | End::Off(_) => {
-                        shared.held().remove(&outcome.id);
-                        None
-                    }
-                    // Still ours, until the run gives back what it holds.
-                    End::Interrupted => None,
-                };
-                queue.ended(outcome.user_id, idle, outcome.counts.streams > 0);
+            Some(sliced) = slices.next() => {
+                places += 1;
+                match sliced {
+                    Sliced::Over(outcome) => ended(&shared, outcome),
+                    Sliced::Again(task, wait) => queue.put_back(task, wait.map(|wait| Instant::now() + wait)),
+                }
             }
-            () = filled, if !full => {}
+            () = filled, if !is_full => {}
+            () = sleep_until(wake), if !is_full && wake.is_some() => {}
         }
     }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    if let Some(wake) = wake {
+        tokio::time::sleep_until(wake.into()).await;
+    }
+}
+
+fn ended<S: Source>(shared: &Shared<S>, outcome: Outcome) {
+    shared.report().add(&outcome);
+    shared.progress.ended(|| shared.report().users());
+    let idle = match outcome.end {
+        End::Idle(idle) => Some(idle),
+        End::Done | End::Failed(_) | End::Off(_) => {
+            shared.held().remove(&outcome.id);
+            None
+        }
+        // Still ours, until the run gives back what it holds.
+        End::Interrupted => None,
+    };
+    shared.queue.ended(outcome.user_id, idle, outcome.is_pass, outcome.counts.streams > 0);
 }
 
 /// Starts a worker in a thread of its own. The connections that it opens are there until the command is over, because others may use them too.

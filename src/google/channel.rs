@@ -50,7 +50,14 @@ impl Client {
     ///
     /// # Errors
     /// As `get`. After `Transient` the channel may exist all the same.
-    pub async fn watch(&self, what: &str, token: &dyn GetToken, scope: &str, url: Url, ask: &Ask) -> Result<Watched, Failure> {
+    pub async fn watch(
+        &self,
+        what: &'static str,
+        token: &dyn GetToken,
+        scope: &str,
+        url: Url,
+        ask: &Ask,
+    ) -> Result<Watched, Failure> {
         let body = json!({
             "id": ask.id,
             "type": "web_hook",

@@ -10,7 +10,7 @@ use url::Url;
 use super::classify;
 use crate::config;
 use crate::error::{Class, Failure, Fault};
-use crate::http::{self, Answer, received, sent, transient};
+use crate::http::{self, Answer, Turn, is_overloaded, received, transient};
 
 /// Google's hosts. One origin setting replaces them all.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,7 @@ impl Client {
     ///
     /// # Errors
     /// A `Failure` of the class that google.md's error table gives, or the one that the token source raised.
-    pub async fn get(&self, what: &str, token: &dyn GetToken, scope: &str, url: Url) -> Result<Vec<u8>, Failure> {
+    pub async fn get(&self, what: &'static str, token: &dyn GetToken, scope: &str, url: Url) -> Result<Vec<u8>, Failure> {
         let token = token_of(what, token, scope).await?;
         self.count();
         judged(what, self.send(what, url, token.as_deref()).await?)
@@ -91,7 +91,7 @@ impl Client {
     /// As `get`.
     pub async fn download(
         &self,
-        what: &str,
+        what: &'static str,
         token: &dyn GetToken,
         scope: &str,
         url: Url,
@@ -103,7 +103,10 @@ impl Client {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
+        let turn = self.http.turn().await;
         let mut response = request.send().await.map_err(|error| transient(what, error))?;
+        // The content may take any time: what tells of the server is its first answer.
+        turn.answered(what, is_overloaded(response.status().as_u16()));
         if !response.status().is_success() {
             judged(what, received(what, response).await?)?;
             return Ok(None);
@@ -124,7 +127,7 @@ impl Client {
     /// As `get`.
     pub async fn post(
         &self,
-        what: &str,
+        what: &'static str,
         token: &dyn GetToken,
         scope: &str,
         url: Url,
@@ -136,32 +139,37 @@ impl Client {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        judged(what, sent(what, request).await?)
+        judged(what, self.http.ask(what, request).await?)
     }
 
-    pub(super) async fn send(&self, what: &str, url: Url, token: Option<&str>) -> Result<Answer, Failure> {
+    pub(super) async fn send(&self, what: &'static str, url: Url, token: Option<&str>) -> Result<Answer, Failure> {
         let mut request = self.http.to(&url)?.get(url);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        sent(what, request).await
+        self.http.ask(what, request).await
     }
 
     /// Sends a form to a token endpoint; answers status, `Retry-After` and body.
-    pub(super) async fn post_form(&self, what: &str, url: Url, form: &[(&str, &str)]) -> Result<Answer, Failure> {
+    pub(super) async fn post_form(&self, what: &'static str, url: Url, form: &[(&str, &str)]) -> Result<Answer, Failure> {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         self.post_encoded(what, url, body.into_bytes()).await
     }
 
     /// The same, of a form that is encoded already.
-    pub(super) async fn post_encoded(&self, what: &str, url: Url, body: Vec<u8>) -> Result<Answer, Failure> {
+    pub(super) async fn post_encoded(&self, what: &'static str, url: Url, body: Vec<u8>) -> Result<Answer, Failure> {
         let request = self.http.to(&url)?.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
-        sent(what, request).await
+        self.http.ask(what, request).await
     }
 
     /// Where tokens are asked for when a credential does not say.
     pub(super) fn default_token_uri(&self) -> anyhow::Result<Url> {
         self.url(Host::OAuth, &["token"])
+    }
+
+    /// Waits until one more request may be under way.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        self.http.turn().await
     }
 
     /// What asks this address.
@@ -175,7 +183,7 @@ impl Client {
     }
 }
 
-pub(super) async fn token_of(what: &str, token: &dyn GetToken, scope: &str) -> Result<Option<String>, Failure> {
+pub(super) async fn token_of(what: &'static str, token: &dyn GetToken, scope: &str) -> Result<Option<String>, Failure> {
     token.get_token(&[scope]).await.map_err(|error| match error.downcast::<Failure>() {
         Ok(failure) => Failure { of_token: true, ..*failure },
         Err(error) => Failure::new(Class::Internal, format!("{what}: no token: {error}")),

@@ -224,7 +224,8 @@ mod tests {
 
     fn consent() -> Consent {
         let settings = config::Google::default();
-        let google = Client::new(&settings, Arc::new(crate::http::Client::new(&settings))).expect("a client");
+        let google = Client::new(&settings, Arc::new(crate::http::Client::new(&settings, &crate::config::Engine::default())))
+            .expect("a client");
         let app =
             App::parse(r#"{"installed":{"client_id":"c","client_secret":"s","token_uri":"https://x/"}}"#).expect("a client");
         Consent::ask(&google, app, "http://127.0.0.1:1", &["https://s/one"], Some("ann@example.com")).expect("a question")

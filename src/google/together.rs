@@ -1,6 +1,6 @@
 //! Small calls that are made at the same moment share a request, without their callers knowing of each other. Knows no service.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
@@ -15,19 +15,26 @@ use super::batch::{self, Endpoint};
 use super::client::{judged, token_of};
 use super::{Client, classify};
 use crate::error::{Class, Failure};
-use crate::http::{Answer, received, transient};
+use crate::http::{Answer, Turn, is_overloaded, received, transient};
 
 /// Sends calls together over a client.
 pub struct Together {
     client: Arc<Client>,
     /// Calls of each thread that go next.
-    gathered: Mutex<HashMap<(ThreadId, Endpoint), Vec<Call>>>,
+    gathered: Mutex<HashMap<(ThreadId, Endpoint), Gathered>>,
     batch_size: usize,
     /// An endpoint that wants no batches is not asked again.
     refused: AtomicBool,
     /// Calls that got no answer because their batch broke, and how many of each: users' addresses can be the same. Whichever of them
     /// breaks it must not do so again.
     alone: Mutex<HashMap<Url, usize>>,
+}
+
+/// Calls that go next, and the requests that will take them.
+#[derive(Default)]
+struct Gathered {
+    calls: VecDeque<Call>,
+    requests: usize,
 }
 
 /// A call that waits to go together with others.
@@ -68,32 +75,41 @@ impl Together {
         judged(what, answer?)
     }
 
-    /// Puts a call to those that go next. The first one waits until all that are ready at this moment are there.
+    /// Puts a call to those that go next, in as many requests as they fill.
     fn gather(self: &Arc<Self>, endpoint: Endpoint, call: Call) {
-        let thread = std::thread::current().id();
+        let key = (std::thread::current().id(), endpoint);
         let mut gathered = locked(&self.gathered);
-        let calls = gathered.entry((thread, endpoint)).or_default();
-        calls.push(call);
-        if calls.len() >= self.batch_size {
-            let calls = std::mem::take(calls);
-            tokio::spawn(Arc::clone(self).send_together(endpoint, calls));
-        } else if calls.len() == 1 {
-            let together = Arc::clone(self);
-            tokio::spawn(async move {
-                tokio::task::yield_now().await;
-                let calls = locked(&together.gathered).remove(&(thread, endpoint));
-                together.send_together(endpoint, calls.unwrap_or_default()).await;
-            });
+        let next = gathered.entry(key).or_default();
+        next.calls.push_back(call);
+        if next.calls.len() > next.requests * self.batch_size {
+            next.requests += 1;
+            tokio::spawn(Arc::clone(self).send_next(key));
         }
     }
 
+    /// Sends a request with what has gathered by the time that one more may be under way: the busier Google is, the fuller it is.
+    async fn send_next(self: Arc<Self>, key: (ThreadId, Endpoint)) {
+        // All that are ready at this moment go together.
+        tokio::task::yield_now().await;
+        let turn = self.client.turn().await;
+        let calls: Vec<Call> = match locked(&self.gathered).get_mut(&key) {
+            Some(next) => {
+                next.requests -= 1;
+                next.calls.drain(..next.calls.len().min(self.batch_size)).collect()
+            }
+            None => return,
+        };
+        self.send_together(key.1, calls, turn).await;
+    }
+
     /// Sends calls in one request and tells each its answer. A call that is alone goes alone.
-    async fn send_together(self: Arc<Self>, endpoint: Endpoint, calls: Vec<Call>) {
+    async fn send_together(&self, endpoint: Endpoint, calls: Vec<Call>, turn: Turn<'_>) {
         let together = calls.len() > 1 && !self.refused.load(Ordering::Relaxed);
         let answers = match together {
-            true => self.batch(endpoint, &calls).await,
+            true => self.batch(endpoint, &calls, &turn).await,
             false => Err(None),
         };
+        drop(turn);
         match answers {
             Ok(answers) => {
                 for (call, answer) in calls.into_iter().zip(answers) {
@@ -136,13 +152,14 @@ impl Together {
 
     /// The answers in the order of the calls. An error is what befell all of them; or `None`: the endpoint wants no batches, which says
     /// nothing of the calls.
-    async fn batch(&self, endpoint: Endpoint, calls: &[Call]) -> Result<Vec<Option<Answer>>, Option<Failure>> {
+    async fn batch(&self, endpoint: Endpoint, calls: &[Call], turn: &Turn<'_>) -> Result<Vec<Option<Answer>>, Option<Failure>> {
         let url = self.client.url(endpoint.host(), &endpoint.path()).map_err(Failure::from)?;
         let body = batch::encode(calls.iter().map(|call| (&call.url, call.token.as_deref())));
         let request = self.client.to(&url)?.post(url).header(CONTENT_TYPE, batch::content_type()).body(body);
         let response = request.send().await.map_err(|error| transient("batch", error))?;
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
         let (status, retry_after, body) = received("batch", response).await?;
+        turn.answered("batch", is_overloaded(status));
         if status != 200 {
             let failure = classify("batch", status, retry_after.as_deref(), &body, chrono::Utc::now());
             if matches!(failure.class, Class::RateLimited | Class::Transient) {

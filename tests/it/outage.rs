@@ -93,7 +93,6 @@ fn a_command_ends_with_69_whenever_the_database_goes_away() {
 fn connections_that_a_server_drops_are_replaced() {
     let mut world = World::with_users(4, 10);
     world.set("SYNCCTL_ENGINE_CONCURRENCY", "1");
-    world.set("SYNCCTL_ENGINE_FIRST_SYNC_CONCURRENCY", "1");
     world.sync_all().expect(0);
     world.sim.churn(20, 1);
     world.sim.fault(json!({ "fault": "stall", "at_call": 3, "times": 1 }));

@@ -20,7 +20,6 @@ fn behind_an_https_proxy_both_kinds_of_credentials_get_their_tokens_over_the_sam
     world.set("SSL_CERT_FILE", proxy.ca.display().to_string());
     world.set("HTTPS_PROXY", &proxy.url);
     world.set("SYNCCTL_ENGINE_CONCURRENCY", "1");
-    world.set("SYNCCTL_ENGINE_FIRST_SYNC_CONCURRENCY", "1");
     world.sync_all().expect(0);
     world.assert_in_step();
     let tunnels = proxy.targets();

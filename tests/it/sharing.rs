@@ -95,7 +95,7 @@ fn two_processes_refresh_a_token_once_between_them() {
 fn the_day_cap_holds_across_runs_and_hosts() {
     let mut world = World::with_users(10, 2);
     world.set("SYNCCTL_QUOTA_CALENDAR_PER_DAY", "12");
-    world.set("SYNCCTL_QUOTA_CALENDAR_PROJECT_PER_MINUTE", "20");
+    world.set("SYNCCTL_QUOTA_CALENDAR_PROJECT_PER_MINUTE", "200");
     for _ in 0..3 {
         world.sync_all();
     }
@@ -127,7 +127,6 @@ fn the_limit_of_a_user_holds_across_runs_and_hosts() {
 fn first_syncs_yield_to_streams_that_are_followed() {
     let mut world = World::with_users(3, 2);
     world.set("SYNCCTL_ENGINE_CONCURRENCY", "1");
-    world.set("SYNCCTL_ENGINE_FIRST_SYNC_CONCURRENCY", "1");
     world.sync_all().expect(0);
     let known = world.sim.users();
     world.sim.generate(8, 2);

@@ -129,16 +129,7 @@ fn with_json_every_end_is_one_document() {
     assert!(world.syncctl(&["--json", "--help"]).expect(0).stdout.contains("Usage"));
     // What was found out before the end is the result, and that it is not everything stands beside it.
     world.sim.fault(json!({ "fault": "stall", "method": "about.get", "times": 1 }));
-    let child = world.spawn(&[
-        "accounts",
-        "check",
-        "--all",
-        "--json",
-        "--set",
-        "engine.concurrency=1",
-        "--set",
-        "engine.first_sync_concurrency=1",
-    ]);
+    let child = world.spawn(&["accounts", "check", "--all", "--json", "--set", "engine.concurrency=1"]);
     world.wait_for_stall();
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).expect("a signal");
     world.sim.admin("release", json!({}));

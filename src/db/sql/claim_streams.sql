@@ -1,13 +1,12 @@
 -- Claims those of the listed streams that are still due and free; what others hold is skipped, never waited for.
 -- $1 run, $2 service, $3 lease in seconds, $4 ids, $5 also what is not due
 WITH due AS (
-  SELECT s.id, s.user_id
+  SELECT s.id, s.user_id, s.last_run IS NOT DISTINCT FROM $1 AS again
   FROM streams s
   WHERE s.id = ANY ($4)
     AND s.state NOT IN ('removed', 'revoked', 'off')
-    AND (s.due_at <= now() OR $5)
+    AND (s.due_at <= now() OR ($5 AND s.last_run IS DISTINCT FROM $1))
     AND (s.claimed_until IS NULL OR s.claimed_until < now())
-    AND s.last_run IS DISTINCT FROM $1
     -- Whose project is paused is only looked up while one is.
     AND (NOT EXISTS (SELECT 1 FROM quota_pauses p WHERE p.service = $2 AND p.until > now())
       OR NOT EXISTS (
@@ -32,4 +31,4 @@ RETURNING s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.c
   CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END AS resyncs_today,
   coalesce(a.project, s.attendee_project::text), a.access_token, extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds,
   extract(epoch FROM s.push_until - now())::float8 AS push_left, s.weight_at, s.change_since, s.change_shape, s.push_missed,
-  u.ids
+  u.ids, due.again

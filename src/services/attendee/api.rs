@@ -106,7 +106,7 @@ impl Api {
     /// Everything that a list has, page by page.
     async fn pages(
         &self,
-        what: &str,
+        what: &'static str,
         segments: &[&str],
         project: Uuid,
         calls: &Calls,
@@ -218,7 +218,7 @@ impl Api {
 
     async fn change(
         &self,
-        what: &str,
+        what: &'static str,
         method: Method,
         project: Uuid,
         calls: &Calls,

@@ -144,6 +144,10 @@ impl Source for Drive {
         fetch::LIST_COST
     }
 
+    fn page_cost(&self, _kind: &str, _at: &Position) -> u64 {
+        fetch::LIST_COST + fetch::OTHER_COST
+    }
+
     fn bounds(&self, stream: &Stream) -> Bounds {
         let settings = &self.settings;
         match stream.kind.as_str() {

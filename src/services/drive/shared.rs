@@ -117,12 +117,7 @@ pub async fn give_back(tx: &Transaction<'_>, drive: &Stream) -> anyhow::Result<(
     let own = tx
         .query_typed_opt(
             "SELECT id FROM streams WHERE user_id = $1 AND service = $2 AND kind = $3 AND resource = $4",
-            &[
-                (&drive.user_id, Type::UUID),
-                (&REGISTERED.service, Type::TEXT),
-                (&CHANGES, Type::TEXT),
-                (&MY_DRIVE, Type::TEXT),
-            ],
+            &[(&drive.user_id, Type::UUID), (&REGISTERED.service, Type::TEXT), (&CHANGES, Type::TEXT), (&MY_DRIVE, Type::TEXT)],
         )
         .await
         .context("looking for the user's own feed")?;

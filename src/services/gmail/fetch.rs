@@ -18,6 +18,8 @@ use crate::google::{self, Endpoint, Host, whole};
 pub const HISTORY_COST: u64 = 2;
 pub(super) const LIST_COST: u64 = 5;
 const PROFILE_COST: u64 = 1;
+/// Beside its messages, a page of a full pass costs at most so much.
+pub const PASS_COST: u64 = LIST_COST + PROFILE_COST;
 const HISTORY_FIELDS: &str = "history(id,messagesAdded(message(id)),messagesDeleted(message(id)),labelsAdded(message(id,labelIds)),\
                               labelsRemoved(message(id,labelIds))),nextPageToken,historyId";
 pub(super) const LIST_FIELDS: &str = "messages(id),nextPageToken";

@@ -147,6 +147,14 @@ impl Source for Gmail {
         fetch::HISTORY_COST
     }
 
+    fn page_cost(&self, _kind: &str, at: &Position) -> u64 {
+        let messages = match rest::Rest::of(at) {
+            Ok(Some(rest)) => rest.rest.len().min(read::AT_MOST),
+            _ => read::AT_MOST.min(self.settings.page_size as usize),
+        };
+        fetch::PASS_COST + self.message_cost * messages as u64
+    }
+
     fn urgency(&self, stream: i64) -> f64 {
         if self.addressed.contains(&stream) { ADDRESSED } else { 1.0 }
     }

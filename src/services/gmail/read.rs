@@ -25,7 +25,7 @@ struct Raw {
 }
 
 /// Messages read of a page before they are stored: a run that is killed loses no more.
-const AT_MOST: usize = 100;
+pub const AT_MOST: usize = 100;
 /// Messages that are put aside although no other one of the mailbox could be read: it has none.
 const FEW: usize = 3;
 /// Other messages of the mailbox that are asked for to see whether any can be read.

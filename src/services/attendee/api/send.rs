@@ -51,7 +51,7 @@ impl Api {
     /// One request. `what` names it for messages.
     pub(in crate::services::attendee) async fn send(
         &self,
-        what: &str,
+        what: &'static str,
         method: Method,
         project: Uuid,
         url: Url,
@@ -68,11 +68,13 @@ impl Api {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
+        let turn = self.http.turn().await;
         let response = request.send().await.map_err(|error| {
             self.silent.fetch_or(error.is_timeout(), Ordering::Relaxed);
             http::transient(what, error)
         })?;
         self.answered.store(true, Ordering::Relaxed);
+        turn.answered(what, http::is_overloaded(response.status().as_u16()));
         let (status, retry_after, body) = http::received(what, response).await?;
         match status {
             200..300 if body.trim_ascii_start().starts_with(b"<") => Err(failure::no_attendee(what)),

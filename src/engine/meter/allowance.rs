@@ -1,0 +1,228 @@
+//! What a project or a user may spend a minute: polls whenever there is room, passes evenly over the minute. Pure.
+//!
+//! The sum of the last minute is kept, so that it holds for a provider that counts whole minutes and for one whose minute slides. Passes are
+//! paced besides (the generic cell rate algorithm): a first sync that spent its minute in the first second would leave nothing to anybody
+//! for the rest of it, and all would wake together when it ends.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A minute, and what a call may be under way on top of it: the provider counts it when it arrives, and not when it was sent.
+const MINUTE: Duration = Duration::from_secs(61);
+/// Units that were spent within so long are counted together.
+const SLOT: Duration = Duration::from_millis(500);
+
+/// What units are spent for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum For {
+    /// What follows a cursor.
+    Polls,
+    /// First syncs, resyncs and comparisons: they yield.
+    Passes,
+}
+
+/// The units of one project or user.
+#[derive(Debug)]
+pub struct Allowance {
+    limit: u64,
+    /// Passes may spend so much at once, and the rest of the minute as it goes by.
+    burst: u64,
+    slots: VecDeque<Slot>,
+    /// Of all slots.
+    spent: Spent,
+    /// When all that passes were allowed so far would be spent at an even pace.
+    even: Option<Instant>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Spent {
+    polls: u64,
+    passes: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    began: Instant,
+    spent: Spent,
+}
+
+impl Slot {
+    fn over(&self) -> Instant {
+        self.began + SLOT + MINUTE
+    }
+}
+
+impl Allowance {
+    /// So many units a minute, of which passes may spend `burst` at once.
+    pub fn new(limit: u64, burst: u64) -> Self {
+        let spent = Spent::default();
+        Self { limit: limit.max(1), burst: burst.max(1), slots: VecDeque::new(), spent, even: None }
+    }
+
+    /// The most that passes may spend at once.
+    pub fn burst(&self) -> u64 {
+        self.burst
+    }
+
+    /// Whether there is room for so many units. `Err`: not before that moment.
+    pub fn room(&mut self, units: u64, what: For, now: Instant) -> Result<(), Instant> {
+        while let Some(slot) = self.slots.front().filter(|slot| slot.over() <= now) {
+            self.spent.polls -= slot.spent.polls;
+            self.spent.passes -= slot.spent.passes;
+            self.slots.pop_front();
+        }
+        // A call that costs more than a minute allows is made when nothing else was.
+        let units = units.min(self.limit);
+        if what == For::Passes
+            && let Some(even) = self.even
+        {
+            let begins = even.checked_sub(self.takes(self.burst.max(units) - units)).unwrap_or(now);
+            if begins > now {
+                return Err(begins);
+            }
+        }
+        let mut left = self.spent;
+        if self.fits(left, units, what) {
+            return Ok(());
+        }
+        let mut over = now;
+        for slot in &self.slots {
+            left.polls -= slot.spent.polls;
+            left.passes -= slot.spent.passes;
+            over = slot.over();
+            if self.fits(left, units, what) {
+                break;
+            }
+        }
+        Err(over)
+    }
+
+    /// What passes may spend a minute: they leave to polls what these spent in the last one, up to half of all.
+    pub fn for_passes(&self) -> u64 {
+        self.limit - self.spent.polls.min(self.limit / 2)
+    }
+
+    fn fits(&self, spent: Spent, units: u64, what: For) -> bool {
+        let of_passes = self.for_passes();
+        spent.polls + spent.passes + units <= self.limit && (what == For::Polls || spent.passes + units <= of_passes.max(units))
+    }
+
+    /// Spends units, for which there is room.
+    pub fn spend(&mut self, units: u64, what: For, now: Instant) {
+        let mut spent = Spent::default();
+        match what {
+            For::Polls => spent.polls = units.min(self.limit),
+            For::Passes => {
+                spent.passes = units.min(self.limit);
+                let from = self.even.map_or(now, |even| even.max(now));
+                self.even = Some(from + self.takes(spent.passes));
+            }
+        }
+        self.spent.polls += spent.polls;
+        self.spent.passes += spent.passes;
+        match self.slots.back_mut().filter(|slot| now < slot.began + SLOT) {
+            Some(slot) => {
+                slot.spent.polls += spent.polls;
+                slot.spent.passes += spent.passes;
+            }
+            None => self.slots.push_back(Slot { began: now, spent }),
+        }
+    }
+
+    /// Takes back what was booked for a pass and not spent.
+    pub fn give_back(&mut self, mut units: u64) {
+        self.even = self.even.and_then(|even| even.checked_sub(self.takes(units)));
+        for slot in self.slots.iter_mut().rev() {
+            let part = units.min(slot.spent.passes);
+            slot.spent.passes -= part;
+            self.spent.passes -= part;
+            units -= part;
+        }
+    }
+
+    /// What so many units take at an even pace.
+    fn takes(&self, units: u64) -> Duration {
+        MINUTE.mul_f64(units as f64 / self.limit as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Spends as much as there is room for, in parts, for so long; answers what was spent in each tenth of a second.
+    fn spend_all(allowance: &mut Allowance, part: u64, what: For, tenths: usize, from: Instant) -> Vec<u64> {
+        let mut spent = vec![0; tenths];
+        for (tenth, spent) in spent.iter_mut().enumerate() {
+            let now = from + SECOND / 10 * tenth as u32;
+            while allowance.room(part, what, now).is_ok() {
+                allowance.spend(part, what, now);
+                *spent += part;
+            }
+        }
+        spent
+    }
+
+    #[test]
+    fn no_minute_holds_more_than_the_limit_wherever_it_begins() {
+        for (part, what) in [(20, For::Polls), (2_000, For::Passes), (300, For::Passes), (5_000, For::Passes)] {
+            let mut allowance = Allowance::new(6_000, 2_400);
+            let spent = spend_all(&mut allowance, part, what, 3_000, Instant::now());
+            let most = spent.windows(600).map(|minute| minute.iter().sum::<u64>()).max();
+            assert!(most <= Some(6_000), "{part} {what:?}: {most:?}");
+            let all: u64 = spent.iter().sum();
+            assert!(all >= 24_000 - part, "{part} {what:?}: {all} in five minutes");
+        }
+    }
+
+    #[test]
+    fn passes_are_spread_over_the_minute() {
+        let mut allowance = Allowance::new(6_000, 600);
+        let spent = spend_all(&mut allowance, 100, For::Passes, 600, Instant::now());
+        assert!(spent.windows(100).skip(10).all(|seconds| seconds.iter().sum::<u64>() <= 1_100), "{spent:?}");
+        assert!(spent.iter().sum::<u64>() >= 5_900);
+    }
+
+    #[test]
+    fn passes_leave_to_polls_what_these_spent_and_nothing_where_nobody_polls() {
+        let now = Instant::now();
+        let mut allowance = Allowance::new(1_000, 1_000);
+        assert_eq!(spend_all(&mut allowance, 100, For::Passes, 1, now), [1_000]);
+        let mut allowance = Allowance::new(1_000, 1_000);
+        allowance.spend(200, For::Polls, now);
+        assert_eq!(spend_all(&mut allowance, 100, For::Passes, 1, now), [800]);
+    }
+
+    #[test]
+    fn who_finds_no_room_is_told_when_there_will_be_some() {
+        let now = Instant::now();
+        let mut allowance = Allowance::new(1_000, 1_000);
+        allowance.spend(400, For::Polls, now);
+        allowance.spend(600, For::Polls, now + 10 * SECOND);
+        let at = allowance.room(400, For::Polls, now + 20 * SECOND).expect_err("full");
+        assert_eq!(at, now + SLOT + MINUTE);
+        let later = allowance.room(500, For::Polls, now + 20 * SECOND).expect_err("full");
+        assert_eq!(later, now + 10 * SECOND + SLOT + MINUTE);
+        assert!(allowance.room(500, For::Polls, later).is_ok());
+    }
+
+    #[test]
+    fn what_was_booked_and_not_spent_can_be_spent_by_others() {
+        let now = Instant::now();
+        let mut allowance = Allowance::new(1_000, 1_000);
+        allowance.spend(1_000, For::Passes, now);
+        allowance.give_back(400);
+        assert_eq!(spend_all(&mut allowance, 100, For::Passes, 1, now), [400]);
+    }
+
+    #[test]
+    fn a_call_that_costs_more_than_a_minute_allows_is_made_alone() {
+        let now = Instant::now();
+        let mut allowance = Allowance::new(100, 40);
+        allowance.room(500, For::Passes, now).expect("room");
+        allowance.spend(500, For::Passes, now);
+        allowance.room(1, For::Polls, now).expect_err("full");
+    }
+}

@@ -1,0 +1,70 @@
+//! What a run found out of one stream.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::Counts;
+use super::delays::Delays;
+use crate::db::claims::StreamRow;
+use crate::db::streams::Idle;
+use crate::error::Failure;
+
+/// How one stream ended.
+pub struct Outcome {
+    pub id: i64,
+    pub user_id: Uuid,
+    pub kind: String,
+    /// The same run has polled it before.
+    pub again: bool,
+    /// It waited in the queue for the turn of a full pass.
+    pub is_pass: bool,
+    pub counts: Counts,
+    pub quarantined: u64,
+    pub resyncs: u32,
+    /// Without the time that it waited for its turn.
+    pub took: Duration,
+    pub fetches: Vec<Duration>,
+    /// Of the changes that an incremental pass found.
+    pub delays: Delays,
+    pub end: End,
+}
+
+pub enum End {
+    /// Nothing had changed: to be closed together with others.
+    Idle(Idle),
+    /// The pass is complete and stored.
+    Done,
+    /// Stopped between two pages; the position is stored.
+    Interrupted,
+    Failed(Failure),
+    /// The user does not have the service, or did not grant it: nothing to sync, and no failure.
+    Off(Failure),
+}
+
+impl Outcome {
+    /// Of a stream that has not begun.
+    pub fn of(row: &StreamRow) -> Self {
+        Self {
+            id: row.id,
+            user_id: row.user_id,
+            kind: row.kind.clone(),
+            again: row.again,
+            is_pass: false,
+            counts: Counts::default(),
+            quarantined: 0,
+            resyncs: 0,
+            took: Duration::ZERO,
+            fetches: Vec::new(),
+            delays: Delays::default(),
+            end: End::Done,
+        }
+    }
+
+    /// Counts a page that is written: what it changed, and how many items went to quarantine.
+    pub(super) fn wrote(&mut self, (counts, quarantined): (Counts, u64), delays: &Delays) {
+        self.counts += counts;
+        self.quarantined += quarantined;
+        self.delays += delays;
+    }
+}
