@@ -80,7 +80,9 @@ pub fn by_refresh_token(world: &World, given: &str) -> Option<(Arc<User>, Vec<St
     if let Some(grant) = lock(&world.grants).granted.get(given) {
         return world.user(&grant.email).map(|user| (user, grant.scopes.clone()));
     }
-    let user = world.all_users().into_iter().find(|user| user.refresh_token == given)?;
+    let users = world.users.read().unwrap_or_else(PoisonError::into_inner);
+    let user = users.values().find(|user| user.refresh_token == given).cloned()?;
+    drop(users);
     let scopes = lock(&user.scopes).clone();
     (!user.revoked.load(Ordering::Relaxed)).then_some((user, scopes))
 }
