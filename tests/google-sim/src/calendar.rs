@@ -134,7 +134,7 @@ impl Calendar {
 }
 
 fn method<'a>(name: &'static str, stream: Option<&'a str>, follows: bool) -> Method<'a> {
-    Method { name, scopes: &[CALENDAR_SCOPE], units: 1, stream, follows, id: None, of_mailbox: false }
+    Method { name, scopes: &[CALENDAR_SCOPE], service: "calendar", units: 1, stream, follows, id: None, of_mailbox: false }
 }
 
 /// One page of a feed.

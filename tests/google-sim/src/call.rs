@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use crate::concurrency::{self, UnderWay};
 use crate::errors;
+use crate::ledger::Limit;
 use crate::place::Refusal;
 use crate::reply;
 use crate::state::{AccessToken, User, World};
@@ -18,6 +19,8 @@ pub struct Method<'a> {
     pub name: &'static str,
     /// The scopes of which one will do.
     pub scopes: &'static [&'static str],
+    /// Whose quota it spends.
+    pub service: &'static str,
     /// What it costs.
     pub units: u64,
     /// The feed that it reads, for the ledger's count by stream.
@@ -39,7 +42,7 @@ pub async fn call(
 ) -> Response {
     let token = bearer(world, headers);
     let email = token.as_ref().map(|token| token.email.as_str());
-    let _call = world.ledger.begin(method.name, email, method.stream, method.units);
+    let _call = world.ledger.begin(method.name, email, method.stream, (method.service, method.units));
     let fault = world.faults.strike_at(method.name, email, method.follows, method.id);
     let mut under_way = None;
     let response = reply::with_fault(world, fault, async || {
@@ -76,9 +79,17 @@ fn allowed(
     }
     if method.of_mailbox {
         // What is refused for this is not counted against the quota.
-        let begun = concurrency::begin(world, &token.email).inspect_err(|_| world.ledger.refund(method.units))?;
+        let begun = concurrency::begin(world, &token.email).inspect_err(|_| {
+            world.ledger.refund(method.units);
+            world.ledger.beyond(Limit::Concurrency, (method.service, method.units));
+        })?;
         *under_way = Some(begun);
     }
-    world.quota.spend(&token.email, method.units, world.now())?;
-    Ok(user)
+    match world.quota.spend(&token.email, method.units, world.now()) {
+        Ok(()) => Ok(user),
+        Err((limit, refusal)) => {
+            world.ledger.beyond(limit, (method.service, method.units));
+            Err(refusal)
+        }
+    }
 }

@@ -44,6 +44,7 @@ async fn list(State(world): State<Arc<World>>, Query(params): Query<Params>, hea
     let method = Method {
         name: "directory.users.list",
         scopes: &[SCOPE],
+        service: "directory",
         units: 1,
         stream: None,
         follows: false,

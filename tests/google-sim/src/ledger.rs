@@ -12,6 +12,8 @@ use crate::state::lock;
 pub struct Ledger {
     counts: Mutex<Counts>,
     under_way: AtomicU64,
+    requests: AtomicU64,
+    most_requests: AtomicU64,
 }
 
 /// What was counted since the last reset. API calls only; token requests stand under `oauth`.
@@ -23,10 +25,34 @@ pub struct Counts {
     pub by_user: BTreeMap<String, BTreeMap<String, u64>>,
     pub by_stream: BTreeMap<String, u64>,
     pub quota_units: u64,
+    /// Units that were spent, by service: those of calls beyond a limit are not among them.
+    pub units: BTreeMap<&'static str, u64>,
+    /// Calls that were refused because of a limit.
+    pub beyond: Beyond,
     pub max_concurrent: u64,
+    /// The most HTTP requests to the APIs that were under way at once; a batch is one, tokens are none.
+    pub requests_at_once: u64,
     /// Requests to a batch endpoint; the calls in them are counted one by one.
     pub batches: u64,
     pub oauth: Oauth,
+}
+
+/// By the limit that refused them.
+#[derive(Default, Clone, Serialize)]
+pub struct Beyond {
+    pub user_minute: u64,
+    pub project_minute: u64,
+    pub day: u64,
+    pub concurrency: u64,
+}
+
+/// A limit that refuses calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    UserMinute,
+    ProjectMinute,
+    Day,
+    Concurrency,
 }
 
 #[derive(Default, Clone, Serialize)]
@@ -45,12 +71,34 @@ impl Drop for Call<'_> {
     }
 }
 
+/// A request under way.
+pub struct Request<'a>(&'a Ledger);
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Ledger {
-    pub fn begin(&self, method: &str, user: Option<&str>, stream: Option<&str>, units: u64) -> Call<'_> {
+    pub fn request(&self) -> Request<'_> {
+        let now = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_requests.fetch_max(now, Ordering::Relaxed);
+        Request(self)
+    }
+
+    pub fn begin(
+        &self,
+        method: &str,
+        user: Option<&str>,
+        stream: Option<&str>,
+        (service, units): (&'static str, u64),
+    ) -> Call<'_> {
         let concurrent = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
         let mut counts = lock(&self.counts);
         counts.total += 1;
         counts.quota_units += units;
+        *counts.units.entry(service).or_default() += units;
         counts.max_concurrent = counts.max_concurrent.max(concurrent);
         bump(&mut counts.by_method, method);
         if let Some(user) = user {
@@ -65,6 +113,22 @@ impl Ledger {
     /// Takes back the units of a call that was refused without being counted.
     pub fn refund(&self, units: u64) {
         lock(&self.counts).quota_units -= units;
+    }
+
+    /// Counts a call that this limit refused: it spent none of its units.
+    pub fn beyond(&self, limit: Limit, (service, units): (&'static str, u64)) {
+        let mut counts = lock(&self.counts);
+        let beyond = &mut counts.beyond;
+        *match limit {
+            Limit::UserMinute => &mut beyond.user_minute,
+            Limit::ProjectMinute => &mut beyond.project_minute,
+            Limit::Day => &mut beyond.day,
+            Limit::Concurrency => &mut beyond.concurrency,
+        } += 1;
+        // A reset may have come since the call began.
+        if let Some(spent) = counts.units.get_mut(service) {
+            *spent = spent.saturating_sub(units);
+        }
     }
 
     pub fn batch(&self) {
@@ -83,11 +147,14 @@ impl Ledger {
     }
 
     pub fn counts(&self) -> Counts {
-        lock(&self.counts).clone()
+        let mut counts = lock(&self.counts).clone();
+        counts.requests_at_once = self.most_requests.load(Ordering::Relaxed);
+        counts
     }
 
     pub fn reset(&self) {
         *lock(&self.counts) = Counts::default();
+        self.most_requests.store(self.requests.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 

@@ -72,20 +72,23 @@ impl Sim {
         let recorded = |api: Router<Arc<World>>| api.layer(from_fn_with_state(Arc::clone(&world), requests::record));
         let (calendar, drive) = (recorded(calendar::routes()), recorded(drive::routes()));
         let (gmail, directory) = (recorded(gmail::routes()), recorded(directory::routes()));
-        let router = oauth::routes()
-            .merge(calendar.clone())
+        let google = calendar
+            .clone()
             .merge(gmail.clone())
             .merge(drive.clone())
             .merge(directory.clone())
-            .merge(attendee::routes())
-            .merge(sink::routes())
-            .merge(push::routes())
-            .nest("/admin", admin)
             .route("/batch/calendar/v3", batch(calendar, 1_000))
             .route("/batch/gmail/v1", batch(gmail.clone(), 100))
             .route("/batch/drive/v3", batch(drive, 100))
             // The address of all APIs with a host of their own.
             .route("/batch", batch(gmail.merge(directory), 100))
+            .layer(from_fn_with_state(Arc::clone(&world), requests::at_once));
+        let router = oauth::routes()
+            .merge(google)
+            .merge(attendee::routes())
+            .merge(sink::routes())
+            .merge(push::routes())
+            .nest("/admin", admin)
             .with_state(Arc::clone(&world));
         push::start(&world);
         attendee::start(&world);

@@ -1,6 +1,6 @@
 //! Google's limits, where a test sets some: units a project and a user may make in a minute, and a project in a day.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use axum::response::Response;
@@ -8,7 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use crate::errors;
+use crate::ledger::Limit;
 use crate::state::lock;
+
+/// How exactly a sliding minute slides.
+const STEPS_PER_SECOND: i64 = 10;
 
 /// The limits: POST them to `/admin/quota`; absent ones do not limit. A minute and a day begin with the first call that
 /// is counted in them, so that what a test sees does not depend on when the clock's own minute turns.
@@ -18,14 +22,23 @@ pub struct Limits {
     pub project_per_minute: Option<u64>,
     pub user_per_minute: Option<u64>,
     pub project_per_day: Option<u64>,
+    /// Whether the limits of a minute hold for any sixty seconds that end now.
+    #[serde(default)]
+    pub sliding: bool,
 }
 
 #[derive(Default)]
 pub struct Quota {
-    state: Mutex<(Limits, Spent)>,
+    state: Mutex<State>,
 }
 
-type Spent = HashMap<String, Window>;
+#[derive(Default)]
+struct State {
+    limits: Limits,
+    day: Window,
+    project: Minute,
+    users: HashMap<String, Minute>,
+}
 
 /// What one subject spent since some moment.
 #[derive(Clone, Copy, Default)]
@@ -37,6 +50,13 @@ pub struct Window {
 impl Window {
     /// Counts units where they fit under a limit; where not, it counts nothing and tells how long the window lasts yet.
     pub fn spend(&mut self, units: u64, limit: u64, length: TimeDelta, now: DateTime<Utc>) -> Result<(), TimeDelta> {
+        self.room(units, limit, length, now)?;
+        self.spent += units;
+        Ok(())
+    }
+
+    /// Whether they fit.
+    fn room(&mut self, units: u64, limit: u64, length: TimeDelta, now: DateTime<Utc>) -> Result<(), TimeDelta> {
         let end = match self.begun {
             Some(begun) if now < begun + length => begun + length,
             _ => {
@@ -44,34 +64,98 @@ impl Window {
                 now + length
             }
         };
-        if self.spent + units > limit {
-            return Err(end - now);
+        match self.spent + units > limit {
+            true => Err(end - now),
+            false => Ok(()),
         }
+    }
+}
+
+/// What one subject spent in sixty seconds: one way or the other, as the limits say.
+#[derive(Default)]
+struct Minute {
+    whole: Window,
+    sliding: Sliding,
+}
+
+/// What was spent in the last minute, step by step; steps without a call are not kept.
+#[derive(Default)]
+struct Sliding {
+    steps: VecDeque<(i64, u64)>,
+    spent: u64,
+}
+
+impl Sliding {
+    /// Whether units fit. A client that keeps to the limit in every sixty seconds is never refused: a step is forgotten as soon as its first moment is
+    /// a minute ago.
+    fn has_room(&mut self, units: u64, limit: u64, now: DateTime<Utc>) -> bool {
+        let step = step(now);
+        while let Some((_, units)) = self.steps.pop_front_if(|(past, _)| *past + 60 * STEPS_PER_SECOND <= step) {
+            self.spent -= units;
+        }
+        self.spent + units <= limit
+    }
+
+    fn add(&mut self, units: u64, now: DateTime<Utc>) {
+        let step = step(now);
         self.spent += units;
-        Ok(())
+        match self.steps.back_mut() {
+            Some((last, spent)) if *last >= step => *spent += units,
+            _ => self.steps.push_back((step, units)),
+        }
+    }
+}
+
+fn step(now: DateTime<Utc>) -> i64 {
+    (now.timestamp_millis() * STEPS_PER_SECOND).div_euclid(1_000)
+}
+
+impl Minute {
+    fn has_room(&mut self, units: u64, limit: u64, sliding: bool, now: DateTime<Utc>) -> bool {
+        match sliding {
+            true => self.sliding.has_room(units, limit, now),
+            false => self.whole.room(units, limit, TimeDelta::minutes(1), now).is_ok(),
+        }
+    }
+
+    fn add(&mut self, units: u64, sliding: bool, now: DateTime<Utc>) {
+        match sliding {
+            true => self.sliding.add(units, now),
+            false => self.whole.spent += units,
+        }
     }
 }
 
 impl Quota {
     /// Sets the limits and forgets what was spent.
     pub fn set(&self, limits: Limits) {
-        *lock(&self.state) = (limits, HashMap::new());
+        *lock(&self.state) = State { limits, ..State::default() };
     }
 
-    /// Counts a call's units; over a limit it is refused and not counted.
-    pub fn spend(&self, user: &str, units: u64, now: DateTime<Utc>) -> Result<(), Box<Response>> {
+    /// Counts a call's units under every limit; over one it is refused, by which and in what words, and counted under none.
+    pub fn spend(&self, user: &str, units: u64, now: DateTime<Utc>) -> Result<(), (Limit, Box<Response>)> {
         let mut state = lock(&self.state);
-        let (limits, spent) = &mut *state;
-        let (minute, day) = (TimeDelta::minutes(1), TimeDelta::days(1));
-        let rows = [
-            ("day", limits.project_per_day, day, "rateLimitExceeded", errors::DAY),
-            ("minute", limits.project_per_minute, minute, "rateLimitExceeded", errors::MINUTE),
-            (user, limits.user_per_minute, minute, "userRateLimitExceeded", errors::USER_MINUTE),
-        ];
-        for (subject, limit, length, reason, kind) in rows {
-            let Some(limit) = limit else { continue };
-            let window = spent.entry(subject.to_owned()).or_default();
-            window.spend(units, limit, length, now).map_err(|_| Box::new(errors::quota(403, reason, &kind)))?;
+        let State { limits: Limits { project_per_minute, user_per_minute, project_per_day, sliding }, day, project, users } =
+            &mut *state;
+        let refused = |limit, reason, words: errors::Limit| Err((limit, Box::new(errors::quota(403, reason, &words))));
+        if project_per_day.is_some_and(|limit| day.room(units, limit, TimeDelta::days(1), now).is_err()) {
+            return refused(Limit::Day, "rateLimitExceeded", errors::DAY);
+        }
+        if project_per_minute.is_some_and(|limit| !project.has_room(units, limit, *sliding, now)) {
+            return refused(Limit::ProjectMinute, "rateLimitExceeded", errors::MINUTE);
+        }
+        if let Some(limit) = *user_per_minute {
+            let minute = users.entry(user.to_owned()).or_default();
+            if !minute.has_room(units, limit, *sliding, now) {
+                return refused(Limit::UserMinute, "userRateLimitExceeded", errors::USER_MINUTE);
+            }
+            minute.add(units, *sliding, now);
+        }
+        if project_per_minute.is_some() {
+            project.add(units, *sliding, now);
+        }
+        if project_per_day.is_some() {
+            day.spent += units;
         }
         Ok(())
     }
@@ -81,12 +165,30 @@ impl Quota {
 mod tests {
     use super::*;
 
+    fn answers<const N: usize>(sliding: bool, seconds: [f64; N]) -> [bool; N] {
+        let quota = Quota::default();
+        quota.set(Limits { project_per_minute: Some(2), sliding, ..Limits::default() });
+        let at = |second: f64| DateTime::from_timestamp_millis((second * 1_000.0) as i64).expect("a moment");
+        seconds.map(|second| quota.spend("someone", 1, at(second)).is_ok())
+    }
+
     #[test]
     fn a_minute_begins_with_its_first_call_not_with_the_clocks() {
+        assert_eq!(answers(false, [59.0, 60.0, 61.0, 118.0, 119.0]), [true, true, false, false, true]);
+    }
+
+    #[test]
+    fn a_call_that_its_users_limit_refuses_is_not_counted_under_the_projects() {
         let quota = Quota::default();
-        quota.set(Limits { project_per_minute: Some(2), ..Limits::default() });
-        let at = |second| DateTime::from_timestamp(second, 0).expect("a moment");
-        let answers = [59, 60, 61, 118, 119].map(|second| quota.spend("someone", 1, at(second)).is_ok());
-        assert_eq!(answers, [true, true, false, false, true]);
+        quota.set(Limits { project_per_minute: Some(2), user_per_minute: Some(1), ..Limits::default() });
+        let now = DateTime::UNIX_EPOCH;
+        let limits = ["ann", "ann", "bob", "carol"].map(|user| quota.spend(user, 1, now).map_err(|(limit, _)| limit));
+        assert_eq!(limits, [Ok(()), Err(Limit::UserMinute), Ok(()), Err(Limit::ProjectMinute)]);
+    }
+
+    #[test]
+    fn a_sliding_minute_gives_back_each_call_a_minute_after_it() {
+        let seconds = [0.0, 50.0, 59.8, 60.0, 60.1, 109.8, 110.0, 119.0, 120.0];
+        assert_eq!(answers(true, seconds), [true, true, false, true, false, false, true, false, true]);
     }
 }

@@ -35,6 +35,12 @@ impl Requests {
     }
 }
 
+/// Counts a request of the APIs, a batch as one, among those that are under way.
+pub async fn at_once(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
+    let _request = world.ledger.request();
+    next.run(request).await
+}
+
 /// Records a call: method, path, query, body, scopes of its token (null: none that is known); status and answer (null: not JSON).
 pub async fn record(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
     if !world.requests.on.load(Ordering::Relaxed) {

@@ -66,7 +66,7 @@ impl Ask {
         let key = self.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Token "));
         let project = key.and_then(|key| lock(&world.attendee.store).project_of(key));
         let bot = self.path.get("bot").map(String::as_str);
-        let _call = world.ledger.begin(name, project.as_deref(), bot, 1);
+        let _call = world.ledger.begin(name, project.as_deref(), bot, ("attendee", 1));
         let fault = world.faults.strike(name, project.as_deref(), self.get("cursor").is_some());
         let answer = async || match project.as_deref() {
             Some(project) => self.value(project, value).unwrap_or_else(|refusal| *refusal),

@@ -13,12 +13,30 @@ const METADATA_SCOPE: &str = "https://www.googleapis.com/auth/drive.metadata.rea
 
 /// A call that reads no content.
 pub fn metadata(name: &'static str, units: u64) -> Method<'static> {
-    Method { name, scopes: &[DRIVE_SCOPE, METADATA_SCOPE], units, stream: None, follows: false, id: None, of_mailbox: false }
+    Method {
+        name,
+        scopes: &[DRIVE_SCOPE, METADATA_SCOPE],
+        service: "drive",
+        units,
+        stream: None,
+        follows: false,
+        id: None,
+        of_mailbox: false,
+    }
 }
 
 /// A call that reads content.
 pub fn content(name: &'static str) -> Method<'static> {
-    Method { name, scopes: &[DRIVE_SCOPE], units: 200, stream: None, follows: false, id: None, of_mailbox: false }
+    Method {
+        name,
+        scopes: &[DRIVE_SCOPE],
+        service: "drive",
+        units: 200,
+        stream: None,
+        follows: false,
+        id: None,
+        of_mailbox: false,
+    }
 }
 
 pub fn flag(params: &Params, name: &str, otherwise: bool) -> Result<bool, Refusal> {

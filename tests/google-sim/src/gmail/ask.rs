@@ -50,6 +50,7 @@ impl Ask {
         let method = Method {
             name,
             scopes: &[GMAIL_SCOPE],
+            service: "gmail",
             units,
             stream: Some("mail"),
             follows,

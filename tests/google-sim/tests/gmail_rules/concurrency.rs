@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::Gmail;
 
 /// The answers of one batch of so many calls.
-fn batch(gmail: &Gmail, id: &str, calls: usize) -> Vec<bool> {
+pub fn batch(gmail: &Gmail, id: &str, calls: usize) -> Vec<bool> {
     let call = format!(
         "--x\r\nContent-Type: application/http\r\n\r\nGET /gmail/v1/users/me/messages/{id}?format=minimal HTTP/1.1\r\nAuthorization: Bearer {}\r\n\r\n\r\n",
         gmail.token

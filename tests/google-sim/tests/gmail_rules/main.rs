@@ -4,6 +4,7 @@ mod concurrency;
 mod fill;
 mod history;
 mod messages;
+mod pace;
 
 use google_sim::Sim;
 use serde_json::{Value, json};
