@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tower::ServiceExt as _;
 
 use crate::state::World;
-use crate::{concurrency, errors, reply};
+use crate::{concurrency, errors, latency, reply};
 
 const BOUNDARY: &str = "batch_sim";
 
@@ -24,7 +24,9 @@ pub async fn serve(
 ) -> Response<Body> {
     world.ledger.batch();
     let fault = world.faults.strike("batch", None, false);
-    reply::with_fault(&world, fault, async || concurrency::together(answers(&api, most, &headers, &body)).await).await
+    let answered = reply::with_fault(&world, fault, async || answers(&api, most, &headers, &body).await);
+    // Its calls are under way until it is answered, the wait included.
+    concurrency::together(latency::batch(&world, answered)).await
 }
 
 async fn answers(api: &Router, most: usize, headers: &HeaderMap, body: &Bytes) -> Response<Body> {

@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use crate::concurrency::{self, UnderWay};
 use crate::errors;
+use crate::latency;
 use crate::ledger::Limit;
 use crate::place::Refusal;
 use crate::reply;
@@ -50,6 +51,7 @@ pub async fn call(
         user.and_then(|user| answer(&user)).unwrap_or_else(|refusal| *refusal)
     })
     .await;
+    latency::wait(world, method.name).await;
     if let Some(call) = under_way {
         call.end().await;
     }

@@ -21,6 +21,7 @@ mod generate;
 mod gmail;
 mod ics;
 mod instances;
+mod latency;
 mod ledger;
 mod oauth;
 mod place;

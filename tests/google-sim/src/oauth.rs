@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::errors;
+use crate::latency;
 use crate::reply;
 use crate::state::{AccessToken, PROJECT, User, World, lock};
 
@@ -71,6 +72,7 @@ async fn token(State(world): State<Arc<World>>, headers: HeaderMap, Form(request
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let response =
         reply::with_fault(&world, fault, async || grant(&answered, &request, host).unwrap_or_else(|refusal| *refusal)).await;
+    latency::wait(&world, "token").await;
     world.ledger.token(!struck && response.status().is_success());
     response
 }

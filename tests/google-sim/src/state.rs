@@ -14,6 +14,7 @@ use crate::drive::Store;
 use crate::faults::Faults;
 use crate::feed::{Feed, Outside};
 use crate::gmail::Mailbox;
+use crate::latency::Latency;
 use crate::ledger::Ledger;
 use crate::oauth::Grants;
 use crate::push::Push;
@@ -36,6 +37,8 @@ pub struct World {
     pub ledger: Ledger,
     pub requests: Requests,
     pub quota: Quota,
+    /// How long answers take.
+    pub latency: Latency,
     /// Calls of each mailbox that are under way.
     pub concurrency: Concurrency,
     pub grants: Mutex<Grants>,
@@ -99,6 +102,7 @@ impl World {
             ledger: Ledger::default(),
             requests: Requests::default(),
             quota: Quota::default(),
+            latency: Latency::default(),
             concurrency: Concurrency::default(),
             grants: Mutex::default(),
             directory: Mutex::default(),

@@ -15,6 +15,7 @@ use super::{Answer, Named, Params, Shared, user};
 use crate::concurrency::Bound;
 use crate::faults::Fault;
 use crate::feed::Outside;
+use crate::latency;
 use crate::oauth;
 use crate::quota::Limits;
 use crate::state::{User, World, lock};
@@ -29,6 +30,12 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/consent", post(consent))
         .route("/api", post(api))
         .route("/quota", post(|State(world): Shared, Json(limits): Json<Limits>| async move { world.quota.set(limits) }))
+        .route(
+            "/latency",
+            get(|State(world): Shared| async move { Json(world.latency.shown()) })
+                .post(|State(world): Shared, Json(order): Json<latency::Order>| async move { world.latency.set(order) })
+                .delete(|State(world): Shared| async move { world.latency.clear() }),
+        )
         .route(
             "/concurrency",
             post(|State(world): Shared, Json(bound): Json<Bound>| async move { world.concurrency.set(bound) }).get(seen),
