@@ -213,7 +213,7 @@ impl Default for Engine {
             chunk: 2000,
             concurrency: 32,
             threads: 2,
-            page_memory: 16 << 20,
+            page_memory: 32 << 20,
             look_every: Duration::from_secs(15),
             lease: Duration::from_secs(MINUTE),
             tries: 5,

@@ -143,6 +143,9 @@ impl Facts {
                 standing.failures
             );
         }
+        if let Some(pass) = standing.pass {
+            return format!("{}; {next}", full_pass(pass, row.full_pass_at.is_none()));
+        }
         let mut facts = Vec::new();
         match outlook.fixed {
             true => facts.push("a fixed interval".to_owned()),
@@ -181,6 +184,16 @@ impl Facts {
             _ => facts.push("the budget is short even so".into()),
         }
     }
+}
+
+/// `first sync: 12,000 of about 480,000 things so far, done in about 5 h`
+fn full_pass((items, expected, seconds): (i64, Option<i64>, f64), is_first: bool) -> String {
+    let what = if is_first { "first sync" } else { "resync" };
+    let Some(expected) = expected.filter(|expected| *expected > items) else {
+        return format!("{what} under way: {items} things so far");
+    };
+    let left = self::seconds(seconds * (expected - items) as f64 / items.max(1) as f64);
+    format!("{what} under way: {items} of about {expected} things so far, done in about {}", in_words(left))
 }
 
 fn changes(a_day: f64) -> String {

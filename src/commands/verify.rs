@@ -73,7 +73,8 @@ pub fn run(args: &VerifyArgs, settings: Settings, output: Output) -> anyhow::Res
             // One that is told to stop, or has no time left, says that of every service: what was not compared is not in step.
             let left = args.max_duration.map(|limit| limit.saturating_sub(started.elapsed()));
             let bounds = Bounds { max_duration: left, dry_run: false };
-            let job = jobs::job(&context, service, "verify", Selection::default(), bounds);
+            // However long it takes, unless a person says otherwise.
+            let job = Job { max_duration: left, ..jobs::job(&context, service, "verify", Selection::default(), bounds) };
             runs.push(one(&context, service, &job, &ask).await?);
             if args.repair {
                 jobs::hand_on(&context, &job).await;

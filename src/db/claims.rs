@@ -194,3 +194,30 @@ async fn claim_with(client: &impl tokio_postgres::GenericClient, claim: &Claim<'
     rows.sort_by_key(|row| row.position.cursor.is_none());
     Ok(rows)
 }
+
+#[cfg(test)]
+impl StreamRow {
+    /// A stream that was never polled.
+    pub fn example(id: i64, project: &str) -> Self {
+        let (user_id, now) = (Uuid::from_u128(1), DateTime::UNIX_EPOCH);
+        Self {
+            id,
+            user_id,
+            kind: "kind".into(),
+            resource: "resource".into(),
+            position: Position::default(),
+            pass_count: 0,
+            full_pass_at: None,
+            failures: 0,
+            changes: Changes { mass: 0.0, at: now, since: now, shape: None },
+            weight: 1.0,
+            weight_at: now,
+            resyncs_today: 0,
+            push_left: None,
+            push_missed: 0,
+            unfetched: Vec::new(),
+            again: false,
+            account: AccountRow { user_id, project: project.to_owned(), access_token: None, token_seconds: None },
+        }
+    }
+}

@@ -30,6 +30,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (19, "calendar_as_it_is", include_str!("../../sql/migrations/0019_calendar_as_it_is.sql")),
     (20, "attendee_reasons", include_str!("../../sql/migrations/0020_attendee_reasons.sql")),
     (21, "removed_streams", include_str!("../../sql/migrations/0021_removed_streams.sql")),
+    (22, "progress", include_str!("../../sql/migrations/0022_progress.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.

@@ -78,12 +78,28 @@ pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result
     Ok(row.try_get::<_, Option<Vec<i64>>>(0)?.unwrap_or_default())
 }
 
+/// A step between two pages.
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub to: Position,
+    /// Things that the page named.
+    pub items: i64,
+    /// Things of the whole pass, where the provider says how many.
+    pub expected: Option<i64>,
+    /// Seconds by which it renews the lease.
+    pub lease: f64,
+}
+
 /// Moves the position between two pages and renews the lease. False: the stream is not ours any more, and the caller rolls back.
-pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, to: &Position, lease: f64) -> anyhow::Result<bool> {
+pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, step: &Step) -> anyhow::Result<bool> {
+    let Step { to, items, expected, lease } = step;
     let moved = tx
         .execute_typed(
             "UPDATE streams SET cursor = $3, page_token = $4, pinned = $5, pass = $6,
-               pass_count = greatest(pass_count, coalesce($6, 0)), claimed_until = now() + make_interval(secs => $7)
+               pass_count = greatest(pass_count, coalesce($6, 0)), claimed_until = now() + make_interval(secs => $7),
+               pass_items = CASE WHEN $6 IS NOT NULL THEN $8 + CASE WHEN pass = $6 THEN coalesce(pass_items, 0) ELSE 0 END END,
+               pass_expected = CASE WHEN $6 IS NOT NULL THEN $9 END,
+               pass_began_at = CASE WHEN pass = $6 THEN coalesce(pass_began_at, now()) WHEN $6 IS NOT NULL THEN now() END
              WHERE id = $1 AND claimed_by = $2",
             &[
                 (&id, Type::INT8),
@@ -92,7 +108,9 @@ pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, to: &Positio
                 (&to.page_token, Type::TEXT),
                 (&to.pinned, Type::TEXT),
                 (&to.pass, Type::INT8),
-                (&lease, Type::FLOAT8),
+                (lease, Type::FLOAT8),
+                (items, Type::INT8),
+                (expected, Type::INT8),
             ],
         )
         .await
@@ -128,6 +146,7 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> a
     let moved = tx
         .execute_typed(
             "UPDATE streams s SET cursor = $3, page_token = NULL, pinned = NULL, pass = NULL,
+               pass_items = NULL, pass_expected = NULL, pass_began_at = NULL,
                full_pass_at = CASE WHEN $4::bigint IS NULL THEN full_pass_at ELSE now() END,
                pass_count = greatest(pass_count, coalesce($4, 0)),
                due_at = CASE WHEN pushed_at > claimed_at THEN now()
@@ -249,6 +268,8 @@ pub struct Standing {
     pub pushed_ago: Option<f64>,
     pub failures: i32,
     pub failed_class: Option<String>,
+    /// Of the full pass under way: things so far, all there are, and seconds since it began.
+    pub pass: Option<(i64, Option<i64>, f64)>,
 }
 
 /// The streams of a user or project and when they are due.
@@ -259,7 +280,8 @@ pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<V
         .query_typed(
             "SELECT id, kind, extract(epoch FROM due_at - now())::float8, extract(epoch FROM now() - polled_at)::float8,
                coalesce(claimed_until > now(), false), failures, failed_class,
-               coalesce(push_until > now(), false), extract(epoch FROM now() - pushed_at)::float8
+               coalesce(push_until > now(), false), extract(epoch FROM now() - pushed_at)::float8,
+               pass_items, pass_expected, extract(epoch FROM now() - pass_began_at)::float8
              FROM streams WHERE service = $1 AND (user_id = $2 OR attendee_project = $2) AND state <> 'removed' ORDER BY id",
             &[(&service, Type::TEXT), (&user, Type::UUID)],
         )
@@ -277,6 +299,10 @@ pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<V
                 failed_class: row.try_get(6)?,
                 push_alive: row.try_get(7)?,
                 pushed_ago: row.try_get(8)?,
+                pass: match (row.try_get(9)?, row.try_get(11)?) {
+                    (Some(items), Some(seconds)) => Some((items, row.try_get(10)?, seconds)),
+                    _ => None,
+                },
             })
         })
         .collect()

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Counts, Item, Next, Page, Position, Source, Stream};
 use crate::db::Pool;
 use crate::db::items::{self, Poison};
-use crate::db::streams::{self, Finish};
+use crate::db::streams::{self, Finish, Step};
 use crate::error::{Class, Failure};
 
 /// How often a page is written again that PostgreSQL gave up for another transaction's sake.
@@ -63,7 +63,9 @@ async fn once<S: Source>(
         (Some(finish), _) => streams::finish(&tx, write.run, stream.id, finish).await?,
         (None, Next::Page(token)) => {
             let to = Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..write.at.clone() };
-            streams::advance_page(&tx, write.run, stream.id, &to, write.lease).await?
+            let items = i64::try_from(page.items.len() + page.poison.len())?;
+            let step = Step { to, items, expected: page.expected, lease: write.lease };
+            streams::advance_page(&tx, write.run, stream.id, &step).await?
         }
         (None, Next::Cursor(_)) => anyhow::bail!("a last page without its finish"),
     };

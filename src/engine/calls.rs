@@ -73,13 +73,22 @@ impl Calls {
         *self.booked.lock().unwrap_or_else(PoisonError::into_inner) = Some(booking);
     }
 
+    /// Units that are left of what was booked for this page; `None`: nothing was.
+    pub fn booked(&self) -> Option<u64> {
+        self.booked.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Booking::left)
+    }
+
     async fn spend(&self, units: u64) -> Result<(), Failure> {
-        let what = if self.full_pass.load(Ordering::Relaxed) { For::Passes } else { For::Polls };
-        let booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|booked| booked.draw(units));
-        if booked {
-            self.meter.count(units);
-            return Ok(());
-        }
+        let drawn = self.booked.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|booked| booked.draw(units));
+        let what = match drawn {
+            Some(true) => {
+                self.meter.count(units);
+                return Ok(());
+            }
+            Some(false) => For::Page,
+            None if self.full_pass.load(Ordering::Relaxed) => For::Passes,
+            None => For::Polls,
+        };
         self.meter.spend(&self.project, self.user, units, what).await
     }
 

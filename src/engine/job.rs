@@ -246,7 +246,7 @@ async fn watch<S: Source>(shared: Arc<Shared<S>>, max_duration: Option<Duration>
                     continue;
                 }
                 let held: Vec<i64> = shared.held().iter().copied().collect();
-                if let Err(error) = runs::heartbeat(&context.pool, *run, lease.as_secs_f64(), &held).await {
+                if let Err(error) = runs::heartbeat(&context.pool, *run, lease.as_secs_f64(), &held, &shared.queue.progress()).await {
                     // No verdict on the run: if this goes on, the leases lapse and the fence keeps others' work whole.
                     log::warn!("heartbeat not written: {error:#}");
                 }

@@ -4,7 +4,8 @@ mod allowance;
 mod ledger;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use super::gate::Gate;
 use crate::config::{self, Limits};
 use crate::db::Pool;
-use crate::db::quota;
+use crate::db::quota::{self, Unspent};
 use crate::error::Failure;
 
 use allowance::Allowance;
@@ -58,6 +59,8 @@ struct Account {
     /// How many polls do: as long as any does, no pass is let in.
     polls: AtomicUsize,
     ledger: tokio::sync::Mutex<Block>,
+    /// Units in the ledger that were booked and not spent.
+    unspent: AtomicU64,
 }
 
 impl Account {
@@ -69,7 +72,17 @@ impl Account {
             waiting: tokio::sync::Mutex::default(),
             polls: AtomicUsize::new(0),
             ledger: tokio::sync::Mutex::default(),
+            unspent: AtomicU64::new(0),
         }
+    }
+}
+
+impl Account {
+    /// What the ledger is to be given back.
+    async fn unspent(&self, subject: String) -> Unspent {
+        let mut block = self.ledger.lock().await;
+        block.put_back(ledger::signed(self.unspent.swap(0, Ordering::Relaxed)));
+        block.unspent(subject)
     }
 }
 
@@ -112,9 +125,16 @@ pub struct Booking {
     user: (Uuid, Arc<Account>),
     units: u64,
     left: AtomicU64,
+    /// The ledger knows of it.
+    entered: AtomicBool,
 }
 
 impl Booking {
+    /// What is left of it.
+    pub fn left(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
     /// Takes units out of it, if there are so many.
     pub fn draw(&self, units: u64) -> bool {
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(units)).is_ok()
@@ -124,9 +144,14 @@ impl Booking {
 impl Drop for Booking {
     fn drop(&mut self) {
         let left = *self.left.get_mut();
-        if left > 0 {
-            locked(&self.project.account.allowance).give_back(left);
-            locked(&self.user.1.allowance).give_back(left);
+        if left == 0 {
+            return;
+        }
+        for account in [&self.project.account, &self.user.1] {
+            locked(&account.allowance).give_back(left);
+            if *self.entered.get_mut() {
+                account.unspent.fetch_add(left, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -144,16 +169,17 @@ impl Meter {
         Some(Arc::clone(locked(&self.gates).entry(user).or_insert_with(|| Arc::new(Gate::new(most, engine)))))
     }
 
-    /// Books what a page of a pass will cost, or as much of it as may be spent at once.
+    /// Books what a page of a pass costs: at least and at most so much, as the user has it, and never more than may be spent at once.
     ///
     /// # Errors
     /// Who lacks the units, and until when: nothing is booked.
-    pub fn book(&self, project: &str, user: Uuid, units: u64) -> Result<Booking, Lack> {
+    pub fn book(&self, project: &str, user: Uuid, cost: &RangeInclusive<u64>) -> Result<Booking, Lack> {
         let (project, account) = self.accounts(project, user);
-        let most = locked(&account.allowance).burst().min(locked(&project.account.allowance).burst());
-        let units = units.min(most);
+        let at_once = locked(&account.allowance).burst().min(locked(&project.account.allowance).burst());
+        let units = locked(&account.allowance).available(Instant::now());
+        let units = units.clamp(*cost.start(), *cost.end()).min(at_once);
         self.spend_now(&project, &account, units, For::Passes)?;
-        Ok(Booking { project, user: (user, account), units, left: AtomicU64::new(units) })
+        Ok(Booking { project, user: (user, account), units, left: AtomicU64::new(units), entered: AtomicBool::new(false) })
     }
 
     /// Writes a booking into the ledger. `Some`: other hosts have used the minute up, which ends then.
@@ -166,7 +192,10 @@ impl Meter {
         }
         let Booking { project, user: (user, account), units, .. } = booking;
         match self.write(project, *user, account, *units, For::Passes).await? {
-            Took::Granted => Ok(None),
+            Took::Granted => {
+                booking.entered.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
             Took::MinuteFull(ends) => Ok(Some(ends)),
         }
     }
@@ -228,22 +257,27 @@ impl Meter {
         let (units, of_user) = (ledger::signed(units), self.limits.user_per_minute);
         let per_minute = |account: &Account, limit: u64| match what {
             For::Polls => ledger::signed(limit),
-            For::Passes => ledger::signed(locked(&account.allowance).for_passes()),
+            For::Passes | For::Page => ledger::signed(locked(&account.allowance).for_passes()),
         };
         let share = Share {
             per_minute: per_minute(&project.account, self.limits.project_per_minute),
             per_day: ledger::signed(self.limits.per_day),
             free: 0,
         };
-        let taken = ledger::take(&self.pool, self.service, &project.account.ledger, || project.name.clone(), units, &share);
+        let taken = self.take(&project.account, || project.name.clone(), units, &share);
         if let full @ Took::MinuteFull(_) = taken.await? {
             return Ok(full);
         }
         let per_minute = per_minute(account, of_user);
         // A few units of each user are not written down.
         let share = Share { per_minute, per_day: i64::MAX, free: ledger::signed(of_user) / 10 };
-        let subject = || format!("{}/{user}", project.name);
-        ledger::take(&self.pool, self.service, &account.ledger, subject, units, &share).await
+        self.take(account, || format!("{}/{user}", project.name), units, &share).await
+    }
+
+    async fn take(&self, account: &Account, subject: impl Fn() -> String, units: i64, share: &Share) -> Result<Took, Failure> {
+        let mut block = account.ledger.lock().await;
+        block.put_back(ledger::signed(account.unspent.swap(0, Ordering::Relaxed)));
+        ledger::take(&self.pool, self.service, &mut block, subject, units, share).await
     }
 
     /// What a user may spend at once, so that others' calls for the same user are not kept waiting.
@@ -290,10 +324,10 @@ impl Meter {
         let (mut unspent, mut polled) = (Vec::new(), Vec::new());
         for project in projects {
             polled.push((project.name.clone(), ledger::signed(project.polled.load(Ordering::Relaxed))));
-            unspent.push(project.account.ledger.lock().await.unspent(project.name.clone()));
+            unspent.push(project.account.unspent(project.name.clone()).await);
             let users: Vec<_> = locked(&project.users).drain().collect();
             for (user, account) in users {
-                unspent.push(account.ledger.lock().await.unspent(format!("{}/{user}", project.name)));
+                unspent.push(account.unspent(format!("{}/{user}", project.name)).await);
             }
         }
         unspent.retain(|unspent| unspent.day > 0);

@@ -30,6 +30,7 @@ mod told;
 pub mod verify;
 mod workers;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -109,6 +110,8 @@ pub struct Page<C> {
     pub poison: Vec<Poison>,
     /// What every page of this full pass, and its sweep, must repeat; opaque to the engine.
     pub pinned: Option<String>,
+    /// Things of the whole pass, where the provider says how many there are.
+    pub expected: Option<i64>,
     /// Whether more follow.
     pub next: Next,
 }
@@ -121,7 +124,7 @@ impl<C> Page<C> {
         pinned: Option<String>,
         next: Next,
     ) -> Self {
-        let mut page = Self { items: Vec::with_capacity(raws.len()), poison: Vec::new(), pinned, next };
+        let mut page = Self { items: Vec::with_capacity(raws.len()), poison: Vec::new(), pinned, expected: None, next };
         for raw in raws {
             match decode((*raw).to_owned()) {
                 Ok(item) => page.items.push(item),
@@ -236,9 +239,10 @@ pub trait Source: Send + Sync + 'static {
     /// Quota units that a poll which finds nothing costs.
     fn cost(kind: &str) -> u64;
 
-    /// Quota units of the next page of a full pass, with what is asked for because of it.
-    fn page_cost(&self, kind: &str, _at: &Position) -> u64 {
-        Self::cost(kind)
+    /// Quota units of the next page of a full pass, with what is asked for because of it: the fewest that make it worth its while, and the most that
+    /// it can use. What was booked is `Calls::booked`.
+    fn page_cost(&self, kind: &str, _at: &Position) -> RangeInclusive<u64> {
+        Self::cost(kind)..=Self::cost(kind)
     }
 
     /// How often a stream is polled.

@@ -85,8 +85,8 @@ impl<S: Source> Shared<S> {
     /// What a page of a pass needs to begin: units of its project and user, and room in memory.
     pub fn admit(&self, task: &Task) -> Admitted<Granted> {
         let row = &task.row;
-        let units = self.source.page_cost(&row.kind, &row.position);
-        match self.meter.book(&row.account.project, row.user_id, units) {
+        let cost = self.source.page_cost(&row.kind, &row.position);
+        match self.meter.book(&row.account.project, row.user_id, &cost) {
             Err(lack) => Admitted::Lacks(lack),
             Ok(booking) => match self.room.take(&row.kind) {
                 Some(room) => Admitted::Yes(Granted { booking, room }),

@@ -159,8 +159,8 @@ impl Together {
         let response = request.send().await.map_err(|error| transient("batch", error))?;
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
         let (status, retry_after, body) = received("batch", response).await?;
-        turn.answered("batch", is_overloaded(status));
         if status != 200 {
+            turn.answered("batch", is_overloaded(status));
             let failure = classify("batch", status, retry_after.as_deref(), &body, chrono::Utc::now());
             if matches!(failure.class, Class::RateLimited | Class::Transient) {
                 return Err(Some(failure));
@@ -169,7 +169,11 @@ impl Together {
             self.refused.store(true, Ordering::Relaxed);
             return Err(None);
         }
-        Ok(batch::decode(&kind, &body, calls.len()).map_err(|why| Failure::new(Class::Transient, format!("batch: {why}")))?)
+        let answers = batch::decode(&kind, &body, calls.len());
+        // One call of many that is refused concerns its user.
+        let refused = answers.iter().flatten().flatten().filter(|(status, ..)| is_overloaded(*status)).count();
+        turn.answered("batch", 2 * refused > calls.len());
+        Ok(answers.map_err(|why| Failure::new(Class::Transient, format!("batch: {why}")))?)
     }
 }
 

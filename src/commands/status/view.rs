@@ -5,6 +5,7 @@ use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Widt
 use crate::commands::metrics::seconds_text;
 use crate::commands::table;
 use crate::db::overview::{Channels, Failing, JobState, Outbox, Overview, Target, Unread};
+use crate::db::runs::Progress;
 use crate::engine::delays::Delays;
 use crate::error::Class;
 
@@ -88,10 +89,35 @@ fn jobs(overview: &Overview, colours: bool) -> String {
             Cell::new(job.seconds.map_or_else(|| "–".into(), |seconds| format!("{seconds:.1} s"))),
             Cell::new(job.usual_seconds.map_or_else(|| "–".into(), ago)),
             status(job, colours),
-            Cell::new(job.error.as_deref().map(one_line).unwrap_or_default()),
+            Cell::new(doing(job)),
         ]);
     }
     drawn(table)
+}
+
+/// What went wrong, or what a run is doing.
+fn doing(job: &JobState) -> String {
+    match (&job.error, &job.progress) {
+        (Some(error), _) => one_line(error),
+        (None, Some(progress)) if !job.is_dead => in_words(progress),
+        _ => String::new(),
+    }
+}
+
+/// `32 under way, 900 first syncs or resyncs wait for their user's quota (next in 3 s)`
+fn in_words(progress: &Progress) -> String {
+    let Progress { under_way, polls_waiting, passes_waiting, passes_without_quota, next_seconds } = progress;
+    let mut parts = vec![format!("{under_way} under way")];
+    let mut add = |count: usize, what: String| {
+        if count > 0 {
+            parts.push(what);
+        }
+    };
+    add(*polls_waiting, format!("{polls_waiting} polls wait"));
+    add(*passes_waiting, format!("{passes_waiting} first syncs or resyncs wait for their turn"));
+    let next = next_seconds.map_or_else(String::new, |seconds| format!(" (next in {seconds:.0} s)"));
+    add(*passes_without_quota, format!("{passes_without_quota} first syncs or resyncs wait for quota{next}"));
+    parts.join(", ")
 }
 
 fn status(job: &JobState, colours: bool) -> Cell {

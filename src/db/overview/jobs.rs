@@ -8,6 +8,8 @@ use serde::Serialize;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 
+use crate::db::runs::Progress;
+
 /// Runs from which the usual time between two is taken.
 const LOOKED_AT: i64 = 20;
 /// Jobs that did not run for so many days are not told of.
@@ -35,6 +37,8 @@ pub struct JobState {
     pub success_age_seconds: Option<f64>,
     /// Seconds from one run to the next, in the middle of the last ones; `None`: there are too few.
     pub usual_seconds: Option<f64>,
+    /// What it is doing, while it runs; it says so three times in a lease.
+    pub progress: Option<Progress>,
 }
 
 /// Steps from name to name by the index, and reads a few rows of each: `runs` holds those of months.
@@ -48,7 +52,8 @@ pub(super) async fn jobs(client: &impl GenericClient) -> anyhow::Result<Vec<JobS
              )
              SELECT jobs.job, last.service, last.host, last.started_at, extract(epoch FROM now() - last.started_at)::float8, last.status,
                extract(epoch FROM last.ended_at - last.started_at)::float8, last.status = 'running' AND last.alive_until < now(), last.id::text,
-               extract(epoch FROM now() - good.ended_at)::float8, usual.seconds
+               extract(epoch FROM now() - good.ended_at)::float8, usual.seconds,
+               CASE WHEN last.status = 'running' THEN last.progress::text END
              FROM jobs
              CROSS JOIN LATERAL (SELECT * FROM runs r WHERE r.job = jobs.job ORDER BY r.started_at DESC LIMIT 1) last
              LEFT JOIN LATERAL (
@@ -80,6 +85,8 @@ pub(super) async fn jobs(client: &impl GenericClient) -> anyhow::Result<Vec<JobS
                 error: errors.remove(row.try_get::<_, &str>(8)?),
                 success_age_seconds: row.try_get(9)?,
                 usual_seconds: row.try_get(10)?,
+                // Another version may say other things.
+                progress: row.try_get::<_, Option<&str>>(11)?.and_then(|text| serde_json::from_str(text).ok()),
             })
         })
         .collect()

@@ -19,6 +19,8 @@ pub enum For {
     Polls,
     /// First syncs, resyncs and comparisons: they yield.
     Passes,
+    /// What a page of a pass needs beyond its booking: it has begun, and goes on as soon as there is room.
+    Page,
 }
 
 /// The units of one project or user.
@@ -64,6 +66,15 @@ impl Allowance {
         self.burst
     }
 
+    /// What passes may spend at this moment.
+    pub fn available(&self, now: Instant) -> u64 {
+        let ahead = self.even.map_or(Duration::ZERO, |even| even.saturating_duration_since(now));
+        let evenly = self.takes(self.burst).saturating_sub(ahead);
+        let evenly = (evenly.as_secs_f64() / MINUTE.as_secs_f64() * self.limit as f64) as u64;
+        let left = |limit: u64, spent: u64| limit.saturating_sub(spent);
+        evenly.min(left(self.limit, self.spent.polls + self.spent.passes)).min(left(self.for_passes(), self.spent.passes))
+    }
+
     /// Whether there is room for so many units. `Err`: not before that moment.
     pub fn room(&mut self, units: u64, what: For, now: Instant) -> Result<(), Instant> {
         while let Some(slot) = self.slots.front().filter(|slot| slot.over() <= now) {
@@ -104,7 +115,7 @@ impl Allowance {
 
     fn fits(&self, spent: Spent, units: u64, what: For) -> bool {
         let of_passes = self.for_passes();
-        spent.polls + spent.passes + units <= self.limit && (what == For::Polls || spent.passes + units <= of_passes.max(units))
+        spent.polls + spent.passes + units <= self.limit && (what != For::Passes || spent.passes + units <= of_passes.max(units))
     }
 
     /// Spends units, for which there is room.
@@ -112,7 +123,7 @@ impl Allowance {
         let mut spent = Spent::default();
         match what {
             For::Polls => spent.polls = units.min(self.limit),
-            For::Passes => {
+            For::Passes | For::Page => {
                 spent.passes = units.min(self.limit);
                 let from = self.even.map_or(now, |even| even.max(now));
                 self.even = Some(from + self.takes(spent.passes));

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
-
 use crate::db::Pool;
 use crate::db::quota::{self, Reservation, Unspent};
 use crate::error::{Class, Failure};
@@ -47,6 +45,11 @@ impl Block {
         self.ends = Some(Instant::now() + Duration::from_secs_f64(minute_ends));
     }
 
+    /// Adds what was taken and not spent.
+    pub fn put_back(&mut self, units: i64) {
+        self.left += units;
+    }
+
     /// What is to be given back.
     pub fn unspent(&self, subject: String) -> Unspent {
         let minute = if self.ends.is_some_and(|ends| ends > Instant::now()) { self.left } else { 0 };
@@ -76,12 +79,11 @@ pub enum Took {
 pub async fn take(
     pool: &Pool,
     service: &str,
-    block: &Mutex<Block>,
+    block: &mut Block,
     subject: impl Fn() -> String,
     units: i64,
     share: &Share,
 ) -> Result<Took, Failure> {
-    let mut block = block.lock().await;
     block.roll();
     if block.free_spent + units <= share.free {
         block.free_spent += units;
@@ -100,7 +102,7 @@ pub async fn take(
         return Ok(Took::MinuteFull(left));
     }
     // Boxed: most calls have units in hand and need no room for this.
-    Box::pin(reserve(pool, service, &mut block, subject(), units, share)).await
+    Box::pin(reserve(pool, service, block, subject(), units, share)).await
 }
 
 async fn reserve(

@@ -23,7 +23,8 @@ const SKEW: chrono::Duration = chrono::Duration::seconds(30);
 pub async fn bots(attendee: &Attendee, stream: &Stream, calls: &Calls) -> Result<Page<Change>, Failure> {
     let now = Utc::now();
     let due = attendee.opens.due(stream.user_id);
-    let mut page = Page { items: Vec::new(), poison: Vec::new(), pinned: None, next: Next::Cursor(now.to_rfc3339()) };
+    let mut page =
+        Page { items: Vec::new(), poison: Vec::new(), pinned: None, expected: None, next: Next::Cursor(now.to_rfc3339()) };
     let mut listed = listed(attendee, stream, calls, &due).await?;
     let asked: Vec<_> = due
         .iter()

@@ -113,6 +113,7 @@ pub(super) async fn listing(drive: &Drive, stream: &Stream, calls: &Calls, at: &
                     items: Vec::new(),
                     poison: Vec::new(),
                     pinned: Some(GONE.into()),
+                    expected: None,
                     next: Next::Cursor(GONE.into()),
                 });
             }

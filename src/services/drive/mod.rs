@@ -17,6 +17,7 @@ mod verify;
 pub mod watches;
 mod workbook;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
@@ -144,8 +145,9 @@ impl Source for Drive {
         fetch::LIST_COST
     }
 
-    fn page_cost(&self, _kind: &str, _at: &Position) -> u64 {
-        fetch::LIST_COST + fetch::OTHER_COST
+    fn page_cost(&self, _kind: &str, _at: &Position) -> RangeInclusive<u64> {
+        let cost = fetch::LIST_COST + fetch::OTHER_COST;
+        cost..=cost
     }
 
     fn bounds(&self, stream: &Stream) -> Bounds {

@@ -30,6 +30,9 @@ pub struct Pinned {
     pub history_id: String,
     /// Seconds since the epoch; `None`: all messages.
     pub after: Option<i64>,
+    /// Messages of the mailbox, where all are listed.
+    #[serde(default)]
+    pub messages: Option<i64>,
 }
 
 impl Pinned {
@@ -44,6 +47,7 @@ impl Pinned {
 #[serde(rename_all = "camelCase")]
 struct Profile {
     history_id: String,
+    messages_total: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -127,7 +131,10 @@ async fn page(
     let Read { items, poison, rest, stopped } = read::messages(gmail, calls, &rest).await?;
     match stopped {
         Some(failure) if rest.len() == asked && !has_more => Err(failure),
-        _ => Ok(Page { items, poison, pinned, next: Rest { rest, next }.next()? }),
+        _ => {
+            let expected = pinned.as_deref().and_then(|pinned| Pinned::parse(pinned).ok()?.messages);
+            Ok(Page { items, poison, pinned, expected, next: Rest { rest, next }.next()? })
+        }
     }
 }
 
@@ -211,15 +218,15 @@ pub async fn listing(gmail: &Gmail, calls: &Calls, at: &Position) -> Result<Page
 
 async fn pin(gmail: &Gmail, calls: &Calls) -> Result<Pinned, Failure> {
     let mut url = gmail.url(&["profile"])?;
-    url.query_pairs_mut().append_pair("fields", "historyId");
-    let Profile { history_id } = calls
+    url.query_pairs_mut().append_pair("fields", "historyId,messagesTotal");
+    let Profile { history_id, messages_total } = calls
         .make(PROFILE_COST, || async {
             let answer = gmail.google.get("users.getProfile", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
             whole("users.getProfile", &answer?)
         })
         .await?;
     let after = gmail.settings.window.map(|window| (Utc::now() - window).timestamp());
-    Ok(Pinned { history_id, after })
+    Ok(Pinned { history_id, after, messages: messages_total.filter(|_| after.is_none()) })
 }
 
 pub(super) fn append_page(url: &mut Url, token: Option<&str>) {

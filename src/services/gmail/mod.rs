@@ -11,6 +11,7 @@ mod store;
 mod verify;
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
@@ -50,6 +51,11 @@ pub const REGISTERED: Registered = Registered {
 const MEMORY: u32 = 32;
 /// How many times more urgent a mailbox is that brought mail to a virtual address lately: somebody waits for an answer.
 const ADDRESSED: f64 = 2.0;
+
+/// One message of so many is taken to go to a virtual address.
+const READ_WHOLE: usize = 10;
+/// And a few more by chance.
+const SOME_MORE: usize = 4;
 
 /// The Gmail service of one run.
 pub struct Gmail {
@@ -93,6 +99,22 @@ impl Gmail {
             settings: gmail,
             addressed,
         })
+    }
+
+    /// Units that so many messages cost: each is asked for once, and those that are read whole a second time.
+    fn expected_cost(&self, messages: usize) -> u64 {
+        let twice = match self.settings.store {
+            config::MailStore::All => messages,
+            _ => messages / READ_WHOLE + SOME_MORE,
+        };
+        self.message_cost * (messages + twice) as u64
+    }
+
+    /// How many messages so many units are enough for.
+    fn affordable(&self, units: u64) -> usize {
+        // The largest number whose cost is within them.
+        let most = (1..=read::AT_MOST).rev().find(|messages| self.expected_cost(*messages) <= units);
+        most.unwrap_or(1)
     }
 
     /// Whether text and attachments of a message are wanted.
@@ -147,12 +169,13 @@ impl Source for Gmail {
         fetch::HISTORY_COST
     }
 
-    fn page_cost(&self, _kind: &str, at: &Position) -> u64 {
+    fn page_cost(&self, _kind: &str, at: &Position) -> RangeInclusive<u64> {
         let messages = match rest::Rest::of(at) {
             Ok(Some(rest)) => rest.rest.len().min(read::AT_MOST),
             _ => read::AT_MOST.min(self.settings.page_size as usize),
         };
-        fetch::PASS_COST + self.message_cost * messages as u64
+        let most = fetch::PASS_COST + self.expected_cost(messages);
+        most.div_ceil(2)..=most
     }
 
     fn urgency(&self, stream: i64) -> f64 {

@@ -43,13 +43,14 @@ pub struct Read {
     pub stopped: Option<Failure>,
 }
 
-/// Asks for the first hundred messages, many at once; those that are gone by now are left out. One that Google does not give, however often it is
+/// Asks for the first hundred messages, or as many as the quota at hand allows, many at once; those that are gone by now are left out. One that Google does not give, however often it is
 /// asked, is poison, as long as it gives others.
 ///
 /// # Errors
 /// Nothing could be read.
 pub async fn messages(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<Read, Failure> {
-    let (now, later) = ids.split_at(ids.len().min(AT_MOST));
+    let most = calls.booked().map_or(AT_MOST, |units| gmail.affordable(units));
+    let (now, later) = ids.split_at(ids.len().min(most));
     let Asked { mut read, answered, failed, .. } = ask(gmail, calls, now).await;
     if !failed.is_empty() {
         match answered >= failed.len() || others_can_be_read(gmail, calls, &failed).await? {
