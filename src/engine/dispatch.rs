@@ -17,6 +17,8 @@ use crate::db::streams::{self, Idle};
 /// How often it is tried to close idle streams before that ends the run, and the pause after the first time; it grows.
 const CLOSE_TRIES: u32 = 6;
 const GIVE_WAY: Duration = Duration::from_millis(50);
+/// How long streams that were brought up wait for others, so that one look finds them all.
+const SHARED_LOOK: Duration = Duration::from_millis(500);
 /// Full passes that a run holds at once, most of them waiting for their users' quota. Each takes about a kilobyte.
 const MOST_PASSES: usize = 8_000;
 /// Full passes that wait for nothing but their turn, below which more are claimed.
@@ -109,8 +111,11 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         if state.is_quiet() {
             return Ok(Next::End);
         }
-        let look = self.looks_again().then(|| self.looked.map(|at| at + self.look_every())).flatten();
-        Ok(Next::Wait(Queue::close_by(&state).into_iter().chain(look.filter(|_| !winding_down)).min()))
+        let look_in = if state.brought_up { SHARED_LOOK } else { self.look_every() };
+        let look = self.looked.filter(|_| self.looks_again() && !winding_down).map(|looked| looked + look_in);
+        // Where there is enough to begin with, the time for what was brought up has passed, and it waits for others to begin.
+        let wake = Queue::close_by(&state).into_iter().chain(look.filter(|look| *look > now)).min();
+        Ok(Next::Wait(wake.or(look.map(|_| now + SHARED_LOOK))))
     }
 
     fn look_every(&self) -> Duration {
@@ -127,9 +132,12 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         if !self.looks_again() {
             return false;
         }
-        // What was brought up is looked for when there is nothing else to begin with.
-        let may_be_idle = self.polls.is_empty() && state.waiting().0 == 0;
-        if may_be_idle && std::mem::take(&mut state.brought_up) {
+        // What was brought up is looked for at once where there is little else to begin with; lists that bring up streams one after the other
+        // share a look.
+        let (polls, passes) = state.waiting();
+        let has_work = !self.polls.is_empty() || polls > 0 || passes >= READY_PASSES;
+        if state.brought_up && !has_work && (state.is_quiet() || now >= looked + SHARED_LOOK) {
+            state.brought_up = false;
             return true;
         }
         now >= looked + self.look_every()
@@ -138,7 +146,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
     /// Streams to claim now: polls whenever few of them wait, passes when few are ready.
     fn claimable(&mut self, state: &mut State) -> Vec<i64> {
         let (polls, passes) = state.waiting();
-        let low = if self.chunk >= self.most { self.chunk / 2 } else { self.chunk }.min(self.most / 2).max(1);
+        let low = (self.chunk / 2).max(1);
         let may_hold = MOST_PASSES.saturating_sub(state.passes);
         state.low =
             (if self.polls.is_empty() { 0 } else { low }, if self.passes.is_empty() || may_hold == 0 { 0 } else { READY_PASSES });

@@ -28,7 +28,7 @@ const PASS_RESTARTS: u32 = 3;
 pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome {
     let task = Task::of(&shared.source, row);
     match slice(shared, task, None, false).await {
-        Sliced::Over(outcome) => outcome,
+        Sliced::Over(task) => task.outcome,
         // Only what came from the queue goes back to it.
         Sliced::Again(task, _) => Outcome { end: End::Interrupted, ..task.outcome },
     }

@@ -267,6 +267,10 @@ impl Queue {
             Some(until) => state.park(task, until),
             None => state.add(task),
         }
+        // A run that winds down begins nothing any more.
+        if state.under_way == 0 {
+            self.drained.notify_one();
+        }
         drop(state);
         self.filled.notify_waiters();
     }
@@ -283,7 +287,7 @@ impl Queue {
             state.idle.push((idle, user));
         }
         // Streams that were brought up must not wait for others to end; while some wait in the queue there is no need to look.
-        if state.is_quiet() || self.may_close(&state, now) || (state.brought_up && state.polls.is_empty()) {
+        if state.under_way == 0 || self.may_close(&state, now) || (state.brought_up && state.polls.is_empty()) {
             self.drained.notify_one();
         }
     }
@@ -349,7 +353,8 @@ mod tests {
             task(4, "p", None, None),
         ]);
         assert_eq!(order(&queue, |_| Admitted::Yes(())), [3, 2, 4, 1]);
-        assert_eq!((queue.state().under_way, queue.state().passes), (4, 3));
+        let state = queue.state();
+        assert_eq!((state.under_way, state.passes), (4, 3));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Room {
 pub struct Held {
     room: Arc<Room>,
     bytes: i64,
+    /// Taken before the page came: what it turns out to take tells of the next one.
+    is_guessed: bool,
 }
 
 impl Room {
@@ -41,7 +43,7 @@ impl Room {
         let bytes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner).get(kind).copied().unwrap_or(UNKNOWN);
         // A page that is larger than all there is goes alone.
         let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| (free > 0).then(|| free - bytes));
-        taken.is_ok().then(|| Held { room: Arc::clone(self), bytes })
+        taken.is_ok().then(|| Held { room: Arc::clone(self), bytes, is_guessed: true })
     }
 
     /// Whether pages may be read that are not known to be large.
@@ -53,7 +55,7 @@ impl Room {
     pub fn keep(self: &Arc<Self>, json: usize) -> Held {
         let bytes = MADE_OF * i64::try_from(json).unwrap_or(i64::MAX / MADE_OF);
         self.free.fetch_sub(bytes, Ordering::Relaxed);
-        Held { room: Arc::clone(self), bytes }
+        Held { room: Arc::clone(self), bytes, is_guessed: false }
     }
 }
 
@@ -63,6 +65,9 @@ impl Held {
         let bytes = (MADE_OF * i64::try_from(json).unwrap_or(i64::MAX / MADE_OF)).max(LEAST);
         self.room.free.fetch_add(self.bytes - bytes, Ordering::Relaxed);
         self.bytes = bytes;
+        if !self.is_guessed {
+            return;
+        }
         let mut sizes = self.room.sizes.lock().unwrap_or_else(PoisonError::into_inner);
         match sizes.get_mut(kind) {
             Some(size) => *size = bytes.max((*size as f64 * FORGETS) as i64),

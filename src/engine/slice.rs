@@ -36,8 +36,8 @@ pub struct Granted {
 
 /// How a slice ended.
 pub enum Sliced {
-    /// The stream is done with, for this run.
-    Over(Outcome),
+    /// The stream is done with for now: its outcome says how.
+    Over(Box<Task>),
     /// Its next page waits for its turn, and for so long.
     Again(Box<Task>, Option<Duration>),
 }
@@ -85,7 +85,7 @@ impl Task {
     /// Ends it.
     pub fn over(mut self: Box<Self>, end: End) -> Sliced {
         self.outcome.end = end;
-        Sliced::Over(self.outcome)
+        Sliced::Over(self)
     }
 }
 

@@ -45,7 +45,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
             Some(sliced) = slices.next() => {
                 places += 1;
                 match sliced {
-                    Sliced::Over(outcome) => ended(&shared, outcome),
+                    Sliced::Over(task) => ended(&shared, task.outcome),
                     Sliced::Again(task, wait) => queue.put_back(task, wait.map(|wait| Instant::now() + wait)),
                 }
             }

@@ -26,6 +26,7 @@ mod install;
 mod kill;
 mod locks;
 mod login;
+mod long_runs;
 mod mail;
 mod messages;
 mod metrics;

@@ -1,0 +1,111 @@
+//! Runs that last: whoever falls due meanwhile is polled, and a first sync takes its turns.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+use crate::support::service::GMAIL;
+
+fn arrives(world: &World, user: &str, subject: &str) {
+    let raw = format!("Subject: {subject}\r\n\r\nx");
+    world.sim.admin("mail/messages", json!({ "user": user, "raw": raw }));
+}
+
+/// Blocks until the database says so; a run that never comes to it must fail the test, not hold it up.
+#[track_caller]
+fn wait_until(world: &World, condition: &str) {
+    let began = Instant::now();
+    while world.count(&format!("SELECT count(*) WHERE {condition}")) == 0 {
+        assert!(began.elapsed() < Duration::from_secs(120), "never: {condition}");
+        std::thread::yield_now();
+    }
+}
+
+fn stored(subject: &str) -> String {
+    format!("EXISTS (SELECT 1 FROM gmail_messages WHERE subject = '{subject}')")
+}
+
+fn due(world: &World, user: &str) {
+    world.execute(&format!("UPDATE streams SET due_at = now() FROM users u WHERE u.id = user_id AND u.email = '{user}'"));
+}
+
+/// Two mailboxes that are in step; then the first one begins anew, and its listing stalls in the run that is answered.
+fn stalled() -> (World, String, String, std::process::Child) {
+    let mut world = World::of(&GMAIL, 2, 5);
+    world.set("SYNCCTL_ENGINE_LOOK_EVERY", "1s");
+    world.sync_all().expect(0);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    let (big, other) = (users[0].clone(), users[1].clone());
+    world.execute(&format!(
+        "UPDATE streams SET cursor = NULL, full_pass_at = NULL, due_at = now() FROM users u WHERE u.id = user_id AND u.email = '{big}'"
+    ));
+    world.sim.fault(json!({ "fault": "stall", "method": "messages.list", "user": big, "times": 1 }));
+    let run = world.spawn(&["gmail", "cron", "--json"]);
+    world.wait_for_stall();
+    (world, big, other, run)
+}
+
+fn report(run: std::process::Child) -> Value {
+    let output = run.wait_with_output().expect("the run ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("a report")
+}
+
+#[test]
+fn who_falls_due_while_a_first_sync_lasts_is_polled_meanwhile_as_often_as_that() {
+    let (world, _, other, run) = stalled();
+    for subject in ["first", "second"] {
+        arrives(&world, &other, subject);
+        due(&world, &other);
+        wait_until(&world, &stored(subject));
+    }
+    // Nothing that was idle is left claimed until the first sync ends.
+    due(&world, &other);
+    let open = "SELECT count(*) FROM streams WHERE service = 'gmail' AND (claimed_by IS NOT NULL OR due_at <= now())";
+    wait_until(&world, &format!("({open}) = 1"));
+    world.sim.admin("release", json!({}));
+    let report = report(run);
+    assert_eq!(
+        (&report["streams"], &report["total_users"], &report["successful_users"]),
+        (&json!(2), &json!(2), &json!(2)),
+        "{report}"
+    );
+    assert!(report["polls"].as_u64() >= Some(3), "{report}");
+    world.assert_in_step();
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn status_and_explain_say_what_a_run_is_at() {
+    let (world, big, _, run) = stalled();
+    let explained = world.syncctl(&["sync", "explain", &big]).expect(0).stdout;
+    assert!(explained.contains("a run is at it"), "{explained}");
+    world.sim.admin("release", json!({}));
+    report(run);
+    // A pass of several pages that is interrupted says how far it has come.
+    world.execute(&format!(
+        "UPDATE streams SET pass_items = 250, pass_expected = 1000, pass_began_at = now() - interval '10 minutes'
+         FROM users u WHERE u.id = user_id AND u.email = '{big}'"
+    ));
+    let explained = world.syncctl(&["sync", "explain", &big]).expect(0).stdout;
+    assert!(explained.contains("250 of about 1000 things so far, done in about 30 min"), "{explained}");
+}
+
+#[test]
+fn a_first_sync_of_many_pages_counts_what_it_has_and_forgets_it_at_its_end() {
+    let mut world = World::of(&GMAIL, 1, 250);
+    world.set("SYNCCTL_GMAIL_WINDOW", "all");
+    world.set("SYNCCTL_GMAIL_PAGE_SIZE", "50");
+    world.sim.fault(json!({ "fault": "stall", "method": "messages.list", "at_call": 4, "times": 1 }));
+    let run = world.spawn(&["gmail", "cron", "--json"]);
+    world.wait_for_stall();
+    wait_until(
+        &world,
+        "EXISTS (SELECT 1 FROM streams WHERE pass_items >= 100 AND pass_expected = 250 AND pass_began_at IS NOT NULL)",
+    );
+    world.sim.admin("release", json!({}));
+    report(run);
+    world.assert_in_step();
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE pass_items IS NOT NULL OR pass_began_at IS NOT NULL"), 0);
+}
