@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
-use super::generate::{add, chosen, recipe};
+use super::generate::{add, chosen, people, recipe};
 use super::labels::{INBOX, STARRED, TRASH, UNREAD};
 use super::letter;
 use super::mailbox::Mailbox;
@@ -44,7 +44,8 @@ pub struct Changed {
 pub fn churn(world: &World, order: &Order) -> Result<Changed, Wrong> {
     let mut chance = StdRng::seed_from_u64(order.seed);
     let users = chosen(world, order.users.as_deref())?;
-    let recipes: Vec<_> = users.iter().map(|user| recipe(world, user, order.seed)).collect();
+    let people = people(world);
+    let recipes: Vec<_> = users.iter().map(|user| recipe(&people, user, order.seed)).collect();
     let mut changed = Changed::default();
     for _ in 0..if users.is_empty() { 0 } else { order.changes } {
         let place = chance.random_range(0..users.len());

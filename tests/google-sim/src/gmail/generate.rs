@@ -41,8 +41,9 @@ pub struct Made {
 pub fn generate(world: &World, order: &Order) -> Result<Made, Wrong> {
     let users = chosen(world, order.users.as_deref())?;
     let (now, span) = (world.now().timestamp_millis(), Duration::days(order.days.into()).num_milliseconds());
+    let people = people(world);
     for user in &users {
-        let recipe = recipe(world, user, order.seed);
+        let recipe = recipe(&people, user, order.seed);
         let mut mailbox = lock(&user.mailbox);
         let mut thread = None;
         for number in 0..order.messages {
@@ -65,13 +66,17 @@ pub fn chosen(world: &World, named: Option<&[String]>) -> Result<Vec<Arc<User>>,
     }
 }
 
+/// The names that virtual addresses are made of.
+pub fn people(world: &World) -> Arc<[String]> {
+    let local = |email: &str| email.split('@').next().unwrap_or_default().to_owned();
+    world.all_users().iter().map(|user| local(&user.email)).collect()
+}
+
 /// Each user's mail is different, and the same whoever else is there.
-pub fn recipe(world: &World, user: &User, seed: u64) -> Arc<Recipe> {
+pub fn recipe(people: &Arc<[String]>, user: &User, seed: u64) -> Arc<Recipe> {
     let mut hasher = DefaultHasher::new();
     (seed, &user.email).hash(&mut hasher);
-    let local = |email: &str| email.split('@').next().unwrap_or_default().to_owned();
-    let people = world.all_users().iter().map(|user| local(&user.email)).collect();
-    Arc::new(Recipe { seed: hasher.finish(), owner: user.email.clone(), people })
+    Arc::new(Recipe { seed: hasher.finish(), owner: user.email.clone(), people: Arc::clone(people) })
 }
 
 /// Adds a planned message; an answer goes into the thread of the message before it.

@@ -1,6 +1,7 @@
 //! Mail from a seed, written whenever it is asked for: the shapes, charsets and blunders of a working mailbox.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 use rand::rngs::SmallRng;
@@ -14,7 +15,7 @@ pub struct Recipe {
     pub seed: u64,
     pub owner: String,
     /// Local parts of the users of the simulator, for virtual addresses.
-    pub people: Vec<String>,
+    pub people: Arc<[String]>,
 }
 
 /// What has to be known of a message without writing it.
