@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::bare::Loop;
+use crate::shared::figures::{median, timed};
 use crate::support::World;
-use crate::{median, timed};
 
 const EVENTS: u32 = 20_000;
 

@@ -1,8 +1,8 @@
 //! The first sync of one large calendar.
 
+use crate::shared::figures::{median, timed};
 use crate::support::World;
 use crate::upsert::bare_upsert;
-use crate::{median, timed};
 
 const EVENTS: u32 = 100_000;
 

@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use crate::bare::{self, Loop, Request};
+use crate::shared::figures::{median, timed};
+use crate::shared::statements;
 use crate::support::World;
 use crate::support::service::{CALENDAR, DRIVE, Service};
-use crate::{median, timed};
 
 pub const FEEDS: u32 = 2_000;
 const ROUNDS: usize = 5;
@@ -80,16 +81,11 @@ fn pass(service: &'static Service, kind: &str, request: impl Fn(&World, &str, &s
     let bare_loop = Loop::new();
     let (mut ours, mut alone, mut bare, mut startup) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut calls, mut statements) = (0.0, 0.0);
-    world.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements");
     for _ in 0..ROUNDS {
         bare.push(timed(|| bare_loop.get(&requests)).0);
         ours.push(run(&world, kind));
         calls = world.sim.ledger()["total"].as_f64().expect("a number") / f64::from(FEEDS);
-        let counted = world.count(
-            "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
-             WHERE d.datname = current_database() AND query NOT LIKE '%pg_stat_statements%'",
-        );
-        statements = counted as f64 / f64::from(FEEDS);
+        statements = statements::count(&world) as f64 / f64::from(FEEDS);
         world.set("SYNCCTL_GOOGLE_BATCH_SIZE", "1");
         alone.push(run(&world, kind));
         world.settings.pop();
@@ -115,7 +111,7 @@ fn run(world: &World, kind: &str) -> f64 {
     // What autovacuum does in the minutes between two runs; here only moments pass.
     world.execute("VACUUM streams");
     world.sim.reset_ledger();
-    world.execute("SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()), 0)");
+    statements::reset(world);
     let (seconds, report) = timed(|| world.syncctl(&[world.service.name, "cron", "--json"]).expect(0).json());
     assert_eq!(report["idle_streams"], json!(FEEDS), "{report}");
     seconds

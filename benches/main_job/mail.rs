@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::bare::{self, Loop, Request};
+use crate::shared::figures::{median, timed};
 use crate::support::World;
 use crate::support::service::GMAIL;
-use crate::{median, timed};
 
 const USERS: u32 = 20;
 const MESSAGES: u32 = 500;

@@ -15,12 +15,13 @@ mod first;
 mod idle;
 mod mail;
 mod reprice;
+#[path = "../shared/mod.rs"]
+#[allow(dead_code)]
+mod shared;
 #[path = "../../tests/it/support/mod.rs"]
 #[allow(dead_code)]
 mod support;
 mod upsert;
-
-use std::time::Instant;
 
 use serde_json::json;
 
@@ -91,19 +92,5 @@ fn main() {
     for (name, value, aim) in rows {
         println!("{name:<36}{value:>12.3}  {aim}");
     }
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
-    let path = format!("{target}/bench.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&figures).expect("JSON")).expect("writing bench.json");
-    println!("\nwritten to {path}");
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
-    let started = Instant::now();
-    let result = work();
-    (started.elapsed().as_secs_f64(), result)
+    shared::figures::write("bench.json", &figures);
 }

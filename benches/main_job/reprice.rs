@@ -1,7 +1,7 @@
 //! A million streams, and the price of their polls made anew.
 
+use crate::shared::figures::timed;
 use crate::support::World;
-use crate::timed;
 
 const STREAMS: u32 = 1_000_000;
 

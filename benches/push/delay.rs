@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::shared::changes::change;
+use crate::shared::delays::Delays;
+use crate::support::World;
+use crate::support::service::{CALENDAR, Service};
+use crate::watched::{Watched, wait, watched};
 use postgres::fallible_iterator::FallibleIterator as _;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use serde_json::json;
-
-use crate::support::World;
-use crate::support::service::{CALENDAR, Service};
-use crate::support::sim::field;
-use crate::watched::{Watched, wait, watched};
 
 const USERS: u32 = 50;
 /// Changes of one measurement.
@@ -22,24 +21,6 @@ pub const CHANGES: u32 = 200;
 /// Between two changes, in the mean: they come as they like, not in step with anything.
 const MEAN_GAP: Duration = Duration::from_millis(200);
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// Seconds, the shortest first.
-pub struct Delays(Vec<f64>);
-
-impl Delays {
-    pub fn of(mut seconds: Vec<f64>) -> Self {
-        seconds.sort_by(f64::total_cmp);
-        Self(seconds)
-    }
-
-    pub fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn at(&self, share: f64) -> f64 {
-        self.0[((self.0.len() - 1) as f64 * share).round() as usize]
-    }
-}
 
 /// Changes that come by themselves, one here and one there; `webhook serve --drain` polls what is announced.
 pub fn at_once(service: &'static Service) -> Delays {
@@ -85,27 +66,6 @@ pub fn each_minute() -> Delays {
     wait(&world, "the last rows", || rows.have(made.keys()));
     assert!(server.stop().success());
     rows.since(&made)
-}
-
-/// Makes something new of the world's service; answers whose, and its id: those of mailboxes count alike.
-pub fn change(world: &World, user: &str, nth: u32) -> String {
-    let made = match world.service.name {
-        "calendar" => {
-            let day = chrono::Utc::now().date_naive() + chrono::Duration::days(1);
-            let at = |hour: u32| json!({ "dateTime": format!("{day}T{hour:02}:00:00Z"), "timeZone": "UTC" });
-            let event = json!({ "id": format!("bench{nth:06}"), "summary": "A change", "start": at(9), "end": at(10) });
-            world.sim.admin("events", json!({ "user": user, "calendar": "primary", "event": event }))
-        }
-        "drive" => {
-            world.sim.admin("drive/files", json!({ "user": user, "name": format!("change {nth}.txt"), "content": "A change" }))
-        }
-        "gmail" => {
-            let raw = format!("From: a@example.com\r\nTo: {user}\r\nSubject: A change\r\n\r\nNumber {nth}\r\n");
-            world.sim.admin("mail/messages", json!({ "user": user, "raw": raw }))
-        }
-        other => panic!("no changes of {other}"),
-    };
-    format!("{user} {}", field(&made, "id"))
 }
 
 /// When each row was committed, by user and id.

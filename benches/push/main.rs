@@ -13,6 +13,9 @@ mod refused;
 #[path = "../../tests/it/webhook/server.rs"]
 #[allow(dead_code)]
 mod server;
+#[path = "../shared/mod.rs"]
+#[allow(dead_code)]
+mod shared;
 #[path = "../../tests/it/support/mod.rs"]
 #[allow(dead_code)]
 mod support;
@@ -20,7 +23,7 @@ mod watched;
 
 use serde_json::json;
 
-use delay::Delays;
+use shared::delays::Delays;
 use support::service::{CALENDAR, DRIVE, GMAIL};
 
 fn main() {
@@ -46,9 +49,6 @@ fn main() {
         json!({ "what": name, "n": delays.count(), "median_s": delays.at(0.5), "p99_s": delays.at(0.99), "max_s": delays.at(1.0) })
     });
     let figures = json!({ "delays": shown.collect::<Vec<_>>(), "flood": flood, "refused": refused });
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
-    let path = format!("{target}/bench-push.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&figures).expect("JSON")).expect("writing bench-push.json");
-    println!("\nwritten to {path}");
+    shared::figures::write("bench-push.json", &figures);
     assert!(flood.is_whole() && refused.is_harmless(), "notifications were lost, or a bad request did harm: see above");
 }

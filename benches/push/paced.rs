@@ -8,7 +8,9 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 
-use crate::delay::{CHANGES, Delays, change};
+use crate::delay::CHANGES;
+use crate::shared::changes::change;
+use crate::shared::delays::Delays;
 use crate::support::World;
 use crate::support::service::CALENDAR;
 

@@ -1,0 +1,30 @@
+//! Times, medians, and the file that figures are written to.
+
+use std::time::Instant;
+
+use serde_json::Value;
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Seconds of the work, and its result.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let started = Instant::now();
+    let result = work();
+    (started.elapsed().as_secs_f64(), result)
+}
+
+/// Where a benchmark's figures go: `bench.json` and the like in cargo's target folder.
+pub fn path(file: &str) -> String {
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
+    format!("{target}/{file}")
+}
+
+/// Writes the figures and says where.
+pub fn write(file: &str, figures: &Value) {
+    let path = path(file);
+    std::fs::write(&path, serde_json::to_string_pretty(figures).expect("JSON")).unwrap_or_else(|error| panic!("{path}: {error}"));
+    println!("\nwritten to {path}");
+}

@@ -1,0 +1,6 @@
+//! What the benchmarks have in common. Each includes it by its path.
+
+pub mod changes;
+pub mod delays;
+pub mod figures;
+pub mod statements;
