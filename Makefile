@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves. See README.md.
 
-.PHONY: demo test official-client bench bench-push bench-week deb static check fmt clippy doc deny
+.PHONY: demo test official-client bench bench-push bench-pace bench-week deb static check fmt clippy doc deny
 
 demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your own export
 	scripts/ensure-postgres
@@ -30,6 +30,10 @@ bench: ## Prints the figures and writes target/bench.json
 bench-push: ## What push brings and withstands; prints tables and writes target/bench-push.json
 	scripts/ensure-postgres
 	cargo bench --locked --bench push
+
+bench-pace: ## How syncctl does at Google's quotas and times, beside the bounds that these set; writes target/bench-pace.json
+	scripts/ensure-postgres
+	cargo bench --locked --bench pace
 
 bench-week: ## A week of simulated time through the real binary: how the budget is kept, and delays beside those of sync simulate
 	scripts/week

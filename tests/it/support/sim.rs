@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 /// A simulated Google. It ends with the test.
 pub struct Sim {
     pub url: String,
-    runtime: Option<tokio::runtime::Runtime>,
+    /// `None`: it is a process of its own, and ends by itself.
+    pub runtime: Option<tokio::runtime::Runtime>,
 }
 
 /// What is live: address of the user, collection (a calendar), id → version (an etag).

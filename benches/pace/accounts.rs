@@ -1,0 +1,85 @@
+//! What tokens of service accounts cost beside those of people, straight and behind a proxy.
+
+use serde_json::json;
+
+use crate::ground::Ground;
+use crate::run::{Seen, run};
+use crate::scale::scaled;
+use crate::shared::figures::median;
+use crate::support::proxy::{HOST, Proxy};
+use crate::support::service::CALENDAR;
+use crate::told::Told;
+
+const ROUNDS: usize = 3;
+/// Account lines of people, and of a service account that acts for them.
+const PEOPLE: &str = "accounts";
+const SERVICE: &str = "accounts?kind=service_account";
+
+pub fn cpu() -> Told {
+    let users = scaled(1_000);
+    let mut told = Told::default();
+    let straight = [
+        ("tokens_of_people", PEOPLE, "tokens of people, straight"),
+        ("tokens_of_service_account", SERVICE, "tokens of a service account, straight"),
+    ]
+    .map(|(name, kind, words)| {
+        eprintln!("accounts: {users} users, {words} …");
+        of(&mut told, name, kind, None)
+    });
+    let behind =
+        [("tokens_of_people_behind_proxy", PEOPLE), ("tokens_of_service_account_behind_proxy", SERVICE)].map(|(name, kind)| {
+            eprintln!("accounts: {users} users, {name} …");
+            let ground = Ground::of(&CALENDAR);
+            let proxy = Proxy::before(&ground.sim.url, ground.folder.path());
+            let cpu = of(&mut told, name, kind, Some((ground, &proxy)));
+            let tunnels = proxy.targets();
+            if tunnels.is_empty() || tunnels.iter().any(|target| *target != format!("{HOST}:443")) {
+                told.wrong.push(format!("{name}: not all went through tunnels to {HOST}: {tunnels:?}"));
+            }
+            eprintln!("{} tunnels", tunnels.len());
+            cpu
+        });
+    let how = |[people, service]: [f64; 2]| {
+        format!("{service:.2} s of CPU over {people:.2} s, {users} tokens each, median of {ROUNDS}")
+    };
+    told.add("service_account_cpu_over_refresh", straight[1] / straight[0], "<= 1.3", how(straight));
+    told.add("service_account_cpu_over_refresh_behind_proxy", behind[1] / behind[0], "<= 1.3", how(behind));
+    told
+}
+
+/// Median CPU time of an idle pass in which every token has expired.
+fn of(told: &mut Told, name: &'static str, kind: &str, proxied: Option<(Ground, &Proxy)>) -> f64 {
+    let users = scaled(1_000);
+    let (mut ground, proxy) = match proxied {
+        Some((ground, proxy)) => (ground, Some(proxy)),
+        None => (Ground::of(&CALENDAR), None),
+    };
+    ground.sim.generate(users, 1);
+    let mut lines = ground.sim.text(kind);
+    if let Some(proxy) = proxy {
+        let origin = format!("https://{HOST}");
+        lines = lines.replace(&ground.sim.url, &origin);
+        ground.set("SYNCCTL_GOOGLE_ROOT", &origin);
+        ground.set("SSL_CERT_FILE", proxy.ca.display().to_string());
+        ground.set("HTTPS_PROXY", &proxy.url);
+    }
+    ground.syncctl_with_input(&["accounts", "import", "-"], &lines).expect(0);
+    ground.bring_in_step();
+    ground.slow();
+    let mut rounds: Vec<Seen> = (0..ROUNDS).map(|_| round(&ground)).collect();
+    for seen in &rounds {
+        let tokens = &seen.ledger["oauth"]["granted"];
+        if *tokens != json!(users) || seen.sum("idle_streams") != u64::from(users) {
+            told.wrong.push(format!("{name}: {tokens} tokens and {} idle streams of {users}", seen.sum("idle_streams")));
+        }
+    }
+    told.ran(name, &rounds[0]);
+    median(rounds.drain(..).map(|seen| seen.cpu).collect())
+}
+
+fn round(ground: &Ground) -> Seen {
+    ground.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL");
+    ground.limit();
+    ground.make_due("events");
+    run(ground, ground.command(&["calendar", "cron", "--json"]))
+}

@@ -1,0 +1,44 @@
+//! A thousand new users at once: how long the last of them waits for his newest page.
+
+use serde_json::json;
+use syncctl::config::Gmail;
+
+use crate::ground::Ground;
+use crate::onboard::units_of_mailbox;
+use crate::run::run_until;
+use crate::scale::scaled;
+use crate::support::service::GMAIL;
+use crate::told::{Bound, Told};
+
+const MESSAGES: u32 = 300;
+
+pub fn first_page() -> Told {
+    let users = scaled(1_000);
+    eprintln!("first_page: {users} new users, mailboxes of {MESSAGES} messages …");
+    let page = Gmail::default().page_size;
+    let mut ground = Ground::of(&GMAIL);
+    ground.set("SYNCCTL_GMAIL_WINDOW", "all");
+    ground.sim.generate(users, 0);
+    ground.sim.admin("mail/generate", json!({ "messages": MESSAGES, "seed": 7 }));
+    ground.import();
+    ground.slow();
+    ground.limit();
+    let limits = ground.limits();
+    let bound = Bound::of(users, units_of_mailbox(page), limits.project_per_minute, limits.user_per_minute);
+    let total = i64::from(users * MESSAGES);
+    let began: f64 = ground.query("SELECT extract(epoch FROM clock_timestamp())::float8")[0].get(0);
+    let seen = run_until(&ground, || ground.count("SELECT count(*) FROM gmail_messages") == total);
+    // Lists are newest first, so what is stored of a mailbox is the newest of it.
+    let rows = ground.query(&format!(
+        "SELECT extract(epoch FROM max(came_at))::float8 FROM (SELECT user_id, came_at,
+           row_number() OVER (PARTITION BY user_id ORDER BY received_at DESC) AS place FROM gmail_messages) m
+         WHERE place <= {page} GROUP BY user_id HAVING count(*) = {page} ORDER BY 1"
+    ));
+    let waited: Vec<f64> = rows.iter().map(|row| row.get::<_, f64>(0) - began).collect();
+    let done = waited.len() as f64 / f64::from(users);
+    let last = if done < 1.0 { seen.seconds } else { waited[waited.len() - 1] };
+    let mut told = Told::default();
+    told.over("first_page_last_user_over_bound", "<= 1.5", (last, &bound, done));
+    told.ran("first_page", &seen);
+    told
+}

@@ -1,0 +1,63 @@
+//! First syncs of many at once, at Google's quotas and Google's times.
+
+use serde_json::json;
+use syncctl::config::Gmail;
+
+use crate::ground::Ground;
+use crate::run::run_until;
+use crate::scale::scaled;
+use crate::support::service::{CALENDAR, GMAIL};
+use crate::told::{Bound, Told};
+
+const MESSAGES: u32 = 480;
+const CALENDARS: u32 = 4;
+const EVENTS: u32 = 50;
+
+/// Units of the first sync of a mailbox: where it begins, its pages, and each message by itself.
+pub fn units_of_mailbox(messages: u32) -> u64 {
+    u64::from(1 + messages.div_ceil(Gmail::default().page_size) * 5 + messages * 20)
+}
+
+/// 200 mailboxes of 480 messages.
+pub fn mailboxes() -> Told {
+    let users = scaled(200);
+    eprintln!("onboard: {users} mailboxes of {MESSAGES} messages …");
+    let mut ground = Ground::of(&GMAIL);
+    ground.set("SYNCCTL_GMAIL_WINDOW", "all");
+    ground.sim.generate(users, 0);
+    ground.sim.admin("mail/generate", json!({ "messages": MESSAGES, "seed": 7 }));
+    ground.import();
+    ground.slow();
+    ground.limit();
+    let limits = ground.limits();
+    let bound = Bound::of(users, units_of_mailbox(MESSAGES), limits.project_per_minute, limits.user_per_minute);
+    let total = i64::from(users * MESSAGES);
+    let stored = || ground.count("SELECT count(*) FROM gmail_messages");
+    let seen = run_until(&ground, || stored() == total);
+    let mut told = Told::default();
+    told.over("onboard_over_bound", "<= 1.15", (seen.seconds, &bound, stored() as f64 / total as f64));
+    told.ran("onboard", &seen);
+    told
+}
+
+/// 10,000 calendars of 50 events, four of each user.
+pub fn calendars() -> Told {
+    let users = scaled(2_500);
+    eprintln!("onboard_calendars: {} calendars of {EVENTS} events …", users * CALENDARS);
+    let ground = Ground::of(&CALENDAR);
+    let order = json!({ "users": users, "calendars_per_user": CALENDARS, "events_per_user": CALENDARS * EVENTS, "seed": 7 });
+    ground.sim.admin("generate", order);
+    ground.import();
+    ground.slow();
+    ground.limit();
+    let limits = ground.limits();
+    // A page of each calendar, and one of each user's list of them.
+    let bound = Bound::of(users, u64::from(CALENDARS + 1), limits.project_per_minute, limits.user_per_minute);
+    let total = i64::from(users * CALENDARS * EVENTS);
+    let stored = || ground.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL");
+    let seen = run_until(&ground, || stored() == total);
+    let mut told = Told::default();
+    told.over("onboard_calendars_over_bound", "<= 1.15", (seen.seconds, &bound, stored() as f64 / total as f64));
+    told.ran("onboard_calendars", &seen);
+    told
+}
