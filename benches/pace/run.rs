@@ -59,9 +59,11 @@ impl Started {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        let code = self.code();
         let read = |end: &str| std::fs::read_to_string(self.output.with_extension(end)).unwrap_or_default();
         let report = serde_json::from_str(&read("out")).ok();
-        if report.is_none() {
+        // Whom SIGKILL struck has no words.
+        if report.is_none() && code.is_some() {
             eprintln!("no report; its last words: {}", read("err").lines().last().unwrap_or_default());
         }
         report
