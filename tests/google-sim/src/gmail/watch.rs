@@ -48,8 +48,8 @@ pub async fn watch(ask: Ask, body: Bytes) -> Response {
     .await
 }
 
-/// Ends the watch; nobody minds if there is none.
-pub async fn stop(ask: Ask) -> Response {
+/// Ends the watch; nobody minds if there is none. A body that came after the answer would end the connection, so it is read first.
+pub async fn stop(ask: Ask, _: Bytes) -> Response {
     let answer = ask
         .answer(("users.stop", 50), &schema::NOTHING, |user| {
             push::stop_mailbox(&ask.world, &user.email);
