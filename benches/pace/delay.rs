@@ -76,6 +76,9 @@ fn alone() -> &'static Minutes {
 
 fn compare(told: &mut Told, [mean, p95]: [&'static str; 2], with: &Minutes) {
     let without = alone();
+    if with.open > 0 {
+        told.wrong.push(format!("{mean}: {} changes had no row at the end, so it is more than measured", with.open));
+    }
     let of = |minutes: &Minutes| [minutes.delays.mean(), minutes.delays.at(0.95)];
     for ((name, with_big), alone) in [mean, p95].into_iter().zip(of(with)).zip(of(without)) {
         let open = if with.open > 0 { format!(", {} of them WITHOUT A ROW at the end", with.open) } else { String::new() };

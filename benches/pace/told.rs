@@ -19,7 +19,7 @@ pub struct Told {
     pub figures: Vec<Figure>,
     /// What was seen of its runs, by name.
     runs: Vec<(&'static str, Value)>,
-    /// What must never be so.
+    /// What must not be so; a figure whose work was not done is no figure.
     pub wrong: Vec<String>,
 }
 
@@ -53,8 +53,13 @@ impl Told {
 
     /// A time over its bound; `done`: the share of the work that was done in it.
     pub fn over(&mut self, name: &'static str, aim: &'static str, (seconds, bound, done): (f64, &Bound, f64)) {
-        let unfinished = if done < 1.0 { format!(", CUT OFF with {:.1} % done", done * 100.0) } else { String::new() };
-        self.add(name, seconds / bound.seconds, aim, format!("{seconds:.1} s{unfinished}; {}", bound.words));
+        let mut how = format!("{seconds:.1} s; {}", bound.words);
+        if done < 1.0 {
+            let cut = format!("CUT OFF with {:.1} % done", done * 100.0);
+            how = format!("{cut}: {how}");
+            self.wrong.push(format!("{name}: {cut}, so it is more than {:.3}", seconds / bound.seconds));
+        }
+        self.add(name, seconds / bound.seconds, aim, how);
     }
 
     /// What was seen of a run.
@@ -103,6 +108,6 @@ impl Told {
             all.insert(key.to_owned(), json!(worst));
         }
         all.entry("measured").or_insert_with(|| json!({}))[scenario] =
-            json!({ "at": chrono::Utc::now(), "scale": crate::scale::scale() });
+            json!({ "at": chrono::Utc::now(), "scale": crate::scale::scale(), "wrong": self.wrong });
     }
 }
