@@ -19,6 +19,8 @@ pub struct Outcome {
     pub again: bool,
     /// It waited in the queue for the turn of a full pass.
     pub is_pass: bool,
+    /// It is under way as one.
+    pub has_turn: bool,
     pub counts: Counts,
     pub quarantined: u64,
     pub resyncs: u32,
@@ -51,6 +53,7 @@ impl Outcome {
             kind: row.kind.clone(),
             again: row.again,
             is_pass: false,
+            has_turn: false,
             counts: Counts::default(),
             quarantined: 0,
             resyncs: 0,

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::meter::Lack;
+use super::outcome::Outcome;
 use super::slice::Task;
 use crate::db::runs::Progress;
 use crate::db::streams::Idle;
@@ -52,6 +53,8 @@ pub struct State {
     pub low: (usize, usize),
     /// Begun, and not ended.
     pub under_way: usize,
+    /// Full passes among them.
+    turns: usize,
     /// Full passes among them and among those that wait.
     pub passes: usize,
     /// Ended without a change, to be closed together; each with its user.
@@ -217,14 +220,21 @@ impl Queue {
     }
 
     /// A stream to begin with: polls first.
-    pub fn take<G>(&self, admit: impl FnMut(&Task) -> Admitted<G>) -> Taken<G> {
+    ///
+    /// `turns`: the most passes that may be under way.
+    pub fn take<G>(&self, turns: usize, admit: impl FnMut(&Task) -> Admitted<G>) -> Taken<G> {
         let now = Instant::now();
         let mut state = self.state();
         state.unpark(now);
         let taken = match state.polls.pop_front() {
             Some(task) => Taken::Task(task, None),
+            None if state.turns >= turns => Taken::Nothing(None),
             None => match state.take_pass(now, admit) {
-                Ok((task, granted)) => Taken::Task(task, Some(granted)),
+                Ok((mut task, granted)) => {
+                    task.outcome.has_turn = true;
+                    state.turns += 1;
+                    Taken::Task(task, Some(granted))
+                }
                 Err(until) => Taken::Nothing(until),
             },
         };
@@ -260,9 +270,10 @@ impl Queue {
     }
 
     /// A stream that was taken waits for its next page, not before `until`.
-    pub fn put_back(&self, task: Box<Task>, until: Option<Instant>) {
+    pub fn put_back(&self, mut task: Box<Task>, until: Option<Instant>) {
         let mut state = self.state();
         state.under_way -= 1;
+        state.turns -= usize::from(std::mem::take(&mut task.outcome.has_turn));
         match until {
             Some(until) => state.park(task, until),
             None => state.add(task),
@@ -275,16 +286,21 @@ impl Queue {
         self.filled.notify_waiters();
     }
 
-    /// A stream of this user that was taken has ended; `idle`: to be closed with others.
-    pub fn ended(&self, user: Uuid, idle: Option<Idle>, was_pass: bool, brought_up: bool) {
+    /// A stream that was taken has ended; `idle`: to be closed with others.
+    pub fn ended(&self, outcome: &Outcome, idle: Option<Idle>) {
         let mut state = self.state();
         state.under_way -= 1;
-        state.passes -= usize::from(was_pass);
-        state.brought_up |= brought_up;
+        state.passes -= usize::from(outcome.is_pass);
+        state.turns -= usize::from(outcome.has_turn);
+        state.brought_up |= outcome.counts.streams > 0;
         let now = Instant::now();
         if let Some(idle) = idle {
             state.idle_since.get_or_insert(now);
-            state.idle.push((idle, user));
+            state.idle.push((idle, outcome.user_id));
+        }
+        if outcome.has_turn {
+            // Its turn is free for another one, in whichever thread.
+            self.filled.notify_waiters();
         }
         // Streams that were brought up must not wait for others to end; while some wait in the queue there is no need to look.
         if state.under_way == 0 || self.may_close(&state, now) || (state.brought_up && state.polls.is_empty()) {
@@ -338,7 +354,7 @@ mod tests {
     /// What may begin, one after the other, as long as something may.
     fn order(queue: &Queue, mut admit: impl FnMut(&Task) -> Admitted<()>) -> Vec<i64> {
         let mut order = Vec::new();
-        while let Taken::Task(task, _) = queue.take(&mut admit) {
+        while let Taken::Task(task, _) = queue.take(usize::MAX, &mut admit) {
             order.push(task.row.id);
         }
         order
@@ -368,7 +384,7 @@ mod tests {
         };
         let queue = queue(both());
         assert_eq!(order(&queue, lacking), [4, 5, 6]);
-        assert!(matches!(queue.take(lacking), Taken::Nothing(Some(until)) if until == later));
+        assert!(matches!(queue.take(usize::MAX, lacking), Taken::Nothing(Some(until)) if until == later));
     }
 
     #[test]
@@ -384,6 +400,19 @@ mod tests {
         assert!(!queue.state().is_quiet());
         while Instant::now() < soon {}
         assert_eq!(order(&queue, |_| Admitted::Yes(())), [1]);
+    }
+
+    #[test]
+    fn so_many_passes_are_under_way_and_the_next_begins_when_one_has_ended() {
+        let queue = queue((1..=3).map(|id| task(id, "p", None, None)));
+        let yes = |_: &Task| Admitted::Yes(());
+        let Taken::Task(first, _) = queue.take(1, yes) else { panic!("nothing to begin with") };
+        assert!(matches!(queue.take(1, yes), Taken::Nothing(None)));
+        queue.put_back(first, None);
+        let Taken::Task(second, _) = queue.take(1, yes) else { panic!("nothing to begin with") };
+        assert_eq!(second.row.id, 2);
+        queue.ended(&second.outcome, None);
+        assert!(matches!(queue.take(1, yes), Taken::Task(..)));
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl<S> Shared<S> {
         (streams / self.workers.load(Ordering::Relaxed).max(1)).max(self.width())
     }
 
+    /// How many full passes may be under way in the run: enough for each request, and for as many whose page is being written.
+    pub fn turns(&self) -> usize {
+        if self.dry_run { usize::MAX } else { 2 * self.context.http.width() }
+    }
+
     /// What the run did so far.
     pub fn report(&self) -> MutexGuard<'_, Report> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)

@@ -29,7 +29,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
         let mut wake = None;
         let width = places.min(shared.places());
         while slices.len() < width && !shared.wind_down.is_cancelled() && (slices.is_empty() || shared.room.is_left()) {
-            match queue.take(|task| shared.admit(task)) {
+            match queue.take(shared.turns(), |task| shared.admit(task)) {
                 Taken::Task(task, granted) => slices.push(poll::slice(Arc::clone(&shared), task, granted, true)),
                 Taken::Nothing(until) => {
                     wake = until;
@@ -45,7 +45,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
             Some(sliced) = slices.next() => {
                 places += 1;
                 match sliced {
-                    Sliced::Over(task) => ended(&shared, task.outcome),
+                    Sliced::Over(task) => ended(&shared, &task.outcome),
                     Sliced::Again(task, wait) => queue.put_back(task, wait.map(|wait| Instant::now() + wait)),
                 }
             }
@@ -61,11 +61,11 @@ async fn sleep_until(wake: Option<Instant>) {
     }
 }
 
-fn ended<S: Source>(shared: &Shared<S>, outcome: Outcome) {
-    shared.report().add(&outcome);
+fn ended<S: Source>(shared: &Shared<S>, outcome: &Outcome) {
+    shared.report().add(outcome);
     shared.progress.ended(|| shared.report().users());
-    let idle = match outcome.end {
-        End::Idle(idle) => Some(idle),
+    let idle = match &outcome.end {
+        End::Idle(idle) => Some(idle.clone()),
         End::Done | End::Failed(_) | End::Off(_) => {
             shared.held().remove(&outcome.id);
             None
@@ -73,7 +73,7 @@ fn ended<S: Source>(shared: &Shared<S>, outcome: Outcome) {
         // Still ours, until the run gives back what it holds.
         End::Interrupted => None,
     };
-    shared.queue.ended(outcome.user_id, idle, outcome.is_pass, outcome.counts.streams > 0);
+    shared.queue.ended(outcome, idle);
 }
 
 /// Starts a worker in a thread of its own. The connections that it opens are there until the command is over, because others may use them too.
