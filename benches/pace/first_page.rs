@@ -1,13 +1,11 @@
 //! A thousand new users at once: how long the last of them waits for his newest page.
 
-use serde_json::json;
 use syncctl::config::Gmail;
 
 use crate::ground::Ground;
 use crate::onboard::units_of_mailbox;
 use crate::run::run_until;
 use crate::scale::scaled;
-use crate::support::service::GMAIL;
 use crate::told::{Bound, Told};
 
 const MESSAGES: u32 = 300;
@@ -16,13 +14,7 @@ pub fn first_page() -> Told {
     let users = scaled(1_000);
     eprintln!("first_page: {users} new users, mailboxes of {MESSAGES} messages …");
     let page = Gmail::default().page_size;
-    let mut ground = Ground::of(&GMAIL);
-    ground.set("SYNCCTL_GMAIL_WINDOW", "all");
-    ground.sim.generate(users, 0);
-    ground.sim.admin("mail/generate", json!({ "messages": MESSAGES, "seed": 7 }));
-    ground.import();
-    ground.slow();
-    ground.limit();
+    let ground = Ground::of_mailboxes(users, MESSAGES);
     let limits = ground.limits();
     let bound = Bound::of(users, units_of_mailbox(page), limits.project_per_minute, limits.user_per_minute);
     let total = i64::from(users * MESSAGES);

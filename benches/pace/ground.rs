@@ -7,7 +7,7 @@ use serde_json::json;
 use syncctl::config::{Limits, Quota};
 
 use crate::simulator::Process;
-use crate::support::service::Service;
+use crate::support::service::{GMAIL, Service};
 use crate::support::{Sim, World, postgres};
 
 /// Median of the time of an answer.
@@ -53,6 +53,18 @@ impl Ground {
         for table in ["gmail_messages", "calendar_events"] {
             ground.execute(&format!("ALTER TABLE {table} ADD COLUMN came_at timestamptz DEFAULT clock_timestamp()"));
         }
+        ground
+    }
+
+    /// So many new users with mailboxes of so many messages, all of which are wanted, at a Google that is as slow and as strict as the real one.
+    pub fn of_mailboxes(users: u32, messages: u32) -> Self {
+        let mut ground = Self::of(&GMAIL);
+        ground.set("SYNCCTL_GMAIL_WINDOW", "all");
+        ground.sim.generate(users, 0);
+        ground.sim.admin("mail/generate", json!({ "messages": messages, "seed": 7 }));
+        ground.import();
+        ground.slow();
+        ground.limit();
         ground
     }
 

@@ -6,7 +6,7 @@ use syncctl::config::Gmail;
 use crate::ground::Ground;
 use crate::run::run_until;
 use crate::scale::scaled;
-use crate::support::service::{CALENDAR, GMAIL};
+use crate::support::service::CALENDAR;
 use crate::told::{Bound, Told};
 
 const MESSAGES: u32 = 480;
@@ -22,13 +22,7 @@ pub fn units_of_mailbox(messages: u32) -> u64 {
 pub fn mailboxes() -> Told {
     let users = scaled(200);
     eprintln!("onboard: {users} mailboxes of {MESSAGES} messages …");
-    let mut ground = Ground::of(&GMAIL);
-    ground.set("SYNCCTL_GMAIL_WINDOW", "all");
-    ground.sim.generate(users, 0);
-    ground.sim.admin("mail/generate", json!({ "messages": MESSAGES, "seed": 7 }));
-    ground.import();
-    ground.slow();
-    ground.limit();
+    let ground = Ground::of_mailboxes(users, MESSAGES);
     let limits = ground.limits();
     let bound = Bound::of(users, units_of_mailbox(MESSAGES), limits.project_per_minute, limits.user_per_minute);
     let total = i64::from(users * MESSAGES);

@@ -1,5 +1,7 @@
 //! Run rows, job locks and heartbeats (tables `runs`, `job_locks`, `*_cron_results`, `*_cron_metrics`, `*_cron_summaries`).
 
+mod heartbeat;
+
 use anyhow::Context;
 use futures_util::{Stream, StreamExt as _};
 use tokio_postgres::types::{ToSql, Type};
@@ -7,7 +9,7 @@ use uuid::Uuid;
 
 use super::Pool;
 
-const HEARTBEAT: &str = include_str!("sql/heartbeat.sql");
+pub use heartbeat::{Progress, heartbeat};
 
 /// The run tables of one service: how its columns are called.
 #[derive(Debug, Clone, Copy)]
@@ -141,35 +143,6 @@ async fn close_died(pool: &Pool, tables: Tables, by: Uuid) -> anyhow::Result<()>
         .execute_typed(&statement, &[(&by, Type::UUID), (&service, Type::TEXT)])
         .await
         .context("closing the rows of runs that died")?;
-    Ok(())
-}
-
-/// What a run is doing: streams by where they are (`runs.progress`).
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
-pub struct Progress {
-    /// Asked for, or written.
-    pub under_way: usize,
-    /// Polls that are claimed and not begun.
-    pub polls_waiting: usize,
-    /// Full passes whose next page waits for its turn, their project's quota, or room.
-    pub passes_waiting: usize,
-    /// Full passes whose user lacks quota at the moment.
-    pub passes_without_quota: usize,
-    /// Seconds until the first of these goes on.
-    pub next_seconds: Option<f64>,
-}
-
-/// Says that the run lives: its row, its lock and its leases on these streams hold for another `lease` seconds.
-pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64], progress: &Progress) -> anyhow::Result<()> {
-    let progress = serde_json::to_string(progress)?;
-    pool.get()
-        .await?
-        .execute_typed(
-            HEARTBEAT,
-            &[(&run, Type::UUID), (&lease, Type::FLOAT8), (&streams, Type::INT8_ARRAY), (&progress, Type::TEXT)],
-        )
-        .await
-        .context("writing the heartbeat")?;
     Ok(())
 }
 

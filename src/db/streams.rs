@@ -1,6 +1,7 @@
 //! Leases, cursors and pace of streams (table `streams`). Knows no Google.
 
 mod failed;
+mod standing;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use super::Pool;
 use crate::error::{Class, Failure};
 
 pub use failed::{fail, postpone, turn_off};
+pub use standing::{Standing, of_user};
 
 const CLOSE_IDLE: &str = include_str!("sql/close_idle_streams.sql");
 
@@ -252,58 +254,4 @@ pub async fn of_service(pool: &Pool, service: &str) -> anyhow::Result<Vec<i64>> 
         .await
         .context("reading a service's streams")?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-/// Where a stream of a user or project stands in time, for `smart-poll`.
-#[derive(Debug, Clone)]
-pub struct Standing {
-    pub id: i64,
-    pub kind: String,
-    /// Seconds; negative: overdue.
-    pub due_in: f64,
-    pub polled_ago: Option<f64>,
-    pub claimed: bool,
-    /// A channel announces its changes.
-    pub push_alive: bool,
-    pub pushed_ago: Option<f64>,
-    pub failures: i32,
-    pub failed_class: Option<String>,
-    /// Of the full pass under way: things so far, all there are, and seconds since it began.
-    pub pass: Option<(i64, Option<i64>, f64)>,
-}
-
-/// The streams of a user or project and when they are due.
-pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<Vec<Standing>> {
-    let rows = pool
-        .get()
-        .await?
-        .query_typed(
-            "SELECT id, kind, extract(epoch FROM due_at - now())::float8, extract(epoch FROM now() - polled_at)::float8,
-               coalesce(claimed_until > now(), false), failures, failed_class,
-               coalesce(push_until > now(), false), extract(epoch FROM now() - pushed_at)::float8,
-               pass_items, pass_expected, extract(epoch FROM now() - pass_began_at)::float8
-             FROM streams WHERE service = $1 AND (user_id = $2 OR attendee_project = $2) AND state <> 'removed' ORDER BY id",
-            &[(&service, Type::TEXT), (&user, Type::UUID)],
-        )
-        .await
-        .context("reading a user's streams")?;
-    rows.iter()
-        .map(|row| {
-            Ok(Standing {
-                id: row.try_get(0)?,
-                kind: row.try_get(1)?,
-                due_in: row.try_get(2)?,
-                polled_ago: row.try_get(3)?,
-                claimed: row.try_get(4)?,
-                failures: row.try_get(5)?,
-                failed_class: row.try_get(6)?,
-                push_alive: row.try_get(7)?,
-                pushed_ago: row.try_get(8)?,
-                pass: match (row.try_get(9)?, row.try_get(11)?) {
-                    (Some(items), Some(seconds)) => Some((items, row.try_get(10)?, seconds)),
-                    _ => None,
-                },
-            })
-        })
-        .collect()
 }

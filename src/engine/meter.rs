@@ -1,11 +1,12 @@
 //! Spends quota: allowances within the process, the ledger in PostgreSQL between hosts.
 
+mod account;
 mod allowance;
 mod ledger;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,13 @@ use uuid::Uuid;
 use super::gate::Gate;
 use crate::config::{self, Limits};
 use crate::db::Pool;
-use crate::db::quota::{self, Unspent};
+use crate::db::quota;
 use crate::error::Failure;
 
-use allowance::Allowance;
+use account::{Account, Waits};
+pub use account::{Booking, Lack};
 pub use allowance::For;
-use ledger::{Block, Share, Took};
+use ledger::{Share, Took};
 
 /// The share of a minute that first syncs may spend at once: of a user, so that a page of messages fits in, and of a project, whose users
 /// take turns.
@@ -49,111 +51,6 @@ struct Project {
     users: Mutex<HashMap<Uuid, Arc<Account>>>,
     /// Units that were spent beside first syncs and resyncs.
     polled: AtomicU64,
-}
-
-/// What a project or a user has.
-struct Account {
-    allowance: Mutex<Allowance>,
-    /// Who waits for the allowance, in their order.
-    waiting: tokio::sync::Mutex<()>,
-    /// How many polls do: as long as any does, no pass is let in.
-    polls: AtomicUsize,
-    ledger: tokio::sync::Mutex<Block>,
-    /// Units in the ledger that were booked and not spent.
-    unspent: AtomicU64,
-}
-
-impl Account {
-    fn new(per_minute: u64, burst: f64) -> Self {
-        let burst = (per_minute as f64 * burst) as u64;
-        let allowance = Mutex::new(Allowance::new(per_minute, burst));
-        Self {
-            allowance,
-            waiting: tokio::sync::Mutex::default(),
-            polls: AtomicUsize::new(0),
-            ledger: tokio::sync::Mutex::default(),
-            unspent: AtomicU64::new(0),
-        }
-    }
-}
-
-impl Account {
-    /// What the ledger is to be given back.
-    async fn unspent(&self, subject: String) -> Unspent {
-        let mut block = self.ledger.lock().await;
-        block.put_back(ledger::signed(self.unspent.swap(0, Ordering::Relaxed)));
-        block.unspent(subject)
-    }
-}
-
-/// A poll that waits for an allowance.
-struct Waits<'a>(&'a Account);
-
-impl<'a> Waits<'a> {
-    fn of(account: &'a Account) -> Self {
-        account.polls.fetch_add(1, Ordering::Relaxed);
-        Self(account)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.polls.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Who lacks quota, and until when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lack {
-    /// The user alone.
-    User(Instant),
-    /// All users of the project.
-    Project(Instant),
-}
-
-impl Lack {
-    fn until(self) -> Instant {
-        match self {
-            Self::User(until) | Self::Project(until) => until,
-        }
-    }
-}
-
-/// Units that are spent already, for calls of one page. What is left of them when it is dropped goes back.
-pub struct Booking {
-    project: Arc<Project>,
-    user: (Uuid, Arc<Account>),
-    units: u64,
-    left: AtomicU64,
-    /// The ledger knows of it.
-    entered: AtomicBool,
-}
-
-impl Booking {
-    /// What is left of it.
-    pub fn left(&self) -> u64 {
-        self.left.load(Ordering::Relaxed)
-    }
-
-    /// Takes units out of it, if there are so many.
-    pub fn draw(&self, units: u64) -> bool {
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(units)).is_ok()
-    }
-}
-
-impl Drop for Booking {
-    fn drop(&mut self) {
-        let left = *self.left.get_mut();
-        if left == 0 {
-            return;
-        }
-        for account in [&self.project.account, &self.user.1] {
-            locked(&account.allowance).give_back(left);
-            if *self.entered.get_mut() {
-                account.unspent.fetch_add(left, Ordering::Relaxed);
-            }
-        }
-    }
 }
 
 impl Meter {
@@ -224,14 +121,18 @@ impl Meter {
     }
 
     async fn wait(&self, project: &Project, account: &Account, units: u64, what: For) {
-        let _polls = (what == For::Polls).then(|| [Waits::of(&project.account), Waits::of(account)]);
-        // Those of one user wait for the user's minute, and only the first of them for the project's.
-        let _of_user = account.waiting.lock().await;
+        let waits = |account| (what == For::Polls).then(|| Waits::of(account));
+        let _of_user = (waits(account), account.waiting.lock().await);
         let mut of_project = None;
         while let Err(lack) = self.spend_now(project, account, units, what) {
-            if matches!(lack, Lack::Project(_)) && of_project.is_none() {
-                of_project = Some(project.account.waiting.lock().await);
-                continue;
+            match lack {
+                // Whoever waits for a minute of their own is in nobody's way.
+                Lack::User(_) => drop(of_project.take()),
+                Lack::Project(_) if of_project.is_none() => {
+                    of_project = Some((waits(&project.account), project.account.waiting.lock().await));
+                    continue;
+                }
+                Lack::Project(_) => {}
             }
             tokio::time::sleep_until(lack.until().into()).await;
         }
@@ -364,3 +265,6 @@ impl Meter {
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ mod meter;
 mod outcome;
 pub mod pace;
 pub mod pacing;
+mod page;
 mod poll;
 pub mod push;
 mod queue;

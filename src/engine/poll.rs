@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use deadpool_postgres::Transaction;
 
 use super::delays::Delays;
 use super::meter::Lack;
 use super::outcome::{End, Outcome};
-use super::pace::{self, Bounds, History};
+use super::pace::Bounds;
+use super::page::{change_times, is_idle, json, wait_of};
 use super::queue::Admitted;
 use super::room::Held;
 use super::shared::Shared;
@@ -305,41 +306,6 @@ impl<S: Source> Slice<'_, S> {
 async fn grace<S>(shared: &Shared<S>) {
     shared.wind_down.cancelled().await;
     tokio::time::sleep(Duration::from_secs(5).min(shared.context.settings.google.timeout)).await;
-}
-
-/// Whether a first page says that nothing has changed.
-fn is_idle<C>(page: &Page<C>, row: &StreamRow) -> bool {
-    let at = &row.position;
-    let is_last = matches!(page.next, Next::Cursor(_));
-    is_last && page.items.is_empty() && page.poison.is_empty() && at.pass.is_none() && at.page_token.is_none()
-}
-
-/// Bytes of a page as it came.
-fn json<C>(page: &Page<C>) -> usize {
-    let items: usize = page.items.iter().map(|item| item.raw.get().len()).sum();
-    items + page.poison.iter().map(|poison| poison.raw.len()).sum::<usize>()
-}
-
-fn wait_of<S: Source>(
-    shared: &Shared<S>,
-    row: &StreamRow,
-    history: &History,
-    bounds: &Bounds,
-    now: DateTime<Utc>,
-    first: bool,
-) -> f64 {
-    let settings = &shared.context.settings;
-    let urgency = shared.source.urgency(row.id);
-    let interval = pacing::outlook(settings, &shared.prices, bounds, urgency, row, history, now).interval;
-    let wait = match first {
-        true => pace::first_wait(interval, rand::random()),
-        false => pace::jittered(interval, settings.pace.jitter, rand::random()),
-    };
-    wait.as_secs_f64()
-}
-
-fn change_times<C>(page: &Page<C>) -> Vec<DateTime<Utc>> {
-    page.items.iter().filter_map(|item| item.changed_at).collect()
 }
 
 fn lease_lost() -> Failure {

@@ -5,12 +5,14 @@
 //! | place | what is there | who takes it out |
 //! |---|---|---|
 //! | `polls` | follows a cursor and is due | a worker with a place free |
-//! | `Lane::firsts` | has nothing yet: the first page of a full pass | a worker, when project and user have quota and a page has room |
-//! | `Lane::deeper` | any later page of a full pass | the same, when no first page waits |
+//! | a lane's first pages | has nothing yet: the first page of a full pass | a worker, when project and user have quota and a page has room |
+//! | a lane's deeper pages | any later page of a full pass | the same, when no first page waits |
 //! | `parked` | its user or the minute lacks quota | the time |
 //! | under way | a request is, or the answer is written | itself, after a page of a pass |
 //!
-//! A pass goes behind all others after each page, so that the newest part of everybody comes before the second part of anybody.
+//! Each project has a lane. A pass goes behind all others after each page, so that the newest part of everybody comes before the second part of anybody.
+
+mod lane;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +26,7 @@ use super::outcome::Outcome;
 use super::slice::Task;
 use crate::db::runs::Progress;
 use crate::db::streams::Idle;
+use lane::Lane;
 
 /// How long idle streams wait for others to be closed with them.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -68,15 +71,6 @@ pub struct State {
     pub over: bool,
 }
 
-/// Full passes of one project.
-struct Lane {
-    project: String,
-    firsts: VecDeque<Box<Task>>,
-    deeper: VecDeque<Box<Task>>,
-    /// The project lacks quota until then.
-    until: Option<Instant>,
-}
-
 /// Whether a page of a pass may begin.
 pub enum Admitted<G> {
     Yes(G),
@@ -111,19 +105,12 @@ impl State {
             return;
         }
         self.passes += usize::from(!std::mem::replace(&mut task.outcome.is_pass, true));
-        let lane = match self.lanes.iter_mut().position(|lane| lane.project == task.row.account.project) {
-            Some(place) => &mut self.lanes[place],
-            None => {
-                let project = task.row.account.project.clone();
-                self.lanes.push(Lane { project, firsts: VecDeque::new(), deeper: VecDeque::new(), until: None });
-                let last = self.lanes.len() - 1;
-                &mut self.lanes[last]
-            }
-        };
-        match task.is_first() {
-            true => lane.firsts.push_back(task),
-            false => lane.deeper.push_back(task),
-        }
+        let project = &task.row.account.project;
+        let place = self.lanes.iter().position(|lane| lane.project == *project).unwrap_or_else(|| {
+            self.lanes.push(Lane::new(project));
+            self.lanes.len() - 1
+        });
+        self.lanes[place].push(task);
     }
 
     /// Leaves a stream alone until then.
@@ -140,7 +127,7 @@ impl State {
     }
 
     fn ready(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.firsts.len() + lane.deeper.len()).sum()
+        self.lanes.iter().map(Lane::len).sum()
     }
 
     fn unpark(&mut self, now: Instant) {
@@ -161,31 +148,25 @@ impl State {
             let place = (self.turn + step) % count;
             while self.lanes[place].until.is_none_or(|until| until <= now) {
                 let lane = &mut self.lanes[place];
-                let Some(task) = lane.firsts.pop_front().or_else(|| lane.deeper.pop_front()) else { break };
+                let Some(task) = lane.pop() else { break };
                 match admit(&task) {
                     Admitted::Yes(granted) => {
                         self.turn = place + 1;
                         return Ok((task, granted));
                     }
                     Admitted::Lacks(Lack::User(until)) => self.park(task, until),
-                    lacks => {
-                        lane.until = match lacks {
-                            Admitted::Lacks(Lack::Project(until)) => Some(until),
-                            _ => None,
-                        };
-                        let is_full = lane.until.is_none();
-                        match task.is_first() {
-                            true => lane.firsts.push_front(task),
-                            false => lane.deeper.push_front(task),
-                        }
-                        if is_full {
-                            return Err(None);
-                        }
+                    Admitted::Lacks(Lack::Project(until)) => {
+                        lane.until = Some(until);
+                        lane.push_front(task);
+                    }
+                    Admitted::Full => {
+                        lane.push_front(task);
+                        return Err(None);
                     }
                 }
             }
         }
-        let waiting = self.lanes.iter().filter(|lane| !lane.firsts.is_empty() || !lane.deeper.is_empty());
+        let waiting = self.lanes.iter().filter(|lane| lane.len() > 0);
         let lanes = waiting.filter_map(|lane| lane.until);
         Err(lanes.chain(self.parked.keys().next().map(|(until, _)| *until)).min())
     }
@@ -223,7 +204,10 @@ impl Queue {
     ///
     /// `turns`: the most passes that may be under way.
     pub fn take<G>(&self, turns: usize, admit: impl FnMut(&Task) -> Admitted<G>) -> Taken<G> {
-        let now = Instant::now();
+        self.take_at(Instant::now(), turns, admit)
+    }
+
+    fn take_at<G>(&self, now: Instant, turns: usize, admit: impl FnMut(&Task) -> Admitted<G>) -> Taken<G> {
         let mut state = self.state();
         state.unpark(now);
         let taken = match state.polls.pop_front() {
@@ -265,8 +249,7 @@ impl Queue {
     /// Whether another page of this project is waiting for its turn: then nobody goes on.
     pub fn is_wanted(&self, project: &str) -> bool {
         let state = self.state();
-        let mut lanes = state.lanes.iter().filter(|lane| lane.project == project);
-        lanes.any(|lane| !lane.firsts.is_empty() || !lane.deeper.is_empty())
+        state.lanes.iter().any(|lane| lane.project == project && lane.len() > 0)
     }
 
     /// A stream that was taken waits for its next page, not before `until`.
@@ -330,109 +313,4 @@ impl Drop for Alive<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::db::claims::StreamRow;
-    use crate::engine::pace::Bounds;
-
-    const BOUNDS: Bounds = Bounds { min: Duration::ZERO, max: Duration::from_secs(86_400), prior: 0.1, full_pass_every: None };
-
-    /// A stream of a project: one that follows a cursor, or the first or a later page of a full pass.
-    fn task(id: i64, project: &str, cursor: Option<&str>, page_token: Option<&str>) -> Box<Task> {
-        let mut row = StreamRow::example(id, project);
-        row.position.cursor = cursor.map(str::to_owned);
-        row.position.page_token = page_token.map(str::to_owned);
-        Box::new(Task::new(row, &BOUNDS))
-    }
-
-    fn queue(tasks: impl IntoIterator<Item = Box<Task>>) -> Queue {
-        let queue = Queue::new(1, Arc::default());
-        tasks.into_iter().for_each(|task| queue.state().add(task));
-        queue
-    }
-
-    /// What may begin, one after the other, as long as something may.
-    fn order(queue: &Queue, mut admit: impl FnMut(&Task) -> Admitted<()>) -> Vec<i64> {
-        let mut order = Vec::new();
-        while let Taken::Task(task, _) = queue.take(usize::MAX, &mut admit) {
-            order.push(task.row.id);
-        }
-        order
-    }
-
-    #[test]
-    fn polls_come_before_first_pages_and_these_before_deeper_ones() {
-        let queue = queue([
-            task(1, "p", None, Some("token")),
-            task(2, "p", None, None),
-            task(3, "p", Some("cursor"), None),
-            task(4, "p", None, None),
-        ]);
-        assert_eq!(order(&queue, |_| Admitted::Yes(())), [3, 2, 4, 1]);
-        let state = queue.state();
-        assert_eq!((state.under_way, state.passes), (4, 3));
-    }
-
-    #[test]
-    fn projects_take_turns_and_one_without_quota_holds_up_nobody_else() {
-        let both = || (1..=6).map(|id| task(id, if id < 4 { "p" } else { "q" }, None, None));
-        assert_eq!(order(&queue(both()), |_| Admitted::Yes(())), [1, 4, 2, 5, 3, 6]);
-        let later = Instant::now() + Duration::from_secs(60);
-        let lacking = |task: &Task| match task.row.account.project == "p" {
-            true => Admitted::Lacks(Lack::Project(later)),
-            false => Admitted::Yes(()),
-        };
-        let queue = queue(both());
-        assert_eq!(order(&queue, lacking), [4, 5, 6]);
-        assert!(matches!(queue.take(usize::MAX, lacking), Taken::Nothing(Some(until)) if until == later));
-    }
-
-    #[test]
-    fn who_lacks_quota_is_left_alone_until_then_and_goes_behind_those_who_have_it() {
-        let queue = queue((1..=3).map(|id| task(id, "p", None, None)));
-        let soon = Instant::now() + Duration::from_millis(1);
-        let mut asked = Vec::new();
-        let one_lacks = |task: &Task| {
-            asked.push(task.row.id);
-            if task.row.id == 1 && asked.len() == 1 { Admitted::Lacks(Lack::User(soon)) } else { Admitted::Yes(()) }
-        };
-        assert_eq!(order(&queue, one_lacks), [2, 3]);
-        assert!(!queue.state().is_quiet());
-        while Instant::now() < soon {}
-        assert_eq!(order(&queue, |_| Admitted::Yes(())), [1]);
-    }
-
-    #[test]
-    fn so_many_passes_are_under_way_and_the_next_begins_when_one_has_ended() {
-        let queue = queue((1..=3).map(|id| task(id, "p", None, None)));
-        let yes = |_: &Task| Admitted::Yes(());
-        let Taken::Task(first, _) = queue.take(1, yes) else { panic!("nothing to begin with") };
-        assert!(matches!(queue.take(1, yes), Taken::Nothing(None)));
-        queue.put_back(first, None);
-        let Taken::Task(second, _) = queue.take(1, yes) else { panic!("nothing to begin with") };
-        assert_eq!(second.row.id, 2);
-        queue.ended(&second.outcome, None);
-        assert!(matches!(queue.take(1, yes), Taken::Task(..)));
-    }
-
-    #[test]
-    fn a_full_room_holds_up_passes_and_no_polls() {
-        let queue = queue([task(1, "p", None, None), task(2, "p", Some("cursor"), None)]);
-        assert_eq!(order(&queue, |_| Admitted::<()>::Full), [2]);
-        assert_eq!(queue.state().waiting(), (0, 1));
-    }
-
-    #[tokio::test]
-    async fn a_worker_that_panics_is_told_to_the_dispatcher() {
-        let queue = Queue::new(1, Arc::default());
-        std::thread::scope(|scope| {
-            let worker = scope.spawn(|| {
-                let _alive = Alive(&queue);
-                std::panic::resume_unwind(Box::new("a panic"));
-            });
-            worker.join().expect_err("it panicked");
-        });
-        queue.drained.notified().await;
-        assert!(queue.state().broken);
-    }
-}
+mod tests;

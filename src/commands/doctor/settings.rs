@@ -67,7 +67,7 @@ fn odd(settings: &Settings) -> Vec<(&'static str, String)> {
         (
             engine.concurrency > 200,
             "engine.concurrency",
-            format!("{} calls at once: Google answers many of them with 429", engine.concurrency),
+            format!("{} requests at once, each of many calls: Google answers some of them with 429", engine.concurrency),
         ),
         (
             push.renew_within >= push.life,

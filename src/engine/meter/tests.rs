@@ -1,0 +1,46 @@
+//! Who waits for whose quota.
+
+use super::*;
+use crate::config::Db;
+use crate::db::target::Target;
+
+/// A hundred units a minute for a user, a thousand for the project.
+fn meter() -> Arc<Meter> {
+    let target = Target::parse("postgres://nobody@127.0.0.1/none", None, Duration::from_secs(1)).expect("a target");
+    let pool = Pool::new(target, &Db::default()).expect("a pool that connects when it is asked");
+    let limits = Limits { project_per_minute: 1_000, user_per_minute: 100, per_day: u64::MAX, user_concurrency: 0 };
+    Arc::new(Meter::new(pool, "gmail", limits, false))
+}
+
+#[tokio::test]
+async fn a_poll_whose_user_lacks_quota_is_in_nobody_elses_way() {
+    let (meter, busy, other) = (meter(), Uuid::from_u128(1), Uuid::from_u128(2));
+    meter.spend("p", busy, 100, For::Polls).await.expect("room");
+    let waits = meter.spend("p", busy, 10, For::Polls);
+    tokio::pin!(waits);
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    assert!(meter.book("p", other, &(10..=10)).is_ok());
+    assert!(matches!(meter.book("p", busy, &(10..=10)), Err(Lack::User(_))));
+}
+
+#[tokio::test]
+async fn no_pass_is_let_in_while_a_poll_waits_for_the_projects_quota() {
+    let meter = meter();
+    for user in 0..10 {
+        meter.spend("p", Uuid::from_u128(user), 100, For::Polls).await.expect("room");
+    }
+    let waits = meter.spend("p", Uuid::from_u128(20), 10, For::Polls);
+    tokio::pin!(waits);
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    assert!(matches!(meter.book("p", Uuid::from_u128(21), &(1..=1)), Err(Lack::Project(_))));
+}
+
+#[tokio::test]
+async fn what_a_page_did_not_need_can_be_booked_again() {
+    let (meter, user) = (meter(), Uuid::from_u128(1));
+    let booking = meter.book("p", user, &(20..=40)).expect("room");
+    assert!(booking.draw(30) && !booking.draw(20));
+    drop(booking);
+    let again = meter.book("p", user, &(5..=40)).expect("room for what came back");
+    assert_eq!(again.left(), 10);
+}

@@ -1,0 +1,106 @@
+//! In which order streams begin, and what holds which of them up.
+
+use super::*;
+use crate::db::claims::StreamRow;
+use crate::engine::pace::Bounds;
+
+const BOUNDS: Bounds = Bounds { min: Duration::ZERO, max: Duration::from_secs(86_400), prior: 0.1, full_pass_every: None };
+
+/// A stream of a project: one that follows a cursor, or the first or a later page of a full pass.
+fn task(id: i64, project: &str, cursor: Option<&str>, page_token: Option<&str>) -> Box<Task> {
+    let mut row = StreamRow::example(id, project);
+    row.position.cursor = cursor.map(str::to_owned);
+    row.position.page_token = page_token.map(str::to_owned);
+    Box::new(Task::new(row, &BOUNDS))
+}
+
+fn queue(tasks: impl IntoIterator<Item = Box<Task>>) -> Queue {
+    let queue = Queue::new(1, Arc::default());
+    tasks.into_iter().for_each(|task| queue.state().add(task));
+    queue
+}
+
+/// What may begin, one after the other, as long as something may.
+fn order(queue: &Queue, mut admit: impl FnMut(&Task) -> Admitted<()>) -> Vec<i64> {
+    let mut order = Vec::new();
+    while let Taken::Task(task, _) = queue.take(usize::MAX, &mut admit) {
+        order.push(task.row.id);
+    }
+    order
+}
+
+#[test]
+fn polls_come_before_first_pages_and_these_before_deeper_ones() {
+    let queue = queue([
+        task(1, "p", None, Some("token")),
+        task(2, "p", None, None),
+        task(3, "p", Some("cursor"), None),
+        task(4, "p", None, None),
+    ]);
+    assert_eq!(order(&queue, |_| Admitted::Yes(())), [3, 2, 4, 1]);
+    let state = queue.state();
+    assert_eq!((state.under_way, state.passes), (4, 3));
+}
+
+#[test]
+fn projects_take_turns_and_one_without_quota_holds_up_nobody_else() {
+    let both = || (1..=6).map(|id| task(id, if id < 4 { "p" } else { "q" }, None, None));
+    assert_eq!(order(&queue(both()), |_| Admitted::Yes(())), [1, 4, 2, 5, 3, 6]);
+    let later = Instant::now() + Duration::from_secs(60);
+    let lacking = |task: &Task| match task.row.account.project == "p" {
+        true => Admitted::Lacks(Lack::Project(later)),
+        false => Admitted::Yes(()),
+    };
+    let queue = queue(both());
+    assert_eq!(order(&queue, lacking), [4, 5, 6]);
+    assert!(matches!(queue.take(usize::MAX, lacking), Taken::Nothing(Some(until)) if until == later));
+}
+
+#[test]
+fn who_lacks_quota_is_left_alone_until_then_and_nobody_else_is() {
+    let queue = queue((1..=3).map(|id| task(id, "p", None, None)));
+    let later = Instant::now() + Duration::from_secs(3_600);
+    let first_lacks = |task: &Task| match task.row.id {
+        1 => Admitted::Lacks(Lack::User(later)),
+        _ => Admitted::Yes(()),
+    };
+    assert_eq!(order(&queue, first_lacks), [2, 3]);
+    assert!(!queue.state().is_quiet());
+    assert!(matches!(queue.take(usize::MAX, first_lacks), Taken::Nothing(Some(until)) if until == later));
+    let Taken::Task(first, _) = queue.take_at(later, usize::MAX, |_| Admitted::Yes(())) else { panic!("its time has come") };
+    assert_eq!(first.row.id, 1);
+}
+
+#[test]
+fn so_many_passes_are_under_way_and_the_next_begins_when_one_has_ended() {
+    let queue = queue((1..=3).map(|id| task(id, "p", None, None)));
+    let yes = |_: &Task| Admitted::Yes(());
+    let Taken::Task(first, _) = queue.take(1, yes) else { panic!("nothing to begin with") };
+    assert!(matches!(queue.take(1, yes), Taken::Nothing(None)));
+    queue.put_back(first, None);
+    let Taken::Task(second, _) = queue.take(1, yes) else { panic!("nothing to begin with") };
+    assert_eq!(second.row.id, 2);
+    queue.ended(&second.outcome, None);
+    assert!(matches!(queue.take(1, yes), Taken::Task(..)));
+}
+
+#[test]
+fn a_full_room_holds_up_passes_and_no_polls() {
+    let queue = queue([task(1, "p", None, None), task(2, "p", Some("cursor"), None)]);
+    assert_eq!(order(&queue, |_| Admitted::<()>::Full), [2]);
+    assert_eq!(queue.state().waiting(), (0, 1));
+}
+
+#[tokio::test]
+async fn a_worker_that_panics_is_told_to_the_dispatcher() {
+    let queue = Queue::new(1, Arc::default());
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let _alive = Alive(&queue);
+            std::panic::resume_unwind(Box::new("a panic"));
+        });
+        worker.join().expect_err("it panicked");
+    });
+    queue.drained.notified().await;
+    assert!(queue.state().broken);
+}
