@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use super::postgres::watchdog::Watchdog;
 /// How long an element may take to be there, in milliseconds, and any answer of the driver.
 const ELEMENT_MS: u64 = 20_000;
 const ANSWER: Duration = Duration::from_secs(90);
+/// How many drivers may be started until one listens.
+const DRIVERS: usize = 5;
 /// The name under which WebDriver hands out elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -30,22 +32,8 @@ impl Browser {
     pub fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("syncctl-test-").tempdir().expect("a temporary folder").keep();
         let watchdog = Watchdog::over(&folder, &folder);
-        let mut driver = Command::new("chromedriver")
-            // 0: a free one, which it tells.
-            .arg("--port=0")
-            // Chromium keeps crash reports and caches at home.
-            .env("HOME", &folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("chromedriver: {error} (scripts/ensure-chromium installs it)"));
+        let (driver, port) = driver(&folder);
         fs::write(folder.join("driver.pid"), driver.id().to_string()).expect("the driver's pid");
-        let mut told = BufReader::new(driver.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-        let port = told.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok());
-        // A pipe that nobody reads would stop it in the end.
-        std::thread::spawn(move || told.for_each(drop));
-        let port = port.expect("chromedriver tells its port when it has started");
         let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}"), folder, _watchdog: watchdog };
         let made = browser.call("POST", "/session", &browser.wanted());
         let id = made["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}"));
@@ -168,6 +156,35 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+/// A running driver and the port that it listens on. It picks a port that is free on IPv4 and gives up when another
+/// program has the same one on IPv6; the next driver picks another.
+fn driver(home: &Path) -> (Child, u16) {
+    let mut said = String::new();
+    for _ in 0..DRIVERS {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            // Chromium keeps crash reports and caches at home.
+            .env("HOME", home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("chromedriver: {error} (scripts/ensure-chromium installs it)"));
+        let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+        let port = lines.find_map(|line| {
+            said = format!("{said}\n{line}");
+            line.split_once("successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok()
+        });
+        if let Some(port) = port {
+            // A pipe that nobody reads would stop it in the end.
+            std::thread::spawn(move || lines.for_each(drop));
+            return (driver, port);
+        }
+        driver.wait().expect("a driver that has closed its output ends");
+    }
+    panic!("none of {DRIVERS} chromedrivers started:{said}");
 }
 
 /// The browser, by the names that it has in the packages of systems.
