@@ -105,7 +105,7 @@ impl Ground {
         let limits = json!({ "project_per_minute": limits.project_per_minute, "user_per_minute": limits.user_per_minute,
             "project_per_day": limits.per_day, "sliding": true });
         self.sim.admin("quota", limits);
-        self.execute("TRUNCATE quota_usage");
+        self.execute("TRUNCATE quota_usage, quota_minutes");
     }
 
     /// Nothing limits any more.

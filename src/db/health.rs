@@ -123,7 +123,7 @@ pub async fn seal_keys(pool: &Pool) -> anyhow::Result<Vec<(Option<String>, i64)>
 pub struct Spent {
     pub service: String,
     pub project: String,
-    /// In this minute, and in Google's day.
+    /// In the last minute, and in Google's day.
     pub minute: i64,
     pub day: i64,
     /// Google told us to stop, until then and why.
@@ -138,12 +138,15 @@ pub async fn quota(pool: &Pool) -> anyhow::Result<Vec<Spent>> {
         .query_typed(
             // A user's part is written under the project's name and the user's id.
             "WITH spent AS (
-               SELECT service, subject AS project, coalesce(sum(units) FILTER (WHERE span = 'minute'), 0)::bigint AS minute,
-                 coalesce(sum(units) FILTER (WHERE span = 'day'), 0)::bigint AS day
-               FROM quota_usage
-               WHERE subject NOT LIKE '%/%' AND ((span = 'minute' AND window_start = date_trunc('minute', now()))
-                 OR (span = 'day' AND window_start = date_trunc('day', now() AT TIME ZONE 'America/Los_Angeles') AT TIME ZONE 'America/Los_Angeles'))
-               GROUP BY 1, 2
+               SELECT service, subject AS project, coalesce(minute.units, 0)::bigint AS minute, coalesce(day.units, 0)::bigint AS day
+               FROM (
+                 SELECT service, subject, (SELECT sum(u) FROM unnest(seconds, units) AS spent (s, u) WHERE s > extract(epoch FROM now()) - 60) AS units
+                 FROM quota_minutes
+               ) AS minute FULL JOIN (
+                 SELECT service, subject, units FROM quota_usage WHERE span = 'day'
+                   AND window_start = date_trunc('day', now() AT TIME ZONE 'America/Los_Angeles') AT TIME ZONE 'America/Los_Angeles'
+               ) AS day USING (service, subject)
+               WHERE subject NOT LIKE '%/%'
              ), paused AS (
                SELECT service, project, until, reason FROM quota_pauses WHERE until > now()
              )

@@ -31,6 +31,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (20, "attendee_reasons", include_str!("../../sql/migrations/0020_attendee_reasons.sql")),
     (21, "removed_streams", include_str!("../../sql/migrations/0021_removed_streams.sql")),
     (22, "progress", include_str!("../../sql/migrations/0022_progress.sql")),
+    (23, "quota_minutes", include_str!("../../sql/migrations/0023_quota_minutes.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.

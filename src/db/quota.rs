@@ -1,4 +1,4 @@
-//! The quota ledger that all hosts share (tables `quota_usage`, `quota_pauses`).
+//! The quota ledger that all hosts share (tables `quota_minutes`, `quota_usage`, `quota_pauses`).
 
 use anyhow::Context;
 use tokio_postgres::types::Type;
@@ -9,18 +9,25 @@ use super::Pool;
 pub(super) const DAY_START: &str =
     "date_trunc('day', now() AT TIME ZONE 'America/Los_Angeles') AT TIME ZONE 'America/Los_Angeles'";
 
+/// The second that units are reserved in.
+const SECOND: &str = "floor(extract(epoch FROM now()))::bigint";
+
+/// For so many seconds after the beginning of its second a reservation counts: a minute, the second itself, and what may go by until its
+/// units are spent and the call has arrived.
+const COUNTS: i64 = 62;
+
 /// The answer to a reservation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Reservation {
-    /// Granted; the minute it counts for ends in so many seconds.
+    /// Granted.
     Granted {
-        /// Seconds until the minute ends.
-        minute_ends: f64,
+        /// The second in which it counts, since 1970.
+        second: i64,
     },
-    /// The minute is full: try when it ends.
+    /// The last minute is full.
     MinuteFull {
-        /// Seconds until the minute ends.
-        minute_ends: f64,
+        /// Seconds until there is room.
+        room_in: f64,
     },
     /// The day is full.
     DayFull {
@@ -29,27 +36,66 @@ pub enum Reservation {
     },
 }
 
-/// Reserves `units` for `subject` in this minute and this day, within both limits.
+/// Units that were reserved before and not spent: they count from now on instead.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Carried {
+    pub units: i64,
+    /// In which they were reserved, since 1970.
+    pub second: i64,
+}
+
+/// What `subject` may reserve.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub per_minute: i64,
+    pub per_day: i64,
+}
+
+/// Reserves `units` for `subject` in this minute and this day, within both limits; carries over what is left of an earlier reservation.
+/// Hosts wait for each other at the subject's row, so their sum stays exact.
 pub async fn reserve(
     pool: &Pool,
     service: &str,
     subject: &str,
     units: i64,
-    per_minute: i64,
-    per_day: i64,
+    carried: Carried,
+    limits: &Limits,
 ) -> anyhow::Result<Reservation> {
+    // `beside` is what was spent of the minute besides what is carried over. A call that costs more than a minute allows is made when that is
+    // nothing.
     let statement = format!(
-        "WITH spans (span, window_start) AS (VALUES ('minute', date_trunc('minute', now())), ('day', {DAY_START})),
-         taken AS (
-           INSERT INTO quota_usage AS q (service, subject, span, window_start, units)
-           SELECT $1, $2, span, window_start, $3 FROM spans ORDER BY span
+        "WITH today AS (
+           SELECT EXISTS (SELECT FROM quota_usage WHERE service = $1 AND subject = $2 AND span = 'day' AND window_start = {DAY_START}
+                          AND units + $3 > $5) AS is_full
+         ), minute AS (
+           INSERT INTO quota_minutes AS q (service, subject, seconds, units)
+           SELECT $1, $2, ARRAY[{SECOND}], ARRAY[$3 + $6] FROM today WHERE NOT is_full
+           ON CONFLICT (service, subject) DO UPDATE SET (seconds, units) = (
+             SELECT array_agg(second ORDER BY second), array_agg(greatest(0, units) ORDER BY second) FROM (
+               SELECT second, sum(units)::bigint AS units FROM (
+                 SELECT * FROM unnest(q.seconds, q.units) AS spent (second, units)
+                 UNION ALL VALUES ({SECOND}, $3 + $6), ($7, -$6)
+               ) AS spent WHERE second > {SECOND} - {COUNTS} GROUP BY second
+             ) AS spent
+           ) WHERE (SELECT beside <= 0 OR beside + $6 + $3 <= $4 FROM (
+               SELECT coalesce(sum(units), 0) - CASE WHEN $7 > {SECOND} - {COUNTS} THEN $6 ELSE 0 END AS beside
+               FROM unnest(q.seconds, q.units) AS spent (second, units) WHERE second > {SECOND} - {COUNTS}
+             ) AS spent)
+           RETURNING true
+         ), day AS (
+           INSERT INTO quota_usage AS q (service, subject, span, window_start, units) SELECT $1, $2, 'day', {DAY_START}, $3 FROM minute
            ON CONFLICT (service, subject, span, window_start) DO UPDATE SET units = q.units + excluded.units
-           WHERE q.units + excluded.units <= CASE q.span WHEN 'minute' THEN $4 ELSE $5 END
-           RETURNING span
+           WHERE q.units + excluded.units <= $5
+           RETURNING true
          )
-         SELECT EXISTS (SELECT 1 FROM taken WHERE span = 'minute'), EXISTS (SELECT 1 FROM taken WHERE span = 'day'),
-           extract(epoch FROM date_trunc('minute', now()) + interval '1 minute' - now())::float8,
-           extract(epoch FROM {DAY_START} + interval '1 day' - now())::float8"
+         SELECT EXISTS (SELECT FROM minute), EXISTS (SELECT FROM minute) > EXISTS (SELECT FROM day) OR is_full, {SECOND},
+           CASE WHEN NOT EXISTS (SELECT FROM minute) THEN (
+             SELECT coalesce(min(second) FILTER (WHERE later + $3 <= $4), max(second)) + {COUNTS} - extract(epoch FROM now())
+             FROM (SELECT spent.second, sum(spent.units) OVER (ORDER BY spent.second DESC) - spent.units AS later
+                   FROM quota_minutes q, unnest(q.seconds, q.units) AS spent (second, units) WHERE q.service = $1 AND q.subject = $2) AS spent
+           ) END::float8,
+           extract(epoch FROM {DAY_START} + interval '1 day' - now())::float8
+         FROM today"
     );
     let row = pool
         .get()
@@ -60,22 +106,19 @@ pub async fn reserve(
                 (&service, Type::TEXT),
                 (&subject, Type::TEXT),
                 (&units, Type::INT8),
-                (&per_minute, Type::INT8),
-                (&per_day, Type::INT8),
+                (&limits.per_minute, Type::INT8),
+                (&limits.per_day, Type::INT8),
+                (&carried.units, Type::INT8),
+                (&carried.second, Type::INT8),
             ],
         )
         .await
         .context("reserving quota")?;
-    let (minute, day): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
-    let (minute_ends, day_ends) = (row.try_get(2)?, row.try_get(3)?);
-    Ok(match (minute, day) {
-        (_, false) => Reservation::DayFull { day_ends },
-        (false, true) => {
-            // The day has counted what the minute refused.
-            settle(pool, service, &[Unspent { subject: subject.to_owned(), minute: 0, day: units }], &[]).await?;
-            Reservation::MinuteFull { minute_ends }
-        }
-        (true, true) => Reservation::Granted { minute_ends },
+    Ok(match (row.try_get(0)?, row.try_get(1)?) {
+        (true, false) => Reservation::Granted { second: row.try_get(2)? },
+        (_, true) => Reservation::DayFull { day_ends: row.try_get(4)? },
+        // Nothing, if the row is of another host and younger than this statement.
+        (false, false) => Reservation::MinuteFull { room_in: row.try_get::<_, Option<f64>>(3)?.unwrap_or(1.0).max(0.1) },
     })
 }
 
@@ -83,34 +126,35 @@ pub async fn reserve(
 #[derive(Debug, Clone)]
 pub struct Unspent {
     pub subject: String,
-    /// Of the minute that goes on.
-    pub minute: i64,
-    /// Of today.
-    pub day: i64,
+    pub left: Carried,
 }
 
 /// Gives back what was reserved and not spent, and writes down what polls spent of each project in this hour: beside first syncs and resyncs,
-/// which no pace foretells. Forgets windows that are long over.
+/// which no pace foretells. Forgets what is long over.
 pub async fn settle(pool: &Pool, service: &str, unspent: &[Unspent], polled: &[(String, i64)]) -> anyhow::Result<()> {
     let (projects, units): (Vec<&str>, Vec<i64>) = polled.iter().map(|(project, units)| (project.as_str(), *units)).unzip();
     let subjects: Vec<&str> = unspent.iter().map(|unspent| unspent.subject.as_str()).collect();
-    let minutes: Vec<i64> = unspent.iter().map(|unspent| unspent.minute).collect();
-    let days: Vec<i64> = unspent.iter().map(|unspent| unspent.day).collect();
+    let left: Vec<i64> = unspent.iter().map(|unspent| unspent.left.units).collect();
+    let seconds: Vec<i64> = unspent.iter().map(|unspent| unspent.left.second).collect();
     let statement = format!(
         "WITH old AS (
-           DELETE FROM quota_usage
-           WHERE window_start < now() - interval '3 days' OR (span = 'minute' AND window_start < now() - interval '10 minutes')
+           DELETE FROM quota_usage WHERE window_start < now() - interval '3 days'
+         ), over AS (
+           DELETE FROM quota_minutes WHERE seconds[cardinality(seconds)] < {SECOND} - 600
          ), polled AS (
            INSERT INTO quota_usage AS q (service, subject, span, window_start, units)
            SELECT $1, p.project, 'hour', date_trunc('hour', now()), p.units FROM unnest($5::text[], $6::bigint[]) AS p (project, units)
            ON CONFLICT (service, subject, span, window_start) DO UPDATE SET units = q.units + excluded.units
+         ), back AS (
+           SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS back (subject, units, second)
+         ), minute AS (
+           UPDATE quota_minutes q SET units = (
+             SELECT array_agg(CASE spent.second WHEN back.second THEN greatest(0, spent.units - back.units) ELSE spent.units END ORDER BY spent.second)
+             FROM unnest(q.seconds, q.units) AS spent (second, units))
+           FROM back WHERE q.service = $1 AND q.subject = back.subject AND q.seconds[cardinality(q.seconds)] >= {SECOND} - 600
          )
-         UPDATE quota_usage q
-         SET units = greatest(0, q.units - CASE q.span WHEN 'minute' THEN back.minute ELSE back.day END)
-         FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS back (subject, minute, day)
-         WHERE q.service = $1 AND q.subject = back.subject
-           AND q.window_start = CASE q.span WHEN 'minute' THEN date_trunc('minute', now()) ELSE {DAY_START} END
-           AND q.span <> 'hour'"
+         UPDATE quota_usage q SET units = greatest(0, q.units - back.units)
+         FROM back WHERE q.service = $1 AND q.subject = back.subject AND q.span = 'day' AND q.window_start = {DAY_START}"
     );
     pool.get()
         .await?
@@ -119,8 +163,8 @@ pub async fn settle(pool: &Pool, service: &str, unspent: &[Unspent], polled: &[(
             &[
                 (&service, Type::TEXT),
                 (&subjects, Type::TEXT_ARRAY),
-                (&minutes, Type::INT8_ARRAY),
-                (&days, Type::INT8_ARRAY),
+                (&left, Type::INT8_ARRAY),
+                (&seconds, Type::INT8_ARRAY),
                 (&projects, Type::TEXT_ARRAY),
                 (&units, Type::INT8_ARRAY),
             ],

@@ -35,7 +35,7 @@ const fn tombstone(table: &'static str, since: &'static str, only: &'static str)
 }
 
 /// Every table that grows with time, but for what has a `forget` of its own (`outbox_events`, `notifications`) or is tidied by its runs (`channels`,
-/// `quota_usage`).
+/// `quota_usage`, `quota_minutes`).
 pub const RULES: [Rule; 23] = [
     run("calendar_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("drive_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),

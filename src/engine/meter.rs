@@ -79,7 +79,7 @@ impl Meter {
         Ok(Booking { project, user: (user, account), units, left: AtomicU64::new(units), entered: AtomicBool::new(false) })
     }
 
-    /// Writes a booking into the ledger. `Some`: other hosts have used the minute up, which ends then.
+    /// Writes a booking into the ledger. `Some`: other hosts have used the minute up, and there is room after so long.
     ///
     /// # Errors
     /// `DailyQuota` when the day is used up.
@@ -172,7 +172,11 @@ impl Meter {
         let per_minute = per_minute(account, of_user);
         // A few units of each user are not written down.
         let share = Share { per_minute, per_day: i64::MAX, free: ledger::signed(of_user) / 10 };
-        self.take(account, || format!("{}/{user}", project.name), units, &share).await
+        let taken = self.take(account, || format!("{}/{user}", project.name), units, &share).await?;
+        if let Took::MinuteFull(_) = taken {
+            project.account.unspent.fetch_add(units.unsigned_abs(), Ordering::Relaxed);
+        }
+        Ok(taken)
     }
 
     async fn take(&self, account: &Account, subject: impl Fn() -> String, units: i64, share: &Share) -> Result<Took, Failure> {
@@ -212,9 +216,10 @@ impl Meter {
         let per_day = ledger::signed(self.limits.per_day);
         let wanted = ledger::signed(units).min(per_minute / 20);
         // Not under the block's lock: polls under way spend meanwhile what is left.
-        let answer = quota::reserve(&self.pool, self.service, &project.name, wanted, per_minute, per_day).await?;
-        if let quota::Reservation::Granted { minute_ends } = answer {
-            project.account.ledger.lock().await.granted(wanted, minute_ends);
+        let (at, limits) = (Instant::now(), quota::Limits { per_minute, per_day });
+        let answer = quota::reserve(&self.pool, self.service, &project.name, wanted, quota::Carried::default(), &limits).await?;
+        if let quota::Reservation::Granted { second } = answer {
+            project.account.ledger.lock().await.granted(wanted, second, at);
         }
         Ok(())
     }
@@ -231,7 +236,7 @@ impl Meter {
                 unspent.push(account.unspent(format!("{}/{user}", project.name)).await);
             }
         }
-        unspent.retain(|unspent| unspent.day > 0);
+        unspent.retain(|unspent| unspent.left.units > 0);
         polled.retain(|(_, units)| *units > 0);
         match unspent.is_empty() && polled.is_empty() {
             true => Ok(()),

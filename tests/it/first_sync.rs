@@ -81,6 +81,7 @@ fn a_dry_run_says_what_would_change_and_writes_nothing() {
             "calendar_cron_results",
             "runs",
             "quota_usage",
+            "quota_minutes",
         ]
         .iter()
         .map(|table| {

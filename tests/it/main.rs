@@ -36,6 +36,7 @@ mod outbox;
 mod proxies;
 mod push;
 mod quarantine;
+mod quota;
 mod report;
 mod resync;
 mod retention;

@@ -234,7 +234,10 @@ pub async fn quota(pool: &Pool, settings: &Settings, found: &mut Findings) -> an
         } else if minute > MUCH {
             found.warn(
                 CHECK,
-                format!("{service}, project {project}: {:.0} % of this minute's units are spent", minute * 100.0),
+                format!(
+                    "{service}, project {project}: {:.0} % of a minute's units were spent in the last minute",
+                    minute * 100.0
+                ),
                 Class::RateLimited.remedy(),
             );
         } else {

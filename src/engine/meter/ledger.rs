@@ -3,57 +3,68 @@
 use std::time::{Duration, Instant};
 
 use crate::db::Pool;
-use crate::db::quota::{self, Reservation, Unspent};
+use crate::db::quota::{self, Carried, Limits, Reservation, Unspent};
 use crate::error::{Class, Failure};
 
 /// Units reserved at once beyond those that were expected: few at first, so that a small run takes little and one that dies leaves little
 /// behind, then twice as many each time, so that the ledger costs a large run one statement for hundreds of calls.
 const BLOCKS: std::ops::RangeInclusive<i64> = 50..=500;
-const MINUTE: Duration = Duration::from_secs(60);
+/// Units are spent within so long of their reservation, or reserved again: the ledger forgets them a minute after it.
+const FRESH: Duration = Duration::from_millis(500);
+/// For so long a user's free share is not written down.
+const MINUTE: Duration = Duration::from_secs(61);
 
 /// Units in hand of one subject.
 #[derive(Default)]
 pub struct Block {
-    left: i64,
-    ends: Option<Instant>,
-    /// Spent in this minute without the ledger: below its free share a user is not written down.
+    left: Carried,
+    /// Until when they may be spent.
+    fresh: Option<Instant>,
+    /// Spent without the ledger until `free_until`: below its free share a user is not written down.
     free_spent: i64,
     /// How much of that the ledger was told of since.
     free_told: i64,
-    /// Reserved in minutes that are over and not spent: the day gets it back.
-    dropped: i64,
+    free_until: Option<Instant>,
     reserved_last: i64,
     /// The ledger said that the minute is full until then, for whoever may fill it so far: it is not asked again before.
     full: Option<(Instant, i64)>,
 }
 
 impl Block {
-    /// Leaves the minute that is over behind.
-    fn roll(&mut self) {
-        if self.ends.is_none_or(|ends| ends <= Instant::now()) {
-            self.ends = self.ends.map(|_| Instant::now() + MINUTE);
-            self.dropped += std::mem::take(&mut self.left);
-            self.free_spent = 0;
-            self.free_told = 0;
-        }
+    /// Whether so many units are in hand.
+    fn has(&self, units: i64) -> bool {
+        self.left.units >= units && self.fresh.is_some_and(|fresh| Instant::now() < fresh)
     }
 
-    /// Adds what was reserved.
-    pub fn granted(&mut self, units: i64, minute_ends: f64) {
-        self.roll();
-        self.left += units;
-        self.ends = Some(Instant::now() + Duration::from_secs_f64(minute_ends));
+    /// Whether the free share allows so many units, which it then has spent.
+    fn free(&mut self, units: i64, share: i64) -> bool {
+        let now = Instant::now();
+        if self.free_until.is_none_or(|until| until <= now) {
+            (self.free_spent, self.free_told) = (0, 0);
+            self.free_until = Some(now + MINUTE);
+        }
+        let allows = self.free_spent + units <= share;
+        if allows {
+            self.free_spent += units;
+        }
+        allows
+    }
+
+    /// Adds what was reserved at that moment, in the second that the ledger names.
+    pub fn granted(&mut self, units: i64, second: i64, at: Instant) {
+        self.left.units += units;
+        self.left.second = second;
+        self.fresh = Some(at + FRESH);
     }
 
     /// Adds what was taken and not spent.
     pub fn put_back(&mut self, units: i64) {
-        self.left += units;
+        self.left.units += units;
     }
 
     /// What is to be given back.
     pub fn unspent(&self, subject: String) -> Unspent {
-        let minute = if self.ends.is_some_and(|ends| ends > Instant::now()) { self.left } else { 0 };
-        Unspent { subject, minute, day: self.left + self.dropped }
+        Unspent { subject, left: self.left }
     }
 }
 
@@ -68,7 +79,7 @@ pub struct Share {
 /// Whether units were taken.
 pub enum Took {
     Granted,
-    /// Nothing was: the minute is used up, and ends after so long.
+    /// Nothing was: the minute is used up, and has room after so long.
     MinuteFull(Duration),
 }
 
@@ -84,14 +95,11 @@ pub async fn take(
     units: i64,
     share: &Share,
 ) -> Result<Took, Failure> {
-    block.roll();
-    if block.free_spent + units <= share.free {
-        block.free_spent += units;
-        block.ends.get_or_insert_with(|| Instant::now() + MINUTE);
+    if block.free(units, share.free) {
         return Ok(Took::Granted);
     }
-    if block.left >= units {
-        block.left -= units;
+    if block.has(units) {
+        block.left.units -= units;
         return Ok(Took::Granted);
     }
     if let Some((until, limit)) = block.full
@@ -116,18 +124,21 @@ async fn reserve(
     let wanted = (2 * block.reserved_last).clamp(*BLOCKS.start(), *BLOCKS.end()).min(share.per_minute / 20).max(units);
     // Whoever comes to the ledger at all tells it of everything, so that several hosts together stay within the limit.
     let untold = block.free_spent - block.free_told;
-    match quota::reserve(pool, service, &subject, wanted + untold, share.per_minute, share.per_day).await? {
-        Reservation::Granted { minute_ends } => {
+    let lacking = (wanted - block.left.units).max(0);
+    let limits = Limits { per_minute: share.per_minute, per_day: share.per_day };
+    let at = Instant::now();
+    match quota::reserve(pool, service, &subject, lacking + untold, block.left, &limits).await? {
+        Reservation::Granted { second } => {
             block.free_told += untold;
-            block.granted(wanted, minute_ends);
-            block.left -= units;
+            block.granted(lacking, second, at);
+            block.left.units -= units;
             block.reserved_last = wanted;
             Ok(Took::Granted)
         }
-        Reservation::MinuteFull { minute_ends } => {
-            let ends = Duration::from_secs_f64(minute_ends);
-            block.full = Some((Instant::now() + ends, share.per_minute));
-            Ok(Took::MinuteFull(ends))
+        Reservation::MinuteFull { room_in } => {
+            let room_in = Duration::from_secs_f64(room_in);
+            block.full = Some((Instant::now() + room_in, share.per_minute));
+            Ok(Took::MinuteFull(room_in))
         }
         Reservation::DayFull { day_ends } => {
             let mut failure = Failure::new(Class::DailyQuota, "the quota of the day that the settings allow is used up");
