@@ -73,9 +73,10 @@ impl Calls {
         *self.booked.lock().unwrap_or_else(PoisonError::into_inner) = Some(booking);
     }
 
-    /// Units that are left of what was booked for this page; `None`: nothing was.
+    /// Units that are left of what was booked for this page of a pass; `None`: it is none, or nothing was.
     pub fn booked(&self) -> Option<u64> {
-        self.booked.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Booking::left)
+        let booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
+        booked.as_ref().filter(|booking| booking.is_for_pass()).map(Booking::left)
     }
 
     async fn spend(&self, units: u64) -> Result<(), Failure> {
@@ -85,9 +86,9 @@ impl Calls {
                 self.meter.count(units);
                 return Ok(());
             }
+            _ if !self.full_pass.load(Ordering::Relaxed) => For::Polls,
             Some(false) => For::Page,
-            None if self.full_pass.load(Ordering::Relaxed) => For::Passes,
-            None => For::Polls,
+            None => For::Passes,
         };
         self.meter.spend(&self.project, self.user, units, what).await
     }

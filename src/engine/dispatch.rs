@@ -19,6 +19,8 @@ const CLOSE_TRIES: u32 = 6;
 const GIVE_WAY: Duration = Duration::from_millis(50);
 /// How long streams that were brought up wait for others, so that one look finds them all.
 const SHARED_LOOK: Duration = Duration::from_millis(500);
+/// Polls that wait in a run at once where a project has no quota for them: those of other projects may come after them.
+const MOST_POLLS: usize = 2_000;
 /// Full passes that a run holds at once, most of them waiting for their users' quota. Each takes about a kilobyte.
 const MOST_PASSES: usize = 8_000;
 /// Full passes that wait for nothing but their turn, below which more are claimed.
@@ -101,7 +103,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         if !winding_down && self.must_look(&mut state, now) {
             return Ok(Next::List);
         }
-        let ids = self.claimable(&mut state);
+        let ids = self.claimable(&mut state, now);
         if !ids.is_empty() {
             return Ok(Next::Claim(ids));
         }
@@ -134,7 +136,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         }
         // What was brought up is looked for at once where there is little else to begin with; lists that bring up streams one after the other
         // share a look.
-        let (polls, passes) = state.waiting();
+        let (polls, passes) = state.ready(now);
         let has_work = !self.polls.is_empty() || polls > 0 || passes >= READY_PASSES;
         if state.brought_up && !has_work && (state.is_quiet() || now >= looked + SHARED_LOOK) {
             state.brought_up = false;
@@ -143,26 +145,22 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         now >= looked + self.look_every()
     }
 
-    /// Streams to claim now: polls whenever few of them wait, passes when few are ready.
-    fn claimable(&mut self, state: &mut State) -> Vec<i64> {
-        let (polls, passes) = state.waiting();
+    /// Streams to claim now: polls whenever few are ready, passes when few of these are and no poll is left to claim.
+    fn claimable(&mut self, state: &mut State, now: Instant) -> Vec<i64> {
+        let (polls, passes) = state.ready(now);
         let low = (self.chunk / 2).max(1);
-        let may_hold = MOST_PASSES.saturating_sub(state.passes);
-        state.low =
-            (if self.polls.is_empty() { 0 } else { low }, if self.passes.is_empty() || may_hold == 0 { 0 } else { READY_PASSES });
-        if polls < state.low.0 {
-            let ids = self.polls.drain(..self.chunk.min(self.polls.len())).collect();
-            self.chunk = self.most.min(self.chunk.saturating_mul(8));
-            return ids;
-        }
-        // Polls first: passes are claimed when no poll is left that is not.
-        if self.polls.is_empty() && passes < state.low.1 {
-            let most = self.chunk.min(self.passes.len()).min(may_hold);
-            let ids = self.passes.drain(..most).collect();
-            self.chunk = self.most.min(self.chunk.saturating_mul(8));
-            return ids;
-        }
-        Vec::new()
+        let polls_left = self.polls.len().min(MOST_POLLS.max(self.chunk).saturating_sub(state.waiting().0));
+        let passes_left = self.passes.len().min(MOST_PASSES.saturating_sub(state.passes));
+        let low_if = |left: usize, low: usize| if left == 0 { 0 } else { low };
+        state.low = (low_if(polls_left, low), low_if(passes_left, READY_PASSES));
+        let most = self.chunk;
+        let ids: Vec<i64> = match () {
+            () if polls < state.low.0 => self.polls.drain(..most.min(polls_left)).collect(),
+            () if polls_left == 0 && passes < state.low.1 => self.passes.drain(..most.min(passes_left)).collect(),
+            () => return Vec::new(),
+        };
+        self.chunk = self.most.min(self.chunk.saturating_mul(8));
+        ids
     }
 
     async fn look(&mut self) -> anyhow::Result<()> {

@@ -66,17 +66,21 @@ impl Meter {
         Some(Arc::clone(locked(&self.gates).entry(user).or_insert_with(|| Arc::new(Gate::new(most, engine)))))
     }
 
-    /// Books what a page of a pass costs: at least and at most so much, as the user has it, and never more than may be spent at once.
+    /// Books what a stream needs to begin: at least and at most so much, as the user has it. A page of a pass gets never more than may be spent
+    /// at once.
     ///
     /// # Errors
     /// Who lacks the units, and until when: nothing is booked.
-    pub fn book(&self, project: &str, user: Uuid, cost: &RangeInclusive<u64>) -> Result<Booking, Lack> {
+    pub fn book(&self, project: &str, user: Uuid, cost: &RangeInclusive<u64>, what: For) -> Result<Booking, Lack> {
         let (project, account) = self.accounts(project, user);
-        let at_once = locked(&account.allowance).burst().min(locked(&project.account.allowance).burst());
-        let units = locked(&account.allowance).available(Instant::now());
-        let units = units.clamp(*cost.start(), *cost.end()).min(at_once);
-        self.spend_now(&project, &account, units, For::Passes)?;
-        Ok(Booking { project, user: (user, account), units, left: AtomicU64::new(units), entered: AtomicBool::new(false) })
+        let mut units = *cost.start();
+        if what != For::Polls {
+            let at_once = locked(&account.allowance).burst().min(locked(&project.account.allowance).burst());
+            let available = locked(&account.allowance).available(Instant::now());
+            units = available.clamp(*cost.start(), *cost.end()).min(at_once);
+        }
+        self.spend_now(&project, &account, units, what)?;
+        Ok(Booking { project, user: (user, account), what, units, left: AtomicU64::new(units), entered: AtomicBool::new(false) })
     }
 
     /// Writes a booking into the ledger. `Some`: other hosts have used the minute up, and there is room after so long.
@@ -87,8 +91,8 @@ impl Meter {
         if !self.writes {
             return Ok(None);
         }
-        let Booking { project, user: (user, account), units, .. } = booking;
-        match self.write(project, *user, account, *units, For::Passes).await? {
+        let Booking { project, user: (user, account), what, units, .. } = booking;
+        match self.write(project, *user, account, *units, *what).await? {
             Took::Granted => {
                 booking.entered.store(true, Ordering::Relaxed);
                 Ok(None)
@@ -113,9 +117,6 @@ impl Meter {
         }
         while let Took::MinuteFull(ends) = self.write(&project, user, &account, units, what).await? {
             tokio::time::sleep(ends).await;
-        }
-        if what == For::Polls {
-            project.polled.fetch_add(units, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -175,6 +176,8 @@ impl Meter {
         let taken = self.take(account, || format!("{}/{user}", project.name), units, &share).await?;
         if let Took::MinuteFull(_) = taken {
             project.account.unspent.fetch_add(units.unsigned_abs(), Ordering::Relaxed);
+        } else if what == For::Polls {
+            project.polled.fetch_add(units.unsigned_abs(), Ordering::Relaxed);
         }
         Ok(taken)
     }

@@ -243,7 +243,7 @@ impl<S: Source> Slice<'_, S> {
             return Ok(Err(Some(wait + wait.mul_f64(rand::random::<f64>() / 4.0))));
         }
         self.calls.book(booking);
-        Ok(Ok(Some(room)))
+        Ok(Ok(room))
     }
 
     /// One page.

@@ -4,8 +4,8 @@
 //!
 //! | place | what is there | who takes it out |
 //! |---|---|---|
-//! | `polls` | follows a cursor and is due | a worker with a place free |
-//! | a lane's first pages | has nothing yet: the first page of a full pass | a worker, when project and user have quota and a page has room |
+//! | a lane's polls | follows a cursor and is due | a worker with a place free, when project and user have quota |
+//! | a lane's first pages | has nothing yet: the first page of a full pass | the same, when no poll may begin and a page has room |
 //! | a lane's deeper pages | any later page of a full pass | the same, when no first page waits |
 //! | `parked` | its user or the minute lacks quota | the time |
 //! | under way | a request is, or the answer is written | itself, after a page of a pass |
@@ -14,19 +14,19 @@
 
 mod lane;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::meter::Lack;
+use super::meter::{For, Lack};
 use super::outcome::Outcome;
 use super::slice::Task;
 use crate::db::runs::Progress;
 use crate::db::streams::Idle;
-use lane::Lane;
+use lane::Lanes;
 
 /// How long idle streams wait for others to be closed with them.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -45,14 +45,11 @@ pub struct Queue {
 /// What is in the queue.
 #[derive(Default)]
 pub struct State {
-    polls: VecDeque<Box<Task>>,
-    lanes: Vec<Lane>,
-    /// The lane that is looked at first.
-    turn: usize,
+    lanes: Lanes,
     parked: BTreeMap<(Instant, u64), Box<Task>>,
     /// Tells those apart that are parked until the same moment.
     number: u64,
-    /// The dispatcher wants to know when fewer polls, and fewer passes that are ready, wait than these.
+    /// The dispatcher wants to know when fewer polls, and fewer passes, are ready than these.
     pub low: (usize, usize),
     /// Begun, and not ended.
     pub under_way: usize,
@@ -71,7 +68,7 @@ pub struct State {
     pub over: bool,
 }
 
-/// Whether a page of a pass may begin.
+/// Whether a stream may begin.
 pub enum Admitted<G> {
     Yes(G),
     Lacks(Lack),
@@ -81,8 +78,8 @@ pub enum Admitted<G> {
 
 /// What there is to begin with.
 pub enum Taken<G> {
-    /// A stream; a pass with what it was granted.
-    Task(Box<Task>, Option<G>),
+    /// A stream, with what it was granted.
+    Task(Box<Task>, G),
     /// Nothing until then, or until the queue says so.
     Nothing(Option<Instant>),
 }
@@ -90,27 +87,25 @@ pub enum Taken<G> {
 impl State {
     /// Whether every stream that was claimed has ended.
     pub fn is_quiet(&self) -> bool {
-        self.under_way == 0 && self.polls.is_empty() && self.parked.is_empty() && self.ready() == 0
+        self.under_way == 0 && self.parked.is_empty() && self.waiting() == (0, 0)
     }
 
-    /// Polls, and passes, that could begin.
+    /// Polls, and passes, that wait for their turn.
     pub fn waiting(&self) -> (usize, usize) {
-        (self.polls.len(), self.ready())
+        self.lanes.waiting()
+    }
+
+    /// Those of them whose project has quota.
+    pub fn ready(&self, now: Instant) -> (usize, usize) {
+        self.lanes.ready(now)
     }
 
     /// Adds streams that were claimed, or a pass that has come a page further.
     pub fn add(&mut self, mut task: Box<Task>) {
-        if !task.is_pass() {
-            self.polls.push_back(task);
-            return;
+        if task.is_pass() {
+            self.passes += usize::from(!std::mem::replace(&mut task.outcome.is_pass, true));
         }
-        self.passes += usize::from(!std::mem::replace(&mut task.outcome.is_pass, true));
-        let project = &task.row.account.project;
-        let place = self.lanes.iter().position(|lane| lane.project == *project).unwrap_or_else(|| {
-            self.lanes.push(Lane::new(project));
-            self.lanes.len() - 1
-        });
-        self.lanes[place].push(task);
+        self.lanes.push(task);
     }
 
     /// Leaves a stream alone until then.
@@ -121,13 +116,8 @@ impl State {
 
     /// Takes out all that has not begun.
     pub fn clear(&mut self) {
-        self.polls.clear();
         self.lanes.clear();
         self.parked.clear();
-    }
-
-    fn ready(&self) -> usize {
-        self.lanes.iter().map(Lane::len).sum()
     }
 
     fn unpark(&mut self, now: Instant) {
@@ -137,38 +127,29 @@ impl State {
         }
     }
 
-    /// A page of a pass that may begin: lanes take turns. `Err`: when there may be one.
-    fn take_pass<G>(
+    /// A poll that may begin, else a page of a pass. `Err`: when one may.
+    fn begin<G>(
         &mut self,
         now: Instant,
+        turns: usize,
         mut admit: impl FnMut(&Task) -> Admitted<G>,
     ) -> Result<(Box<Task>, G), Option<Instant>> {
-        let count = self.lanes.len();
-        for step in 0..count {
-            let place = (self.turn + step) % count;
-            while self.lanes[place].until.is_none_or(|until| until <= now) {
-                let lane = &mut self.lanes[place];
-                let Some(task) = lane.pop() else { break };
-                match admit(&task) {
-                    Admitted::Yes(granted) => {
-                        self.turn = place + 1;
-                        return Ok((task, granted));
-                    }
-                    Admitted::Lacks(Lack::User(until)) => self.park(task, until),
-                    Admitted::Lacks(Lack::Project(until)) => {
-                        lane.until = Some(until);
-                        lane.push_front(task);
-                    }
-                    Admitted::Full => {
-                        lane.push_front(task);
-                        return Err(None);
-                    }
-                }
+        let mut until = None;
+        for what in [For::Polls, For::Passes] {
+            if what == For::Passes && self.turns >= turns {
+                break;
             }
+            let (taken, waits) = self.lanes.take(what, now, &mut admit);
+            waits.users.into_iter().for_each(|(task, until)| self.park(task, until));
+            if let Some((mut task, granted)) = taken {
+                task.outcome.has_turn = what == For::Passes;
+                self.turns += usize::from(what == For::Passes);
+                self.under_way += 1;
+                return Ok((task, granted));
+            }
+            until = until.into_iter().chain(waits.until).min();
         }
-        let waiting = self.lanes.iter().filter(|lane| lane.len() > 0);
-        let lanes = waiting.filter_map(|lane| lane.until);
-        Err(lanes.chain(self.parked.keys().next().map(|(until, _)| *until)).min())
+        Err(until.into_iter().chain(self.parked.keys().next().map(|(until, _)| *until)).min())
     }
 }
 
@@ -210,22 +191,11 @@ impl Queue {
     fn take_at<G>(&self, now: Instant, turns: usize, admit: impl FnMut(&Task) -> Admitted<G>) -> Taken<G> {
         let mut state = self.state();
         state.unpark(now);
-        let taken = match state.polls.pop_front() {
-            Some(task) => Taken::Task(task, None),
-            None if state.turns >= turns => Taken::Nothing(None),
-            None => match state.take_pass(now, admit) {
-                Ok((mut task, granted)) => {
-                    task.outcome.has_turn = true;
-                    state.turns += 1;
-                    Taken::Task(task, Some(granted))
-                }
-                Err(until) => Taken::Nothing(until),
-            },
+        let taken = match state.begin(now, turns, admit) {
+            Ok((task, granted)) => Taken::Task(task, granted),
+            Err(until) => Taken::Nothing(until),
         };
-        if matches!(taken, Taken::Task(..)) {
-            state.under_way += 1;
-        }
-        let (polls, passes) = state.waiting();
+        let (polls, passes) = state.ready(now);
         if polls < state.low.0 || passes < state.low.1 {
             self.drained.notify_one();
         }
@@ -241,15 +211,14 @@ impl Queue {
             under_way: state.under_way,
             polls_waiting,
             passes_waiting,
-            passes_without_quota: state.parked.len(),
+            without_quota: state.parked.len(),
             next_seconds: next.map(|next| next.as_secs_f64()),
         }
     }
 
     /// Whether another page of this project is waiting for its turn: then nobody goes on.
     pub fn is_wanted(&self, project: &str) -> bool {
-        let state = self.state();
-        state.lanes.iter().any(|lane| lane.project == project && lane.len() > 0)
+        self.state().lanes.has_pass(project)
     }
 
     /// A stream that was taken waits for its next page, not before `until`.
@@ -286,7 +255,7 @@ impl Queue {
             self.filled.notify_waiters();
         }
         // Streams that were brought up must not wait for others to end; while some wait in the queue there is no need to look.
-        if state.under_way == 0 || self.may_close(&state, now) || (state.brought_up && state.polls.is_empty()) {
+        if state.under_way == 0 || self.may_close(&state, now) || (state.brought_up && state.waiting().0 == 0) {
             self.drained.notify_one();
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::meter::Meter;
+use super::meter::{For, Meter};
 use super::queue::{Admitted, Queue};
 use super::room::Room;
 use super::slice::{Granted, Task};
@@ -87,16 +87,23 @@ impl<S> Shared<S> {
 }
 
 impl<S: Source> Shared<S> {
-    /// What a page of a pass needs to begin: units of its project and user, and room in memory.
+    /// What a stream needs to begin: units of its project and user, and, for a page of a pass, room in memory.
     pub fn admit(&self, task: &Task) -> Admitted<Granted> {
         let row = &task.row;
-        let cost = self.source.page_cost(&row.kind, &row.position);
-        match self.meter.book(&row.account.project, row.user_id, &cost) {
-            Err(lack) => Admitted::Lacks(lack),
-            Ok(booking) => match self.room.take(&row.kind) {
-                Some(room) => Admitted::Yes(Granted { booking, room }),
-                None => Admitted::Full,
-            },
+        let (what, cost) = match task.is_pass() {
+            true => (For::Passes, self.source.page_cost(&row.kind, &row.position)),
+            false => (For::Polls, S::cost(&row.kind)..=S::cost(&row.kind)),
+        };
+        let booking = match self.meter.book(&row.account.project, row.user_id, &cost, what) {
+            Ok(booking) => booking,
+            Err(lack) => return Admitted::Lacks(lack),
+        };
+        if what == For::Polls {
+            return Admitted::Yes(Granted { booking, room: None });
+        }
+        match self.room.take(&row.kind) {
+            Some(room) => Admitted::Yes(Granted { booking, room: Some(room) }),
+            None => Admitted::Full,
         }
     }
 

@@ -28,10 +28,11 @@ pub struct Task {
     lists: bool,
 }
 
-/// What a page of a full pass was granted.
+/// What a stream was granted to begin with.
 pub struct Granted {
     pub booking: Booking,
-    pub room: Held,
+    /// For a page of a full pass.
+    pub room: Option<Held>,
 }
 
 /// How a slice ended.

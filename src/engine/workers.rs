@@ -30,7 +30,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
         let width = places.min(shared.places());
         while slices.len() < width && !shared.wind_down.is_cancelled() && (slices.is_empty() || shared.room.is_left()) {
             match queue.take(shared.turns(), |task| shared.admit(task)) {
-                Taken::Task(task, granted) => slices.push(poll::slice(Arc::clone(&shared), task, granted, true)),
+                Taken::Task(task, granted) => slices.push(poll::slice(Arc::clone(&shared), task, Some(granted), true)),
                 Taken::Nothing(until) => {
                     wake = until;
                     break;

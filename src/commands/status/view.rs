@@ -106,7 +106,7 @@ fn doing(job: &JobState) -> String {
 
 /// `32 under way, 900 first syncs or resyncs wait for their user's quota (next in 3 s)`
 fn in_words(progress: &Progress) -> String {
-    let Progress { under_way, polls_waiting, passes_waiting, passes_without_quota, next_seconds } = progress;
+    let Progress { under_way, polls_waiting, passes_waiting, without_quota, next_seconds } = progress;
     let mut parts = vec![format!("{under_way} under way")];
     let mut add = |count: usize, what: String| {
         if count > 0 {
@@ -116,7 +116,7 @@ fn in_words(progress: &Progress) -> String {
     add(*polls_waiting, format!("{polls_waiting} polls wait"));
     add(*passes_waiting, format!("{passes_waiting} first syncs or resyncs wait for their turn"));
     let next = next_seconds.map_or_else(String::new, |seconds| format!(" (next in {seconds:.0} s)"));
-    add(*passes_without_quota, format!("{passes_without_quota} first syncs or resyncs wait for quota{next}"));
+    add(*without_quota, format!("{without_quota} streams wait for quota{next}"));
     parts.join(", ")
 }
 

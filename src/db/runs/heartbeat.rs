@@ -13,12 +13,12 @@ const HEARTBEAT: &str = include_str!("../sql/heartbeat.sql");
 pub struct Progress {
     /// Asked for, or written.
     pub under_way: usize,
-    /// Polls that are claimed and not begun.
+    /// Polls whose turn, or project's quota, has not come.
     pub polls_waiting: usize,
     /// Full passes whose next page waits for its turn, their project's quota, or room.
     pub passes_waiting: usize,
-    /// Full passes whose user lacks quota at the moment.
-    pub passes_without_quota: usize,
+    /// Streams whose user lacks quota at the moment.
+    pub without_quota: usize,
     /// Seconds until the first of these goes on.
     pub next_seconds: Option<f64>,
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::allowance::Allowance;
+use super::allowance::{Allowance, For};
 use super::ledger::{self, Block};
 use super::{Project, locked};
 use crate::db::quota::Unspent;
@@ -80,10 +80,11 @@ impl Lack {
     }
 }
 
-/// Units that are spent already, for calls of one page. What is left of them when it is dropped goes back.
+/// Units that are spent already, for the first calls of a poll or those of a page. What is left of them when it is dropped goes back.
 pub struct Booking {
     pub(super) project: Arc<Project>,
     pub(super) user: (Uuid, Arc<Account>),
+    pub(super) what: For,
     pub(super) units: u64,
     pub(super) left: AtomicU64,
     /// The ledger knows of it.
@@ -94,6 +95,11 @@ impl Booking {
     /// What is left of it.
     pub fn left(&self) -> u64 {
         self.left.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is for a page of a pass, which takes as much as the user has.
+    pub fn is_for_pass(&self) -> bool {
+        self.what != For::Polls
     }
 
     /// Takes units out of it, if there are so many.
@@ -109,7 +115,7 @@ impl Drop for Booking {
             return;
         }
         for account in [&self.project.account, &self.user.1] {
-            locked(&account.allowance).give_back(left);
+            locked(&account.allowance).give_back(left, self.what);
             if *self.entered.get_mut() {
                 account.unspent.fetch_add(left, Ordering::Relaxed);
             }

@@ -42,6 +42,12 @@ struct Spent {
     passes: u64,
 }
 
+impl Spent {
+    fn of(&mut self, what: For) -> &mut u64 {
+        if what == For::Polls { &mut self.polls } else { &mut self.passes }
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     began: Instant,
@@ -121,13 +127,10 @@ impl Allowance {
     /// Spends units, for which there is room.
     pub fn spend(&mut self, units: u64, what: For, now: Instant) {
         let mut spent = Spent::default();
-        match what {
-            For::Polls => spent.polls = units.min(self.limit),
-            For::Passes | For::Page => {
-                spent.passes = units.min(self.limit);
-                let from = self.even.map_or(now, |even| even.max(now));
-                self.even = Some(from + self.takes(spent.passes));
-            }
+        *spent.of(what) = units.min(self.limit);
+        if what != For::Polls {
+            let from = self.even.map_or(now, |even| even.max(now));
+            self.even = Some(from + self.takes(spent.passes));
         }
         self.spent.polls += spent.polls;
         self.spent.passes += spent.passes;
@@ -140,13 +143,15 @@ impl Allowance {
         }
     }
 
-    /// Takes back what was booked for a pass and not spent.
-    pub fn give_back(&mut self, mut units: u64) {
-        self.even = self.even.and_then(|even| even.checked_sub(self.takes(units)));
+    /// Takes back what was booked and not spent.
+    pub fn give_back(&mut self, mut units: u64, what: For) {
+        if what != For::Polls {
+            self.even = self.even.and_then(|even| even.checked_sub(self.takes(units)));
+        }
         for slot in self.slots.iter_mut().rev() {
-            let part = units.min(slot.spent.passes);
-            slot.spent.passes -= part;
-            self.spent.passes -= part;
+            let part = units.min(*slot.spent.of(what));
+            *slot.spent.of(what) -= part;
+            *self.spent.of(what) -= part;
             units -= part;
         }
     }
@@ -224,7 +229,7 @@ mod tests {
         let now = Instant::now();
         let mut allowance = Allowance::new(1_000, 1_000);
         allowance.spend(1_000, For::Passes, now);
-        allowance.give_back(400);
+        allowance.give_back(400, For::Passes);
         assert_eq!(spend_all(&mut allowance, 100, For::Passes, 1, now), [400]);
     }
 

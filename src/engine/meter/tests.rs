@@ -19,8 +19,8 @@ async fn a_poll_whose_user_lacks_quota_is_in_nobody_elses_way() {
     let waits = meter.spend("p", busy, 10, For::Polls);
     tokio::pin!(waits);
     assert!(futures_util::poll!(&mut waits).is_pending());
-    assert!(meter.book("p", other, &(10..=10)).is_ok());
-    assert!(matches!(meter.book("p", busy, &(10..=10)), Err(Lack::User(_))));
+    assert!(meter.book("p", other, &(10..=10), For::Passes).is_ok());
+    assert!(matches!(meter.book("p", busy, &(10..=10), For::Passes), Err(Lack::User(_))));
 }
 
 #[tokio::test]
@@ -32,15 +32,15 @@ async fn no_pass_is_let_in_while_a_poll_waits_for_the_projects_quota() {
     let waits = meter.spend("p", Uuid::from_u128(20), 10, For::Polls);
     tokio::pin!(waits);
     assert!(futures_util::poll!(&mut waits).is_pending());
-    assert!(matches!(meter.book("p", Uuid::from_u128(21), &(1..=1)), Err(Lack::Project(_))));
+    assert!(matches!(meter.book("p", Uuid::from_u128(21), &(1..=1), For::Passes), Err(Lack::Project(_))));
 }
 
 #[tokio::test]
 async fn what_a_page_did_not_need_can_be_booked_again() {
     let (meter, user) = (meter(), Uuid::from_u128(1));
-    let booking = meter.book("p", user, &(20..=40)).expect("room");
+    let booking = meter.book("p", user, &(20..=40), For::Passes).expect("room");
     assert!(booking.draw(30) && !booking.draw(20));
     drop(booking);
-    let again = meter.book("p", user, &(5..=40)).expect("room for what came back");
+    let again = meter.book("p", user, &(5..=40), For::Passes).expect("room for what came back");
     assert_eq!(again.left(), 10);
 }

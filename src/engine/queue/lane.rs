@@ -1,43 +1,147 @@
-//! Full passes of one project, in the order in which they take their turns.
+//! The streams of each project, in the order in which they take their turns.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::Admitted;
+use crate::engine::meter::{For, Lack};
 use crate::engine::slice::Task;
 
-/// First pages before deeper ones, each in the order in which they came.
-pub struct Lane {
-    pub project: String,
+/// All projects' lanes. They take turns.
+#[derive(Default)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    /// The lane that is looked at first.
+    turn: usize,
+}
+
+struct Lane {
+    project: String,
+    polls: Line,
+    passes: Line,
+}
+
+/// Streams of one project that wait for the same quota.
+#[derive(Default)]
+struct Line {
+    /// They go before the others: those of which nothing is stored by the pass that is to begin.
     firsts: VecDeque<Box<Task>>,
-    deeper: VecDeque<Box<Task>>,
+    others: VecDeque<Box<Task>>,
     /// The project lacks quota until then.
+    until: Option<Instant>,
+}
+
+/// Who waits, and why.
+pub struct Waits {
+    /// Nobody of these may begin before.
     pub until: Option<Instant>,
+    /// Users who lack quota of their own, and until when.
+    pub users: Vec<(Box<Task>, Instant)>,
+}
+
+impl Lanes {
+    /// Puts a stream behind the others of its project.
+    pub fn push(&mut self, task: Box<Task>) {
+        let project = &task.row.account.project;
+        let place = self.lanes.iter().position(|lane| lane.project == *project).unwrap_or_else(|| {
+            self.lanes.push(Lane { project: project.clone(), polls: Line::default(), passes: Line::default() });
+            self.lanes.len() - 1
+        });
+        let lane = &mut self.lanes[place];
+        if task.is_pass() { lane.passes.push(task) } else { lane.polls.push(task) }
+    }
+
+    /// Takes out all of them.
+    pub fn clear(&mut self) {
+        self.lanes.clear();
+    }
+
+    /// How many polls, and passes, wait.
+    pub fn waiting(&self) -> (usize, usize) {
+        self.sum(|_| true)
+    }
+
+    /// How many of them do not wait for their project's quota.
+    pub fn ready(&self, now: Instant) -> (usize, usize) {
+        self.sum(|line| line.is_open(now))
+    }
+
+    fn sum(&self, counts: impl Fn(&Line) -> bool) -> (usize, usize) {
+        let len = |line: &Line| if counts(line) { line.len() } else { 0 };
+        self.lanes.iter().fold((0, 0), |(polls, passes), lane| (polls + len(&lane.polls), passes + len(&lane.passes)))
+    }
+
+    /// Whether a pass of this project waits for its turn.
+    pub fn has_pass(&self, project: &str) -> bool {
+        self.lanes.iter().any(|lane| lane.project == project && lane.passes.len() > 0)
+    }
+
+    /// A stream that may begin. `Err`: who waits instead. Users who lacked quota are in either answer.
+    pub fn take<G>(
+        &mut self,
+        what: For,
+        now: Instant,
+        mut admit: impl FnMut(&Task) -> Admitted<G>,
+    ) -> (Option<(Box<Task>, G)>, Waits) {
+        let mut waits = Waits { until: None, users: Vec::new() };
+        let count = self.lanes.len();
+        for step in 0..count {
+            let place = (self.turn + step) % count;
+            let line = self.lanes[place].line(what);
+            while line.is_open(now) {
+                let Some(task) = line.pop() else { break };
+                match admit(&task) {
+                    Admitted::Yes(granted) => {
+                        self.turn = place + 1;
+                        return (Some((task, granted)), waits);
+                    }
+                    Admitted::Lacks(Lack::User(until)) => waits.users.push((task, until)),
+                    Admitted::Lacks(Lack::Project(until)) => {
+                        line.until = Some(until);
+                        line.push_front(task);
+                    }
+                    Admitted::Full => {
+                        line.push_front(task);
+                        return (None, waits);
+                    }
+                }
+            }
+        }
+        let lines = self.lanes.iter_mut().map(|lane| lane.line(what)).filter(|line| line.len() > 0);
+        waits.until = lines.filter_map(|line| line.until).min();
+        (None, waits)
+    }
 }
 
 impl Lane {
-    /// An empty one.
-    pub fn new(project: &str) -> Self {
-        Self { project: project.to_owned(), firsts: VecDeque::new(), deeper: VecDeque::new(), until: None }
+    fn line(&mut self, what: For) -> &mut Line {
+        if what == For::Polls { &mut self.polls } else { &mut self.passes }
+    }
+}
+
+impl Line {
+    fn len(&self) -> usize {
+        self.firsts.len() + self.others.len()
     }
 
-    pub fn len(&self) -> usize {
-        self.firsts.len() + self.deeper.len()
+    fn is_open(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until <= now)
     }
 
-    pub fn push(&mut self, task: Box<Task>) {
+    fn push(&mut self, task: Box<Task>) {
         self.part(&task).push_back(task);
     }
 
     /// Puts back what was taken out: it stays the next one.
-    pub fn push_front(&mut self, task: Box<Task>) {
+    fn push_front(&mut self, task: Box<Task>) {
         self.part(&task).push_front(task);
     }
 
-    pub fn pop(&mut self) -> Option<Box<Task>> {
-        self.firsts.pop_front().or_else(|| self.deeper.pop_front())
+    fn pop(&mut self) -> Option<Box<Task>> {
+        self.firsts.pop_front().or_else(|| self.others.pop_front())
     }
 
     fn part(&mut self, task: &Task) -> &mut VecDeque<Box<Task>> {
-        if task.is_first() { &mut self.firsts } else { &mut self.deeper }
+        if task.is_first() { &mut self.firsts } else { &mut self.others }
     }
 }

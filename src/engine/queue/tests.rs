@@ -57,6 +57,23 @@ fn projects_take_turns_and_one_without_quota_holds_up_nobody_else() {
 }
 
 #[test]
+fn polls_that_lack_quota_hold_up_neither_other_projects_nor_other_users() {
+    let polls = (1..=4).map(|id| task(id, if id < 3 { "p" } else { "q" }, Some("cursor"), None));
+    let queue = queue(polls.chain([task(5, "q", None, None)]));
+    let later = Instant::now() + Duration::from_secs(60);
+    let lacking = |task: &Task| match task.row.id {
+        1 | 2 => Admitted::Lacks(Lack::Project(later)),
+        3 => Admitted::Lacks(Lack::User(later)),
+        _ => Admitted::Yes(()),
+    };
+    assert_eq!(order(&queue, lacking), [4, 5]);
+    let state = queue.state();
+    assert_eq!((state.waiting(), state.ready(Instant::now())), ((2, 0), (0, 0)));
+    drop(state);
+    assert!(matches!(queue.take_at(later, usize::MAX, |_| Admitted::Yes(())), Taken::Task(task, ()) if task.row.id == 1));
+}
+
+#[test]
 fn who_lacks_quota_is_left_alone_until_then_and_nobody_else_is() {
     let queue = queue((1..=3).map(|id| task(id, "p", None, None)));
     let later = Instant::now() + Duration::from_secs(3_600);
@@ -87,7 +104,8 @@ fn so_many_passes_are_under_way_and_the_next_begins_when_one_has_ended() {
 #[test]
 fn a_full_room_holds_up_passes_and_no_polls() {
     let queue = queue([task(1, "p", None, None), task(2, "p", Some("cursor"), None)]);
-    assert_eq!(order(&queue, |_| Admitted::<()>::Full), [2]);
+    let full = |task: &Task| if task.is_pass() { Admitted::Full } else { Admitted::Yes(()) };
+    assert_eq!(order(&queue, full), [2]);
     assert_eq!(queue.state().waiting(), (0, 1));
 }
 
