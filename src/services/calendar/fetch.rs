@@ -61,7 +61,7 @@ pub async fn calendars(calendar: &Calendar, calls: &Calls, at: &Position) -> Res
         .append_pair("showHidden", "true")
         .append_pair("fields", FIELDS);
     append_place(&mut url, at);
-    let request = Request { what: "calendarList.list", url, pinned: None, decode: list::decode };
+    let request = Request { what: "calendarList.list", url, is_small: true, pinned: None, decode: list::decode };
     calls.make(COST, || page(calendar, calls, at, &request)).await
 }
 
@@ -88,7 +88,9 @@ pub async fn events(calendar: &Calendar, stream: &Stream, calls: &Calls, at: &Po
         }
     }
     append_place(&mut url, at);
-    let request = Request { what: "events.list", url, pinned, decode: event::decode };
+    // What follows a cursor is mostly nothing; a full pass fills an answer of its own.
+    let is_small = at.cursor.is_some() && at.page_token.is_none();
+    let request = Request { what: "events.list", url, is_small, pinned, decode: event::decode };
     let mut page = calls.make(COST, || page(calendar, calls, at, &request)).await?;
     if at.cursor.is_some() && at.page_token.is_none() {
         page.items.extend(confirm::answers(calendar, stream, calls).await?);
@@ -179,15 +181,16 @@ impl Named {
 struct Request {
     what: &'static str,
     url: Url,
+    /// The answer goes well with others in one request.
+    is_small: bool,
     pinned: Option<String>,
     decode: fn(Box<RawValue>) -> Result<Item<Change>, Poison>,
 }
 
 async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Request) -> Result<Page<Change>, Failure> {
-    let Request { what, url, pinned, decode } = request;
+    let Request { what, url, is_small, pinned, decode } = request;
     let scope = google::SCOPE_CALENDAR;
-    // What follows a cursor is mostly nothing, and goes well with others; a full pass fills an answer of its own.
-    let answer = match at.cursor.is_some() && at.page_token.is_none() {
+    let answer = match is_small {
         true => calendar.together.get(Endpoint::Calendar, what, &calls.credential, scope, url.clone()).await,
         false => calendar.google.get(what, &calls.credential, scope, url.clone()).await,
     };
