@@ -15,7 +15,7 @@ use super::tokens::Broker;
 use super::{Context, Report, Source, budget, dispatch, revive, told};
 use crate::db::claims::Selection;
 use crate::db::explained;
-use crate::db::prices;
+use crate::db::prices::{self, Prices};
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::streams;
 use crate::progress::Progress;
@@ -98,32 +98,13 @@ async fn executed<S: Source>(
     work: impl AsyncFnOnce(Arc<Shared<S>>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
     let started = Instant::now();
-    let engine = &context.settings.engine;
-    let lease = engine.lease.as_secs_f64();
     let mut report = Report::new(run, &job.name, job.dry_run);
     report.add_unknown(job.unknown_users);
-    if !job.dry_run {
-        let opening = Opening { run, job: &job.name, exclusive: job.exclusive, lease };
-        if !runs::open(&context.pool, S::TABLES, &opening).await? {
-            report.status = "skipped".into();
-            let why = format!("another run of `{}` holds the job; this one was skipped", job.name);
-            if job.is_for_everybody() {
-                healthchecks::skipped(&context.settings.healthchecks, &context.http, &job.name, run, &why).await;
-            }
-            report.error = Some(why);
-            record(context, &source, job, &mut report, started).await?;
-            return Ok(report);
-        }
-        if job.is_for_everybody() {
-            *check = Check::begin(&context.settings.healthchecks, &context.http, &job.name, run);
-        }
+    if !job.dry_run && !opened::<S>(context, job, &mut report, check).await? {
+        record(context, &source, job, &mut report, started).await?;
+        return Ok(report);
     }
-    let ready = match context.vault.writing_key() {
-        Ok(_) => budget::prices(context, &source, !job.dry_run).await.map_err(explained),
-        // Not the streams' fault: a host that lacks the keys must not put them off for those that have them.
-        Err(fault) => Err(fault.into()),
-    };
-    let prices = match ready {
+    let prices = match ready(context, &source, job).await {
         Ok(prices) => prices,
         Err(error) => {
             report.fail_whole(&error);
@@ -134,34 +115,12 @@ async fn executed<S: Source>(
             return Ok(report);
         }
     };
-    let wind_down = context.stop.child_token();
-    let broker =
-        Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), job.scopes.clone(), !job.dry_run);
-    let limits = context.settings.quota.limits(S::TABLES.service);
-    let filled = Arc::new(Notify::new());
-    let shared = Arc::new(Shared {
-        source,
-        context: context.clone(),
-        run,
-        broker,
-        meter: Arc::new(Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run)),
-        room: Arc::new(Room::new(engine.page_memory, Arc::clone(&filled))),
-        wind_down: wind_down.clone(),
-        dry_run: job.dry_run,
-        prices,
-        stage: tokio::sync::Mutex::default(),
-        held: Mutex::default(),
-        workers: AtomicUsize::new(0),
-        // An eighth of a chunk keeps the statements few and the end of the run short.
-        queue: Queue::new((engine.chunk as usize).div_ceil(8), filled),
-        report: Mutex::new(report),
-        progress: Progress::of_streams(),
-    });
+    let shared = shared(context, source, job, prices, report);
     let calls_before = context.http.calls();
     let watch = tokio::spawn(watch(Arc::clone(&shared), job.max_duration));
     let drained = work(Arc::clone(&shared)).await;
     let mut report = std::mem::take(&mut *shared.report());
-    if wind_down.is_cancelled() && drained.is_ok() {
+    if shared.wind_down.is_cancelled() && drained.is_ok() {
         let why = if context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };
         report.stopped_early = Some(why.into());
     }
@@ -178,23 +137,82 @@ async fn executed<S: Source>(
         report.close(started.elapsed(), |user| shared.source.covers(user));
         return Ok(report);
     }
-    // Nothing of this run may stay behind; if the database is gone, the leases lapse and the next run closes the row.
-    let released = async {
-        shared.meter.settle().await?;
-        if report.changes.values().any(|counts| counts.streams > 0) {
-            prices::outdate(&context.pool, S::TABLES.service).await?;
-        }
-        if report.stopped_early.is_some() || drained.is_err() {
-            let held: Vec<i64> = shared.held().iter().copied().collect();
-            streams::release(&context.pool, run, &held).await?;
-        }
-        record(context, &shared.source, job, &mut report, started).await
-    };
-    match (released.await, drained) {
+    match (closed(&shared, job, &mut report, drained.is_ok(), started).await, drained) {
         (Ok(()), _) => Ok(report),
         (Err(error), Ok(())) => Err(error),
         (Err(_), Err(first)) => Err(first),
     }
+}
+
+/// Writes the run's row and takes its lock. False: another run holds the job, which is then in the report.
+async fn opened<S: Source>(context: &Context, job: &Job, report: &mut Report, check: &mut Check) -> anyhow::Result<bool> {
+    let (run, lease) = (report.execution_id, context.settings.engine.lease.as_secs_f64());
+    let opening = Opening { run, job: &job.name, exclusive: job.exclusive, lease };
+    let is_ours = runs::open(&context.pool, S::TABLES, &opening).await?;
+    if !is_ours {
+        report.status = "skipped".into();
+        let why = format!("another run of `{}` holds the job; this one was skipped", job.name);
+        if job.is_for_everybody() {
+            healthchecks::skipped(&context.settings.healthchecks, &context.http, &job.name, run, &why).await;
+        }
+        report.error = Some(why);
+    } else if job.is_for_everybody() {
+        *check = Check::begin(&context.settings.healthchecks, &context.http, &job.name, run);
+    }
+    Ok(is_ours)
+}
+
+/// What must be there before a stream is touched: the keys of this host, and what polls cost.
+async fn ready<S: Source>(context: &Context, source: &S, job: &Job) -> anyhow::Result<Prices> {
+    // Not the streams' fault: a host that lacks the keys must not put them off for those that have them.
+    context.vault.writing_key()?;
+    budget::prices(context, source, !job.dry_run).await.map_err(explained)
+}
+
+fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, report: Report) -> Arc<Shared<S>> {
+    let engine = &context.settings.engine;
+    let broker =
+        Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), job.scopes.clone(), !job.dry_run);
+    let limits = context.settings.quota.limits(S::TABLES.service);
+    let filled = Arc::new(Notify::new());
+    Arc::new(Shared {
+        source,
+        context: context.clone(),
+        run: report.execution_id,
+        broker,
+        meter: Arc::new(Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run)),
+        room: Arc::new(Room::new(engine.page_memory, Arc::clone(&filled))),
+        wind_down: context.stop.child_token(),
+        dry_run: job.dry_run,
+        prices,
+        stage: tokio::sync::Mutex::default(),
+        held: Mutex::default(),
+        workers: AtomicUsize::new(0),
+        // An eighth of a chunk keeps the statements few and the end of the run short.
+        queue: Queue::new((engine.chunk as usize).div_ceil(8), filled),
+        report: Mutex::new(report),
+        progress: Progress::of_streams(),
+    })
+}
+
+/// Gives back what the run still holds and closes its row. If the database is gone, the leases lapse and the next run closes the row.
+async fn closed<S: Source>(
+    shared: &Shared<S>,
+    job: &Job,
+    report: &mut Report,
+    drained: bool,
+    started: Instant,
+) -> anyhow::Result<()> {
+    let pool = &shared.context.pool;
+    shared.meter.settle().await?;
+    if report.changes.values().any(|counts| counts.streams > 0) {
+        prices::outdate(pool, S::TABLES.service).await?;
+    }
+    if report.stopped_early.is_some() || !drained {
+        let held: Vec<i64> = shared.held().iter().copied().collect();
+        streams::release(pool, shared.run, &held).await?;
+    }
+    record(&shared.context, &shared.source, job, report, started).await
 }
 
 async fn record<S: Source>(
