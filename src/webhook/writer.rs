@@ -1,5 +1,6 @@
 //! Stores what arrived: one batch after the other, each with everything that came while the last one was written. Knows no HTTP.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use anyhow::Context as _;
 use deadpool_postgres::Object;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::Outcome;
-use crate::db::notifications::{self, Notification};
+use crate::db::notifications::{self, Channel, Notification};
 use crate::db::{Pool, is_gone};
 
 /// Notifications stored by one statement.
@@ -149,72 +151,17 @@ fn is_deadlock(error: &anyhow::Error) -> bool {
 /// Looks senders up and stores what they may say; answers each one's outcome, and whether a stream was made due.
 async fn store(client: &Object, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcome>, bool)> {
     let client = &***client;
-    let (mut ids, mut addresses, mut bots) = (Vec::new(), Vec::new(), Vec::new());
-    for waiting in batch {
-        match &waiting.arrived {
-            Arrived::Channel { id, .. } => ids.push(*id),
-            Arrived::Mail { address, .. } => addresses.push(address.as_str()),
-            Arrived::Attendee { bot, .. } => bots.extend(bot.as_deref()),
-        }
-    }
-    let channels = match ids.is_empty() {
-        true => Default::default(),
-        false => notifications::open_channels(client, &ids).await?,
-    };
-    let mailboxes = match addresses.is_empty() {
-        true => Default::default(),
-        false => notifications::mailboxes(client, &addresses).await?,
-    };
-    let bots = match bots.is_empty() {
-        true => Default::default(),
-        false => notifications::streams_of_bots(client, &bots).await?,
-    };
+    let senders = Senders::of(client, batch).await?;
     let mut outcomes = vec![Outcome::Unavailable; batch.len()];
     let (mut places, mut good) = (Vec::new(), Vec::new());
     for (place, waiting) in batch.iter().enumerate() {
-        let notification = match &waiting.arrived {
-            Arrived::Channel { id, service, token_hash, number, change } => {
-                let Some(channel) = channels.get(id).filter(|channel| channel.service == *service) else {
-                    outcomes[place] = Outcome::Unknown;
-                    continue;
-                };
-                if !bool::from(channel.token_hash.ct_eq(token_hash)) {
-                    outcomes[place] = Outcome::Refused;
-                    continue;
-                }
-                Notification {
-                    source: format!("channel:{id}"),
-                    key: number.clone(),
-                    stream_id: Some(channel.stream_id),
-                    channel_id: Some(*id),
-                    change: *change,
-                }
+        match senders.admit(&waiting.arrived) {
+            Ok(notification) => {
+                places.push(place);
+                good.push(notification);
             }
-            // A mailbox that is not synced is nothing to send again for: it is stored and makes nothing due.
-            Arrived::Mail { subscription, id, address } => {
-                let mailbox = mailboxes.get(address);
-                Notification {
-                    source: format!("pubsub:{subscription}"),
-                    key: id.clone(),
-                    stream_id: mailbox.map(|(stream, _)| *stream),
-                    channel_id: mailbox.and_then(|(_, channel)| *channel),
-                    change: mailbox.is_some(),
-                }
-            }
-            // A bot that is not ours, or is done, makes nothing due.
-            Arrived::Attendee { key, bot } => {
-                let stream_id = bot.as_ref().and_then(|bot| bots.get(bot)).copied();
-                Notification {
-                    source: "attendee".into(),
-                    key: key.clone(),
-                    stream_id,
-                    channel_id: None,
-                    change: stream_id.is_some(),
-                }
-            }
-        };
-        places.push(place);
-        good.push(notification);
+            Err(outcome) => outcomes[place] = outcome,
+        }
     }
     if good.is_empty() {
         return Ok((outcomes, false));
@@ -226,4 +173,81 @@ async fn store(client: &Object, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcom
         due |= fresh && notification.change;
     }
     Ok((outcomes, due))
+}
+
+/// What the tables know of the senders of a batch.
+struct Senders {
+    channels: HashMap<Uuid, Channel>,
+    /// By address, in small letters: the stream, and its newest open channel.
+    mailboxes: HashMap<String, (i64, Option<Uuid>)>,
+    /// By Attendee's id of the bot: the stream.
+    bots: HashMap<String, i64>,
+}
+
+impl Senders {
+    /// Asks only for the kinds that the batch has.
+    async fn of(client: &Client, batch: &[Waiting]) -> anyhow::Result<Self> {
+        let (mut ids, mut addresses, mut bots) = (Vec::new(), Vec::new(), Vec::new());
+        for waiting in batch {
+            match &waiting.arrived {
+                Arrived::Channel { id, .. } => ids.push(*id),
+                Arrived::Mail { address, .. } => addresses.push(address.as_str()),
+                Arrived::Attendee { bot, .. } => bots.extend(bot.as_deref()),
+            }
+        }
+        let channels = match ids.is_empty() {
+            true => HashMap::new(),
+            false => notifications::open_channels(client, &ids).await?,
+        };
+        let mailboxes = match addresses.is_empty() {
+            true => HashMap::new(),
+            false => notifications::mailboxes(client, &addresses).await?,
+        };
+        let bots = match bots.is_empty() {
+            true => HashMap::new(),
+            false => notifications::streams_of_bots(client, &bots).await?,
+        };
+        Ok(Self { channels, mailboxes, bots })
+    }
+
+    /// What is to be stored of one that arrived, or why nothing is.
+    fn admit(&self, arrived: &Arrived) -> Result<Notification, Outcome> {
+        Ok(match arrived {
+            Arrived::Channel { id, service, token_hash, number, change } => {
+                let channel = self.channels.get(id).filter(|channel| channel.service == *service).ok_or(Outcome::Unknown)?;
+                if !bool::from(channel.token_hash.ct_eq(token_hash)) {
+                    return Err(Outcome::Refused);
+                }
+                Notification {
+                    source: format!("channel:{id}"),
+                    key: number.clone(),
+                    stream_id: Some(channel.stream_id),
+                    channel_id: Some(*id),
+                    change: *change,
+                }
+            }
+            // A mailbox that is not synced is nothing to send again for: it is stored and makes nothing due.
+            Arrived::Mail { subscription, id, address } => {
+                let mailbox = self.mailboxes.get(address);
+                Notification {
+                    source: format!("pubsub:{subscription}"),
+                    key: id.clone(),
+                    stream_id: mailbox.map(|(stream, _)| *stream),
+                    channel_id: mailbox.and_then(|(_, channel)| *channel),
+                    change: mailbox.is_some(),
+                }
+            }
+            // A bot that is not ours, or is done, makes nothing due.
+            Arrived::Attendee { key, bot } => {
+                let stream_id = bot.as_ref().and_then(|bot| self.bots.get(bot)).copied();
+                Notification {
+                    source: "attendee".into(),
+                    key: key.clone(),
+                    stream_id,
+                    channel_id: None,
+                    change: stream_id.is_some(),
+                }
+            }
+        })
+    }
 }
