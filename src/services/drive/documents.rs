@@ -93,59 +93,24 @@ async fn put(
     told: &Told<'_>,
     watch: &Watch,
 ) -> anyhow::Result<Option<(Option<Event>, Option<String>)>> {
-    let Told { file, content, news: action, .. } = told;
+    let Told { file, content, .. } = told;
     let key = file.content_key();
     let moved = watch.content_key.as_deref() != Some(&key);
     // Whoever reads this one first must not find it empty; the next poll brings the content with it.
     if watch.told_version.is_none() && moved && matches!(content, Content::Unread) {
         return Ok(None);
     }
-    let happened = match (watch.told_version, action) {
-        (None, _) => Some(Action::Created),
-        // Another feed of the same user has told it already.
-        (Some(before), Some(_)) if file.version.is_some_and(|version| version <= before) => None,
-        // It came here from another drive of the same user.
-        (Some(_), Some(Action::Created)) => Some(Action::Moved),
-        (Some(_), action) => *action,
-    };
+    let happened = happened(told, watch);
     let read = !matches!(content, Content::Unread);
     if happened.is_none() && !(read && moved) {
         return Ok(None);
     }
-    let (body, note) = match content {
-        Content::Unread => (None, watch.note.as_deref()),
-        Content::Text { body, note } => (Some(body.as_str()), note.as_deref()),
-        Content::Absent(note) => (None, note.as_deref()),
-        Content::Later { note, .. } => (None, Some(note.as_str())),
-    };
     // The text decides where the time of a file moved with its name, and where the text comes later than the change that brought it.
-    let edited = match body {
-        Some(body) => moved && !documents::holds(tx, user, REGISTERED.service, &file.id, body).await?,
-        None => false,
+    let edited = match content {
+        Content::Text { body, .. } => moved && !documents::holds(tx, user, REGISTERED.service, &file.id, body).await?,
+        Content::Unread | Content::Absent(_) | Content::Later { .. } => false,
     };
-    let stored = documents::put(
-        tx,
-        &Document {
-            id: Some(watch.document),
-            user,
-            source: REGISTERED.service,
-            source_id: &file.id,
-            kind: "file",
-            project: watch.project,
-            title: file.name.as_deref(),
-            author: file.last_modifying_user.as_ref().and_then(|person| person.display_name.as_deref()),
-            occurred_at: file.modified_time,
-            mime_type: file.mime_type.as_deref(),
-            snippet: None,
-            body,
-            details: json!({
-                "drive_id": file.drive_id, "parents": file.parents, "size": file.size, "trashed": file.trashed,
-                "web_view_link": file.web_view_link,
-            }),
-            note,
-        },
-    )
-    .await?;
+    let stored = documents::put(tx, &document(user, told, watch)).await?;
     let happened = match happened {
         None | Some(Action::Renamed | Action::Moved | Action::Metadata) if edited => Some(Action::Modified),
         happened => happened,
@@ -162,6 +127,48 @@ async fn put(
         Content::Unread | Content::Later { .. } => None,
     };
     Ok(Some((event, held)))
+}
+
+/// What is to be told of a file, as far as its feed and what was told before say; whether its text is another one is not known here.
+fn happened(told: &Told<'_>, watch: &Watch) -> Option<Action> {
+    match (watch.told_version, told.news) {
+        (None, _) => Some(Action::Created),
+        // Another feed of the same user has told it already.
+        (Some(before), Some(_)) if told.file.version.is_some_and(|version| version <= before) => None,
+        // It came here from another drive of the same user.
+        (Some(_), Some(Action::Created)) => Some(Action::Moved),
+        (Some(_), news) => news,
+    }
+}
+
+/// The document of a file. Without a body, the one that is stored stays.
+fn document<'a>(user: Uuid, told: &'a Told<'_>, watch: &'a Watch) -> Document<'a> {
+    let file = told.file;
+    let (body, note) = match told.content {
+        Content::Unread => (None, watch.note.as_deref()),
+        Content::Text { body, note } => (Some(body.as_str()), note.as_deref()),
+        Content::Absent(note) => (None, note.as_deref()),
+        Content::Later { note, .. } => (None, Some(note.as_str())),
+    };
+    Document {
+        id: Some(watch.document),
+        user,
+        source: REGISTERED.service,
+        source_id: &file.id,
+        kind: "file",
+        project: watch.project,
+        title: file.name.as_deref(),
+        author: file.last_modifying_user.as_ref().and_then(|person| person.display_name.as_deref()),
+        occurred_at: file.modified_time,
+        mime_type: file.mime_type.as_deref(),
+        snippet: None,
+        body,
+        details: json!({
+            "drive_id": file.drive_id, "parents": file.parents, "size": file.size, "trashed": file.trashed,
+            "web_view_link": file.web_view_link,
+        }),
+        note,
+    }
 }
 
 /// Remembers what the documents tell now; a content key only where the content was read.
