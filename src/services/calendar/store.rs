@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDate, Utc};
 use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::Row;
 use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::event::{Event, When};
@@ -112,18 +113,24 @@ async fn upsert<'a>(
         )
         .await
         .context("upserting events")?;
-    let mut changed: HashMap<&str, bool> = HashMap::with_capacity(rows.len());
-    for row in &rows {
+    let changed = changed(&rows)?;
+    let created = changed.values().filter(|new| **new).count() as u64;
+    let updated = changed.len() as u64 - created;
+    *counts += Counts { created, updated, unchanged: events.len() as u64 - created - updated, ..Counts::default() };
+    Ok(events.iter().filter_map(|(event, _)| Some((*event, *changed.get(event.id.as_str())?))).collect())
+}
+
+/// The rows that are new (true) or changed (false), by event.
+fn changed(rows: &[Row]) -> anyhow::Result<HashMap<&str, bool>> {
+    let mut changed = HashMap::with_capacity(rows.len());
+    for row in rows {
         match row.try_get(1)? {
             "created" => changed.insert(row.try_get(0)?, true),
             "updated" => changed.insert(row.try_get(0)?, false),
             _ => None,
         };
     }
-    let created = changed.values().filter(|new| **new).count() as u64;
-    let updated = changed.len() as u64 - created;
-    *counts += Counts { created, updated, unchanged: events.len() as u64 - created - updated, ..Counts::default() };
-    Ok(events.iter().filter_map(|(event, _)| Some((*event, *changed.get(event.id.as_str())?))).collect())
+    Ok(changed)
 }
 
 /// Makes tombstones of cancelled events. A series takes its exceptions along, but for those that outlive it: somebody who was taken off a
