@@ -1,7 +1,8 @@
 //! `syncctl db`: the schema, and the private cluster.
 
+use std::convert::Infallible;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
@@ -53,16 +54,7 @@ pub enum Verb {
 pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<Exit> {
     let place = pool::place(&settings.db)?;
     match verb {
-        Verb::Migrate => {
-            place.ensure_running()?;
-            let applied = migrate::migrate(&place.target)?;
-            output.print(&serde_json::json!({ "applied": applied, "version": migrate::newest() }), || {
-                match applied.as_slice() {
-                    [] => format!("schema is current (version {})", migrate::newest()),
-                    applied => format!("applied {}", applied.join(", ")),
-                }
-            })?;
-        }
+        Verb::Migrate => migrate(&place, output)?,
         Verb::Status => status(&place, output)?,
         Verb::Start => {
             cluster(&place)?.ensure_running()?;
@@ -75,52 +67,62 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
             cluster(&place)?.stop()?;
             output.print(&serde_json::json!({ "running": false }), || "private cluster stopped".into())?;
         }
-        Verb::Dump { file } => {
-            place.ensure_running()?;
-            cluster(&place)?.dump(file)?;
-            let keys = seal_key_file(settings, true)?;
-            output.print(&serde_json::json!({ "dumped": file, "seal_keys": keys }), || {
-                format!(
-                    "wrote {}; keep {} with it, without which its credentials cannot be opened",
-                    file.display(),
-                    keys.display()
-                )
-            })?;
-        }
-        Verb::Restore { file, replace } => {
-            place.ensure_running()?;
-            cluster(&place)?.restore(file, *replace)?;
-            let migrated = migrate::migrate(&place.target)?;
-            output.print(&serde_json::json!({ "restored": file, "before": BEFORE, "applied": migrated }), || {
-                format!("restored {}; what was there before is the database {BEFORE}", file.display())
-            })?;
-        }
+        Verb::Dump { file } => dump(&place, file, settings, output)?,
+        Verb::Restore { file, replace } => restore(&place, file, *replace, output)?,
         Verb::Prune(args) => {
             return with_context(settings.clone(), async |context| prune::run(&context, args, output).await);
         }
         Verb::Size => {
             return with_context(settings.clone(), async |context| reading(&context, size::run(&context, output)).await);
         }
-        Verb::Psql { args } => {
-            place.ensure_running()?;
-            let mut psql = match &place.cluster {
-                Some(cluster) => cluster.client("psql", args)?,
-                None => {
-                    let mut psql = std::process::Command::new("psql");
-                    // Each would lead elsewhere than db.url does.
-                    psql.args(args).env_remove("PGSERVICE").env_remove("PGHOSTADDR");
-                    psql.envs(place.target.variables().iter().map(|(name, value)| (name, value)));
-                    psql
-                }
-            };
-            let error = psql.exec();
-            return Err(Fault::usage(format!(
-                "psql cannot be run ({error}): install PostgreSQL's client programs (Debian: postgresql-client)"
-            ))
-            .into());
-        }
+        Verb::Psql { args } => match psql(&place, args)? {},
     }
     Ok(Exit::Done)
+}
+
+fn migrate(place: &Place, output: Output) -> anyhow::Result<()> {
+    place.ensure_running()?;
+    let applied = migrate::migrate(&place.target)?;
+    output.print(&serde_json::json!({ "applied": applied, "version": migrate::newest() }), || match applied.as_slice() {
+        [] => format!("schema is current (version {})", migrate::newest()),
+        applied => format!("applied {}", applied.join(", ")),
+    })
+}
+
+fn dump(place: &Place, file: &Path, settings: &Settings, output: Output) -> anyhow::Result<()> {
+    place.ensure_running()?;
+    cluster(place)?.dump(file)?;
+    let keys = seal_key_file(settings, true)?;
+    output.print(&serde_json::json!({ "dumped": file, "seal_keys": keys }), || {
+        format!("wrote {}; keep {} with it, without which its credentials cannot be opened", file.display(), keys.display())
+    })
+}
+
+fn restore(place: &Place, file: &Path, replace: bool, output: Output) -> anyhow::Result<()> {
+    place.ensure_running()?;
+    cluster(place)?.restore(file, replace)?;
+    let migrated = migrate::migrate(&place.target)?;
+    output.print(&serde_json::json!({ "restored": file, "before": BEFORE, "applied": migrated }), || {
+        format!("restored {}; what was there before is the database {BEFORE}", file.display())
+    })
+}
+
+/// Becomes psql: comes back only if that cannot be done.
+fn psql(place: &Place, args: &[String]) -> anyhow::Result<Infallible> {
+    place.ensure_running()?;
+    let mut psql = match &place.cluster {
+        Some(cluster) => cluster.client("psql", args)?,
+        None => {
+            let mut psql = std::process::Command::new("psql");
+            // Each would lead elsewhere than db.url does.
+            psql.args(args).env_remove("PGSERVICE").env_remove("PGHOSTADDR");
+            psql.envs(place.target.variables().iter().map(|(name, value)| (name, value)));
+            psql
+        }
+    };
+    let error = psql.exec();
+    let advice = "install PostgreSQL's client programs (Debian: postgresql-client)";
+    Err(Fault::usage(format!("psql cannot be run ({error}): {advice}")).into())
 }
 
 fn cluster(place: &Place) -> anyhow::Result<&Cluster> {

@@ -1,6 +1,5 @@
 //! What the polling verbs have in common: jobs, names, why a stream is left alone, and how a run is told.
 
-use std::collections::HashMap;
 use std::io::Read as _;
 
 use anyhow::Context as _;
@@ -13,6 +12,7 @@ use crate::db::accounts;
 use crate::db::claims::Selection;
 use crate::db::streams;
 use crate::engine::job::{self, Job};
+use crate::engine::push::Figures;
 use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
 use crate::outbox;
@@ -121,6 +121,35 @@ pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
 }
 
 pub(super) fn text(report: &Report) -> String {
+    let mut text = head(report);
+    text.push_str(&changes(report));
+    text.push_str(&format!(
+        "calls     {} ({} quota units, {} retries); fetch p50 {} ms, p95 {} ms, max {} ms\n",
+        report.api_calls, report.quota_units, report.retries, report.fetch_ms.p50, report.fetch_ms.p95, report.fetch_ms.max
+    ));
+    if let Some(push) = &report.push {
+        text.push_str(&channels(push));
+    }
+    if report.resyncs + report.quarantined > 0 {
+        text.push_str(&format!("notes     {} resyncs, {} items quarantined\n", report.resyncs, report.quarantined));
+    }
+    for (class, off) in &report.off {
+        text.push_str(&format!("off       {} streams: {class} ({})\n", off.count, off.example));
+    }
+    if report.revived_accounts > 0 {
+        text.push_str(&format!("accounts  {} that were revoked work again\n", report.revived_accounts));
+    }
+    if let Some(why) = &report.stopped_early {
+        text.push_str(&format!("stopped   early: {why}; the rest is due in the next run\n"));
+    }
+    for reason in &report.skipped {
+        text.push_str(&format!("skipped   {reason}\n"));
+    }
+    text
+}
+
+/// What ran, how it ended, and for how many.
+fn head(report: &Report) -> String {
     let mut text = format!(
         "{}{} in {:.2} s (run {})\n",
         report.job,
@@ -143,42 +172,28 @@ pub(super) fn text(report: &Report) -> String {
     if let Some(covered) = report.covered.filter(|covered| covered.total != report.total_users as u64) {
         text.push_str(&format!("covers    {} ({} failed)\n", covered.total, covered.failed));
     }
-    let changed: HashMap<_, _> = report.changes.iter().filter(|(_, counts)| counts.changes() + counts.unchanged > 0).collect();
-    let mut kinds: Vec<_> = changed.into_iter().collect();
-    kinds.sort_unstable_by_key(|(kind, _)| kind.as_str());
-    for (kind, counts) in kinds {
-        text.push_str(&format!(
+    text
+}
+
+/// What was changed, a line for each kind of stream.
+fn changes(report: &Report) -> String {
+    let changed = report.changes.iter().filter(|(_, counts)| counts.changes() + counts.unchanged > 0);
+    let lines = changed.map(|(kind, counts)| {
+        format!(
             "changes   {kind}: {} created, {} updated, {} deleted, {} unchanged\n",
             counts.created, counts.updated, counts.deleted, counts.unchanged
-        ));
-    }
-    text.push_str(&format!(
-        "calls     {} ({} quota units, {} retries); fetch p50 {} ms, p95 {} ms, max {} ms\n",
-        report.api_calls, report.quota_units, report.retries, report.fetch_ms.p50, report.fetch_ms.p95, report.fetch_ms.max
-    ));
-    if let Some(push) = &report.push {
-        text.push_str(&format!(
-            "channels  {} made, {} renewed, {} stopped, {} left to stop, {} refused, {} found silent\n",
-            push.made, push.renewed, push.stopped, push.left_to_stop, push.refused, push.silent
-        ));
-        for repair in &push.repairs {
-            text.push_str(&format!("repaired  stream {}: {:?}: {}\n", repair.stream_id, repair.found, repair.done));
-        }
-    }
-    if report.resyncs + report.quarantined > 0 {
-        text.push_str(&format!("notes     {} resyncs, {} items quarantined\n", report.resyncs, report.quarantined));
-    }
-    for (class, off) in &report.off {
-        text.push_str(&format!("off       {} streams: {class} ({})\n", off.count, off.example));
-    }
-    if report.revived_accounts > 0 {
-        text.push_str(&format!("accounts  {} that were revoked work again\n", report.revived_accounts));
-    }
-    if let Some(why) = &report.stopped_early {
-        text.push_str(&format!("stopped   early: {why}; the rest is due in the next run\n"));
-    }
-    for reason in &report.skipped {
-        text.push_str(&format!("skipped   {reason}\n"));
+        )
+    });
+    lines.collect()
+}
+
+fn channels(push: &Figures) -> String {
+    let mut text = format!(
+        "channels  {} made, {} renewed, {} stopped, {} left to stop, {} refused, {} found silent\n",
+        push.made, push.renewed, push.stopped, push.left_to_stop, push.refused, push.silent
+    );
+    for repair in &push.repairs {
+        text.push_str(&format!("repaired  stream {}: {:?}: {}\n", repair.stream_id, repair.found, repair.done));
     }
     text
 }

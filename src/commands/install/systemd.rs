@@ -116,21 +116,7 @@ pub(super) fn install(place: &Where, loaded: &Loaded, machine: &Machine) -> anyh
     };
     let (chosen, left): (Vec<&Unit>, Vec<&Unit>) =
         UNITS.iter().partition(|unit| unit.is_offered() || !unit.wanted(settings).is_empty());
-    let mut texts: Vec<(&str, String)> = Vec::new();
-    let common = COMMON.iter().chain(if place.user { OF_USER.as_slice() } else { OF_SYSTEM.as_slice() });
-    let of_units = chosen.iter().flat_map(|unit| [&unit.service, &unit.started_by]);
-    for (name, template) in common.chain(of_units) {
-        texts.push((name, rendered(template, place.user, settings, machine)));
-    }
-    texts.push((THIS_MACHINE, this_machine(place.user, machine)?));
-    let files: Vec<File> = texts
-        .into_iter()
-        .map(|(name, text)| {
-            let looks_at_package = !place.user && place.prefix.is_none();
-            File { path: folder.join(name), text, packaged: looks_at_package.then(|| Path::new(PACKAGED).join(name)) }
-        })
-        .collect();
-    let written = files::write(&files, place.dry_run)?;
+    let written = files::write(&unit_files(&chosen, &folder, place, settings, machine)?, place.dry_run)?;
     let mut notes = Vec::new();
     if written.iter().all(|file| matches!(file.state, State::Unchanged | State::Packaged)) {
         notes.push("nothing to write: every file is as it should be".to_owned());
@@ -145,6 +131,32 @@ pub(super) fn install(place: &Where, loaded: &Loaded, machine: &Machine) -> anyh
             leftover.join(" ")
         ));
     }
+    Ok(Done { dry_run: place.dry_run, files: written, notes, next: next_commands(&chosen, manager, place.user, settings) })
+}
+
+/// The files of these units and of what they have in common, as this machine has them.
+fn unit_files(
+    chosen: &[&Unit],
+    folder: &Path,
+    place: &Where,
+    settings: &Settings,
+    machine: &Machine,
+) -> anyhow::Result<Vec<File>> {
+    let common = COMMON.iter().chain(if place.user { OF_USER.as_slice() } else { OF_SYSTEM.as_slice() });
+    let of_units = chosen.iter().flat_map(|unit| [&unit.service, &unit.started_by]);
+    let rendered = common.chain(of_units).map(|(name, template)| (*name, rendered(template, place.user, settings, machine)));
+    let this_machine = (THIS_MACHINE, this_machine(place.user, machine)?);
+    let looks_at_package = !place.user && place.prefix.is_none();
+    let file = |(name, text): (&str, String)| File {
+        path: folder.join(name),
+        text,
+        packaged: looks_at_package.then(|| Path::new(PACKAGED).join(name)),
+    };
+    Ok(rendered.chain([this_machine]).map(file).collect())
+}
+
+/// What the operator runs next.
+fn next_commands(chosen: &[&Unit], manager: &str, user: bool, settings: &Settings) -> Vec<String> {
     let started: Vec<String> = chosen.iter().flat_map(|unit| unit.wanted(settings)).collect();
     let mut next = vec![format!("{manager} daemon-reload"), format!("{manager} enable --now {}", started.join(" "))];
     for unit in chosen.iter().filter(|unit| unit.is_offered()) {
@@ -153,11 +165,11 @@ pub(super) fn install(place: &Where, loaded: &Loaded, machine: &Machine) -> anyh
             unit.started_by.0, unit.service.0
         ));
     }
-    if place.user {
+    if user {
         next.push("loginctl enable-linger    # so that they run while you are not logged in".into());
     }
     next.push(format!("{manager} list-timers 'syncctl-*'"));
-    Ok(Done { dry_run: place.dry_run, files: written, notes, next })
+    next
 }
 
 /// A template as this machine has it.
