@@ -1,5 +1,8 @@
 //! `accounts login`: a real browser at the consent page, and what the terminal and the database hold afterwards.
 
+mod pasted;
+mod refused;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Stdio};
 
@@ -12,7 +15,6 @@ use crate::support::world::Ran;
 const ANN: &str = "ann@example.com";
 const BEN: &str = "ben@example.com";
 const ALLOW: &str = "button[value=allow]";
-const CANCEL: &str = "button[value=cancel]";
 
 /// A Google with two people, none of whom is known here yet, and an OAuth client.
 fn world() -> World {
@@ -132,135 +134,6 @@ fn a_second_login_renews_the_account_and_keeps_what_was_synced() {
     }
     assert_eq!(world.count("SELECT count(*) FROM users"), 1);
     assert_eq!(world.count("SELECT count(*) FROM calendar_events"), 1);
-}
-
-#[test]
-fn cancel_stores_nothing_and_says_so_in_both_places() {
-    let world = world();
-    let login = Login::start(&world, &[]);
-    let browser = Browser::start();
-    browser.goto(&login.page);
-    browser.click(CANCEL);
-    assert_eq!(browser.text("main h1"), "Access was refused");
-    let ran = login.end().expect(77);
-    assert!(ran.stderr.contains("access_denied") && ran.stderr.contains("nothing was stored"), "{}", ran.stderr);
-    nothing_is_stored(&world);
-}
-
-#[test]
-fn a_scope_that_was_left_out_is_named_with_what_it_means() {
-    let world = world();
-    let login = Login::start(&world, &["--email", ANN]);
-    let browser = Browser::start();
-    browser.goto(&login.page);
-    for scope in ["calendar", "drive"] {
-        browser.click(&format!("input[value$='{scope}.readonly']"));
-    }
-    browser.click(ALLOW);
-    assert_eq!(browser.text("main h1"), "Access granted");
-    assert!(
-        browser.text("main p").contains("Not allowed, and not synced until you log in again: gmail"),
-        "{}",
-        browser.text("main p")
-    );
-    let ran = login.end().expect(0);
-    assert_eq!(ran.json()["missing"], json!(["gmail"]));
-    assert!(ran.stderr.contains("gmail was not allowed"), "{}", ran.stderr);
-    let check = world.syncctl(&["accounts", "check", "--all", "--json"]).expect(0).json();
-    assert_eq!(check[0]["services"], json!({ "calendar": "ok", "drive": "ok", "gmail": "not_granted" }), "{check}");
-}
-
-#[test]
-fn a_consent_without_any_scope_stores_nothing() {
-    let world = world();
-    let login = Login::start(&world, &[]);
-    let browser = Browser::start();
-    browser.goto(&login.page);
-    browser.click(ALLOW);
-    assert_eq!(browser.text("main h1"), "Nothing was stored");
-    let ran = login.end().expect(77);
-    assert!(ran.stderr.contains("nothing was ticked"), "{}", ran.stderr);
-    nothing_is_stored(&world);
-}
-
-#[test]
-fn another_account_than_the_one_that_was_asked_for_is_refused() {
-    let world = world();
-    let login = Login::start(&world, &["--email", ANN]);
-    let browser = Browser::start();
-    browser.goto(&login.page);
-    browser.click(&format!("input[value='{BEN}']"));
-    browser.click("#all");
-    browser.click(ALLOW);
-    assert_eq!(browser.text("main h1"), "Nothing was stored");
-    let ran = login.end().expect(77);
-    assert!(ran.stderr.contains(&format!("{BEN} consented, not {ANN}")), "{}", ran.stderr);
-    nothing_is_stored(&world);
-}
-
-#[test]
-fn a_forged_answer_is_told_so_and_the_true_one_still_counts() {
-    let world = world();
-    let login = Login::start(&world, &[]);
-    let back = login.asked("redirect_uri");
-    let browser = Browser::start();
-    for forged in ["?state=guessed&code=4/0stolen", "?code=4/0stolen", "?state=&error=access_denied", ""] {
-        browser.goto(&format!("{back}/{forged}"));
-        assert_eq!(browser.text("main h1"), "Not the answer to this login", "{forged}");
-    }
-    nothing_is_stored(&world);
-    browser.goto(&login.page);
-    browser.click("#all");
-    browser.click(ALLOW);
-    assert_eq!(browser.text("main h1"), "Access granted");
-    let ran = login.end().expect(0);
-    assert!(ran.stderr.contains("does not answer this login"), "{}", ran.stderr);
-}
-
-#[test]
-fn without_a_browser_the_address_at_which_it_ended_is_pasted() {
-    let world = world();
-    let mut login = Login::start(&world, &["--no-browser", "--service", "calendar"]);
-    let browser = Browser::start();
-    browser.goto(&login.page);
-    // One scope alone is not ticked: it is allowed as a whole.
-    browser.click(ALLOW);
-    let ended = browser.ends_at("code=");
-    assert!(ended.starts_with("http://127.0.0.1:"), "{ended}");
-    login.paste(&ended);
-    assert_eq!(login.end().expect(0).json()["services"], json!(["calendar"]));
-    world.syncctl(&["calendar", "cron"]).expect(0);
-}
-
-#[test]
-fn without_a_browser_the_code_alone_is_enough_and_a_foreign_address_is_not() {
-    let world = world();
-    let browser = Browser::start();
-    let consent = |login: &Login| {
-        browser.goto(&login.page);
-        browser.click("#all");
-        browser.click(ALLOW);
-        browser.ends_at("code=")
-    };
-    let mut login = Login::start(&world, &["--no-browser"]);
-    let ended = consent(&login);
-    let (_, code) = ended.split_once("code=").expect("a code");
-    let code = code.split('&').next().expect("a code");
-    login.paste(code);
-    login.end().expect(0);
-
-    // The answer to another login: that code would bring in whoever made it.
-    let mut login = Login::start(&world, &["--no-browser"]);
-    login.paste(&ended);
-    let ran = login.end().expect(2);
-    assert!(ran.stderr.contains("its state is another"), "{}", ran.stderr);
-    let mut login = Login::start(&world, &["--no-browser"]);
-    login.paste(code);
-    let ran = login.end().expect(77);
-    assert!(ran.stderr.contains("was used before"), "{}", ran.stderr);
-    let mut login = Login::start(&world, &["--no-browser"]);
-    drop(login.child.stdin.take());
-    login.end().expect(2);
 }
 
 #[test]
