@@ -1,17 +1,19 @@
 //! The test's side of Drive: add, change, share and delete files, and read the truth.
 
+mod sharing;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Json, Query, State};
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::content::Content;
-use super::edit::{guessed, inherit, move_to, set_trashed, share_with, top};
+use super::edit::{guessed, inherit, move_to, set_trashed, top};
 use super::file::{FOLDER, File, Home};
 use super::store::Store;
 use super::{churn, generate, load};
@@ -24,13 +26,8 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/load", post(load))
         .route("/churn", post(churn))
         .route("/files", post(add).put(change).delete(remove))
-        .route("/share", post(share))
-        .route("/unshare", post(unshare))
-        .route("/open", post(open))
-        .route("/listing", post(listing))
-        .route("/drives", post(put_drive))
-        .route("/members", delete(remove_member))
         .route("/state", get(state))
+        .merge(sharing::routes())
 }
 
 async fn generate(State(world): Shared, Json(order): Json<generate::Order>) -> Answer {
@@ -218,90 +215,6 @@ async fn remove(State(world): Shared, Json(gone): Json<Named>) -> Answer {
     found(&store, &gone.id)?;
     store.delete(&gone.id, world.now());
     Ok(Json(json!({ "deleted": gone.id })))
-}
-
-#[derive(Deserialize)]
-struct Share {
-    id: String,
-    user: String,
-}
-
-/// A member of a shared drive opens one of its files: what happens to it is in this user's own log from then on.
-async fn open(State(world): Shared, Json(order): Json<Share>) -> Answer {
-    user(&world, &order.user)?;
-    let mut store = lock(&world.drive);
-    let mut file = found(&store, &order.id)?.clone();
-    file.use_by(&store.known(&order.user));
-    store.put(&order.id, file, world.now());
-    Ok(Json(json!({ "id": order.id })))
-}
-
-/// Whether a file is shared with this very user, who is not its owner.
-fn shared(world: &World, store: &Store, order: &Share) -> Result<bool, Wrong> {
-    user(world, &order.user)?;
-    match &found(store, &order.id)?.home {
-        Home::User(owner) if **owner == *order.user => Err(Wrong(format!("{} owns it", order.user))),
-        Home::User(_) | Home::Drive(_) => Ok(found(store, &order.id)?.is_shared_with(&order.user)),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Listing {
-    /// Whether a user's own list names what they see by way of a shared folder alone and have never opened.
-    insides: bool,
-}
-
-async fn listing(State(world): Shared, Json(order): Json<Listing>) {
-    lock(&world.drive).lists_no_insides = !order.insides;
-}
-
-async fn share(State(world): Shared, Json(order): Json<Share>) -> Answer {
-    let mut store = lock(&world.drive);
-    if !shared(&world, &store, &order)? {
-        share_with(&mut store, &order.id, &order.user, world.now());
-    }
-    Ok(Json(json!({ "id": order.id })))
-}
-
-async fn unshare(State(world): Shared, Json(order): Json<Share>) -> Answer {
-    let mut store = lock(&world.drive);
-    if !shared(&world, &store, &order)? {
-        return Err(Wrong(format!("{} is not shared with {}", order.id, order.user)));
-    }
-    store.unshare(&order.id, &order.user, world.now());
-    Ok(Json(json!({ "id": order.id })))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PutDrive {
-    id: Option<String>,
-    name: String,
-    members: Vec<String>,
-}
-
-/// Adds a shared drive, or changes the name and the members of one that is there.
-async fn put_drive(State(world): Shared, Json(put): Json<PutDrive>) -> Answer {
-    for member in &put.members {
-        user(&world, member)?;
-    }
-    let id = put.id.unwrap_or_else(|| format!("0Amade{:013}", world.serial()));
-    lock(&world.drive).put_drive(&id, &put.name, &put.members, world.now());
-    Ok(Json(json!({ "id": id })))
-}
-
-#[derive(Deserialize)]
-struct Member {
-    drive: String,
-    user: String,
-}
-
-async fn remove_member(State(world): Shared, Json(order): Json<Member>) -> Answer {
-    match lock(&world.drive).remove_member(&order.drive, &order.user, world.now()) {
-        true => Ok(Json(json!({ "drive": order.drive }))),
-        false => Err(Wrong(format!("{} is no member of {}", order.user, order.drive))),
-    }
 }
 
 /// Everything that each user can see, as JSON lines.
