@@ -167,7 +167,7 @@ fn refusal(world: &World, fault: &Fault) -> Answer {
 }
 
 /// The answer that the fault itself carries.
-fn given(fault: &Fault) -> Answer {
+pub fn given(fault: &Fault) -> Answer {
     let (body, kind) = match &fault.body {
         Some(Value::String(text)) if !text.trim_start().starts_with('{') => (text.clone(), "text/html; charset=UTF-8"),
         Some(Value::String(text)) => (text.clone(), "application/json; charset=UTF-8"),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::errors::with;
 use crate::faults::{Fault, Kind};
+use crate::reply;
 use crate::state::World;
 
 pub type Refusal = Box<Response<Body>>;
@@ -56,6 +57,7 @@ fn body(status: u16, value: &Value) -> Response<Body> {
 pub fn refusal(_: &World, fault: &Fault) -> Response<Body> {
     let page = |status, title: &str| with(status, format!("<html><head><title>{title}</title></head></html>"), "text/html");
     let mut response = match fault.fault {
+        Kind::Answer => reply::given(fault),
         Kind::AuthError | Kind::InvalidGrant => bad_key(true),
         Kind::InsufficientPermissions | Kind::AccessNotConfigured => {
             detail(403, "You do not have permission to perform this action.")
