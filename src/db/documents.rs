@@ -57,7 +57,6 @@ pub enum Change {
 
 /// Creates or updates a document: its version rises when what it says has changed, or when it comes back from deletion.
 pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Result<Stored> {
-    // NUL is the one character that text cannot hold.
     let clean = |text: Option<&str>| text.map(nul::replaced);
     let [title, author, mime, snippet, body, note] =
         [document.title, document.author, document.mime_type, document.snippet, document.body, document.note].map(clean);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Pool;
 use crate::error::Failure;
+use crate::nul;
 
 /// Seconds until a thing that could not be fetched is asked for again: a quarter of an hour, then four times as long each time, a day at the most.
 /// An outage delays a thing little, and one that can never be fetched costs a call a day.
@@ -59,8 +60,7 @@ impl Poison {
 fn key(item_id: &str) -> String {
     const MOST: usize = 1024;
     match item_id.len() {
-        // NUL is the one character that text cannot hold.
-        0..=MOST => item_id.replace('\0', "\u{fffd}"),
+        0..=MOST => nul::replaced(item_id),
         _ => format!("long-{}", data_encoding::HEXLOWER.encode(&Sha256::digest(item_id.as_bytes()))),
     }
 }
@@ -95,15 +95,14 @@ pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison]) -> 
            retry_at = CASE WHEN $5::float8 IS NOT NULL THEN now() + make_interval(secs => greatest($5, {AGAIN})) END"
     );
     for item in items {
-        let clean = |text: &str| text.replace('\0', "\u{fffd}");
         let wait = item.unfetched.map(|wait| wait.as_secs_f64());
         tx.execute_typed(
             &statement,
             &[
                 (&stream, Type::INT8),
                 (&key(&item.item_id), Type::TEXT),
-                (&clean(&item.raw), Type::TEXT),
-                (&clean(&item.error), Type::TEXT),
+                (&nul::replaced(&item.raw), Type::TEXT),
+                (&nul::replaced(&item.error), Type::TEXT),
                 (&wait, Type::FLOAT8),
             ],
         )

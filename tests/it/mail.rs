@@ -136,3 +136,19 @@ fn headers_in_eight_bits_are_read_once_the_message_is() {
         assert_eq!(stored(&world, &id, "from_name").as_deref(), Some("Jörg Müller"), "headers decoded: {decoded}");
     }
 }
+
+#[test]
+fn a_character_that_no_table_takes_is_replaced_wherever_a_message_has_it() {
+    let raw = b"From: =?utf-8?Q?a=00b?= <j@x.org>\r\nTo: b@y.org\r\nSubject: x\0y\r\nX-Odd: \0\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n\
+        --a\r\n\r\nte\0xt\r\n--a\r\nContent-Type: application/pdf\r\n\
+        Content-Disposition: attachment; filename*=utf-8''a%00b.pdf\r\n\r\nx\r\n--a--";
+    for decoded in [false, true] {
+        let (world, user) = world(decoded);
+        let id = arrives(&world, &user, raw);
+        world.sync_all().expect(0);
+        assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0, "headers decoded: {decoded}");
+        assert_eq!(stored(&world, &id, "body").as_deref(), Some("te\u{fffd}xt"));
+        assert_eq!(stored(&world, &id, "attachments -> 0 ->> 'name'").as_deref(), Some("a\u{fffd}b.pdf"));
+        assert_eq!(world.count("SELECT count(*) FROM documents WHERE details::text LIKE '%a\u{fffd}b.pdf%'"), 1);
+    }
+}

@@ -18,6 +18,7 @@ use super::projects::Keys;
 use crate::engine::Calls;
 use crate::error::{Class, Failure, Fault};
 use crate::http::{self, whole};
+use crate::nul;
 
 /// The hosted service.
 const ORIGIN: &str = "https://app.attendee.dev";
@@ -130,7 +131,7 @@ impl Api {
                 }
                 page => page?,
             };
-            found.extend(page.results);
+            found.extend(page.results.into_iter().map(nul::without));
             // Only the cursor of it: what is before may be the address of a host that is not reached from here.
             cursor = page.next.as_deref().and_then(cursor_of);
             match (&page.next, &cursor) {
@@ -152,10 +153,10 @@ impl Api {
     /// A bot by its id; `None`: there is none.
     pub async fn get(&self, project: Uuid, calls: &Calls, bot: &str) -> Result<Option<Box<RawValue>>, Failure> {
         let url = self.url(&[bot])?;
-        gone(
-            self.make(calls, async || whole("bots.get", &self.send("bots.get", Method::GET, project, url.clone(), None).await?))
-                .await,
-        )
+        let answer = self
+            .make(calls, async || whole("bots.get", &self.send("bots.get", Method::GET, project, url.clone(), None).await?))
+            .await;
+        Ok(gone(answer)?.map(nul::without))
     }
 
     /// What was said, all of it or what is new after a time, as an array; `None`: there is no such bot, or it recorded nothing.
@@ -171,7 +172,12 @@ impl Api {
             url.query_pairs_mut().append_pair("updated_after", &stamp(time));
         }
         let what = "bots.transcript";
-        gone(self.make(calls, async || whole(what, &self.send(what, Method::GET, project, url.clone(), None).await?)).await)
+        let answer = self
+            .make(calls, async || {
+                whole::<Vec<Box<RawValue>>>(what, &self.send(what, Method::GET, project, url.clone(), None).await?)
+            })
+            .await;
+        Ok(gone(answer)?.map(|said| said.into_iter().map(nul::without).collect()))
     }
 
     /// Asks for a bot.
@@ -189,7 +195,7 @@ impl Api {
             .make(calls, async || whole(what, &self.send(what, Method::POST, project, url.clone(), Some(&body)).await?))
             .await;
         match answer {
-            Ok(bot) => Ok(Asked::Made(bot)),
+            Ok(bot) => Ok(Asked::Made(nul::without(bot))),
             Err(failure) if failure::is_key_taken(&failure) => Ok(Asked::KeyTaken),
             Err(failure) => Err(failure),
         }

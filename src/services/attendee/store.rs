@@ -168,14 +168,12 @@ async fn hear(tx: &Transaction<'_>, bot: Uuid, utterances: &[Utterance]) -> anyh
     if utterances.is_empty() {
         return Ok(0);
     }
-    // NUL is the one character that text and jsonb cannot hold.
-    let clean = |text: &str| text.replace('\0', "\u{fffd}");
     let speakers: Vec<&str> = utterances.iter().map(|one| one.said.speaker_uuid.as_deref().unwrap_or_default()).collect();
     let times: Vec<i64> = utterances.iter().map(|one| one.said.timestamp_ms).collect();
     let durations: Vec<i64> = utterances.iter().map(|one| one.said.duration_ms).collect();
-    let names: Vec<Option<String>> = utterances.iter().map(|one| one.said.speaker_name.as_deref().map(clean)).collect();
+    let names: Vec<Option<&str>> = utterances.iter().map(|one| one.said.speaker_name.as_deref()).collect();
     let hosts: Vec<Option<bool>> = utterances.iter().map(|one| one.said.speaker_is_host).collect();
-    let texts: Vec<String> = utterances.iter().map(|one| clean(one.said.text())).collect();
+    let texts: Vec<&str> = utterances.iter().map(|one| one.said.text()).collect();
     // The API gives them no id. What one speaker says at one time is counted as it comes, which a whole transcript puts right in the end.
     let mut counts: HashMap<(&str, i64), i32> = HashMap::new();
     let places = speakers.iter().zip(&times).map(|(speaker, time)| {
@@ -184,7 +182,7 @@ async fn hear(tx: &Transaction<'_>, bot: Uuid, utterances: &[Utterance]) -> anyh
         *count - 1
     });
     let places: Vec<i32> = places.collect();
-    let raws: Vec<String> = utterances.iter().map(|one| one.raw.get().replace("\\u0000", "\\ufffd")).collect();
+    let raws: Vec<&str> = utterances.iter().map(|one| one.raw.get()).collect();
     tx.execute_typed(
         "INSERT INTO attendee_utterances AS u (bot, speaker_uuid, timestamp_ms, nth, duration_ms, speaker_name, speaker_is_host, text, raw)
          SELECT $1, speaker_uuid, timestamp_ms, nth, duration_ms, name, host, text, raw::jsonb

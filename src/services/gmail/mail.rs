@@ -13,6 +13,8 @@ use chrono::{DateTime, Utc};
 use mail_parser::MessageParser;
 use serde::{Deserialize, Serialize};
 
+use crate::nul;
+
 /// A message, read.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Mail {
@@ -72,17 +74,17 @@ pub fn of_headers(headers: &[(String, String)]) -> Mail {
         headers.iter().filter(move |(own, _)| own.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     };
     let list = |name: &'static str| -> Vec<String> {
-        all(name).flat_map(addresses::read).filter_map(|entry| entry.address).map(|address| clean(&address)).collect()
+        all(name).flat_map(addresses::read).filter_map(|entry| entry.address).map(|address| nul::replaced(&address)).collect()
     };
     let from: Vec<_> = all("From").flat_map(addresses::read).collect();
     let (from_name, from_address) = addresses::sender(from);
     let (to, cc) = (list("To"), list("Cc"));
     let others = ["Bcc", "Delivered-To", "X-Original-To"].into_iter().flat_map(list);
     Mail {
-        from_name: from_name.as_deref().map(clean),
-        from_address: from_address.as_deref().map(clean),
+        from_name: from_name.as_deref().map(nul::replaced),
+        from_address: from_address.as_deref().map(nul::replaced),
         recipients: to.iter().chain(&cc).cloned().chain(others).collect(),
-        subject: all("Subject").next().map(|subject| clean(words::decoded(&one_line(subject)).trim())),
+        subject: all("Subject").next().map(|subject| nul::replaced(words::decoded(&one_line(subject)).trim())),
         sent_at: all("Date").next().and_then(date::parse),
         message_id: all("Message-ID").next().and_then(message_id),
         to,
@@ -117,7 +119,7 @@ pub fn eight_bit_headers(raw: &[u8]) -> Vec<(String, String)> {
 
 /// Text that is escaped as HTML, as it reads.
 pub fn plain(escaped: &str) -> String {
-    clean(&html::text(escaped))
+    nul::replaced(&html::text(escaped))
 }
 
 fn one_line(text: &str) -> String {
@@ -127,12 +129,7 @@ fn one_line(text: &str) -> String {
 fn message_id(value: &str) -> Option<String> {
     let block = format!("Message-ID: {}\r\n\r\n", one_line(value));
     let message = MessageParser::new().with_message_ids().parse_headers(block.as_bytes())?;
-    message.message_id().map(clean)
-}
-
-/// NUL is the one character that the database cannot hold.
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+    message.message_id().map(nul::replaced)
 }
 
 #[cfg(test)]

@@ -140,3 +140,27 @@ fn a_dry_run_of_a_poll_writes_nothing() {
     assert_eq!(world.count(TEXTS), 0);
     assert_eq!(world.count("SELECT count(*) FROM documents"), 0);
 }
+
+#[test]
+fn a_character_that_no_table_takes_is_replaced_in_what_was_said_and_by_whom() {
+    let world = World::with_attendee(1);
+    let link = world.meet(USER, "standup", 60);
+    world.sim.admin("attendee/script", json!({ "of": link, "course": { "speakers": ["Ann\u{0}Archer"] } }));
+    // A backslash before `u0000` is text.
+    let said = json!([{ "speaker_name": "Ben\u{0}", "speaker_uuid": "ben\u{0}", "timestamp_ms": 1, "transcription": { "transcript": "no\u{0}, \\u0000" } }]);
+    world.sim.fault(json!({ "fault": "answer", "status": 200, "body": said, "method": "bots.transcript", "times": 1 }));
+    world.schedule().expect(0);
+    world.pass(75);
+    world.poll_bots().expect(0);
+    let heard = &world
+        .query("SELECT speaker_uuid, speaker_name, text, raw -> 'transcription' ->> 'transcript' FROM attendee_utterances")[0];
+    let heard: [&str; 4] = [heard.get(0), heard.get(1), heard.get(2), heard.get(3)];
+    assert_eq!(heard, ["ben\u{fffd}", "Ben\u{fffd}", "no\u{fffd}, \\u0000", "no\u{fffd}, \\u0000"]);
+    world.pass(105);
+    world.poll_bots().expect(0);
+    world.poll_bots().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items"), 0);
+    let present = "SELECT details -> 'participants' -> 0 ->> 'name' FROM documents WHERE kind = 'transcript'";
+    assert_eq!(world.query(present)[0].get::<_, &str>(0), "Ann\u{fffd}Archer");
+    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state <> 'settled'"), 0);
+}

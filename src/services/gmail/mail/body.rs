@@ -2,8 +2,9 @@
 
 use super::part::Part;
 use super::parts::Parts;
-use super::{Attachment, Kind, clean, html, transfer};
+use super::{Attachment, Kind, html, transfer};
 use crate::charset;
+use crate::nul;
 
 /// Most text of a message that is kept, in bytes.
 const MOST_TEXT: usize = 1 << 20;
@@ -33,7 +34,7 @@ pub fn read(parts: &Parts<'_>) -> Body {
         (false, false) => Kind::Email,
     };
     found.text = text.map(|text| {
-        let text = clean(text.trim());
+        let text = nul::replaced(text.trim());
         if text.len() <= MOST_TEXT {
             return text;
         }
@@ -130,8 +131,8 @@ impl Reading<'_> {
         let content = transfer::decode(part.body, &part.encoding);
         self.note(content.note);
         self.found.attachments.push(Attachment {
-            name: part.name.as_deref().map(clean),
-            mime_type: clean(&part.mime_type),
+            name: part.name.as_deref().map(nul::replaced),
+            mime_type: nul::replaced(&part.mime_type),
             size: content.bytes.len(),
         });
     }
