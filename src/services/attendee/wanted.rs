@@ -87,7 +87,7 @@ struct Attendee {
     response_status: Option<String>,
 }
 
-/// Finds the occurrences within the window that want a bot.
+/// Finds the occurrences within the window that want a bot; none in calendars that are switched off.
 pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Found> {
     let rows = rows(pool, window).await?;
     let replaced = replaced(pool, window, &rows).await?;
@@ -203,7 +203,9 @@ async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> {
                coalesce(m.end_at, m.start_at), e.time_zone, e.recurring_event_id, e.original_start_at, e.raw -> 'recurrence',
                e.raw -> 'attendees', u.settings @> '{\"attendee\": true}', u.settings ->> 'attendee_project', e.raw -> 'start' ->> 'dateTime'
              FROM meetings m JOIN calendar_events e USING (stream_id, event_id) JOIN users u ON u.id = m.user_id
-             WHERE m.event_status <> 'cancelled' AND e.deleted_at IS NULL
+               JOIN streams s ON s.id = m.stream_id
+             -- What is stored of a calendar that is switched off says nothing of its meetings any more.
+             WHERE s.state <> 'off' AND m.event_status <> 'cancelled' AND e.deleted_at IS NULL
                AND ((m.is_series AND m.start_at < $2) OR (m.start_at > $1 - interval '1 day' AND m.start_at < $2 AND m.end_at > $1))
                AND (u.settings @> '{\"attendee\": true}' OR strpos(lower(e.raw ->> 'attendees'), $3) > 0)",
             &[

@@ -58,6 +58,38 @@ fn a_user_who_wants_no_bots_any_more_or_has_gone_has_none_left() {
     }
 }
 
+/// Bots that were not taken back.
+fn standing(world: &World, link: &str) -> usize {
+    world.bots().iter().filter(|bot| bot["meeting_url"] == link && bot["deleted"] == false).count()
+}
+
+#[test]
+fn a_user_whose_calendar_is_switched_off_gets_no_bots_until_it_is_switched_on() {
+    let world = World::with_attendee(2);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    let [soon, shared] = ["soon", "shared"].map(|id| world.meet(&users[0], id, 60));
+    world.meet(&users[1], "shared", 60);
+    world.schedule().expect(0);
+    // Stored, and without a bot so far.
+    let later = world.meet(&users[0], "later", 120);
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    world.syncctl(&["accounts", "set", &users[0], "calendar=off"]).expect(0);
+    for _ in 0..2 {
+        world.syncctl(&["attendee", "schedule"]).expect(0);
+        assert_eq!([&soon, &later, &shared].map(|link| standing(&world, link)), [0, 0, 1]);
+    }
+    let told = format!(
+        "SELECT count(*) FROM attendee_bot_meetings bm JOIN users u ON u.id = bm.user_id JOIN attendee_bots b ON b.id = bm.bot
+        WHERE u.email = '{}' AND b.state = 'open'",
+        users[0]
+    );
+    assert_eq!(world.count(&told), 0, "the shared meeting's bot is not for this user any more");
+    world.syncctl(&["accounts", "set", &users[0], "calendar=on"]).expect(0);
+    world.schedule().expect(0);
+    assert_eq!([&soon, &later, &shared].map(|link| standing(&world, link)), [1, 1, 1]);
+    assert_eq!(world.count(&told), 3);
+}
+
 #[test]
 fn a_meeting_that_is_moved_to_another_day_and_back_keeps_one_bot() {
     let world = World::with_attendee(1);
