@@ -22,6 +22,7 @@ mod gone;
 mod grafana;
 mod ground;
 mod healthchecks;
+mod hostile;
 mod install;
 mod kill;
 mod locks;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::headers::{self, Headers};
 use super::mail::{self, Attachment, Kind, Mail};
 use crate::db::items::Poison;
 use crate::engine::Item;
@@ -65,15 +66,7 @@ pub struct Resource {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Payload {
-    pub headers: Vec<Header>,
-}
-
-/// One header, as sent.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub struct Header {
-    pub name: String,
-    pub value: String,
+    pub headers: Headers,
 }
 
 /// Text and attachments of a message that was read whole.
@@ -113,8 +106,13 @@ impl Resource {
 
     /// The headers as pairs.
     pub fn headers(&self) -> Vec<(String, String)> {
-        let headers = self.payload.iter().flat_map(|payload| &payload.headers);
+        let headers = self.payload.iter().flat_map(|payload| &payload.headers.kept);
         headers.map(|header| (header.name.clone(), header.value.clone())).collect()
+    }
+
+    /// Why headers are missing, if some are.
+    pub fn headers_note(&self) -> Option<&'static str> {
+        self.payload.as_ref().is_some_and(|payload| payload.headers.is_cut).then_some(headers::CUT)
     }
 }
 
@@ -150,6 +148,7 @@ fn message(resource: Resource, history_id: Option<i64>, received_at: Option<Date
         restore(&mut headers, &whole.headers);
     }
     let mut mail = mail::of_headers(&headers);
+    mail.note = resource.headers_note().map(str::to_owned);
     let whole = resource.whole.is_some();
     if let Some(Whole { text, attachments, kind, note, .. }) = resource.whole {
         mail = Mail { text, attachments, kind, note: note.or(mail.note), ..mail };

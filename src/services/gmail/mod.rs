@@ -2,6 +2,7 @@
 
 pub mod detect;
 mod fetch;
+mod headers;
 mod mail;
 mod message;
 mod push;

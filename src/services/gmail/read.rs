@@ -223,7 +223,8 @@ fn bytes_of(raw: &str) -> Result<Vec<u8>, Failure> {
 fn with_whole(metadata: &RawValue, read: Whole) -> Result<Item<Change>, Poison> {
     let mut resource: Resource =
         serde_json::from_str(metadata.get()).map_err(|error| Poison::of(metadata, format!("not a message: {error}")))?;
-    resource.whole = Some(read);
+    let notes = [resource.headers_note(), read.note.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    resource.whole = Some(Whole { note: Some(notes).filter(|notes| !notes.is_empty()), ..read });
     decode(resource.to_raw()?)
 }
 

@@ -2,6 +2,7 @@
 //! as far as it goes. Enclosed messages are not opened.
 
 use super::part::Part;
+use crate::services::gmail::headers::{MOST_BYTES, has_room};
 
 /// How deep parts may be nested, and how many there may be.
 const DEEPEST: usize = 128;
@@ -205,7 +206,8 @@ impl<'a> Walk<'a> {
         }
         self.parts.all.push(part);
         if parent.is_none() {
-            self.parts.headers = headers.into_iter().take(MOST_HEADERS).collect();
+            let (mut room, most) = (MOST_BYTES, headers.into_iter().take(MOST_HEADERS));
+            self.parts.headers = most.filter(|(name, value)| has_room(&mut room, name, value)).collect();
         }
         from
     }
