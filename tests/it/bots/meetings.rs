@@ -132,6 +132,18 @@ fn a_virtual_address_among_the_attendees_asks_for_a_bot_and_one_that_names_nobod
     assert_eq!(text(&world, "SELECT u.email FROM documents d JOIN users u ON u.id = d.user_id"), BOB);
 }
 
+#[test]
+fn a_virtual_address_brings_a_bot_if_its_users_calendar_is_off_and_none_if_the_inviting_one_is() {
+    let world = world();
+    world.execute("UPDATE users SET username = 'bob' WHERE email = 'bob@example.com'");
+    world.syncctl(&["attendee", "disable", ANN]).expect(0);
+    put(&world, ANN, event("a", ahead(20), json!({ "attendees": [{ "email": ANN }, { "email": "ai+bob@example.com" }] })));
+    world.syncctl(&["accounts", "set", BOB, "calendar=off"]).expect(0);
+    assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
+    world.syncctl(&["accounts", "set", ANN, "calendar=off"]).expect(0);
+    assert_eq!(counts(&schedule(&world)), [0, 0, 1, 0]);
+}
+
 /// What a process leaves that dies while a call is under way which takes effect.
 fn killed_during(world: &World, method: &str) {
     world.sim.fault(json!({ "fault": "stall_answer", "at_call": 1, "times": 1, "method": method }));
