@@ -1,4 +1,5 @@
-//! Attendee's HTTP API: each call made with its project's key, answered with what it says or a classified failure. Knows no database.
+//! Attendee's HTTP API: each call made with its project's key, answered with what it says or a classified failure. In what it says NUL is replaced,
+//! which no table takes. Knows no database.
 
 mod send;
 
