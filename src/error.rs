@@ -216,12 +216,16 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// No access token could be had: this says nothing of what was to be asked with it.
     pub of_token: bool,
+    /// The HTTP status of the answer that it is; `None`: there was no answer, or it was no error.
+    pub status: Option<u16>,
+    /// The provider's code for it, such as `channelIdNotUnique`, for whoever handles one refusal in another way than the rest of its class. Empty: none.
+    pub reason: String,
 }
 
 impl Failure {
     /// A failure of this class with its line.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), retry_after: None, of_token: false }
+        Self { class, message: message.into(), retry_after: None, of_token: false, status: None, reason: String::new() }
     }
 }
 

@@ -36,7 +36,7 @@ impl Position {
     pub fn blame(&self, failure: Failure) -> Failure {
         let class = match failure.class {
             Class::Permanent if self.page_token.is_some() => Class::PageExpired,
-            Class::Permanent if self.cursor.is_some() && failure.message.contains("HTTP 400") => Class::CursorExpired,
+            Class::Permanent if self.cursor.is_some() && failure.status == Some(400) => Class::CursorExpired,
             class => class,
         };
         Failure { class, ..failure }

@@ -67,6 +67,11 @@ impl Detail {
         }
     }
 
+    /// Whether it is about the address that a push channel is to announce to (`webhookUrlUnauthorized`, "Unauthorized WebHook callback channel").
+    fn is_of_address(&self) -> bool {
+        self.reasons().any(|reason| reason.contains("ebhookUrl")) || self.message.contains("WebHook")
+    }
+
     /// Whether the user has no such service: it is switched off for them, or they never signed up. Drive and Gmail say so in words alone.
     fn is_off(&self, status: u16) -> bool {
         match status {
@@ -81,6 +86,8 @@ impl Detail {
 fn class(what: &str, status: u16, detail: &Detail) -> Class {
     match status {
         _ if detail.is_off(status) => Class::ServiceOff,
+        // A 401 about the address of a channel is not about the token.
+        401 if detail.is_of_address() => Class::Permanent,
         401 => Class::TokenStale,
         403 | 429 if detail.has(&["dailyLimitExceeded", "dailyLimitExceededUnreg"]) => Class::DailyQuota,
         // A limit of the user's own, by Calendar's guide to errors.
@@ -105,10 +112,10 @@ pub fn classify(what: &str, status: u16, retry_after: Option<&str>, body: &[u8],
     // A front end answers with HTML: the status alone decides then.
     let detail = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
     let class = class(what, status, &detail);
-    let reason = detail.reasons().find(|reason| !reason.is_empty()).unwrap_or_default();
+    let reason = without_addresses(detail.reasons().find(|reason| !reason.is_empty()).unwrap_or_default());
     let mut message = format!("{what}: HTTP {status}");
     if !reason.is_empty() {
-        message.push_str(&format!(" {}", without_addresses(reason)));
+        message.push_str(&format!(" {reason}"));
     }
     if !detail.message.is_empty() {
         message.push_str(&format!(": {}", without_addresses(&detail.message)));
@@ -117,7 +124,8 @@ pub fn classify(what: &str, status: u16, retry_after: Option<&str>, body: &[u8],
     // Too many have downloaded this one file: Google gives it out again within a day.
     let hint = hint.or_else(|| detail.has(&["downloadQuotaExceeded"]).then_some(A_DAY));
     // When a day of the quota ends is known better here.
-    Failure { class, message, retry_after: hint.filter(|_| class != Class::DailyQuota), of_token: false }
+    let retry_after = hint.filter(|_| class != Class::DailyQuota);
+    Failure { status: Some(status), reason, retry_after, ..Failure::new(class, message) }
 }
 
 /// "Retry after 2026-01-01T00:00:00.000Z" inside a message.
@@ -141,6 +149,7 @@ mod tests {
     fn every_row_of_the_error_table_has_its_class() {
         let table = [
             (401, "authError", Class::TokenStale),
+            (401, "push.webhookUrlUnauthorized", Class::Permanent),
             (403, "insufficientPermissions", Class::ScopeMissing),
             (403, "accessNotConfigured", Class::ApiDisabled),
             (403, "rateLimitExceeded", Class::RateLimited),
@@ -214,7 +223,9 @@ mod tests {
             br#"{"error":{"code":404,"message":"Requested entity was not found."}}"#,
             Utc::now(),
         );
-        assert_eq!(said.class, Class::Gone);
+        assert_eq!((said.class, said.status, said.reason.as_str()), (Class::Gone, Some(404), ""));
+        let coded = classify("x", 400, None, br#"{"error":{"errors":[{"reason":"channelIdNotUnique"}]}}"#, Utc::now());
+        assert_eq!((coded.status, coded.reason.as_str()), (Some(400), "channelIdNotUnique"));
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Directory {
 
 fn told(failure: Failure) -> anyhow::Error {
     match failure.class {
-        Class::Permanent if failure.message.contains("HTTP 403") => {
+        Class::Permanent if failure.status == Some(403) => {
             let what = format!("{}: --admin must be an administrator who may read users", failure.message);
             Fault::refused(what).into()
         }

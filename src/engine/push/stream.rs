@@ -67,7 +67,7 @@ async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &S
         let Some(ask) = written(shared, &stream, &seen).await? else { return Ok(None) };
         let may_exist = AtomicBool::new(false);
         let watched = calls.make(S::COSTS.0, || async {
-            let watched = shared.source.watch(&stream, cursor, &calls.credential, &ask).await.map_err(reread);
+            let watched = shared.source.watch(&stream, cursor, &calls.credential, &ask).await;
             may_exist.fetch_or(matches!(&watched, Err(failure) if failure.class == Class::Transient), Ordering::Relaxed);
             watched
         });
@@ -78,7 +78,7 @@ async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &S
             }
             Err(failure) => failure,
         };
-        let taken = failure.message.contains("channelIdNotUnique");
+        let taken = failure.reason.contains("channelIdNotUnique");
         if taken || may_exist.load(Ordering::Relaxed) {
             channels::stopping(pool, ask.id, Some(&failure.message)).await?;
         } else if failure.class == Class::Permanent {
@@ -88,7 +88,7 @@ async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &S
             channels::stopped(pool, ask.id).await?;
         }
         // Some resources cannot be watched, such as calendars of holidays: they are polled, and nothing is wrong.
-        if failure.message.contains("pushNotSupported") {
+        if failure.reason.contains("pushNotSupported") {
             return Ok(None);
         }
         if last || !taken {
@@ -122,14 +122,6 @@ async fn written<S: Pushed>(shared: &Shared<S>, stream: &Stream, seen: &[Uuid]) 
     };
     let expires_at = channels::create(&shared.context.pool, &new).await?;
     Ok(expires_at.map(|expires_at| Ask { id: new.id, address, token: token.into(), expires_at }))
-}
-
-/// A 401 about the address is not about the token.
-fn reread(failure: Failure) -> Failure {
-    match failure.message.contains("ebhookUrl") || failure.message.contains("WebHook") {
-        true => Failure { class: Class::Permanent, ..failure },
-        false => failure,
-    }
 }
 
 /// Stops what the stream does not need: once it has a `new` channel, which tells the resource, the current one and those whose resource

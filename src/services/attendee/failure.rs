@@ -7,12 +7,19 @@ use uuid::Uuid;
 use crate::error::{Class, Failure};
 use crate::http::{retry_after, without_addresses};
 
-/// What Attendee says when a living bot has the deduplication key.
-const KEY_TAKEN: &str = "Deduplication key already in use";
-/// What it says of a time that is over.
-const PAST: &str = "join_at cannot be in the past";
-/// What it says when a bot is to be changed that has left its schedule: "Bot is in state … but …".
-const TOO_LATE: [&str; 2] = ["Bot is in state", "scheduled state"];
+/// What Attendee says, which has no codes, and the code that stands for it here (`Failure::reason`).
+const REASONS: [(&[&str], &str); 3] = [
+    (&["Deduplication key already in use"], KEY_TAKEN),
+    (&["join_at cannot be in the past"], PAST),
+    // "Bot is in state … but …"
+    (&["Bot is in state", "scheduled state"], TOO_LATE),
+];
+/// A living bot has the deduplication key.
+const KEY_TAKEN: &str = "key_taken";
+/// The time at which a bot is to join is over.
+const PAST: &str = "join_at_past";
+/// A bot is to be changed that has left its schedule.
+const TOO_LATE: &str = "not_scheduled";
 
 /// What it says where a server of Django answers with 500: "An error occurred while creating the bot. Error ID: …".
 const INTERNAL: [&str; 2] = ["An error occurred while", "Error ID"];
@@ -45,7 +52,9 @@ pub fn classify(what: &str, status: u16, retry: Option<&str>, body: &[u8], now: 
     if class == Class::AuthRevoked {
         message.push_str("; the project's key is refused: give it a new one with `syncctl attendee project add`");
     }
-    Failure { class, message, retry_after: retry.and_then(|value| retry_after(value, now)), of_token: false }
+    let reason = REASONS.iter().find(|(parts, _)| parts.iter().all(|part| said.contains(part))).map_or("", |(_, reason)| reason);
+    let retry_after = retry.and_then(|value| retry_after(value, now));
+    Failure { status: Some(status), reason: reason.to_owned(), retry_after, ..Failure::new(class, message) }
 }
 
 /// `{"error": …}`, `{"detail": …}`, or the wrong fields, each with what is wrong with it.
@@ -66,17 +75,17 @@ fn texts(said: &Value) -> Vec<String> {
 
 /// Whether a living bot has the key.
 pub fn is_key_taken(failure: &Failure) -> bool {
-    failure.class == Class::Permanent && failure.message.contains(KEY_TAKEN)
+    failure.class == Class::Permanent && failure.reason == KEY_TAKEN
 }
 
 /// Whether the time at which a bot was to join is over by Attendee's clock.
 pub fn is_past(failure: &Failure) -> bool {
-    failure.class == Class::Permanent && failure.message.contains(PAST)
+    failure.class == Class::Permanent && failure.reason == PAST
 }
 
 /// Whether the bot has left its schedule.
 pub fn is_too_late(failure: &Failure) -> bool {
-    failure.class == Class::Permanent && TOO_LATE.iter().all(|part| failure.message.contains(part))
+    failure.class == Class::Permanent && failure.reason == TOO_LATE
 }
 
 /// A page where the answer to a call should be.

@@ -103,7 +103,7 @@ impl<'a> Reading<'a> {
                 Ok(content)
             }
             // A limit that passes, such as downloadQuotaExceeded.
-            Err(Failure { class: Class::Permanent, message, retry_after: Some(after), of_token: false }) => {
+            Err(Failure { class: Class::Permanent, message, retry_after: Some(after), of_token: false, .. }) => {
                 Ok(Content::Later { note: format!("content not read yet: {message}"), after: Some(after) })
             }
             // The verdict on one file, such as exportSizeLimitExceeded, fileNotDownloadable, notFound.
@@ -125,7 +125,7 @@ impl<'a> Reading<'a> {
             Ok(Ok(rest)) => return Ok(text(Some("text/csv; charset=utf-8"), rest, most)),
             Ok(Err(why)) => why,
             // The first sheet alone may be small enough.
-            Err(Failure { class: Class::Permanent, message, retry_after: None, of_token: false }) => message,
+            Err(Failure { class: Class::Permanent, message, retry_after: None, of_token: false, .. }) => message,
             Err(failure) => return Err(failure),
         };
         let (kind, rest) = self.ask(calls, file, &Way::Export("text/csv"), most).await?;
