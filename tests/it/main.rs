@@ -61,3 +61,4 @@ mod versions;
 mod ways;
 mod webhook;
 mod windows;
+mod young;

@@ -64,8 +64,10 @@ async fn put_off(tx: &Transaction<'_>, user: Uuid, files: &[(&str, f64)]) -> any
 async fn watches(tx: &Transaction<'_>, user: Uuid, ids: &[&str]) -> anyhow::Result<HashMap<String, Watch>> {
     let rows = tx
         .query_typed(
-            "SELECT w.file_id, w.document_id, w.project_id, w.told_version, w.content_key, d.note FROM drive_file_watches w
-             LEFT JOIN documents d ON d.source = $3 AND d.source_id = w.file_id AND d.user_id = w.user_id
+            // Not as a join: of a table that PostgreSQL has not looked at yet it would read all documents of the source.
+            "SELECT w.file_id, w.document_id, w.project_id, w.told_version, w.content_key,
+               (SELECT d.note FROM documents d WHERE d.source = $3 AND d.source_id = w.file_id AND d.user_id = w.user_id)
+             FROM drive_file_watches w
              WHERE w.user_id = $1 AND w.file_id = ANY ($2)",
             &[(&user, Type::UUID), (&ids, Type::TEXT_ARRAY), (&REGISTERED.service, Type::TEXT)],
         )

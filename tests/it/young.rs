@@ -1,0 +1,58 @@
+//! Databases of which PostgreSQL knows nothing yet: the first minute of an installation, and of every large first sync.
+
+use std::time::{Duration, Instant};
+
+use crate::support::World;
+use crate::support::service::{CALENDAR, DRIVE, GMAIL, Service};
+
+/// Users, and things of each: enough for a table that is read through with each page to show.
+const USERS: u32 = 60;
+const THINGS: u32 = 40;
+/// Rows that may be read for each that is stored.
+const MOST: i64 = 10;
+
+#[test]
+fn a_first_sync_of_calendars_reads_no_table_through_for_each_page() {
+    reads_no_table_through(&CALENDAR, "calendar_events");
+}
+
+#[test]
+fn a_first_sync_of_mailboxes_reads_no_table_through_for_each_page() {
+    reads_no_table_through(&GMAIL, "gmail_messages");
+}
+
+#[test]
+fn a_first_sync_of_files_reads_no_table_through_for_each_page() {
+    reads_no_table_through(&DRIVE, "drive_files");
+}
+
+fn reads_no_table_through(service: &'static Service, table: &str) {
+    let mut world = World::of(service, USERS, THINGS);
+    if let Some(page_size) = service.page_size {
+        world.set(page_size, "10");
+    }
+    // As tables are until autovacuum looks at them for the first time.
+    world.execute(
+        "DO $$ DECLARE name text; BEGIN
+           FOR name IN SELECT relid::regclass FROM pg_stat_user_tables LOOP
+             EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = false)', name);
+           END LOOP;
+         END $$",
+    );
+    world.sync_all().expect(0);
+    let rows = world.count(&format!("SELECT count(*) FROM {table}"));
+    assert!(rows >= i64::from(USERS * THINGS) / 2, "{rows} rows in {table}");
+    // A session tells what it read when it ends.
+    let late = Instant::now() + Duration::from_secs(60);
+    while world.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()") > 0
+    {
+        assert!(Instant::now() < late, "sessions of the run are still there");
+    }
+    let read = world.query(
+        "SELECT 'index ' || indexrelname, idx_tup_read FROM pg_stat_user_indexes WHERE idx_tup_read > 0
+         UNION ALL SELECT 'table ' || relname, seq_tup_read FROM pg_stat_user_tables WHERE seq_tup_read > 0 ORDER BY 2 DESC LIMIT 5",
+    );
+    let read: Vec<(String, i64)> = read.iter().map(|row| (row.get(0), row.get(1))).collect();
+    println!("{rows} rows stored; {read:?}");
+    assert!(read[0].1 <= MOST * rows, "{rows} rows were stored, and read were {read:?}");
+}
