@@ -18,6 +18,7 @@ mod page;
 mod poll;
 pub mod push;
 mod queue;
+mod recover;
 mod report;
 pub mod retry;
 pub mod retry_items;

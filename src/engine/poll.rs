@@ -17,13 +17,10 @@ use super::queue::Admitted;
 use super::room::Held;
 use super::shared::Shared;
 use super::slice::{Granted, Sliced, Task};
-use super::{Calls, Counts, Next, Page, Position, Source, Stream, again, apply, failed, pacing};
+use super::{Calls, Counts, Next, Page, Position, Source, Stream, again, apply, failed, pacing, recover};
 use crate::db::claims::StreamRow;
-use crate::db::streams::{self, Finish, Idle};
+use crate::db::streams::{Finish, Idle};
 use crate::error::{Class, Failure};
-
-/// A pass that loses its page token begins again this often in one run before its stream fails.
-const PASS_RESTARTS: u32 = 3;
 
 /// Polls one claimed stream to its end, however long it waits for quota.
 pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome {
@@ -131,7 +128,7 @@ impl<S: Source> Slice<'_, S> {
                     return Ok(Step::Over(End::Interrupted));
                 }
                 Err(failure) => {
-                    self.recover(task, failure).await?;
+                    recover::of(self.shared, task, failure).await?;
                     if self.waits_for_turns(task) {
                         // The pass begins anew, when its turn comes.
                         return Ok(Step::Wait(None));
@@ -268,46 +265,10 @@ impl<S: Source> Slice<'_, S> {
         shared.progress.page(|| shared.report().users());
         answer
     }
-
-    /// Goes back to where a lost token leaves off, if that is what failed.
-    async fn recover(&self, task: &mut Task, failure: Failure) -> Result<(), Failure> {
-        let shared = self.shared;
-        let at = &mut task.row.position;
-        if at.page_token.is_some() && matches!(failure.class, Class::PageExpired | Class::CursorExpired) {
-            task.restarts += 1;
-            if task.restarts > PASS_RESTARTS {
-                return Err(failure);
-            }
-            log::info!(stream = task.row.id; "page token no longer good, beginning the pass again");
-            // A new pass number: what earlier pages saw may be gone by now.
-            *at = Position { cursor: at.cursor.take(), ..Position::default() };
-            return Ok(());
-        }
-        if failure.class != Class::CursorExpired || at.cursor.is_none() {
-            return Err(failure);
-        }
-        task.outcome.resyncs += 1;
-        let resyncs = task.row.resyncs_today + task.outcome.resyncs as i32;
-        let most = shared.context.settings.engine.resyncs_per_day as i32;
-        if !shared.dry_run && !Box::pin(streams::forget_cursor(&shared.context.pool, shared.run, task.row.id, most)).await? {
-            return Err(lease_lost());
-        }
-        if resyncs > most {
-            let message = format!("degraded: resync {resyncs} of this day, {most} are allowed; {}", failure.message);
-            return Err(Failure::new(Class::CursorExpired, message));
-        }
-        log::info!(stream = task.row.id, user:% = task.row.user_id; "cursor expired, full pass follows");
-        *at = Position::default();
-        Ok(())
-    }
 }
 
 /// Ends some time after the run was told to stop: as long as one answer may take.
 async fn grace<S>(shared: &Shared<S>) {
     shared.wind_down.cancelled().await;
     tokio::time::sleep(Duration::from_secs(5).min(shared.context.settings.google.timeout)).await;
-}
-
-fn lease_lost() -> Failure {
-    Failure::new(Class::LeaseLost, "another run has taken this stream over")
 }

@@ -7,8 +7,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// A minute, and what a call may be under way on top of it: the provider counts it when it arrives, and not when it was sent.
-const MINUTE: Duration = Duration::from_secs(61);
+/// A minute, and what a call may be under way on top of it: the provider counts it when it arrives, and not when it was sent. As long as the
+/// ledger between processes counts a unit in the mean, so that what there is room for here has room there.
+const MINUTE: Duration = Duration::from_millis(61_500);
 /// Units that were spent within so long are counted together.
 const SLOT: Duration = Duration::from_millis(500);
 
