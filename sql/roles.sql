@@ -64,7 +64,7 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p'
   AND (c.relname IN ('schema_migrations', 'runs', 'job_locks', 'users', 'accounts', 'streams', 'quarantined_items', 'calendars', 'calendar_events',
          'meetings', 'documents', 'drives', 'channels', 'notifications', 'user_activity')
     OR c.relname ~ '^((calendar|drive|gmail|attendee|sync)_cron_(results|metrics|summaries)|calendar_(watch|webhook)_renewal_summaries)$'
-    OR c.relname ~ '^(outbox_(events|deliveries|targets)|gmail_(messages|detections)|drive_(files|file_access|file_watches)|quota_(usage|pauses)|pace_(prices|user_prices|runs)|attendee_(projects|bots|bot_meetings|utterances|transcripts))$');
+    OR c.relname ~ '^(outbox_(events|deliveries|targets)|gmail_(messages|detections)|drive_(files|file_access|file_watches)|quota_(usage|minutes|pauses)|pace_(prices|user_prices|runs)|attendee_(projects|bots|bot_meetings|utterances|transcripts))$');
 
 DO $$
 DECLARE
