@@ -3,15 +3,15 @@
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::postgres::{self, Database};
 use super::service::{CALENDAR, Service};
 use super::sim::Truth;
 use super::{Sim, pgbouncer, tls};
 
-/// How the binary reaches PostgreSQL.
-#[derive(Debug, Clone, Copy)]
+/// How the binary reaches PostgreSQL, and at what pace it is answered by Google.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// By the server's socket.
     Direct,
@@ -19,7 +19,12 @@ pub enum Way {
     Pooler,
     /// Over TLS that checks authority and name (`verify-full`), with a password, as a role that only owns its database.
     Tls,
+    /// Directly, with a Google that takes its time for each answer.
+    Slow,
 }
+
+/// What the slow Google takes for an answer, and for each call in a batch, in milliseconds: a real one takes several times as long.
+const SLOW: (f64, f64) = (30.0, 0.5);
 
 impl Way {
     /// `SYNCCTL_TEST_WAY` sends every test another way: `make test` runs those of the main job by each.
@@ -28,7 +33,8 @@ impl Way {
             Err(_) => Self::Direct,
             Ok("pooler") => Self::Pooler,
             Ok("tls") => Self::Tls,
-            Ok(other) => panic!("SYNCCTL_TEST_WAY is pooler or tls, not {other:?}"),
+            Ok("slow") => Self::Slow,
+            Ok(other) => panic!("SYNCCTL_TEST_WAY is pooler, tls or slow, not {other:?}"),
         }
     }
 }
@@ -74,7 +80,7 @@ impl World {
     /// An empty database that is reached this way, and an empty Google.
     pub fn by(way: Way) -> Self {
         let (database, url) = match way {
-            Way::Direct => {
+            Way::Direct | Way::Slow => {
                 let database = postgres::shared().database();
                 let url = database.url();
                 (database, url)
@@ -90,7 +96,11 @@ impl World {
                 (server.database, url)
             }
         };
-        Self::on(database, url)
+        let world = Self::on(database, url);
+        if way == Way::Slow {
+            world.sim.admin("latency", json!({ "median_ms": SLOW.0, "sigma": 0.4, "per_call_ms": SLOW.1 }));
+        }
+        world
     }
 
     /// This database, reached by this URL, and an empty Google.
