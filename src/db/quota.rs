@@ -61,9 +61,36 @@ pub async fn reserve(
     carried: Carried,
     limits: &Limits,
 ) -> anyhow::Result<Reservation> {
+    let row = pool
+        .get()
+        .await?
+        .query_typed_one(
+            &reserve_statement(),
+            &[
+                (&service, Type::TEXT),
+                (&subject, Type::TEXT),
+                (&units, Type::INT8),
+                (&limits.per_minute, Type::INT8),
+                (&limits.per_day, Type::INT8),
+                (&carried.units, Type::INT8),
+                (&carried.second, Type::INT8),
+            ],
+        )
+        .await
+        .context("reserving quota")?;
+    Ok(match (row.try_get(0)?, row.try_get(1)?) {
+        (true, false) => Reservation::Granted { second: row.try_get(2)? },
+        (_, true) => Reservation::DayFull { day_ends: row.try_get(4)? },
+        // Nothing, if the row is of another host and younger than this statement.
+        (false, false) => Reservation::MinuteFull { room_in: row.try_get::<_, Option<f64>>(3)?.unwrap_or(1.0).max(0.1) },
+    })
+}
+
+/// $1 service, $2 subject, $3 units, $4 a minute's, $5 a day's, $6 units carried over, $7 their second
+fn reserve_statement() -> String {
     // `beside` is what was spent of the minute besides what is carried over. A call that costs more than a minute allows is made when that is
     // nothing.
-    let statement = format!(
+    format!(
         "WITH today AS (
            SELECT EXISTS (SELECT FROM quota_usage WHERE service = $1 AND subject = $2 AND span = 'day' AND window_start = {DAY_START}
                           AND units + $3 > $5) AS is_full
@@ -96,30 +123,7 @@ pub async fn reserve(
            ) END::float8,
            extract(epoch FROM {DAY_START} + interval '1 day' - now())::float8
          FROM today"
-    );
-    let row = pool
-        .get()
-        .await?
-        .query_typed_one(
-            &statement,
-            &[
-                (&service, Type::TEXT),
-                (&subject, Type::TEXT),
-                (&units, Type::INT8),
-                (&limits.per_minute, Type::INT8),
-                (&limits.per_day, Type::INT8),
-                (&carried.units, Type::INT8),
-                (&carried.second, Type::INT8),
-            ],
-        )
-        .await
-        .context("reserving quota")?;
-    Ok(match (row.try_get(0)?, row.try_get(1)?) {
-        (true, false) => Reservation::Granted { second: row.try_get(2)? },
-        (_, true) => Reservation::DayFull { day_ends: row.try_get(4)? },
-        // Nothing, if the row is of another host and younger than this statement.
-        (false, false) => Reservation::MinuteFull { room_in: row.try_get::<_, Option<f64>>(3)?.unwrap_or(1.0).max(0.1) },
-    })
+    )
 }
 
 /// Units of a subject that were reserved and not spent.
@@ -136,6 +140,8 @@ pub async fn settle(pool: &Pool, service: &str, unspent: &[Unspent], polled: &[(
     let subjects: Vec<&str> = unspent.iter().map(|unspent| unspent.subject.as_str()).collect();
     let left: Vec<i64> = unspent.iter().map(|unspent| unspent.left.units).collect();
     let seconds: Vec<i64> = unspent.iter().map(|unspent| unspent.left.second).collect();
+    // Rows are taken in the order in which everybody takes them, or two hosts wait for each other: the minutes' before the days', as who
+    // reserves does, and each by subject.
     let statement = format!(
         "WITH old AS (
            DELETE FROM quota_usage WHERE window_start < now() - interval '3 days'
@@ -144,17 +150,26 @@ pub async fn settle(pool: &Pool, service: &str, unspent: &[Unspent], polled: &[(
          ), polled AS (
            INSERT INTO quota_usage AS q (service, subject, span, window_start, units)
            SELECT $1, p.project, 'hour', date_trunc('hour', now()), p.units FROM unnest($5::text[], $6::bigint[]) AS p (project, units)
+           ORDER BY p.project
            ON CONFLICT (service, subject, span, window_start) DO UPDATE SET units = q.units + excluded.units
          ), back AS (
            SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS back (subject, units, second)
+         ), minutes AS (
+           SELECT q.subject FROM quota_minutes q JOIN back USING (subject)
+           WHERE q.service = $1 AND q.seconds[cardinality(q.seconds)] >= {SECOND} - 600 ORDER BY q.subject FOR UPDATE OF q
          ), minute AS (
            UPDATE quota_minutes q SET units = (
              SELECT array_agg(CASE spent.second WHEN back.second THEN greatest(0, spent.units - back.units) ELSE spent.units END ORDER BY spent.second)
              FROM unnest(q.seconds, q.units) AS spent (second, units))
-           FROM back WHERE q.service = $1 AND q.subject = back.subject AND q.seconds[cardinality(q.seconds)] >= {SECOND} - 600
+           FROM back JOIN minutes USING (subject) WHERE q.service = $1 AND q.subject = back.subject
+           RETURNING true
+         ), days AS (
+           SELECT q.subject FROM quota_usage q JOIN back USING (subject)
+           WHERE (SELECT count(*) FROM minute) >= 0 AND q.service = $1 AND q.span = 'day' AND q.window_start = {DAY_START}
+           ORDER BY q.subject FOR UPDATE OF q
          )
          UPDATE quota_usage q SET units = greatest(0, q.units - back.units)
-         FROM back WHERE q.service = $1 AND q.subject = back.subject AND q.span = 'day' AND q.window_start = {DAY_START}"
+         FROM back JOIN days USING (subject) WHERE q.service = $1 AND q.subject = back.subject AND q.span = 'day' AND q.window_start = {DAY_START}"
     );
     pool.get()
         .await?

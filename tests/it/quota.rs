@@ -1,6 +1,8 @@
 //! Quotas between processes that follow one another.
 
-use serde_json::Value;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
 
 use crate::support::World;
 
@@ -57,4 +59,36 @@ fn doctor_tells_what_was_spent_in_the_last_minute() {
     assert_eq!(found["level"], "warn", "{found}");
     seconds_go_by(&world, 62.0);
     assert_eq!(told(&world), Value::Null);
+}
+
+/// A run that reserves holds the minute's row when it comes to the day's. One that gives back must take them in the same order, or PostgreSQL ends
+/// one of the two.
+#[test]
+fn a_run_that_gives_back_holds_up_none_that_reserves() {
+    let mut world = World::with_users(1, 9);
+    world.sync_all().expect(0);
+    // Pages that nobody expected, so that a block is reserved of which units are left.
+    world.set("SYNCCTL_CALENDAR_PAGE_SIZE", "1");
+    world.sim.churn(8, 3);
+    world.execute("UPDATE streams SET due_at = now() WHERE kind = 'events'");
+    let calls = world.syncctl(&["calendar", "cron", "--dry-run", "--json"]).expect(0).json()["api_calls"].clone();
+    world.sim.fault(json!({ "fault": "stall", "at_call": calls, "times": 1 }));
+    let run = world.spawn(&["calendar", "cron"]);
+    world.wait_for_stall();
+    let mut other = world.database.connect();
+    let mut reserves = other.transaction().expect("a transaction");
+    let minute =
+        reserves.query("SELECT FROM quota_minutes WHERE subject NOT LIKE '%/%' FOR UPDATE", &[]).expect("the minute's row");
+    assert_eq!(minute.len(), 1);
+    world.sim.admin("release", json!({}));
+    // What gives back is the run's last statement about quota.
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%back AS (%'";
+    let late = Instant::now() + Duration::from_secs(60);
+    while world.count(waits) == 0 {
+        assert!(Instant::now() < late, "nothing is given back");
+    }
+    let day = "SELECT FROM quota_usage WHERE span = 'day' FOR UPDATE NOWAIT";
+    reserves.query(day, &[]).expect("the day's row, which nobody holds who waits for the minute's");
+    reserves.commit().expect("the end");
+    assert!(run.wait_with_output().expect("the run ends").status.success());
 }
