@@ -37,7 +37,7 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection) ->
             // Polls under way end with the page in hand: what they bring cannot be recorded.
             shared.wind_down.cancel();
         }
-        shared.queue.close();
+        shared.report().give_back(shared.queue.close());
         dispatched
     };
     let (dispatched, ()) = tokio::join!(dispatched, workers::work(Arc::clone(shared)));
@@ -79,27 +79,33 @@ impl<'a, S: Source> Dispatcher<'a, S> {
 
     async fn run(mut self) -> anyhow::Result<()> {
         loop {
-            match self.next()? {
+            let winding_down = self.shared.wind_down.is_cancelled();
+            if winding_down {
+                self.give_back();
+            }
+            match self.next(winding_down)? {
                 Next::List => self.look().await?,
                 Next::Claim(ids) => self.claim(&ids).await?,
                 Next::Close(idle) => close(self.shared, idle).await?,
-                Next::Wait(until) => self.wait(until).await,
+                Next::Wait(until) => self.wait(until, winding_down).await,
                 Next::End => return Ok(()),
             }
         }
     }
 
-    fn next(&mut self) -> anyhow::Result<Next> {
+    /// Begins nothing any more. The leases on what was claimed are given back with all others.
+    fn give_back(&mut self) {
+        self.polls.clear();
+        self.passes.clear();
+        let outcomes = self.shared.queue.state().clear();
+        self.shared.report().give_back(outcomes);
+    }
+
+    fn next(&mut self, winding_down: bool) -> anyhow::Result<Next> {
         let queue = &self.shared.queue;
         let now = Instant::now();
-        let winding_down = self.shared.wind_down.is_cancelled();
         let mut state = queue.state();
         anyhow::ensure!(!state.broken, "a worker panicked; what it said stands above");
-        if winding_down {
-            state.clear();
-            self.polls.clear();
-            self.passes.clear();
-        }
         if !winding_down && self.must_look(&mut state, now) {
             return Ok(Next::List);
         }
@@ -211,8 +217,8 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         Ok(())
     }
 
-    async fn wait(&self, until: Option<Instant>) {
-        let winding_down = self.shared.wind_down.is_cancelled();
+    /// `winding_down`: as what is to be done was decided by it, or the end of the run could come in between and never be told.
+    async fn wait(&self, until: Option<Instant>, winding_down: bool) {
         let over = async {
             match until {
                 Some(until) => tokio::time::sleep_until(until.into()).await,

@@ -114,10 +114,10 @@ impl State {
         self.parked.insert((until, self.number), task);
     }
 
-    /// Takes out all that has not begun.
-    pub fn clear(&mut self) {
-        self.lanes.clear();
-        self.parked.clear();
+    /// Takes out all streams that are not under way; answers how far they have come.
+    pub fn clear(&mut self) -> Vec<Outcome> {
+        let parked = std::mem::take(&mut self.parked).into_values().map(|task| task.outcome);
+        self.lanes.clear().into_iter().chain(parked).collect()
     }
 
     fn unpark(&mut self, now: Instant) {
@@ -260,12 +260,12 @@ impl Queue {
         }
     }
 
-    /// No rows will come any more; those that wait are not begun.
-    pub fn close(&self) {
+    /// No rows will come any more; those that wait are not begun, and answered.
+    pub fn close(&self) -> Vec<Outcome> {
         let mut state = self.state();
-        state.clear();
         state.over = true;
         self.filled.notify_waiters();
+        state.clear()
     }
 }
 

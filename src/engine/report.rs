@@ -173,6 +173,16 @@ impl Report {
         }
     }
 
+    /// Counts streams that the run had claimed and comes to no more: full passes between two pages, and what has not begun.
+    pub(super) fn give_back(&mut self, outcomes: Vec<Outcome>) {
+        for outcome in outcomes {
+            match outcome.fetches.is_empty() {
+                true => self.interrupted_streams += 1,
+                false => self.add(&Outcome { end: End::Interrupted, ..outcome }),
+            }
+        }
+    }
+
     /// Counts an idle stream that turned out to be another run's by the time it was to be closed.
     pub(super) fn lost(&mut self, user: Uuid) {
         self.idle_streams -= 1;

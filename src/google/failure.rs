@@ -87,7 +87,7 @@ fn class(what: &str, status: u16, detail: &Detail) -> Class {
     match status {
         _ if detail.is_off(status) => Class::ServiceOff,
         // A 401 about the address of a channel is not about the token.
-        401 if detail.is_of_address() => Class::Permanent,
+        401 if what.ends_with(".watch") && detail.is_of_address() => Class::Permanent,
         401 => Class::TokenStale,
         403 | 429 if detail.has(&["dailyLimitExceeded", "dailyLimitExceededUnreg"]) => Class::DailyQuota,
         // A limit of the user's own, by Calendar's guide to errors.
@@ -149,7 +149,6 @@ mod tests {
     fn every_row_of_the_error_table_has_its_class() {
         let table = [
             (401, "authError", Class::TokenStale),
-            (401, "push.webhookUrlUnauthorized", Class::Permanent),
             (403, "insufficientPermissions", Class::ScopeMissing),
             (403, "accessNotConfigured", Class::ApiDisabled),
             (403, "rateLimitExceeded", Class::RateLimited),
@@ -226,6 +225,9 @@ mod tests {
         assert_eq!((said.class, said.status, said.reason.as_str()), (Class::Gone, Some(404), ""));
         let coded = classify("x", 400, None, br#"{"error":{"errors":[{"reason":"channelIdNotUnique"}]}}"#, Utc::now());
         assert_eq!((coded.status, coded.reason.as_str()), (Some(400), "channelIdNotUnique"));
+        let refused =
+            |what| classify(what, 401, None, br#"{"error":{"errors":[{"reason":"push.webhookUrlUnauthorized"}]}}"#, Utc::now());
+        assert_eq!((refused("events.watch").class, refused("events.list").class), (Class::Permanent, Class::TokenStale));
     }
 
     #[test]

@@ -61,6 +61,28 @@ fn doctor_tells_what_was_spent_in_the_last_minute() {
     assert_eq!(told(&world), Value::Null);
 }
 
+#[test]
+fn a_run_that_ends_before_there_is_quota_says_what_it_did_and_what_it_did_not_come_to() {
+    let mut world = late_in_a_minute();
+    let due = world.count("SELECT count(*) FROM streams WHERE service = 'calendar'");
+    let stopped =
+        |world: &World| world.syncctl(&["calendar", "cron", "--force", "--max-duration", "2s", "--json"]).expect(0).json();
+    let run = stopped(&world);
+    let counts = [&run["polls"], &run["interrupted_streams"]].map(|count| count.as_i64().expect("a number"));
+    assert!(counts[0] <= 40 && counts[0] + counts[1] == due, "{counts:?} of {due}: {run}");
+    // A first sync that waits for quota between two pages.
+    world.set("SYNCCTL_QUOTA_CALENDAR_PROJECT_PER_MINUTE", "100000");
+    world.set("SYNCCTL_QUOTA_CALENDAR_USER_PER_MINUTE", "60");
+    world.set("SYNCCTL_CALENDAR_PAGE_SIZE", "1");
+    world.sim.generate(1, 200);
+    world.import();
+    let stored = || world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL");
+    let before = stored();
+    let run = stopped(&world);
+    assert!(stored() > before && run["stopped_early"].is_string(), "{run}");
+    assert_eq!(run["changes"]["events"]["created"], stored() - before, "{run}");
+}
+
 /// A run that reserves holds the minute's row when it comes to the day's. One that gives back must take them in the same order, or PostgreSQL ends
 /// one of the two.
 #[test]

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Admitted;
 use crate::engine::meter::{For, Lack};
+use crate::engine::outcome::Outcome;
 use crate::engine::slice::Task;
 
 /// All projects' lanes. They take turns.
@@ -51,9 +52,10 @@ impl Lanes {
         if task.is_pass() { lane.passes.push(task) } else { lane.polls.push(task) }
     }
 
-    /// Takes out all of them.
-    pub fn clear(&mut self) {
-        self.lanes.clear();
+    /// Takes out all streams; answers how far they have come.
+    pub fn clear(&mut self) -> Vec<Outcome> {
+        let lines = self.lanes.drain(..).flat_map(|lane| [lane.polls, lane.passes]);
+        lines.flat_map(|line| line.firsts.into_iter().chain(line.others)).map(|task| task.outcome).collect()
     }
 
     /// How many polls, and passes, wait.

@@ -291,12 +291,4 @@ impl World {
         let stalled = request.timeout_global(Some(std::time::Duration::from_secs(120))).build().call();
         assert!(stalled.is_ok(), "no call stalled: {stalled:?}");
     }
-
-    /// Blocks until no lease of a dead process holds, as the database's clock goes on.
-    pub fn wait_until_leases_lapse(&self) {
-        let left = "SELECT pg_sleep(greatest(0, extract(epoch FROM greatest((SELECT max(claimed_until) FROM streams),
-            (SELECT max(held_until) FROM job_locks), (SELECT max(alive_until) FROM runs WHERE status = 'running'),
-            (SELECT max(refreshing_until) FROM accounts)) - now()) + 0.01)::float8)";
-        self.query(left);
-    }
 }
