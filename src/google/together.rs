@@ -160,7 +160,7 @@ impl Together {
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
         let (status, retry_after, body) = received("batch", response).await?;
         if status != 200 {
-            turn.answered("batch", is_overloaded(status));
+            turn.answered(name_of(calls.len()), is_overloaded(status));
             let failure = classify("batch", status, retry_after.as_deref(), &body, chrono::Utc::now());
             if matches!(failure.class, Class::RateLimited | Class::Transient) {
                 return Err(Some(failure));
@@ -172,8 +172,17 @@ impl Together {
         let answers = batch::decode(&kind, &body, calls.len());
         // One call of many that is refused concerns its user.
         let refused = answers.iter().flatten().flatten().filter(|(status, ..)| is_overloaded(*status)).count();
-        turn.answered("batch", 2 * refused > calls.len());
+        turn.answered(name_of(calls.len()), 2 * refused > calls.len());
         Ok(answers.map_err(|why| Failure::new(Class::Transient, format!("batch: {why}")))?)
+    }
+}
+
+/// Batches of about the same size take about as long.
+fn name_of(calls: usize) -> &'static str {
+    match calls {
+        0..4 => "a small batch",
+        4..16 => "a batch",
+        _ => "a large batch",
     }
 }
 

@@ -1,8 +1,9 @@
-//! How many requests are under way at once: additive increase, multiplicative decrease (AIMD, RFC 5681), as TCP finds the width of a path.
+//! How many requests are under way at once: slow start, then additive increase and multiplicative decrease (AIMD, RFC 5681), as TCP finds the
+//! width of a path.
 //!
-//! Answers that come at their usual time let the number grow by about one a round trip, up to what the settings allow. An answer that says
-//! "too many" or "overloaded" takes a third of it away, and so does an answer time that has doubled: once for everything that was under way
-//! together, because those requests tell of the same moment.
+//! Answers that come at their usual time let the number double each round trip until the first sign of overload, and from then on grow by about
+//! one, up to what the settings allow. An answer that says "too many" or "overloaded" takes a third of it away, and so does an answer time that
+//! has doubled: once for everything that was under way together, because those requests tell of the same moment.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,8 @@ const DECREASE: f64 = 0.7;
 /// The share that a new answer has in the mean of the last few, and in the usual one.
 const RECENT: f64 = 0.2;
 const USUAL: f64 = 0.02;
+/// So many answers are needed before a time can be called usual: the first few differ by chance.
+const TELLING: u32 = 20;
 /// The recent answer time, in usual ones, that counts as overload.
 const SLOW: f64 = 2.0;
 /// Answer times below this say nothing of the server.
@@ -88,10 +91,30 @@ struct State {
     most: f64,
     limit: f64,
     under_way: usize,
-    /// Answer times in seconds, recent and usual, by what was asked.
-    times: HashMap<&'static str, (f64, f64)>,
+    /// Answer times by what was asked.
+    times: HashMap<&'static str, Times>,
     /// Requests that began before this tell of what has been heard already.
     decreased: Option<Instant>,
+}
+
+/// Answer times, in seconds.
+#[derive(Default)]
+struct Times {
+    recent: f64,
+    usual: f64,
+    answers: u32,
+}
+
+impl Times {
+    /// Adds one; answers whether they have grown long.
+    fn are_slow_with(&mut self, took: f64) -> bool {
+        self.answers = self.answers.saturating_add(1);
+        // Plain means until there are enough, so that the first answer does not count for more than the others.
+        let plain = 1.0 / f64::from(self.answers);
+        self.recent += RECENT.max(plain) * (took - self.recent);
+        self.usual += USUAL.max(plain) * (took - self.usual);
+        self.answers >= TELLING && self.recent > SLOW * self.usual.max(NOISE)
+    }
 }
 
 impl State {
@@ -101,19 +124,17 @@ impl State {
     }
 
     fn answered(&mut self, what: &'static str, took: Duration, is_overloaded: bool, began: Instant, now: Instant) {
-        let took = took.as_secs_f64();
-        let (recent, usual) = self.times.entry(what).or_insert((took, took));
-        *recent += RECENT * (took - *recent);
-        *usual += USUAL * (took - *usual);
-        let is_slow = *recent > SLOW * usual.max(NOISE);
+        let is_slow = self.times.entry(what).or_default().are_slow_with(took.as_secs_f64());
         if is_overloaded || is_slow {
             if self.decreased.is_none_or(|at| began > at) {
                 self.limit = (self.limit * DECREASE).max(1.0);
                 self.decreased = Some(now);
+                log::debug!(what, is_overloaded, is_slow, took:?; "at most {} requests at once", self.limit as usize);
             }
         } else if self.under_way >= self.limit as usize {
             // Only a number that is used up shows that more would pass.
-            self.limit = (self.limit + 1.0 / self.limit).min(self.most);
+            let more = if self.decreased.is_none() { 1.0 } else { 1.0 / self.limit };
+            self.limit = (self.limit + more).min(self.most);
         }
     }
 }
@@ -127,21 +148,37 @@ mod tests {
     /// So many rounds of as many requests as may be under way, each answered after `took`.
     fn rounds(state: &mut State, rounds: u32, took: Duration, mut now: Instant) -> Instant {
         for _ in 0..rounds {
-            let together = state.limit as usize;
-            state.under_way = together;
-            (0..together).for_each(|_| state.answered("x.list", took, false, now, now + took));
+            for _ in 0..state.limit as usize {
+                // Places that an answer frees or adds are taken at once.
+                state.under_way = state.limit as usize;
+                state.answered("x.list", took, false, now, now + took);
+            }
             now += took;
         }
         now
     }
 
     #[test]
-    fn it_grows_by_one_a_round_trip_up_to_what_is_allowed() {
+    fn it_doubles_until_it_meets_a_bound_and_then_grows_by_one_a_round_trip_up_to_what_is_allowed() {
+        let mut state = State::new(64);
+        let now = rounds(&mut state, 1, USUALLY, Instant::now());
+        assert_eq!(state.limit as usize, 64);
+        (0..2).for_each(|round| {
+            state.answered("x.list", USUALLY, true, now + round * USUALLY * 3, now + round * USUALLY * 3 + USUALLY)
+        });
+        let before = state.limit;
+        let now = rounds(&mut state, 5, USUALLY, now + 9 * USUALLY);
+        assert!((before + 4.0..=before + 6.0).contains(&state.limit), "{before}, then {}", state.limit);
+        rounds(&mut state, 50, USUALLY, now);
+        assert_eq!(state.limit as usize, 64);
+    }
+
+    #[test]
+    fn first_answers_that_happen_to_be_quick_make_no_later_one_slow() {
         let mut state = State::new(32);
-        assert_eq!(state.limit as usize, 16);
-        rounds(&mut state, 5, USUALLY, Instant::now());
-        assert!((18.5..=21.0).contains(&state.limit), "{}", state.limit);
-        rounds(&mut state, 50, USUALLY, Instant::now());
+        let now = Instant::now();
+        state.answered("x.list", USUALLY / 3, false, now, now + USUALLY);
+        rounds(&mut state, 10, USUALLY, now + USUALLY);
         assert_eq!(state.limit as usize, 32);
     }
 
