@@ -28,6 +28,10 @@ use ledger::{Share, Took};
 const USER_BURST: f64 = 0.4;
 const PROJECT_BURST: f64 = 0.05;
 
+/// Pages in which a first sync spends its user's minute at least. A page is written down at once and leaves the last minute at once: of many users
+/// who take turns, each would wait at the end for the whole of a page to be a minute old.
+const PAGES: u64 = 12;
+
 /// How long a pass leaves polls alone that wait for the same units.
 const GIVE_WAY: Duration = Duration::from_millis(200);
 
@@ -66,8 +70,8 @@ impl Meter {
         Some(Arc::clone(locked(&self.gates).entry(user).or_insert_with(|| Arc::new(Gate::new(most, engine)))))
     }
 
-    /// Books what a stream needs to begin: at least and at most so much, as the user has it. A page of a pass gets never more than may be spent
-    /// at once.
+    /// Books what a stream needs to begin: at least and at most so much, as the user has it. A page of a pass gets never more than its
+    /// part of the minute.
     ///
     /// # Errors
     /// Who lacks the units, and until when: nothing is booked.
@@ -75,7 +79,7 @@ impl Meter {
         let (project, account) = self.accounts(project, user);
         let mut units = *cost.start();
         if what != For::Polls {
-            let at_once = locked(&account.allowance).burst().min(locked(&project.account.allowance).burst());
+            let at_once = (self.limits.user_per_minute / PAGES).max(1).min(locked(&project.account.allowance).burst());
             let available = locked(&account.allowance).available(Instant::now());
             units = available.clamp(*cost.start(), *cost.end()).min(at_once);
         }

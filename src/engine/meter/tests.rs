@@ -38,9 +38,11 @@ async fn no_pass_is_let_in_while_a_poll_waits_for_the_projects_quota() {
 #[tokio::test]
 async fn what_a_page_did_not_need_can_be_booked_again() {
     let (meter, user) = (meter(), Uuid::from_u128(1));
-    let booking = meter.book("p", user, &(20..=40), For::Passes).expect("room");
-    assert!(booking.draw(30) && !booking.draw(20));
-    drop(booking);
-    let again = meter.book("p", user, &(5..=40), For::Passes).expect("room for what came back");
-    assert_eq!(again.left(), 10);
+    let book = |least| meter.book("p", user, &(least..=40), For::Passes);
+    let mut pages: Vec<Booking> = (0..5).map(|_| book(4).expect("room")).collect();
+    assert!(pages.iter().all(|page| page.left() == 8), "a twelfth of the minute each");
+    assert!(matches!(book(1), Err(Lack::User(_))));
+    assert!(pages[0].draw(3) && !pages[0].draw(6));
+    drop(pages.swap_remove(0));
+    assert_eq!(book(4).expect("room for what came back").left(), 5);
 }

@@ -177,7 +177,7 @@ impl Source for Gmail {
         };
         let most = fetch::PASS_COST + self.expected_cost(messages);
         // Small parts, so that whoever runs into their user's minute has little left to wait for.
-        most.div_ceil(4)..=most
+        most.div_ceil(8)..=most
     }
 
     fn urgency(&self, stream: i64) -> f64 {
