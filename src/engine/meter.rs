@@ -28,9 +28,9 @@ use ledger::{Share, Took};
 const USER_BURST: f64 = 0.4;
 const PROJECT_BURST: f64 = 0.05;
 
-/// Pages in which a first sync spends its user's minute at least. A page is written down at once and leaves the last minute at once: of many users
-/// who take turns, each would wait at the end for the whole of a page to be a minute old.
-const PAGES: u64 = 12;
+/// A page of a first sync gets at most this part of its user's minute. Units that were booked together leave the last minute together: with larger
+/// parts, each of many users who take turns would wait at the end until a whole part is a minute old.
+const PARTS: u64 = 12;
 
 /// How long a pass leaves polls alone that wait for the same units.
 const GIVE_WAY: Duration = Duration::from_millis(200);
@@ -79,7 +79,7 @@ impl Meter {
         let (project, account) = self.accounts(project, user);
         let mut units = *cost.start();
         if what != For::Polls {
-            let at_once = (self.limits.user_per_minute / PAGES).max(1).min(locked(&project.account.allowance).burst());
+            let at_once = (self.limits.user_per_minute / PARTS).max(1).min(locked(&project.account.allowance).burst());
             let available = locked(&account.allowance).available(Instant::now());
             units = available.clamp(*cost.start(), *cost.end()).min(at_once);
         }

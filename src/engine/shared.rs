@@ -75,9 +75,11 @@ impl<S> Shared<S> {
         (streams / self.workers.load(Ordering::Relaxed).max(1)).max(self.width())
     }
 
-    /// How many full passes may be under way in the run: enough for each request, and for as many whose page is being written.
+    /// How many full passes may be under way in the run: one for each request, and several more of which none is, because their token comes
+    /// first, their page is being written, or their call waits to go with others. With two for each request they went in step, and either the
+    /// requests or the database stood idle.
     pub fn turns(&self) -> usize {
-        if self.dry_run { usize::MAX } else { 2 * self.context.http.width() }
+        if self.dry_run { usize::MAX } else { 8 * self.context.http.width() }
     }
 
     /// What the run did so far.
