@@ -104,6 +104,8 @@ pub struct Due {
     pub polls: Vec<i64>,
     /// Those that need a full pass: first pages before deeper ones.
     pub passes: Vec<i64>,
+    /// How many of these are first pages.
+    pub firsts: usize,
 }
 
 /// The streams that a selection names and that are due.
@@ -124,7 +126,8 @@ pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selecti
         .await
         .context("listing due streams")?;
     let ids = |place: usize| row.try_get::<_, Option<Vec<i64>>>(place).map(Option::unwrap_or_default);
-    Ok(Due { polls: ids(0)?, passes: ids(1)? })
+    let firsts: i64 = row.try_get(2)?;
+    Ok(Due { polls: ids(0)?, passes: ids(1)?, firsts: usize::try_from(firsts)? })
 }
 
 /// Streams with their accounts, claimed or not.

@@ -213,6 +213,21 @@ pub async fn release(pool: &Pool, run: Uuid, ids: &[i64]) -> anyhow::Result<u64>
         .context("releasing leases")
 }
 
+/// Gives back streams between two pages of a full pass, to be claimed again by whoever comes to them. `polled`: those of which this run has read
+/// something, so that it counts them once.
+pub async fn give_way(pool: &Pool, run: Uuid, ids: &[i64], polled: &[i64]) -> anyhow::Result<()> {
+    pool.get()
+        .await?
+        .execute_typed(
+            "UPDATE streams SET claimed_by = NULL, claimed_until = NULL, due_at = least(due_at, now()), last_run = CASE WHEN id = ANY ($3) THEN last_run END
+             WHERE id = ANY ($2) AND claimed_by = $1",
+            &[(&run, Type::UUID), (&ids, Type::INT8_ARRAY), (&polled, Type::INT8_ARRAY)],
+        )
+        .await
+        .context("giving streams back for others")?;
+    Ok(())
+}
+
 /// Adds streams that are not there yet; one that was removed comes back, and begins anew: it was not listened to meanwhile.
 pub async fn ensure(tx: &Transaction<'_>, user: Uuid, service: &str, kind: &str, resources: &[&str]) -> anyhow::Result<u64> {
     tx.execute_typed(

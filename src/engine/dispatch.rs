@@ -1,12 +1,15 @@
 //! Dispatcher of a run: looks for what is due as long as there is work, claims it and lays it on the queue, and closes what was idle, one
 //! statement for hundreds.
 
+mod first_pages;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::outcome::Outcome;
 use super::queue::{Queue, State};
 use super::shared::Shared;
 use super::slice::Task;
@@ -21,8 +24,6 @@ const GIVE_WAY: Duration = Duration::from_millis(50);
 const SHARED_LOOK: Duration = Duration::from_millis(500);
 /// Polls that wait in a run at once where a project has no quota for them: those of other projects may come after them.
 const MOST_POLLS: usize = 2_000;
-/// Full passes that a run holds at once, most of them waiting for their users' quota. Each takes about a kilobyte.
-const MOST_PASSES: usize = 8_000;
 /// Full passes that wait for nothing but their turn, below which more are claimed.
 const READY_PASSES: usize = 200;
 
@@ -48,6 +49,7 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection) ->
 enum Next {
     List,
     Claim(Vec<i64>),
+    GiveWay(Vec<Outcome>),
     Close(Vec<(Idle, Uuid)>),
     /// Until something changes, or then.
     Wait(Option<Instant>),
@@ -60,6 +62,8 @@ struct Dispatcher<'a, S: Source> {
     /// Seen by the last look and not claimed yet: what follows a cursor, and what needs a full pass.
     polls: VecDeque<i64>,
     passes: VecDeque<i64>,
+    /// How many of these, in front, are of users who have nothing yet.
+    firsts: usize,
     looked: Option<Instant>,
     /// Streams to claim next, and the most.
     chunk: usize,
@@ -74,7 +78,17 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         let most = if shared.dry_run { usize::MAX } else { engine.chunk as usize };
         // A small first claim, so that Google is asked while the database makes the next, larger one.
         let chunk = most.min(2 * engine.concurrency as usize);
-        Self { shared, selection, polls: VecDeque::new(), passes: VecDeque::new(), looked: None, chunk, most, threads: 1 }
+        Self {
+            shared,
+            selection,
+            polls: VecDeque::new(),
+            passes: VecDeque::new(),
+            firsts: 0,
+            looked: None,
+            chunk,
+            most,
+            threads: 1,
+        }
     }
 
     async fn run(mut self) -> anyhow::Result<()> {
@@ -86,6 +100,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
             match self.next(winding_down)? {
                 Next::List => self.look().await?,
                 Next::Claim(ids) => self.claim(&ids).await?,
+                Next::GiveWay(deep) => self.give_way(deep).await?,
                 Next::Close(idle) => close(self.shared, idle).await?,
                 Next::Wait(until) => self.wait(until, winding_down).await,
                 Next::End => return Ok(()),
@@ -97,6 +112,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
     fn give_back(&mut self) {
         self.polls.clear();
         self.passes.clear();
+        self.firsts = 0;
         let outcomes = self.shared.queue.state().clear();
         self.shared.report().give_back(outcomes);
     }
@@ -113,6 +129,10 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         if !ids.is_empty() {
             return Ok(Next::Claim(ids));
         }
+        let deep = self.to_give_way(&mut state);
+        if !deep.is_empty() {
+            return Ok(Next::GiveWay(deep));
+        }
         if !self.shared.dry_run && queue.may_close(&state, now) {
             return Ok(Next::Close(Queue::take_idle(&mut state)));
         }
@@ -122,7 +142,8 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         let look_in = if state.brought_up { SHARED_LOOK } else { self.look_every() };
         let look = self.looked.filter(|_| self.looks_again() && !winding_down).map(|looked| looked + look_in);
         // Where there is enough to begin with, the time for what was brought up has passed, and it waits for others to begin.
-        let wake = Queue::close_by(&state).into_iter().chain(look.filter(|look| *look > now)).min();
+        let firsts = (self.firsts > 0).then(|| now + first_pages::LOOK);
+        let wake = Queue::close_by(&state).into_iter().chain(look.filter(|look| *look > now)).chain(firsts).min();
         Ok(Next::Wait(wake.or(look.map(|_| now + SHARED_LOOK))))
     }
 
@@ -156,13 +177,17 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         let (polls, passes) = state.ready(now);
         let low = (self.chunk / 2).max(1);
         let polls_left = self.polls.len().min(MOST_POLLS.max(self.chunk).saturating_sub(state.waiting().0));
-        let passes_left = self.passes.len().min(MOST_PASSES.saturating_sub(state.passes));
+        let passes_left = self.passes.len().min(self.most_passes().saturating_sub(state.passes));
         let low_if = |left: usize, low: usize| if left == 0 { 0 } else { low };
         state.low = (low_if(polls_left, low), low_if(passes_left, READY_PASSES));
         let most = self.chunk;
         let ids: Vec<i64> = match () {
             () if polls < state.low.0 => self.polls.drain(..most.min(polls_left)).collect(),
-            () if polls_left == 0 && passes < state.low.1 => self.passes.drain(..most.min(passes_left)).collect(),
+            () if passes_left > 0 && polls_left == 0 && (passes < state.low.1 || self.lacks_firsts(state)) => {
+                let count = most.min(passes_left);
+                self.firsts = self.firsts.saturating_sub(count);
+                self.passes.drain(..count).collect()
+            }
             () => return Vec::new(),
         };
         self.chunk = self.most.min(self.chunk.saturating_mul(8));
@@ -179,7 +204,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         if !is_first {
             log::debug!(polls = due.polls.len(), passes = due.passes.len(); "looked for what has fallen due");
         }
-        (self.polls, self.passes) = (due.polls.into(), due.passes.into());
+        (self.polls, self.passes, self.firsts) = (due.polls.into(), due.passes.into(), due.firsts);
         Ok(())
     }
 

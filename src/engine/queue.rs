@@ -49,7 +49,7 @@ pub struct State {
     parked: BTreeMap<(Instant, u64), Box<Task>>,
     /// Tells those apart that are parked until the same moment.
     number: u64,
-    /// The dispatcher wants to know when fewer polls, and fewer passes, are ready than these.
+    /// The dispatcher wants to know when fewer polls and passes are ready.
     pub low: (usize, usize),
     /// Begun, and not ended.
     pub under_way: usize,
@@ -98,6 +98,22 @@ impl State {
     /// Those of them whose project has quota.
     pub fn ready(&self, now: Instant) -> (usize, usize) {
         self.lanes.ready(now)
+    }
+
+    /// Passes of which nothing is stored that wait for their turn.
+    pub fn firsts(&self) -> usize {
+        self.lanes.firsts()
+    }
+
+    /// Takes out at most so many passes that wait for their second page or a later one.
+    pub fn take_deep(&mut self, most: usize) -> Vec<Outcome> {
+        let mut deep = self.lanes.take_deep(most);
+        // Of those that lack quota, who waits longest.
+        let parked = self.parked.iter().rev().filter(|(_, task)| task.is_pass() && !task.is_first()).map(|(key, _)| *key);
+        let keys: Vec<_> = parked.take(most - deep.len()).collect();
+        deep.extend(keys.iter().filter_map(|key| self.parked.remove(key)).map(|task| task.outcome));
+        self.passes -= deep.len();
+        deep
     }
 
     /// Adds streams that were claimed, or a pass that has come a page further.
@@ -207,13 +223,9 @@ impl Queue {
         let state = self.state();
         let (polls_waiting, passes_waiting) = state.waiting();
         let next = state.parked.keys().next().map(|(until, _)| until.saturating_duration_since(Instant::now()));
-        Progress {
-            under_way: state.under_way,
-            polls_waiting,
-            passes_waiting,
-            without_quota: state.parked.len(),
-            next_seconds: next.map(|next| next.as_secs_f64()),
-        }
+        let next_seconds = next.map(|next| next.as_secs_f64());
+        let (under_way, without_quota) = (state.under_way, state.parked.len());
+        Progress { under_way, polls_waiting, passes_waiting, without_quota, next_seconds }
     }
 
     /// Whether another page of this project is waiting for its turn: then nobody goes on.
@@ -250,11 +262,11 @@ impl Queue {
             state.idle_since.get_or_insert(now);
             state.idle.push((idle, outcome.user_id));
         }
+        // Its turn is free for another one, in whichever thread.
         if outcome.has_turn {
-            // Its turn is free for another one, in whichever thread.
             self.filled.notify_waiters();
         }
-        // Streams that were brought up must not wait for others to end; while some wait in the queue there is no need to look.
+        // Streams that were brought up must not wait for others to end, unless some wait in the queue.
         if state.under_way == 0 || self.may_close(&state, now) || (state.brought_up && state.waiting().0 == 0) {
             self.drained.notify_one();
         }

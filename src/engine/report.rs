@@ -150,12 +150,12 @@ impl Report {
         let ms = |duration: &Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         self.fetches.extend(outcome.fetches.iter().map(ms));
         // Of a stream that was interrupted nothing is known: a user of such streams alone is no success of this run, and no failure.
-        if !matches!(outcome.end, End::Interrupted) {
+        if !matches!(outcome.end, End::Interrupted | End::GaveWay) {
             *self.users.entry(outcome.user_id).or_insert(true) &= !matches!(outcome.end, End::Failed(_));
         }
         match &outcome.end {
             End::Idle(_) => self.idle_streams += 1,
-            End::Done => {}
+            End::Done | End::GaveWay => {}
             End::Interrupted => self.interrupted_streams += 1,
             End::Failed(failure) => self.fail(failure),
             End::Off(failure) => tally(&mut self.off, failure),

@@ -66,7 +66,7 @@ fn ended<S: Source>(shared: &Shared<S>, outcome: &Outcome) {
     shared.progress.ended(|| shared.report().users());
     let idle = match &outcome.end {
         End::Idle(idle) => Some(idle.clone()),
-        End::Done | End::Failed(_) | End::Off(_) => {
+        End::Done | End::GaveWay | End::Failed(_) | End::Off(_) => {
             shared.held().remove(&outcome.id);
             None
         }

@@ -109,3 +109,20 @@ fn a_first_sync_of_many_pages_counts_what_it_has_and_forgets_it_at_its_end() {
     world.assert_in_step();
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE pass_items IS NOT NULL OR pass_began_at IS NOT NULL"), 0);
 }
+
+/// More mailboxes than a run of so little memory holds at once.
+#[test]
+fn everybody_has_something_before_anybody_has_all_however_many_there_are() {
+    let mut world = World::of(&GMAIL, 320, 6);
+    world.set("SYNCCTL_ENGINE_PAGE_MEMORY", "1048576");
+    world.set("SYNCCTL_GMAIL_PAGE_SIZE", "2");
+    world.execute("ALTER TABLE gmail_messages ADD COLUMN came_at timestamptz DEFAULT clock_timestamp()");
+    let report = world.sync_all().expect(0).json();
+    assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 320 * 6);
+    let early = "SELECT count(*) FROM (SELECT max(came_at) AS done FROM gmail_messages GROUP BY user_id) m
+       WHERE done < (SELECT max(began) FROM (SELECT min(came_at) AS began FROM gmail_messages GROUP BY user_id) b)";
+    assert_eq!(world.count(early), 0, "mailboxes that were complete before somebody had anything");
+    assert_eq!(report["streams"], 320);
+    assert_eq!(report["total_users"], 320);
+    assert_eq!(report["interrupted_streams"], 0);
+}

@@ -127,6 +127,8 @@ fn the_limit_of_a_user_holds_across_runs_and_hosts() {
 fn first_syncs_yield_to_streams_that_are_followed() {
     let mut world = World::with_users(3, 2);
     world.set("SYNCCTL_ENGINE_CONCURRENCY", "1");
+    // One call after the other: lists of several users would go in one request.
+    world.set("SYNCCTL_GOOGLE_BATCH_SIZE", "1");
     world.sync_all().expect(0);
     let known = world.sim.users();
     world.sim.generate(8, 2);

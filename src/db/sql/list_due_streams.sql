@@ -3,7 +3,8 @@
 -- $1 run, $2 service, $3 also what is not due, $4 users or projects (NULL: all), $5 only what was announced since the last poll began
 -- One row with all of them: rows of their own cost both sides more than the look.
 SELECT array_agg(s.id ORDER BY s.due_at) FILTER (WHERE s.cursor IS NOT NULL),
-  array_agg(s.id ORDER BY s.page_token IS NOT NULL, s.due_at) FILTER (WHERE s.cursor IS NULL)
+  array_agg(s.id ORDER BY s.page_token IS NOT NULL, s.due_at) FILTER (WHERE s.cursor IS NULL),
+  count(*) FILTER (WHERE s.cursor IS NULL AND s.page_token IS NULL)
 FROM streams s
 WHERE s.service = $2
   AND s.state NOT IN ('removed', 'revoked', 'off')

@@ -58,6 +58,22 @@ impl Lanes {
         lines.flat_map(|line| line.firsts.into_iter().chain(line.others)).map(|task| task.outcome).collect()
     }
 
+    /// How many passes of which nothing is stored wait.
+    pub fn firsts(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.passes.firsts.len()).sum()
+    }
+
+    /// Takes out at most so many passes that are further than their first page, those first whose turn would come last. Answers how far they
+    /// have come.
+    pub fn take_deep(&mut self, most: usize) -> Vec<Outcome> {
+        let mut deep = Vec::new();
+        for lane in &mut self.lanes {
+            let others = &mut lane.passes.others;
+            deep.extend(others.drain(others.len().saturating_sub(most - deep.len())..).map(|task| task.outcome));
+        }
+        deep
+    }
+
     /// How many polls, and passes, wait.
     pub fn waiting(&self) -> (usize, usize) {
         self.sum(|_| true)
