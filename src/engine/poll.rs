@@ -22,6 +22,9 @@ use crate::db::claims::StreamRow;
 use crate::db::streams::{Finish, Idle};
 use crate::error::{Class, Failure};
 
+/// Within so long, those who have waited for the same minute ask again.
+const APART: Duration = Duration::from_secs(1);
+
 /// Polls one claimed stream to its end, however long it waits for quota.
 pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome {
     let task = Task::of(&shared.source, row);
@@ -236,8 +239,8 @@ impl<S: Source> Slice<'_, S> {
     async fn admit(&self, granted: Option<Granted>) -> Result<Result<Option<Held>, Option<Duration>>, Failure> {
         let Some(Granted { booking, room }) = granted else { return Ok(Ok(None)) };
         if let Some(wait) = Box::pin(self.shared.meter.enter(&booking)).await? {
-            // Not all at once when the minute ends.
-            return Ok(Err(Some(wait + wait.mul_f64(rand::random::<f64>() / 4.0))));
+            // Not all at once when there is room again.
+            return Ok(Err(Some(wait + APART.min(wait).mul_f64(rand::random()))));
         }
         self.calls.book(booking);
         Ok(Ok(room))

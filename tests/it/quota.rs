@@ -43,6 +43,24 @@ fn a_minute_that_begins_does_not_give_anew_what_was_spent_seconds_ago() {
 }
 
 #[test]
+fn a_minute_is_spent_to_its_last_unit_also_where_that_is_less_than_a_block() {
+    let mut world = late_in_a_minute();
+    // Reserved by twos.
+    world.set("SYNCCTL_QUOTA_CALENDAR_PROJECT_PER_MINUTE", "43");
+    world.sim.reset_ledger();
+    let mut run = world.spawn(&["calendar", "cron", "--force"]);
+    let calls = || world.sim.ledger()["total"].as_u64().expect("a number");
+    let began = Instant::now();
+    // What was spent comes back after a minute.
+    while calls() < 43 && began.elapsed() < Duration::from_secs(50) {
+        std::thread::yield_now();
+    }
+    assert_eq!(calls(), 43);
+    run.kill().expect("it runs");
+    run.wait().expect("it ends");
+}
+
+#[test]
 fn doctor_tells_what_was_spent_in_the_last_minute() {
     let world = late_in_a_minute();
     calls_of_a_run(&world);

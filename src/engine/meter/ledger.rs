@@ -121,13 +121,20 @@ async fn reserve(
     units: i64,
     share: &Share,
 ) -> Result<Took, Failure> {
-    let wanted = (2 * block.reserved_last).clamp(*BLOCKS.start(), *BLOCKS.end()).min(share.per_minute / 20).max(units);
+    let mut wanted = (2 * block.reserved_last).clamp(*BLOCKS.start(), *BLOCKS.end()).min(share.per_minute / 20).max(units);
     // Whoever comes to the ledger at all tells it of everything, so that several hosts together stay within the limit.
     let untold = block.free_spent - block.free_told;
-    let lacking = (wanted - block.left.units).max(0);
     let limits = Limits { per_minute: share.per_minute, per_day: share.per_day };
-    let at = Instant::now();
-    match quota::reserve(pool, service, &subject, lacking + untold, block.left, &limits).await? {
+    let (at, lacking, answer) = loop {
+        let (at, lacking) = (Instant::now(), (wanted - block.left.units).max(0));
+        let answer = quota::reserve(pool, service, &subject, lacking + untold, block.left, &limits).await?;
+        // What is left of the minute, or of the day, may be less than a block.
+        match answer {
+            Reservation::MinuteFull { .. } | Reservation::DayFull { .. } if wanted > units => wanted = (wanted / 2).max(units),
+            answer => break (at, lacking, answer),
+        }
+    };
+    match answer {
         Reservation::Granted { second } => {
             block.free_told += untold;
             block.granted(lacking, second, at);
