@@ -136,7 +136,8 @@ pub struct Engine {
     pub concurrency: u32,
     /// Threads that a run may use. A second one starts when a claim finds more than the first has at hand.
     pub threads: u32,
-    /// Bytes of memory for pages that were read and are not written yet, as a guide: one page is always read.
+    /// Bytes of memory for pages that were read and are not written yet, as a guide: one page is always read. For each 4 KiB a run also holds one full
+    /// pass that waits.
     pub page_memory: u64,
     /// How often a run that goes on looks for what has fallen due meanwhile.
     #[serde(with = "duration")]

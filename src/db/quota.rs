@@ -24,8 +24,10 @@ pub enum Reservation {
         /// The second in which it counts, since 1970.
         second: i64,
     },
-    /// The last minute is full.
+    /// The last minute has less room.
     MinuteFull {
+        /// Units that there is room for now.
+        room: i64,
         /// Seconds until there is room.
         room_in: f64,
     },
@@ -82,14 +84,20 @@ pub async fn reserve(
         (true, false) => Reservation::Granted { second: row.try_get(2)? },
         (_, true) => Reservation::DayFull { day_ends: row.try_get(4)? },
         // Nothing, if the row is of another host and younger than this statement.
-        (false, false) => Reservation::MinuteFull { room_in: row.try_get::<_, Option<f64>>(3)?.unwrap_or(1.0).max(0.1) },
+        (false, false) => Reservation::MinuteFull {
+            room: row.try_get::<_, Option<i64>>(5)?.unwrap_or(0),
+            room_in: row.try_get::<_, Option<f64>>(3)?.unwrap_or(1.0).max(0.1),
+        },
     })
 }
 
 /// $1 service, $2 subject, $3 units, $4 a minute's, $5 a day's, $6 units carried over, $7 their second
 fn reserve_statement() -> String {
-    // `beside` is what was spent of the minute besides what is carried over. A call that costs more than a minute allows is made when that is
-    // nothing.
+    // What was spent of the minute besides what is carried over. A call that costs more than a minute allows is made when that is nothing.
+    let beside = format!(
+        "(SELECT coalesce(sum(units), 0)::bigint - CASE WHEN $7 > {SECOND} - {COUNTS} THEN $6 ELSE 0 END
+          FROM unnest(q.seconds, q.units) AS spent (second, units) WHERE second > {SECOND} - {COUNTS})"
+    );
     format!(
         "WITH today AS (
            SELECT EXISTS (SELECT FROM quota_usage WHERE service = $1 AND subject = $2 AND span = 'day' AND window_start = {DAY_START}
@@ -104,10 +112,7 @@ fn reserve_statement() -> String {
                  UNION ALL VALUES ({SECOND}, $3 + $6), ($7, -$6)
                ) AS spent WHERE second > {SECOND} - {COUNTS} GROUP BY second
              ) AS spent
-           ) WHERE (SELECT beside <= 0 OR beside + $6 + $3 <= $4 FROM (
-               SELECT coalesce(sum(units), 0) - CASE WHEN $7 > {SECOND} - {COUNTS} THEN $6 ELSE 0 END AS beside
-               FROM unnest(q.seconds, q.units) AS spent (second, units) WHERE second > {SECOND} - {COUNTS}
-             ) AS spent)
+           ) WHERE (SELECT beside <= 0 OR beside + $6 + $3 <= $4 FROM {beside} AS minute (beside))
            RETURNING true
          ), day AS (
            INSERT INTO quota_usage AS q (service, subject, span, window_start, units) SELECT $1, $2, 'day', {DAY_START}, $3 FROM minute
@@ -121,7 +126,10 @@ fn reserve_statement() -> String {
              FROM (SELECT spent.second, sum(spent.units) OVER (ORDER BY spent.second DESC) - spent.units AS later
                    FROM quota_minutes q, unnest(q.seconds, q.units) AS spent (second, units) WHERE q.service = $1 AND q.subject = $2) AS spent
            ) END::float8,
-           extract(epoch FROM {DAY_START} + interval '1 day' - now())::float8
+           extract(epoch FROM {DAY_START} + interval '1 day' - now())::float8,
+           CASE WHEN NOT EXISTS (SELECT FROM minute) THEN (
+             SELECT $4 - $6 - beside FROM quota_minutes q, LATERAL {beside} AS minute (beside) WHERE q.service = $1 AND q.subject = $2
+           ) END
          FROM today"
     )
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::outcome::Outcome;
-use super::queue::{Queue, State};
+use super::queue::{Low, Queue, State};
 use super::shared::Shared;
 use super::slice::Task;
 use super::{Source, apply, workers};
@@ -142,8 +142,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         let look_in = if state.brought_up { SHARED_LOOK } else { self.look_every() };
         let look = self.looked.filter(|_| self.looks_again() && !winding_down).map(|looked| looked + look_in);
         // Where there is enough to begin with, the time for what was brought up has passed, and it waits for others to begin.
-        let firsts = (self.firsts > 0).then(|| now + first_pages::LOOK);
-        let wake = Queue::close_by(&state).into_iter().chain(look.filter(|look| *look > now)).chain(firsts).min();
+        let wake = Queue::close_by(&state).into_iter().chain(look.filter(|look| *look > now)).min();
         Ok(Next::Wait(wake.or(look.map(|_| now + SHARED_LOOK))))
     }
 
@@ -178,12 +177,17 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         let low = (self.chunk / 2).max(1);
         let polls_left = self.polls.len().min(MOST_POLLS.max(self.chunk).saturating_sub(state.waiting().0));
         let passes_left = self.passes.len().min(self.most_passes().saturating_sub(state.passes));
-        let low_if = |left: usize, low: usize| if left == 0 { 0 } else { low };
-        state.low = (low_if(polls_left, low), low_if(passes_left, READY_PASSES));
+        let low_if = |is_wanted: bool, low: usize| if is_wanted { low } else { 0 };
+        state.low = Low {
+            polls: low_if(polls_left > 0, low),
+            passes: low_if(passes_left > 0, READY_PASSES),
+            firsts: low_if(polls_left == 0 && self.firsts > 0, READY_PASSES),
+        };
+        let wants_passes = passes < state.low.passes || state.firsts() < state.low.firsts;
         let most = self.chunk;
         let ids: Vec<i64> = match () {
-            () if polls < state.low.0 => self.polls.drain(..most.min(polls_left)).collect(),
-            () if passes_left > 0 && polls_left == 0 && (passes < state.low.1 || self.lacks_firsts(state)) => {
+            () if polls < state.low.polls => self.polls.drain(..most.min(polls_left)).collect(),
+            () if polls_left == 0 && passes_left > 0 && wants_passes => {
                 let count = most.min(passes_left);
                 self.firsts = self.firsts.saturating_sub(count);
                 self.passes.drain(..count).collect()

@@ -39,7 +39,7 @@ pub enum End {
     Done,
     /// Stopped between two pages; the position is stored.
     Interrupted,
-    /// Between two pages of a full pass others, of whom nothing is stored yet, were claimed in its stead; it will be claimed again.
+    /// Given back between two pages of a full pass, so that users who have nothing yet could be claimed; interrupted, unless it is claimed again.
     GaveWay,
     Failed(Failure),
     /// The user does not have the service, or did not grant it: nothing to sync, and no failure.

@@ -49,8 +49,8 @@ pub struct State {
     parked: BTreeMap<(Instant, u64), Box<Task>>,
     /// Tells those apart that are parked until the same moment.
     number: u64,
-    /// The dispatcher wants to know when fewer polls and passes are ready.
-    pub low: (usize, usize),
+    /// The dispatcher wants to know when there are fewer.
+    pub low: Low,
     /// Begun, and not ended.
     pub under_way: usize,
     /// Full passes among them.
@@ -66,6 +66,14 @@ pub struct State {
     pub broken: bool,
     /// No rows will come any more.
     pub over: bool,
+}
+
+/// Polls and passes that are ready, and passes that wait for their first page.
+#[derive(Default)]
+pub struct Low {
+    pub polls: usize,
+    pub passes: usize,
+    pub firsts: usize,
 }
 
 /// Whether a stream may begin.
@@ -212,7 +220,7 @@ impl Queue {
             Err(until) => Taken::Nothing(until),
         };
         let (polls, passes) = state.ready(now);
-        if polls < state.low.0 || passes < state.low.1 {
+        if polls < state.low.polls || passes < state.low.passes || state.firsts() < state.low.firsts {
             self.drained.notify_one();
         }
         taken
@@ -278,18 +286,6 @@ impl Queue {
         state.over = true;
         self.filled.notify_waiters();
         state.clear()
-    }
-}
-
-/// Held by a worker while it works: if it panics, the dispatcher must not wait for its streams.
-pub struct Alive<'a>(pub &'a Queue);
-
-impl Drop for Alive<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.state().broken = true;
-            self.0.drained.notify_one();
-        }
     }
 }
 

@@ -89,6 +89,9 @@ pub struct Report {
     classes: BTreeSet<Class>,
     #[serde(skip)]
     users: BTreeMap<Uuid, bool>,
+    /// Streams that gave way to others and were not polled again since: interrupted ones.
+    #[serde(skip)]
+    gave_way: BTreeSet<i64>,
     #[serde(skip)]
     fetches: Vec<u32>,
 }
@@ -153,9 +156,16 @@ impl Report {
         if !matches!(outcome.end, End::Interrupted | End::GaveWay) {
             *self.users.entry(outcome.user_id).or_insert(true) &= !matches!(outcome.end, End::Failed(_));
         }
+        if self.gave_way.remove(&outcome.id) {
+            self.interrupted_streams -= 1;
+        }
         match &outcome.end {
             End::Idle(_) => self.idle_streams += 1,
-            End::Done | End::GaveWay => {}
+            End::Done => {}
+            End::GaveWay => {
+                self.gave_way.insert(outcome.id);
+                self.interrupted_streams += 1;
+            }
             End::Interrupted => self.interrupted_streams += 1,
             End::Failed(failure) => self.fail(failure),
             End::Off(failure) => tally(&mut self.off, failure),
@@ -177,7 +187,7 @@ impl Report {
     pub(super) fn give_back(&mut self, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
             match outcome.fetches.is_empty() {
-                true => self.interrupted_streams += 1,
+                true => self.interrupted_streams += u64::from(!self.gave_way.contains(&outcome.id)),
                 false => self.add(&Outcome { end: End::Interrupted, ..outcome }),
             }
         }
@@ -281,3 +291,6 @@ fn peak_rss_kib() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use super::Source;
 use super::outcome::{End, Outcome};
 use super::poll;
-use super::queue::{Alive, Taken};
+use super::queue::{Queue, Taken};
 use super::shared::Shared;
 use super::slice::Sliced;
 
@@ -86,4 +86,35 @@ pub fn start<S: Source>(shared: &Arc<Shared<S>>) -> anyhow::Result<()> {
     let thread = std::thread::Builder::new().name("worker".into());
     thread.spawn(move || runtime.block_on(async { tokio::join!(work, over.cancelled()) })).context("starting a thread")?;
     Ok(())
+}
+
+/// Held by a worker while it works: if it panics, the dispatcher must not wait for its streams.
+struct Alive<'a>(&'a Queue);
+
+impl Drop for Alive<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.state().broken = true;
+            self.0.drained.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_panics_is_told_to_the_dispatcher() {
+        let queue = Queue::new(1, Arc::default());
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                let _alive = Alive(&queue);
+                std::panic::resume_unwind(Box::new("a panic"));
+            });
+            worker.join().expect_err("it panicked");
+        });
+        queue.drained.notified().await;
+        assert!(queue.state().broken);
+    }
 }

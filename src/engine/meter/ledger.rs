@@ -129,9 +129,14 @@ async fn reserve(
         let (at, lacking) = (Instant::now(), (wanted - block.left.units).max(0));
         let answer = quota::reserve(pool, service, &subject, lacking + untold, block.left, &limits).await?;
         // What is left of the minute, or of the day, may be less than a block.
-        match answer {
-            Reservation::MinuteFull { .. } | Reservation::DayFull { .. } if wanted > units => wanted = (wanted / 2).max(units),
-            answer => break (at, lacking, answer),
+        let left = match answer {
+            Reservation::MinuteFull { room, .. } => room - untold + block.left.units,
+            Reservation::DayFull { .. } => units,
+            Reservation::Granted { .. } => wanted,
+        };
+        match (units..wanted).contains(&left) {
+            true => wanted = left,
+            false => break (at, lacking, answer),
         }
     };
     match answer {
@@ -142,7 +147,7 @@ async fn reserve(
             block.reserved_last = wanted;
             Ok(Took::Granted)
         }
-        Reservation::MinuteFull { room_in } => {
+        Reservation::MinuteFull { room_in, .. } => {
             let room_in = Duration::from_secs_f64(room_in);
             block.full = Some((Instant::now() + room_in, share.per_minute));
             Ok(Took::MinuteFull(room_in))

@@ -109,16 +109,22 @@ fn a_full_room_holds_up_passes_and_no_polls() {
     assert_eq!(queue.state().waiting(), (0, 1));
 }
 
-#[tokio::test]
-async fn a_worker_that_panics_is_told_to_the_dispatcher() {
-    let queue = Queue::new(1, Arc::default());
-    std::thread::scope(|scope| {
-        let worker = scope.spawn(|| {
-            let _alive = Alive(&queue);
-            std::panic::resume_unwind(Box::new("a panic"));
-        });
-        worker.join().expect_err("it panicked");
-    });
-    queue.drained.notified().await;
-    assert!(queue.state().broken);
+#[test]
+fn passes_that_are_deep_give_way_and_first_pages_and_polls_do_not() {
+    let now = Instant::now();
+    let queue = queue([
+        task(1, "a", None, None),
+        task(2, "a", None, Some("2")),
+        task(3, "a", None, Some("2")),
+        task(4, "a", Some("c"), None),
+    ]);
+    let mut state = queue.state();
+    state.under_way += 1;
+    drop(state);
+    queue.put_back(task(5, "b", None, Some("2")), Some(now + Duration::from_secs(9)));
+    let mut state = queue.state();
+    let ids = |deep: Vec<Outcome>| deep.into_iter().map(|outcome| outcome.id).collect::<Vec<_>>();
+    assert_eq!(ids(state.take_deep(1)), [3], "the last in the line");
+    assert_eq!(ids(state.take_deep(9)), [2, 5], "then those that lack quota");
+    assert_eq!((state.firsts(), state.waiting()), (1, (1, 1)));
 }

@@ -1,0 +1,22 @@
+//! How streams are counted that a run comes to more than once.
+
+use super::*;
+use crate::db::claims::StreamRow;
+
+fn polled(again: bool, end: End) -> Outcome {
+    let row = StreamRow { again, ..StreamRow::example(1, "project") };
+    Outcome { fetches: vec![Duration::from_millis(150)], end, ..Outcome::of(&row) }
+}
+
+#[test]
+fn a_stream_that_gave_way_is_interrupted_until_it_is_polled_again() {
+    let mut report = Report::default();
+    report.add(&polled(false, End::GaveWay));
+    assert_eq!((report.streams, report.polls, report.interrupted_streams, report.users()), (1, 1, 1, 0));
+    report.add(&polled(true, End::GaveWay));
+    // Claimed once more, and not come to before the run ended.
+    report.give_back(vec![Outcome { fetches: Vec::new(), ..polled(true, End::Done) }]);
+    assert_eq!((report.streams, report.polls, report.interrupted_streams, report.users()), (1, 2, 1, 0));
+    report.add(&polled(true, End::Done));
+    assert_eq!((report.streams, report.polls, report.interrupted_streams, report.users()), (1, 3, 0, 1));
+}
