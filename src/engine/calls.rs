@@ -68,6 +68,14 @@ impl Calls {
         self.gate.as_ref().map_or(usize::MAX, |gate| gate.width())
     }
 
+    /// Gets the token that the calls need, if there is none to use, so that they follow at once when their units are spent. A refusal is told of
+    /// by the call that needs it.
+    pub(super) async fn make_ready(&self) {
+        if self.scope.is_some() {
+            let _ = self.credential.ready().await;
+        }
+    }
+
     /// Lets the calls of the next page draw on a booking; what is left of the last one goes back.
     pub(super) fn book(&self, booking: Booking) {
         *self.booked.lock().unwrap_or_else(PoisonError::into_inner) = Some(booking);

@@ -84,7 +84,8 @@ impl Meter {
             units = available.clamp(*cost.start(), *cost.end()).min(at_once);
         }
         self.spend_now(&project, &account, units, what)?;
-        Ok(Booking { project, user: (user, account), what, units, left: AtomicU64::new(units), entered: AtomicBool::new(false) })
+        let (left, entered) = (AtomicU64::new(units), AtomicBool::new(false));
+        Ok(Booking { project, user: (user, account), what, units, left, booked: Instant::now(), entered })
     }
 
     /// Writes a booking into the ledger. `Some`: other hosts have used the minute up, and there is room after so long.

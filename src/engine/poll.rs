@@ -238,6 +238,10 @@ impl<S: Source> Slice<'_, S> {
     /// Makes what was granted good: the ledger knows of it, and the calls draw on it. `Err`: how long the minute is full.
     async fn admit(&self, granted: Option<Granted>) -> Result<Result<Option<Held>, Option<Duration>>, Failure> {
         let Some(Granted { booking, room }) = granted else { return Ok(Ok(None)) };
+        tokio::select! {
+            () = self.calls.make_ready() => {}
+            () = grace(self.shared) => return Ok(Err(None)),
+        }
         if let Some(wait) = Box::pin(self.shared.meter.enter(&booking)).await? {
             // Not all at once when there is room again.
             return Ok(Err(Some(wait + APART.min(wait).mul_f64(rand::random()))));

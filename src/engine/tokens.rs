@@ -143,6 +143,17 @@ impl Credential {
         }
     }
 
+    /// Gets a token if there is none to use.
+    ///
+    /// # Errors
+    /// As `replace`.
+    pub async fn ready(&self) -> Result<(), Failure> {
+        if self.0.access.lock().await.as_ref().is_some_and(Access::lives) {
+            return Ok(());
+        }
+        Box::pin(self.replace(None)).await.map(drop)
+    }
+
     /// The token in hand, whatever Google thinks of it.
     pub async fn current(&self) -> Option<String> {
         self.0.access.lock().await.as_ref().map(|access| access.secret.expose_secret().to_owned())

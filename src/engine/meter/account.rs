@@ -87,6 +87,7 @@ pub struct Booking {
     pub(super) what: For,
     pub(super) units: u64,
     pub(super) left: AtomicU64,
+    pub(super) booked: Instant,
     /// The ledger knows of it.
     pub(super) entered: AtomicBool,
 }
@@ -102,9 +103,17 @@ impl Booking {
         self.what != For::Polls
     }
 
-    /// Takes units out of it, if there are so many.
+    /// Takes units out of it, if there are so many. They count from now on: the provider counts a call when it comes, which may be a while after
+    /// its booking.
     pub fn draw(&self, units: u64) -> bool {
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(units)).is_ok()
+        let drawn = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(units)).is_ok();
+        if drawn {
+            let now = Instant::now();
+            for account in [&self.project.account, &self.user.1] {
+                locked(&account.allowance).move_to(now, self.booked, units, self.what);
+            }
+        }
+        drawn
     }
 }
 

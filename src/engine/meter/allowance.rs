@@ -144,6 +144,22 @@ impl Allowance {
         }
     }
 
+    /// Counts as spent now what was booked earlier.
+    pub fn move_to(&mut self, now: Instant, booked: Instant, units: u64, what: For) {
+        if now < booked + SLOT {
+            return;
+        }
+        let units = units.min(self.limit);
+        if let Some(slot) = self.slots.iter_mut().rev().find(|slot| slot.began <= booked) {
+            let part = units.min(*slot.spent.of(what));
+            *slot.spent.of(what) -= part;
+            *self.spent.of(what) -= part;
+        }
+        let even = self.even;
+        self.spend(units, what, now);
+        self.even = even;
+    }
+
     /// Takes back what was booked and not spent.
     pub fn give_back(&mut self, mut units: u64, what: For) {
         if what != For::Polls {
@@ -232,6 +248,18 @@ mod tests {
         allowance.spend(1_000, For::Passes, now);
         allowance.give_back(400, For::Passes);
         assert_eq!(spend_all(&mut allowance, 100, For::Passes, 1, now), [400]);
+    }
+
+    #[test]
+    fn what_is_called_later_than_it_was_booked_fills_the_later_minute() {
+        let now = Instant::now();
+        let mut allowance = Allowance::new(1_000, 1_000);
+        allowance.spend(400, For::Polls, now);
+        allowance.spend(600, For::Polls, now + SECOND);
+        allowance.move_to(now + 10 * SECOND, now, 400, For::Polls);
+        let later = allowance.room(700, For::Polls, now + 20 * SECOND).expect_err("full");
+        assert_eq!(later, now + 10 * SECOND + SLOT + MINUTE);
+        assert!(allowance.room(600, For::Polls, now + SECOND + SLOT + MINUTE).is_ok());
     }
 
     #[test]
