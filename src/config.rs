@@ -216,7 +216,7 @@ impl Default for Engine {
             threads: 2,
             page_memory: 32 << 20,
             look_every: Duration::from_secs(15),
-            lease: Duration::from_secs(MINUTE),
+            lease: Duration::from_secs(30),
             tries: 5,
             backoff_base: Duration::from_secs(1),
             backoff_cap: Duration::from_secs(64),
