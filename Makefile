@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves. See README.md.
 
-.PHONY: demo test official-client bench bench-push bench-pace bench-week deb static check fmt clippy doc deny
+.PHONY: demo test official-client chaos chaos-heal bench bench-push bench-pace bench-week deb static check fmt clippy doc deny
 
 demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your own export
 	scripts/ensure-postgres
@@ -8,8 +8,10 @@ demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your ow
 
 # The tests of the main job, which must pass by every way to PostgreSQL.
 main_job = first_sync:: calendars:: resync:: faults:: quarantine:: sharing::
+# What must hold however long an answer takes.
+at_any_pace = kill:: faults:: sharing:: dry_run polls_together_keep_the_budget
 
-test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main job also through the pooler and over TLS
+test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main job also through the pooler, over TLS and at slow answers
 	scripts/ensure-postgres
 	scripts/ensure-pgbouncer
 	scripts/ensure-chromium
@@ -17,11 +19,22 @@ test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main 
 	cargo test --workspace --locked
 	SYNCCTL_TEST_WAY=pooler cargo test --locked --test it -- $(main_job)
 	SYNCCTL_TEST_WAY=tls cargo test --locked --test it -- $(main_job)
+	SYNCCTL_TEST_WAY=slow cargo test --locked --test it -- $(at_any_pace)
 	scripts/official-client
 
 official-client: ## Google's own client and discovery documents judge the simulated Google, and what syncctl asks of it
 	scripts/ensure-postgres
 	scripts/official-client
+
+chaos: ## Kills, faults and blows of all kinds beside the work of several hosts, then everything compared; SECONDS, SEED, SEEDS
+	scripts/ensure-postgres
+	scripts/ensure-pgbouncer
+	cargo test --release --locked --test chaos -- --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1)
+
+chaos-heal: ## How long after each kind of blow everything is in step again, at cron lines of a minute
+	scripts/ensure-postgres
+	scripts/ensure-pgbouncer
+	cargo test --release --locked --test chaos -- --heal
 
 bench: ## Prints the figures and writes target/bench.json
 	scripts/ensure-postgres

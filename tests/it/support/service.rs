@@ -149,7 +149,7 @@ pub static GMAIL: Service = Service {
         ),
         (
             "deletions of documents that were not told once",
-            "SELECT count(*) FROM documents o WHERE o.status = 'deleted' AND 1 <> (SELECT count(*) FROM outbox_events e
+            "SELECT count(*) FROM documents o WHERE o.source = 'gmail' AND o.status = 'deleted' AND 1 <> (SELECT count(*) FROM outbox_events e
                WHERE e.subject = o.id AND e.type = 'gmail.message.deleted')",
         ),
     ],

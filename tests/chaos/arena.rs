@@ -1,0 +1,172 @@
+//! Where a storm takes place: a cluster, a pooler before it, and two worlds: one of calendars, mail and files, and one of meetings, whose
+//! calendars must hold nothing else.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::story::Story;
+use crate::support::pgbouncer::{self, PgBouncer};
+use crate::support::postgres::Postgres;
+use crate::support::receiver::{Receiver, Reply};
+use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL};
+use crate::support::{World, attendee};
+
+/// As short as a suspended process can outlive it.
+pub const LEASE: Duration = Duration::from_secs(2);
+const USERS: u32 = 6;
+const TOPIC: &str = "projects/acme/topics/mail";
+
+pub struct Arena {
+    pub seed: u64,
+    pub server: &'static Postgres,
+    /// Calendars, mail and files.
+    pub sync: World,
+    /// Meetings and their bots.
+    pub meetings: World,
+    pub pooler: Mutex<Option<PgBouncer>>,
+    pub receiver: Receiver,
+    /// Where notifications are taken.
+    pub listen: String,
+    pub story: Story,
+    /// How long each blow lasts; `None`: as chance has it.
+    pub blow: Option<Duration>,
+    over: AtomicBool,
+}
+
+impl Arena {
+    /// For a storm: short leases, small pages, a receiver with moods.
+    pub fn new(seed: u64) -> Self {
+        let settings = [
+            ("SYNCCTL_ENGINE_LEASE", format!("{}s", LEASE.as_secs())),
+            ("SYNCCTL_ENGINE_RESYNCS_PER_DAY", "1000000".into()),
+            ("SYNCCTL_CALENDAR_PAGE_SIZE", "7".into()),
+            ("SYNCCTL_GMAIL_PAGE_SIZE", "7".into()),
+            ("SYNCCTL_DRIVE_PAGE_SIZE", "7".into()),
+        ];
+        let arena = Self::on(seed, server(), &settings, None);
+        // One in ten is refused, and one in fifty gets no answer.
+        arena.receiver.answer(|request| match request.number {
+            number if number % 50 == 49 => Reply::Reset,
+            number if number % 10 == 9 => Reply::Status(503),
+            _ => Reply::Status(200),
+        });
+        arena
+    }
+
+    /// For one blow that lasts so long: a server of its own, and everything as people have it, but for streams that are due each minute.
+    pub fn calm(seed: u64, blow: Duration) -> Self {
+        let services = ["CALENDAR", "GMAIL", "DRIVE"];
+        let intervals = services.iter().flat_map(|service| {
+            [("MIN", "30s"), ("MAX", "50s")].map(|(end, value)| (format!("SYNCCTL_{service}_{end}_INTERVAL"), value))
+        });
+        let settings: Vec<(&'static str, String)> =
+            intervals.map(|(name, value)| (&*Box::leak(name.into_boxed_str()), value.to_owned())).collect();
+        Self::on(seed, Box::leak(Box::new(started())), &settings, Some(blow))
+    }
+
+    fn on(seed: u64, server: &'static Postgres, settings: &[(&'static str, String)], blow: Option<Duration>) -> Self {
+        let receiver = Receiver::start();
+        let listen = format!("127.0.0.1:{}", pgbouncer::free_port());
+        let arena = Self {
+            seed,
+            server,
+            sync: sync(server, settings, &receiver, &listen),
+            listen,
+            meetings: meetings(server, settings),
+            pooler: Mutex::new(Some(pgbouncer::start(server))),
+            receiver,
+            story: Story::new(),
+            blow,
+            over: AtomicBool::new(false),
+        };
+        for world in [&arena.sync, &arena.meetings] {
+            world.execute(include_str!("triggers.sql"));
+        }
+        arena
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits so long, or until the storm is over.
+    pub fn pause(&self, length: Duration) {
+        let until = std::time::Instant::now() + length;
+        while !self.is_over() && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10).min(length));
+        }
+    }
+
+    /// The binary as one of the hosts runs it: every third reaches PostgreSQL through the pooler.
+    pub fn command(&self, world: &World, host: usize, arguments: &[&str]) -> Command {
+        let mut command = world.command(arguments);
+        let pooler = self.pooler.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (2, Some(pooler)) = (host % 3, pooler.as_ref()) {
+            command.env("DATABASE_URL", pooler.url(world.database.name()));
+        }
+        command
+    }
+}
+
+/// One cluster for all seeds. What it has committed survives the death of its processes.
+fn server() -> &'static Postgres {
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    SERVER.get_or_init(started)
+}
+
+fn started() -> Postgres {
+    let server = Postgres::new(None, &["synchronous_commit = on"]);
+    server.cluster.ensure_running().unwrap_or_else(|error| panic!("{error:#}"));
+    server
+}
+
+fn world(server: &'static Postgres, settings: &[(&'static str, String)]) -> World {
+    let database = server.database();
+    let url = database.url();
+    let mut world = World::on(database, url);
+    settings.iter().for_each(|(name, value)| world.set(name, value.as_str()));
+    world
+}
+
+fn sync(server: &'static Postgres, settings: &[(&'static str, String)], receiver: &Receiver, listen: &str) -> World {
+    let mut world = world(server, settings);
+    for service in [&CALENDAR, &GMAIL, &DRIVE] {
+        service.settings.iter().for_each(|(name, value)| world.set(name, *value));
+    }
+    world.set("SYNCCTL_PUSH_ADDRESS", format!("http://{listen}"));
+    world.set("SYNCCTL_PUSH_GMAIL_TOPIC", TOPIC);
+    let settings: PathBuf = world.folder.path().join("settings.toml");
+    let text = format!(
+        "[outbox]\nallow_private = true\nbackoff_base = \"0s\"\n[[outbox.targets]]\nname = \"chaos\"\nurl = \"{}\"\n",
+        receiver.url()
+    );
+    std::fs::write(&settings, text).expect("writing settings");
+    world.set("SYNCCTL_CONFIG", settings.display().to_string());
+    world.sim.generate(USERS, 15);
+    world.sim.admin("mail/generate", json!({ "messages": 20, "seed": 7 }));
+    world.sim.admin(
+        "drive/generate",
+        json!({ "files": 15, "shared_drives": 1, "files_per_drive": 15, "members_per_drive": 2, "seed": 7 }),
+    );
+    world.import();
+    world
+}
+
+fn meetings(server: &'static Postgres, settings: &[(&'static str, String)]) -> World {
+    let mut world = world(server, settings);
+    world.service = &ATTENDEE;
+    ATTENDEE.settings.iter().for_each(|(name, value)| world.set(name, *value));
+    attendee::populate(&world, USERS, 20);
+    world.import();
+    attendee::prepare(&world);
+    world
+}

@@ -1,0 +1,108 @@
+//! Chaos: runs of several hosts over all services, killed, suspended and told to stop at random, while Google, PostgreSQL and the network fail
+//! at random and people go on changing what they have. Afterwards everything is healed and compared row by row.
+//!
+//!     make chaos [SECONDS=600] [SEED=1] [SEEDS=1]
+//!     make chaos-heal
+//!
+//! Without arguments it is a short leg of a minute with a fixed seed, as part of `make test`. Prints one line for each seed and writes
+//! `target/chaos.json`; where something is wrong, `target/chaos-SEED.log` holds the story. A seed repeats changes, blows and fates; what the
+//! operating system makes of them differs from run to run.
+
+mod arena;
+mod blows;
+mod changes;
+mod heal;
+mod hosts;
+mod judge;
+mod story;
+#[path = "../it/support/mod.rs"]
+#[allow(dead_code)]
+mod support;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+
+use judge::Verdict;
+
+/// What is asked for on the command line.
+struct Order {
+    seconds: u64,
+    seed: u64,
+    seeds: u64,
+    /// Only the times to heal, see `heal.rs`.
+    heal: bool,
+}
+
+impl Order {
+    /// `None`: the arguments choose other tests, as `cargo test NAME` gives them to every test.
+    fn parse(arguments: impl Iterator<Item = String>) -> Option<Self> {
+        let mut order = Self { seconds: 60, seed: 1, seeds: 1, heal: false };
+        let mut arguments = arguments.peekable();
+        while let Some(name) = arguments.next() {
+            let field = match name.as_str() {
+                "--seconds" => &mut order.seconds,
+                "--seed" => &mut order.seed,
+                "--seeds" => &mut order.seeds,
+                "--heal" => {
+                    order.heal = true;
+                    continue;
+                }
+                _ => return None,
+            };
+            *field = arguments.next()?.parse().ok()?;
+        }
+        Some(order)
+    }
+}
+
+fn main() -> ExitCode {
+    let Some(order) = Order::parse(std::env::args().skip(1)) else { return ExitCode::SUCCESS };
+    if order.heal {
+        let rows = heal::table();
+        write("chaos-heal.json", &heal::json(&rows));
+        return code(heal::show(&rows));
+    }
+    let verdicts: Vec<Verdict> = (order.seed..order.seed + order.seeds)
+        .map(|seed| {
+            let verdict = storm(seed, Duration::from_secs(order.seconds));
+            println!("{verdict}");
+            verdict
+        })
+        .collect();
+    let sum = Verdict::sum(&verdicts);
+    if verdicts.len() > 1 {
+        println!("{sum}");
+    }
+    let seeds: Vec<_> = verdicts.iter().map(Verdict::json).collect();
+    write("chaos.json", &json!({ "sum": sum.json(), "seeds": seeds }));
+    code(sum.is_clean())
+}
+
+fn code(is_good: bool) -> ExitCode {
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Writes figures into the target folder.
+fn write(name: &str, figures: &serde_json::Value) {
+    let tmp = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(tmp.parent().unwrap_or(tmp).join(name), format!("{figures:#}\n")).expect("writing the figures");
+}
+
+/// One storm, and what it left.
+fn storm(seed: u64, length: Duration) -> Verdict {
+    let arena = arena::Arena::new(seed);
+    std::thread::scope(|scope| {
+        let arena = &arena;
+        for lane in 0..hosts::LANES {
+            scope.spawn(move || hosts::work(arena, lane));
+        }
+        scope.spawn(|| hosts::listen(arena));
+        scope.spawn(|| changes::make(arena));
+        scope.spawn(|| blows::strike(arena));
+        std::thread::sleep(length);
+        arena.end();
+    });
+    judge::verdict(&arena)
+}

@@ -1,0 +1,27 @@
+-- Cursors that count up and go back nevertheless. A full pass begins with none and ends with a new one.
+CREATE TABLE chaos_regressions (stream_id bigint, old text, new text, at timestamptz DEFAULT clock_timestamp());
+CREATE FUNCTION chaos_cursor() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF OLD.cursor ~ '^[0-9]+$' AND NEW.cursor ~ '^[0-9]+$' AND NEW.cursor::numeric < OLD.cursor::numeric THEN
+    INSERT INTO chaos_regressions VALUES (OLD.id, OLD.cursor, NEW.cursor);
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER chaos_cursor BEFORE UPDATE OF cursor ON streams FOR EACH ROW EXECUTE FUNCTION chaos_cursor();
+-- The error of a full disk, as long as the switch stands.
+CREATE TABLE chaos_disk (is_full boolean NOT NULL);
+INSERT INTO chaos_disk VALUES (false);
+CREATE FUNCTION chaos_disk_full() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF (SELECT is_full FROM chaos_disk) AND random() < 0.3 THEN
+    RAISE EXCEPTION USING ERRCODE = 'disk_full', MESSAGE = 'could not extend file: No space left on device';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER chaos_disk AFTER INSERT OR UPDATE ON streams FOR EACH STATEMENT EXECUTE FUNCTION chaos_disk_full();
+CREATE TRIGGER chaos_disk AFTER INSERT OR UPDATE ON calendar_events FOR EACH STATEMENT EXECUTE FUNCTION chaos_disk_full();
+CREATE TRIGGER chaos_disk AFTER INSERT OR UPDATE ON gmail_messages FOR EACH STATEMENT EXECUTE FUNCTION chaos_disk_full();
+CREATE TRIGGER chaos_disk AFTER INSERT OR UPDATE ON drive_file_access FOR EACH STATEMENT EXECUTE FUNCTION chaos_disk_full();
+CREATE TRIGGER chaos_disk AFTER INSERT OR UPDATE ON attendee_bots FOR EACH STATEMENT EXECUTE FUNCTION chaos_disk_full();
+CREATE TRIGGER chaos_disk AFTER INSERT OR UPDATE ON documents FOR EACH STATEMENT EXECUTE FUNCTION chaos_disk_full();
+CREATE TRIGGER chaos_disk AFTER INSERT OR UPDATE ON outbox_events FOR EACH STATEMENT EXECUTE FUNCTION chaos_disk_full();
