@@ -8,8 +8,8 @@ use clap::Subcommand;
 
 use super::{Output, prune, reading, seal_key_file, size, table, with_context};
 use crate::config::Settings;
-use crate::db::embedded::Cluster;
 use crate::db::embedded::backup::BEFORE;
+use crate::db::embedded::{Cluster, Stopped};
 use crate::db::migrate;
 use crate::db::pool::{self, Place};
 use crate::error::{Exit, Fault};
@@ -64,8 +64,14 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
             status(&place, output)?;
         }
         Verb::Stop => {
-            cluster(&place)?.stop()?;
-            output.print(&serde_json::json!({ "running": false }), || "private cluster stopped".into())?;
+            let stopped = cluster(&place)?.stop()?;
+            let at_once = matches!(stopped, Stopped::AtOnce { .. });
+            output.print(&serde_json::json!({ "running": false, "at_once": at_once }), || match stopped {
+                Stopped::Cleanly => "private cluster stopped".into(),
+                Stopped::AtOnce { after } => format!(
+                    "private cluster stopped; it did not stop within {after} s, so it was stopped at once: the next start takes a moment longer"
+                ),
+            })?;
         }
         Verb::Dump { file } => dump(&place, file, settings, output)?,
         Verb::Restore { file, replace } => restore(&place, file, *replace, output)?,

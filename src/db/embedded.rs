@@ -46,6 +46,15 @@ pub struct Cluster {
     tcp: bool,
 }
 
+/// How a cluster came to its stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// What was open is rolled back, and everything is in its files. Or it did not run.
+    Cleanly,
+    /// It hung for so many seconds and was stopped as if by a power cut: the next start brings back what was committed.
+    AtOnce { after: u64 },
+}
+
 /// What a cluster is doing.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Status {
@@ -114,10 +123,13 @@ impl Cluster {
         self.start().with_context(|| format!("starting the private cluster in {}", self.data_dir.display()))
     }
 
-    /// Stops it, rolling back what is open, and waits until it is down. Not running is fine.
-    pub fn stop(&self) -> anyhow::Result<()> {
+    /// Stops it, rolling back what is open, and waits until it is down. Not running is fine. One that hangs is told to drop everything.
+    ///
+    /// # Errors
+    /// A `Fault` (exit 69): it does not end even so.
+    pub fn stop(&self) -> anyhow::Result<Stopped> {
         if !self.data().try_exists().unwrap_or(true) {
-            return Ok(());
+            return Ok(Stopped::Cleanly);
         }
         let owner = owner::Owner::of(&self.data_dir)?;
         let _lock = owner.lock(&self.lock_file())?;

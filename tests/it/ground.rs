@@ -68,6 +68,27 @@ fn a_stopped_cluster_says_so_and_keeps_its_rows() {
     assert_eq!(number, 7);
 }
 
+/// As one that waits for a disk or a file server that is gone.
+#[test]
+fn a_server_whose_process_hangs_is_stopped_all_the_same_and_it_is_said() {
+    let server = Postgres::new(None, &["synchronous_commit = on"]);
+    start(&server.cluster);
+    let mut client = server.connect("syncctl");
+    client.batch_execute("CREATE TABLE kept AS SELECT 7 AS number").expect("a table");
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).expect("a pid").get(0);
+    let hanging = rustix::process::Pid::from_raw(pid).expect("a pid");
+    rustix::process::kill_process(hanging, rustix::process::Signal::STOP).expect("a signal");
+    let began = std::time::Instant::now();
+    let stopped = syncctl(&server, &["db", "stop"]).output().expect("syncctl");
+    let said = String::from_utf8_lossy(&stopped.stdout);
+    assert!(stopped.status.success() && said.contains("did not stop within 20 s") && said.contains("at once"), "{stopped:?}");
+    assert!(began.elapsed().as_secs() < 45, "{:?}", began.elapsed());
+    assert!(!server.cluster.status().expect("a status").running);
+    start(&server.cluster);
+    let number: i32 = server.connect("syncctl").query_one("SELECT number FROM kept", &[]).expect("a row").get(0);
+    assert_eq!(number, 7);
+}
+
 #[test]
 fn a_killed_server_is_started_again_with_what_it_had_committed() {
     let server = Postgres::new(None, &["synchronous_commit = on"]);

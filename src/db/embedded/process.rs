@@ -50,10 +50,10 @@ pub(super) fn is_server(pid: i32, data: &Path) -> bool {
     listed.is_ok_and(|listed| String::from_utf8_lossy(&listed.stdout).lines().any(|line| line == cwd))
 }
 
-/// Asks the server to stop, rolling back what is open.
-pub(super) fn interrupt(pid: i32) -> std::io::Result<()> {
+/// Asks the server to stop, rolling back what is open (SIGINT, "fast"), or to drop everything at once (SIGQUIT, "immediate").
+pub(super) fn signal(pid: i32, signal: Signal) -> std::io::Result<()> {
     match Pid::from_raw(pid) {
-        Some(pid) => Ok(kill_process(pid, Signal::INT)?),
+        Some(pid) => Ok(kill_process(pid, signal)?),
         None => Ok(()),
     }
 }

@@ -7,15 +7,21 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::process::Signal;
 
 use super::binaries::Binaries;
 use super::owner::{self, Owner};
 use super::process::{self, PidFile};
-use super::{Cluster, DATA, LOG, files};
+use super::{Cluster, DATA, LOG, Stopped, files};
 use crate::error::Fault;
 
 /// How long a server may take to start or to stop; recovery after a crash is part of it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a server may take to roll back what is open and to write what it holds, before it is told to drop it; then its log brings that back at
+/// the next start. And how long for that: after five seconds it kills whichever of its processes hangs.
+const FAST: Duration = Duration::from_secs(20);
+const IMMEDIATE: Duration = Duration::from_secs(20);
 
 /// How long a server that says it is ready may leave its socket dead, and a pid file may be without a number.
 const DOUBT: Duration = Duration::from_secs(2);
@@ -73,7 +79,7 @@ impl Cluster {
                 Some(file) if process::is_server(file.pid, &data) => {
                     // Its socket was removed, say by a cleaner of /tmp: only a new start makes another.
                     if file.ready && waited > DOUBT {
-                        self.stop_locked()?;
+                        _ = self.stop_locked()?;
                     } else if waited > PATIENCE {
                         return Err(self.late("start or stop").into());
                     }
@@ -120,19 +126,30 @@ impl Cluster {
     }
 
     /// Stops a server that runs and waits until it is gone.
-    pub(super) fn stop_locked(&self) -> anyhow::Result<()> {
+    pub(super) fn stop_locked(&self) -> anyhow::Result<Stopped> {
         let data = self.data();
         let server = || PidFile::read(&data).map(|file| file.pid).filter(|pid| process::is_server(*pid, &data));
-        let Some(pid) = server() else { return Ok(()) };
-        process::interrupt(pid).context("signalling the server")?;
-        let began = Instant::now();
-        while process::is_server(pid, &data) {
-            if began.elapsed() > PATIENCE {
-                return Err(self.late("stop").into());
+        let Some(pid) = server() else { return Ok(Stopped::Cleanly) };
+        for (how, patience, stopped) in
+            [(Signal::INT, FAST, Stopped::Cleanly), (Signal::QUIT, IMMEDIATE, Stopped::AtOnce { after: FAST.as_secs() })]
+        {
+            process::signal(pid, how).context("signalling the server")?;
+            let began = Instant::now();
+            while process::is_server(pid, &data) && began.elapsed() < patience {
+                std::thread::sleep(LOOK);
             }
-            std::thread::sleep(LOOK);
+            if !process::is_server(pid, &data) {
+                return Ok(stopped);
+            }
+            log::warn!(pid; "the server did not stop within {} s", patience.as_secs());
         }
-        Ok(())
+        let log = self.log_file();
+        Err(Fault::unavailable(format!(
+            "the server (process {pid}) did not stop in {} s, though it was told to drop everything: see {}, and what the process waits for",
+            (FAST + IMMEDIATE).as_secs(),
+            log.display()
+        ))
+        .into())
     }
 
     /// What a killed server left: its lock names a process, whose number a zombie or another program may have now. The folder
