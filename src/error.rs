@@ -104,6 +104,8 @@ pub enum Class {
     Permanent,
     /// Another run took the stream over.
     LeaseLost,
+    /// The settings of this host are wrong, its seal keys among them: no stream's fault, and another host may poll it.
+    Settings,
     /// The database or this program failed.
     Internal,
 }
@@ -128,6 +130,7 @@ impl Class {
             Self::Transient => "transient",
             Self::Permanent => "permanent",
             Self::LeaseLost => "lease_lost",
+            Self::Settings => "settings",
             Self::Internal => "internal",
         }
     }
@@ -173,11 +176,14 @@ impl Class {
             Self::Transient => "nothing if it passes; else look at the network and at the provider's status page",
             Self::Permanent => "read the message: the provider refuses this request; check the settings, or report it",
             Self::LeaseLost => "nothing: another run is at it",
+            Self::Settings => {
+                "correct what the message names on this host; where it is a seal key, copy the key file from a host that syncs"
+            }
             Self::Internal => "read the message and the log of the run; it is the database's fault or syncctl's",
         }
     }
 
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::TokenStale,
         Self::AuthRevoked,
         Self::ClientRefused,
@@ -194,6 +200,7 @@ impl Class {
         Self::Transient,
         Self::Permanent,
         Self::LeaseLost,
+        Self::Settings,
         Self::Internal,
     ];
 }
@@ -233,7 +240,11 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<Failure>() {
             Ok(failure) => failure,
-            Err(error) => Self::new(Class::Internal, format!("{error:#}")),
+            Err(error) => {
+                let of_settings = error.downcast_ref::<Fault>().is_some_and(|fault| fault.exit == Exit::Settings);
+                let class = if of_settings { Class::Settings } else { Class::Internal };
+                Self::new(class, format!("{error:#}"))
+            }
         }
     }
 }

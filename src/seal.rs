@@ -108,6 +108,20 @@ impl Vault {
         Ok(&self.writing()?.0)
     }
 
+    /// The ids of the keys that are here.
+    pub fn key_ids(&self) -> Vec<&str> {
+        self.keys.iter().map(|(id, _)| id.as_str()).collect()
+    }
+
+    /// Of a host whose keys open none of so many sealed credentials, for want of this key.
+    pub fn stale(&self, count: i64, key: &str) -> Fault {
+        let place = self.file.as_ref().map_or_else(|| "seal.keys".into(), |file| format!("seal.key_file {}", file.display()));
+        Fault::settings(format!(
+            "the seal keys of this host are stale: {count} accounts are sealed with key {key:?}, which is not in {place}; copy the file from a host \
+             that syncs. Nothing was polled, and nobody was put off"
+        ))
+    }
+
     /// Whether a key of this id is here.
     pub fn knows(&self, id: &str) -> bool {
         self.cipher(id).is_some()

@@ -98,19 +98,39 @@ pub async fn exposed(pool: &Pool) -> anyhow::Result<Vec<String>> {
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
+/// The id of the key that sealed a value: a blob is one byte of format, one that says how long the id is, the id, and the rest. `NULL`: cut, or of
+/// another format.
+const KEY_ID: &str = "CASE WHEN octet_length(blob) > 2 AND get_byte(blob, 0) = 1 THEN encode(substring(blob FROM 3 FOR get_byte(blob, 1)), 'escape') END";
+
+/// How many credentials each key has sealed, by its id; empty where one of the `known` keys has sealed any: the others are a matter of their accounts.
+pub async fn sealed_credentials(pool: &Pool, known: &[&str]) -> anyhow::Result<Vec<(String, i64)>> {
+    let statement = format!(
+        "WITH sealed AS NOT MATERIALIZED (
+           SELECT {KEY_ID} AS id FROM (SELECT credentials AS blob FROM accounts UNION ALL SELECT api_key FROM attendee_projects) blobs)
+         SELECT id, count(*) FROM sealed WHERE id IS NOT NULL AND NOT (SELECT EXISTS (SELECT FROM sealed WHERE id = ANY ($1)))
+         GROUP BY id ORDER BY count(*) DESC, id"
+    );
+    let client = pool.get().await?;
+    let rows = client
+        .query_typed(&statement, &[(&known, Type::TEXT_ARRAY)])
+        .await
+        .context("looking which keys have sealed credentials")?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
 /// How many values each seal key has sealed, by its id; `None`: what is cut or of another format.
 pub async fn seal_keys(pool: &Pool) -> anyhow::Result<Vec<(Option<String>, i64)>> {
     let rows = pool
         .get()
         .await?
         .query_typed(
-            // A blob is one byte of format, one that says how long the id is, the id, and the rest.
-            "SELECT CASE WHEN octet_length(blob) > 2 AND get_byte(blob, 0) = 1
-               THEN encode(substring(blob FROM 3 FOR get_byte(blob, 1)), 'escape') END AS id, count(*)
-             FROM (SELECT credentials AS blob FROM accounts
-                   UNION ALL SELECT access_token FROM accounts WHERE access_token IS NOT NULL
-                   UNION ALL SELECT api_key FROM attendee_projects) sealed
-             GROUP BY 1 ORDER BY 1",
+            &format!(
+                "SELECT {KEY_ID} AS id, count(*)
+                 FROM (SELECT credentials AS blob FROM accounts
+                       UNION ALL SELECT access_token FROM accounts WHERE access_token IS NOT NULL
+                       UNION ALL SELECT api_key FROM attendee_projects) sealed
+                 GROUP BY 1 ORDER BY 1"
+            ),
             &[],
         )
         .await

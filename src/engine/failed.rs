@@ -18,7 +18,8 @@ pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Fail
         }
         false => log::warn!(stream = row.id, user:% = row.user_id, class:% = failure.class; "stream failed: {}", failure.message),
     }
-    if !shared.dry_run && failure.class != Class::LeaseLost {
+    // What is no stream's fault puts no stream off: it is left to hosts whose settings are right.
+    if !shared.dry_run && !matches!(failure.class, Class::LeaseLost | Class::Settings) {
         let stored = match off {
             true => streams::turn_off(&shared.context.pool, shared.run, row.id, &failure).await,
             false => fail(shared, row, &failure).await,

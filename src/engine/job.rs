@@ -14,10 +14,10 @@ use super::shared::Shared;
 use super::tokens::Broker;
 use super::{Context, Report, Source, budget, dispatch, revive, told};
 use crate::db::claims::Selection;
-use crate::db::explained;
 use crate::db::prices::{self, Prices};
 use crate::db::runs::{self, Closing, Opening};
-use crate::db::streams;
+use crate::db::{explained, health, streams};
+use crate::error::Fault;
 use crate::progress::Progress;
 use crate::telemetry;
 use crate::telemetry::healthchecks::{self, Check};
@@ -100,11 +100,14 @@ async fn executed<S: Source>(
     let started = Instant::now();
     let mut report = Report::new(run, &job.name, job.dry_run);
     report.add_unknown(job.unknown_users);
-    if !job.dry_run && !opened::<S>(context, job, &mut report, check).await? {
+    let keys = keys(context).await?;
+    // A host that can do nothing for lack of keys takes the job from nobody.
+    let exclusive = job.exclusive && keys.is_ok();
+    if !job.dry_run && !opened::<S>(context, job, exclusive, &mut report, check).await? {
         record(context, &source, job, &mut report, started).await?;
         return Ok(report);
     }
-    let prices = match ready(context, &source, job).await {
+    let prices = match ready(context, &source, job, keys).await {
         Ok(prices) => prices,
         Err(error) => {
             report.fail_whole(&error);
@@ -137,7 +140,7 @@ async fn executed<S: Source>(
         report.close(started.elapsed(), |user| shared.source.covers(user));
         return Ok(report);
     }
-    match (closed(&shared, job, &mut report, drained.is_ok(), started).await, drained) {
+    match (closed(&shared, job, &mut report, started).await, drained) {
         (Ok(()), _) => Ok(report),
         (Err(error), Ok(())) => Err(error),
         (Err(_), Err(first)) => Err(first),
@@ -145,9 +148,15 @@ async fn executed<S: Source>(
 }
 
 /// Writes the run's row and takes its lock. False: another run holds the job, which is then in the report.
-async fn opened<S: Source>(context: &Context, job: &Job, report: &mut Report, check: &mut Check) -> anyhow::Result<bool> {
+async fn opened<S: Source>(
+    context: &Context,
+    job: &Job,
+    exclusive: bool,
+    report: &mut Report,
+    check: &mut Check,
+) -> anyhow::Result<bool> {
     let (run, lease) = (report.execution_id, context.settings.engine.lease.as_secs_f64());
-    let opening = Opening { run, job: &job.name, exclusive: job.exclusive, lease };
+    let opening = Opening { run, job: &job.name, exclusive, lease };
     let is_ours = runs::open(&context.pool, S::TABLES, &opening).await?;
     if !is_ours {
         report.status = "skipped".into();
@@ -162,10 +171,25 @@ async fn opened<S: Source>(context: &Context, job: &Job, report: &mut Report, ch
     Ok(is_ours)
 }
 
+/// Whether this host has keys, and they open anything of what is sealed. Where they do not, that is no stream's fault: nothing must be put off for
+/// the hosts that have the right ones.
+async fn keys(context: &Context) -> anyhow::Result<Result<(), Fault>> {
+    if let Err(none) = context.vault.writing_key() {
+        return Ok(Err(none));
+    }
+    let sealed = health::sealed_credentials(&context.pool, &context.vault.key_ids()).await?;
+    Ok(match sealed.as_slice() {
+        [] => Ok(()),
+        [(key, _), ..] => {
+            let count: i64 = sealed.iter().map(|(_, count)| count).sum();
+            Err(context.vault.stale(count, key))
+        }
+    })
+}
+
 /// What must be there before a stream is touched: the keys of this host, and what polls cost.
-async fn ready<S: Source>(context: &Context, source: &S, job: &Job) -> anyhow::Result<Prices> {
-    // Not the streams' fault: a host that lacks the keys must not put them off for those that have them.
-    context.vault.writing_key()?;
+async fn ready<S: Source>(context: &Context, source: &S, job: &Job, keys: Result<(), Fault>) -> anyhow::Result<Prices> {
+    keys?;
     budget::prices(context, source, !job.dry_run).await.map_err(explained)
 }
 
@@ -200,7 +224,6 @@ async fn closed<S: Source>(
     shared: &Shared<S>,
     job: &Job,
     report: &mut Report,
-    drained: bool,
     started: Instant,
 ) -> anyhow::Result<()> {
     let pool = &shared.context.pool;
@@ -208,8 +231,8 @@ async fn closed<S: Source>(
     if report.changes.values().any(|counts| counts.streams > 0) {
         prices::outdate(pool, S::TABLES.service).await?;
     }
-    if report.stopped_early.is_some() || !drained {
-        let held: Vec<i64> = shared.held().iter().copied().collect();
+    let held: Vec<i64> = shared.held().iter().copied().collect();
+    if !held.is_empty() {
         streams::release(pool, shared.run, &held).await?;
     }
     record(&shared.context, &shared.source, job, report, started).await

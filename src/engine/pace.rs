@@ -61,7 +61,7 @@ pub fn after_failure(class: Class, failures_before: u32, hint: Option<Duration>)
         Class::ClientRefused => (10 * MINUTE, HOUR),
         Class::AuthRevoked | Class::TokenStale | Class::DailyQuota => (HOUR, 24 * HOUR),
         Class::Permanent | Class::CursorExpired | Class::PageExpired => (HOUR, 24 * HOUR),
-        Class::RateLimited | Class::Transient | Class::Internal | Class::LeaseLost => (MINUTE, HOUR),
+        Class::RateLimited | Class::Transient | Class::Internal | Class::Settings | Class::LeaseLost => (MINUTE, HOUR),
     };
     let wait = first.saturating_mul(1 << failures_before.min(16)).min(most);
     Duration::from_secs(wait).max(hint.unwrap_or_default())

@@ -271,6 +271,7 @@ impl Report {
             "failed" if self.error.is_some() => self.error_exit.unwrap_or(Exit::SomeFailed),
             "failed" if self.unknown_users > 0 => Exit::SomeFailed,
             "failed" if only(&[Class::Transient]) => Exit::Unavailable,
+            "failed" if only(&[Class::Settings]) => Exit::Settings,
             "failed" if only(&[Class::AuthRevoked, Class::ClientRefused, Class::TokenStale]) => Exit::Refused,
             _ => Exit::SomeFailed,
         }

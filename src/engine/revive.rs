@@ -28,7 +28,7 @@ pub async fn revive<S>(shared: &Shared<S>) -> anyhow::Result<()> {
                 shared.report().revived_accounts += 1;
             }
             // Known already, or no verdict: it stays as it is.
-            Some((user, Err(failure))) if failure.class != Class::Internal => {
+            Some((user, Err(failure))) if !matches!(failure.class, Class::Internal | Class::Settings) => {
                 log::debug!(user:%; "account asked again: {failure}")
             }
             Some((user, Err(failure))) => log::warn!(user:%; "account could not be asked again: {}", failure.message),

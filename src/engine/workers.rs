@@ -13,6 +13,7 @@ use super::poll;
 use super::queue::{Queue, Taken};
 use super::shared::Shared;
 use super::slice::Sliced;
+use crate::error::Class;
 
 /// Polls what comes to the queue until nothing will come any more.
 pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
@@ -66,6 +67,8 @@ fn ended<S: Source>(shared: &Shared<S>, outcome: &Outcome) {
     shared.progress.ended(|| shared.report().users());
     let idle = match &outcome.end {
         End::Idle(idle) => Some(idle.clone()),
+        // Still ours, until the run gives back what it holds: it would claim them again and again.
+        End::Failed(failure) if failure.class == Class::Settings => None,
         End::Done | End::GaveWay | End::Failed(_) | End::Off(_) => {
             shared.held().remove(&outcome.id);
             None

@@ -49,6 +49,7 @@ mod settings;
 mod sharing;
 mod simulate;
 mod size;
+mod stale_keys;
 mod status;
 mod support;
 mod sync;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{BOTS, SERVICE};
 use crate::db::Pool;
+use crate::error::Failure;
 use crate::seal::{Column, Vault};
 
 /// A project, for `project list`.
@@ -28,7 +29,7 @@ pub struct Listed {
 }
 
 /// The keys of all projects; of one that cannot be opened, why.
-pub type Keys = HashMap<Uuid, Result<SecretString, String>>;
+pub type Keys = HashMap<Uuid, Result<SecretString, Failure>>;
 
 /// Opens the keys.
 ///
@@ -47,7 +48,7 @@ pub async fn keys(pool: &Pool, vault: &Vault) -> anyhow::Result<Keys> {
     let mut keys = Keys::new();
     for row in &rows {
         let (id, sealed): (Uuid, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
-        keys.insert(id, vault.open(id, Column::AttendeeKey, &sealed).map_err(|error| format!("{error:#}")));
+        keys.insert(id, vault.open(id, Column::AttendeeKey, &sealed).map_err(Failure::from));
     }
     Ok(keys)
 }

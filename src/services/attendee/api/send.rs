@@ -58,7 +58,7 @@ impl Api {
         body: Option<&Value>,
     ) -> Result<Vec<u8>, Failure> {
         let key = self.keys.get(&project).ok_or_else(|| failure::no_key(project))?;
-        let key = key.as_ref().map_err(|why| Failure::new(Class::Internal, why.as_str()))?;
+        let key = key.as_ref().map_err(Clone::clone)?;
         if self.is_silent() {
             return Err(Failure::new(Class::Transient, format!("{what}: not asked: Attendee did not answer a moment ago")));
         }
