@@ -1,21 +1,17 @@
-//! kill -9 at random points: the next runs make good, and the dead run is named.
+//! kill -9 at random points of what a run says to the database: the next runs make good, and the dead run is named.
 
-use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, ExitStatus};
-use std::time::Duration;
 
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 
-use crate::support::World;
+use crate::support::gate::Gate;
 use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL, Service};
+use crate::support::{World, postgres};
 
-/// How many runs are killed while they live, and how many of these after they have opened their row.
+/// How many runs are killed, and how many of these after they have opened their row: the few words before it are a small part of all.
 const KILLS: u64 = 100;
-const WITH_ROW: i64 = 50;
-/// What the time until death grows by with each run that was killed before it had a row: where the machine is busy, runs begin late.
-const LATER: f64 = 1.05;
+const WITH_ROW: i64 = 75;
 
 #[test]
 fn a_hundred_kills_of_calendar_runs_lose_and_double_nothing() {
@@ -46,25 +42,32 @@ fn a_hundred_kills(service: &'static Service) {
     // Cursors expire more often here than a day allows.
     world.set("SYNCCTL_ENGINE_RESYNCS_PER_DAY", "1000");
     world.sync_all().expect(0);
+    let server = postgres::shared();
+    let gate = Gate::before(&server.socket_dir(), server.port());
+    let (direct, through) = (world.url.clone(), gate.url(world.database.name(), server.port()));
     let mut chance = rand::rngs::StdRng::seed_from_u64(42);
+    // How much each job says, as far as is known.
+    let mut said = vec![20; service.killed.len()];
     let (mut killed, mut round) = (0, 0);
-    let mut within = service.killed_within as f64 * 1_000.0;
-    let rows =
-        |world: &World, what: &str| world.count(&format!("SELECT count(*) FROM {}_cron_results WHERE {what}", service.name));
-    // A run that ends before its death does not count.
-    while killed < KILLS || rows(&world, "status IN ('abandoned', 'running')") < WITH_ROW {
-        assert!(round < 10 * KILLS, "only {killed} of {round} runs were still alive when they were to be killed");
+    while killed < KILLS {
+        assert!(round < 10 * KILLS, "only {killed} of {round} runs had not ended when they were to be killed");
         world.churn(8, round);
         if round % 10 == 3 {
             world.expire();
         }
-        let child = world.spawn(service.killed[usize::try_from(round).expect("a round") % service.killed.len()]);
-        // Not waiting for anything: the point of death is the thing under test.
-        let before = rows(&world, "true");
-        let status = kill_after(child, Duration::from_micros(chance.random_range(1_000.0..within) as u64));
-        let died = status.signal() == Some(9);
-        killed += u64::from(died);
-        within *= if died && rows(&world, "true") == before { LATER } else { 1.0 };
+        let job = usize::try_from(round).expect("a round") % service.killed.len();
+        world.url.clone_from(&through);
+        // Further than any came, too: this one may have more to say.
+        gate.freeze_after(chance.random_range(1..=said[job] * 3 / 2), chance.random());
+        let mut run = world.spawn(service.killed[job]);
+        world.url.clone_from(&direct);
+        if gate.stands_still_before_the_end_of(&mut run) {
+            run.kill().expect("killing the run");
+        }
+        said[job] = said[job].max(gate.passed());
+        let status = run.wait_with_output().expect("the run ends").status;
+        killed += u64::from(status.signal() == Some(9));
+        gate.open();
         world.wait_until_leases_lapse();
         round += 1;
     }
@@ -74,27 +77,11 @@ fn a_hundred_kills(service: &'static Service) {
     world.sync_all().expect(0);
     world.assert_in_step();
     world.assert_no_leftovers();
-    let abandoned = rows(&world, "status = 'abandoned'");
+    let abandoned = world.count(&format!("SELECT count(*) FROM {}_cron_results WHERE status = 'abandoned'", service.name));
     println!("{}: {killed} of {round} runs killed; {abandoned} of them had opened their row", service.name);
     // Those killed before they had a row left none.
     assert!((WITH_ROW..=killed as i64).contains(&abandoned), "{abandoned} of {killed} killed runs read abandoned");
     assert_eq!(world.count("SELECT count(*) FROM runs WHERE status = 'running'"), 0);
-}
-
-/// Kills the run when its time has come, unless it ends before.
-fn kill_after(mut child: Child, time: Duration) -> ExitStatus {
-    let mut stderr = child.stderr.take().expect("a pipe");
-    let (ended, end) = std::sync::mpsc::channel::<()>();
-    // Its standard error ends with the run.
-    let reader = std::thread::spawn(move || {
-        let _ = stderr.read_to_end(&mut Vec::new());
-        drop(ended);
-    });
-    let _ = end.recv_timeout(time);
-    child.kill().expect("killing the run");
-    let status = child.wait().expect("the run ends");
-    reader.join().expect("the reader ends");
-    status
 }
 
 #[test]

@@ -1,22 +1,44 @@
-//! A way to PostgreSQL that breaks off when it is told to: everything that a client said before has arrived, nothing after it.
+//! A way to PostgreSQL that breaks off or stands still when it is told to: everything that a client said before has arrived, nothing after it.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::process::Child;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// What is done with the piece at which the gate acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    /// It is lost, and every connection with it.
+    Close,
+    /// It stays here, and nothing passes any more in either direction. Connections stay open, also of clients that die.
+    Freeze,
+    /// The same, but the piece still reaches the server; its answer does not come back.
+    FreezeBehind,
+}
 
 /// What a gate has seen and let through.
 struct State {
     /// Pieces that clients may still send; each is one write of theirs, or two that came together.
     left: usize,
+    /// The first piece that contains this is the last one too.
+    word: &'static str,
+    act: Act,
+    /// Pieces that clients have sent since it was told what to do.
+    passed: usize,
+    frozen: bool,
     open: Vec<UnixStream>,
 }
+
+/// A state, and what is told when it changes.
+type Shared = (Mutex<State>, Condvar);
 
 /// A socket before that of a server. Serves until the test process ends.
 pub struct Gate {
     folder: tempfile::TempDir,
-    state: Arc<Mutex<State>>,
+    state: Arc<Shared>,
 }
 
 impl Gate {
@@ -25,7 +47,8 @@ impl Gate {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let listener = UnixListener::bind(folder.path().join(name(port))).expect("a socket");
         let server = server.join(name(port));
-        let state = Arc::new(Mutex::new(State { left: usize::MAX, open: Vec::new() }));
+        let state = State { left: usize::MAX, word: "", act: Act::Close, passed: 0, frozen: false, open: Vec::new() };
+        let state: Arc<Shared> = Arc::new((Mutex::new(state), Condvar::new()));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -42,14 +65,62 @@ impl Gate {
 
     /// Lets so many pieces through from now on, then ends every connection and takes no new ones.
     pub fn close_after(&self, pieces: usize) {
-        let mut state = self.state.lock().expect("nobody panicked");
-        state.open.clear();
-        state.left = pieces;
+        self.act(pieces, "", Act::Close);
+    }
+
+    /// Stands still at the piece after so many; `behind`: when that one has reached the server.
+    pub fn freeze_after(&self, pieces: usize, behind: bool) {
+        self.act(pieces, "", if behind { Act::FreezeBehind } else { Act::Freeze });
+    }
+
+    /// Stands still when a client says this.
+    pub fn freeze_at(&self, word: &'static str) {
+        self.act(usize::MAX, word, Act::Freeze);
+    }
+
+    /// Ends all connections, and lets everything through from now on.
+    pub fn open(&self) {
+        self.act(usize::MAX, "", Act::Close);
+    }
+
+    fn act(&self, left: usize, word: &'static str, act: Act) {
+        let mut state = lock(&self.state);
+        end_all(&mut state);
+        *state = State { left, word, act, passed: 0, frozen: false, open: Vec::new() };
+        self.state.1.notify_all();
     }
 
     /// Whether it has closed since.
     pub fn is_closed(&self) -> bool {
-        self.state.lock().expect("nobody panicked").left == 0
+        lock(&self.state).left == 0
+    }
+
+    /// Pieces that clients have sent since it was told what to do.
+    pub fn passed(&self) -> usize {
+        lock(&self.state).passed
+    }
+
+    /// Blocks until it stands still. False: the client ended before.
+    pub fn stands_still_before_the_end_of(&self, client: &mut Child) -> bool {
+        let mut state = lock(&self.state);
+        while !state.frozen {
+            if client.try_wait().expect("a child").is_some() {
+                return false;
+            }
+            // A child's end wakes nobody.
+            state = self.state.1.wait_timeout(state, Duration::from_millis(5)).expect("nobody panicked").0;
+        }
+        true
+    }
+}
+
+fn lock(state: &Shared) -> MutexGuard<'_, State> {
+    state.0.lock().expect("nobody panicked")
+}
+
+fn end_all(state: &mut State) {
+    for stream in state.open.drain(..) {
+        let _ = stream.shutdown(Shutdown::Both);
     }
 }
 
@@ -57,39 +128,60 @@ fn name(port: u16) -> PathBuf {
     format!(".s.PGSQL.{port}").into()
 }
 
-fn admit(client: UnixStream, server: &Path, state: &Arc<Mutex<State>>) {
-    let mut known = state.lock().expect("nobody panicked");
-    if known.left == 0 {
+fn admit(client: UnixStream, server: &Path, state: &Arc<Shared>) {
+    let mut known = lock(state);
+    if known.left == 0 && known.act == Act::Close {
         return;
     }
     let server = UnixStream::connect(server).expect("the server runs");
     let twin = |stream: &UnixStream| stream.try_clone().expect("a second handle");
     known.open.extend([twin(&client), twin(&server)]);
     let (answers, asker) = (twin(&server), twin(&client));
-    std::thread::spawn(move || copy(answers, asker, || true));
-    let state = Arc::clone(state);
-    std::thread::spawn(move || copy(client, server, || may_pass(&state)));
+    let (there, back) = (Arc::clone(state), Arc::clone(state));
+    std::thread::spawn(move || copy(answers, asker, |_, _| while_it_moves(lock(&back), &back).is_some()));
+    std::thread::spawn(move || copy(client, server, |piece, server| may_pass(&there, piece, server)));
 }
 
-/// Counts a piece; the one too many closes all.
-fn may_pass(state: &Mutex<State>) -> bool {
-    let mut state = state.lock().expect("nobody panicked");
-    if state.left > 0 {
-        state.left -= 1;
+/// Counts a piece; at the one too many it acts.
+fn may_pass(shared: &Shared, piece: &[u8], server: &mut UnixStream) -> bool {
+    let Some(mut state) = while_it_moves(lock(shared), shared) else { return false };
+    if piece.is_empty() {
+        return true;
     }
-    if state.left == 0 {
-        for stream in state.open.drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+    state.passed += 1;
+    state.left -= usize::from(state.left > 0);
+    let is_word = !state.word.is_empty() && piece.windows(state.word.len()).any(|part| part == state.word.as_bytes());
+    if state.left > 0 && !is_word {
+        return true;
     }
-    state.left > 0
+    state.left = 0;
+    if state.act == Act::Close {
+        end_all(&mut state);
+        return false;
+    }
+    if state.act == Act::FreezeBehind {
+        let _ = server.write_all(piece);
+    }
+    state.frozen = true;
+    shared.1.notify_all();
+    while_it_moves(state, shared).is_some()
 }
 
-fn copy(mut from: UnixStream, mut to: UnixStream, mut may_pass: impl FnMut() -> bool) {
+/// Blocks for as long as the gate stands still; `None`: it did, and the connection is over.
+fn while_it_moves<'a>(mut state: MutexGuard<'a, State>, shared: &'a Shared) -> Option<MutexGuard<'a, State>> {
+    let stood_still = state.frozen;
+    while state.frozen {
+        state = shared.1.wait(state).expect("nobody panicked");
+    }
+    (!stood_still).then_some(state)
+}
+
+fn copy(mut from: UnixStream, mut to: UnixStream, mut may_pass: impl FnMut(&[u8], &mut UnixStream) -> bool) {
     let mut piece = [0; 64 * 1024];
+    // The end of a connection is a piece too: it does not pass a gate that stands still.
     while let Ok(length) = from.read(&mut piece)
+        && may_pass(&piece[..length], &mut to)
         && length > 0
-        && may_pass()
         && to.write_all(&piece[..length]).is_ok()
     {}
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));

@@ -19,8 +19,6 @@ pub struct Service {
     pub jobs: &'static [&'static [&'static str]],
     /// The jobs that are killed, in turn.
     pub killed: &'static [&'static [&'static str]],
-    /// Within which time after their start, in milliseconds: as long as they take.
-    pub killed_within: u64,
     /// Faults that may strike any of its calls at once, and pass.
     pub mixed: &'static [&'static str],
     /// Settings without which its tests would test something else.
@@ -72,7 +70,6 @@ pub static CALENDAR: Service = Service {
     page_size: Some("SYNCCTL_CALENDAR_PAGE_SIZE"),
     jobs: &[&["calendar", "cron", "--force", "--json"]],
     killed: &[&["calendar", "cron", "--force"]],
-    killed_within: 120,
     mixed: &OF_GOOGLE,
     settings: &[],
     populate: |world, users, events| world.sim.generate(users, events),
@@ -100,7 +97,6 @@ pub static GMAIL: Service = Service {
     page_size: Some("SYNCCTL_GMAIL_PAGE_SIZE"),
     jobs: &[&["gmail", "cron", "--force", "--json"]],
     killed: &[&["gmail", "cron", "--force"]],
-    killed_within: 120,
     mixed: &OF_GOOGLE,
     settings: &[
         ("SYNCCTL_GMAIL_WINDOW", "all"),
@@ -162,7 +158,6 @@ pub static DRIVE: Service = Service {
     page_size: Some("SYNCCTL_DRIVE_PAGE_SIZE"),
     jobs: &[&["drive", "cron", "--force", "--json"]],
     killed: &[&["drive", "cron", "--force"]],
-    killed_within: 120,
     mixed: &OF_GOOGLE,
     settings: &[("SYNCCTL_DRIVE_DOCUMENTS", "all"), ("SYNCCTL_QUOTA_DRIVE_PROJECT_PER_MINUTE", "1000000000")],
     populate: |world, users, files| {
@@ -236,7 +231,6 @@ pub static ATTENDEE: Service = Service {
         &["attendee", "cron", "--force", "--json"],
     ],
     killed: &[&["attendee", "schedule"], &["attendee", "cron", "--force"]],
-    killed_within: 350,
     // Its limits are one answer, its cursors last, and a key that is refused is not asked with again.
     mixed: &[
         "rate_limit_429",
