@@ -225,7 +225,8 @@ pub struct Failure {
     pub of_token: bool,
     /// The HTTP status of the answer that it is; `None`: there was no answer, or it was no error.
     pub status: Option<u16>,
-    /// The provider's code for it, such as `channelIdNotUnique`, for whoever handles one refusal in another way than the rest of its class. Empty: none.
+    /// The provider's code for it, such as `channelIdNotUnique`, or PostgreSQL's (SQLSTATE), for whoever handles one refusal in another way than the
+    /// rest of its class. Empty: none.
     pub reason: String,
 }
 
@@ -236,6 +237,11 @@ impl Failure {
     }
 }
 
+/// What PostgreSQL says that an error is (SQLSTATE), if it is one of PostgreSQL's.
+pub fn sql_state(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(|cause| Some(cause.downcast_ref::<tokio_postgres::Error>()?.code()?.code()))
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<Failure>() {
@@ -243,7 +249,8 @@ impl From<anyhow::Error> for Failure {
             Err(error) => {
                 let of_settings = error.downcast_ref::<Fault>().is_some_and(|fault| fault.exit == Exit::Settings);
                 let class = if of_settings { Class::Settings } else { Class::Internal };
-                Self::new(class, format!("{error:#}"))
+                let reason = sql_state(&error).unwrap_or_default().to_owned();
+                Self { reason, ..Self::new(class, format!("{error:#}")) }
             }
         }
     }

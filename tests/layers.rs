@@ -121,6 +121,22 @@ fn no_service_knows_another() {
     assert_eq!(strangers(&src), Vec::<String>::new());
 }
 
+/// Every transaction of a run is begun with bounds: one without them can outlive its host for hours, with all that it holds.
+#[test]
+fn transactions_are_begun_with_bounds() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    sources(&src, &mut paths);
+    let begun = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).expect("a source file");
+        ["client.transaction()", "build_transaction()"].iter().any(|how| text.contains(how))
+    };
+    paths.retain(begun);
+    paths.sort();
+    // Where they get their bounds, and the schema's own, which sets its bound itself.
+    assert_eq!(paths, [src.join("db/connection.rs"), src.join("db/migrate.rs")]);
+}
+
 #[test]
 fn an_import_that_runs_up_or_sideways_is_seen() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -46,7 +46,7 @@ pub(super) async fn run(verb: &Verb, context: &Context, output: Output) -> anyho
             let key = key(key_file.as_deref())?;
             tried(context, &key).await?;
             let mut client = context.pool.get().await?;
-            let tx = client.transaction().await.context("beginning to add a project")?;
+            let tx = client.begin("beginning to add a project").await?;
             let (id, new) = projects::add(&tx, &context.vault, name, &key, *default).await?;
             tx.commit().await.context("adding a project")?;
             output.print(&serde_json::json!({ "id": id, "name": name, "new": new }), || match new {

@@ -155,7 +155,7 @@ impl<'a> New<'a> {
 /// Stores one account; answers the user, and whether it is new.
 pub(super) async fn add(context: &Context, new: &New<'_>, credentials: Credentials) -> anyhow::Result<(Uuid, bool)> {
     let mut client = context.pool.get().await?;
-    let tx = client.transaction().await.context("beginning the import")?;
+    let tx = client.begin("beginning the import").await?;
     let added = put(&tx, &context.vault, new, credentials).await?;
     tx.commit().await.context("committing the import")?;
     Ok(added)

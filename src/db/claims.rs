@@ -171,7 +171,7 @@ pub async fn claim(pool: &Pool, claim: &Claim<'_>) -> anyhow::Result<Vec<StreamR
 /// What a claim would take, without taking it: for dry runs.
 pub async fn preview(pool: &Pool, claim: &Claim<'_>) -> anyhow::Result<Vec<StreamRow>> {
     let mut client = pool.get().await?;
-    let tx = client.transaction().await.context("beginning the preview")?;
+    let tx = client.begin("beginning the preview").await?;
     let rows = claim_with(&*tx, claim).await?;
     tx.rollback().await.context("rolling the preview back")?;
     Ok(rows)

@@ -190,3 +190,50 @@ pub async fn quota(pool: &Pool) -> anyhow::Result<Vec<Spent>> {
         })
         .collect()
 }
+
+/// A transaction that has been open for long.
+#[derive(Debug, Clone)]
+pub struct OpenTransaction {
+    pub pid: i32,
+    /// What its client calls itself.
+    pub application: String,
+    /// Where it came from; `None`: by the server's socket.
+    pub host: Option<String>,
+    /// `idle in transaction`, `active`
+    pub state: String,
+    /// Seconds.
+    pub age: f64,
+    /// Statements that wait for it.
+    pub waiting: i64,
+}
+
+/// Transactions of clients of this database that have been open for longer than so many seconds, the oldest first, as far as the role may see them.
+pub async fn open_transactions(pool: &Pool, seconds: f64) -> anyhow::Result<Vec<OpenTransaction>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT a.pid, coalesce(a.application_name, ''), coalesce(a.client_hostname, host(a.client_addr)), coalesce(a.state, 'unknown'),
+               extract(epoch FROM now() - a.xact_start)::float8,
+               (SELECT count(*) FROM pg_stat_activity w WHERE w.wait_event_type = 'Lock' AND a.pid = ANY (pg_blocking_pids(w.pid)))
+             FROM pg_stat_activity a
+             WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+               AND a.xact_start < now() - make_interval(secs => $1)
+             ORDER BY a.xact_start LIMIT 20",
+            &[(&seconds, Type::FLOAT8)],
+        )
+        .await
+        .context("looking for transactions that have been open for long")?;
+    rows.iter()
+        .map(|row| {
+            Ok(OpenTransaction {
+                pid: row.try_get(0)?,
+                application: row.try_get(1)?,
+                host: row.try_get(2)?,
+                state: row.try_get(3)?,
+                age: row.try_get(4)?,
+                waiting: row.try_get(5)?,
+            })
+        })
+        .collect()
+}

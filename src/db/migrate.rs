@@ -114,6 +114,8 @@ pub fn connect(target: &Target) -> anyhow::Result<Client> {
 pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     let mut client = connect(target)?;
     let mut tx = client.transaction().context("beginning the migration")?;
+    // A host that dies in here must not keep every table to itself. What comes before the lock is had may take as long as another host's migration.
+    tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '30s'").context("bounding the migration")?;
     tx.batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})")).context("taking the migration lock")?;
     // Not by IF NOT EXISTS, which asks for the right to make tables: a role without it can still be told that nothing is missing.
     tx.batch_execute(

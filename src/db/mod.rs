@@ -8,6 +8,7 @@ pub mod change_times;
 pub mod channels;
 pub mod channels_read;
 pub mod claims;
+pub mod connection;
 pub mod deliveries;
 pub mod documents;
 pub mod documents_read;
@@ -31,6 +32,7 @@ pub mod target;
 pub mod troubles;
 pub mod verify;
 
+pub use connection::Connection;
 pub use pool::{Pool, explained, is_gone};
 
 /// The oldest major version of PostgreSQL that syncctl is tested with.

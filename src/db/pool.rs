@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use deadpool_postgres::{Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType};
 use secrecy::ExposeSecret;
 use tokio_postgres::error::SqlState;
 
+use super::connection::{Connection, InUse};
 use super::embedded::{self, Cluster};
 use super::migrate;
 use super::target::{self, Target};
 use crate::config::{AutoMigrate, Db, duration};
-use crate::error::Fault;
+use crate::error::{Fault, sql_state};
 
 /// How long a connection is waited for while others use them all. A page takes a second at the most, so this much is a fault.
 const WAIT: Duration = Duration::from_secs(60);
@@ -70,6 +71,7 @@ impl Place {
 pub struct Pool {
     inner: deadpool_postgres::Pool,
     target: Target,
+    in_use: InUse,
 }
 
 impl Pool {
@@ -84,16 +86,16 @@ impl Pool {
             .runtime(Runtime::Tokio1)
             .build()
             .context("building the connection pool")?;
-        Ok(Self { inner, target })
+        Ok(Self { inner, target, in_use: InUse::default() })
     }
 
     /// A connection.
     ///
     /// # Errors
     /// A `Fault` that says why the database cannot be reached.
-    pub async fn get(&self) -> anyhow::Result<Object> {
+    pub async fn get(&self) -> anyhow::Result<Connection> {
         match self.inner.get().await {
-            Ok(connection) => Ok(connection),
+            Ok(object) => Ok(self.in_use.lend(object)),
             Err(PoolError::Backend(error)) => Err(target::explain(&error, &self.target).into()),
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
                 let busy = self.inner.status().max_size;
@@ -109,6 +111,18 @@ impl Pool {
                 Err(Fault::unavailable(message).into())
             }
             Err(error) => Err(anyhow::Error::new(error).context("getting a connection")),
+        }
+    }
+
+    /// The same connections, of which those that this value gives out can be cancelled by themselves.
+    pub fn of_one_run(&self) -> Self {
+        Self { in_use: InUse::default(), ..self.clone() }
+    }
+
+    /// Cancels every statement that is under way on a connection that this value has given out: each fails, and its transaction is rolled back.
+    pub async fn cancel(&self) {
+        if let Err(error) = self.in_use.cancel(&self.target).await {
+            log::warn!("statements that are under way cannot be cancelled: {error:#}");
         }
     }
 
@@ -129,34 +143,38 @@ impl Pool {
 
 /// An error that ends a command, with the exit code that fits where the database went away, or lets the role do too little.
 pub fn explained(error: anyhow::Error) -> anyhow::Error {
-    let role = |error: &anyhow::Error| code(error).is_some_and(|state| *state == SqlState::INSUFFICIENT_PRIVILEGE);
-    // Class 53: a full disk, no memory. The server lives and cannot write at the moment.
-    let is_full = |error: &anyhow::Error| code(error).is_some_and(|state| state.code().starts_with("53"));
+    let state = sql_state(&error).unwrap_or_default();
     let what = match () {
         () if error.is::<Fault>() => return error,
-        () if role(&error) => {
+        () if state == SqlState::INSUFFICIENT_PRIVILEGE.code() => {
             let remedy = "the role in db.url has no right to that: sql/roles.sql makes one for jobs and one that owns the tables, for `db migrate`";
             return Fault::settings(format!("{error:#}; {remedy}")).into();
         }
         () if is_gone(&error) => "the database went away",
-        () if is_full(&error) => "the database takes nothing",
+        () if is_held_up(&error) => "the database held it up (`syncctl doctor` names what it waited for)",
+        // Class 53: a full disk, no memory. The server lives and cannot write at the moment.
+        () if state.starts_with("53") => "the database takes nothing",
         () => return error,
     };
     Fault::unavailable(format!("{what}: {error:#}; what was not written is done by the next run")).into()
 }
 
-/// What PostgreSQL says an error is.
-fn code(error: &anyhow::Error) -> Option<&SqlState> {
-    error.chain().find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.code())
+/// Whether a statement was given up because it waited for too long for what another transaction holds, or was cancelled.
+pub fn is_held_up(error: &anyhow::Error) -> bool {
+    sql_state(error).is_some_and(|state| state == LOCKED || state == CANCELLED)
 }
+
+/// SQLSTATE of a lock that was not to be had in time, and of a statement that was cancelled.
+pub const LOCKED: &str = "55P03";
+pub const CANCELLED: &str = "57014";
 
 /// Whether an error says that the connection or the server went away, and not that a statement was wrong. After a failover what is connected can
 /// be to a server that only reads now.
 pub fn is_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() else { return false };
-        // Class 08: connection exceptions; 57P: the server is stopping, or was told to end the session; 25006: it only reads.
-        let says_so = |state: &str| state.starts_with("08") || state.starts_with("57P") || state == "25006";
+        // Class 08: connection exceptions; 57P: the server is stopping, or was told to end the session; 25006: it only reads; 25P03: it stood idle.
+        let says_so = |state: &str| state.starts_with("08") || state.starts_with("57P") || state == "25006" || state == "25P03";
         let broken = std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
         error.is_closed() || broken || error.code().is_some_and(|state| says_so(state.code()))
     })

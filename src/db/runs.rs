@@ -270,6 +270,7 @@ pub async fn since(
     }))
 }
 
-fn host() -> String {
+/// This machine's name.
+pub(super) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

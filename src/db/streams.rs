@@ -63,8 +63,16 @@ pub struct Idle {
     pub wait: f64,
 }
 
-/// Closes idle streams together; answers the ids that were still ours.
-pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result<Vec<i64>> {
+/// What became of idle streams; the rest is not ours any more.
+#[derive(Debug)]
+pub struct Closed {
+    pub closed: Vec<i64>,
+    /// Still ours, and passed over because another transaction holds them.
+    pub held: Vec<i64>,
+}
+
+/// Closes idle streams together, as far as they are still ours.
+pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result<Closed> {
     let ids: Vec<i64> = idle.iter().map(|stream| stream.id).collect();
     let cursors: Vec<Option<&str>> = idle.iter().map(|stream| stream.cursor.as_deref()).collect();
     let waits: Vec<f64> = idle.iter().map(|stream| stream.wait).collect();
@@ -77,7 +85,8 @@ pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result
         )
         .await
         .context("closing idle streams")?;
-    Ok(row.try_get::<_, Option<Vec<i64>>>(0)?.unwrap_or_default())
+    let ids = |place: usize| row.try_get::<_, Option<Vec<i64>>>(place).map(Option::unwrap_or_default);
+    Ok(Closed { closed: ids(0)?, held: ids(1)? })
 }
 
 /// A step between two pages.
@@ -186,9 +195,9 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> a
 
 /// Forgets a cursor that expired, so that a full pass follows; counts it against the day. False: not ours any more.
 pub async fn forget_cursor(pool: &Pool, run: Uuid, id: i64, most_a_day: i32) -> anyhow::Result<bool> {
-    let moved = pool
-        .get()
-        .await?
+    let mut client = pool.get().await?;
+    let tx = client.begin("forgetting an expired cursor").await?;
+    let moved = tx
         .execute_typed(
             "UPDATE streams SET cursor = NULL, page_token = NULL, pinned = NULL, pass = NULL,
                resyncs = CASE WHEN resync_day = current_date THEN resyncs + 1 ELSE 1 END, resync_day = current_date,
@@ -198,15 +207,18 @@ pub async fn forget_cursor(pool: &Pool, run: Uuid, id: i64, most_a_day: i32) -> 
         )
         .await
         .context("forgetting an expired cursor")?;
+    tx.commit().await.context("forgetting an expired cursor")?;
     Ok(moved == 1)
 }
 
-/// Gives back what a run still holds of these streams, due at once: it was stopped before it came to them.
+/// Gives back what a run still holds of these streams, due at once: it was stopped before it came to them. One that somebody else has locked is
+/// left to its lease.
 pub async fn release(pool: &Pool, run: Uuid, ids: &[i64]) -> anyhow::Result<u64> {
     pool.get()
         .await?
         .execute_typed(
-            "UPDATE streams SET claimed_by = NULL, claimed_until = NULL, last_run = NULL WHERE id = ANY ($2) AND claimed_by = $1",
+            "UPDATE streams SET claimed_by = NULL, claimed_until = NULL, last_run = NULL
+             WHERE id IN (SELECT id FROM streams WHERE id = ANY ($2) AND claimed_by = $1 FOR NO KEY UPDATE SKIP LOCKED)",
             &[(&run, Type::UUID), (&ids, Type::INT8_ARRAY)],
         )
         .await
@@ -220,7 +232,7 @@ pub async fn give_way(pool: &Pool, run: Uuid, ids: &[i64], polled: &[i64]) -> an
         .await?
         .execute_typed(
             "UPDATE streams SET claimed_by = NULL, claimed_until = NULL, due_at = least(due_at, now()), last_run = CASE WHEN id = ANY ($3) THEN last_run END
-             WHERE id = ANY ($2) AND claimed_by = $1",
+             WHERE id IN (SELECT id FROM streams WHERE id = ANY ($2) AND claimed_by = $1 FOR NO KEY UPDATE SKIP LOCKED)",
             &[(&run, Type::UUID), (&ids, Type::INT8_ARRAY), (&polled, Type::INT8_ARRAY)],
         )
         .await

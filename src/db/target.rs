@@ -16,6 +16,12 @@ use tls::{Roots, Trust};
 
 pub use explain::explain;
 
+/// A server that the network has lost is given up within half a minute, and not after the two hours of most systems: it is asked for a sign of life
+/// when it was silent for so many seconds, then so often in so many seconds.
+const KEEPALIVES: [(&str, &str); 3] = [("keepalives_idle", "10"), ("keepalives_interval", "5"), ("keepalives_count", "3")];
+/// The same for what was sent and nobody took.
+const UNANSWERED: Duration = Duration::from_secs(30);
+
 /// A database that can be connected to. Never shows its password.
 #[derive(Clone)]
 pub struct Target {
@@ -52,9 +58,15 @@ impl Target {
         let name = pairs.take("application_name").or_else(|| pairs.take("fallback_application_name"));
         pairs.take_ignored()?;
         default_host(pairs);
+        for (key, value) in KEEPALIVES.into_iter().filter(|(key, _)| pairs.get(key).is_none()).collect::<Vec<_>>() {
+            pairs.set(key, value.into());
+        }
 
         let mut config: Config = pairs.keywords().parse().map_err(|error| reason(&error))?;
-        config.application_name(name.as_deref().unwrap_or("syncctl"));
+        config.application_name(name.unwrap_or_else(default_name));
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNANSWERED);
+        }
         if let (None, Some(password)) = (config.get_password(), password) {
             config.password(password);
         }
@@ -130,6 +142,11 @@ fn trust(pairs: &mut Pairs) -> Result<(SslMode, Trust), String> {
             return Err(format!("sslmode={mode:?} is not one of {allowed}"));
         }
     })
+}
+
+/// What the server shows of us: `syncctl on HOST`, because behind a pooler the address is the pooler's. It keeps 63 bytes of it.
+fn default_name() -> String {
+    format!("syncctl on {}", super::runs::host())
 }
 
 /// Where libpq looks when no host is named.

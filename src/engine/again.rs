@@ -77,7 +77,7 @@ async fn one<S: Source>(shared: &Shared<S>, row: &StreamRow, thing: &Quarantined
     };
     let asked = !found.is_empty() || !poison.is_empty();
     let mut client = shared.context.pool.get().await?;
-    let mut tx = client.transaction().await.context("beginning the retry")?;
+    let mut tx = client.begin("beginning the retry").await?;
     let mut kept = (!asked).then(|| "its service asks for no single things".to_owned());
     for item in &found {
         match single::held(&shared.source, &mut tx, &stream, item).await? {

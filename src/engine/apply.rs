@@ -2,14 +2,13 @@
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
-use deadpool_postgres::tokio_postgres;
 use uuid::Uuid;
 
 use super::{Counts, Item, Next, Page, Position, Source, Stream};
 use crate::db::Pool;
 use crate::db::items::{self, Poison};
 use crate::db::streams::{self, Finish, Step};
-use crate::error::{Class, Failure};
+use crate::error::{Class, Failure, sql_state};
 
 /// How often a page is written again that PostgreSQL gave up for another transaction's sake.
 const SACRIFICES: u32 = 5;
@@ -57,7 +56,7 @@ async fn once<S: Source>(
     write: &Write<'_>,
 ) -> anyhow::Result<(Counts, u64)> {
     let mut client = pool.get().await?;
-    let mut tx = client.transaction().await.context("beginning the page")?;
+    let mut tx = client.begin("beginning the page").await?;
     // The fence first: it also locks the row, so that whoever takes the stream over waits for this page.
     let ours = match (&write.finish, &page.next) {
         (Some(finish), _) => streams::finish(&tx, write.run, stream.id, finish).await?,
@@ -147,19 +146,11 @@ async fn apply_items<S: Source>(
 
 /// Whether PostgreSQL gave the transaction up so that others may go on (deadlock, serialization): nothing is wrong with it.
 pub fn was_sacrificed(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let state = cause.downcast_ref::<tokio_postgres::Error>().and_then(|error| error.code());
-        state.is_some_and(|state| matches!(state.code(), "40P01" | "40001"))
-    })
+    matches!(sql_state(error), Some("40P01" | "40001"))
 }
 
 /// Whether PostgreSQL refused a value (SQLSTATE class 22, data; 23, constraints), or the item could not be turned into one.
 /// Anything else (no connection, a deadlock, a full disk) never condemns an item.
 pub fn blames_the_data(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<tokio_postgres::Error>()
-            .and_then(|error| error.code())
-            .is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("23") || state.code() == "54000")
-    })
+    sql_state(error).is_some_and(|state| state.starts_with("22") || state.starts_with("23") || state == "54000")
 }

@@ -13,11 +13,11 @@ use super::outcome::Outcome;
 use super::queue::{Low, Queue, State};
 use super::shared::Shared;
 use super::slice::Task;
-use super::{Source, apply, workers};
+use super::{Source, workers};
 use crate::db::claims::{self, Claim, Selection};
-use crate::db::streams::{self, Idle};
+use crate::db::streams::{self, Closed, Idle};
 
-/// How often it is tried to close idle streams before that ends the run, and the pause after the first time; it grows.
+/// How often it is tried to close idle streams that somebody else holds, and the pause after the first time; it grows.
 const CLOSE_TRIES: u32 = 6;
 const GIVE_WAY: Duration = Duration::from_millis(50);
 /// How long streams that were brought up wait for others, so that one look finds them all.
@@ -215,9 +215,11 @@ impl<'a, S: Source> Dispatcher<'a, S> {
     /// Claims streams and queues them.
     async fn claim(&mut self, ids: &[i64]) -> anyhow::Result<()> {
         let Self { shared, selection, .. } = self;
+        // A lease of this run's own may have lapsed, where it is slow or was suspended: it does not take from itself what is under way.
+        let ids: Vec<i64> = ids.iter().copied().filter(|id| !shared.held().contains(id)).collect();
         let pool = &shared.context.pool;
         let lease = shared.context.settings.engine.lease.as_secs_f64();
-        let claim = Claim { run: shared.run, service: S::TABLES.service, lease, ids, force: selection.force };
+        let claim = Claim { run: shared.run, service: S::TABLES.service, lease, ids: &ids, force: selection.force };
         let rows = match shared.dry_run {
             true => claims::preview(pool, &claim).await?,
             false => claims::claim(pool, &claim).await?,
@@ -262,28 +264,32 @@ impl<'a, S: Source> Dispatcher<'a, S> {
     }
 }
 
-/// Closes idle streams with one statement. Where others write many streams at the same time, as the intake of notifications does, PostgreSQL
-/// may have given it up for them.
+/// Closes idle streams with one statement. Those that somebody else holds are passed over and closed a moment later; what is held for longer is
+/// left to its lease: nothing had changed in it, and the next run polls it again.
 async fn close<S: Source>(shared: &Shared<S>, idle: Vec<(Idle, Uuid)>) -> anyhow::Result<()> {
-    let (idle, users): (Vec<Idle>, Vec<Uuid>) = idle.into_iter().unzip();
-    let mut tries = 1;
-    let closed = loop {
-        match streams::close_idle(&shared.context.pool, shared.run, &idle).await {
-            Err(error) if tries < CLOSE_TRIES && apply::was_sacrificed(&error) => {
-                log::info!("closing idle streams again: {error:#}");
-                // Those for whom it was given up must come to what they wait for.
-                tokio::time::sleep(GIVE_WAY * tries).await;
-                tries += 1;
-            }
-            closed => break closed?,
-        }
-    };
+    let (mut idle, users): (Vec<Idle>, Vec<Uuid>) = idle.into_iter().unzip();
     let mut lost: HashMap<i64, Uuid> = idle.iter().map(|stream| stream.id).zip(users).collect();
-    for id in closed {
-        lost.remove(&id);
-        shared.held().remove(&id);
+    for tries in 1.. {
+        let Closed { closed, held } = streams::close_idle(&shared.context.pool, shared.run, &idle).await?;
+        for id in closed {
+            lost.remove(&id);
+            shared.held().remove(&id);
+        }
+        idle.retain(|stream| held.contains(&stream.id));
+        if idle.is_empty() || tries == CLOSE_TRIES {
+            break;
+        }
+        log::info!(streams = idle.len(); "closing idle streams again that somebody holds");
+        tokio::time::sleep(GIVE_WAY * tries).await;
     }
     let mut report = shared.report();
+    for stream in &idle {
+        log::warn!(stream = stream.id; "another transaction holds the stream: its poll is not recorded, and made again");
+        shared.held().remove(&stream.id);
+        lost.remove(&stream.id);
+        report.idle_streams -= 1;
+        report.interrupted_streams += 1;
+    }
     lost.into_values().for_each(|user| report.lost(user));
     Ok(())
 }

@@ -12,12 +12,13 @@ use super::queue::Queue;
 use super::room::Room;
 use super::shared::Shared;
 use super::tokens::Broker;
-use super::{Context, Report, Source, budget, dispatch, revive, told};
+use super::{Context, Report, Source, budget, dispatch, revive, told, watch};
 use crate::db::claims::Selection;
+use crate::db::pool::CANCELLED;
 use crate::db::prices::{self, Prices};
 use crate::db::runs::{self, Closing, Opening};
 use crate::db::{explained, health, streams};
-use crate::error::Fault;
+use crate::error::{Fault, sql_state};
 use crate::progress::Progress;
 use crate::telemetry;
 use crate::telemetry::healthchecks::{self, Check};
@@ -79,7 +80,9 @@ pub(super) async fn recorded<S: Source>(
     let run = Uuid::now_v7();
     let mut check = Check::none();
     let began = SystemTime::now();
-    let ended = executed(context, source, job, run, &mut check, work).await.map_err(explained);
+    // What it has under way is its own: it may be cancelled, and that of other runs in this process goes on.
+    let own = Context { pool: context.pool.of_one_run(), ..context.clone() };
+    let ended = executed(&own, source, job, run, &mut check, work).await.map_err(explained);
     let telemetry = async {
         if !job.dry_run {
             telemetry::export(&context.http, &told::run(&job.name, run, began, &ended)).await;
@@ -120,12 +123,12 @@ async fn executed<S: Source>(
     };
     let shared = shared(context, source, job, prices, report);
     let calls_before = context.http.calls();
-    let watch = tokio::spawn(watch(Arc::clone(&shared), job.max_duration));
-    let drained = work(Arc::clone(&shared)).await;
+    let watch = tokio::spawn(watch::over(Arc::clone(&shared), job.max_duration, exclusive));
+    let drained = watch::in_time(&context.pool, &shared.wind_down, watch::WORK, work(Arc::clone(&shared))).await;
     let mut report = std::mem::take(&mut *shared.report());
     if shared.wind_down.is_cancelled() && drained.is_ok() {
         let why = if context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };
-        report.stopped_early = Some(why.into());
+        report.stopped_early.get_or_insert_with(|| why.into());
     }
     watch.abort();
     shared.progress.over();
@@ -140,7 +143,8 @@ async fn executed<S: Source>(
         report.close(started.elapsed(), |user| shared.source.covers(user));
         return Ok(report);
     }
-    match (closed(&shared, job, &mut report, started).await, drained) {
+    let closing = closed(&shared, job, &mut report, started);
+    match (watch::in_time(&context.pool, &shared.wind_down, watch::CLOSING, closing).await, drained) {
         (Ok(()), _) => Ok(report),
         (Err(error), Ok(())) => Err(error),
         (Err(_), Err(first)) => Err(first),
@@ -220,12 +224,7 @@ fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, re
 }
 
 /// Gives back what the run still holds and closes its row. If the database is gone, the leases lapse and the next run closes the row.
-async fn closed<S: Source>(
-    shared: &Shared<S>,
-    job: &Job,
-    report: &mut Report,
-    started: Instant,
-) -> anyhow::Result<()> {
+async fn closed<S: Source>(shared: &Shared<S>, job: &Job, report: &mut Report, started: Instant) -> anyhow::Result<()> {
     let pool = &shared.context.pool;
     shared.meter.settle().await?;
     if report.changes.values().any(|counts| counts.streams > 0) {
@@ -258,40 +257,12 @@ async fn record<S: Source>(
         job: &job.name,
         summary: &serde_json::to_value(&*report)?,
     };
-    runs::close(&context.pool, S::TABLES, report.execution_id, &closing).await
-}
-
-/// Keeps the run alive in the tables, and winds it down when its time is over.
-async fn watch<S: Source>(shared: Arc<Shared<S>>, max_duration: Option<Duration>) {
-    let Shared { context, run, wind_down, dry_run, .. } = &*shared;
-    let lease = context.settings.engine.lease;
-    let mut beats = tokio::time::interval(lease / 3);
-    beats.tick().await;
-    let end = async {
-        match max_duration {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
+    let closed = runs::close(&context.pool, S::TABLES, report.execution_id, &closing).await;
+    match closed {
+        // That was meant for a statement before it.
+        Err(error) if sql_state(&error) == Some(CANCELLED) => {
+            runs::close(&context.pool, S::TABLES, report.execution_id, &closing).await
         }
-    };
-    tokio::pin!(end);
-    let mut ended = false;
-    loop {
-        tokio::select! {
-            () = &mut end, if !ended => {
-                ended = true;
-                log::info!("max_duration reached, winding down");
-                wind_down.cancel();
-            }
-            _ = beats.tick() => {
-                if *dry_run {
-                    continue;
-                }
-                let held: Vec<i64> = shared.held().iter().copied().collect();
-                if let Err(error) = runs::heartbeat(&context.pool, *run, lease.as_secs_f64(), &held, &shared.queue.progress()).await {
-                    // No verdict on the run: if this goes on, the leases lapse and the fence keeps others' work whole.
-                    log::warn!("heartbeat not written: {error:#}");
-                }
-            }
-        }
+        closed => closed,
     }
 }

@@ -30,6 +30,7 @@ mod slice;
 pub mod tokens;
 mod told;
 pub mod verify;
+mod watch;
 mod workers;
 
 use std::ops::RangeInclusive;

@@ -1,17 +1,18 @@
 //! One slice of a stream: pages from its position, until the stream ends or others want its place.
 
+mod rehearse;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use chrono::Utc;
 use deadpool_postgres::Transaction;
 
 use super::delays::Delays;
 use super::meter::Lack;
 use super::outcome::{End, Outcome};
-use super::pace::Bounds;
+use super::pace::{Bounds, History};
 use super::page::{change_times, is_idle, json, wait_of};
 use super::queue::Admitted;
 use super::room::Held;
@@ -19,9 +20,14 @@ use super::shared::Shared;
 use super::slice::{Granted, Sliced, Task};
 use super::{Calls, Counts, Next, Page, Position, Source, Stream, again, apply, failed, pacing, recover};
 use crate::db::claims::StreamRow;
+use crate::db::pool::{CANCELLED, LOCKED};
 use crate::db::streams::{Finish, Idle};
 use crate::error::{Class, Failure};
 
+/// How often a page is asked for again whose rows another transaction holds, and after which pause. With the time for which each try waits it is
+/// somewhat more than a minute: whatever a host that died has held is free by then.
+const ASIDES: u32 = 6;
+const ASIDE: Duration = Duration::from_secs(7);
 /// Within so long, those who have waited for the same minute ask again.
 const APART: Duration = Duration::from_secs(1);
 
@@ -47,6 +53,7 @@ pub async fn slice<S: Source>(shared: Arc<Shared<S>>, mut task: Box<Task>, grant
         Ok(Step::Over(end)) => task.over(end),
         Ok(Step::Wait(wait)) => Sliced::Again(task, wait),
         // Boxed, here and below, is what few streams come to: a future has room for everything that it may await, and is moved with it.
+        Err(failure) if shared.wind_down.is_cancelled() && failure.reason == CANCELLED => task.over(End::Interrupted),
         Err(failure) => {
             let end = Box::pin(failed::store(&shared, &task.row, failure)).await;
             task.over(end)
@@ -99,21 +106,6 @@ impl<S: Source> Slice<'_, S> {
         self.queued && !self.shared.dry_run && task.is_pass()
     }
 
-    async fn rehearse(&self, task: &mut Task) -> Result<Step, Failure> {
-        task.begin_pass();
-        let first = self.fetch(task).await;
-        if matches!(&first, Ok(Some(page)) if is_idle(page, &task.row)) {
-            return self.pages(task, first, None, None).await;
-        }
-        let mut turn = self.shared.stage.lock().await;
-        if turn.is_none() {
-            *turn = Some(Box::pin(self.shared.context.pool.get()).await?);
-        }
-        let Some(client) = turn.as_mut() else { return Ok(Step::Over(End::Interrupted)) };
-        let mut tx = Box::pin(client.transaction()).await.context("beginning the dry run")?;
-        self.pages(task, first, None, Some(&mut tx)).await
-    }
-
     /// Pages, beginning with this answer.
     async fn pages(
         &self,
@@ -161,10 +153,11 @@ impl<S: Source> Slice<'_, S> {
         task: &mut Task,
         page: Page<S::Change>,
         room: &mut Option<Held>,
-        rehearsed: Option<&mut Transaction<'_>>,
+        mut rehearsed: Option<&mut Transaction<'_>>,
     ) -> Taken<S::Change> {
         let Shared { source, context, run, .. } = self.shared;
         let now = Utc::now();
+        let known = task.history;
         let changes = change_times(&page);
         task.history = task.history.observe(now, &changes, context.settings.pace.half_life, self.bounds.prior);
         let at = task.row.position.clone();
@@ -187,14 +180,19 @@ impl<S: Source> Slice<'_, S> {
         };
         let write = apply::Write { run: *run, at: &at, lease: context.settings.engine.lease.as_secs_f64(), finish };
         let applied = Box::pin(async {
-            match rehearsed {
+            match rehearsed.as_deref_mut() {
                 Some(tx) => Ok(apply::changes(source, tx, &self.stream, &page, &write).await?),
                 None => apply::page(source, &context.pool, &self.stream, &page, &write).await,
             }
         });
         let Some(next) = next else {
-            task.outcome.wrote(applied.await?, &delays);
-            return Ok(Err(Step::Over(End::Done)));
+            return Ok(Err(match applied.await {
+                Ok(written) => {
+                    task.outcome.wrote(written, &delays);
+                    Step::Over(End::Done)
+                }
+                Err(failure) => self.aside(task, at, known, failure)?,
+            }));
         };
         task.row.position = next;
         let winding_down = self.shared.wind_down.is_cancelled();
@@ -205,8 +203,14 @@ impl<S: Source> Slice<'_, S> {
                 false => self.ask_ahead(task).await,
             }
         });
-        let (written, ahead) = tokio::join!(applied, ahead);
-        task.outcome.wrote(written?, &delays);
+        let (written, ahead) = match self.shared.dry_run {
+            true => (applied.await, rehearse::alive(rehearsed.as_deref(), ahead).await),
+            false => tokio::join!(applied, ahead),
+        };
+        match written {
+            Ok(written) => task.outcome.wrote(written, &delays),
+            Err(failure) => return Ok(Err(self.aside(task, at, known, failure)?)),
+        }
         Ok(match ahead? {
             Ok((answer, held)) => {
                 *room = held;
@@ -214,6 +218,25 @@ impl<S: Source> Slice<'_, S> {
             }
             Err(step) => Err(step),
         })
+    }
+
+    /// A page that did not get its rows, because another transaction holds them, is asked for again in a while from where it began. Nobody waits
+    /// with a connection in hand, which others need.
+    ///
+    /// # Errors
+    /// Any other failure, and this one after some tries.
+    fn aside(&self, task: &mut Task, at: Position, known: History, failure: Failure) -> Result<Step, Failure> {
+        if failure.reason != LOCKED || !self.queued {
+            return Err(failure);
+        }
+        (task.row.position, task.history) = (at, known);
+        task.asides += 1;
+        if task.asides > ASIDES {
+            let message = "another transaction has held rows of this page for a minute: `syncctl doctor` names it";
+            return Err(Failure { message: format!("{message} ({})", failure.message), ..failure });
+        }
+        log::info!(stream = task.row.id; "another transaction holds rows of this page: it waits aside");
+        Ok(Step::Wait(Some(ASIDE.mul_f64(0.5 + rand::random::<f64>()))))
     }
 
     /// The next page, if it need not wait for its turn.

@@ -233,7 +233,7 @@ impl Queue {
         let next = state.parked.keys().next().map(|(until, _)| until.saturating_duration_since(Instant::now()));
         let next_seconds = next.map(|next| next.as_secs_f64());
         let (under_way, without_quota) = (state.under_way, state.parked.len());
-        Progress { under_way, polls_waiting, passes_waiting, without_quota, next_seconds }
+        Progress { under_way, polls_waiting, passes_waiting, without_quota, next_seconds, winding_down: false }
     }
 
     /// Whether another page of this project is waiting for its turn: then nobody goes on.

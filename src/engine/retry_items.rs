@@ -28,7 +28,7 @@ pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined)
         .map_err(|error| format!("not JSON: {error}"))
         .and_then(|raw| S::decode(&item.kind, raw).map_err(|poison| poison.error));
     let mut client = context.pool.get().await?;
-    let mut tx = client.transaction().await.context("beginning the retry")?;
+    let mut tx = client.begin("beginning the retry").await?;
     // The feed may have brought its successor meanwhile, which took it out of quarantine: it must not be put back.
     if streams::hold(&tx, item.stream_id).await? && !items::lies(&tx, item.id, &item.raw).await? {
         return Ok(Retried::Applied);

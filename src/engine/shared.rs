@@ -13,6 +13,7 @@ use super::room::Room;
 use super::slice::{Granted, Task};
 use super::tokens::Broker;
 use super::{Calls, Context, Report, Source};
+use crate::db::Connection;
 use crate::db::claims::{AccountRow, StreamRow};
 use crate::db::prices::Prices;
 use crate::progress::Progress;
@@ -35,7 +36,7 @@ pub struct Shared<S> {
     /// What polls cost.
     pub prices: Prices,
     /// Where a dry run writes what it takes back, one stream at a time.
-    pub stage: tokio::sync::Mutex<Option<deadpool_postgres::Object>>,
+    pub stage: tokio::sync::Mutex<Option<Connection>>,
     /// Streams that this run has claimed and not given back: what a heartbeat renews.
     pub held: Mutex<HashSet<i64>>,
     /// Workers that were started: they divide `engine.concurrency` among them.

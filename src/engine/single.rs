@@ -100,7 +100,7 @@ async fn write<S: Single>(
     outcome: &mut Outcome,
 ) -> anyhow::Result<()> {
     let mut client = shared.context.pool.get().await?;
-    let mut tx = client.transaction().await.context("beginning the write")?;
+    let mut tx = client.begin("beginning the write").await?;
     match held(&shared.source, &mut tx, stream, item).await? {
         Held::Applied(counts) => outcome.counts = counts,
         Held::Gone => return Err(removed().into()),

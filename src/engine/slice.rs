@@ -24,6 +24,8 @@ pub struct Task {
     pub history: History,
     /// How often its pass lost its page token in this run.
     pub restarts: u32,
+    /// How often it waited aside for rows that another transaction held.
+    pub asides: u32,
     /// It is of the kind that lists everything at each poll: no pass that others wait for.
     lists: bool,
 }
@@ -52,7 +54,7 @@ impl Task {
             row.position = Position::default();
         }
         let history = pacing::history(&row.changes);
-        Self { outcome: Outcome::of(&row), history, restarts: 0, lists: lists && row.full_pass_at.is_some(), row }
+        Self { outcome: Outcome::of(&row), history, restarts: 0, asides: 0, lists: lists && row.full_pass_at.is_some(), row }
     }
 
     /// Of this row, with what its service says of it.

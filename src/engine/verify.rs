@@ -15,7 +15,6 @@ use std::time::Instant;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
-use deadpool_postgres::tokio_postgres::IsolationLevel;
 use futures_util::StreamExt as _;
 use serde::Serialize;
 use uuid::Uuid;
@@ -267,8 +266,7 @@ async fn look<S: Verify>(shared: &Shared<S>, stream: &Stream, calls: &Calls) -> 
 /// Where a stream stands and what is stored of it, of the same moment.
 async fn stored<S: Verify>(shared: &Shared<S>, stream: &Stream) -> anyhow::Result<Option<(Standing, Things)>> {
     let mut client = shared.context.pool.get().await?;
-    let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-    let tx = snapshot.start().await.context("beginning the comparison")?;
+    let tx = client.snapshot("beginning the comparison").await?;
     let Some(standing) = streams::standing(&tx, stream.id).await? else { return Ok(None) };
     let things = shared.source.stored(&tx, stream).await?;
     tx.rollback().await.context("ending the comparison")?;
@@ -277,7 +275,7 @@ async fn stored<S: Verify>(shared: &Shared<S>, stream: &Stream) -> anyhow::Resul
 
 async fn owed<S: Verify>(shared: &Shared<S>, stream: &Stream, scope: &S::Scope, ids: &[&str]) -> anyhow::Result<Vec<String>> {
     let mut client = shared.context.pool.get().await?;
-    let tx = client.transaction().await.context("beginning the comparison")?;
+    let tx = client.begin("beginning the comparison").await?;
     let owed = shared.source.owed(&tx, stream, scope, ids).await?;
     tx.rollback().await.context("ending the comparison")?;
     Ok(owed)

@@ -113,7 +113,7 @@ pub async fn deliver(pool: &Pool, settings: &Outbox, order: &Order, stop: &Cance
 pub async fn preview(pool: &Pool, settings: &Outbox, order: &Order) -> anyhow::Result<Vec<Waiting>> {
     let routes = routes(settings);
     let mut client = pool.get().await?;
-    let tx = client.transaction().await.context("beginning the preview")?;
+    let tx = client.begin("beginning the preview").await?;
     renew(&tx, settings, &routes, order).await?;
     if !routes.is_empty() {
         while routing::route(&tx, &routes, ROUTE_CHUNK).await? == ROUTE_CHUNK as usize {}
@@ -155,13 +155,13 @@ async fn prepare(pool: &Pool, settings: &Outbox, order: &Order) -> anyhow::Resul
     let routes = routes(settings);
     let mut client = pool.get().await?;
     if order.dead || order.replay.is_some() {
-        let tx = client.transaction().await.context("beginning a replay")?;
+        let tx = client.begin("beginning a replay").await?;
         renew(&tx, settings, &routes, order).await?;
         tx.commit().await.context("committing a replay")?;
     }
     // Without targets events stay new: whoever is set first gets them.
     while !routes.is_empty() {
-        let tx = client.transaction().await.context("beginning to route events")?;
+        let tx = client.begin("beginning to route events").await?;
         let routed = routing::route(&tx, &routes, ROUTE_CHUNK).await?;
         tx.commit().await.context("committing routed events")?;
         if routed < ROUTE_CHUNK as usize {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use deadpool_postgres::Object;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_postgres::Client;
@@ -13,7 +12,7 @@ use uuid::Uuid;
 
 use super::Outcome;
 use crate::db::notifications::{self, Channel, Notification};
-use crate::db::{Pool, is_gone};
+use crate::db::{Connection, Pool, is_gone};
 
 /// Notifications stored by one statement.
 const BATCH: usize = 1000;
@@ -127,14 +126,14 @@ async fn settle(pool: &Pool, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcome>,
         match tokio::time::timeout_at(until, store(&client, batch)).await {
             Ok(Err(error)) if is_gone(&error) || is_deadlock(&error) => {
                 log::debug!("storing again: {error:#}");
-                drop(Object::take(client));
+                client.discard();
                 // No hurry: this ends when the time is over, and a server that starts wants to be left alone.
                 tokio::time::timeout_at(until, tokio::time::sleep(Duration::from_millis(20))).await.map_err(|_| error)?;
             }
             Ok(stored) => return stored,
             Err(_) => {
                 // The statement may still be at work: nobody else gets this connection.
-                drop(Object::take(client));
+                client.discard();
                 return Err(late());
             }
         }
@@ -149,7 +148,7 @@ fn is_deadlock(error: &anyhow::Error) -> bool {
 }
 
 /// Looks senders up and stores what they may say; answers each one's outcome, and whether a stream was made due.
-async fn store(client: &Object, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcome>, bool)> {
+async fn store(client: &Connection, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcome>, bool)> {
     let client = &***client;
     let senders = Senders::of(client, batch).await?;
     let mut outcomes = vec![Outcome::Unavailable; batch.len()];

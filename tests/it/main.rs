@@ -51,6 +51,7 @@ mod simulate;
 mod size;
 mod stale_keys;
 mod status;
+mod stuck;
 mod support;
 mod sync;
 mod terminal;

@@ -178,7 +178,7 @@ async fn look_up(context: &Context, page: Vec<String>, done: &mut Added) -> anyh
 /// A page is one transaction: a commit for each of thousands of users would be most of the time.
 async fn store(context: &Context, credentials: &Credentials, page: Vec<String>, done: &mut Added) -> anyhow::Result<()> {
     let mut client = context.pool.get().await?;
-    let tx = client.transaction().await.context("beginning a page of users")?;
+    let tx = client.begin("beginning a page of users").await?;
     let (mut added, mut renewed) = (0, 0);
     for email in &page {
         let (_, new) = import::put(&tx, &context.vault, &import::New::of(email), credentials.clone()).await?;

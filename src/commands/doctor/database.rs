@@ -1,10 +1,12 @@
 //! The database: whether it answers, is recent enough, has our schema, and keeps to itself what it should.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use tokio_postgres::config::{Host, SslMode};
 
 use super::{Findings, machine};
-use crate::config::Settings;
+use crate::config::{Settings, duration};
 use crate::db::migrate::{self, Schema};
 use crate::db::pool::Place;
 use crate::db::{OLDEST_POSTGRES, Pool, health};
@@ -64,6 +66,8 @@ pub async fn check(pool: &Pool, place: &Place, settings: &Settings, found: &mut 
     found.attempt(CHECK, checked);
     let checked = privacy(pool, found).await;
     found.attempt("privacy", checked);
+    let checked = transactions(pool, settings, found).await;
+    found.attempt("transactions", checked);
     is_current
 }
 
@@ -130,6 +134,28 @@ async fn way(pool: &Pool, found: &mut Findings) -> anyhow::Result<()> {
             false => "none, or one in session mode",
         },
     );
+    Ok(())
+}
+
+/// Those that have been open for longer than a lease: what they hold, no run gets.
+async fn transactions(pool: &Pool, settings: &Settings, found: &mut Findings) -> anyhow::Result<()> {
+    const CHECK: &str = "transactions";
+    let lease = settings.engine.lease;
+    let open = health::open_transactions(pool, lease.as_secs_f64()).await?;
+    if open.is_empty() {
+        found.ok(CHECK, format!("none is open for longer than {}", duration::text(lease)));
+    }
+    for health::OpenTransaction { pid, application, host, state, age, waiting } in open {
+        let from = host.map_or_else(|| "by the server's socket".into(), |host| format!("from {host}"));
+        let age = duration::text(Duration::from_secs(age as u64));
+        let message = format!("process {pid} ({application:?} {from}) has a transaction open for {age}, {state}");
+        let remedy = format!("end it where it was begun, or by `SELECT pg_terminate_backend({pid})` in `syncctl db psql`");
+        match waiting {
+            0 => found.warn(CHECK, message, remedy),
+            1 => found.fail(CHECK, format!("{message}; 1 statement waits for it"), remedy),
+            waiting => found.fail(CHECK, format!("{message}; {waiting} statements wait for it"), remedy),
+        }
+    }
     Ok(())
 }
 

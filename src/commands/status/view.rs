@@ -106,8 +106,11 @@ fn doing(job: &JobState) -> String {
 
 /// `32 under way, 900 first syncs or resyncs wait for their user's quota (next in 3 s)`
 fn in_words(progress: &Progress) -> String {
-    let Progress { under_way, polls_waiting, passes_waiting, without_quota, next_seconds } = progress;
+    let Progress { under_way, polls_waiting, passes_waiting, without_quota, next_seconds, winding_down } = progress;
     let mut parts = vec![format!("{under_way} under way")];
+    if *winding_down {
+        parts.insert(0, "winding down".into());
+    }
     let mut add = |count: usize, what: String| {
         if count > 0 {
             parts.push(what);

@@ -21,7 +21,7 @@ pub async fn change_settings(pool: &Pool, user: Uuid, patch: &serde_json::Value)
 pub async fn switch(pool: &Pool, user: Uuid, patch: &serde_json::Value) -> anyhow::Result<()> {
     let values: [(&(dyn ToSql + Sync), Type); 2] = [(&user, Type::UUID), (patch, Type::JSONB)];
     let mut client = pool.get().await?;
-    let tx = client.transaction().await.context("beginning to switch services")?;
+    let tx = client.begin("beginning to switch services").await?;
     tx.execute_typed(CHANGE_SETTINGS, &values).await.context("changing a user's settings")?;
     apply_switches(&tx, user).await?;
     tx.commit().await.context("committing which services are synced")

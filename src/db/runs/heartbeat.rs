@@ -21,18 +21,25 @@ pub struct Progress {
     pub without_quota: usize,
     /// Seconds until the first of these goes on.
     pub next_seconds: Option<f64>,
+    /// It begins nothing any more: it was told to stop, its time is over, or another run has its job.
+    #[serde(default)]
+    pub winding_down: bool,
 }
 
-/// Says that the run lives: its row, its lock and its leases on these streams hold for another `lease` seconds.
-pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64], progress: &Progress) -> anyhow::Result<()> {
+/// Says that the run lives: its row, its lock and its leases on these streams hold for another `lease` seconds. Answers whether the lock of a job
+/// is still its own: another run takes it from one that was silent for longer than its lease.
+pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64], progress: &Progress) -> anyhow::Result<bool> {
     let progress = serde_json::to_string(progress)?;
-    pool.get()
-        .await?
-        .execute_typed(
+    let mut client = pool.get().await?;
+    // Bounded, because nobody waits for its end: the run may be over before.
+    let tx = client.begin("beginning the heartbeat").await?;
+    let row = tx
+        .query_typed_one(
             HEARTBEAT,
             &[(&run, Type::UUID), (&lease, Type::FLOAT8), (&streams, Type::INT8_ARRAY), (&progress, Type::TEXT)],
         )
         .await
         .context("writing the heartbeat")?;
-    Ok(())
+    tx.commit().await.context("writing the heartbeat")?;
+    Ok(row.try_get(0)?)
 }

@@ -9,33 +9,33 @@ use crate::error::Failure;
 
 /// Records a failure and gives the stream back; the cursor stays. `state`: `stopped` or `removed`, where the failure says so.
 pub async fn fail(pool: &Pool, run: Uuid, id: i64, failure: &Failure, wait: f64, state: Option<&str>) -> anyhow::Result<()> {
-    pool.get()
-        .await?
-        .execute_typed(
-            "UPDATE streams SET failures = failures + 1, failed_class = $3, failed_message = $4, failed_at = now(),
+    let mut client = pool.get().await?;
+    let tx = client.begin("recording a failed stream").await?;
+    tx.execute_typed(
+        "UPDATE streams SET failures = failures + 1, failed_class = $3, failed_message = $4, failed_at = now(),
                due_at = now() + make_interval(secs => $5), polled_at = coalesce(claimed_at, now()),
                state = CASE state WHEN 'off' THEN state ELSE coalesce($6, state) END,
                claimed_by = NULL, claimed_until = NULL
              WHERE id = $1 AND claimed_by = $2",
-            &[
-                (&id, Type::INT8),
-                (&run, Type::UUID),
-                (&failure.class.name(), Type::TEXT),
-                (&failure.message, Type::TEXT),
-                (&wait, Type::FLOAT8),
-                (&state, Type::TEXT),
-            ],
-        )
-        .await
-        .context("recording a failed stream")?;
-    Ok(())
+        &[
+            (&id, Type::INT8),
+            (&run, Type::UUID),
+            (&failure.class.name(), Type::TEXT),
+            (&failure.message, Type::TEXT),
+            (&wait, Type::FLOAT8),
+            (&state, Type::TEXT),
+        ],
+    )
+    .await
+    .context("recording a failed stream")?;
+    tx.commit().await.context("recording a failed stream")
 }
 
 /// Records that there is nothing to sync, and gives the stream back: asked again once a day, after a week once a week. No failure is counted.
 pub async fn turn_off(pool: &Pool, run: Uuid, id: i64, why: &Failure) -> anyhow::Result<()> {
-    pool.get()
-        .await?
-        .execute_typed(
+    let mut client = pool.get().await?;
+    let tx = client.begin("recording that there is nothing to sync").await?;
+    tx.execute_typed(
             "UPDATE streams s SET failures = 0, failed_class = $3, failed_message = $4, failed_at = o.since,
                due_at = now() + (0.9 + 0.1 * random()) * CASE WHEN o.since < now() - interval '7 days' THEN interval '7 days' ELSE interval '1 day' END,
                polled_at = coalesce(claimed_at, now()), state = CASE state WHEN 'off' THEN state ELSE 'stopped' END,
@@ -47,7 +47,7 @@ pub async fn turn_off(pool: &Pool, run: Uuid, id: i64, why: &Failure) -> anyhow:
         )
         .await
         .context("recording that there is nothing to sync")?;
-    Ok(())
+    tx.commit().await.context("recording that there is nothing to sync")
 }
 
 /// Lets a user's streams of a service wait for so many seconds, but for those that are being polled.

@@ -37,7 +37,9 @@ fn a_url_and_keywords_mean_the_same() {
         assert_eq!(config.get_password(), Some(&br"s'e\c/r t"[..]));
         assert_eq!(config.get_dbname(), Some("wor k"));
         assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(3)));
-        assert_eq!(config.get_application_name(), Some("syncctl"));
+        assert!(config.get_application_name().is_some_and(|name| name.starts_with("syncctl on ")));
+        assert_eq!((config.get_keepalives_idle(), config.get_keepalives_retries()), (Duration::from_secs(10), Some(3)));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_secs(30)));
         assert_eq!(target.display(), "database wor k on db.example:6432");
     }
 }

@@ -58,7 +58,7 @@ async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, found: &Diffe
     shared.held().insert(row.id);
     let ids: Vec<&str> = found.iter().filter(|(_, found)| found.is_wrong()).map(|(id, _)| id.as_str()).collect();
     let mut client = pool.get().await?;
-    let tx = client.transaction().await.context("beginning the repair")?;
+    let tx = client.begin("beginning the repair").await?;
     if !streams::begin_anew(&tx, shared.run, row.id).await? {
         outcome.end = End::Failed(busy());
         return Ok(outcome);

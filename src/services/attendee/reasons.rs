@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::store;
 use super::wanted::Left;
-use crate::db::Pool;
+use crate::db::{Connection, Pool};
 
 /// Says of meetings why they have no bot (`meetings.bot_reason`). Answers those of which it is new.
 pub async fn explain<'a>(pool: &Pool, left: &'a [Left]) -> anyhow::Result<Vec<&'a Left>> {
@@ -34,7 +34,7 @@ pub async fn explain<'a>(pool: &Pool, left: &'a [Left]) -> anyhow::Result<Vec<&'
 }
 
 /// Says at the meetings of a bot why it is not made.
-pub async fn at_meetings(client: &deadpool_postgres::Client, bot: Uuid, why: &str) -> anyhow::Result<()> {
+pub async fn at_meetings(client: &Connection, bot: Uuid, why: &str) -> anyhow::Result<()> {
     client
         .execute_typed(
             "UPDATE meetings m SET bot_reason = $2 FROM attendee_bot_meetings bm

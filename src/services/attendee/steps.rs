@@ -25,7 +25,7 @@ const SOON: chrono::Duration = chrono::Duration::minutes(5);
 macro_rules! written {
     ($run:expr, $tx:ident, $work:expr) => {{
         let mut client = $run.desk.pool().get().await?;
-        let $tx = client.transaction().await.context("beginning to write a bot")?;
+        let $tx = client.begin("beginning to write a bot").await?;
         let done = $work;
         $tx.commit().await.context("writing a bot")?;
         done

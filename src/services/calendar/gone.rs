@@ -39,7 +39,7 @@ pub async fn bury(tx: &Transaction<'_>, user: Option<Uuid>) -> anyhow::Result<()
 /// day from then on.
 pub async fn settle(pool: &Pool, configured: &[String]) -> anyhow::Result<()> {
     let mut client = pool.get().await?;
-    let tx = client.transaction().await.context("settling calendars that are gone")?;
+    let tx = client.begin("settling calendars that are gone").await?;
     bury(&tx, None).await?;
     tx.execute_typed(
         "UPDATE streams s SET state = 'active', due_at = now(), cursor = NULL, page_token = NULL, pinned = NULL, pass = NULL

@@ -60,3 +60,29 @@ fn tables_that_a_public_api_shows_are_told() {
     );
     assert_eq!(doctor(&world, &[]).lines("fail"), Vec::<String>::new());
 }
+
+#[test]
+fn a_transaction_that_is_open_for_longer_than_a_lease_is_told_with_whose_it_is() {
+    let mut world = synced(1);
+    world.set("SYNCCTL_ENGINE_LEASE", "200ms");
+    let url = format!("{} application_name='notebook of ann'", world.database.url());
+    let mut other = postgres::Client::connect(&url, postgres::NoTls).expect("a connection");
+    other.batch_execute("BEGIN; SELECT FROM streams FOR UPDATE").expect("all streams");
+    let pid: i32 = other.query_one("SELECT pg_backend_pid() FROM pg_sleep(0.3)", &[]).expect("a pid").get(0);
+    let found = doctor(&world, &["--offline"]);
+    found.has(
+        "warn",
+        &format!("transactions: process {pid} (\"notebook of ann\" by the server's socket) has a transaction open for"),
+    );
+    // One that others wait for is wrong.
+    std::thread::scope(|threads| {
+        threads.spawn(|| world.execute("UPDATE streams SET weight = weight"));
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while world.count(waits) == 0 {
+            std::thread::yield_now();
+        }
+        doctor(&world, &["--offline"]).has("fail", "1 statement waits for it");
+        other.batch_execute("COMMIT").expect("its end");
+    });
+    doctor(&world, &["--offline"]).has("ok", "transactions: none is open for longer than 200ms");
+}
