@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio_postgres::Client;
+use deadpool_postgres::Transaction;
+use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ pub struct Channel {
 
 /// Those of the channels that are open: not stopped, not expired, and of a stream that exists. One whose answer is still under way
 /// (`creating`) announces already, and so does one that is being replaced.
-pub async fn open_channels(client: &Client, ids: &[Uuid]) -> anyhow::Result<HashMap<Uuid, Channel>> {
+pub async fn open_channels(client: &impl GenericClient, ids: &[Uuid]) -> anyhow::Result<HashMap<Uuid, Channel>> {
     let rows = client
         .query_typed(
             "SELECT id, stream_id, service, token_hash FROM channels
@@ -42,7 +43,7 @@ pub async fn open_channels(client: &Client, ids: &[Uuid]) -> anyhow::Result<Hash
 }
 
 /// The mailboxes of addresses, in small letters: stream, and its newest open channel.
-pub async fn mailboxes(client: &Client, addresses: &[&str]) -> anyhow::Result<HashMap<String, (i64, Option<Uuid>)>> {
+pub async fn mailboxes(client: &impl GenericClient, addresses: &[&str]) -> anyhow::Result<HashMap<String, (i64, Option<Uuid>)>> {
     let rows = client
         .query_typed(
             "SELECT lower(u.email), s.id, (SELECT c.id FROM channels c WHERE c.stream_id = s.id AND c.state IN ('creating', 'live', 'stopping')
@@ -57,7 +58,7 @@ pub async fn mailboxes(client: &Client, addresses: &[&str]) -> anyhow::Result<Ha
 }
 
 /// The streams of bots that are not done, by Attendee's ids.
-pub async fn streams_of_bots(client: &Client, bots: &[&str]) -> anyhow::Result<HashMap<String, i64>> {
+pub async fn streams_of_bots(client: &impl GenericClient, bots: &[&str]) -> anyhow::Result<HashMap<String, i64>> {
     let rows = client
         .query_typed(
             "SELECT b.bot_id, s.id FROM attendee_bots b JOIN streams s ON s.attendee_project = b.project_id
@@ -82,15 +83,25 @@ pub struct Notification {
     pub change: bool,
 }
 
-/// Stores those that are new, together; answers for each whether it was.
-pub async fn store(client: &Client, arrived: &[Notification]) -> anyhow::Result<Vec<bool>> {
+/// What became of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    New,
+    /// It was there before.
+    Known,
+    /// Not stored: another transaction holds its stream.
+    LeftOut,
+}
+
+/// Stores those that are new, together; answers what became of each.
+pub async fn store(tx: &Transaction<'_>, arrived: &[Notification]) -> anyhow::Result<Vec<Stored>> {
     let sources: Vec<&str> = arrived.iter().map(|one| one.source.as_str()).collect();
     let keys: Vec<&str> = arrived.iter().map(|one| one.key.as_str()).collect();
     let streams: Vec<Option<i64>> = arrived.iter().map(|one| one.stream_id).collect();
     let channels: Vec<Option<Uuid>> = arrived.iter().map(|one| one.channel_id).collect();
     let changes: Vec<bool> = arrived.iter().map(|one| one.change).collect();
-    let row = client
-        .query_typed(
+    let row = tx
+        .query_typed_one(
             STORE,
             &[
                 (&sources, Type::TEXT_ARRAY),
@@ -102,15 +113,16 @@ pub async fn store(client: &Client, arrived: &[Notification]) -> anyhow::Result<
         )
         .await
         .context("storing notifications")?;
-    let places: Vec<i64> = row.first().map_or(Ok(None), |row| row.try_get(0))?.unwrap_or_default();
-    let mut fresh = vec![false; arrived.len()];
-    for place in places {
-        // Places begin at 1.
-        if let Some(one) = usize::try_from(place - 1).ok().and_then(|place| fresh.get_mut(place)) {
-            *one = true;
+    let mut stored = vec![Stored::Known; arrived.len()];
+    for (column, what) in [(0, Stored::New), (1, Stored::LeftOut)] {
+        for place in row.try_get::<_, Option<Vec<i64>>>(column)?.unwrap_or_default() {
+            // Places begin at 1.
+            if let Some(one) = usize::try_from(place - 1).ok().and_then(|place| stored.get_mut(place)) {
+                *one = what;
+            }
         }
     }
-    Ok(fresh)
+    Ok(stored)
 }
 
 /// Services in which something was announced that no poll has seen, and that may be polled now.

@@ -7,12 +7,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio_postgres::Client;
+use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
 use super::Outcome;
-use crate::db::notifications::{self, Channel, Notification};
+use crate::db::connection::Bounds;
+use crate::db::notifications::{self, Channel, Notification, Stored};
 use crate::db::{Connection, Pool, is_gone};
+use crate::error::sql_state;
 
 /// Notifications stored by one statement.
 const BATCH: usize = 1000;
@@ -20,6 +22,12 @@ const BATCH: usize = 1000;
 const QUEUE: usize = 8192;
 /// How long a request waits for the database: the sender gives up not much later.
 const WAIT: Duration = Duration::from_secs(2);
+/// How long a statement may take at the server.
+const AT_SERVER: Duration = Duration::from_millis(1500);
+/// How long what was left out, or could not be stored, waits before it is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
+/// SQLSTATE of a transaction that was given up for another one.
+const DEADLOCK: &str = "40P01";
 
 /// What a request carries, checked for its form.
 #[derive(Debug)]
@@ -87,11 +95,12 @@ impl Writer {
 }
 
 async fn write(pool: Pool, mut arriving: mpsc::Receiver<Waiting>, pushed: Arc<Notify>) {
-    let mut batch = Vec::with_capacity(BATCH);
+    // What waits; the first of them for the second time or more, because somebody held their streams.
+    let mut batch: Vec<Waiting> = Vec::with_capacity(BATCH);
     let mut away = false;
-    while arriving.recv_many(&mut batch, BATCH).await > 0 {
+    while receive(&mut arriving, &mut batch).await {
         // Whoever has given up will send it again.
-        batch.retain(|waiting: &Waiting| !waiting.answer.is_closed());
+        batch.retain(|waiting| !waiting.answer.is_closed());
         let outcomes = match settle(&pool, &batch).await {
             Ok((outcomes, due)) => {
                 if std::mem::take(&mut away) {
@@ -107,32 +116,51 @@ async fn write(pool: Pool, mut arriving: mpsc::Receiver<Waiting>, pushed: Arc<No
                 if !std::mem::replace(&mut away, true) {
                     log::error!("notifications are not taken: {error:#}");
                 }
-                vec![Outcome::Unavailable; batch.len()]
+                vec![Some(Outcome::Unavailable); batch.len()]
             }
         };
+        let mut left_out = Vec::with_capacity(BATCH);
         for (waiting, outcome) in batch.drain(..).zip(outcomes) {
-            // Nobody may be there any more.
-            let _ = waiting.answer.send(outcome);
+            match outcome {
+                // Nobody may be there any more.
+                Some(outcome) => _ = waiting.answer.send(outcome),
+                None => left_out.push(waiting),
+            }
         }
+        batch = left_out;
     }
 }
 
-/// Stores a batch within the time that its requests have; what a broken connection or a deadlock undid is done again.
-async fn settle(pool: &Pool, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcome>, bool)> {
+/// Adds what has arrived; where something was left out, that is tried again in a moment, whether more comes or not. False: the end.
+async fn receive(arriving: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>) -> bool {
+    if batch.is_empty() {
+        return arriving.recv_many(batch, BATCH).await > 0;
+    }
+    tokio::time::sleep(AGAIN).await;
+    while batch.len() < BATCH
+        && let Ok(waiting) = arriving.try_recv()
+    {
+        batch.push(waiting);
+    }
+    true
+}
+
+/// Stores a batch within the time that its requests have; what a broken connection or a deadlock undid is done again. `None`: left out.
+async fn settle(pool: &Pool, batch: &[Waiting]) -> anyhow::Result<(Vec<Option<Outcome>>, bool)> {
     let until = tokio::time::Instant::now() + WAIT;
     let late = || anyhow::anyhow!("the database did not answer within {} s", WAIT.as_secs());
     loop {
-        let client = tokio::time::timeout_at(until, pool.get()).await.map_err(|_| late())??;
-        match tokio::time::timeout_at(until, store(&client, batch)).await {
-            Ok(Err(error)) if is_gone(&error) || is_deadlock(&error) => {
+        let mut client = tokio::time::timeout_at(until, pool.get()).await.map_err(|_| late())??;
+        match tokio::time::timeout_at(until, store(&mut client, batch)).await {
+            Ok(Err(error)) if is_gone(&error) || sql_state(&error) == Some(DEADLOCK) => {
                 log::debug!("storing again: {error:#}");
                 client.discard();
                 // No hurry: this ends when the time is over, and a server that starts wants to be left alone.
-                tokio::time::timeout_at(until, tokio::time::sleep(Duration::from_millis(20))).await.map_err(|_| error)?;
+                tokio::time::timeout_at(until, tokio::time::sleep(AGAIN)).await.map_err(|_| error)?;
             }
             Ok(stored) => return stored,
             Err(_) => {
-                // The statement may still be at work: nobody else gets this connection.
+                // A server that lives has ended the statement by itself before: nothing comes through to it, or back.
                 client.discard();
                 return Err(late());
             }
@@ -140,18 +168,13 @@ async fn settle(pool: &Pool, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcome>,
     }
 }
 
-fn is_deadlock(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code)
-            == Some(&tokio_postgres::error::SqlState::T_R_DEADLOCK_DETECTED)
-    })
-}
-
 /// Looks senders up and stores what they may say; answers each one's outcome, and whether a stream was made due.
-async fn store(client: &Connection, batch: &[Waiting]) -> anyhow::Result<(Vec<Outcome>, bool)> {
-    let client = &***client;
-    let senders = Senders::of(client, batch).await?;
-    let mut outcomes = vec![Outcome::Unavailable; batch.len()];
+async fn store(client: &mut Connection, batch: &[Waiting]) -> anyhow::Result<(Vec<Option<Outcome>>, bool)> {
+    // The server ends it while we still listen: given up here, it would go on there, one more with each batch.
+    let tx =
+        client.begin_within(&Bounds { locks: AT_SERVER, idle: WAIT, statement: Some(AT_SERVER) }, "beginning a batch").await?;
+    let senders = Senders::of(&*tx, batch).await?;
+    let mut outcomes = vec![None; batch.len()];
     let (mut places, mut good) = (Vec::new(), Vec::new());
     for (place, waiting) in batch.iter().enumerate() {
         match senders.admit(&waiting.arrived) {
@@ -159,17 +182,22 @@ async fn store(client: &Connection, batch: &[Waiting]) -> anyhow::Result<(Vec<Ou
                 places.push(place);
                 good.push(notification);
             }
-            Err(outcome) => outcomes[place] = outcome,
+            Err(outcome) => outcomes[place] = Some(outcome),
         }
     }
     if good.is_empty() {
         return Ok((outcomes, false));
     }
-    let fresh = notifications::store(client, &good).await.context("storing a batch")?;
+    let stored = notifications::store(&tx, &good).await.context("storing a batch")?;
+    tx.commit().await.context("committing a batch")?;
     let mut due = false;
-    for ((place, notification), fresh) in places.into_iter().zip(&good).zip(fresh) {
-        outcomes[place] = if fresh { Outcome::Accepted } else { Outcome::Duplicate };
-        due |= fresh && notification.change;
+    for ((place, notification), stored) in places.into_iter().zip(&good).zip(stored) {
+        outcomes[place] = match stored {
+            Stored::New => Some(Outcome::Accepted),
+            Stored::Known => Some(Outcome::Duplicate),
+            Stored::LeftOut => None,
+        };
+        due |= stored == Stored::New && notification.change;
     }
     Ok((outcomes, due))
 }
@@ -185,7 +213,7 @@ struct Senders {
 
 impl Senders {
     /// Asks only for the kinds that the batch has.
-    async fn of(client: &Client, batch: &[Waiting]) -> anyhow::Result<Self> {
+    async fn of(client: &impl GenericClient, batch: &[Waiting]) -> anyhow::Result<Self> {
         let (mut ids, mut addresses, mut bots) = (Vec::new(), Vec::new(), Vec::new());
         for waiting in batch {
             match &waiting.arrived {

@@ -114,13 +114,46 @@ fn a_row_that_somebody_holds_costs_two_seconds_and_no_notification() {
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE pushed_at > polled_at"), 1);
 }
 
+/// Connections of syncctl to the world's database.
+fn connections(world: &World) -> i64 {
+    world.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'syncctl%'")
+}
+
+#[test]
+fn a_row_or_table_that_somebody_holds_costs_no_other_notification_and_no_further_connections() {
+    let (mut world, channels) = watched(2);
+    world.set("SYNCCTL_DB_POOL_SIZE", "3");
+    let server = Server::start(&world, &[]);
+    let mut other = world.database.connect();
+    let first = "SELECT FROM streams WHERE id = (SELECT min(id) FROM streams WHERE kind = 'events') FOR UPDATE";
+    let mut number = 0;
+    for (held, free) in [(first, 200), ("LOCK TABLE notifications IN ACCESS EXCLUSIVE MODE", 503)] {
+        other.batch_execute(&format!("BEGIN; {held}")).expect("held");
+        for _ in 0..5 {
+            number += 1;
+            std::thread::scope(|threads| {
+                let waits = threads.spawn(|| server.notify(&channels[0], number, "exists"));
+                assert_eq!(server.notify(&channels[1], number, "exists"), free, "{held}");
+                assert_eq!(waits.join().expect("an answer"), 503, "{held}");
+            });
+        }
+        let open = connections(&world);
+        assert!(open <= 3, "{open} connections: {held}");
+        other.batch_execute("COMMIT").expect("let go");
+        assert_eq!(server.notify(&channels[0], number, "exists"), 200);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE pushed_at > polled_at"), 2);
+}
+
 #[test]
 fn a_signal_lets_it_finish_what_it_has_in_hand() {
     let (world, channels) = watched(1);
     let server = Server::start(&world, &[]);
     let mut other = world.database.connect();
     let mut held = other.transaction().expect("a transaction");
-    held.execute("UPDATE streams SET weight = weight", &[]).expect("held");
+    // Another server got the same one, and has not stored it yet.
+    let same = format!("INSERT INTO notifications (source, key) VALUES ('channel:{}', '1')", channels[0]);
+    held.batch_execute(&same).expect("held");
     let mut request = String::from("POST /calendar HTTP/1.1\r\nhost: x\r\n");
     for (name, value) in google(&channels[0], TOKEN, "1", "exists") {
         request.push_str(&format!("{name}: {value}\r\n"));
@@ -133,7 +166,7 @@ fn a_signal_lets_it_finish_what_it_has_in_hand() {
     let started = Instant::now();
     server.terminate();
     std::thread::sleep(Duration::from_millis(200));
-    held.commit().expect("let go");
+    held.rollback().expect("let go");
     assert_eq!(status(&mut stream), 200);
     assert!(server.ended().success());
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
