@@ -53,24 +53,28 @@ pub async fn create(pool: &Pool, new: &NewChannel<'_>) -> anyhow::Result<Option<
     row.map(|row| row.try_get(0)).transpose().context("reading a new channel")
 }
 
-/// The channel is there. What was refused to its stream before is over.
-pub async fn live(pool: &Pool, id: Uuid, resource: &str, expires_at: DateTime<Utc>) -> anyhow::Result<()> {
-    pool.get()
+/// The channel is there. What was refused to its stream before is over. False: while its answer was under way another run took this one for dead,
+/// and the stream may have got another.
+pub async fn live(pool: &Pool, id: Uuid, resource: &str, expires_at: DateTime<Utc>) -> anyhow::Result<bool> {
+    let row = pool
+        .get()
         .await?
-        .execute_typed(
+        .query_typed_one(
             "WITH born AS (
                UPDATE channels SET state = 'live', resource_id = $2, expires_at = $3, failures = 0, last_error = NULL
-               WHERE id = $1 RETURNING stream_id
+               WHERE id = $1 AND state = 'creating' RETURNING stream_id
              ), forgiven AS (
                UPDATE channels c SET state = 'stopped', ended_at = now() FROM born
                WHERE c.stream_id = born.stream_id AND c.state = 'refused'
+             ), announced AS (
+               UPDATE streams s SET push_until = greatest(push_until, $3), push_missed = 0 FROM born WHERE s.id = born.stream_id
              )
-             UPDATE streams s SET push_until = greatest(push_until, $3), push_missed = 0 FROM born WHERE s.id = born.stream_id",
+             SELECT EXISTS (SELECT FROM born)",
             &[(&id, Type::UUID), (&resource, Type::TEXT), (&expires_at, Type::TIMESTAMPTZ)],
         )
         .await
         .context("recording a live channel")?;
-    Ok(())
+    Ok(row.try_get(0)?)
 }
 
 /// Google will have no such channel. One row a stream says so: the last.

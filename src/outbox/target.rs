@@ -1,7 +1,7 @@
 //! One target in one run: claims, requests, results. No claim is held open in a transaction while the target is asked.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -82,7 +82,7 @@ pub async fn serve(run: &Run<'_>, target: &Target) -> anyhow::Result<Served> {
             most: if circuit.is_open() { 1 } else { CHUNK },
         };
         // Before the statement, so that the lease never ends before we think it does.
-        let claimed_at = Instant::now();
+        let claimed_at = Moment::now();
         let claimed = deliveries::claim(run.pool, &claim).await?;
         if claimed.is_empty() {
             break;
@@ -93,7 +93,8 @@ pub async fn serve(run: &Run<'_>, target: &Target) -> anyhow::Result<Served> {
             url: &url,
             circuit: &circuit,
             refused: Cell::new(None),
-            until: claimed_at + (lease - run.timeout),
+            claimed_at,
+            good_for: lease - run.timeout,
         };
         chunk.send(claimed, &mut served).await?;
         served.open = circuit.is_open();
@@ -111,8 +112,23 @@ struct Chunk<'a> {
     url: &'a Url,
     circuit: &'a Circuit,
     refused: Cell<Option<Private>>,
+    claimed_at: Moment,
     /// A request that begins later could outlive the lease.
-    until: Instant,
+    good_for: Duration,
+}
+
+/// A moment by both clocks: one stands still while the machine is suspended, the other can be set.
+struct Moment(Instant, SystemTime);
+
+impl Moment {
+    fn now() -> Self {
+        Self(Instant::now(), SystemTime::now())
+    }
+
+    /// By the clock that has gone further.
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed().max(self.1.elapsed().unwrap_or_default())
+    }
 }
 
 /// Results that are not written yet.
@@ -157,7 +173,7 @@ impl Chunk<'_> {
 
     fn may_begin(&self, probing: bool) -> bool {
         let closed = probing || !self.circuit.is_open();
-        closed && self.refused.get().is_none() && !self.run.winds_down() && Instant::now() < self.until
+        closed && self.refused.get().is_none() && !self.run.winds_down() && self.claimed_at.elapsed() < self.good_for
     }
 
     /// Before the next request begins, so that it sees what this one found.

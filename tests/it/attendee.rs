@@ -8,4 +8,5 @@ mod late;
 mod lost;
 mod moved;
 mod odd;
+mod suspended;
 mod transcripts;

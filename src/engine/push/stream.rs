@@ -73,8 +73,16 @@ async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &S
         });
         let failure = match watched.await {
             Ok(watched) => {
-                channels::live(pool, ask.id, &watched.resource_id, watched.expires_at).await?;
-                return Ok(Some(Made { id: ask.id, resource: watched.resource_id, orphan }));
+                if channels::live(pool, ask.id, &watched.resource_id, watched.expires_at).await? {
+                    return Ok(Some(Made { id: ask.id, resource: watched.resource_id, orphan }));
+                }
+                log::warn!(stream = stream.id; "another run took this one for dead while it made a channel: it is stopped again");
+                match S::ONLY {
+                    // It took the place of the other run's, or that of this one.
+                    Some(_) => channels::stopped(pool, ask.id).await?,
+                    None => stop(shared, calls, ask.id, &watched.resource_id).await?,
+                }
+                return Ok(None);
             }
             Err(failure) => failure,
         };

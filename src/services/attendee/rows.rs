@@ -18,13 +18,16 @@ use crate::error::{Class, Failure};
 /// Bots for the same room and time, one after the other: more is a mistake.
 const MOST_TURNS: u32 = 20;
 
+/// Bots that are not done, and those of meetings that may still go on.
+const NOT_DONE: &str =
+    "b.state IN ('creating', 'open', 'ended') OR (b.state = 'settled' AND b.start_at > now() - interval '1 day')";
+
 /// The bots that are not done, and those of meetings that may still go on.
 pub async fn known(pool: &Pool) -> anyhow::Result<Vec<Known>> {
     let client = pool.get().await?;
-    let which = "b.state IN ('creating', 'open', 'ended') OR (b.state = 'settled' AND b.start_at > now() - interval '1 day')";
     let statement = format!(
         "SELECT bm.bot, bm.user_id, bm.stream_id, bm.event_id, bm.original_start
-         FROM attendee_bot_meetings bm JOIN attendee_bots b ON b.id = bm.bot WHERE {which}"
+         FROM attendee_bot_meetings bm JOIN attendee_bots b ON b.id = bm.bot WHERE {NOT_DONE}"
     );
     let rows = client.query_typed(&statement, &[]).await.context("reading for whom bots are")?;
     let mut links: HashMap<Uuid, BTreeSet<(Uuid, Event)>> = HashMap::new();
@@ -35,7 +38,7 @@ pub async fn known(pool: &Pool) -> anyhow::Result<Vec<Known>> {
     let statement = format!(
         "SELECT id, project_id, dedup_key, state, room, start_at, title, bot_id, raw_state,
            CASE WHEN state = 'creating' AND last_error IS NOT NULL AND look_at > now() THEN look_at END
-         FROM attendee_bots b WHERE {which} ORDER BY start_at, id"
+         FROM attendee_bots b WHERE {NOT_DONE} ORDER BY start_at, id"
     );
     let rows = client.query_typed(&statement, &[]).await.context("reading known bots")?;
     rows.iter()
@@ -77,8 +80,27 @@ pub async fn projects(pool: &Pool) -> anyhow::Result<Projects> {
     Ok(projects)
 }
 
-/// Writes down that a bot is about to be asked for. Answers the row and its key.
-pub async fn intend(tx: &Transaction<'_>, meeting: &Meeting, join_at: DateTime<Utc>) -> anyhow::Result<(Uuid, String)> {
+/// Whether there is no bot of this room and time, whosever project it is of, and there will be none while this transaction lasts: between this
+/// run's look at the bots and now, another one may have asked for it.
+async fn is_free(tx: &Transaction<'_>, meeting: &Meeting) -> anyhow::Result<bool> {
+    let of_meeting = dedup_key(&meeting.room, meeting.start, 0);
+    // A statement of its own: the next one must see what was committed before the lock was had.
+    tx.execute_typed("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[(&of_meeting, Type::TEXT)])
+        .await
+        .context("keeping a room and time to this run")?;
+    let statement = format!("SELECT 1 FROM attendee_bots b WHERE room = $1 AND start_at = $2 AND ({NOT_DONE}) LIMIT 1");
+    let there = tx
+        .query_typed_opt(&statement, &[(&meeting.room, Type::TEXT), (&meeting.start, Type::TIMESTAMPTZ)])
+        .await
+        .context("looking whether another run has asked for a bot")?;
+    Ok(there.is_none())
+}
+
+/// Writes down that a bot is about to be asked for. Answers the row and its key; `None`: the meeting has got its bot from another run.
+pub async fn intend(tx: &Transaction<'_>, meeting: &Meeting, join_at: DateTime<Utc>) -> anyhow::Result<Option<(Uuid, String)>> {
+    if !is_free(tx, meeting).await? {
+        return Ok(None);
+    }
     for turn in 0..MOST_TURNS {
         let key = dedup_key(&meeting.room, meeting.start, turn);
         let row = tx
@@ -105,7 +127,7 @@ pub async fn intend(tx: &Transaction<'_>, meeting: &Meeting, join_at: DateTime<U
             .await
             .context("writing a bot down before it is asked for")?;
         if let Some(row) = row {
-            return Ok((row.try_get(0)?, key));
+            return Ok(Some((row.try_get(0)?, key)));
         }
     }
     anyhow::bail!("{MOST_TURNS} bots had this room at this time: no further one is asked for")

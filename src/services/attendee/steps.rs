@@ -42,11 +42,17 @@ struct Asking<'a> {
 impl Run<'_> {
     pub(super) async fn create(&self, calls: &Calls, meeting: &Meeting) -> Result<Counts, Failure> {
         let join_at = self.join_at(meeting);
-        let (id, key) = written!(self, tx, {
-            let (id, key) = rows::intend(&tx, meeting, join_at).await?;
-            rows::link(&tx, id, meeting, true).await?;
-            (id, key)
+        let intended = written!(self, tx, {
+            let intended = rows::intend(&tx, meeting, join_at).await?;
+            if let Some((id, _)) = &intended {
+                rows::link(&tx, *id, meeting, true).await?;
+            }
+            intended
         });
+        let Some((id, key)) = intended else {
+            log::info!(project:% = meeting.project; "another run has asked for the bot of a meeting: it is left alone");
+            return Ok(Counts { unchanged: 1, ..Counts::default() });
+        };
         let done = self.ask(calls, &Asking { id, project: meeting.project, key: &key }, meeting).await;
         if let Err(failure) = &done {
             rows::failed(self.desk.pool(), id, failure, REFUSED).await?;

@@ -140,6 +140,26 @@ fn two_jobs_at_once_make_one_channel_each_stream() {
 }
 
 #[test]
+fn a_suspended_renewal_leaves_no_second_channel() {
+    let mut world = followed(&CALENDAR, 3);
+    world.set("SYNCCTL_ENGINE_LEASE", "300ms");
+    world.set("SYNCCTL_ENGINE_CONCURRENCY", "1");
+    world.sim.fault(json!({ "fault": "stall", "method": "events.watch", "times": 1 }));
+    let run = world.spawn(&["calendar", "renew-watches"]);
+    world.wait_for_stall();
+    let pid = i32::try_from(run.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("a signal");
+    world.wait_until_leases_lapse();
+    world.sim.clear_faults();
+    renew(&world).expect(0);
+    world.sim.admin("release", json!({}));
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("a signal");
+    run.wait_with_output().expect("it ends");
+    assert_eq!(by_resource(&world).into_values().max(), Some(1), "a stream has two");
+    assert_in_step(&world);
+}
+
+#[test]
 fn mailboxes_are_watched_and_a_new_watch_takes_the_place_of_the_old_one() {
     let mut world = World::of(&GMAIL, 2, 4);
     world.set("SYNCCTL_PUSH_GMAIL_TOPIC", "projects/acme/topics/mail");

@@ -1,0 +1,90 @@
+//! A schedule that was suspended and goes on with what it knew, after another one has done the work.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+
+const USER: &str = "user00000@example.com";
+
+/// Four meetings, and a run that waits for the answer to its first bot. Answers the run and the links.
+fn waiting(world: &mut World) -> (std::process::Child, Vec<String>) {
+    // One bot after the other.
+    world.set("SYNCCTL_ENGINE_CONCURRENCY", "1");
+    let links = (0..4).map(|nth| world.meet(USER, &format!("talk{nth}"), 180 + nth)).collect();
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    world.sim.fault(json!({ "fault": "stall", "method": "bots.create", "times": 1 }));
+    let run = world.spawn(&["attendee", "schedule", "--json"]);
+    world.wait_for_stall();
+    (run, links)
+}
+
+fn report(run: std::process::Child) -> Value {
+    let output = run.wait_with_output().expect("it ends");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+#[track_caller]
+fn assert_one_bot_each(world: &World, links: &[String]) {
+    for link in links {
+        world.only_bot(link);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM attendee_bots"), links.len() as i64);
+    world.poll_bots().expect(0);
+    world.assert_in_step();
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn a_suspended_schedule_makes_no_second_bot() {
+    let mut world = World::with_attendee(1);
+    world.set("SYNCCTL_ENGINE_LEASE", "300ms");
+    let (run, links) = waiting(&mut world);
+    let pid = i32::try_from(run.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("a signal");
+    world.wait_until_leases_lapse();
+    world.sim.clear_faults();
+    world.syncctl(&["attendee", "schedule"]).expect(0);
+    world.sim.admin("release", json!({}));
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("a signal");
+    report(run);
+    assert_one_bot_each(&world, &links);
+}
+
+/// The same without a heartbeat that could tell: each bot by itself is asked for once.
+#[test]
+fn a_bot_that_another_run_asked_for_is_not_asked_for_again() {
+    let mut world = World::with_attendee(1);
+    let (run, links) = waiting(&mut world);
+    world.execute("DELETE FROM job_locks");
+    world.sim.clear_faults();
+    world.syncctl(&["attendee", "schedule"]).expect(0);
+    world.sim.admin("release", json!({}));
+    let report = report(run);
+    assert_eq!(report["changes"]["bots"]["unchanged"], 3, "{report}");
+    assert_one_bot_each(&world, &links);
+}
+
+#[test]
+fn a_run_whose_job_another_one_has_taken_over_winds_down() {
+    let mut world = World::with_attendee(1);
+    world.set("SYNCCTL_ENGINE_LEASE", "600ms");
+    let (run, links) = waiting(&mut world);
+    world.execute("UPDATE job_locks SET run_id = gen_random_uuid(), held_until = now() + interval '1 hour'");
+    // Its answer comes when it has heard.
+    let patience = Instant::now() + Duration::from_secs(60);
+    let heard = "SELECT count(*) FROM runs WHERE status = 'running' AND progress ->> 'winding_down' = 'true'";
+    while world.count(heard) == 0 {
+        assert!(Instant::now() < patience, "it never heard of it");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    world.sim.clear_faults();
+    world.sim.admin("release", json!({}));
+    let report = report(run);
+    assert_eq!(report["stopped_early"], "another run has taken the job over", "{report}");
+    assert_eq!(world.count("SELECT count(*) FROM attendee_bots"), 1, "it went on");
+    world.execute("DELETE FROM job_locks");
+    world.syncctl(&["attendee", "schedule"]).expect(0);
+    assert_one_bot_each(&world, &links);
+}
