@@ -16,6 +16,7 @@ test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main 
 	scripts/ensure-pgbouncer
 	scripts/ensure-chromium
 	scripts/ensure-systemd-analyze
+	scripts/ensure-prometheus
 	cargo test --workspace --locked
 	SYNCCTL_TEST_WAY=pooler cargo test --locked --test it -- $(main_job)
 	SYNCCTL_TEST_WAY=tls cargo test --locked --test it -- $(main_job)

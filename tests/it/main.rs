@@ -2,6 +2,7 @@
 
 mod absent;
 mod accounts;
+mod alarms;
 mod at_once;
 mod attendee;
 mod batches;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::pgbouncer::free_port;
 use crate::support::{World, prometheus};
 
 #[test]
@@ -81,16 +82,16 @@ fn all_services_stand_in_one_text_that_prometheus_reads() {
     let read = prometheus::read(&text);
     assert_eq!(read.value("syncctl_runs{service=\"calendar\",status=\"partial\"}"), 1.0);
     assert_eq!(read.value("syncctl_runs{service=\"drive\",status=\"completed\"}"), 1.0);
-    assert_eq!(read.value("syncctl_last_run_status{job=\"calendar cron\",status=\"partial\"}"), 1.0);
-    assert_eq!(read.value("syncctl_last_run_status{job=\"gmail cron\",status=\"completed\"}"), 1.0);
-    let success = |job: &str| read.value(&format!("syncctl_last_success_timestamp_seconds{{job=\"{job}\"}}"));
+    assert_eq!(read.value("syncctl_last_run_status{status=\"partial\",syncctl_job=\"calendar cron\"}"), 1.0);
+    assert_eq!(read.value("syncctl_last_run_status{status=\"completed\",syncctl_job=\"gmail cron\"}"), 1.0);
+    let success = |job: &str| read.value(&format!("syncctl_last_success_timestamp_seconds{{syncctl_job=\"{job}\"}}"));
     let ended = |statement: &str| {
         world.count(&format!("SELECT floor(extract(epoch FROM max(ended_at)))::bigint FROM runs WHERE {statement}"))
     };
     // The run that failed in part is no success.
     assert_eq!(success("calendar cron").floor() as i64, ended("job = 'calendar cron' AND status = 'completed'"));
     assert_eq!(success("drive cron").floor() as i64, ended("job = 'drive cron'"));
-    assert!(success("calendar cron") < read.value("syncctl_last_run_timestamp_seconds{job=\"calendar cron\"}"));
+    assert!(success("calendar cron") < read.value("syncctl_last_run_timestamp_seconds{syncctl_job=\"calendar cron\"}"));
     let streams = world.count("SELECT count(*) FROM streams WHERE service = 'calendar' AND state <> 'removed'");
     assert_eq!(read.value("syncctl_streams{service=\"calendar\"}"), streams as f64);
     assert_eq!(read.value("syncctl_accounts_failing{class=\"transient\",service=\"calendar\"}"), 1.0);
@@ -156,4 +157,23 @@ fn a_textfile_is_put_in_place_whole_and_readable() {
     assert!(wrong.stderr.contains(".prom"), "{wrong:?}");
     let nowhere = world.syncctl(&["metrics", "--textfile", "/nowhere/at/all/x.prom"]).expect(1);
     assert!(nowhere.stderr.contains("/nowhere/at/all"), "{nowhere:?}");
+}
+
+#[test]
+fn a_textfile_says_that_the_database_cannot_be_reached_and_nothing_that_is_old() {
+    let mut world = World::with_users(1, 1);
+    world.sync_all().expect(0);
+    let path = world.folder.path().join("syncctl.prom");
+    let argument = path.display().to_string();
+    let read = || prometheus::read(&std::fs::read_to_string(&path).expect("a text"));
+    world.syncctl(&["metrics", "--textfile", &argument]).expect(0);
+    assert_eq!(read().value("syncctl_database_up"), 1.0);
+    let url = std::mem::replace(&mut world.url, format!("postgres://x@127.0.0.1:{}/x", free_port()));
+    let gone = world.syncctl(&["metrics", "--textfile", &argument]).expect(69);
+    assert!(gone.stderr.contains("cannot reach database"), "{gone:?}");
+    assert_eq!(read().value("syncctl_database_up"), 0.0);
+    assert_eq!(read().families.len(), 2, "{:?}", read().families);
+    world.url = url;
+    world.syncctl(&["metrics", "--textfile", &argument]).expect(0);
+    assert_eq!(read().value("syncctl_database_up"), 1.0);
 }

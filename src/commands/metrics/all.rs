@@ -9,6 +9,7 @@ use super::{Metrics, ROWS, alarm, channels, prometheus, seconds_text};
 use crate::commands::figures::{self, Figures};
 use crate::commands::{Output, every, file, print, reading, table, with_context};
 use crate::config::{Settings, duration};
+use crate::db;
 use crate::error::Exit;
 use crate::services::attendee;
 
@@ -43,7 +44,7 @@ struct All<'a> {
 
 /// Runs the command.
 pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result<Exit> {
-    with_context(settings, |context| async move {
+    let told = with_context(settings, |context| async move {
         let names = every::services(&context.settings).map(|(service, _)| service).into_iter().chain([attendee::SERVICE]);
         let asked = async {
             let mut services = Vec::new();
@@ -60,7 +61,15 @@ pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result
             None => output.print(&All { services: &services, now: &now }, || text(&services, &now, args.since))?,
         }
         Ok(Exit::Done)
-    })
+    });
+    let told = told.map_err(db::explained);
+    if let (Err(error), Some(path)) = (&told, &args.textfile)
+        && Exit::of(error) == Exit::Unavailable
+    {
+        // Else the collector would go on showing the last good figures, and no alarm that compares them with one another would fire.
+        file::replace(path, &prometheus::unreachable()?)?;
+    }
+    told
 }
 
 /// What has several parts goes on as many lines: four services beside each other leave little room.

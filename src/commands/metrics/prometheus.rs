@@ -14,6 +14,9 @@ use crate::db::channels_read::Standing;
 type Labels = Vec<(&'static str, String)>;
 type Values = Vec<(Labels, f64)>;
 
+/// The label of a job's name. Not `job`, which Prometheus sets by itself to the name of what it scrapes: it would rename ours to `exported_job`.
+const JOB: &str = "syncctl_job";
+
 /// One family a call; a family without a value is left out.
 struct Families(Registry);
 
@@ -28,6 +31,19 @@ impl Families {
         }
         self.0.register(name, help, family);
     }
+
+    fn text(&self) -> anyhow::Result<String> {
+        let mut text = String::new();
+        encode(&mut text, &self.0)?;
+        Ok(text)
+    }
+}
+
+/// What is left to say where the database cannot be reached.
+pub fn unreachable() -> anyhow::Result<String> {
+    let mut families = Families(Registry::with_prefix("syncctl"));
+    of_process(&mut families, false);
+    families.text()
 }
 
 /// Each service's window, and how everything stands now, where that is asked for.
@@ -37,16 +53,19 @@ pub fn text(services: &[Metrics], now: Option<&Figures>) -> anyhow::Result<Strin
         of_now(&mut families, figures);
     }
     of_windows(&mut families, services);
-    let mut text = String::new();
-    encode(&mut text, &families.0)?;
-    Ok(text)
+    families.text()
+}
+
+fn of_process(families: &mut Families, database: bool) {
+    let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+    families.add("build_info", "The version that wrote this", vec![(version, 1.0)]);
+    families.add("database_up", "1 if the database could be reached, else 0", vec![(Vec::new(), f64::from(u8::from(database)))]);
 }
 
 fn of_now(families: &mut Families, figures: &Figures) {
-    let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-    families.add("build_info", "The version that wrote this", vec![(version, 1.0)]);
+    of_process(families, true);
     let jobs = |value: &dyn Fn(&Job) -> Option<f64>| -> Values {
-        figures.jobs.iter().filter_map(|job| Some((vec![("job", job.job.clone())], value(job)?))).collect()
+        figures.jobs.iter().filter_map(|job| Some((vec![(JOB, job.job.clone())], value(job)?))).collect()
     };
     let seconds = |time: chrono::DateTime<chrono::Utc>| time.timestamp_millis() as f64 / 1000.0;
     families.add(
@@ -60,7 +79,7 @@ fn of_now(families: &mut Families, figures: &Figures) {
         jobs(&|job| Some(seconds(job.last_started_at))),
     );
     families.add("last_run_duration_seconds", "How long the job's last run took", jobs(&|job| job.last_seconds));
-    let status = |job: &Job| vec![("job", job.job.clone()), ("status", job.last_status.clone())];
+    let status = |job: &Job| vec![(JOB, job.job.clone()), ("status", job.last_status.clone())];
     let statuses = figures.jobs.iter().map(|job| (status(job), 1.0)).collect();
     families.add("last_run_status", "1 for the status of the job's last run", statuses);
     let streams = |value: &dyn Fn(&Streams) -> f64| -> Values {
