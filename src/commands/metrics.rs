@@ -90,7 +90,7 @@ const ROWS: [Row; 14] = [
     ("items changed", |w| w.items_changed.to_string()),
     ("delay", |w| {
         let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "–".into(), seconds_text);
-        format!("mean {}, p95 {}", seconds(w.delays.mean()), seconds(w.delays.quantile(0.95)))
+        format!("mean {}, p95 {}", seconds(w.delays.mean()), seconds(w.delays.p95()))
     }),
     ("streams polled", |w| w.streams.to_string()),
     ("API calls", |w| format!("{} ({} quota units)", w.api_calls, w.quota_units)),

@@ -55,7 +55,7 @@ pub async fn run(args: &MetricsArgs, context: &Context, output: Output) -> anyho
             changes_found: count,
             delay_mean_seconds: window.delays.mean(),
             delay_p50_seconds: window.delays.quantile(0.5),
-            delay_p95_seconds: window.delays.quantile(0.95),
+            delay_p95_seconds: window.delays.p95(),
             delay_max_seconds: max_seconds,
         });
     }

@@ -76,7 +76,7 @@ async fn read(context: &Context) -> anyhow::Result<Overview> {
 }
 
 fn told(overview: &Overview) -> Told<'_> {
-    let p95 = overview.services.iter().map(|service| (service.service.as_str(), Delays::from(&service.delays).quantile(0.95)));
+    let p95 = overview.services.iter().map(|service| (service.service.as_str(), Delays::from(&service.delays).p95()));
     Told { overview, delay_p95_seconds: p95.collect() }
 }
 

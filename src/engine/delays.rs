@@ -11,7 +11,8 @@ const BOUNDS: [f64; 22] = [
     7_200.0, 14_400.0, 43_200.0, 86_400.0,
 ];
 
-/// Delays from changes, by the provider's clock, to the polls that found them. First syncs and resyncs are not in it: what they find is old.
+/// Delays from changes, by the provider's clock, to the polls that found them. Only what a feed announced is in it: what first syncs, resyncs and
+/// questions for single things find is old.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delays {
     pub count: u64,
@@ -42,6 +43,12 @@ impl Delays {
     /// Mean, in seconds; `None` without a change.
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| self.sum_seconds / self.count as f64)
+    }
+
+    /// The delay that 95 of 100 changes did not pass, and never less than the mean, in seconds; `None` without a change. A few changes that waited
+    /// for very long lift the mean above what nearly all others waited: the larger one holds for these 95 as well.
+    pub fn p95(&self) -> Option<f64> {
+        Some(self.quantile(0.95)?.max(self.mean()?))
     }
 
     /// The delay that this share of the changes did not pass, in seconds, interpolated within its bucket; `None` without a change.
@@ -106,6 +113,19 @@ mod tests {
         let median = both.quantile(0.5).expect("changes");
         assert!((20.0..=30.0).contains(&median), "{median}");
         assert_eq!(both.quantile(1.0), Some(100_000.0));
-        assert_eq!(Delays::default().quantile(0.5), None);
+        assert_eq!((Delays::default().quantile(0.5), Delays::default().p95()), (None, None));
+    }
+
+    #[test]
+    fn no_p95_is_below_the_mean() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(100);
+        let at = |seconds: i64| now - TimeDelta::seconds(seconds);
+        // One change in the middle of its bucket, and a few very late ones of many.
+        for (many, seconds) in [(0, 7), (99, 5_000_000)] {
+            let changes: Vec<_> = (0..many).map(|_| at(1)).chain([at(seconds)]).collect();
+            let delays = Delays::of(now, &changes);
+            assert!(delays.p95() >= delays.mean(), "{delays:?}");
+            assert!(delays.p95() <= Some(delays.max_seconds), "{delays:?}");
+        }
     }
 }

@@ -96,7 +96,8 @@ pub struct Item<C> {
     pub id: String,
     /// As received.
     pub raw: Box<RawValue>,
-    /// When it changed, by the provider's clock; feeds the pace.
+    /// When it changed, by the provider's clock; feeds the pace, and tells how long the change waited. `None` where the provider does not say, and for
+    /// what no feed announced: what was asked for by its id, however old it is.
     pub changed_at: Option<DateTime<Utc>>,
     /// What the service made of it.
     pub change: C,

@@ -177,3 +177,29 @@ fn a_textfile_says_that_the_database_cannot_be_reached_and_nothing_that_is_old()
     world.syncctl(&["metrics", "--textfile", &argument]).expect(0);
     assert_eq!(read().value("syncctl_database_up"), 1.0);
 }
+
+#[test]
+fn what_no_feed_announced_has_no_delay() {
+    let world = World::with_files(1, 20);
+    world.sync_drive().expect(0);
+    let old = "f.modified_at < now() - interval '2 days' AND f.mime_type NOT LIKE '%folder'";
+    let row = &world.query(&format!(
+        "SELECT u.email, f.file_id FROM drive_file_access a JOIN users u ON u.id = a.user_id JOIN drive_files f USING (file_id) WHERE {old} LIMIT 1"
+    ))[0];
+    let (user, file): (String, String) = (row.get(0), row.get(1));
+    world.watch(&user, &file);
+    world.sync_drive().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM documents"), 1);
+    world.syncctl(&["drive", "poll", &file]).expect(0);
+    let delays = || world.syncctl(&["drive", "metrics", "--json"]).expect(0).json()["window"]["delays"].clone();
+    assert_eq!(delays()["count"], 0, "{}", delays());
+    let status = world.syncctl(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["delay_p95_seconds"]["drive"], Value::Null, "{status}");
+    let text = world.syncctl(&["metrics", "--prometheus"]).expect(0).stdout;
+    assert!(!text.contains("syncctl_change_delay_mean_seconds{service=\"drive\"}"), "{text}");
+    // What the feed announces has one.
+    world.drive_admin("PUT", "files", &json!({ "id": file, "content": "new" }));
+    world.sync_drive().expect(0);
+    assert_eq!(delays()["count"], 1, "{}", delays());
+    assert!(delays()["max_seconds"].as_f64().expect("a number") < 3600.0, "{}", delays());
+}

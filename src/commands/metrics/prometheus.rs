@@ -137,7 +137,8 @@ fn of_windows(families: &mut Families, services: &[Metrics]) {
     add("quota_units", "Quota units spent", &|m| one(m.window.quota_units as f64));
     add("quarantined", "Items put into quarantine", &|m| one(m.window.quarantined as f64));
     add("change_delay_seconds", "From a change to the poll that found it", &|m| {
-        percentiles([0.5, 0.95, 1.0].map(|share| m.window.delays.quantile(share)))
+        let delays = &m.window.delays;
+        percentiles([delays.quantile(0.5), delays.p95(), delays.quantile(1.0)])
     });
     add("change_delay_mean_seconds", "Mean from a change to the poll that found it", &|m| {
         m.window.delays.mean().map(one).unwrap_or_default()

@@ -96,7 +96,7 @@ fn tiles(told: &Told) -> Markup {
     html! {
         ul.tiles {
             (tile(success.map_or_else(dash, percent), "runs completed".into(), success.is_some_and(|share| share < 0.9)))
-            (tile(told.history.delays().quantile(0.95).map_or_else(dash, seconds), "delay of changes, p95".into(), false))
+            (tile(told.history.delays().p95().map_or_else(dash, seconds), "delay of changes, p95".into(), false))
             (tile(counted(due), if due > 0 { format!("streams due now, for up to {}", seconds(oldest)) } else { "streams due now".into() }, false))
             (tile(counted(failing), "accounts fail now".into(), failing > 0))
             (tile(counted(quarantined), "items in quarantine".into(), quarantined > 0))

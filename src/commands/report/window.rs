@@ -8,6 +8,7 @@ use super::chart::{Series, Shape, figure};
 use super::history::{History, Job, STATUSES, Service, quantile};
 use super::remedy::remedy;
 use super::words::{self, Unit, count, percent, seconds};
+use crate::engine::delays::Delays;
 
 /// The colour of a service, where it has one.
 fn colour(service: &str) -> &'static str {
@@ -173,13 +174,12 @@ pub fn delays(history: &History) -> Markup {
             p.faint { "From a change at the provider to the poll that found it. First syncs and resyncs are left out: what they find is old." }
             div.grid {
                 @for (service, of) in some {
-                    @let line = |share: f64| of.delays.iter().map(|delays| delays.quantile(share)).collect();
                     (figure(
                         &format!("Delay of changes, {service}"),
                         &history.pieces,
                         &[
-                            Series { name: "p50".into(), colour: "p50", values: line(0.5) },
-                            Series { name: "p95".into(), colour: "p95", values: line(0.95) },
+                            Series { name: "p50".into(), colour: "p50", values: of.delays.iter().map(|delays| delays.quantile(0.5)).collect() },
+                            Series { name: "p95".into(), colour: "p95", values: of.delays.iter().map(Delays::p95).collect() },
                         ],
                         Unit::Seconds,
                         Shape::Lines,

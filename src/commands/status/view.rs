@@ -60,7 +60,7 @@ fn services(overview: &Overview, colours: bool) -> String {
     let mut table = table(&header);
     for service in &overview.services {
         let oldest = if service.due > 0 { ago(service.oldest_due_seconds) } else { "–".into() };
-        let p95 = Delays::from(&service.delays).quantile(0.95);
+        let p95 = Delays::from(&service.delays).p95();
         table.add_row([
             Cell::new(&service.service),
             Cell::new(service.streams),

@@ -104,7 +104,13 @@ async fn one(
         Heard::News(news, _) => news.is_empty(),
         Heard::Whole(_) | Heard::Over(_) | Heard::Late(_) | Heard::Deleted => false,
     };
-    Ok(Ok((!(same && quiet)).then(|| bot::item(bot, raw, heard))))
+    // Its last event is known already where its state is: what was heard since then has no time of its own.
+    let is_new = open.state.as_deref() != Some(&bot.state);
+    let item = |bot: Bot| {
+        let item = bot::item(bot, raw, heard);
+        Item { changed_at: item.changed_at.filter(|_| is_new), ..item }
+    };
+    Ok(Ok((!(same && quiet)).then(|| item(bot))))
 }
 
 /// Says of a bot what somebody should hear of.

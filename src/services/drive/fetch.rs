@@ -209,7 +209,8 @@ pub(super) async fn seen(drive: &Drive, calls: &Calls, ids: &[String]) -> Result
     Ok(found)
 }
 
-/// A file by its id, as a change; one that is not there for this user is a removal.
+/// A file by its id, as a change; one that is not there for this user is a removal. No feed announced it: when it was edited last says nothing of
+/// how long a change waited, nor of how often the feed has one.
 pub async fn file(drive: &Drive, calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
     let mut url = drive.google.url(Host::Apis, &["drive", "v3", "files", id])?;
     url.query_pairs_mut().append_pair("supportsAllDrives", "true").append_pair("fields", files::FIELDS);
@@ -222,7 +223,7 @@ pub async fn file(drive: &Drive, calls: &Calls, id: &str) -> Result<Item<Change>
         Err(failure) if failure.class == Class::Gone => {
             files::removed(id).map_err(|error| Failure::new(Class::Internal, format!("writing a removal: {error}")))
         }
-        answer => answer,
+        answer => answer.map(|item| Item { changed_at: None, ..item }),
     }
 }
 

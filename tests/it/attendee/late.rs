@@ -42,9 +42,11 @@ fn words_that_come_late_are_added_for_as_long_as_patience_lasts() {
     assert!(version == 1 && note.starts_with("incomplete: Attendee has not transcribed everything"), "{version} {note}");
     assert_eq!(world.count(SETTLED), 0, "more may come");
     world.syncctl(&["verify", "attendee"]).expect(0);
-    // Polled again without news: nothing is written twice.
+    // Polled again without news: nothing is written twice, and what the bot did last waits no longer because it is looked at again.
+    let found = || world.syncctl(&["attendee", "metrics", "--json"]).expect(0).json()["window"]["delays"]["count"].clone();
+    let before = found();
     world.poll_bots().expect(0);
-    assert_eq!((document(&world).0, events(&world, "updated")), (1, 0));
+    assert_eq!((document(&world).0, events(&world, "updated"), found()), (1, 0, before));
     // The words come, each with a webhook, which makes the project due.
     let due = "SELECT count(*) FROM streams WHERE service = 'attendee' AND due_at <= now()";
     let _server = announced(&mut world, &[]);
