@@ -180,6 +180,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         (loaded, _) => loaded?,
     };
     log_to_stderr(&loaded.settings.log.level, cli.global.verbose);
+    match &loaded.file {
+        Some(file) => log::info!("settings: {}", file.display()),
+        None => log::info!("settings: no file, only the environment and what is built in"),
+    }
     // One provider for every TLS connection of this process; a second installation cannot happen.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match command {

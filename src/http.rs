@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::RETRY_AFTER;
@@ -108,7 +108,20 @@ impl Client {
 
 /// The whole answer to a request. The body may be cut after a good status: that is a failure too.
 pub async fn sent(what: &str, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
-    received(what, request.send().await.map_err(|error| transient(what, error))?).await
+    let started = Instant::now();
+    let answer = async { received(what, request.send().await.map_err(|error| transient(what, error))?).await }.await;
+    log_call(what, started, answer.as_ref().map(|(status, _, body)| (*status, body.len())));
+    answer
+}
+
+/// One line of a call, at `-vv`: the method, the status and how many bytes came. Never with the address, which can hold a person's, or a secret.
+pub fn log_call(what: &str, started: Instant, answer: Result<(u16, usize), &Failure>) {
+    let ms = started.elapsed().as_millis() as u64;
+    match answer {
+        Ok((status, bytes)) => log::debug!(status, ms, bytes; "{what}"),
+        // It names the method.
+        Err(failure) => log::debug!(ms; "{failure}"),
+    }
 }
 
 /// The whole answer.

@@ -35,10 +35,12 @@ pub fn place(settings: &Db) -> anyhow::Result<Place> {
     let url = settings.url.expose_secret();
     if !url.is_empty() {
         let target = Target::parse(url, password, settings.connect_timeout)?;
+        log::info!("database: {}", target.display());
         return Ok(Place { target, cluster: None });
     }
     let cluster = Cluster::at(&data_dir(settings)?);
     let target = Target::parse(&cluster.url(), None, settings.connect_timeout)?;
+    log::info!("database: the private cluster, {}", target.display());
     Ok(Place { target, cluster: Some(cluster) })
 }
 

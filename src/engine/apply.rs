@@ -138,7 +138,7 @@ async fn apply_items<S: Source>(
         items::clear(tx, stream.id, &applied).await?;
     }
     for bad in &poison {
-        log::warn!(stream = stream.id, user:% = stream.user_id; "item quarantined: {}", bad.error);
+        log::info!(stream = stream.id, user:% = stream.user_id; "item quarantined: {}", bad.error);
     }
     items::quarantine(tx, stream.id, &poison).await?;
     Ok((counts, poison.len() as u64))

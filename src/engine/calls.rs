@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::digest::Digest;
 use super::gate::Gate;
 use super::meter::{Booking, For, Meter};
 use super::retry;
@@ -30,6 +31,8 @@ pub struct Calls {
     pub(super) wind_down: CancellationToken,
     /// Whether they are of a full pass, which yields to incremental polls.
     pub(super) full_pass: AtomicBool,
+    /// Where to say what somebody should hear of, beside what the calls answer.
+    pub digest: Arc<Digest>,
     /// What was booked for the page under way.
     pub(super) booked: Mutex<Option<Booking>>,
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::digest::Digest;
 use super::job::{self, Job};
 use super::outcome::{End, Outcome};
 use super::report::Covered;
@@ -66,6 +67,11 @@ impl<S: Source> Desk<S> {
     /// The calls of the stream of this owner. `None`: it has none.
     pub fn calls(&self, owner: uuid::Uuid) -> Option<Calls> {
         Some(self.shared.calls(self.rows.get(&owner)?))
+    }
+
+    /// Where to say what somebody should hear of.
+    pub fn digest(&self) -> &Digest {
+        &self.shared.digest
     }
 
     /// Counts a thing done for the stream of this owner.

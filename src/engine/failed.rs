@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::outcome::End;
 use super::shared::Shared;
-use super::{Source, pace};
+use super::{Source, Stream, pace};
 use crate::db::claims::StreamRow;
 use crate::db::{quota, streams};
 use crate::error::{Class, Failure};
@@ -16,7 +16,7 @@ pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Fail
         true => {
             log::info!(stream = row.id, user:% = row.user_id, class:% = failure.class; "nothing to sync: {}", failure.message)
         }
-        false => log::warn!(stream = row.id, user:% = row.user_id, class:% = failure.class; "stream failed: {}", failure.message),
+        false => shared.digest.failed("stream failed", &Stream::of(row), &failure),
     }
     // What is no stream's fault puts no stream off: it is left to hosts whose settings are right.
     if !shared.dry_run && !matches!(failure.class, Class::LeaseLost | Class::Settings) {

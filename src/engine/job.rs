@@ -132,6 +132,10 @@ async fn executed<S: Source>(
     }
     watch.abort();
     shared.progress.over();
+    shared.digest.log(&job.name);
+    if report.quarantined > 0 {
+        log::warn!("{}: {} items quarantined: `syncctl items list` shows them", job.name, report.quarantined);
+    }
     report.details = shared.source.details();
     report.api_calls = context.http.calls() - calls_before;
     (report.quota_units, report.retries) = shared.meter.totals();
@@ -219,6 +223,7 @@ fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, re
         // An eighth of a chunk keeps the statements few and the end of the run short.
         queue: Queue::new((engine.chunk as usize).div_ceil(8), filled),
         report: Mutex::new(report),
+        digest: Arc::default(),
         progress: Progress::of_streams(),
     })
 }

@@ -6,6 +6,7 @@ mod budget;
 mod calls;
 pub mod delays;
 pub mod desk;
+pub mod digest;
 mod dispatch;
 mod failed;
 mod gate;

@@ -66,6 +66,20 @@ impl Outcome {
         }
     }
 
+    /// One line, at `-v`. What failed is told where it did, with why.
+    pub(super) fn log(&self) {
+        let how = match self.end {
+            End::Failed(_) | End::Off(_) => return,
+            End::Idle(_) => "nothing new",
+            End::Done => "done",
+            End::Interrupted => "interrupted",
+            End::GaveWay => "gave way to others",
+        };
+        let (kind, ms) = (self.kind.as_str(), self.took.as_millis() as u64);
+        let Counts { created, updated, deleted, .. } = self.counts;
+        log::info!(stream = self.id, user:% = self.user_id, kind, created, updated, deleted, ms; "{how}");
+    }
+
     /// Counts a page that is written: what it changed, and how many items went to quarantine.
     pub(super) fn wrote(&mut self, (counts, quarantined): (Counts, u64), delays: &Delays) {
         self.counts += counts;

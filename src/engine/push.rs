@@ -152,7 +152,8 @@ async fn one<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&StreamRow>
         return outcome;
     }
     if let Err(failure) = stream::work(shared, task, row).await {
-        log::warn!(stream = task.stream, user:% = task.user, class:% = failure.class; "channel not in order: {}", failure.message);
+        let whose = task.stream.map_or_else(|| task.user.to_string(), |stream| format!("stream {stream} of {}", task.user));
+        shared.digest.tell("channel not in order", Some(failure.class), whose, &failure.message);
         match &mut outcome {
             Some(outcome) if failure.class.is_off() => outcome.end = End::Off(failure),
             Some(outcome) => outcome.end = End::Failed(failure),

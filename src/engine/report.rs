@@ -144,6 +144,7 @@ impl Report {
 
     /// Counts a stream.
     pub(super) fn add(&mut self, outcome: &Outcome) {
+        outcome.log();
         self.polls += 1;
         self.streams += u64::from(!outcome.again);
         self.resyncs += u64::from(outcome.resyncs);

@@ -31,7 +31,9 @@ pub async fn revive<S>(shared: &Shared<S>) -> anyhow::Result<()> {
             Some((user, Err(failure))) if !matches!(failure.class, Class::Internal | Class::Settings) => {
                 log::debug!(user:%; "account asked again: {failure}")
             }
-            Some((user, Err(failure))) => log::warn!(user:%; "account could not be asked again: {}", failure.message),
+            Some((user, Err(failure))) => {
+                shared.digest.tell("account could not be asked again", Some(failure.class), user, &failure.message);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::digest::Digest;
 use super::meter::{For, Meter};
 use super::queue::{Admitted, Queue};
 use super::room::Room;
@@ -43,6 +44,8 @@ pub struct Shared<S> {
     pub workers: AtomicUsize,
     pub queue: Queue,
     pub report: Mutex<Report>,
+    /// What went wrong with its streams, told when it ends.
+    pub digest: Arc<Digest>,
     /// Streams found and ended, for whoever watches.
     pub progress: Progress,
 }
@@ -127,6 +130,7 @@ impl<S: Source> Shared<S> {
             gate: self.meter.gate(account.user_id, &self.context.settings.engine),
             wind_down: self.wind_down.clone(),
             full_pass: AtomicBool::new(false),
+            digest: Arc::clone(&self.digest),
             booked: Mutex::default(),
         }
     }

@@ -70,7 +70,7 @@ async fn one_outcome<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str) -
         return outcome;
     }
     if let Err(failure) = one(shared, row, id, &mut outcome).await {
-        log::warn!(stream = row.id, user:% = row.user_id, class:% = failure.class; "not polled: {}", failure.message);
+        shared.digest.failed("not polled", &Stream::of(row), &failure);
         outcome.end = End::Failed(failure);
     }
     outcome.took = started.elapsed();
@@ -105,7 +105,7 @@ async fn write<S: Single>(
         Held::Applied(counts) => outcome.counts = counts,
         Held::Gone => return Err(removed().into()),
         Held::Refused(poison) => {
-            log::warn!(stream = stream.id, user:% = stream.user_id; "item quarantined: {}", poison.error);
+            log::info!(stream = stream.id, user:% = stream.user_id; "item quarantined: {}", poison.error);
             outcome.quarantined = 1;
             items::quarantine(&tx, stream.id, &[poison]).await?;
         }

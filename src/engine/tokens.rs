@@ -86,7 +86,7 @@ impl Broker {
         match self.vault.open(account.user_id, Column::AccessToken, account.access_token.as_deref()?) {
             Ok(secret) => Some(Access { secret, expires: Instant::now() + lives, granted: granted.map(Into::into) }),
             Err(error) => {
-                log::warn!("cached token not usable, asking for a new one: {error:#}");
+                log::info!("cached token not usable, asking for a new one: {error:#}");
                 None
             }
         }
@@ -224,7 +224,8 @@ impl Inner {
                     _ => Refusal::None,
                 };
                 if accounts::end_refresh(pool, self.user, *process, refusal).await? {
-                    log::error!(user:% = self.user; "account revoked, asked again once a day and later once a week: {}", failure.message);
+                    // Its streams fail for it, which the end of the run says of all of them together.
+                    log::info!(user:% = self.user; "account revoked, asked again once a day and later once a week: {}", failure.message);
                 }
                 Err(failure)
             }

@@ -194,7 +194,7 @@ async fn looked_at<S: Verify>(shared: &Arc<Shared<S>>, rows: &[StreamRow], part:
                 Ok(None) => figures.unfinished_streams += 1,
                 Err(Some(failure)) if failure.class.is_off() => outcome.end = End::Off(failure),
                 Err(Some(failure)) => {
-                    log::warn!(stream = row.id, user:% = row.user_id, class:% = failure.class; "not compared: {}", failure.message);
+                    shared.digest.failed("not compared", &Stream::of(row), &failure);
                     outcome.end = End::Failed(failure);
                 }
                 Err(None) => outcome.end = End::Interrupted,

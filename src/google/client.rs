@@ -1,6 +1,7 @@
 //! Authorized GETs and POSTs against Google's APIs, each answered with the body or a classified failure.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use google_apis_common::GetToken;
@@ -10,7 +11,7 @@ use url::Url;
 use super::classify;
 use crate::config;
 use crate::error::{Class, Failure, Fault};
-use crate::http::{self, Answer, Turn, is_overloaded, received, transient};
+use crate::http::{self, Answer, Turn, is_overloaded, log_call, received, transient};
 
 /// Google's hosts. One origin setting replaces them all.
 #[derive(Debug, Clone, Copy)]
@@ -104,20 +105,26 @@ impl Client {
             request = request.bearer_auth(token);
         }
         let turn = self.http.turn().await;
+        let (started, mut bytes) = (Instant::now(), 0);
         let mut response = request.send().await.map_err(|error| transient(what, error))?;
         // The content may take any time: what tells of the server is its first answer.
-        turn.answered(what, is_overloaded(response.status().as_u16()));
+        let status = response.status().as_u16();
+        turn.answered(what, is_overloaded(status));
         if !response.status().is_success() {
-            judged(what, received(what, response).await?)?;
+            let answer = received(what, response).await?;
+            log_call(what, started, Ok((status, answer.2.len())));
+            judged(what, answer)?;
             return Ok(None);
         }
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
         // What comes is unpacked already, so that a small answer cannot unpack to a large one.
         while let Some(part) = response.chunk().await.map_err(|error| transient(what, error))? {
+            bytes += part.len();
             if !take(&part) {
                 break;
             }
         }
+        log_call(what, started, Ok((status, bytes)));
         Ok(kind)
     }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use google_apis_common::GetToken;
@@ -15,7 +16,7 @@ use super::batch::{self, Endpoint};
 use super::client::{judged, token_of};
 use super::{Client, classify};
 use crate::error::{Class, Failure};
-use crate::http::{Answer, Turn, is_overloaded, received, transient};
+use crate::http::{Answer, Turn, is_overloaded, log_call, received, transient};
 
 /// Sends calls together over a client.
 pub struct Together {
@@ -156,10 +157,12 @@ impl Together {
         let url = self.client.url(endpoint.host(), &endpoint.path()).map_err(Failure::from)?;
         let body = batch::encode(calls.iter().map(|call| (&call.url, call.token.as_deref())));
         let request = self.client.to(&url)?.post(url).header(CONTENT_TYPE, batch::content_type()).body(body);
+        let started = Instant::now();
         let response = request.send().await.map_err(|error| transient("batch", error))?;
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
         let (status, retry_after, body) = received("batch", response).await?;
         if status != 200 {
+            log_call("batch", started, Ok((status, body.len())));
             turn.answered(name_of(calls.len()), is_overloaded(status));
             let failure = classify("batch", status, retry_after.as_deref(), &body, chrono::Utc::now());
             if matches!(failure.class, Class::RateLimited | Class::Transient) {
@@ -170,6 +173,11 @@ impl Together {
             return Err(None);
         }
         let answers = batch::decode(&kind, &body, calls.len());
+        for (call, (status, _, body)) in
+            calls.iter().zip(answers.iter().flatten()).filter_map(|(call, answer)| Some((call, answer.as_ref()?)))
+        {
+            log_call(call.what, started, Ok((*status, body.len())));
+        }
         // One call of many that is refused concerns its user.
         let refused = answers.iter().flatten().flatten().filter(|(status, ..)| is_overloaded(*status)).count();
         turn.answered(name_of(calls.len()), 2 * refused > calls.len());

@@ -1,7 +1,7 @@
 //! One event to one target: request, signature, and what the answer means. Knows no database.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -15,6 +15,7 @@ use url::Url;
 use super::address::{self, Private, PublicOnly};
 use crate::config::{Outbox, Target};
 use crate::db::deliveries::Delivery;
+use crate::http::log_call;
 
 const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"));
 /// Most that is read of an answer. It only serves the error text.
@@ -84,6 +85,7 @@ impl Sender {
         if !secret.is_empty() {
             request = request.header("X-Syncctl-Signature", signature(secret, now.timestamp(), &delivery.payload));
         }
+        let started = Instant::now();
         let mut response = match request.body(delivery.payload.clone()).send().await {
             Ok(response) => response,
             Err(error) => return broken(error),
@@ -98,6 +100,7 @@ impl Sender {
             let Ok(Some(chunk)) = response.chunk().await else { break };
             body.extend_from_slice(&chunk[..chunk.len().min(MOST_BODY - body.len())]);
         }
+        log_call("POST of an event", started, Ok((status, body.len())));
         match status {
             200..300 => Outcome::Delivered { status },
             300..400 => {

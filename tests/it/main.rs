@@ -28,6 +28,7 @@ mod install;
 mod kill;
 mod locks;
 mod login;
+mod logs;
 mod long_runs;
 mod mail;
 mod messages;

@@ -42,7 +42,7 @@ pub async fn bots(attendee: &Attendee, stream: &Stream, calls: &Calls) -> Result
             Ok(Err(poison)) => page.poison.push(poison),
             // One bot must not hold up the others; it stays open, and the next poll asks again.
             Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) => {
-                log::warn!(stream = stream.id, project:% = stream.user_id; "bot not read: {}", failure.message);
+                calls.digest.failed("bot not read", stream, &failure);
                 attendee.notes.unread(&open.bot_id, &failure.message);
                 unread = Some(failure);
             }
@@ -96,7 +96,7 @@ async fn one(
         Ok(heard) => heard,
         Err(wrong) => return Ok(Err(Poison { item_id: bot.id, raw: raw.get().to_owned(), error: wrong, unfetched: None })),
     };
-    tell(attendee, stream, &bot);
+    tell(attendee, calls, &bot);
     let same = open.state.as_deref() == Some(&bot.state) && open.transcription_state == bot.transcription_state;
     // While a transcript is awaited, each look is written down: the next one depends on it.
     let quiet = match &heard {
@@ -114,13 +114,13 @@ async fn one(
 }
 
 /// Says of a bot what somebody should hear of.
-fn tell(attendee: &Attendee, stream: &Stream, bot: &Bot) {
+fn tell(attendee: &Attendee, calls: &Calls, bot: &Bot) {
     if bot.is_strange() {
-        log::warn!(stream = stream.id, project:% = stream.user_id; "bot {}: state {:?} is not known here, stored as it is", bot.id, bot.state);
+        calls.digest.tell("state of a bot not known here, stored as it is", None, &bot.id, &format!("{:?}", bot.state));
         attendee.notes.strange(&bot.id, &bot.state);
     }
     if let Some(reason) = bot.reason() {
-        log::warn!(stream = stream.id, project:% = stream.user_id; "bot {}: {} ({reason})", bot.id, bot.state);
+        calls.digest.tell("bot in trouble", None, &bot.id, &format!("{} ({reason})", bot.state));
         attendee.notes.trouble(&bot.id, &reason);
     }
 }
@@ -197,6 +197,6 @@ pub async fn single(attendee: &Attendee, stream: &Stream, calls: &Calls, id: &st
         }
         None => Heard::Unasked,
     };
-    tell(attendee, stream, &bot);
+    tell(attendee, calls, &bot);
     Ok(bot::item(bot, raw, heard))
 }

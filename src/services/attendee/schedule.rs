@@ -33,10 +33,13 @@ pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern) -> anyhow::Resul
     let projects = rows::projects(pool).await?;
     let (steps, homeless) = plan::plan(found.wanted, rows::known(pool).await?, &projects, now);
     for (one, why) in &homeless {
-        log::warn!(user:% = one.user, meeting:% = one.meeting; "no bot: {why}; see `syncctl attendee project list`");
+        desk.digest().tell("no bot, see `syncctl attendee project list`", None, format!("meeting {}", one.meeting), why);
         attendee.notes.meeting(
             json!({ "action": "none", "meeting_ids": [one.meeting], "title": one.title, "start_at": one.start, "why": why }),
         );
+    }
+    for left in found.left.iter().filter(|left| left.why == wanted::UNREADABLE) {
+        desk.digest().tell("no bots", None, format!("meeting {}", left.meeting), &left.why);
     }
     if desk.is_dry_run() {
         for left in &found.left {
@@ -85,7 +88,8 @@ impl Run<'_> {
         if !matches!((step, &done), (Step::Keep(..) | Step::Remove(_), Ok(Counts { unchanged: 1, .. }))) {
             let mut shown = step.shown();
             if let Err(failure) = &done {
-                log::warn!(project:% = project, bot:? = row, class:% = failure.class; "bot not in order: {}", failure.message);
+                let whose = row.map_or_else(|| format!("project {project}"), |bot| format!("bot {bot} of project {project}"));
+                self.desk.digest().tell("bot not in order", Some(failure.class), whose, &failure.message);
                 shown["error"] = json!(failure.message);
             }
             self.attendee.notes.meeting(shown);

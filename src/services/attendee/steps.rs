@@ -220,7 +220,7 @@ impl Run<'_> {
 
     /// Says of a bot that Attendee left it as it is, and what will happen.
     fn refuse(&self, bot: &Known, why: &str) {
-        log::warn!(project:% = bot.project, bot:% = bot.id; "bot left as it is: {why}");
+        self.desk.digest().tell("bot left as it is", None, format!("bot {} of project {}", bot.id, bot.project), why);
         self.attendee.notes.meeting(json!({
             "action": "refused", "bot_id": bot.bot_id, "title": bot.title, "start_at": bot.start, "why": why,
         }));

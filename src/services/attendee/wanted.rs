@@ -87,6 +87,9 @@ struct Attendee {
     response_status: Option<String>,
 }
 
+/// Why a meeting has no bot that nobody decided against.
+pub const UNREADABLE: &str = "the rule of the series, or its time zone, cannot be read";
+
 /// Finds the occurrences within the window that want a bot; none in calendars that are switched off.
 pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Found> {
     let rows = rows(pool, window).await?;
@@ -100,8 +103,7 @@ pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Found> {
     let mut found = Found::default();
     for row in &rows {
         let Some(times) = times(row, window, &replaced) else {
-            log::warn!(meeting:% = row.meeting; "no bots: the rule of the series, or its time zone, cannot be read");
-            let why = "the rule of the series, or its time zone, cannot be read".to_owned();
+            let why = UNREADABLE.to_owned();
             found.left.push(Left { meeting: row.meeting, title: row.title.clone(), start: row.start, why });
             continue;
         };

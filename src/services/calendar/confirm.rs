@@ -124,7 +124,7 @@ async fn answer(calendar: &Calendar, stream: &Stream, calls: &Calls, ask: &Ask) 
             event.into_iter().chain(instance).chain([confirmed]).collect()
         }
         (Err(failure), _) | (_, Err(failure)) => {
-            log::warn!(stream = stream.id, user:% = stream.user_id, class:% = failure.class; "a meeting that begins soon is not confirmed: {}", failure.message);
+            calls.digest.failed("a meeting that begins soon is not confirmed", stream, &failure);
             Vec::new()
         }
     }

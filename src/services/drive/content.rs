@@ -112,7 +112,7 @@ impl<'a> Reading<'a> {
             }
             // Google fails to export some files for days: the feed goes on without it.
             Err(failure) if failure.class == Class::Transient && !failure.of_token => {
-                log::warn!(user:% = self.stream.user_id; "content of a file not read, the next poll tries again: {}", failure.message);
+                calls.digest.failed("content of a file not read, the next poll tries again", self.stream, &failure);
                 Ok(Content::Later { note: "content not read yet: Google failed to send it".into(), after: None })
             }
             Err(failure) => Err(failure),

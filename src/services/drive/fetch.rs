@@ -168,7 +168,7 @@ async fn add_pending(drive: &Drive, stream: &Stream, calls: &Calls, page: &mut P
             Ok(item) => Ok(Some(item)),
             // One file must not hold up the feed.
             Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) && !failure.of_token => {
-                log::warn!(stream = stream.id, user:% = stream.user_id; "followed file not read: {}", failure.message);
+                calls.digest.failed("followed file not read", stream, &failure);
                 Ok(None)
             }
             Err(failure) => Err(failure),

@@ -1,6 +1,7 @@
 //! How calls go to Attendee: with the project's key, as often as it may help, and one time limit for a server that never answers.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use chrono::Utc;
 use reqwest::Method;
@@ -69,13 +70,17 @@ impl Api {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
         let turn = self.http.turn().await;
+        let started = Instant::now();
         let response = request.send().await.map_err(|error| {
             self.silent.fetch_or(error.is_timeout(), Ordering::Relaxed);
-            http::transient(what, error)
+            let failure = http::transient(what, error);
+            http::log_call(what, started, Err(&failure));
+            failure
         })?;
         self.answered.store(true, Ordering::Relaxed);
         turn.answered(what, http::is_overloaded(response.status().as_u16()));
         let (status, retry_after, body) = http::received(what, response).await?;
+        http::log_call(what, started, Ok((status, body.len())));
         match status {
             200..300 if body.trim_ascii_start().starts_with(b"<") => Err(failure::no_attendee(what)),
             200..300 => Ok(body),

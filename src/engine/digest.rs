@@ -1,0 +1,86 @@
+//! What a run has to say of many streams or things: one line for each sort and class when it ends, and each by itself at `-v`. Knows no service.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Stream;
+use crate::error::{Class, Failure};
+
+/// How many of a sort its line names.
+const EXAMPLES: usize = 3;
+
+/// The troubles of one run, gathered.
+#[derive(Debug, Default)]
+pub struct Digest(Mutex<BTreeMap<(&'static str, Option<Class>), Troubles>>);
+
+#[derive(Debug, Default)]
+struct Troubles {
+    count: u64,
+    /// Of the first one.
+    why: String,
+    whose: Vec<String>,
+}
+
+impl Digest {
+    /// Tells of a failure that concerns a stream.
+    pub fn failed(&self, what: &'static str, stream: &Stream, failure: &Failure) {
+        self.tell(what, Some(failure.class), format!("stream {} of {}", stream.id, stream.user_id), &failure.message);
+    }
+
+    /// Tells of something that somebody should hear of. `whose`: ids, and no address.
+    pub fn tell(&self, what: &'static str, class: Option<Class>, whose: impl Display, why: &str) {
+        log::info!("{what}: {whose}: {}{why}", prefix(class));
+        let mut troubles = self.troubles();
+        let of = troubles.entry((what, class)).or_default();
+        of.count += 1;
+        if of.why.is_empty() {
+            why.clone_into(&mut of.why);
+        }
+        if of.whose.len() < EXAMPLES {
+            of.whose.push(whose.to_string());
+        }
+    }
+
+    /// Logs a line for each sort and class, and forgets them.
+    pub fn log(&self, job: &str) {
+        for ((what, class), of) in std::mem::take(&mut *self.troubles()) {
+            log::warn!("{job}: {}", line(what, class, &of));
+        }
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, BTreeMap<(&'static str, Option<Class>), Troubles>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn prefix(class: Option<Class>) -> String {
+    class.map_or_else(String::new, |class| format!("{class}: "))
+}
+
+fn line(what: &str, class: Option<Class>, of: &Troubles) -> String {
+    let Troubles { count, why, whose } = of;
+    let more = if *count > whose.len() as u64 { "; -v shows each" } else { "" };
+    format!("{what}: {count} × {}{why} ({}{more})", prefix(class), whose.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_count_the_first_reason_and_some_examples() {
+        let digest = Digest::default();
+        for nth in 0..499 {
+            digest.tell("stream failed", Some(Class::AuthRevoked), nth, &format!("reason {nth}"));
+        }
+        digest.tell("bot failed", None, "bot a", "no room");
+        let lines: Vec<String> = digest.troubles().iter().map(|((what, class), of)| line(what, *class, of)).collect();
+        assert_eq!(
+            lines,
+            ["bot failed: 1 × no room (bot a)", "stream failed: 499 × auth_revoked: reason 0 (0, 1, 2; -v shows each)"]
+        );
+        digest.log("gmail cron");
+        assert!(digest.troubles().is_empty());
+    }
+}
