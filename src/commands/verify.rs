@@ -39,7 +39,7 @@ pub struct VerifyArgs {
     /// Chooses the same streams again
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["user", "all"])]
     seed: Option<u32>,
-    /// Lets streams that differ make a complete pass, then compares them again
+    /// Mends what differs: such streams make a complete pass, what is made of stored rows is made anew; then compares again
     #[arg(long)]
     repair: bool,
     /// Wind down after this long, such as `30m`, all services together
@@ -159,7 +159,7 @@ fn text(verified: &Verified) -> String {
             match repair.streams {
                 0 => text.push_str("repaired: nothing\n"),
                 streams => {
-                    text.push_str(&format!("repaired: {streams} streams made a complete pass; compared again:\n"));
+                    text.push_str(&format!("repaired: {streams} streams; compared again:\n"));
                     figures(&repair.left, &mut text);
                 }
             }

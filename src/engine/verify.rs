@@ -6,6 +6,7 @@
 
 mod compare;
 mod repair;
+mod sides;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,8 +14,6 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
-use deadpool_postgres::Transaction;
 use futures_util::StreamExt as _;
 use serde::Serialize;
 use uuid::Uuid;
@@ -22,66 +21,14 @@ use uuid::Uuid;
 use super::job::{self, Job};
 use super::outcome::{End, Outcome};
 use super::shared::Shared;
-use super::{Calls, Context, Next, Position, Report, Source, Stream};
+use super::{Calls, Context, Report, Stream};
 use crate::db::claims::{self, StreamRow};
 use crate::db::verify::{self as streams, Standing};
 use crate::error::{Class, Failure};
 
-use compare::{Differences, compare, confirmed, explain};
-pub use compare::{Example, Figures, Found, News, Thing, Things};
-
-/// A service whose streams can be compared with what is stored of them.
-pub trait Verify: Source {
-    /// What a comparison covers: chosen first, so that both sides speak of the same.
-    type Scope: Send + Sync;
-
-    /// What is to be compared of a stream whose last complete pass ended then.
-    fn scope(&self, stream: &Stream, full_pass_at: DateTime<Utc>) -> Self::Scope;
-
-    /// Everything that the provider has of it. `stored` is what is to be compared with it, for what a list cannot show.
-    fn list(
-        &self,
-        stream: &Stream,
-        calls: &Calls,
-        scope: &Self::Scope,
-        stored: &Things,
-    ) -> impl Future<Output = Result<Things, Failure>> + Send;
-
-    /// Everything that is stored of the stream, also what lies outside of the scope.
-    fn stored(&self, tx: &Transaction<'_>, stream: &Stream) -> impl Future<Output = anyhow::Result<Things>> + Send;
-
-    /// Which of these things, which are stored, the list must have named.
-    fn owed(
-        &self,
-        tx: &Transaction<'_>,
-        stream: &Stream,
-        scope: &Self::Scope,
-        ids: &[&str],
-    ) -> impl Future<Output = anyhow::Result<Vec<String>>> + Send;
-
-    /// What has changed since the cursor.
-    fn news(&self, stream: &Stream, calls: &Calls, cursor: &str) -> impl Future<Output = Result<News, Failure>> + Send {
-        fed(self, stream, calls, cursor)
-    }
-
-    /// Lets the next complete pass write these things whatever is stored of them.
-    fn distrust(&self, tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> impl Future<Output = anyhow::Result<()>> + Send;
-}
-
-/// What the feed names, page by page.
-async fn fed<S: Source + ?Sized>(source: &S, stream: &Stream, calls: &Calls, cursor: &str) -> Result<News, Failure> {
-    let mut at = Position { cursor: Some(cursor.to_owned()), ..Position::default() };
-    let mut ids = HashSet::new();
-    loop {
-        let page = source.fetch(stream, calls, &at).await?;
-        ids.extend(page.items.into_iter().map(|item| item.id));
-        ids.extend(page.poison.into_iter().map(|poison| poison.item_id));
-        match page.next {
-            Next::Page(token) => at.page_token = Some(token),
-            Next::Cursor(_) => return Ok(News::Of(ids)),
-        }
-    }
-}
+pub use compare::{Derived, Differences, Example, Figures, Found, News, Thing, Things, wrong};
+use compare::{compare, confirmed, explain};
+pub use sides::Verify;
 
 /// What is to be compared, and what is done about it.
 #[derive(Debug, Clone)]
@@ -112,7 +59,7 @@ pub struct Compared {
 /// What a repair came to.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Repair {
-    /// Streams that made a complete pass.
+    /// Streams that made a complete pass, or whose derived rows were made anew.
     pub streams: u64,
     /// What is different all the same.
     pub left: BTreeMap<String, Figures>,
@@ -176,7 +123,7 @@ impl Compared {
 type Part = fn(&mut Compared) -> &mut BTreeMap<String, Figures>;
 
 /// Compares streams, many at once, and counts them in a part of the report; answers those that differ.
-async fn looked_at<S: Verify>(shared: &Arc<Shared<S>>, rows: &[StreamRow], part: Part) -> Vec<(StreamRow, Differences)> {
+async fn looked_at<S: Verify>(shared: &Arc<Shared<S>>, rows: &[StreamRow], part: Part) -> Vec<(StreamRow, Look)> {
     shared.progress.found(rows.len());
     let mut differing = Vec::new();
     let mut work = futures_util::stream::iter(rows.iter().map(|row| one(shared, row))).buffer_unordered(shared.width());
@@ -185,10 +132,14 @@ async fn looked_at<S: Verify>(shared: &Arc<Shared<S>>, rows: &[StreamRow], part:
         if let Some(compared) = &mut report.verify {
             let figures = part(compared).entry(row.kind.clone()).or_default();
             match looked {
-                Ok(Some(Look { found, compared })) => {
-                    figures.add((row.id, row.user_id), compared, &found);
-                    if found.values().any(|found| found.is_wrong()) {
-                        differing.push((row.clone(), found));
+                Ok(Some(look)) => {
+                    figures.add((row.id, row.user_id), look.compared, &look.found);
+                    if look.derived.compared > 0 {
+                        let figures = part(compared).entry(S::DERIVED.to_owned()).or_default();
+                        figures.add((row.id, row.user_id), look.derived.compared, &look.derived.found);
+                    }
+                    if look.is_wrong() {
+                        differing.push((row.clone(), look));
                     }
                 }
                 Ok(None) => figures.unfinished_streams += 1,
@@ -226,6 +177,17 @@ async fn one<'a, S: Verify>(shared: &Shared<S>, row: &'a StreamRow) -> (&'a Stre
 struct Look {
     found: Differences,
     compared: u64,
+    derived: Derived,
+}
+
+impl Look {
+    fn is_wrong(&self) -> bool {
+        is_wrong(&self.found) || is_wrong(&self.derived.found)
+    }
+}
+
+fn is_wrong(found: &Differences) -> bool {
+    found.values().any(|found| found.is_wrong())
 }
 
 /// A look, and where something is wrong a second one: what counts is what both show.
@@ -234,16 +196,17 @@ async fn twice<S: Verify>(shared: &Shared<S>, row: &StreamRow) -> Result<Option<
     // Like first passes, comparisons yield to polls.
     calls.full_pass.store(true, Ordering::Relaxed);
     let Some(first) = look(shared, &stream, &calls).await? else { return Ok(None) };
-    if !first.found.values().any(|found| found.is_wrong()) {
+    if !first.is_wrong() {
         return Ok(Some(first));
     }
     let Some(second) = look(shared, &stream, &calls).await? else { return Ok(None) };
-    Ok(Some(Look { found: confirmed(&first.found, second.found), ..second }))
+    let derived = Derived { found: confirmed(&first.derived.found, second.derived.found), ..second.derived };
+    Ok(Some(Look { found: confirmed(&first.found, second.found), derived, ..second }))
 }
 
 async fn look<S: Verify>(shared: &Shared<S>, stream: &Stream, calls: &Calls) -> Result<Option<Look>, Failure> {
     let source = &shared.source;
-    let Some((standing, stored)) = stored(shared, stream).await? else { return Ok(None) };
+    let Some((standing, stored, derived)) = stored(shared, stream).await? else { return Ok(None) };
     let (Some(cursor), Some(full_pass_at)) = (standing.position.cursor, standing.full_pass_at) else { return Ok(None) };
     let scope = source.scope(stream, full_pass_at);
     let listed = source.list(stream, calls, &scope, &stored).await?;
@@ -255,22 +218,23 @@ async fn look<S: Verify>(shared: &Shared<S>, stream: &Stream, calls: &Calls) -> 
         let owed: HashSet<String> = owed(shared, stream, &scope, &unnamed).await?.into_iter().collect();
         found.retain(|id, found| !is_unnamed(id, found) || owed.contains(id));
     }
-    if found.values().any(|found| found.is_wrong()) {
+    if is_wrong(&found) {
         let news = source.news(stream, calls, &cursor).await?;
         explain(&mut found, &news, &standing.quarantined);
     }
     let only_stored = found.keys().filter(|id| !listed.contains_key(*id)).count();
-    Ok(Some(Look { found, compared: (listed.len() + only_stored) as u64 }))
+    Ok(Some(Look { found, compared: (listed.len() + only_stored) as u64, derived }))
 }
 
-/// Where a stream stands and what is stored of it, of the same moment.
-async fn stored<S: Verify>(shared: &Shared<S>, stream: &Stream) -> anyhow::Result<Option<(Standing, Things)>> {
+/// Where a stream stands, what is stored of it, and what is wrong with the rows that are made of that, of the same moment.
+async fn stored<S: Verify>(shared: &Shared<S>, stream: &Stream) -> anyhow::Result<Option<(Standing, Things, Derived)>> {
     let mut client = shared.context.pool.get().await?;
     let tx = client.snapshot("beginning the comparison").await?;
     let Some(standing) = streams::standing(&tx, stream.id).await? else { return Ok(None) };
     let things = shared.source.stored(&tx, stream).await?;
+    let derived = shared.source.derived(&tx, stream).await?;
     tx.rollback().await.context("ending the comparison")?;
-    Ok(Some((standing, things)))
+    Ok(Some((standing, things, derived)))
 }
 
 async fn owed<S: Verify>(shared: &Shared<S>, stream: &Stream, scope: &S::Scope, ids: &[&str]) -> anyhow::Result<Vec<String>> {

@@ -1,6 +1,7 @@
 //! `syncctl verify`: what differs from the provider is named exactly, what only waits for its poll is not called lost, and repair mends it.
 
 mod calm;
+mod derived;
 mod found;
 mod mended;
 

@@ -62,6 +62,28 @@ impl Found {
 /// What differs, by id.
 pub type Differences = BTreeMap<String, Found>;
 
+/// Rows that are made of stored ones, held against these: the source is the one side, what was made of it the other.
+#[derive(Debug, Default)]
+pub struct Derived {
+    /// Of both sides together.
+    pub compared: u64,
+    /// By the ids of what they are made of.
+    pub found: Differences,
+}
+
+impl Derived {
+    /// Counts one; `found`: how it differs.
+    pub fn add(&mut self, id: &str, found: Option<Found>) {
+        self.compared += 1;
+        self.found.extend(found.map(|found| (id.to_owned(), found)));
+    }
+}
+
+/// Those that are wrong, by id.
+pub fn wrong(found: &Differences) -> Vec<&str> {
+    found.iter().filter(|(_, found)| found.is_wrong()).map(|(id, _)| id.as_str()).collect()
+}
+
 /// Holds both sides against each other.
 pub fn compare(listed: &Things, stored: &Things) -> Differences {
     let mut found = Differences::new();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 
-use super::Verify;
-use super::compare::Differences;
+use super::{Look, Verify, is_wrong, wrong};
+use crate::db;
 use crate::db::claims::{self, Claim, StreamRow};
 use crate::db::verify as streams;
 use crate::engine::outcome::{End, Outcome};
@@ -15,13 +15,10 @@ use crate::engine::shared::Shared;
 use crate::engine::{Position, Stream};
 use crate::error::{Class, Failure};
 
-/// Lets streams make a complete pass each; answers those that did.
-pub async fn passes<S: Verify>(
-    shared: &Arc<Shared<S>>,
-    differing: Vec<(StreamRow, Differences)>,
-) -> anyhow::Result<Vec<StreamRow>> {
+/// Lets streams make a complete pass each, where they differ from the provider, and makes derived rows anew; answers those for which that was done.
+pub async fn passes<S: Verify>(shared: &Arc<Shared<S>>, differing: Vec<(StreamRow, Look)>) -> anyhow::Result<Vec<StreamRow>> {
     let mut done = Vec::new();
-    let work = differing.iter().map(|(row, found)| pass(shared, row, found));
+    let work = differing.iter().map(|(row, look)| one(shared, row, look));
     let mut work = futures_util::stream::iter(work).buffer_unordered(shared.width());
     while let Some(outcome) = work.next().await {
         let mut outcome = outcome?;
@@ -41,7 +38,31 @@ pub async fn passes<S: Verify>(
     claims::read(&shared.context.pool, &done).await
 }
 
-async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, found: &Differences) -> anyhow::Result<Outcome> {
+async fn one<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) -> anyhow::Result<Outcome> {
+    let derived = is_wrong(&look.derived.found);
+    let outcome = match is_wrong(&look.found) || (derived && S::DERIVED_BY_PASS) {
+        true => pass(shared, row, look).await?,
+        false => Outcome::of(row),
+    };
+    // After the pass: it has made anew what it came past.
+    if derived && matches!(outcome.end, End::Done) {
+        derive(shared, &Stream::of(row)).await?;
+    }
+    Ok(outcome)
+}
+
+async fn derive<S: Verify>(shared: &Arc<Shared<S>>, stream: &Stream) -> anyhow::Result<()> {
+    let mut client = shared.context.pool.get().await?;
+    let tx = client.transaction().await.context("beginning the repair of derived rows")?;
+    // Whoever writes a page of this stream waits, and reads what is written here.
+    if db::streams::hold(&tx, stream.id).await? {
+        let derived = shared.source.derived(&tx, stream).await?;
+        shared.source.derive(&tx, stream, &derived.found).await?;
+    }
+    tx.commit().await.context("committing the repair of derived rows")
+}
+
+async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::of(row);
     if shared.wind_down.is_cancelled() {
         outcome.end = End::Interrupted;
@@ -56,14 +77,15 @@ async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, found: &Diffe
         return Ok(outcome);
     };
     shared.held().insert(row.id);
-    let ids: Vec<&str> = found.iter().filter(|(_, found)| found.is_wrong()).map(|(id, _)| id.as_str()).collect();
     let mut client = pool.get().await?;
     let tx = client.begin("beginning the repair").await?;
     if !streams::begin_anew(&tx, shared.run, row.id).await? {
         outcome.end = End::Failed(busy());
         return Ok(outcome);
     }
-    shared.source.distrust(&tx, &Stream::of(row), &ids).await?;
+    let stream = Stream::of(row);
+    shared.source.distrust(&tx, &stream, &wrong(&look.found)).await?;
+    shared.source.distrust_derived(&tx, &stream, &look.derived.found).await?;
     tx.commit().await.context("committing the repair")?;
     drop(client);
     claimed.position = Position::default();

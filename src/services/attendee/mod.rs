@@ -2,6 +2,7 @@
 
 mod api;
 mod bot;
+mod derived;
 mod failure;
 mod fetch;
 mod notes;

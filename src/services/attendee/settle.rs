@@ -75,6 +75,34 @@ pub async fn with_what_there_is(
     Ok(true)
 }
 
+/// Makes the documents of a transcript anew, and the transcript itself if it is lost.
+pub async fn again(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
+    let stored = tx
+        .query_typed_opt("SELECT participants, note FROM attendee_transcripts WHERE bot = $1", &[(&row.id, Type::UUID)])
+        .await
+        .context("reading a transcript")?;
+    let Some(stored) = stored else {
+        // Who was there is in its documents too.
+        let document = tx
+            .query_typed_opt(
+                "SELECT details -> 'participants', note FROM documents WHERE source = $1 AND source_id = $2 LIMIT 1",
+                &[(&SERVICE, Type::TEXT), (&row.bot_id, Type::TEXT)],
+            )
+            .await
+            .context("reading a document of a transcript")?;
+        let (participants, note) = match &document {
+            Some(document) => (document.try_get::<_, Option<Value>>(0)?, document.try_get(1)?),
+            None => (None, None),
+        };
+        let participants: Vec<Participant> =
+            serde_json::from_value(participants.unwrap_or_else(|| json!([]))).unwrap_or_default();
+        return with_what_there_is(tx, row, &participants, note).await.map(drop);
+    };
+    let participants: Vec<Participant> = serde_json::from_value(stored.try_get(0)?).context("reading participants")?;
+    let written = transcript::write(&stored::lines(&**tx, row.id).await?);
+    tell(tx, row, &written, &participants, stored.try_get(1)?).await
+}
+
 /// Notes of a bot why there is no transcript; why it failed says more.
 pub async fn note(tx: &Transaction<'_>, row: &Row, why: &str) -> anyhow::Result<()> {
     tx.execute_typed(

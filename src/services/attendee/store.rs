@@ -22,7 +22,7 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items:
     let mut items: Vec<&Item<Change>> = items.iter().collect();
     items.sort_by_key(|item| &item.id);
     for item in items {
-        let Some(row) = held(tx, stream.user_id, &item.id).await? else {
+        let Some(row) = ours(tx, stream.user_id, &item.id).await? else {
             counts.unchanged += 1;
             continue;
         };
@@ -42,13 +42,28 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items:
     Ok(counts)
 }
 
-/// A bot of ours, kept to this transaction.
-async fn held(tx: &Transaction<'_>, project: Uuid, bot_id: &str) -> anyhow::Result<Option<Row>> {
+/// A bot of ours by Attendee's id, kept to this transaction.
+async fn ours(tx: &Transaction<'_>, project: Uuid, bot_id: &str) -> anyhow::Result<Option<Row>> {
+    let row = tx
+        .query_typed_opt(
+            "SELECT id FROM attendee_bots WHERE project_id = $1 AND bot_id = $2",
+            &[(&project, Type::UUID), (&bot_id, Type::TEXT)],
+        )
+        .await
+        .context("looking for a bot")?;
+    match row {
+        Some(row) => held(tx, row.try_get(0)?).await,
+        None => Ok(None),
+    }
+}
+
+/// A bot by its row's id, kept to this transaction.
+pub async fn held(tx: &Transaction<'_>, id: Uuid) -> anyhow::Result<Option<Row>> {
     let row = tx
         .query_typed_opt(
             "SELECT id, bot_id, state, raw_state, ended_at, title, start_at, end_at FROM attendee_bots
-             WHERE project_id = $1 AND bot_id = $2 AND state IN ('open', 'ended', 'settled') FOR UPDATE",
-            &[(&project, Type::UUID), (&bot_id, Type::TEXT)],
+             WHERE id = $1 AND bot_id IS NOT NULL AND state IN ('open', 'ended', 'settled') FOR UPDATE",
+            &[(&id, Type::UUID)],
         )
         .await
         .context("reading a bot")?;

@@ -7,8 +7,8 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Attendee, transcript};
-use crate::engine::verify::{News, Thing, Things, Verify};
+use super::{Attendee, derived, transcript};
+use crate::engine::verify::{Derived, Differences, News, Thing, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::{Class, Failure};
 
@@ -30,6 +30,7 @@ struct Metadata {
 
 impl Verify for Attendee {
     type Scope = ();
+    const DERIVED: &'static str = "transcripts";
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {}
 
@@ -94,6 +95,14 @@ impl Verify for Attendee {
     /// There is no pass that would write them: `attendee poll` asks for a single bot.
     async fn distrust(&self, _tx: &Transaction<'_>, _stream: &Stream, _ids: &[&str]) -> anyhow::Result<()> {
         Ok(())
+    }
+
+    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
+        derived::compared(tx, stream).await
+    }
+
+    async fn derive(&self, tx: &Transaction<'_>, _stream: &Stream, found: &Differences) -> anyhow::Result<()> {
+        derived::made(tx, found).await
     }
 }
 

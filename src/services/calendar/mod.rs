@@ -1,6 +1,7 @@
 //! Google Calendar: a user's list of calendars, and the events of each.
 
 mod confirm;
+mod derived;
 mod detect;
 mod event;
 mod fetch;

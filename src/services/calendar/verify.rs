@@ -7,8 +7,8 @@ use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::fetch::{self, Window};
 use super::list::Entry;
-use super::{Calendar, EVENTS, LIST, REGISTERED, store};
-use crate::engine::verify::{Thing, Things, Verify};
+use super::{Calendar, EVENTS, LIST, REGISTERED, derived, store};
+use crate::engine::verify::{Derived, Differences, Thing, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::Failure;
 
@@ -17,6 +17,7 @@ const LENGTH_OF_A_PASS: Duration = Duration::days(1);
 
 impl Verify for Calendar {
     type Scope = Window;
+    const DERIVED: &'static str = "meetings";
 
     /// The window reaches back from today, because nothing that came into it since is older than the last pass, and ahead from that pass,
     /// which alone has asked for what lies there.
@@ -59,13 +60,26 @@ impl Verify for Calendar {
         }
         Ok(())
     }
+
+    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
+        match stream.kind.as_str() {
+            EVENTS => derived::compared(tx, stream, &self.settings.meeting_words).await,
+            _ => Ok(Derived::default()),
+        }
+    }
+
+    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, found: &Differences) -> anyhow::Result<()> {
+        derived::made(tx, stream, &self.settings.meeting_words, found).await
+    }
 }
 
-/// Tombstones of exceptions are things too: a list names what is cancelled of a series.
+/// Tombstones of exceptions are things too: a list names what is cancelled of a series. A column that does not say what was received is not the event.
 async fn events(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
     let rows = tx
         .query_typed(
-            "SELECT event_id, coalesce(etag, ''), deleted_at IS NULL FROM calendar_events WHERE stream_id = $1",
+            "SELECT event_id, CASE WHEN summary IS DISTINCT FROM raw ->> 'summary' AND NOT 'summary' = ANY (coalesce(unread, '{}'))
+               THEN 'not kept as it was told' ELSE coalesce(etag, '') END, deleted_at IS NULL
+             FROM calendar_events WHERE stream_id = $1",
             &[(&stream.id, Type::INT8)],
         )
         .await

@@ -4,6 +4,7 @@ mod access;
 mod action;
 mod content;
 mod data_urls;
+mod derived;
 mod documents;
 mod drives;
 mod fetch;

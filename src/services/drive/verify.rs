@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
-use super::{CHANGES, Change, Drive, LIST, MY_DRIVE, REGISTERED, fetch, file::File};
-use crate::engine::verify::{News, Thing, Things, Verify};
+use super::{CHANGES, Change, Drive, LIST, MY_DRIVE, REGISTERED, derived, fetch, file::File};
+use crate::engine::verify::{Derived, Differences, News, Thing, Things, Verify};
 use crate::engine::{Calls, Next, Position, Stream};
 use crate::error::{Class, Failure};
 
@@ -17,6 +17,8 @@ const UNPINNED: &str = "compared";
 
 impl Verify for Drive {
     type Scope = ();
+    const DERIVED: &'static str = "documents";
+    const DERIVED_BY_PASS: bool = true;
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {}
 
@@ -110,6 +112,21 @@ impl Verify for Drive {
         .context("distrusting files")?;
         Ok(())
     }
+
+    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
+        match stream.kind.as_str() {
+            CHANGES => derived::compared(tx, stream).await,
+            _ => Ok(Derived::default()),
+        }
+    }
+
+    async fn distrust_derived(&self, tx: &Transaction<'_>, stream: &Stream, found: &Differences) -> anyhow::Result<()> {
+        derived::distrust(self, tx, stream, found).await
+    }
+
+    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, found: &Differences) -> anyhow::Result<()> {
+        derived::retire(tx, stream, found).await
+    }
 }
 
 impl Drive {
@@ -165,7 +182,8 @@ async fn files(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> 
     let rows = tx
         .query_typed(
             "SELECT a.file_id, a.lost_at IS NULL AND f.file_id IS NOT NULL AND f.gone_at IS NULL,
-               coalesce(f.version, 0) < a.version OR (f.version = a.version AND coalesce(f.md5_checksum <> a.content_key, false)),
+               coalesce(f.version, 0) < a.version
+                 OR (f.version = a.version AND (coalesce(f.md5_checksum <> a.content_key, false) OR f.name IS DISTINCT FROM a.name)),
                a.name, a.trashed, a.parents, a.content_key
              FROM drive_file_access a LEFT JOIN drive_files f USING (file_id)
              WHERE a.stream_id = $1

@@ -1,6 +1,7 @@
 //! Which user follows which file (table `drive_file_watches`): for a run, and for those who say so. Knows no network.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -21,6 +22,8 @@ use crate::engine::Stream;
 pub struct Watched {
     files: HashMap<Uuid, HashMap<String, Watch>>,
     drives: HashSet<(Uuid, String)>,
+    /// Files whose content is read anew, whatever their documents hold.
+    distrusted: Mutex<HashSet<(Uuid, String)>>,
 }
 
 #[derive(Debug)]
@@ -71,6 +74,15 @@ impl Watched {
         Ok(watched)
     }
 
+    /// Lets the content of these files be read anew.
+    pub fn distrust(&self, user: Uuid, files: &[&str]) {
+        self.distrusted().extend(files.iter().map(|file| (user, (*file).to_owned())));
+    }
+
+    fn distrusted(&self) -> MutexGuard<'_, HashSet<(Uuid, String)>> {
+        self.distrusted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many files a user follows.
     pub fn count(&self, user: Uuid) -> u64 {
         self.files.get(&user).map_or(0, |files| files.len() as u64)
@@ -85,7 +97,9 @@ impl Watched {
             return false;
         }
         match self.files.get(&user).and_then(|files| files.get(&file.id)) {
-            Some(watch) => watch.content_key.as_deref() != Some(&file.content_key()),
+            Some(watch) => {
+                watch.content_key.as_deref() != Some(&file.content_key()) || self.distrusted().contains(&(user, file.id.clone()))
+            }
             None => followed == DriveDocuments::All && file.is_readable(),
         }
     }

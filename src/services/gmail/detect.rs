@@ -1,6 +1,6 @@
 //! Virtual addresses found in messages (table `gmail_detections`), and the documents and events that come of them. Knows no network.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -17,7 +17,16 @@ use crate::db::outbox::{self, Event};
 use crate::engine::{Item, Stream};
 
 /// `documents.source`
-const SOURCE: &str = "gmail";
+pub const SOURCE: &str = "gmail";
+
+/// Of what an event is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tell {
+    /// Addresses that were not found before.
+    NewAddresses,
+    /// Of these, those whose document is new too: what was told once is not told again because a row of it was lost.
+    NewDocuments,
+}
 
 /// A virtual address in a message.
 struct Detection<'a> {
@@ -29,9 +38,23 @@ struct Detection<'a> {
 
 /// Records the virtual addresses of a page's messages, each once a message; what names a user becomes that user's document.
 pub async fn apply(tx: &Transaction<'_>, pattern: &Pattern, stream: &Stream, items: &[Item<Change>]) -> anyhow::Result<()> {
+    let messages = items.iter().filter_map(|item| match &item.change {
+        Change::Message(message) => Some((item.id.as_str(), &**message)),
+        Change::Labels { .. } | Change::Deleted => None,
+    });
+    found(tx, pattern, stream, &Vec::from_iter(messages), Tell::NewAddresses).await
+}
+
+/// The same, of these messages.
+pub async fn found(
+    tx: &Transaction<'_>,
+    pattern: &Pattern,
+    stream: &Stream,
+    messages: &[(&str, &Message)],
+    tell: Tell,
+) -> anyhow::Result<()> {
     let mut detections = Vec::new();
-    for item in items {
-        let Change::Message(message) = &item.change else { continue };
+    for (id, message) in messages {
         // The same address in two headers is one detection.
         let found: BTreeMap<String, String> = message
             .mail
@@ -39,27 +62,48 @@ pub async fn apply(tx: &Transaction<'_>, pattern: &Pattern, stream: &Stream, ite
             .iter()
             .filter_map(|address| Some((address.to_lowercase(), pattern.username(address)?)))
             .collect();
-        detections.extend(found.into_iter().map(|(address, username)| Detection { id: &item.id, message, address, username }));
+        detections.extend(found.into_iter().map(|(address, username)| Detection { id, message, address, username }));
     }
     if detections.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = detections.iter().map(|detection| detection.username.as_str()).collect();
     let users = accounts::by_usernames(&**tx, &names).await?;
+    let known = known(tx, stream, &detections).await?;
     let mut events = Vec::new();
     for detection in &detections {
         let user = users.get(&detection.username).copied();
         let document = match user {
-            Some(user) => Some(store(tx, stream, user, detection).await?),
+            Some(user) => Some(store(tx, stream, user, detection, known.get(&(detection.id.to_owned(), user)).copied()).await?),
             None => None,
         };
-        let new = record(tx, stream, detection, user, document).await?;
-        if let (true, Some(user), Some(document)) = (new, user, document) {
+        let new = record(tx, stream, detection, user, document.map(|document| document.id)).await?;
+        if let (true, Some(user), Some(document)) = (new, user, document)
+            && (tell == Tell::NewAddresses || document.change == documents::Change::Created)
+        {
             let about = about(detection);
-            events.push(Event { kind: "gmail.message.detected", document, user, project: None, about });
+            events.push(Event { kind: "gmail.message.detected", document: document.id, user, project: None, about });
         }
     }
     outbox::emit(tx, &events).await
+}
+
+/// The documents that were made of messages, by message and user: one whose row was lost keeps its id.
+async fn known(
+    tx: &Transaction<'_>,
+    stream: &Stream,
+    detections: &[Detection<'_>],
+) -> anyhow::Result<HashMap<(String, Uuid), Uuid>> {
+    let ids: Vec<&str> = detections.iter().map(|detection| detection.id).collect();
+    let rows = tx
+        .query_typed(
+            "SELECT message_id, user_id, document_id FROM gmail_detections
+             WHERE stream_id = $1 AND message_id = ANY ($2) AND user_id IS NOT NULL AND document_id IS NOT NULL",
+            &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
+        )
+        .await
+        .context("reading which documents messages have")?;
+    rows.iter().map(|row| Ok(((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?))).collect()
 }
 
 /// The documents of messages that are gone are marked, and told of.
@@ -86,7 +130,13 @@ fn source_id(stream: &Stream, id: &str) -> String {
     format!("{}/{id}", stream.user_id)
 }
 
-async fn store(tx: &Transaction<'_>, stream: &Stream, user: Uuid, detection: &Detection<'_>) -> anyhow::Result<Uuid> {
+async fn store(
+    tx: &Transaction<'_>,
+    stream: &Stream,
+    user: Uuid,
+    detection: &Detection<'_>,
+    known: Option<Uuid>,
+) -> anyhow::Result<documents::Stored> {
     let Message { thread_id, received_at, snippet, mail, .. } = detection.message;
     let details = json!({
         "mailbox_user_id": stream.user_id,
@@ -100,7 +150,7 @@ async fn store(tx: &Transaction<'_>, stream: &Stream, user: Uuid, detection: &De
     });
     let source_id = source_id(stream, detection.id);
     let document = Document {
-        id: None,
+        id: known,
         user,
         source: SOURCE,
         source_id: &source_id,
@@ -115,7 +165,7 @@ async fn store(tx: &Transaction<'_>, stream: &Stream, user: Uuid, detection: &De
         details,
         note: mail.note.as_deref(),
     };
-    Ok(documents::put(tx, &document).await?.id)
+    documents::put(tx, &document).await
 }
 
 /// Whether the detection is new, or now names a user that it did not name before.

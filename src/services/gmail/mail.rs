@@ -58,6 +58,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind of this name; `None`: of another version.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Email, Self::DriveShare, Self::Invitation].into_iter().find(|kind| kind.name() == name)
+    }
+
     /// `documents.kind`
     pub fn name(self) -> &'static str {
         match self {

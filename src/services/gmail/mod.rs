@@ -1,5 +1,6 @@
 //! Gmail: a user's mailbox, followed by its history; virtual addresses in it become documents.
 
+mod derived;
 pub mod detect;
 mod fetch;
 mod headers;

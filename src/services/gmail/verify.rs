@@ -10,9 +10,9 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 
-use super::Gmail;
 use super::fetch::{self, Id, LIST_COST, LIST_FIELDS, Listed};
-use crate::engine::verify::{News, Thing, Things, Verify};
+use super::{Gmail, derived};
+use crate::engine::verify::{Derived, Differences, News, Thing, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::Failure;
 use crate::google::{self, Endpoint, whole};
@@ -36,6 +36,7 @@ struct Labels {
 impl Verify for Gmail {
     /// Since when.
     type Scope = Option<DateTime<Utc>>;
+    const DERIVED: &'static str = "documents";
 
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {
         self.settings.window.map(|window| Utc::now() - window)
@@ -119,6 +120,14 @@ impl Verify for Gmail {
         .await
         .context("distrusting messages")?;
         Ok(())
+    }
+
+    async fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
+        derived::compared(tx, stream, &self.pattern).await
+    }
+
+    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, found: &Differences) -> anyhow::Result<()> {
+        derived::made(tx, stream, &self.pattern, found).await
     }
 }
 

@@ -1,0 +1,135 @@
+//! Rows that are made of stored ones: lost ones and changed ones are named, and made anew with the ids that they had, and nothing is told twice.
+
+use serde_json::Value;
+
+use super::{kind, number, verify};
+use crate::support::World;
+use crate::support::service::{DRIVE, GMAIL};
+
+/// All of a column, in order.
+fn all(world: &World, statement: &str) -> Vec<String> {
+    world.query(statement).iter().map(|row| row.get(0)).collect()
+}
+
+/// Damages derived rows; they are named as they differ, mended, and are as before.
+#[track_caller]
+fn assert_mended(world: &World, (of, found): (&str, &str), damage: &str, same: &str) {
+    let (before, events) = (all(world, same), world.count("SELECT count(*) FROM outbox_events"));
+    assert!(!before.is_empty(), "nothing to damage");
+    world.execute(damage);
+    let report = verify(world, &[]).expect(1).json();
+    assert!(number(kind(&report, of), found) > 0, "{damage}: {report}");
+    let repaired = verify(world, &["--repair"]).expect(0).json();
+    assert_eq!(repaired["in_step"], true, "{damage}: {repaired}");
+    assert_eq!(all(world, same), before, "{damage}");
+    assert_eq!(world.count("SELECT count(*) FROM outbox_events"), events, "{damage}: told twice");
+    verify(world, &[]).expect(0);
+}
+
+#[test]
+fn meetings_are_held_against_their_events() {
+    let world = World::with_users(2, 20);
+    world.sync_all().expect(0);
+    world.sim.churn(20, 1);
+    world.sync_all().expect(0);
+    let report = verify(&world, &[]).expect(0).json();
+    assert!(number(kind(&report, "meetings"), "compared") > 0, "{report}");
+    let meetings =
+        "SELECT (stream_id, event_id, title, start_at, end_at, link, detected_by, event_status)::text FROM meetings ORDER BY 1";
+    let passes = world.count("SELECT sum(pass_count)::bigint FROM streams");
+    for (damage, found) in [
+        ("DELETE FROM meetings", "missing"),
+        ("UPDATE meetings SET title = 'another'", "stale"),
+        ("UPDATE meetings SET start_at = start_at + interval '1 hour'", "stale"),
+        (
+            "INSERT INTO meetings (user_id, stream_id, event_id, detected_by, event_status, bot_capable)
+             SELECT user_id, stream_id, event_id, 'title', 'confirmed', false FROM calendar_events e
+             WHERE NOT EXISTS (SELECT 1 FROM meetings m WHERE (m.stream_id, m.event_id) = (e.stream_id, e.event_id))",
+            "excess",
+        ),
+    ] {
+        assert_mended(&world, ("meetings", found), damage, meetings);
+    }
+    assert_eq!(world.count("SELECT sum(pass_count)::bigint FROM streams"), passes, "what is stored is enough for it");
+    let names = "SELECT summary FROM calendar_events WHERE deleted_at IS NULL ORDER BY stream_id, event_id";
+    let soon = "start_at BETWEEN now() AND now() + interval '30 days'";
+    assert_mended(&world, ("events", "stale"), &format!("UPDATE calendar_events SET summary = 'another' WHERE {soon}"), names);
+}
+
+#[test]
+fn documents_of_mail_are_held_against_its_messages() {
+    let world = World::of(&GMAIL, 2, 60);
+    world.sync_all().expect(0);
+    let report = verify(&world, &[]).expect(0).json();
+    assert!(number(kind(&report, "documents"), "compared") > 0, "{report}");
+    let documents =
+        "SELECT (id, user_id, source_id, kind, title, author, body, details, status = 'deleted')::text FROM documents ORDER BY 1";
+    for (damage, found) in [
+        ("DELETE FROM documents", "missing"),
+        ("UPDATE documents SET status = 'deleted'", "missing"),
+        ("UPDATE documents SET title = 'another'", "stale"),
+        ("UPDATE documents SET body = 'another'", "stale"),
+    ] {
+        assert_mended(&world, ("documents", found), damage, documents);
+    }
+    let detections =
+        "SELECT (stream_id, message_id, address, status, user_id, document_id)::text FROM gmail_detections ORDER BY 1";
+    assert_mended(&world, ("documents", "missing"), "DELETE FROM gmail_detections", detections);
+}
+
+#[test]
+fn documents_of_files_are_held_against_the_followed_files() {
+    let mut world = World::with_files(1, 5);
+    world.service = &DRIVE;
+    let user = world.sim.users().into_iter().next().expect("a user");
+    let file = world.add_file(&user, "notes.txt", "One");
+    world.watch(&user, &file);
+    world.sync_drive().expect(0);
+    verify(&world, &[]).expect(0);
+    let documents = "SELECT (id, title, body, status = 'deleted')::text FROM documents ORDER BY 1";
+    assert_mended(&world, ("documents", "stale"), "UPDATE documents SET title = 'another'", documents);
+    assert_mended(
+        &world,
+        ("changes", "stale"),
+        "UPDATE drive_files SET name = 'another'",
+        "SELECT name FROM drive_files ORDER BY file_id",
+    );
+    // The text comes anew, which is told: whoever reads documents must hear that there is one again.
+    let before = all(&world, documents);
+    world.execute("DELETE FROM documents");
+    assert_eq!(number(kind(&verify(&world, &[]).expect(1).json(), "documents"), "missing"), 1);
+    verify(&world, &["--repair"]).expect(0);
+    assert_eq!(all(&world, documents), before);
+    assert_eq!(world.actions(&user), ["created", "modified"]);
+}
+
+#[test]
+fn transcripts_their_documents_and_the_bots_of_meetings_are_held_against_the_bots() {
+    let world = World::with_attendee(1);
+    let link = world.meet("user00000@example.com", "standup", 60);
+    world.schedule().expect(0);
+    world.pass(120);
+    world.poll_bots().expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM attendee_bots WHERE state = 'settled'"), 1);
+    let verified = |more: &[&str]| world.syncctl(&[&["verify", "calendar", "attendee", "--all", "--json"], more].concat());
+    verified(&[]).expect(0);
+    let same = "SELECT (o.title, o.body, t.text, m.title, m.bot_id, m.transcript_id = t.id)::text
+                FROM documents o, attendee_transcripts t, meetings m WHERE m.link IS NOT NULL";
+    let before = all(&world, same);
+    assert_eq!(before.len(), 1);
+    for damage in [
+        "DELETE FROM documents",
+        "UPDATE documents SET title = 'another'",
+        "DELETE FROM attendee_transcripts",
+        "DELETE FROM meetings",
+    ] {
+        world.execute(damage);
+        let report: Value = verified(&[]).expect(1).json();
+        assert_eq!(report["in_step"], false, "{damage}: {report}");
+        verified(&["--repair"]).expect(0);
+        assert_eq!(all(&world, same), before, "{damage}");
+        verified(&[]).expect(0);
+    }
+    world.schedule().expect(0);
+    assert_eq!(world.bots().iter().filter(|bot| bot["meeting_url"] == link.as_str()).count(), 1, "a second bot");
+}
