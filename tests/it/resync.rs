@@ -86,6 +86,23 @@ fn more_resyncs_than_allowed_in_a_day_degrade_the_stream() {
 }
 
 #[test]
+fn a_degraded_stream_in_which_nothing_changes_is_well_again_the_next_day() {
+    let mut world = paged(1, 10);
+    world.set("SYNCCTL_ENGINE_RESYNCS_PER_DAY", "1");
+    world.sync_all().expect(0);
+    for code in [0, 1] {
+        world.sim.admin("expire", json!({ "what": "sync_tokens" }));
+        assert_eq!(world.sync_all().code, code);
+    }
+    world.sync_all().expect(0);
+    let degraded = "SELECT count(*) FROM streams WHERE state = 'degraded'";
+    assert_eq!(world.count(degraded), 1, "it is still the same day");
+    world.execute("UPDATE streams SET resync_day = resync_day - 1");
+    let run = world.sync_all().expect(0).json();
+    assert_eq!((&run["idle_streams"], world.count(degraded)), (&run["streams"], 0), "{run}");
+}
+
+#[test]
 fn settings_that_change_what_a_token_is_bound_to_cost_a_resync_not_a_stuck_stream() {
     let mut world = World::with_users(2, 20);
     world.sync_all().expect(0);

@@ -13,7 +13,7 @@ WITH free AS (
       due_at = CASE WHEN s.pushed_at > s.claimed_at THEN now() ELSE now() + make_interval(secs => idle.wait) END,
       polled_at = coalesce(s.claimed_at, now()),
       claimed_by = NULL, claimed_until = NULL, failures = 0, failed_class = NULL, failed_message = NULL,
-      state = CASE WHEN s.state = 'stopped' THEN 'active' ELSE s.state END
+      state = CASE WHEN s.state = 'stopped' OR (s.state = 'degraded' AND s.resync_day < current_date) THEN 'active' ELSE s.state END
   FROM free JOIN unnest($2::bigint[], $3::text[], $4::float8[]) AS idle (id, cursor, wait) USING (id)
   WHERE s.id = free.id
   RETURNING s.id
