@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::commands;
 use crate::config::{self, Flags};
 use crate::db;
-use crate::error::{EXIT_HELP, Exit};
+use crate::error::{EXIT_HELP, Exit, one_line};
 use crate::progress;
 
 /// Keeps Google Calendar, Drive, Gmail and meeting bots in step with PostgreSQL. Each run does one job, records it, and exits.
@@ -145,7 +145,7 @@ pub fn main() -> Exit {
         Err(error) => {
             let exit = Exit::of(&error);
             if json {
-                failure(&format!("{error:#}"), exit);
+                failure(&one_line(&format!("{error:#}")), exit);
             }
             commands::complain(format!("{error:#}"));
             exit

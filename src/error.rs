@@ -233,7 +233,26 @@ pub struct Failure {
 impl Failure {
     /// A failure of this class with its line.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), retry_after: None, of_token: false, status: None, reason: String::new() }
+        Self {
+            class,
+            message: one_line(&message.into()),
+            retry_after: None,
+            of_token: false,
+            status: None,
+            reason: String::new(),
+        }
+    }
+}
+
+/// A message as one line. PostgreSQL puts details and hints on lines of their own, and readers of settings draw what is wrong.
+pub fn one_line(message: &str) -> String {
+    match message.contains(char::is_control) {
+        true => message
+            .split(|c: char| c.is_whitespace() || c.is_control())
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" "),
+        false => message.to_owned(),
     }
 }
 

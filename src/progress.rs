@@ -84,8 +84,18 @@ impl Write for AboveBars {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        above_bars(&String::from_utf8_lossy(&std::mem::take(&mut self.line)));
+        above_bars(&record(&String::from_utf8_lossy(&std::mem::take(&mut self.line))));
         Ok(())
+    }
+}
+
+/// A log record as one line, whatever was put into it.
+fn record(text: &str) -> String {
+    match text.strip_suffix('\n') {
+        Some(line) if line.contains(['\n', '\r']) => {
+            format!("{}\n", line.split(['\n', '\r']).map(str::trim).collect::<Vec<_>>().join(" "))
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -124,6 +134,12 @@ mod tests {
     #[test]
     fn the_template_of_the_bar_is_one() {
         assert!(super::ProgressStyle::with_template(super::TEMPLATE).is_ok());
+    }
+
+    #[test]
+    fn a_record_is_one_line() {
+        assert_eq!(super::record("[WARN] ERROR: no\nDETAIL: why\n"), "[WARN] ERROR: no DETAIL: why\n");
+        assert_eq!(super::record("\x1b[31m[WARN]\x1b[0m no\n"), "\x1b[31m[WARN]\x1b[0m no\n");
     }
 
     #[test]

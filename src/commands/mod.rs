@@ -48,6 +48,7 @@ use uuid::Uuid;
 use crate::config::Settings;
 use crate::db::{Pool, migrate, pool};
 use crate::engine::Context;
+use crate::error::one_line;
 use crate::{google, http, progress, seal};
 
 /// How results are printed: one value on stdout, as JSON or for people.
@@ -88,9 +89,9 @@ pub fn printed(text: &str) -> anyhow::Result<bool> {
     }
 }
 
-/// Says on stderr what went wrong, or what a person is asked for.
+/// Says on stderr what went wrong, or what a person is asked for, in one line.
 pub fn complain(text: impl std::fmt::Display) {
-    progress::above_bars(&format!("syncctl: {text}\n"));
+    progress::above_bars(&format!("syncctl: {}\n", one_line(&text.to_string())));
 }
 
 /// A plain table that reads well in a terminal and in a mail from cron.

@@ -11,7 +11,7 @@ use super::delays::Delays;
 use super::outcome::{End, Outcome};
 use super::push::Figures;
 use super::verify::Compared;
-use crate::error::{Class, Exit, Failure, Fault};
+use crate::error::{Class, Exit, Failure, Fault, one_line};
 
 /// How many of the slowest streams a summary names.
 const SLOWEST: usize = 5;
@@ -210,7 +210,7 @@ impl Report {
 
     /// The run itself failed.
     pub(super) fn fail_whole(&mut self, error: &anyhow::Error) {
-        self.error = Some(format!("{error:#}"));
+        self.error = Some(one_line(&format!("{error:#}")));
         self.error_exit = error.downcast_ref::<Fault>().map(|fault| fault.exit);
     }
 

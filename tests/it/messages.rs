@@ -60,6 +60,32 @@ fn a_broken_settings_file() {
 }
 
 #[test]
+fn every_line_of_standard_error_is_a_message_of_its_own() {
+    let world = World::with_users(1, 3);
+    let file = world.folder.path().join("syncctl.toml");
+    std::fs::write(&file, "[calendar\n").expect("writing");
+    world.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           RAISE EXCEPTION USING ERRCODE = 'disk_full', MESSAGE = E'no\\nroom', DETAIL = 'none at all', HINT = E'make\\r\\nsome'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON calendar_events EXECUTE FUNCTION refuse()",
+    );
+    let runs = [
+        world.syncctl(&["config", "show", "--config", file.to_str().expect("a path")]).expect(78),
+        world.syncctl(&["calendar", "cron"]).expect(1),
+    ];
+    for line in runs.iter().flat_map(|run| run.stderr.lines()) {
+        assert!(line.starts_with("syncctl: ") || line.starts_with('['), "{line:?} in {runs:#?}");
+    }
+    assert!(runs[1].stderr.contains("none at all"), "{runs:#?}");
+    let columns = ["failed_message FROM streams", "error_message FROM calendar_cron_results"];
+    for column in columns {
+        let messages = world.query(&format!("SELECT {column}"));
+        let messages: Vec<String> = messages.iter().filter_map(|row| row.get(0)).collect();
+        assert!(!messages.is_empty() && messages.iter().all(|message| !message.contains(['\n', '\r'])), "{messages:?}");
+    }
+}
+
+#[test]
 fn a_variable_that_is_no_setting() {
     let mut world = World::empty();
     world.set("SYNCCTL_CALENDAR_PAGESIZE", "5");
