@@ -164,6 +164,8 @@ pub struct Channel {
     pub resource: Option<String>,
     /// Whether Google's answer was lost.
     pub lost: bool,
+    /// Whether a try to stop it failed, which was told.
+    pub told: bool,
     /// Seconds that it still lives, by the database's clock.
     pub left: f64,
     /// Seconds from its making to its end.
@@ -180,7 +182,7 @@ pub async fn open(pool: &Pool, service: &str, users: Option<&[Uuid]>) -> anyhow:
                CASE WHEN resource_id IS NOT NULL THEN resource_id ELSE (
                  SELECT o.resource_id FROM channels o WHERE o.stream_id = c.stream_id AND o.resource_id IS NOT NULL LIMIT 1) END,
                coalesce(extract(epoch FROM expires_at - now())::float8, 0),
-               coalesce(extract(epoch FROM expires_at - created_at)::float8, 0), resource_id IS NULL
+               coalesce(extract(epoch FROM expires_at - created_at)::float8, 0), resource_id IS NULL, failures > 0
              FROM channels c WHERE service = $1 AND state <> 'stopped' AND ($2::uuid[] IS NULL OR user_id = ANY ($2))",
             &[(&service, Type::TEXT), (&users, Type::UUID_ARRAY)],
         )
@@ -204,6 +206,7 @@ pub async fn open(pool: &Pool, service: &str, users: Option<&[Uuid]>) -> anyhow:
                 left: row.try_get(6)?,
                 life: row.try_get(7)?,
                 lost: row.try_get(8)?,
+                told: row.try_get(9)?,
             })
         })
         .collect()

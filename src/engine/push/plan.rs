@@ -178,6 +178,7 @@ mod tests {
             address: "https://here/".into(),
             resource: (state == State::Live).then(|| "r".into()),
             lost: state != State::Live,
+            told: false,
             left,
             life,
         }

@@ -25,9 +25,9 @@ pub async fn work<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&Strea
         None => shared.calls_of_user(task.user).await?,
     };
     let Some(calls) = calls else {
-        // Nobody may stop them any more: they expire by themselves.
+        // Nobody may stop them any more.
         for channel in &task.surplus {
-            channels::stopping(&shared.context.pool, channel.id, Some("the account is gone")).await?;
+            lapses(shared, task, channel, "the account is gone").await?;
         }
         return Ok(());
     };
@@ -145,10 +145,22 @@ async fn end<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, new: Opt
             (_, true) => replaced_by_the_next(shared, channel).await,
             (Some(resource), false) => stop(shared, calls, channel.id, resource).await,
             // Until the stream's next channel says what its resource is, or this one expires.
-            (None, false) => Ok(()),
+            (None, false) if task.stream.is_some() => Ok(()),
+            (None, false) => {
+                lapses(shared, task, channel, "its stream is gone, and Google never said what it calls the resource").await
+            }
         });
     }
     result
+}
+
+/// Tells once of a channel that nobody can stop: it announces to nobody until it expires.
+async fn lapses<S: Pushed>(shared: &Shared<S>, task: &Task, channel: &Channel, why: &str) -> Result<(), Failure> {
+    if !channel.told {
+        log::warn!(user:% = task.user, channel:% = channel.id; "channel cannot be stopped and ends by itself in {:.0} h: {why}", channel.left / 3600.0);
+        channels::stopping(&shared.context.pool, channel.id, Some(why)).await?;
+    }
+    Ok(())
 }
 
 async fn replaced_by_the_next<S: Pushed>(shared: &Shared<S>, channel: &Channel) -> Result<(), Failure> {

@@ -33,6 +33,24 @@ fn a_refused_address_is_recorded_once_and_the_streams_are_polled_on() {
 }
 
 #[test]
+fn channels_that_nobody_can_stop_are_told_once() {
+    let world = followed(&CALENDAR, 2);
+    renew(&world).expect(0);
+    // One whose stream is gone and whose resource was never known, and one whose account is gone too.
+    world.execute(
+        "INSERT INTO channels (id, user_id, service, state, address, token_hash, expires_at)
+         SELECT gen_random_uuid(), id, 'calendar', 'stopping', 'x', '\\x00', now() + interval '6 hours'
+         FROM (SELECT min(id::text)::uuid AS id FROM users UNION SELECT gen_random_uuid()) AS owners",
+    );
+    let told =
+        |run: crate::support::world::Ran| run.expect(0).stderr.lines().filter(|line| line.contains("ends by itself")).count();
+    assert_eq!(told(renew(&world)), 2);
+    assert_eq!(told(renew(&world)), 0);
+    assert_eq!(told(world.syncctl(&["calendar", "renew-webhooks"])), 0);
+    assert_eq!(world.count("SELECT count(*) FROM channels WHERE stream_id IS NULL AND state = 'stopping' AND failures = 1"), 2);
+}
+
+#[test]
 fn health_finds_old_addresses_and_silent_channels() {
     let mut world = followed(&CALENDAR, 2);
     renew(&world).expect(0);
