@@ -55,6 +55,38 @@ fn a_document_with_pictures_gives_its_text_however_large_they_are() {
 }
 
 #[test]
+fn a_download_that_is_cut_and_looks_well_is_no_text() {
+    let (world, user) = alone();
+    let file = world.add_file(&user, "a.txt", "One and two and three");
+    world.watch(&user, &file);
+    let cut = |body: &str, times: Option<u64>| {
+        let fault = json!({ "fault": "answer", "status": 200, "method": "files.download", "body": body, "times": times });
+        world.sim.fault(fault);
+    };
+    cut("One and", Some(1));
+    world.sync_drive().expect(0);
+    assert_eq!(read(&world, "a.txt"), (Some("One and two and three".into()), None));
+    // For as long as it lasts, there is what was there before, and a note.
+    world.drive_admin("PUT", "files", &json!({ "id": file, "content": "Four and five and six" }));
+    cut("Four", None);
+    world.sync_drive().expect(0);
+    let (body, note) = read(&world, "a.txt");
+    assert!(body.as_deref() == Some("One and two and three") && note.is_some(), "{body:?} {note:?}");
+    world.sim.clear_faults();
+    world.sync_drive().expect(0);
+    assert_eq!(read(&world, "a.txt"), (Some("Four and five and six".into()), None));
+    // Of the right size, and another content than the one that was named: the next poll asks anew.
+    world.drive_admin("PUT", "files", &json!({ "id": file, "content": "Seven" }));
+    cut("Eight", Some(1));
+    world.sync_drive().expect(0);
+    assert_eq!(read(&world, "a.txt").0.as_deref(), Some("Four and five and six"));
+    world.sync_drive().expect(0);
+    assert_eq!(read(&world, "a.txt"), (Some("Seven".into()), None));
+    // An edit is told once more where its text comes later.
+    assert_eq!(world.actions(&user), ["created", "modified", "modified", "modified", "modified"]);
+}
+
+#[test]
 fn a_document_of_googles_is_exported_when_its_text_changes_and_for_nothing_else() {
     let (world, user) = alone();
     let folder = json!({ "user": user, "id": "folder", "name": "Folder", "mimeType": "application/vnd.google-apps.folder" });

@@ -6,6 +6,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::data_urls::{Readable, Rest};
 use super::file::{Content, File};
+use super::whole::Received;
 use super::{Change, Drive, workbook};
 use crate::charset;
 use crate::engine::{Calls, Item, Stream};
@@ -188,15 +189,20 @@ impl<'a> Reading<'a> {
                 ("files.get", url)
             }
         };
-        let (mut readable, mut received) = (Readable::new(most), 0);
+        let (mut readable, mut received, mut ended) = (Readable::new(most), Received::default(), true);
         let take = |part: &[u8]| {
-            received += part.len();
-            match received > MOST_RECEIVED {
+            received.push(part);
+            ended = match received.bytes > MOST_RECEIVED {
                 true => readable.end(),
                 false => readable.push(part),
-            }
+            };
+            ended
         };
         let kind = google.download(what, &calls.credential, google::SCOPE_DRIVE, url, take).await?;
+        // Of an export Google says neither size nor checksum.
+        if *way == Way::Download && ended {
+            received.check(file)?;
+        }
         Ok((kind, readable.finish()))
     }
 }

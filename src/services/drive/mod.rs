@@ -16,6 +16,7 @@ mod store;
 mod told;
 mod verify;
 pub mod watches;
+mod whole;
 mod workbook;
 
 use std::ops::RangeInclusive;
