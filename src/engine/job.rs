@@ -212,7 +212,7 @@ fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, re
         context: context.clone(),
         run: report.execution_id,
         broker,
-        meter: Arc::new(Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run)),
+        meter: Arc::new(Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run, job.is_for_everybody())),
         room: Arc::new(Room::new(engine.page_memory, Arc::clone(&filled))),
         wind_down: context.stop.child_token(),
         dry_run: job.dry_run,

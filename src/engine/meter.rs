@@ -32,6 +32,9 @@ const PROJECT_BURST: f64 = 0.05;
 /// parts, each of many users who take turns would wait at the end until a whole part is a minute old.
 const PARTS: u64 = 12;
 
+/// Which part of a user's minute a run over all users need not write down: a few idle polls, and no more, because every run has it anew.
+const FREE: u64 = 100;
+
 /// How long a pass leaves polls alone that wait for the same units.
 const GIVE_WAY: Duration = Duration::from_millis(200);
 
@@ -45,6 +48,8 @@ pub struct Meter {
     gates: Mutex<HashMap<Uuid, Arc<Gate>>>,
     /// A dry run spends, but writes nothing.
     writes: bool,
+    /// Units of each user's minute that are not written down.
+    free: u64,
     units: AtomicU64,
     retries: AtomicU64,
 }
@@ -58,10 +63,13 @@ struct Project {
 }
 
 impl Meter {
-    /// A meter that has spent nothing.
-    pub fn new(pool: Pool, service: &'static str, limits: Limits, writes: bool) -> Self {
+    /// A meter that has spent nothing. `for_everybody`: of a run over all users, which does not write down what idle polls cost each of them. The
+    /// runs of a few users may follow one another quickly, and write everything down.
+    pub fn new(pool: Pool, service: &'static str, limits: Limits, writes: bool, for_everybody: bool) -> Self {
         let (projects, gates) = (Mutex::default(), Mutex::default());
-        Self { pool, service, limits, projects, gates, writes, units: AtomicU64::new(0), retries: AtomicU64::new(0) }
+        let is_bound = limits.user_per_minute < u64::MAX;
+        let free = if for_everybody || !is_bound { limits.user_per_minute / FREE } else { 0 };
+        Self { pool, service, limits, projects, gates, writes, free, units: AtomicU64::new(0), retries: AtomicU64::new(0) }
     }
 
     /// What the calls of a user go through; `None`: as many as there are may be under way.
@@ -176,8 +184,7 @@ impl Meter {
             return Ok(full);
         }
         let per_minute = per_minute(account, of_user);
-        // A few units of each user are not written down.
-        let share = Share { per_minute, per_day: i64::MAX, free: ledger::signed(of_user) / 10 };
+        let share = Share { per_minute, per_day: i64::MAX, free: ledger::signed(self.free) };
         let taken = self.take(account, || format!("{}/{user}", project.name), units, &share).await?;
         if let Took::MinuteFull(_) = taken {
             project.account.unspent.fetch_add(units.unsigned_abs(), Ordering::Relaxed);

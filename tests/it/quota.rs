@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::World;
+use crate::support::service::GMAIL;
 
 /// Users in step whose project may spend 40 units a minute, which is fewer than they have streams, at the fiftieth second of a minute.
 fn late_in_a_minute() -> World {
@@ -99,6 +100,23 @@ fn a_run_that_ends_before_there_is_quota_says_what_it_did_and_what_it_did_not_co
     let run = stopped(&world);
     assert!(stored() > before && run["stopped_early"].is_string(), "{run}");
     assert_eq!(run["changes"]["events"]["created"], stored() - before, "{run}");
+}
+
+#[test]
+fn a_users_minute_holds_over_many_short_processes() {
+    let mut world = World::of(&GMAIL, 1, 2);
+    world.sync_all().expect(0);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    seconds_go_by(&world, 120.0);
+    let setting = world.settings.iter_mut().find(|(name, _)| *name == "SYNCCTL_QUOTA_GMAIL_USER_PER_MINUTE").expect("a setting");
+    setting.1 = "2000".into();
+    world.sim.reset_ledger();
+    for _ in 0..16 {
+        (0..8).for_each(|_| drop(world.sim.admin("mail/messages", json!({ "user": user, "raw": "Subject: x\r\n\r\nx" }))));
+        world.syncctl(&["gmail", "poll", &user, "--max-duration", "1s"]).expect(0);
+    }
+    let spent = world.sim.ledger()["quota_units"].as_u64().expect("a number");
+    assert!((1_500..=2_000).contains(&spent), "{spent} units where 2,000 are allowed");
 }
 
 /// A run that reserves holds the minute's row when it comes to the day's. One that gives back must take them in the same order, or PostgreSQL ends

@@ -9,7 +9,7 @@ fn meter() -> Arc<Meter> {
     let target = Target::parse("postgres://nobody@127.0.0.1/none", None, Duration::from_secs(1)).expect("a target");
     let pool = Pool::new(target, &Db::default()).expect("a pool that connects when it is asked");
     let limits = Limits { project_per_minute: 1_000, user_per_minute: 100, per_day: u64::MAX, user_concurrency: 0 };
-    Arc::new(Meter::new(pool, "gmail", limits, false))
+    Arc::new(Meter::new(pool, "gmail", limits, false, true))
 }
 
 #[tokio::test]
