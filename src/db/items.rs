@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::Pool;
-use crate::error::Failure;
+use super::{Pool, streams};
+use crate::error::{Failure, one_line};
 use crate::nul;
 
 /// Seconds until a thing that could not be fetched is asked for again: a quarter of an hour, then four times as long each time, a day at the most.
@@ -84,14 +84,15 @@ pub struct Quarantined {
     pub raw: String,
 }
 
-/// Puts items aside; one that is there already gets the newer text and error.
-pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison]) -> anyhow::Result<()> {
+/// Puts items aside; one that is there already gets the newer text and error. `pass`: the full pass that named them.
+pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison], pass: Option<i64>) -> anyhow::Result<()> {
     let statement = format!(
-        "INSERT INTO quarantined_items (stream_id, item_id, raw, error, retry_at)
-         VALUES ($1, $2, $3, $4, CASE WHEN $5::float8 IS NOT NULL THEN now() + make_interval(secs => greatest($5, 900)) END)
+        "INSERT INTO quarantined_items (stream_id, item_id, raw, error, retry_at, seen_pass)
+         VALUES ($1, $2, $3, $4, CASE WHEN $5::float8 IS NOT NULL THEN now() + make_interval(secs => greatest($5, 900)) END, $6)
          ON CONFLICT (stream_id, item_id) DO UPDATE
          SET raw = coalesce(nullif(excluded.raw, ''), quarantined_items.raw), error = excluded.error,
            attempts = quarantined_items.attempts + 1, last_tried_at = now(),
+           seen_pass = coalesce(excluded.seen_pass, quarantined_items.seen_pass),
            retry_at = CASE WHEN $5::float8 IS NOT NULL THEN now() + make_interval(secs => greatest($5, {AGAIN})) END"
     );
     for item in items {
@@ -102,8 +103,9 @@ pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison]) -> 
                 (&stream, Type::INT8),
                 (&key(&item.item_id), Type::TEXT),
                 (&nul::replaced(&item.raw), Type::TEXT),
-                (&nul::replaced(&item.error), Type::TEXT),
+                (&nul::replaced(&one_line(&item.error)), Type::TEXT),
                 (&wait, Type::FLOAT8),
+                (&pass, Type::INT8),
             ],
         )
         .await
@@ -122,6 +124,32 @@ pub async fn ask_for(tx: &Transaction<'_>, stream: i64, item_ids: &[&str], why: 
     )
     .await
     .context("leaving things to be asked for")
+}
+
+/// Lets the next poll ask for what lies in quarantine although a complete pass did not name it: it may be gone, or lie outside of what was listed.
+pub async fn doubt(tx: &Transaction<'_>, stream: i64, pass: i64) -> anyhow::Result<()> {
+    let doubted = tx
+        .execute_typed(
+            "UPDATE quarantined_items SET retry_at = now() WHERE stream_id = $1 AND seen_pass IS DISTINCT FROM $2 AND retry_at IS NULL",
+            &[(&stream, Type::INT8), (&pass, Type::INT8)],
+        )
+        .await
+        .context("leaving quarantined items to be asked for")?;
+    if doubted > 0 {
+        streams::make_due(tx, stream).await?;
+    }
+    Ok(())
+}
+
+/// Forgets what lies in quarantine and a complete list of everything did not name; `None`: all that does.
+pub async fn forget(tx: &Transaction<'_>, stream: i64, pass: Option<i64>) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "DELETE FROM quarantined_items WHERE stream_id = $1 AND ($2::bigint IS NULL OR seen_pass IS DISTINCT FROM $2)",
+        &[(&stream, Type::INT8), (&pass, Type::INT8)],
+    )
+    .await
+    .context("forgetting quarantined items that are gone")?;
+    Ok(())
 }
 
 /// Forgets items that were applied after all.

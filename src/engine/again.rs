@@ -85,7 +85,7 @@ async fn one<S: Source>(shared: &Shared<S>, row: &StreamRow, thing: &Quarantined
             Held::Gone => return Ok(removed()),
             Held::Refused(bad) => {
                 kept = Some(bad.error.clone());
-                items::quarantine(&tx, stream.id, &[bad]).await?;
+                items::quarantine(&tx, stream.id, &[bad], None).await?;
             }
         }
     }
@@ -94,7 +94,7 @@ async fn one<S: Source>(shared: &Shared<S>, row: &StreamRow, thing: &Quarantined
             return Ok(removed());
         }
         kept = poison.last().map(|bad| bad.error.clone());
-        items::quarantine(&tx, stream.id, &poison).await?;
+        items::quarantine(&tx, stream.id, &poison, None).await?;
     }
     tx.commit().await.context("committing the retry")?;
     Ok(kept.map_or(Retried::Applied, Retried::Kept))

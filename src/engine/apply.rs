@@ -140,7 +140,7 @@ async fn apply_items<S: Source>(
     for bad in &poison {
         log::info!(stream = stream.id, user:% = stream.user_id; "item quarantined: {}", bad.error);
     }
-    items::quarantine(tx, stream.id, &poison).await?;
+    items::quarantine(tx, stream.id, &poison, write.at.pass).await?;
     Ok((counts, poison.len() as u64))
 }
 

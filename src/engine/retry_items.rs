@@ -48,7 +48,7 @@ pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined)
         },
     };
     let error = poison.error.clone();
-    items::quarantine(&tx, item.stream_id, &[poison]).await?;
+    items::quarantine(&tx, item.stream_id, &[poison], None).await?;
     tx.commit().await.context("committing the retry")?;
     Ok(Retried::Kept(error))
 }

@@ -107,7 +107,7 @@ async fn write<S: Single>(
         Held::Refused(poison) => {
             log::info!(stream = stream.id, user:% = stream.user_id; "item quarantined: {}", poison.error);
             outcome.quarantined = 1;
-            items::quarantine(&tx, stream.id, &[poison]).await?;
+            items::quarantine(&tx, stream.id, &[poison], None).await?;
         }
     }
     if shared.dry_run {

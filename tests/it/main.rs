@@ -55,6 +55,7 @@ mod stale_keys;
 mod status;
 mod stuck;
 mod support;
+mod swept;
 mod sync;
 mod terminal;
 mod tokens;

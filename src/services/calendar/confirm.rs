@@ -2,6 +2,8 @@
 //! tells that an event has left the window of the pass that it comes from is documented nowhere, and a bot must not go where nobody meets.
 //!
 //! What Google does not answer leaves everything as it is: a bot where nobody meets costs less than a meeting without its bot.
+//!
+//! So are events that lie in quarantine and that a complete pass did not name.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +19,8 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::{Calendar, Change, event, fetch};
 use crate::db::Pool;
-use crate::engine::{Calls, Item, Stream};
+use crate::db::items::Poison;
+use crate::engine::{Calls, Found, Item, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, Host};
 
@@ -27,6 +30,8 @@ const EARLY: Duration = Duration::from_secs(60 * 60);
 const LATE: Duration = Duration::from_secs(15 * 60);
 /// Meetings that one poll asks for; what is left is asked for by the next.
 const MOST: usize = 50;
+/// How an event is asked for by its id.
+const WHAT: &str = "events.get";
 
 /// What is to be asked for, by `streams.id`.
 #[derive(Default)]
@@ -130,23 +135,54 @@ async fn answer(calendar: &Calendar, stream: &Stream, calls: &Calls, ask: &Ask) 
     }
 }
 
-/// An event by its id. `None`: there is no such event.
+/// Events by their ids: as they are now, gone, or still not given.
+///
+/// # Errors
+/// What concerns more than one of them: quota, token, scope.
+pub async fn again(calendar: &Calendar, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+    calls.pay(fetch::COST, ids.len()).await?;
+    let mut found = Found::default();
+    for (id, answer) in ids.iter().zip(join_all(ids.iter().map(|id| got(calendar, stream, calls, id))).await) {
+        match answer {
+            Ok(Some(Ok(item))) => found.0.push(item),
+            Ok(Some(Err(poison))) => found.1.push(poison),
+            Ok(None) => found.0.extend(gone(id)),
+            Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) && !failure.of_token => {
+                found.1.push(Poison::unfetched(id, &failure));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(found)
+}
+
+/// An event by its id, for a meeting. `None`: there is no such event.
 async fn one(calendar: &Calendar, stream: &Stream, calls: &Calls, id: &str) -> Result<Option<Item<Change>>, Failure> {
-    let what = "events.get";
+    match got(calendar, stream, calls, id).await? {
+        Some(Err(poison)) => Err(Failure::new(Class::Permanent, format!("{WHAT}: {}", poison.error))),
+        Some(Ok(item)) => Ok(Some(item)),
+        None => Ok(None),
+    }
+}
+
+/// An event by its id, or what cannot be read of it. `None`: there is no such event.
+async fn got(
+    calendar: &Calendar,
+    stream: &Stream,
+    calls: &Calls,
+    id: &str,
+) -> Result<Option<Result<Item<Change>, Poison>>, Failure> {
     let url = calendar.google.url(Host::Apis, &["calendar", "v3", "calendars", &stream.resource, "events", id])?;
     let got = calls
         .make_paid(fetch::COST, async || {
             let body =
-                calendar.together.get(Endpoint::Calendar, what, &calls.credential, google::SCOPE_CALENDAR, url.clone()).await?;
-            google::whole::<Box<RawValue>>(what, &body)
+                calendar.together.get(Endpoint::Calendar, WHAT, &calls.credential, google::SCOPE_CALENDAR, url.clone()).await?;
+            google::whole::<Box<RawValue>>(WHAT, &body)
         })
         .await;
     match got {
         // When it changed is old news: no channel has failed to announce it, and no change was late.
-        Ok(raw) => match event::decode(raw) {
-            Ok(item) => Ok(Some(Item { changed_at: None, ..item })),
-            Err(poison) => Err(Failure::new(Class::Permanent, format!("{what}: {}", poison.error))),
-        },
+        Ok(raw) => Ok(Some(event::decode(raw).map(|item| Item { changed_at: None, ..item }))),
         Err(failure) if failure.class == Class::Gone => Ok(None),
         Err(failure) => Err(failure),
     }

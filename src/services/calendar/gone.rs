@@ -23,6 +23,7 @@ pub async fn bury(tx: &Transaction<'_>, user: Option<Uuid>) -> anyhow::Result<()
         "DELETE FROM meetings WHERE bot_id IS NULL AND transcript_id IS NULL AND project_id IS NULL AND stream_id IN (GONE)",
         "UPDATE meetings SET event_status = 'cancelled', updated_at = now()
          WHERE event_status <> 'cancelled' AND stream_id IN (GONE)",
+        "DELETE FROM quarantined_items WHERE stream_id IN (GONE)",
         // Last, because it says that the others are done; a calendar that comes back begins anew.
         "UPDATE streams SET cursor = NULL, page_token = NULL, pinned = NULL, pass = NULL, full_pass_at = NULL WHERE id IN (GONE)",
     ];

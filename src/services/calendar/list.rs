@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Change, EVENTS, REGISTERED, gone};
-use crate::db::items::Poison;
+use crate::db::items::{self, Poison};
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
 use crate::nul;
@@ -133,13 +133,13 @@ async fn retire(tx: &Transaction<'_>, stream: &Stream, calendars: &[&str]) -> an
     gone::bury(tx, Some(stream.user_id)).await
 }
 
-/// Retires the calendars that a complete list did not name. What lies in quarantine was named.
+/// Retires the calendars that a complete list did not name. What this pass put into quarantine was named.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::Result<Counts> {
     let rows = tx
         .query_typed(
             "UPDATE calendars c SET deleted_at = now(), synced_at = now()
              WHERE user_id = $1 AND deleted_at IS NULL AND seen_pass IS DISTINCT FROM $2
-               AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $3 AND q.item_id = c.calendar_id)
+               AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $3 AND q.item_id = c.calendar_id AND q.seen_pass = $2)
              RETURNING calendar_id",
             &[(&stream.user_id, Type::UUID), (&pass, Type::INT8), (&stream.id, Type::INT8)],
         )
@@ -147,5 +147,6 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::
         .context("sweeping calendars")?;
     let gone: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     retire(tx, stream, &gone).await?;
+    items::forget(tx, stream.id, Some(pass)).await?;
     Ok(Counts { deleted: gone.len() as u64, ..Counts::default() })
 }

@@ -26,7 +26,7 @@ use crate::config;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
-use crate::engine::{Calls, Context, Counts, Item, Page, Position, Source, Stream};
+use crate::engine::{Calls, Context, Counts, Found, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -88,6 +88,13 @@ impl Source for Calendar {
             LIST => fetch::calendars(self, calls, at).await,
             EVENTS => fetch::events(self, stream, calls, at).await,
             kind => Err(unknown(kind)),
+        }
+    }
+
+    async fn fetch_again(&self, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+        match stream.kind.as_str() {
+            EVENTS => confirm::again(self, stream, calls, ids).await,
+            _ => Ok(Found::default()),
         }
     }
 

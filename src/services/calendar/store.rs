@@ -11,6 +11,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use super::event::{Event, When};
 use super::fetch::Window;
 use super::{Change, confirm, meetings, read, series};
+use crate::db::items;
 use crate::engine::{Counts, Item, Stream};
 
 const UPSERT: &str = include_str!("sql/upsert_events.sql");
@@ -235,6 +236,7 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Opt
         .context("sweeping events")?;
     let buried: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     meetings::cancel(tx, stream, &buried).await?;
+    items::doubt(tx, stream.id, pass).await?;
     Ok(Counts { deleted: buried.len() as u64, ..Counts::default() })
 }
 

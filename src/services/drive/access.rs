@@ -115,13 +115,13 @@ pub async fn lose_all(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>) 
     lose(tx, stream, &ids).await
 }
 
-/// All files of a feed, or those that this full pass did not stamp and that lie in no quarantine.
+/// All files of a feed, or those that this full pass neither stamped nor put into quarantine.
 async fn unseen(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>) -> anyhow::Result<Vec<String>> {
     let rows = tx
         .query_typed(
             "SELECT a.file_id FROM drive_file_access a WHERE stream_id = $1 AND lost_at IS NULL AND ($2::bigint IS NULL
                OR (seen_pass IS DISTINCT FROM $2
-                 AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $1 AND q.item_id = a.file_id)))
+                 AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $1 AND q.item_id = a.file_id AND q.seen_pass = $2)))
              ORDER BY file_id",
             &[(&stream.id, Type::INT8), (&pass, Type::INT8)],
         )

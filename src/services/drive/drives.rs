@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{CHANGES, Change, MY_DRIVE, REGISTERED, access, shared};
-use crate::db::items::Poison;
+use crate::db::items::{self, Poison};
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
 use crate::nul;
@@ -80,7 +80,7 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::
         .execute_typed(
             "UPDATE drives d SET deleted_at = now(), synced_at = now()
              WHERE user_id = $1 AND deleted_at IS NULL AND seen_pass IS DISTINCT FROM $2
-               AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $3 AND q.item_id = d.drive_id)",
+               AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $3 AND q.item_id = d.drive_id AND q.seen_pass = $2)",
             &[(&stream.user_id, Type::UUID), (&pass, Type::INT8), (&stream.id, Type::INT8)],
         )
         .await
@@ -99,7 +99,9 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::
         let feed = Stream { id: row.try_get(0)?, user_id: stream.user_id, kind: CHANGES.into(), resource: String::new() };
         shared::give_back(tx, &feed).await?;
         access::lose_all(tx, &feed, None).await?;
+        items::forget(tx, feed.id, None).await?;
     }
+    items::forget(tx, stream.id, Some(pass)).await?;
     let streams = streams::ensure(tx, stream.user_id, REGISTERED.service, CHANGES, &[MY_DRIVE]).await?;
     Ok(Counts { deleted, streams, ..Counts::default() })
 }

@@ -8,7 +8,7 @@ use super::action::{self, Action};
 use super::told::Told;
 use super::{Change, MY_DRIVE, access, documents, files, shared, watches};
 use crate::config::DriveDocuments;
-use crate::db::streams;
+use crate::db::{items, streams};
 use crate::engine::{Counts, Item, Stream};
 
 /// Writes a page of files.
@@ -72,7 +72,9 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, gone: bool)
         streams::retire(tx, stream.id).await?;
         shared::left(tx, stream.user_id, &stream.resource).await?;
         shared::give_back(tx, stream).await?;
+        items::forget(tx, stream.id, None).await?;
     }
+    items::doubt(tx, stream.id, pass).await?;
     if stream.resource == MY_DRIVE {
         access::doubt(tx, stream, pass).await?;
         return Ok(Counts::default());

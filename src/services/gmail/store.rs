@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::detect;
 use super::fetch::Pinned;
 use super::message::{Change, Message};
+use crate::db::items;
 use crate::engine::{Counts, Item, Stream};
 use crate::nul;
 
@@ -119,7 +120,7 @@ async fn bury(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Re
     Ok(buried.len() as u64)
 }
 
-/// Makes tombstones of the messages of the window that a complete pass did not name. What lies in quarantine was named.
+/// Makes tombstones of the messages of the window that a complete pass did not name. What this pass put into quarantine was named.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
     let pinned = Pinned::parse(pinned.context("a full pass of a mailbox without its start")?)?;
     let after: Option<DateTime<Utc>> = pinned.after.and_then(|after| DateTime::from_timestamp(after, 0));
@@ -127,11 +128,12 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Opt
         .query_typed(
             "SELECT message_id FROM gmail_messages m WHERE stream_id = $1 AND deleted_at IS NULL AND seen_pass IS DISTINCT FROM $2
                AND ($3::timestamptz IS NULL OR received_at >= $3)
-               AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $1 AND q.item_id = m.message_id)",
+               AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = $1 AND q.item_id = m.message_id AND q.seen_pass = $2)",
             &[(&stream.id, Type::INT8), (&pass, Type::INT8), (&after, Type::TIMESTAMPTZ)],
         )
         .await
         .context("finding messages that are gone")?;
     let gone: Vec<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    items::doubt(tx, stream.id, pass).await?;
     Ok(Counts { deleted: bury(tx, stream, &gone).await?, ..Counts::default() })
 }

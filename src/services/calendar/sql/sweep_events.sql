@@ -1,5 +1,5 @@
 -- Tombstones for live events of a calendar that a complete pass over a window did not name. Only what must have been named counts:
--- single events inside the window, and the series that are known to reach into it. Dates have no zone, so a day is left at each edge.
+-- single events inside the window, and the series that are known to reach into it. What this pass put into quarantine was named. Dates have no zone, so a day is left at each edge.
 -- $1 stream, $2 pass, $3 window start, $4 window end, $5 series
 UPDATE calendar_events e
 SET status = 'cancelled', deleted_at = now(), synced_at = now()
@@ -10,5 +10,5 @@ WHERE e.stream_id = $1
     NOT e.raw ? 'recurrence'
     AND coalesce(e.end_at, e.end_date::timestamp AT TIME ZONE 'UTC' - interval '1 day') > $3
     AND coalesce(e.start_at, e.start_date::timestamp AT TIME ZONE 'UTC' + interval '1 day') < $4))
-  AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = e.stream_id AND q.item_id = e.event_id)
+  AND NOT EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = e.stream_id AND q.item_id = e.event_id AND q.seen_pass = $2)
 RETURNING e.event_id
