@@ -104,8 +104,8 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
-                let bots = vec![named(&context, &args.id).await?];
-                told::finish(poll(&context, "poll", &bots, args.bounds, 0).await?, output)
+                let bots = vec![known(&context, "poll", args).await?];
+                told::finish(poll(&context, "poll", &bots, args.bounds, Vec::new()).await?, output)
             }
             Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
             Verb::Schedule(bounds) => scheduled(*bounds, &context, output).await,
@@ -164,15 +164,15 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     let ids: Vec<&str> = given.iter().copied().filter(|name| !name.contains('\0')).collect();
     let bots = stored::named(&context.pool, &ids).await?;
     let found: HashSet<&str> = bots.iter().map(|bot| bot.name.as_str()).collect();
-    let unknown: Vec<&&str> = given.iter().filter(|name| !found.contains(*name)).collect();
+    let unknown: Vec<String> = given.iter().filter(|name| !found.contains(*name)).map(|name| (*name).to_owned()).collect();
     for name in &unknown {
         complain(format!("no bot {name}, and no meeting with one"));
     }
-    told::finish(poll(context, "batch-poll", &bots, args.bounds, unknown.len() as u64).await?, output)
+    told::finish(poll(context, "batch-poll", &bots, args.bounds, unknown).await?, output)
 }
 
 async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let bot = named(context, &args.poll.id).await?;
+    let bot = known(context, "smart-poll", &args.poll).await?;
     let standing = streams::of_user(&context.pool, SERVICE, bot.project).await?;
     let mut skipped = jobs::reasons(&standing);
     if bot.is_settled {
@@ -182,18 +182,18 @@ async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> 
         true => vec![bot],
         false => Vec::new(),
     };
-    let mut report = poll(context, "smart-poll", &due, args.poll.bounds, 0).await?;
+    let mut report = poll(context, "smart-poll", &due, args.poll.bounds, Vec::new()).await?;
     report.skipped = if args.force { Vec::new() } else { skipped };
     told::finish(report, output)
 }
 
 /// Polls bots one by one.
-async fn poll(context: &Context, verb: &str, bots: &[Named], bounds: Bounds, unknown: u64) -> anyhow::Result<Report> {
+async fn poll(context: &Context, verb: &str, bots: &[Named], bounds: Bounds, unknown: Vec<String>) -> anyhow::Result<Report> {
     let projects: HashSet<Uuid> = bots.iter().map(|bot| bot.project).collect();
     let selection = Selection { users: Some(projects.into_iter().collect()), force: true, ..Selection::default() };
     let source = Attendee::load(context, &selection).await?;
     let mut job = jobs::job(context, SERVICE, verb, selection, bounds);
-    job.unknown_users = unknown;
+    job.unknown = unknown;
     let asked: Vec<Asked> = bots.iter().map(|bot| Asked { stream: bot.stream, id: bot.bot_id.clone() }).collect();
     let report = single::run(context, source, &job, &asked).await?;
     jobs::hand_on(context, &job).await;
@@ -204,7 +204,7 @@ async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyho
     let bot = named(context, &args.id).await?;
     let mut exit = Exit::Done;
     if !bot.is_settled {
-        let report = poll(context, "transcript", std::slice::from_ref(&bot), args.bounds, 0).await?;
+        let report = poll(context, "transcript", std::slice::from_ref(&bot), args.bounds, Vec::new()).await?;
         if let Some(message) = report.error_message() {
             complain(message);
         }
@@ -214,6 +214,12 @@ async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyho
     let stored = stored.ok_or_else(|| unknown(&args.id))?;
     output.print(&stored, || told::transcript(&stored))?;
     Ok(exit)
+}
+
+/// The bot that a job names; the row of the job says where there is none.
+async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result<Named> {
+    let job = jobs::job(context, SERVICE, verb, Selection::default(), args.bounds);
+    jobs::begun(context, Attendee::TABLES, &job, named(context, &args.id).await).await
 }
 
 async fn named(context: &Context, id: &str) -> anyhow::Result<Named> {

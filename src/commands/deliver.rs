@@ -5,13 +5,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use super::recorded::{Alone, recorded};
 use super::{Output, complain, reading, table, with_context};
 use crate::config::{Settings, duration};
 use crate::db::routing;
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::outbox::{self, Order, Report};
-use crate::telemetry::healthchecks::Check;
 
 #[derive(Debug, Args)]
 pub struct DeliverArgs {
@@ -68,15 +68,9 @@ pub fn deliver(args: &DeliverArgs, settings: Settings, output: Output) -> anyhow
             return preview(&context, &order, output).await;
         }
         // What a person orders says nothing of the job in the schedule.
-        let check = match order {
-            Order { replay: None, dead: false, .. } => {
-                Check::begin(&context.settings.healthchecks, &context.http, "deliver", Uuid::now_v7())
-            }
-            _ => Check::none(),
-        };
-        let delivered = outbox::deliver(&context.pool, &context.settings.outbox, &order, &context.stop).await;
-        check.end(&delivered, Report::exit, Report::error_message).await;
-        let report = delivered?;
+        let job = Alone { name: "deliver", is_announced: order.replay.is_none() && !order.dead };
+        let delivered = outbox::deliver(&context.pool, &context.settings.outbox, &order, &context.stop);
+        let report = recorded(&context, job, delivered, Report::exit, Report::error_message).await?;
         output.print(&report, || text(&report))?;
         for target in &report.targets {
             if let Some(error) = &target.error {

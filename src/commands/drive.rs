@@ -82,11 +82,8 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
-                let ways = ways(&context, &[&args.file]).await?;
-                if ways.is_empty() {
-                    return Err(unknown(&args.file).into());
-                }
-                poll(&context, "poll", &ways, args.bounds, (0, Vec::new()), output).await
+                let ways = known_ways(&context, "poll", &args.file, args.bounds).await?;
+                poll(&context, "poll", &ways, args.bounds, (Vec::new(), Vec::new()), output).await
             }
             Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
             Verb::RenewWatches(args) => renew(args, &context, Mode::Age, output).await,
@@ -120,18 +117,15 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     let files: Vec<&str> = named.iter().copied().filter(|name| !name.contains('\0')).collect();
     let ways = ways(context, &files).await?;
     let found: HashSet<&str> = ways.iter().map(|way| way.file.as_str()).collect();
-    let unknown: Vec<&&str> = named.iter().filter(|name| !found.contains(*name)).collect();
+    let unknown: Vec<String> = named.iter().filter(|name| !found.contains(*name)).map(|name| (*name).to_owned()).collect();
     for name in &unknown {
         complain(format!("nobody follows or sees a file {name}"));
     }
-    poll(context, "batch-poll", &ways, args.bounds, (unknown.len() as u64, Vec::new()), output).await
+    poll(context, "batch-poll", &ways, args.bounds, (unknown, Vec::new()), output).await
 }
 
 async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let ways = ways(context, &[&args.poll.file]).await?;
-    if ways.is_empty() {
-        return Err(unknown(&args.poll.file).into());
-    }
+    let ways = known_ways(context, "smart-poll", &args.poll.file, args.poll.bounds).await?;
     let (mut due, mut skipped) = (Vec::new(), Vec::new());
     for way in ways {
         let feed = streams::of_user(&context.pool, REGISTERED.service, way.user).await?;
@@ -142,7 +136,7 @@ async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> 
             false => skipped.extend(reasons),
         }
     }
-    poll(context, "smart-poll", &due, args.poll.bounds, (0, skipped), output).await
+    poll(context, "smart-poll", &due, args.poll.bounds, (Vec::new(), skipped), output).await
 }
 
 /// How a file is asked for.
@@ -157,13 +151,21 @@ async fn ways(context: &Context, files: &[&str]) -> anyhow::Result<Vec<Way>> {
     Ok(ways.into_iter().map(|(file, user, stream)| Way { asked: Asked { stream, id: file.clone() }, file, user }).collect())
 }
 
-/// Polls files one by one; `left`: how many ids are unknown, and what was skipped and why.
+/// How the one file is asked for that a job names; the row of the job says where there is no way.
+async fn known_ways(context: &Context, verb: &str, file: &str, bounds: Bounds) -> anyhow::Result<Vec<Way>> {
+    let ways = ways(context, &[file]).await?;
+    let known = if ways.is_empty() { Err(unknown(file).into()) } else { Ok(ways) };
+    let job = jobs::job(context, REGISTERED.service, verb, Selection::default(), bounds);
+    jobs::begun(context, Drive::TABLES, &job, known).await
+}
+
+/// Polls files one by one; `left`: the ids that name nothing, and what was skipped and why.
 async fn poll(
     context: &Context,
     verb: &str,
     ways: &[Way],
     bounds: Bounds,
-    left: (u64, Vec<String>),
+    left: (Vec<String>, Vec<String>),
     output: Output,
 ) -> anyhow::Result<Exit> {
     let mut users: Vec<uuid::Uuid> = ways.iter().map(|way| way.user).collect();
@@ -172,7 +174,7 @@ async fn poll(
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
     let source = source(context, &selection).await?;
     let mut job = jobs::job(context, REGISTERED.service, verb, selection, bounds);
-    job.unknown_users = left.0;
+    job.unknown = left.0;
     let asked: Vec<Asked> = ways.iter().map(|way| way.asked.clone()).collect();
     let mut report = single::run(context, source, &job, &asked).await?;
     jobs::hand_on(context, &job).await;

@@ -10,6 +10,7 @@ use super::{Output, complain};
 use crate::config::duration;
 use crate::db::accounts;
 use crate::db::claims::Selection;
+use crate::db::runs::Tables;
 use crate::db::streams;
 use crate::engine::job::{self, Job};
 use crate::engine::push::Figures;
@@ -59,7 +60,7 @@ pub(super) fn job(context: &Context, service: &str, verb: &str, selection: Selec
         selection,
         max_duration: bounds.max_duration.or(configured),
         scopes: services::scopes(&context.settings),
-        unknown_users: 0,
+        unknown: Vec::new(),
     }
 }
 
@@ -76,11 +77,26 @@ pub(super) async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> 
     let user = named(context, name).await?;
     match accounts::get(&context.pool, user).await? {
         Some(account) => match account.revoked {
-            Some(reason) => Err(Fault::refused(format!("the account of user {user} is revoked and not called: {reason}")).into()),
+            Some(reason) => Err(Fault::refused(format!("the account of user {user} is not called: {reason}")).into()),
             None => Ok(user),
         },
         None => Err(Fault::refused(format!("user {user} has no credentials; import the account")).into()),
     }
+}
+
+/// Lets a job poll this user alone. Nobody of that name, or one who is not called, ends the run before it begins, and its row says so.
+pub(super) async fn only(context: &Context, tables: Tables, job: &mut Job, name: &str) -> anyhow::Result<Uuid> {
+    let user = begun(context, tables, job, user(context, name).await).await?;
+    job.selection.users = Some(vec![user]);
+    Ok(user)
+}
+
+/// What a run needs to begin; where that cannot be had, its row says why.
+pub(super) async fn begun<T>(context: &Context, tables: Tables, job: &Job, needed: anyhow::Result<T>) -> anyhow::Result<T> {
+    if let Err(error) = &needed {
+        job::refused(context, tables, job, error).await;
+    }
+    needed
 }
 
 /// Why each stream that was not due is left alone.

@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod pace_metrics;
 mod prune;
 pub mod push;
+mod recorded;
 pub mod report;
 pub mod service;
 pub mod simulate;

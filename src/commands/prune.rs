@@ -1,9 +1,10 @@
-//! `syncctl db prune`: the end of what is old and needed by nobody. No run of its own: what it did is what it prints, and two at once share the work.
+//! `syncctl db prune`: the end of what is old and needed by nobody. Two at once share the work.
 
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::recorded::{Alone, recorded};
 use super::{Output, table};
 use crate::config::{Settings, duration};
 use crate::db::retention::{self, Kept};
@@ -47,6 +48,16 @@ struct Report {
 
 /// Runs the command.
 pub async fn run(context: &Context, args: &PruneArgs, output: Output) -> anyhow::Result<Exit> {
+    let job = Alone { name: "db prune", is_announced: false };
+    let report = match args.dry_run {
+        true => prune(context, args).await?,
+        false => recorded(context, job, prune(context, args), |_| Exit::Done, |_| None).await?,
+    };
+    output.print(&report, || text(&report))?;
+    Ok(Exit::Done)
+}
+
+async fn prune(context: &Context, args: &PruneArgs) -> anyhow::Result<Report> {
     let started = Instant::now();
     let over = || context.stop.is_cancelled() || args.max_duration.is_some_and(|limit| started.elapsed() >= limit);
     let pool = &context.pool;
@@ -79,9 +90,7 @@ pub async fn run(context: &Context, args: &PruneArgs, output: Output) -> anyhow:
         tables.push(Pruned { table: "outbox_events", setting: "outbox.keep", keep_seconds: keep.as_secs(), rows, more });
     }
     let rows = tables.iter().map(|pruned| pruned.rows).sum();
-    let report = Report { dry_run: args.dry_run, tables, rows, elapsed_ms: started.elapsed().as_millis() as u64 };
-    output.print(&report, || text(&report))?;
-    Ok(Exit::Done)
+    Ok(Report { dry_run: args.dry_run, tables, rows, elapsed_ms: started.elapsed().as_millis() as u64 })
 }
 
 fn kept(settings: &Settings, kept: Kept) -> (&'static str, Duration) {

@@ -15,17 +15,16 @@ pub async fn renew<S: Pushed>(
     mode: Mode,
     output: Output,
 ) -> anyhow::Result<Exit> {
-    let users = match &args.user {
-        Some(name) => Some(vec![jobs::user(context, name).await?]),
-        None => None,
-    };
     let verb = match mode {
         Mode::Age => "renew-watches",
         Mode::Health => "renew-webhooks",
     };
     let bounds = Bounds { max_duration: args.max_duration, dry_run: false };
-    let mut job = jobs::job(context, S::TABLES.service, verb, Selection { users, ..Selection::default() }, bounds);
+    let mut job = jobs::job(context, S::TABLES.service, verb, Selection::default(), bounds);
     job.exclusive = true;
+    if let Some(name) = &args.user {
+        jobs::only(context, S::TABLES, &mut job, name).await?;
+    }
     let mut report = push::renew(context, source, &job, mode).await?;
     if S::address(&context.settings.push).is_empty() {
         report

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
-use serde_json::json;
+use serde::Serialize;
 
 use self::history::{History, Pieces};
 use self::page::Told;
+use super::recorded::{Alone, recorded};
 use super::{Output, every, figures, file, metrics, reading, with_context};
 use crate::config::Settings;
 use crate::db::{self, channels_read, troubles};
@@ -24,6 +25,8 @@ use crate::engine::Context;
 use crate::error::Exit;
 use crate::services::attendee;
 
+/// As the run tables call it.
+const JOB: &str = "report";
 /// Accounts that the page names.
 const MOST_FAILING: i64 = 50;
 
@@ -54,20 +57,35 @@ fn window_length(text: &str) -> Result<TimeDelta, String> {
 /// Runs the command.
 pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     with_context(settings, |context| async move {
-        let told = reading(&context, told(&context, args.since)).await?;
-        let page = page::page(&told);
-        file::replace(&args.html, &page)?;
-        let (runs, bytes, path) = (told.history.runs, page.len(), args.html.display().to_string());
-        output.print(&json!({ "written": path, "bytes": bytes, "runs": runs }), || {
-            format!("{path}: {runs} runs, {}", words::bytes(i64::try_from(bytes).unwrap_or(i64::MAX)))
-        })?;
+        let job = Alone { name: JOB, is_announced: false };
+        let written = recorded(&context, job, write(&context, args), |_| Exit::Done, |_| None).await?;
+        let Written { written: path, bytes, runs } = &written;
+        output.print(&written, || format!("{path}: {runs} runs, {}", words::bytes(i64::try_from(*bytes).unwrap_or(i64::MAX))))?;
         Ok(Exit::Done)
     })
 }
 
+/// What was written, and where.
+#[derive(Serialize)]
+struct Written {
+    written: String,
+    bytes: usize,
+    /// That the page tells of.
+    runs: u64,
+}
+
+async fn write(context: &Context, args: &Args) -> anyhow::Result<Written> {
+    let told = reading(context, told(context, args.since)).await?;
+    let page = page::page(&told);
+    file::replace(&args.html, &page)?;
+    Ok(Written { written: args.html.display().to_string(), bytes: page.len(), runs: told.history.runs })
+}
+
 async fn told(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<Told> {
     let pool = &context.pool;
-    let figures = figures::read(context).await?;
+    let mut figures = figures::read(context).await?;
+    // What is under way is the page itself.
+    figures.jobs.retain(|job| job.job != JOB || job.last_status != "running");
     // By the clock that runs are dated by.
     let made_at = figures.at;
     let services: Vec<&str> =

@@ -32,22 +32,21 @@ pub(super) async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source
                 let found = accounts::find(&context.pool, &names).await?;
                 for (name, _) in names.iter().zip(&found).filter(|(_, user)| user.is_none()) {
                     complain(format!("no user {name}"));
+                    job.unknown.push((*name).to_owned());
                 }
-                job.unknown_users = found.iter().filter(|user| user.is_none()).count() as u64;
                 job.selection.users = Some(found.into_iter().flatten().collect());
             }
             jobs::finish(jobs::ran(context, source, &job).await?, output)
         }
         ServiceVerb::Poll(args) => {
-            let selection =
-                Selection { users: Some(vec![jobs::user(context, &args.user).await?]), force: true, ..Selection::default() };
-            let job = jobs::job(context, service, "poll", selection, args.bounds);
+            let mut job = jobs::job(context, service, "poll", Selection { force: true, ..Selection::default() }, args.bounds);
+            jobs::only(context, S::TABLES, &mut job, &args.user).await?;
             jobs::finish(jobs::ran(context, source, &job).await?, output)
         }
         ServiceVerb::SmartPoll(args) => {
-            let user = jobs::user(context, &args.poll.user).await?;
-            let selection = Selection { users: Some(vec![user]), force: args.force, ..Selection::default() };
-            let job = jobs::job(context, service, "smart-poll", selection, args.poll.bounds);
+            let selection = Selection { force: args.force, ..Selection::default() };
+            let mut job = jobs::job(context, service, "smart-poll", selection, args.poll.bounds);
+            let user = jobs::only(context, S::TABLES, &mut job, &args.poll.user).await?;
             let before = streams::of_user(&context.pool, service, user).await?;
             let mut report = jobs::ran(context, source, &job).await?;
             report.skipped = if args.force { Vec::new() } else { jobs::reasons(&before) };

@@ -11,7 +11,7 @@ use super::{Output, activity, complain, every, explain, jobs, pace_metrics, read
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::runs;
-use crate::engine::job::Job;
+use crate::engine::job::{self, Job};
 use crate::engine::{Context, Report};
 use crate::error::Exit;
 use crate::services::attendee::{self, projects};
@@ -75,10 +75,17 @@ async fn cron(args: &CronArgs, context: &Context, output: Output) -> anyhow::Res
 }
 
 async fn user(args: &UserArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let users = Some(vec![jobs::user(context, &args.user).await?]);
-    let selection = Selection { users, force: true, ..Selection::default() };
+    let selection = Selection { force: true, ..Selection::default() };
     let job = |service| (service, jobs::job(context, service, "poll", selection.clone(), args.bounds));
-    let jobs: Vec<(&str, Job)> = enabled(context).into_iter().map(job).collect();
+    let mut jobs: Vec<(&str, Job)> = enabled(context).into_iter().map(job).collect();
+    let user = jobs::user(context, &args.user).await;
+    for (service, job) in &mut jobs {
+        match &user {
+            Ok(user) => job.selection.users = Some(vec![*user]),
+            Err(error) => job::refused(context, every::tables(service)?, job, error).await,
+        }
+    }
+    user?;
     together(context, "user", &jobs, output).await
 }
 

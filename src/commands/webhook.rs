@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use uuid::Uuid;
 
+use super::recorded::{Alone, recorded};
 use super::verbs::Bounds;
 use super::{Output, complain, every, jobs, with_context};
 use crate::config::{Flags, Settings, duration};
@@ -15,7 +15,6 @@ use crate::db::claims::Selection;
 use crate::db::notifications;
 use crate::engine::{Context, Report};
 use crate::error::Exit;
-use crate::telemetry::healthchecks::Check;
 use crate::webhook::{self, Drainer, Listener, Tls};
 
 /// Notifications forgotten by one statement.
@@ -106,10 +105,8 @@ impl Drained {
 }
 
 async fn drain(args: &DrainArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let check = Check::begin(&context.settings.healthchecks, &context.http, "webhook drain", Uuid::now_v7());
-    let drained = drained(args, context).await;
-    check.end(&drained, Drained::exit, Drained::error_message).await;
-    let drained = drained?;
+    let job = Alone { name: "webhook drain", is_announced: true };
+    let drained = recorded(context, job, drained(args, context), Drained::exit, Drained::error_message).await?;
     for message in drained.runs.iter().filter_map(Report::error_message) {
         complain(message);
     }

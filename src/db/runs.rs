@@ -1,5 +1,6 @@
 //! Run rows, job locks and heartbeats (tables `runs`, `job_locks`, `*_cron_results`, `*_cron_metrics`, `*_cron_summaries`).
 
+mod alone;
 mod heartbeat;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use uuid::Uuid;
 
 use super::Pool;
 
+pub use alone::{begin, end};
 pub use heartbeat::{Progress, heartbeat};
 
 /// The run tables of one service: how its columns are called.

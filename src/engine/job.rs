@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::meter::Meter;
 use super::queue::Queue;
+use super::report::Covered;
 use super::room::Room;
 use super::shared::Shared;
 use super::tokens::Broker;
@@ -16,7 +17,7 @@ use super::{Context, Report, Source, budget, dispatch, revive, told, watch};
 use crate::db::claims::Selection;
 use crate::db::pool::CANCELLED;
 use crate::db::prices::{self, Prices};
-use crate::db::runs::{self, Closing, Opening};
+use crate::db::runs::{self, Closing, Opening, Tables};
 use crate::db::{explained, health, streams};
 use crate::error::{Fault, sql_state};
 use crate::progress::Progress;
@@ -38,8 +39,8 @@ pub struct Job {
     pub max_duration: Option<Duration>,
     /// OAuth scopes of every service that is enabled.
     pub scopes: Vec<&'static str>,
-    /// How many of the ids given name nobody; they count as failed.
-    pub unknown_users: u64,
+    /// Those of the ids given that name nothing; they count as failed.
+    pub unknown: Vec<String>,
 }
 
 impl Job {
@@ -65,6 +66,26 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
         dispatch::drain(&shared, &job.selection).await
     })
     .await
+}
+
+/// Records a run that ended before it began, because of what it was asked for: nobody is called so, or nobody may be called.
+pub async fn refused(context: &Context, tables: Tables, job: &Job, why: &anyhow::Error) {
+    if job.dry_run {
+        return;
+    }
+    let (run, began, started) = (Uuid::now_v7(), SystemTime::now(), Instant::now());
+    let mut report = Report::new(run, &job.name, false);
+    report.fail_whole(why);
+    report.covered = Some(Covered { total: 1, failed: 1 });
+    let recorded = async {
+        let lease = context.settings.engine.lease.as_secs_f64();
+        runs::open(&context.pool, tables, &Opening { run, job: &job.name, exclusive: false, lease }).await?;
+        record(context, tables, job, &mut report, started, |_| 0).await
+    };
+    if let Err(error) = recorded.await {
+        log::warn!("the run of `{}` is not recorded: {error:#}", job.name);
+    }
+    telemetry::export(&context.http, &told::run(&job.name, run, began, &Ok(report))).await;
 }
 
 /// Does `work` as a run: with its row, lock, heartbeat and report.
@@ -102,12 +123,12 @@ async fn executed<S: Source>(
 ) -> anyhow::Result<Report> {
     let started = Instant::now();
     let mut report = Report::new(run, &job.name, job.dry_run);
-    report.add_unknown(job.unknown_users);
+    report.add_unknown(&job.unknown);
     let keys = keys(context).await?;
     // A host that can do nothing for lack of keys takes the job from nobody.
     let exclusive = job.exclusive && keys.is_ok();
     if !job.dry_run && !opened::<S>(context, job, exclusive, &mut report, check).await? {
-        record(context, &source, job, &mut report, started).await?;
+        record(context, S::TABLES, job, &mut report, started, |user| source.covers(user)).await?;
         return Ok(report);
     }
     let prices = match ready(context, &source, job, keys).await {
@@ -116,7 +137,7 @@ async fn executed<S: Source>(
             report.fail_whole(&error);
             match job.dry_run {
                 true => _ = report.close(started.elapsed(), |user| source.covers(user)),
-                false => record(context, &source, job, &mut report, started).await?,
+                false => record(context, S::TABLES, job, &mut report, started, |user| source.covers(user)).await?,
             }
             return Ok(report);
         }
@@ -239,17 +260,18 @@ async fn closed<S: Source>(shared: &Shared<S>, job: &Job, report: &mut Report, s
     if !held.is_empty() {
         streams::release(pool, shared.run, &held).await?;
     }
-    record(&shared.context, &shared.source, job, report, started).await
+    record(&shared.context, S::TABLES, job, report, started, |user| shared.source.covers(user)).await
 }
 
-async fn record<S: Source>(
+async fn record(
     context: &Context,
-    source: &S,
+    tables: Tables,
     job: &Job,
     report: &mut Report,
     started: Instant,
+    covers: impl Fn(Uuid) -> u64,
 ) -> anyhow::Result<()> {
-    let covered = report.close(started.elapsed(), |user| source.covers(user));
+    let covered = report.close(started.elapsed(), covers);
     let error_message = report.error_message();
     let int = |n: u64| i32::try_from(n).unwrap_or(i32::MAX);
     let closing = Closing {
@@ -262,11 +284,11 @@ async fn record<S: Source>(
         job: &job.name,
         summary: &serde_json::to_value(&*report)?,
     };
-    let closed = runs::close(&context.pool, S::TABLES, report.execution_id, &closing).await;
+    let closed = runs::close(&context.pool, tables, report.execution_id, &closing).await;
     match closed {
         // That was meant for a statement before it.
         Err(error) if sql_state(&error) == Some(CANCELLED) => {
-            runs::close(&context.pool, S::TABLES, report.execution_id, &closing).await
+            runs::close(&context.pool, tables, report.execution_id, &closing).await
         }
         closed => closed,
     }

@@ -1,5 +1,7 @@
 //! What a run did: counted while it goes, written to the run tables, shown to people.
 
+mod unknown;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -131,15 +133,14 @@ impl Report {
         self.users.len()
     }
 
-    /// Counts ids that name nobody.
-    pub(super) fn add_unknown(&mut self, count: u64) {
-        if count > 0 {
-            self.unknown_users = count;
-            self.errors.insert(
-                "unknown_user",
-                ClassCount { count, example: "an id on the command line names nothing that is known".into() },
-            );
+    /// Counts ids that name nothing, and names the first of them.
+    pub(super) fn add_unknown(&mut self, ids: &[String]) {
+        if ids.is_empty() {
+            return;
         }
+        self.unknown_users = ids.len() as u64;
+        let count = ClassCount { count: self.unknown_users, example: unknown::named(ids) };
+        self.errors.insert("unknown_user", count);
     }
 
     /// Counts a stream.

@@ -44,6 +44,7 @@ mod report;
 mod resync;
 mod retention;
 mod roles;
+mod run_rows;
 mod schedules;
 mod series;
 mod services_off;

@@ -19,7 +19,8 @@ fn age_runs(world: &World, days: i32) {
 }
 
 fn rows(world: &World) -> [i64; 4] {
-    ["runs", "calendar_cron_results", "calendar_cron_metrics", "calendar_cron_summaries"]
+    // Each prune has a row of its own, and is too young to go.
+    ["runs WHERE job <> 'db prune'", "calendar_cron_results", "calendar_cron_metrics", "calendar_cron_summaries"]
         .map(|table| world.count(&format!("SELECT count(*) FROM {table}")))
 }
 
@@ -158,7 +159,9 @@ fn a_dry_run_counts_in_every_table_what_a_run_then_deletes() {
     let foretold = rows(&["--dry-run"]);
     let untouched: Vec<_> = foretold.iter().filter(|(_, rows)| **rows == 0).collect();
     assert!(foretold.len() > 20 && untouched.is_empty(), "nothing old in {untouched:?}");
-    let kept = |table: &str| world.count(&format!("SELECT count(*) FROM {table}"));
+    // The run that deletes has a row of its own.
+    let other = "to_jsonb(t) ->> 'job' IS DISTINCT FROM 'db prune'";
+    let kept = |table: &str| world.count(&format!("SELECT count(*) FROM {table} t WHERE {other}"));
     let before: BTreeMap<_, _> = foretold.keys().map(|table| (table, kept(table))).collect();
     assert_eq!(rows(&[]), foretold);
     for (table, rows) in &foretold {

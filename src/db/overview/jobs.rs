@@ -53,7 +53,7 @@ pub(super) async fn jobs(client: &impl GenericClient) -> anyhow::Result<Vec<JobS
              SELECT jobs.job, last.service, last.host, last.started_at, extract(epoch FROM now() - last.started_at)::float8, last.status,
                extract(epoch FROM last.ended_at - last.started_at)::float8, last.status = 'running' AND last.alive_until < now(), last.id::text,
                extract(epoch FROM now() - good.ended_at)::float8, usual.seconds,
-               CASE WHEN last.status = 'running' THEN last.progress::text END
+               CASE WHEN last.status = 'running' THEN last.progress::text END, last.error_message
              FROM jobs
              CROSS JOIN LATERAL (SELECT * FROM runs r WHERE r.job = jobs.job ORDER BY r.started_at DESC LIMIT 1) last
              LEFT JOIN LATERAL (
@@ -82,7 +82,7 @@ pub(super) async fn jobs(client: &impl GenericClient) -> anyhow::Result<Vec<JobS
                 status: row.try_get(5)?,
                 seconds: row.try_get(6)?,
                 is_dead: row.try_get(7)?,
-                error: errors.remove(row.try_get::<_, &str>(8)?),
+                error: errors.remove(row.try_get::<_, &str>(8)?).or(row.try_get(12)?),
                 success_age_seconds: row.try_get(9)?,
                 usual_seconds: row.try_get(10)?,
                 // Another version may say other things.

@@ -1,0 +1,68 @@
+//! Runs of jobs that are of no service, with a row in the run tables whatever becomes of them.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::db::runs::{self, Progress};
+use crate::engine::Context;
+use crate::error::Exit;
+use crate::telemetry::healthchecks::Check;
+
+/// A job that is of no service.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alone {
+    /// As the run tables call it: `db prune`.
+    pub name: &'static str,
+    /// A schedule runs it: whoever watches over it by health checks is told.
+    pub is_announced: bool,
+}
+
+/// Does the work of a job, with a row that says how it went; `exit` and `line`: what the process ends with then, and what went wrong.
+///
+/// # Errors
+/// Those of the work. A row that cannot be written keeps nobody from it: what needs the database fails by itself.
+pub(super) async fn recorded<T: Serialize>(
+    context: &Context,
+    job: Alone,
+    work: impl Future<Output = anyhow::Result<T>>,
+    exit: impl Fn(&T) -> Exit,
+    line: impl Fn(&T) -> Option<String>,
+) -> anyhow::Result<T> {
+    let (run, lease) = (Uuid::now_v7(), context.settings.engine.lease);
+    let check = match job.is_announced {
+        true => Check::begin(&context.settings.healthchecks, &context.http, job.name, run),
+        false => Check::none(),
+    };
+    let begun = runs::begin(&context.pool, run, job.name, lease.as_secs_f64()).await;
+    if let Err(error) = &begun {
+        log::warn!("the run of `{}` is not recorded: {error:#}", job.name);
+    }
+    let mut beats = tokio::time::interval(lease / 3);
+    beats.tick().await;
+    let mut work = std::pin::pin!(work);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            _ = beats.tick(), if begun.is_ok() => {
+                let beat = runs::heartbeat(&context.pool, run, lease.as_secs_f64(), &[], &Progress::default()).await;
+                if let Err(error) = beat {
+                    log::warn!("heartbeat not written: {error:#}");
+                }
+            }
+        }
+    };
+    if begun.is_ok() {
+        let (status, error, summary) = match &done {
+            Ok(told) => {
+                let status = if exit(told) == Exit::Done { "completed" } else { "partial" };
+                (status, line(told), serde_json::to_value(told)?)
+            }
+            Err(error) => ("failed", Some(format!("{error:#}")), serde_json::Value::Null),
+        };
+        if let Err(error) = runs::end(&context.pool, run, status, error.as_deref(), &summary).await {
+            log::warn!("the run of `{}` is not recorded: {error:#}", job.name);
+        }
+    }
+    check.end(&done, exit, line).await;
+    done
+}
