@@ -1,14 +1,18 @@
 //! `syncctl sync explain`: why each stream of a user is polled when it is, in words.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Output, every, jobs};
+use super::{Output, every, jobs, remedies};
+use crate::config::Settings;
+use crate::db::accounts::{self, Listed};
 use crate::db::activity::{self, Activity};
 use crate::db::claims::{self, StreamRow};
 use crate::db::prices;
@@ -16,7 +20,7 @@ use crate::db::streams::{self, Standing};
 use crate::engine::pace::in_words;
 use crate::engine::pacing::{self, Outlook};
 use crate::engine::{Context, Stream};
-use crate::error::Exit;
+use crate::error::{Class, Exit};
 use crate::services::calendar::soon;
 
 #[derive(Debug, Args)]
@@ -44,6 +48,8 @@ struct Explained {
     /// Between polls if no channel announced changes.
     usual_seconds: f64,
     push_alive: bool,
+    /// `active`, `revoked` or `ended`
+    account_state: String,
     failures: i32,
     failed_class: Option<String>,
     polled_seconds_ago: Option<f64>,
@@ -60,7 +66,11 @@ const DEAREST: f64 = 1e6;
 /// Prints the pace of a user's streams.
 pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let user = jobs::named(context, &args.user).await?;
+    let account =
+        accounts::list(&context.pool, Some(&[user])).await?.pop().context("the user has no credentials: import the account")?;
     let facts = Facts {
+        settings: Arc::clone(&context.settings),
+        account,
         now: Utc::now(),
         active: activity::of_user(&context.pool, user).await?.into_iter().next(),
         meetings: soon::coming(&context.pool, user).await?,
@@ -101,6 +111,8 @@ pub(super) async fn outlooks(context: &Context, user: Uuid) -> anyhow::Result<Ve
 
 /// What is known of the user.
 struct Facts {
+    account: Listed,
+    settings: Arc<Settings>,
     now: DateTime<Utc>,
     active: Option<Activity>,
     /// The next one that begins soon, by calendar.
@@ -119,14 +131,42 @@ impl Facts {
             interval_seconds: outlook.interval.as_secs_f64(),
             usual_seconds: outlook.usual.as_secs_f64(),
             push_alive: standing.push_alive,
+            account_state: self.account.state.clone(),
             failures: standing.failures,
             failed_class: standing.failed_class.clone(),
             polled_seconds_ago: standing.polled_ago,
             meeting_at: self.meetings.get(&row.id).copied(),
             due_at,
-            reason: self.reason(&row, standing, outlook, due_at),
+            reason: self.not_polled(service, standing).unwrap_or_else(|| self.reason(&row, standing, outlook, due_at)),
             kind: row.kind,
             resource: row.resource,
+        }
+    }
+
+    /// What there is to do about a class of failure, for this user's kind of account.
+    fn remedy(&self, class: Class) -> String {
+        remedies::of(class, [self.account.kind.as_str()], self.account.client_id.as_slice(), &self.settings)
+    }
+
+    /// Why a stream is not polled at all, what there is to do, and when it is looked at again. `None`: it is polled.
+    fn not_polled(&self, service: &str, standing: &Standing) -> Option<String> {
+        let account = &self.account;
+        let since = time(account.state_since);
+        let reason = account.state_reason.as_deref().unwrap_or("no reason was given");
+        match (account.state.as_str(), standing.state.as_str()) {
+            ("ended", _) => Some(format!("not polled: the account was ended on purpose, at {since} ({})", accounts::ENDED)),
+            ("revoked", _) => {
+                let again = account.ask_at.map_or_else(
+                    || "it is not asked for a token again by itself".to_owned(),
+                    |at| format!("it is asked for a token again at {}", time(at)),
+                );
+                let remedy = self.remedy(Class::AuthRevoked);
+                Some(format!("not polled: the account is revoked since {since} ({reason}); {again}; {remedy}"))
+            }
+            (_, "off") => {
+                Some(format!("not polled: {service} is switched off for this user (`syncctl accounts set … {service}=on`)"))
+            }
+            _ => None,
         }
     }
 
@@ -135,11 +175,17 @@ impl Facts {
         let next = match (standing.claimed, standing.due_in <= 0.0) {
             (true, _) => "a run is at it".to_owned(),
             (false, true) => "due now".to_owned(),
-            (false, false) => format!("next at {} UTC", due_at.format("%F %H:%M")),
+            (false, false) => format!("next at {}", time(due_at)),
         };
         if let Some(class) = &standing.failed_class {
+            // Until then no run asks with it, whatever is due.
+            let next = match self.account.ask_at.filter(|at| *at > self.now) {
+                Some(at) => format!("the account is asked for a token again at {}", time(at)),
+                None => next,
+            };
+            let remedy = Class::named(class).map_or_else(String::new, |class| format!("; {}", self.remedy(class)));
             return format!(
-                "failing ({class}, {} in a row), tried again after longer and longer waits; {next}",
+                "failing ({class}, {} in a row), tried again after longer and longer waits; {next}{remedy}",
                 standing.failures
             );
         }
@@ -194,6 +240,10 @@ fn full_pass((items, expected, seconds): (i64, Option<i64>, f64), is_first: bool
     };
     let left = self::seconds(seconds * (expected - items) as f64 / items.max(1) as f64);
     format!("{what} under way: {items} of about {expected} things so far, done in about {}", in_words(left))
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    format!("{} UTC", at.format("%F %H:%M"))
 }
 
 fn changes(a_day: f64) -> String {

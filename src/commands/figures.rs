@@ -16,6 +16,8 @@ pub struct Figures {
     pub jobs: Vec<Job>,
     pub streams: Vec<Streams>,
     pub accounts_failing: Vec<Failing>,
+    /// Ended here, on purpose.
+    pub accounts_ended: i64,
     pub outbox: Outbox,
     pub database_bytes: i64,
 }
@@ -98,6 +100,7 @@ fn of(overview: Overview) -> Figures {
         jobs: overview.jobs.into_iter().map(|job| job_of(job, overview.at)).collect(),
         streams: streams.collect(),
         accounts_failing: failing.collect(),
+        accounts_ended: overview.accounts_ended,
         outbox,
         database_bytes: overview.database.bytes,
     }

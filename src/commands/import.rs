@@ -170,10 +170,11 @@ pub(super) async fn put(
 ) -> anyhow::Result<(Uuid, bool)> {
     let user = accounts::NewUser { email: new.email, username: new.username, settings: new.settings };
     let (user, added) = accounts::upsert_user(tx, &user).await?;
-    let (kind, project) = (credentials.kind(), credentials.project());
+    let (kind, project, client_id) = (credentials.kind(), credentials.project(), credentials.client_id());
     let plain = serde_json::to_vec(&StoredCredentials { credentials, subject: new.subject.to_owned() })?;
     let sealed = vault.seal(user, Column::Credentials, &plain)?;
-    accounts::store_credentials(tx, user, kind, &project, &sealed).await?;
+    let sealed = accounts::Sealed { kind, project: &project, client_id: client_id.as_deref(), credentials: &sealed };
+    accounts::store_credentials(tx, user, &sealed).await?;
     for service in &services::REGISTRY {
         streams::ensure(tx, user, service.service, service.root_kind, &[""]).await?;
     }

@@ -27,6 +27,7 @@ pub mod pace_metrics;
 mod prune;
 pub mod push;
 mod recorded;
+mod remedies;
 pub mod report;
 pub mod service;
 pub mod simulate;

@@ -41,7 +41,7 @@ pub fn run(args: &StatusArgs, settings: Settings, output: Output) -> anyhow::Res
     with_context(settings, |context| async move {
         let Some(every) = every else {
             let overview = reading(&context, read(&context)).await?;
-            output.print(&told(&overview), || view::text(&overview, colours()))?;
+            output.print(&told(&overview), || view::text(&overview, &context.settings, colours()))?;
             return Ok(Exit::Done);
         };
         // What cannot be read at all is an error and no screen.
@@ -49,12 +49,16 @@ pub fn run(args: &StatusArgs, settings: Settings, output: Output) -> anyhow::Res
         let screen = (std::io::stdout().is_terminal() && !output.json).then(Screen::open).transpose()?;
         loop {
             match (&read_so_far, &screen) {
-                (Ok(overview), Some(_)) => Screen::draw(&output.text(&told(overview), || view::text(overview, colours()))?)?,
+                (Ok(overview), Some(_)) => {
+                    Screen::draw(&output.text(&told(overview), || view::text(overview, &context.settings, colours()))?)?
+                }
                 // Nobody interrupts what nobody sees.
-                (Ok(overview), None) => match printed(&output.text(&told(overview), || view::text(overview, colours()))?)? {
-                    true => {}
-                    false => return Ok(Exit::Done),
-                },
+                (Ok(overview), None) => {
+                    match printed(&output.text(&told(overview), || view::text(overview, &context.settings, colours()))?)? {
+                        true => {}
+                        false => return Ok(Exit::Done),
+                    }
+                }
                 (Err(error), Some(_)) => Screen::draw(&format!("not read: {error:#}\ntrying again every {every:?}"))?,
                 (Err(error), None) => complain(format!("{error:#}")),
             }

@@ -1,5 +1,6 @@
 //! Users and their accounts (tables `users`, `accounts`). Blobs come in sealed and go out sealed.
 
+mod credentials;
 mod refresh;
 mod settings;
 
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use super::Pool;
 use super::claims::AccountRow;
 
+pub use credentials::{Sealed, note_client_id, reseal, sealed_after, store_credentials};
 pub use refresh::{Fresh, Refusal, begin_refresh, end_refresh, store_token, take_revoked};
 pub use settings::{apply_switches, change_settings, switch};
 
@@ -30,8 +32,14 @@ pub struct Listed {
     pub username: Option<String>,
     pub kind: String,
     pub project: String,
+    /// The client id of the service account that acts for the user, where it is known.
+    pub client_id: Option<String>,
+    /// `active`, `revoked` (the provider refuses it) or `ended` (here, on purpose).
     pub state: String,
     pub state_reason: Option<String>,
+    pub state_since: DateTime<Utc>,
+    /// When it is asked for a token again that was refused one; `None`: it was not, or is not asked again.
+    pub ask_at: Option<DateTime<Utc>>,
     pub imported_at: DateTime<Utc>,
     pub streams: i64,
     pub failing_streams: i64,
@@ -64,22 +72,6 @@ pub async fn upsert_user(tx: &Transaction<'_>, user: &NewUser<'_>) -> anyhow::Re
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
-/// Stores sealed credentials; whatever was cached of older ones goes.
-pub async fn store_credentials(tx: &Transaction<'_>, user: Uuid, kind: &str, project: &str, sealed: &[u8]) -> anyhow::Result<()> {
-    tx.execute_typed(
-        "INSERT INTO accounts (user_id, kind, project, credentials) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (user_id) DO UPDATE SET kind = excluded.kind, project = excluded.project, credentials = excluded.credentials,
-           state = 'active', state_reason = NULL, state_since = now(), imported_at = now(),
-           access_token = NULL, token_expires_at = NULL, refreshing_by = NULL, refreshing_until = NULL, refused_at = NULL, ask_at = NULL, granted = NULL",
-        &[(&user, Type::UUID), (&kind, Type::TEXT), (&project, Type::TEXT), (&sealed, Type::BYTEA)],
-    )
-    .await
-    .context("storing the credentials")?;
-    // New consent may bring a scope that was missing.
-    tx.execute_typed(RESUME, &[(&user, Type::UUID)]).await.context("making failed streams due")?;
-    Ok(())
-}
-
 /// All users, or those among `users`.
 pub async fn list(pool: &Pool, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Listed>> {
     let rows = pool
@@ -89,7 +81,7 @@ pub async fn list(pool: &Pool, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Lis
             "SELECT u.id, u.email, u.username, a.kind, a.project, a.state, a.state_reason, a.imported_at,
                count(s.id) FILTER (WHERE s.state <> 'removed'), count(s.id) FILTER (WHERE s.failures > 0 AND s.state NOT IN ('removed', 'off')),
                coalesce(array_agg(DISTINCT s.failed_class) FILTER (WHERE s.failures > 0 AND s.failed_class IS NOT NULL AND s.state NOT IN ('removed', 'revoked', 'off')), '{}'),
-               coalesce(array_agg(DISTINCT s.service) FILTER (WHERE s.state = 'off'), '{}')
+               coalesce(array_agg(DISTINCT s.service) FILTER (WHERE s.state = 'off'), '{}'), a.client_id, a.state_since, a.ask_at
              FROM users u JOIN accounts a ON a.user_id = u.id LEFT JOIN streams s ON s.user_id = u.id
              WHERE $1::uuid[] IS NULL OR u.id = ANY ($1)
              GROUP BY u.id, a.user_id ORDER BY lower(u.email)",
@@ -112,6 +104,9 @@ pub async fn list(pool: &Pool, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Lis
                 failing_streams: row.try_get(9)?,
                 failing_classes: row.try_get(10)?,
                 switched_off: row.try_get(11)?,
+                client_id: row.try_get(12)?,
+                state_since: row.try_get(13)?,
+                ask_at: row.try_get(14)?,
             })
         })
         .collect()
@@ -170,7 +165,7 @@ pub async fn remove(pool: &Pool, user: Uuid) -> anyhow::Result<u64> {
     pool.get().await?.execute_typed("DELETE FROM users WHERE id = $1", &[(&user, Type::UUID)]).await.context("removing the user")
 }
 
-/// Why an account is not called any more that was ended here, on purpose. Nothing but new credentials brings it back.
+/// Why an account is not called any more that was ended here, on purpose (state `ended`). Nothing but new credentials brings it back.
 pub const ENDED: &str = "ended with `syncctl accounts revoke`; `syncctl accounts login` or an import brings it back";
 
 /// Ends an account: nothing is called for it any more; what was synced stays.
@@ -180,8 +175,8 @@ pub async fn revoke(pool: &Pool, user: Uuid) -> anyhow::Result<()> {
         .execute_typed(
             // A refresh under way must not bring it back: it stores only what it has the right to.
             "WITH streams AS (UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND state NOT IN ('removed', 'off'))
-             UPDATE accounts SET state = 'revoked', state_reason = $2, state_since = now(), access_token = NULL, token_expires_at = NULL,
-               refreshing_by = NULL, refreshing_until = NULL, ask_at = NULL
+             UPDATE accounts SET state = 'ended', state_reason = $2, state_since = now(), access_token = NULL, token_expires_at = NULL,
+               refreshing_by = NULL, refreshing_until = NULL, refused_at = NULL, ask_at = NULL
              WHERE user_id = $1",
             &[(&user, Type::UUID), (&ENDED, Type::TEXT)],
         )
@@ -206,6 +201,8 @@ pub struct Account {
     pub granted: Option<String>,
     /// Since the credentials were stored: of a login, since the consent.
     pub age: Duration,
+    /// Of the service account that acts for the user, where it is known.
+    pub client_id: Option<String>,
 }
 
 /// The account of a user.
@@ -215,9 +212,9 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
         .await?
         .query_typed_opt(
             "SELECT project, credentials, access_token, extract(epoch FROM token_expires_at - now())::float8,
-               CASE WHEN state = 'revoked' THEN coalesce(state_reason, '') END, extract(epoch FROM now() - imported_at)::float8,
+               CASE WHEN state <> 'active' THEN coalesce(state_reason, '') END, extract(epoch FROM now() - imported_at)::float8,
                CASE WHEN state = 'active' AND ask_at > now() THEN coalesce(state_reason, '') END,
-               coalesce(extract(epoch FROM now() - refused_at)::float8, 0), granted
+               coalesce(extract(epoch FROM now() - refused_at)::float8, 0), granted, client_id
              FROM accounts WHERE user_id = $1",
             &[(&user, Type::UUID)],
         )
@@ -238,6 +235,7 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
         waits: row.try_get(6)?,
         refused_for: Duration::try_from_secs_f64(row.try_get(7)?).unwrap_or_default(),
         granted: row.try_get(8)?,
+        client_id: row.try_get(9)?,
     }))
 }
 
@@ -250,35 +248,6 @@ pub async fn domains(pool: &Pool) -> anyhow::Result<Vec<String>> {
         .await
         .context("reading the users' domains")?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-/// Sealed blobs from `after` on, to seal again: user, credentials, access token.
-pub async fn sealed_after(pool: &Pool, after: Uuid, limit: i64) -> anyhow::Result<Vec<(Uuid, Vec<u8>, Option<Vec<u8>>)>> {
-    let rows = pool
-        .get()
-        .await?
-        .query_typed(
-            "SELECT user_id, credentials, access_token FROM accounts WHERE user_id > $1 ORDER BY user_id LIMIT $2",
-            &[(&after, Type::UUID), (&limit, Type::INT8)],
-        )
-        .await
-        .context("reading sealed values")?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
-}
-
-/// Puts newly sealed values in place of the old ones, unless somebody changed them meanwhile.
-pub async fn reseal(pool: &Pool, user: Uuid, old: (&[u8], Option<&[u8]>), new: (&[u8], Option<&[u8]>)) -> anyhow::Result<bool> {
-    let done = pool
-        .get()
-        .await?
-        .execute_typed(
-            "UPDATE accounts SET credentials = $4, access_token = $5
-             WHERE user_id = $1 AND credentials = $2 AND access_token IS NOT DISTINCT FROM $3",
-            &[(&user, Type::UUID), (&old.0, Type::BYTEA), (&old.1, Type::BYTEA), (&new.0, Type::BYTEA), (&new.1, Type::BYTEA)],
-        )
-        .await
-        .context("storing a newly sealed value")?;
-    Ok(done == 1)
 }
 
 /// Makes failed streams due again: what stopped them was found to be mended.

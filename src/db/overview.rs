@@ -24,6 +24,8 @@ pub struct Overview {
     pub jobs: Vec<JobState>,
     /// By class and service: accounts that are not called any more first.
     pub failing: Vec<Failing>,
+    /// Accounts that were ended here, on purpose.
+    pub accounts_ended: i64,
     /// By service, where there are any.
     pub channels: Vec<Channels>,
     pub outbox: Outbox,
@@ -56,6 +58,7 @@ pub async fn read(pool: &Pool, silent_after: i32) -> anyhow::Result<Overview> {
         services: streams::services(client).await?,
         jobs: jobs::jobs(client).await?,
         failing: streams::failing(client).await?,
+        accounts_ended: streams::ended(client).await?,
         channels: flow::channels(client, silent_after).await?,
         outbox: flow::outbox(client).await?,
         quarantine: flow::quarantine(client).await?,

@@ -237,6 +237,9 @@ impl Inner {
         let opened = vault.open(self.user, Column::Credentials, &account.credentials)?;
         let stored: StoredCredentials = serde_json::from_str(opened.expose_secret())
             .map_err(|_| Failure::new(Class::Internal, "the stored credentials are malformed; import the account again"))?;
+        if let (true, None, Some(id)) = (self.broker.stores, &account.client_id, stored.credentials.client_id()) {
+            accounts::note_client_id(&self.broker.pool, self.user, &id).await?;
+        }
         let known = Known { age: account.age, refused_for: account.refused_for };
         let token = oauth::refresh(google, &stored.credentials, &stored.subject, scopes, known).await?;
         let granted = account.granted.clone().or(token.granted).map(Into::into);

@@ -54,6 +54,14 @@ impl Credentials {
         }
     }
 
+    /// What an administrator enters to allow a service account to act for people; `None`: a person's credentials, or a key that lacks it.
+    pub fn client_id(&self) -> Option<String> {
+        match self {
+            Self::AuthorizedUser { .. } => None,
+            Self::ServiceAccount { key } => key.get("client_id").and_then(|id| id.as_str()).map(str::to_owned),
+        }
+    }
+
     /// What is missing or malformed, before anything is stored.
     pub fn problem(&self) -> Option<String> {
         match self {

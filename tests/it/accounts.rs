@@ -171,8 +171,11 @@ fn a_delegated_user_is_stopped_here_and_told_where_the_delegation_ends() {
     let ran = world.syncctl(&["accounts", "revoke", &user]).expect(0);
     assert!(ran.stdout.contains("Manage domain-wide delegation"), "{}", ran.stdout);
     // Google would give a token still: a check must not bring back what was ended on purpose.
-    world.syncctl(&["accounts", "check"]).expect(77);
-    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'revoked'"), 1);
+    world.syncctl(&["accounts", "check", &user]).expect(77);
+    // That it was ended is nobody's fault where all are checked.
+    let all = world.syncctl(&["accounts", "check", "--all"]).expect(0).stdout;
+    assert!(all.contains("0 of 1 accounts ok, 1 ended on purpose"), "{all}");
+    assert_eq!(world.count("SELECT count(*) FROM accounts WHERE state = 'ended'"), 1);
     assert_eq!(world.syncctl(&["calendar", "cron", "--json"]).expect(0).json()["streams"], 0);
 }
 

@@ -40,6 +40,7 @@ mod proxies;
 mod push;
 mod quarantine;
 mod quota;
+mod refused;
 mod report;
 mod resync;
 mod retention;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::named;
-use crate::commands::{Output, complain, table};
+use crate::commands::{Output, complain, remedies, table};
 use crate::db::accounts::{self, Listed};
 use crate::engine::Context;
 use crate::engine::tokens::{Broker, Credential};
@@ -16,27 +16,35 @@ use crate::error::{Class, Exit, Failure};
 use crate::progress;
 use crate::services::{self, Registered};
 
+/// What `accounts.state` says of an account that was ended here, on purpose.
+const ENDED: &str = "ended";
+
 /// One account's check.
 #[derive(Serialize)]
 struct Checked {
     user_id: Uuid,
     email: String,
-    /// `ok`, or the class of what is wrong.
+    /// `ok`, `ended`, or the class of what is wrong.
     token: &'static str,
     /// The same for each service that is switched on; `-` where no token was to be had.
     services: BTreeMap<&'static str, &'static str>,
     /// Absent: everything works.
     problem: Option<String>,
     class: Option<Class>,
+    /// What there is to do about it.
+    remedy: Option<String>,
 }
 
-/// Checks one user, or all.
-pub(super) async fn check(context: &Context, user: Option<&str>, output: Output) -> anyhow::Result<Exit> {
+/// Checks one user, or all, or with `failing` those of whom something fails.
+pub(super) async fn check(context: &Context, user: Option<&str>, failing: bool, output: Output) -> anyhow::Result<Exit> {
     let only = match user {
         Some(name) => Some(vec![named(context, name).await?]),
         None => None,
     };
-    let rows = accounts::list(&context.pool, only.as_deref()).await?;
+    let mut rows = accounts::list(&context.pool, only.as_deref()).await?;
+    if failing {
+        rows.retain(|row| row.state != ENDED && (row.state == "revoked" || row.ask_at.is_some() || row.failing_streams > 0));
+    }
     let scopes = services::scopes(&context.settings);
     let broker = Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), scopes, true);
     let asked: Vec<&Registered> = services::enabled(&context.settings).collect();
@@ -56,11 +64,15 @@ pub(super) async fn check(context: &Context, user: Option<&str>, output: Output)
         }
     }
     bar.finish_and_clear();
-    output.print(&checked, || shown(&checked, &asked))?;
+    output.print(&checked, || if failing && checked.is_empty() { "no account fails".into() } else { shown(&checked, &asked) })?;
     if checked.len() < rows.len() {
         // Of those that were not asked nothing is known, and so not all is well.
         complain(format!("stopped after {} of {} accounts; run it again for the rest", checked.len(), rows.len()));
         return Ok(Exit::SomeFailed);
+    }
+    if only.is_none() {
+        // On purpose: nobody has to do anything about it.
+        checked.retain(|row| row.token != ENDED);
     }
     Ok(exit(&checked))
 }
@@ -68,18 +80,22 @@ pub(super) async fn check(context: &Context, user: Option<&str>, output: Output)
 fn shown(checked: &[Checked], asked: &[&Registered]) -> String {
     let mut header = vec!["email", "token"];
     header.extend(asked.iter().map(|service| service.service));
-    header.push("what is wrong");
+    header.extend(["what is wrong", "what to do"]);
     let mut table = table(&header);
     for row in checked {
         let mut cells = vec![row.email.as_str(), row.token];
         cells.extend(asked.iter().filter_map(|service| row.services.get(service.service)));
-        cells.push(row.problem.as_deref().unwrap_or_default());
+        cells.extend([&row.problem, &row.remedy].map(|text| text.as_deref().unwrap_or_default()));
         table.add_row(cells);
     }
     let wrong = checked.iter().filter(|row| row.class.is_some()).count();
+    let ended = match checked.iter().filter(|row| row.token == ENDED).count() {
+        0 => String::new(),
+        ended => format!(", {ended} ended on purpose"),
+    };
     match checked.len() {
         0 => "no accounts; add some with `syncctl accounts login`, `import` or `add-domain`".into(),
-        all => format!("{}\n{} of {all} accounts ok", table.trim_fmt(), all - wrong),
+        all => format!("{}\n{} of {all} accounts ok{ended}", table.trim_fmt(), all - wrong),
     }
 }
 
@@ -121,9 +137,9 @@ async fn check_one(context: &Context, broker: &Arc<Broker>, asked: &[&'static Re
             "ok"
         }
         Err(failure) => {
-            let class = failure.class.name();
+            let token = if row.state == ENDED { ENDED } else { failure.class.name() };
             wrong.push(failure);
-            class
+            token
         }
     };
     if wrong.is_empty()
@@ -133,7 +149,11 @@ async fn check_one(context: &Context, broker: &Arc<Broker>, asked: &[&'static Re
     }
     let class = wrong.first().map(|failure| failure.class);
     let problem = class.map(|_| wrong.into_iter().map(|failure| failure.message).collect::<Vec<_>>().join("; "));
-    Checked { user_id: row.user_id, email: row.email.clone(), token, services, problem, class }
+    let remedy = class.map(|class| match row.state.as_str() {
+        ENDED => accounts::ENDED.into(),
+        _ => remedies::of(class, [row.kind.as_str()], row.client_id.as_slice(), &context.settings),
+    });
+    Checked { user_id: row.user_id, email: row.email.clone(), token, services, problem, class, remedy }
 }
 
 /// Asked for anew even if the account is marked revoked: a check is how an operator finds out that it works again. One that was ended on
@@ -157,7 +177,7 @@ async fn ask(context: &Context, credential: &Credential, service: &Registered) -
     };
     Err(match failure.class {
         Class::ScopeMissing => {
-            let what = format!("scope missing: {}; {}: consent to it anew", service.scope, failure.message);
+            let what = format!("scope missing: {}; {}", service.scope, failure.message);
             Failure::new(failure.class, what)
         }
         _ => failure,

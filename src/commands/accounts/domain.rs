@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::failed;
 use super::people::{People, Source};
-use crate::commands::{Output, complain, import, table};
+use crate::commands::{Output, complain, import, remedies, table};
 use crate::db::accounts;
 use crate::engine::Context;
 use crate::engine::retry::with_backoff;
@@ -142,8 +142,9 @@ async fn may_act(context: &Context, credentials: &Credentials, page: &[String]) 
         }
     }
     let Some((subject, failure)) = refusal else { return Ok(()) };
-    let scopes = services::scopes(&context.settings).join(",");
-    let message = format!("nobody was added; tried {subject} and got {}. The scopes to allow: {scopes}", failure.message);
+    let client = credentials.client_id();
+    let delegation = remedies::delegation(client.as_slice(), &context.settings);
+    let message = format!("nobody was added; tried {subject} and got {}. What to do: {delegation}", failure.message);
     Err(failed(Failure { message, ..failure }))
 }
 

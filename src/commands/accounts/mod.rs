@@ -13,9 +13,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Output, complain, import, reading, seal_key_file, table, with_context};
+use super::{Output, complain, import, reading, remedies, seal_key_file, table, with_context};
 use crate::config::Settings;
 use crate::db::{accounts, pool};
 use crate::engine::Context;
@@ -43,6 +44,9 @@ pub enum Verb {
         /// All users
         #[arg(long, conflicts_with = "user")]
         all: bool,
+        /// Only those that are refused, or of whom something fails
+        #[arg(long, conflicts_with = "user")]
+        failing: bool,
     },
     /// Switches services on or off for one user, such as gmail=off for somebody without a mailbox
     Set(set::SetArgs),
@@ -83,7 +87,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             Verb::AddDomain(args) => domain::add(&context, args, output).await,
             Verb::List => reading(&context, list(&context, output)).await,
             Verb::Login(args) => login::login(&context, args, output).await,
-            Verb::Check { user, .. } => check::check(&context, user.as_deref(), output).await,
+            Verb::Check { user, failing, .. } => check::check(&context, user.as_deref(), *failing, output).await,
             Verb::Set(args) => set::set(&context, args, output).await,
             Verb::Revoke { user } => remove::revoke(&context, user, output).await,
             Verb::Remove { user, revoke } => remove::remove(&context, user, *revoke, output).await,
@@ -108,10 +112,18 @@ async fn import_file(context: &Context, file: &std::path::Path, output: Output) 
 }
 
 async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let rows = accounts::list(&context.pool, None).await?;
+    #[derive(Serialize)]
+    struct Told {
+        #[serde(flatten)]
+        account: accounts::Listed,
+        /// What there is to do; absent: nothing is wrong.
+        remedy: Option<String>,
+    }
+    let told = |account| Told { remedy: remedies::of_account(&account, &context.settings), account };
+    let rows: Vec<Told> = accounts::list(&context.pool, None).await?.into_iter().map(told).collect();
     output.print(&rows, || {
         let mut table = table(&["user", "email", "kind", "state", "streams", "failing", "off", "reason", "what to do"]);
-        for row in &rows {
+        for Told { account: row, remedy } in &rows {
             table.add_row([
                 row.user_id.to_string(),
                 row.email.clone(),
@@ -121,7 +133,7 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
                 row.failing_streams.to_string(),
                 row.switched_off.join(", "),
                 row.state_reason.clone().unwrap_or_else(|| row.failing_classes.join(", ")),
-                remedies(row),
+                remedy.clone().unwrap_or_default(),
             ]);
         }
         if rows.is_empty() {
@@ -131,12 +143,6 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
         }
     })?;
     Ok(Exit::Done)
-}
-
-fn remedies(row: &accounts::Listed) -> String {
-    let revoked = (row.state == "revoked").then_some(Class::AuthRevoked);
-    let classes = revoked.into_iter().chain(row.failing_classes.iter().filter_map(|class| Class::named(class)));
-    classes.map(Class::remedy).collect::<Vec<_>>().join("; ")
 }
 
 async fn named(context: &Context, name: &str) -> anyhow::Result<Uuid> {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{failed, named};
+use crate::commands::remedies::ADMIN_CONSOLE;
 use crate::commands::{Output, channels, complain};
 use crate::db::accounts;
 use crate::db::channels_read::{self, Listed};
@@ -27,13 +28,11 @@ enum Grant {
 }
 
 impl Grant {
-    fn text(self) -> &'static str {
+    fn text(self) -> String {
         match self {
-            Self::Revoked => "the grant was revoked at Google",
-            Self::GoneBefore => "Google knew the grant no more",
-            Self::Delegated => {
-                "the right of a service account is ended in the Admin console: Security, Access and data control, API controls, Manage domain-wide delegation"
-            }
+            Self::Revoked => "the grant was revoked at Google".into(),
+            Self::GoneBefore => "Google knew the grant no more".into(),
+            Self::Delegated => format!("the right of a service account is ended {ADMIN_CONSOLE}"),
         }
     }
 }

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use uuid::Uuid;
 
 use super::Findings;
+use crate::commands::remedies;
 use crate::db::accounts::{self, Listed};
 use crate::engine::Context;
 use crate::engine::tokens::Broker;
@@ -20,7 +21,7 @@ const CHECK: &str = "credentials";
 const AT_ONCE: usize = 8;
 
 pub async fn check(context: &Context, all_users: bool, found: &mut Findings) -> anyhow::Result<()> {
-    let accounts = accounts::list(&context.pool, None).await?;
+    let (settings, accounts) = (&context.settings, accounts::list(&context.pool, None).await?);
     if accounts.is_empty() {
         found.warn(CHECK, "there are no accounts yet", "`syncctl accounts import`");
         return Ok(());
@@ -29,13 +30,17 @@ pub async fn check(context: &Context, all_users: bool, found: &mut Findings) -> 
     for account in accounts.iter().filter(|account| account.state == "active") {
         groups.entry((&account.project, &account.kind)).or_default().push(account);
     }
-    let revoked = accounts.iter().filter(|account| account.state == "revoked").count();
-    if revoked > 0 {
+    let revoked: Vec<&Listed> = accounts.iter().filter(|account| account.state == "revoked").collect();
+    if !revoked.is_empty() {
         found.warn(
             CHECK,
-            format!("{revoked} of {} accounts are revoked and not called", accounts.len()),
-            Class::AuthRevoked.remedy(),
+            format!("{} of {} accounts are revoked and not called", revoked.len(), accounts.len()),
+            remedies::of(Class::AuthRevoked, revoked.iter().map(|one| one.kind.as_str()), &clients(&revoked), settings),
         );
+    }
+    let ended = accounts.iter().filter(|account| account.state == "ended").count();
+    if ended > 0 {
+        found.ok(CHECK, format!("{ended} of {} accounts were ended on purpose and are not called", accounts.len()));
     }
     for ((project, kind), mut members) in groups {
         // One that works says most of the project; one that fails may be alone.
@@ -50,9 +55,15 @@ pub async fn check(context: &Context, all_users: bool, found: &mut Findings) -> 
                 .collect()
                 .await;
         let place = format!("project {project}, {kind}, {} of {count} accounts tried", tried.len());
-        tell(&place, &tried, found);
+        let clients = clients(&members);
+        tell(&place, &tried, |class| remedies::of(class, [kind], &clients, settings), found);
     }
     Ok(())
+}
+
+/// The client ids of their service accounts, each once.
+fn clients(accounts: &[&Listed]) -> Vec<String> {
+    BTreeSet::from_iter(accounts.iter().filter_map(|account| account.client_id.clone())).into_iter().collect()
 }
 
 /// Attendee's keys, each by a call that finds nothing.
@@ -108,7 +119,7 @@ async fn one(context: &Context, listed: &Listed) -> Vec<Answer> {
 }
 
 /// One line for each service and class of failure, and one for what works.
-fn tell(place: &str, tried: &[(Uuid, Vec<Answer>)], found: &mut Findings) {
+fn tell(place: &str, tried: &[(Uuid, Vec<Answer>)], remedy: impl Fn(Class) -> String, found: &mut Findings) {
     let mut failed: BTreeMap<(&str, Class), (Uuid, &Failure, usize)> = BTreeMap::new();
     let mut works: BTreeSet<&str> = BTreeSet::new();
     for (user, answers) in tried {
@@ -128,8 +139,8 @@ fn tell(place: &str, tried: &[(Uuid, Vec<Answer>)], found: &mut Findings) {
         let message = format!("{place}: {service}: {class} for {count}, such as user {user}: {}", failure.message);
         // What passes by itself is no fault of the set-up.
         match class {
-            Class::Transient | Class::RateLimited => found.warn(CHECK, message, class.remedy()),
-            _ => found.fail(CHECK, message, class.remedy()),
+            Class::Transient | Class::RateLimited => found.warn(CHECK, message, remedy(class)),
+            _ => found.fail(CHECK, message, remedy(class)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Findings;
 use crate::commands::metrics::seconds_text;
+use crate::commands::remedies;
 use crate::config::Settings;
 use crate::db::overview::{JobState, Overview};
 use crate::db::{Pool, health};
@@ -18,7 +19,7 @@ const MUCH: f64 = 0.8;
 
 pub fn check(overview: &Overview, settings: &Settings, found: &mut Findings) {
     jobs(overview, settings, found);
-    failing(overview, found);
+    failing(overview, settings, found);
     channels(overview, settings, found);
     outbox(overview, settings, found);
     unread(overview, found);
@@ -114,14 +115,14 @@ fn usually(job: &JobState) -> String {
     job.usual_seconds.map_or_else(String::new, |usual| format!(", usually every {}", seconds_text(usual)))
 }
 
-fn failing(overview: &Overview, found: &mut Findings) {
+fn failing(overview: &Overview, settings: &Settings, found: &mut Findings) {
     // Revoked accounts are told of with the credentials.
     for failing in overview.failing.iter().filter(|failing| failing.service.is_some()) {
         let service = failing.service.as_deref().unwrap_or_default();
         let message = failing.message.as_deref().unwrap_or_default();
         let text =
             format!("{service}: {} streams of {} owners fail: {}: {message}", failing.streams, failing.owners, failing.class);
-        found.warn("streams", text, Class::named(&failing.class).map_or("read the message", Class::remedy));
+        found.warn("streams", text, remedies::of_failing(failing, settings).unwrap_or_else(|| "read the message".into()));
     }
     for service in overview.services.iter().filter(|service| service.degraded > 0) {
         found.warn(

@@ -120,8 +120,9 @@ fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
         text.push_str(&format!("{}\n\n", streams.trim_fmt()));
     }
     text.push_str(&format!(
-        "accounts failing  {}\noutbox            {} pending, {} dead, oldest {}\ndatabase          {:.1} MiB\n",
+        "accounts failing  {}\naccounts ended    {}\noutbox            {} pending, {} dead, oldest {}\ndatabase          {:.1} MiB\n",
         if failing.is_empty() { "none".into() } else { failing.join(", ") },
+        now.accounts_ended,
         now.outbox.pending,
         now.outbox.dead,
         seconds_text(now.outbox.oldest_seconds),

@@ -98,6 +98,7 @@ fn of_now(families: &mut Families, figures: &Figures) {
         failing.collect(),
     );
     let one = |value: f64| vec![(Vec::new(), value)];
+    families.add("accounts_ended", "Accounts that were ended here, on purpose", one(figures.accounts_ended as f64));
     families.add("outbox_pending", "Deliveries and new events that wait", one(figures.outbox.pending as f64));
     families.add("outbox_dead", "Deliveries that are given up", one(figures.outbox.dead as f64));
     families.add("outbox_oldest_seconds", "Age of the oldest event that waits", one(figures.outbox.oldest_seconds));

@@ -3,11 +3,11 @@
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use crate::commands::metrics::seconds_text;
-use crate::commands::table;
+use crate::commands::{remedies, table};
+use crate::config::Settings;
 use crate::db::overview::{Channels, Failing, JobState, Outbox, Overview, Target, Unread};
 use crate::db::runs::Progress;
 use crate::engine::delays::Delays;
-use crate::error::Class;
 
 /// A stream that has been due for longer is worth a look: cron runs every few minutes.
 const LONG_DUE: f64 = 3600.0;
@@ -18,7 +18,7 @@ const LATE: f64 = 3.0;
 const GAP: u16 = 2;
 
 /// One screen; colours only where they are wanted.
-pub fn text(overview: &Overview, colours: bool) -> String {
+pub fn text(overview: &Overview, settings: &Settings, colours: bool) -> String {
     let database = &overview.database;
     let head = format!(
         "{}   PostgreSQL {}, {:.1} MB",
@@ -30,7 +30,7 @@ pub fn text(overview: &Overview, colours: bool) -> String {
         Some(head),
         Some(services(overview, colours)),
         Some(jobs(overview, colours)),
-        failing(overview, colours),
+        failing(overview, settings, colours),
         Some(rest(overview, colours)),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
@@ -136,12 +136,13 @@ fn status(job: &JobState, colours: bool) -> Cell {
     tinted(job.status.clone(), colours, colour)
 }
 
-fn failing(overview: &Overview, colours: bool) -> Option<String> {
+fn failing(overview: &Overview, settings: &Settings, colours: bool) -> Option<String> {
     if overview.failing.is_empty() {
         return None;
     }
     let mut table = table(&["failing", "service", "accounts", "streams", "who", "what to do"]);
-    for Failing { class, service, owners, streams, first, .. } in &overview.failing {
+    for failing in &overview.failing {
+        let Failing { class, service, owners, streams, first, .. } = failing;
         let mut who: Vec<&str> = first.iter().map(|owner| owner.name.as_str()).collect();
         if *owners > who.len() as i64 {
             who.push("…");
@@ -152,7 +153,7 @@ fn failing(overview: &Overview, colours: bool) -> Option<String> {
             Cell::new(owners),
             Cell::new(if service.is_some() { streams.to_string() } else { "all".into() }),
             Cell::new(who.join(" ")),
-            Cell::new(Class::named(class).map_or("", Class::remedy)),
+            Cell::new(remedies::of_failing(failing, settings).unwrap_or_default()),
         ]);
     }
     Some(drawn(table))
@@ -171,6 +172,10 @@ fn rest(overview: &Overview, colours: bool) -> String {
             text.push_str(&format!("; `syncctl {service} renew-webhooks` mends them"));
         }
         table.add_row([Cell::new("channels"), tinted(text, colours && silent + refused > 0, Color::Yellow)]);
+    }
+    if overview.accounts_ended > 0 {
+        let text = format!("{} ended on purpose (`syncctl accounts revoke`), and not called", overview.accounts_ended);
+        table.add_row(["accounts", &text]);
     }
     let outbox = &overview.outbox;
     table.add_row([Cell::new("outbox"), tinted(outbox_line(outbox), colours && outbox.dead() > 0, Color::Yellow)]);

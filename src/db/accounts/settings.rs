@@ -32,7 +32,7 @@ pub async fn switch(pool: &Pool, user: Uuid, patch: &serde_json::Value) -> anyho
 pub async fn apply_switches(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE streams s SET failures = 0, failed_class = NULL, failed_message = NULL,
-           state = CASE WHEN s.state <> 'off' THEN 'off' WHEN a.state = 'revoked' THEN 'revoked' ELSE 'active' END,
+           state = CASE WHEN s.state <> 'off' THEN 'off' WHEN a.state <> 'active' THEN 'revoked' ELSE 'active' END,
            due_at = CASE WHEN s.state <> 'off' THEN s.due_at ELSE now() END
          FROM users u JOIN accounts a ON a.user_id = u.id
          WHERE u.id = $1 AND s.user_id = u.id AND s.state <> 'removed'

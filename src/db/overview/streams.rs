@@ -118,6 +118,16 @@ pub struct Failing {
     pub message: Option<String>,
     /// Some of the owners.
     pub first: Vec<Owner>,
+    /// `accounts.kind` of the owners.
+    pub kinds: Vec<String>,
+    /// The client ids of the service accounts that act for them, where they are known.
+    pub client_ids: Vec<String>,
+}
+
+/// Accounts that were ended here, on purpose: nobody's failure.
+pub(super) async fn ended(client: &impl GenericClient) -> anyhow::Result<i64> {
+    let row = client.query_typed_one("SELECT count(*) FROM accounts WHERE state = 'ended'", &[]).await;
+    Ok(row.context("counting accounts that were ended")?.try_get(0)?)
 }
 
 /// Whose streams fail.
@@ -140,10 +150,12 @@ pub(super) async fn failing(client: &impl GenericClient) -> anyhow::Result<Vec<F
                FROM streams WHERE failures > 0 AND state NOT IN ('removed', 'revoked', 'off') GROUP BY 1, 2, 3
              ), classes AS (
                SELECT class, service, count(*) AS owners, sum(streams)::bigint AS streams, max(at) AS at, max(message) AS message,
-                 (array_agg(owner ORDER BY at DESC, owner))[1:$1] AS first
-               FROM failing GROUP BY class, service
+                 (array_agg(owner ORDER BY at DESC, owner))[1:$1] AS first,
+                 coalesce(array_agg(DISTINCT a.kind) FILTER (WHERE a.kind IS NOT NULL), '{}') AS kinds,
+                 coalesce(array_agg(DISTINCT a.client_id) FILTER (WHERE a.client_id IS NOT NULL), '{}') AS client_ids
+               FROM failing LEFT JOIN accounts a ON a.user_id = owner GROUP BY class, service
              )
-             SELECT c.class, c.service, c.owners, c.streams, c.at, c.message, o.ids, o.names
+             SELECT c.class, c.service, c.owners, c.streams, c.at, c.message, o.ids, o.names, c.kinds, c.client_ids
              FROM classes c CROSS JOIN LATERAL (
                SELECT array_agg(f.id ORDER BY f.place) AS ids, array_agg(coalesce(u.email, p.name, f.id::text) ORDER BY f.place) AS names
                FROM unnest(c.first) WITH ORDINALITY AS f (id, place)
@@ -164,6 +176,8 @@ pub(super) async fn failing(client: &impl GenericClient) -> anyhow::Result<Vec<F
                 last_at: row.try_get(4)?,
                 message: row.try_get(5)?,
                 first: ids.into_iter().zip(names).map(|(id, name)| Owner { id, name }).collect(),
+                kinds: row.try_get(8)?,
+                client_ids: row.try_get(9)?,
             })
         })
         .collect()

@@ -11,6 +11,8 @@ use crate::db::Pool;
 pub struct Standing {
     pub id: i64,
     pub kind: String,
+    /// `streams.state`
+    pub state: String,
     /// Seconds; negative: overdue.
     pub due_in: f64,
     pub polled_ago: Option<f64>,
@@ -33,7 +35,7 @@ pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<V
             "SELECT id, kind, extract(epoch FROM due_at - now())::float8, extract(epoch FROM now() - polled_at)::float8,
                coalesce(claimed_until > now(), false), failures, failed_class,
                coalesce(push_until > now(), false), extract(epoch FROM now() - pushed_at)::float8,
-               pass_items, pass_expected, extract(epoch FROM now() - pass_began_at)::float8
+               pass_items, pass_expected, extract(epoch FROM now() - pass_began_at)::float8, state
              FROM streams WHERE service = $1 AND (user_id = $2 OR attendee_project = $2) AND state <> 'removed' ORDER BY id",
             &[(&service, Type::TEXT), (&user, Type::UUID)],
         )
@@ -51,6 +53,7 @@ pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<V
                 failed_class: row.try_get(6)?,
                 push_alive: row.try_get(7)?,
                 pushed_ago: row.try_get(8)?,
+                state: row.try_get(12)?,
                 pass: match (row.try_get(9)?, row.try_get(11)?) {
                     (Some(items), Some(seconds)) => Some((items, row.try_get(10)?, seconds)),
                     _ => None,
