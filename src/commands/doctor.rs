@@ -5,6 +5,7 @@
 mod credentials;
 mod database;
 mod machine;
+mod outbox;
 mod push;
 mod seal;
 mod settings;
@@ -21,7 +22,7 @@ use crate::config::Loaded;
 use crate::db::pool::{self, Place};
 use crate::db::{Pool, overview};
 use crate::engine::Context;
-use crate::error::Exit;
+use crate::error::{Exit, Fault};
 use crate::seal::Vault;
 use crate::{google, http};
 
@@ -136,6 +137,7 @@ fn examine(args: &DoctorArgs, loaded: &Loaded, found: &mut Findings) -> anyhow::
             let checked = push::address(settings, &http, found).await;
             found.attempt("push address", checked);
         }
+        outbox::check(settings, args.offline, found).await;
         match pool {
             Some(pool) if is_current => within(args, loaded, &pool, vault, http, found).await,
             _ => found.warn(
@@ -192,6 +194,7 @@ async fn within(
 fn started(place: &Place, found: &mut Findings) -> bool {
     let Some(cluster) = &place.cluster else { return true };
     match cluster.status() {
+        Ok(status) if !has_server(status.running, cluster.installed(), found) => return false,
         Ok(status) if status.version.is_none() => {
             found.warn(
                 "database",
@@ -219,6 +222,19 @@ fn started(place: &Place, found: &mut Findings) -> bool {
     }
 }
 
+/// Whether the private cluster can be used, as far as PostgreSQL is there for it; where it is not, that is told.
+fn has_server(running: bool, installed: Result<(), Fault>, found: &mut Findings) -> bool {
+    let Err(fault) = installed else { return true };
+    if running {
+        let message = format!("{}; the cluster runs, and will not start again", fault.message);
+        found.warn("database", message, "install it again as it says");
+    } else {
+        let remedy = "install PostgreSQL's server as it says, or set db.url; syncctl makes the cluster by itself then";
+        found.fail("database", fault.message, remedy);
+    }
+    running
+}
+
 fn text(found: &Findings) -> String {
     let width = found.0.iter().map(|line| line.check.len()).max().unwrap_or(0);
     let mut text = String::new();
@@ -234,4 +250,23 @@ fn text(found: &Findings) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_postgresql_is_told_before_its_cluster_is_made() {
+        let table = [(false, false, Some(Level::Fail)), (true, true, Some(Level::Warn))];
+        for (running, usable, level) in table {
+            let mut found = Findings::default();
+            let missing = Err(Fault::unavailable("no PostgreSQL server on this machine: install it"));
+            assert_eq!(has_server(running, missing, &mut found), usable);
+            assert_eq!(found.0.first().map(|line| line.level), level);
+            assert!(found.0[0].message.starts_with("no PostgreSQL server on this machine"));
+        }
+        let mut found = Findings::default();
+        assert!(has_server(false, Ok(()), &mut found) && found.0.is_empty());
+    }
 }

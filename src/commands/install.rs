@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::Output;
-use crate::config::{Loaded, Origin};
+use crate::config::{Loaded, Origin, Settings};
 use crate::error::{Exit, Fault};
 
 /// What can be installed. Nothing is started by itself.
@@ -142,6 +142,26 @@ impl Machine {
         }
         Ok(Self { binary, settings })
     }
+}
+
+/// The crontab of this user; `None`: there is none, or it cannot be read.
+pub(super) fn crontab_of_user() -> Option<String> {
+    crontab::read().ok()
+}
+
+/// Where units of this machine and of this user lie that an operator enables.
+pub(super) fn unit_folders() -> Vec<PathBuf> {
+    [Some(Path::new("/").join(systemd::SYSTEM)), systemd::user_units().ok()].into_iter().flatten().collect()
+}
+
+/// What a timer of ours starts, as it stands after `syncctl`; `None`: it is none of ours.
+pub(super) fn started_by(timer: &str) -> Option<String> {
+    systemd::started_by(timer)
+}
+
+/// What schedules for these settings start, as it stands after `syncctl`.
+pub(super) fn called_for(settings: &Settings) -> Vec<String> {
+    systemd::called_for(settings)
 }
 
 /// Whether everybody may read a file.

@@ -29,6 +29,7 @@ pub mod push;
 mod recorded;
 mod remedies;
 pub mod report;
+mod scheduled;
 pub mod service;
 pub mod simulate;
 mod size;

@@ -136,6 +136,15 @@ impl Cluster {
         self.stop_locked().with_context(|| format!("stopping the private cluster in {}", self.data_dir.display()))
     }
 
+    /// Whether this machine has a PostgreSQL that can serve it.
+    ///
+    /// # Errors
+    /// A `Fault` (exit 69) with the line that installs one.
+    pub fn installed(&self) -> Result<(), Fault> {
+        // A version that cannot be read is told when the cluster is started.
+        binaries::Binaries::find(self.made_by().ok().flatten()).map(drop)
+    }
+
     /// What it is doing now.
     pub fn status(&self) -> anyhow::Result<Status> {
         let version = std::fs::read_to_string(self.data().join("PG_VERSION")).ok();

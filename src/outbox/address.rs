@@ -40,7 +40,8 @@ pub fn check(url: &Url) -> Result<(), Private> {
     if is_public(literal) { Ok(()) } else { Err(Private) }
 }
 
-fn is_public(ip: IpAddr) -> bool {
+/// Whether events may be sent there without `outbox.allow_private`.
+pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),

@@ -6,6 +6,7 @@
 
 mod address;
 mod pace;
+mod reach;
 mod sender;
 mod target;
 
@@ -23,6 +24,8 @@ use crate::config::{Outbox, Settings};
 use crate::db::routing::{self, Route, Waiting};
 use crate::db::{Pool, deliveries};
 use crate::error::{Exit, Fault};
+
+pub use reach::{Reached, reach};
 
 /// Events routed in one transaction.
 const ROUTE_CHUNK: i64 = 5000;
@@ -222,6 +225,11 @@ async fn send(
 
 fn names(settings: &Outbox) -> Vec<&str> {
     settings.targets.iter().map(|target| target.name.as_str()).collect()
+}
+
+/// Whether a pattern of the settings wants events of this type, as `routes` has the database decide it.
+pub fn matches(pattern: &str, kind: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == kind, |beginning| kind.starts_with(beginning))
 }
 
 /// The patterns of the settings as LIKE has them.

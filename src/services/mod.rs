@@ -65,6 +65,11 @@ pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Registered>
     REGISTRY.iter().filter(|service| (service.enabled)(settings))
 }
 
+/// The types of all events that go to the outbox.
+pub fn event_types() -> Vec<&'static str> {
+    [drive::EVENTS.as_slice(), &gmail::EVENTS, &attendee::EVENTS].concat()
+}
+
 /// The scopes that a token must carry.
 pub fn scopes(settings: &Settings) -> Vec<&'static str> {
     enabled(settings).map(|service| service.scope).collect()

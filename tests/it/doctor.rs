@@ -1,6 +1,8 @@
 //! `doctor`: each thing that can be wrong is found, told with what to do, and stops no other check.
 
 mod database;
+mod jobs;
+mod outbox;
 mod outside;
 mod work;
 

@@ -101,7 +101,8 @@ fn spliced(before: &str, lines: &str) -> anyhow::Result<String> {
     }
 }
 
-fn read() -> anyhow::Result<String> {
+/// The crontab of this user.
+pub(super) fn read() -> anyhow::Result<String> {
     let ran = Command::new("crontab").arg("-l").env("LC_ALL", "C").output().map_err(missing)?;
     let complaint = String::from_utf8_lossy(&ran.stderr);
     match ran.status.success() {

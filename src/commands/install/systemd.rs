@@ -9,7 +9,7 @@ use crate::error::Fault;
 
 /// Where units lie that a package has brought.
 const PACKAGED: &str = "/usr/lib/systemd/system";
-const SYSTEM: &str = "etc/systemd/system";
+pub(super) const SYSTEM: &str = "etc/systemd/system";
 /// Read after what all services have in common, before what the operator adds.
 const THIS_MACHINE: &str = "syncctl-.service.d/40-this-machine.conf";
 /// The services that a unit with an instance is for.
@@ -233,7 +233,19 @@ fn has_credential(name: &str) -> bool {
         .any(|folder| Path::new(folder).join(format!("syncctl.{name}")).exists())
 }
 
-fn user_units() -> anyhow::Result<PathBuf> {
+/// What a timer starts, as it stands after `syncctl`.
+pub(super) fn started_by(timer: &str) -> Option<String> {
+    UNITS.iter().flat_map(Unit::instances).find_map(|(name, command)| (name == timer).then_some(command))
+}
+
+/// What the timers start that these settings call for, as it stands after `syncctl`.
+pub(super) fn called_for(settings: &Settings) -> Vec<String> {
+    let commands = UNITS.iter().flat_map(Unit::instances).map(|(_, command)| command);
+    commands.filter(|command| jobs::wanted(settings, command)).collect()
+}
+
+/// Where the units of this user lie.
+pub(super) fn user_units() -> anyhow::Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
     let config =

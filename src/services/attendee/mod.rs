@@ -39,6 +39,8 @@ use crate::error::Failure;
 
 use bot::Change;
 
+pub use settle::EVENTS;
+
 /// `streams.service`
 pub const SERVICE: &str = "attendee";
 /// The bots of one project.

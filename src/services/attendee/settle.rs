@@ -14,6 +14,12 @@ use super::transcript::{self, Participant, Written};
 use crate::db::documents::{self, Change, Document};
 use crate::db::outbox::{self, Event};
 
+/// Types of events.
+const CREATED: &str = "attendee.transcript.created";
+const UPDATED: &str = "attendee.transcript.updated";
+/// The types of all events of Attendee.
+pub const EVENTS: [&str; 2] = [CREATED, UPDATED];
+
 /// A row of `attendee_bots` that is not done.
 pub struct Row {
     pub id: Uuid,
@@ -179,8 +185,8 @@ async fn tell(
         };
         let stored = documents::put(tx, &document).await?;
         let kind = match stored.change {
-            Change::Created => Some("attendee.transcript.created"),
-            Change::Updated => Some("attendee.transcript.updated"),
+            Change::Created => Some(CREATED),
+            Change::Updated => Some(UPDATED),
             Change::Unchanged => None,
         };
         if let Some(kind) = kind {

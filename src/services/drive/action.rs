@@ -15,6 +15,18 @@ pub enum Action {
     Removed,
 }
 
+/// The types of all events of Drive.
+pub const EVENTS: [&str; 8] = [
+    Action::Created.event(),
+    Action::Modified.event(),
+    Action::Metadata.event(),
+    Action::Renamed.event(),
+    Action::Moved.event(),
+    Action::Trashed.event(),
+    Action::Untrashed.event(),
+    Action::Removed.event(),
+];
+
 impl Action {
     /// As `action` of an event says it.
     pub fn name(self) -> &'static str {
@@ -22,7 +34,7 @@ impl Action {
     }
 
     /// The type of the event.
-    pub fn event(self) -> &'static str {
+    pub const fn event(self) -> &'static str {
         match self {
             Self::Created => "drive.file.created",
             Self::Modified => "drive.file.modified",

@@ -37,6 +37,8 @@ use crate::engine::{Calls, Counts, Found, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
+pub use action::EVENTS;
+
 /// `drives.list` of one user.
 pub const LIST: &str = "drive_list";
 /// `changes.list` of My Drive or of one shared drive.

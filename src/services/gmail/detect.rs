@@ -18,6 +18,11 @@ use crate::engine::{Item, Stream};
 
 /// `documents.source`
 pub const SOURCE: &str = "gmail";
+/// Types of events.
+const DETECTED: &str = "gmail.message.detected";
+const DELETED: &str = "gmail.message.deleted";
+/// The types of all events of Gmail.
+pub const EVENTS: [&str; 2] = [DETECTED, DELETED];
 
 /// Of what an event is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +87,7 @@ pub async fn found(
             && (tell == Tell::NewAddresses || document.change == documents::Change::Created)
         {
             let about = about(detection);
-            events.push(Event { kind: "gmail.message.detected", document: document.id, user, project: None, about });
+            events.push(Event { kind: DETECTED, document: document.id, user, project: None, about });
         }
     }
     outbox::emit(tx, &events).await
@@ -119,7 +124,7 @@ pub async fn retire(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyh
         .map(|gone| {
             let id = gone.source_id.rsplit_once('/').map_or(gone.source_id.as_str(), |(_, id)| id);
             let about = Map::from_iter([("message_id".to_owned(), json!(id))]);
-            Event { kind: "gmail.message.deleted", document: gone.id, user: gone.user, project: gone.project, about }
+            Event { kind: DELETED, document: gone.id, user: gone.user, project: gone.project, about }
         })
         .collect();
     outbox::emit(tx, &events).await

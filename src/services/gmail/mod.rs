@@ -32,6 +32,8 @@ use crate::google::{self, Host};
 
 use message::Change;
 
+pub use detect::EVENTS;
+
 /// `history.list` of one user.
 pub const MAILBOX: &str = "mailbox";
 /// The registry's line.

@@ -1,0 +1,55 @@
+//! Doctor and targets of the outbox: those that can never be reached, and those whose events do not exist.
+
+use std::net::TcpListener;
+
+use super::{doctor, synced};
+use crate::support::World;
+use crate::support::pgbouncer::free_port;
+
+fn target(world: &mut World, url: &str, more: &str) {
+    world.set("SYNCCTL_OUTBOX_TARGETS", format!("[{{ name = \"n8n\", url = \"{url}\", secret = \"0123456789abcdef\"{more} }}]"));
+}
+
+#[test]
+fn a_target_that_events_are_never_sent_to_is_told() {
+    let mut world = synced(1);
+    for url in ["http://10.1.2.3/hook", "https://127.0.0.1/hook", "https://localhost/hook"] {
+        target(&mut world, url, "");
+        doctor(&world, &[]).has("fail", "outbox: n8n: its host is on loopback or in a private network");
+    }
+    // What stands in the settings needs no look at the network.
+    target(&mut world, "https://192.168.1.1/hook", "");
+    doctor(&world, &["--offline"]).has("fail", "outbox: n8n: its host is on loopback or in a private network");
+}
+
+#[test]
+fn a_target_that_nobody_answers_for_is_told_and_one_that_listens_is_sent_nothing() {
+    let mut world = synced(1);
+    world.set("SYNCCTL_OUTBOX_ALLOW_PRIVATE", "true");
+    target(&mut world, "https://n8n.invalid/hook", "");
+    doctor(&world, &[]).has("fail", "outbox: n8n: n8n.invalid does not resolve");
+    target(&mut world, &format!("http://127.0.0.1:{}/hook", free_port()), "");
+    doctor(&world, &[]).has("fail", "outbox: n8n: nothing answers at 127.0.0.1:");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    target(&mut world, &format!("http://127.0.0.1:{port}/hook"), "");
+    let found = doctor(&world, &[]);
+    assert_eq!(found.lines("fail"), Vec::<String>::new());
+    found.has("ok", "outbox: n8n answers at 127.0.0.1:");
+}
+
+#[test]
+fn events_that_match_no_type_are_told_with_the_types_that_there_are() {
+    let mut world = synced(1);
+    target(
+        &mut world,
+        "https://n8n.invalid/hook",
+        ", events = [\"drive.file.modified\", \"gmail.*\", \"attendee.transcript.*\"]",
+    );
+    assert!(!doctor(&world, &["--offline"]).lines("fail").join("").contains("match"));
+    target(&mut world, "https://n8n.invalid/hook", ", events = [\"drive.*\", \"drive.file.changed\", \"calendar.*\"]");
+    let found = doctor(&world, &["--offline"]);
+    found.has("fail", "outbox: n8n: no event is of a type that matches drive.file.changed, calendar.*");
+    let remedy = found.checks.iter().filter_map(|line| line["remedy"].as_str()).find(|text| text.contains("drive.file.modified"));
+    assert!(remedy.is_some_and(|text| text.contains("gmail.message.detected") && text.contains("attendee.transcript.created")));
+}
