@@ -65,6 +65,8 @@ enum Command {
     Doctor(commands::doctor::DoctorArgs),
     /// Compares what the providers have with what is stored, and repairs what differs
     Verify(commands::verify::VerifyArgs),
+    /// Has streams make a complete pass with the settings as they are now; what was stored under others is brought up to them
+    Resync(commands::resync::ResyncArgs),
     /// Whose data is synced, and the credentials for it
     #[command(subcommand)]
     Accounts(commands::accounts::Verb),
@@ -201,6 +203,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Doctor(args) => commands::doctor::run(&args, Ok(loaded), output),
         Command::Status(args) => commands::status::run(&args, loaded.settings, output),
         Command::Verify(args) => commands::verify::run(&args, loaded.settings, output),
+        Command::Resync(args) => commands::resync::run(&args, loaded.settings, output),
         Command::Report(args) => commands::report::run(&args, loaded.settings, output),
         Command::Sync(verb) => commands::sync::run(&verb, loaded.settings, output),
         Command::Drive(verb) => commands::drive::run(&verb, loaded.settings, output),

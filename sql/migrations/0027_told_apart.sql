@@ -8,3 +8,7 @@ ALTER TABLE accounts ADD CONSTRAINT accounts_state_check CHECK (state IN ('activ
 UPDATE accounts SET state = 'ended'
 WHERE state = 'revoked' AND state_reason = 'ended with `syncctl accounts revoke`; `syncctl accounts login` or an import brings it back';
 ALTER TABLE accounts ADD COLUMN client_id text;
+
+-- The settings that a stream's last complete pass was made with, those that decide what is stored: `{"gmail.window": "\"7days\""}`; NULL: not noted.
+-- `resync_asked_at`: when a complete pass was asked for that has not begun.
+ALTER TABLE streams ADD COLUMN passed_with jsonb, ADD COLUMN resync_asked_at timestamptz;

@@ -38,6 +38,10 @@ pub struct StreamRow {
     pub unfetched: Vec<String>,
     /// The same run has polled it before.
     pub again: bool,
+    /// A complete pass was asked for.
+    pub resync: bool,
+    /// Its last complete pass was made with other settings.
+    pub outdated: bool,
     pub account: AccountRow,
 }
 
@@ -94,6 +98,8 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
         push_missed: row.try_get(22)?,
         unfetched: row.try_get::<_, Option<Vec<String>>>(23)?.unwrap_or_default(),
         again: row.try_get(24)?,
+        resync: row.try_get(25)?,
+        outdated: row.try_get(26)?,
     })
 }
 
@@ -140,7 +146,7 @@ pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
                s.failures, s.change_mass, s.change_mass_at, s.weight,
                CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, coalesce(a.project, s.attendee_project::text), a.access_token,
                extract(epoch FROM a.token_expires_at - now())::float8, extract(epoch FROM s.push_until - now())::float8, s.weight_at,
-               s.change_since, s.change_shape, s.push_missed, NULL::text[], false
+               s.change_since, s.change_shape, s.push_missed, NULL::text[], false, false, false
              FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)",
             &[(&ids, Type::INT8_ARRAY)],
         )
@@ -160,6 +166,8 @@ pub struct Claim<'a> {
     pub ids: &'a [i64],
     /// Also what is not due.
     pub force: bool,
+    /// Those that a complete pass is made with now.
+    pub settings: &'a serde_json::Value,
 }
 
 /// Claims those of the listed streams that are still due and free: first those to follow, then first syncs.
@@ -187,6 +195,7 @@ async fn claim_with(client: &impl tokio_postgres::GenericClient, claim: &Claim<'
                 (&claim.lease, Type::FLOAT8),
                 (&claim.ids, Type::INT8_ARRAY),
                 (&claim.force, Type::BOOL),
+                (claim.settings, Type::JSONB),
             ],
         )
         .await
@@ -220,6 +229,8 @@ impl StreamRow {
             push_missed: 0,
             unfetched: Vec::new(),
             again: false,
+            resync: false,
+            outdated: false,
             account: AccountRow { user_id, project: project.to_owned(), access_token: None, token_seconds: None },
         }
     }

@@ -1,11 +1,13 @@
 //! Leases, cursors and pace of streams (table `streams`). Knows no Google.
 
 mod failed;
+mod passes;
 mod standing;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
+use serde_json::Value;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -13,6 +15,7 @@ use super::Pool;
 use crate::error::{Class, Failure};
 
 pub use failed::{fail, postpone, turn_off};
+pub use passes::{PassedWith, ask_for_pass, begun, passed_with};
 pub use standing::{Standing, of_user};
 
 const CLOSE_IDLE: &str = include_str!("sql/close_idle_streams.sql");
@@ -101,8 +104,9 @@ pub struct Step {
     pub lease: f64,
 }
 
-/// Moves the position between two pages and renews the lease. False: the stream is not ours any more, and the caller rolls back.
-pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, step: &Step) -> anyhow::Result<bool> {
+/// Moves the position between two pages and renews the lease. `settings`: those that a pass that begins is made with. False: the stream is not
+/// ours any more, and the caller rolls back.
+pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, step: &Step, settings: &Value) -> anyhow::Result<bool> {
     let Step { to, items, expected, lease } = step;
     let moved = tx
         .execute_typed(
@@ -110,7 +114,9 @@ pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, step: &Step)
                pass_count = greatest(pass_count, coalesce($6, 0)), claimed_until = now() + make_interval(secs => $7),
                pass_items = CASE WHEN $6 IS NOT NULL THEN $8 + CASE WHEN pass = $6 THEN coalesce(pass_items, 0) ELSE 0 END END,
                pass_expected = CASE WHEN $6 IS NOT NULL THEN $9 END,
-               pass_began_at = CASE WHEN pass = $6 THEN coalesce(pass_began_at, now()) WHEN $6 IS NOT NULL THEN now() END
+               pass_began_at = CASE WHEN pass = $6 THEN coalesce(pass_began_at, now()) WHEN $6 IS NOT NULL THEN now() END,
+               passed_with = CASE WHEN $6 IS NULL OR pass = $6 THEN passed_with ELSE $10 END,
+               resync_asked_at = CASE WHEN $6 IS NULL OR pass = $6 OR resync_asked_at > claimed_at THEN resync_asked_at END
              WHERE id = $1 AND claimed_by = $2",
             &[
                 (&id, Type::INT8),
@@ -122,6 +128,7 @@ pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, step: &Step)
                 (lease, Type::FLOAT8),
                 (items, Type::INT8),
                 (expected, Type::INT8),
+                (settings, Type::JSONB),
             ],
         )
         .await
@@ -152,15 +159,17 @@ pub struct Finish {
 }
 
 /// Moves the cursor with the last page and gives the stream back; it stays due if something was announced since it was claimed, because the
-/// answer may be older than that. False: it is not ours any more, and the caller rolls back.
-pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> anyhow::Result<bool> {
+/// answer may be older than that. `settings`: those that a pass that begins is made with. False: it is not ours any more, and the caller rolls back.
+pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish, settings: &Value) -> anyhow::Result<bool> {
     let moved = tx
         .execute_typed(
             "UPDATE streams s SET cursor = $3, page_token = NULL, pinned = NULL, pass = NULL,
                pass_items = NULL, pass_expected = NULL, pass_began_at = NULL,
                full_pass_at = CASE WHEN $4::bigint IS NULL THEN full_pass_at ELSE now() END,
                pass_count = greatest(pass_count, coalesce($4, 0)),
-               due_at = CASE WHEN pushed_at > claimed_at THEN now()
+               passed_with = CASE WHEN $4 IS NULL OR pass = $4 THEN passed_with ELSE $11 END,
+               resync_asked_at = CASE WHEN $4 IS NULL OR pass = $4 OR resync_asked_at > claimed_at THEN resync_asked_at END,
+               due_at = CASE WHEN pushed_at > claimed_at OR resync_asked_at > claimed_at THEN now()
                  -- More is to be asked for by its id than one poll asks for.
                  WHEN EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = s.id AND q.retry_at <= now()) THEN now() + interval '1 minute'
                  ELSE now() + make_interval(secs => $5) END,
@@ -186,6 +195,7 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish) -> a
                 (&end.changed_at, Type::TIMESTAMPTZ_ARRAY),
                 (&end.changes.since, Type::TIMESTAMPTZ),
                 (&end.changes.shape, Type::FLOAT4_ARRAY),
+                (settings, Type::JSONB),
             ],
         )
         .await

@@ -21,6 +21,10 @@ pub struct Write<'a> {
     pub at: &'a Position,
     /// Seconds by which a page renews the lease.
     pub lease: f64,
+    /// Those that a pass that begins is made with.
+    pub settings: &'a serde_json::Value,
+    /// A pass begins that is to write again what is stored already.
+    pub anew: bool,
     /// How the pass ends, if this page is its last.
     pub finish: Option<Finish>,
 }
@@ -59,12 +63,12 @@ async fn once<S: Source>(
     let mut tx = client.begin("beginning the page").await?;
     // The fence first: it also locks the row, so that whoever takes the stream over waits for this page.
     let ours = match (&write.finish, &page.next) {
-        (Some(finish), _) => streams::finish(&tx, write.run, stream.id, finish).await?,
+        (Some(finish), _) => streams::finish(&tx, write.run, stream.id, finish, write.settings).await?,
         (None, Next::Page(token)) => {
             let to = Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..write.at.clone() };
             let items = i64::try_from(page.items.len() + page.poison.len())?;
             let step = Step { to, items, expected: page.expected, lease: write.lease };
-            streams::advance_page(&tx, write.run, stream.id, &step).await?
+            streams::advance_page(&tx, write.run, stream.id, &step, write.settings).await?
         }
         (None, Next::Cursor(_)) => anyhow::bail!("a last page without its finish"),
     };
@@ -84,6 +88,9 @@ pub async fn changes<S: Source>(
     page: &Page<S::Change>,
     write: &Write<'_>,
 ) -> anyhow::Result<(Counts, u64)> {
+    if write.anew {
+        source.begin_anew(tx, stream).await?;
+    }
     let (mut counts, quarantined) = apply_items(source, tx, stream, page, write).await?;
     if let (Some(_), Some(pass)) = (&write.finish, write.at.pass) {
         counts += S::sweep(tx, stream, pass, page.pinned.as_deref()).await?;

@@ -219,7 +219,14 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         let ids: Vec<i64> = ids.iter().copied().filter(|id| !shared.held().contains(id)).collect();
         let pool = &shared.context.pool;
         let lease = shared.context.settings.engine.lease.as_secs_f64();
-        let claim = Claim { run: shared.run, service: S::TABLES.service, lease, ids: &ids, force: selection.force };
+        let claim = Claim {
+            run: shared.run,
+            service: S::TABLES.service,
+            lease,
+            ids: &ids,
+            force: selection.force,
+            settings: &shared.pass_settings,
+        };
         let rows = match shared.dry_run {
             true => claims::preview(pool, &claim).await?,
             false => claims::claim(pool, &claim).await?,

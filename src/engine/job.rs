@@ -14,6 +14,7 @@ use super::room::Room;
 use super::shared::Shared;
 use super::tokens::Broker;
 use super::{Context, Report, Source, budget, dispatch, revive, told, watch};
+use crate::config;
 use crate::db::claims::Selection;
 use crate::db::pool::CANCELLED;
 use crate::db::prices::{self, Prices};
@@ -142,7 +143,7 @@ async fn executed<S: Source>(
             return Ok(report);
         }
     };
-    let shared = shared(context, source, job, prices, report);
+    let shared = shared(context, source, job, prices, report)?;
     let calls_before = context.http.calls();
     let watch = tokio::spawn(watch::over(Arc::clone(&shared), job.max_duration, exclusive));
     let drained = watch::in_time(&context.pool, &shared.wind_down, watch::WORK, work(Arc::clone(&shared))).await;
@@ -222,13 +223,13 @@ async fn ready<S: Source>(context: &Context, source: &S, job: &Job, keys: Result
     budget::prices(context, source, !job.dry_run).await.map_err(explained)
 }
 
-fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, report: Report) -> Arc<Shared<S>> {
+fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, report: Report) -> anyhow::Result<Arc<Shared<S>>> {
     let engine = &context.settings.engine;
     let broker =
         Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), job.scopes.clone(), !job.dry_run);
     let limits = context.settings.quota.limits(S::TABLES.service);
     let filled = Arc::new(Notify::new());
-    Arc::new(Shared {
+    Ok(Arc::new(Shared {
         source,
         context: context.clone(),
         run: report.execution_id,
@@ -237,6 +238,7 @@ fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, re
         room: Arc::new(Room::new(engine.page_memory, Arc::clone(&filled))),
         wind_down: context.stop.child_token(),
         dry_run: job.dry_run,
+        pass_settings: serde_json::to_value(config::of_passes(&context.settings, S::TABLES.service)?)?,
         prices,
         stage: tokio::sync::Mutex::default(),
         held: Mutex::default(),
@@ -246,7 +248,7 @@ fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, re
         report: Mutex::new(report),
         digest: Arc::default(),
         progress: Progress::of_streams(),
-    })
+    }))
 }
 
 /// Gives back what the run still holds and closes its row. If the database is gone, the leases lapse and the next run closes the row.

@@ -223,6 +223,12 @@ pub trait Source: Send + Sync + 'static {
         items: &[Item<Self::Change>],
     ) -> impl Future<Output = anyhow::Result<Counts>> + Send;
 
+    /// Lets the complete pass that begins, made with other settings than the last one, write again what a pass leaves alone where nothing has
+    /// changed at the provider.
+    fn begin_anew(&self, _tx: &Transaction<'_>, _stream: &Stream) -> impl Future<Output = anyhow::Result<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Whether a change says all there is of its item, so that what lies in quarantine of it is outdated.
     fn is_whole(_change: &Self::Change) -> bool {
         true

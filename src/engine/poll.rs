@@ -155,7 +155,7 @@ impl<S: Source> Slice<'_, S> {
         room: &mut Option<Held>,
         mut rehearsed: Option<&mut Transaction<'_>>,
     ) -> Taken<S::Change> {
-        let Shared { source, context, run, .. } = self.shared;
+        let Shared { source, context, run, pass_settings, .. } = self.shared;
         let now = Utc::now();
         let known = task.history;
         let changes = change_times(&page);
@@ -178,7 +178,8 @@ impl<S: Source> Slice<'_, S> {
             Ok(position) => (None, Some(position)),
             Err(finish) => (Some(finish), None),
         };
-        let write = apply::Write { run: *run, at: &at, lease: context.settings.engine.lease.as_secs_f64(), finish };
+        let lease = context.settings.engine.lease.as_secs_f64();
+        let write = apply::Write { run: *run, at: &at, lease, settings: pass_settings, anew: task.begins_anew(), finish };
         let applied = Box::pin(async {
             match rehearsed.as_deref_mut() {
                 Some(tx) => Ok(apply::changes(source, tx, &self.stream, &page, &write).await?),

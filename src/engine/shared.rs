@@ -34,6 +34,8 @@ pub struct Shared<S> {
     /// Cancelled when no further page should be begun: SIGTERM, or the end of `--max-duration`.
     pub wind_down: CancellationToken,
     pub dry_run: bool,
+    /// Those of the service's that complete passes are made with.
+    pub pass_settings: serde_json::Value,
     /// What polls cost.
     pub prices: Prices,
     /// Where a dry run writes what it takes back, one stream at a time.

@@ -46,11 +46,11 @@ pub enum Sliced {
 }
 
 impl Task {
-    /// A stream that was claimed just now. One whose full pass is too old begins another.
+    /// A stream that was claimed just now. One whose full pass is too old, or of which one was asked for, begins another.
     pub fn new(mut row: StreamRow, bounds: &Bounds) -> Self {
         let lists = bounds.full_pass_every.is_some_and(|every| every.is_zero());
         let is_stale = is_stale(&row, bounds.full_pass_every, Utc::now());
-        if is_stale {
+        if is_stale || row.resync {
             row.position = Position::default();
         }
         let history = pacing::history(&row.changes);
@@ -83,6 +83,11 @@ impl Task {
         at.pass = Some(self.row.pass_count);
         let now = Utc::now();
         self.history = History::to_be_listed(now, now - LISTED);
+    }
+
+    /// Whether the page that came is the first of a pass which is to write again what is stored already.
+    pub fn begins_anew(&self) -> bool {
+        self.is_first() && self.row.position.pass.is_some() && (self.row.resync || self.row.outdated)
     }
 
     /// Ends it.

@@ -50,6 +50,7 @@ mod schedules;
 mod series;
 mod services_off;
 mod settings;
+mod settings_changed;
 mod sharing;
 mod simulate;
 mod size;

@@ -8,7 +8,9 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::Findings;
+use crate::commands::passes;
 use crate::config::{Loaded, Origin, Settings, duration};
+use crate::db::Pool;
 use crate::db::pool::Place;
 
 const CHECK: &str = "settings";
@@ -30,6 +32,14 @@ pub fn check(loaded: &Loaded, place: Option<&Place>, found: &mut Findings) {
         );
     }
     secret_files(loaded, place, found);
+}
+
+/// Settings by which what is stored already is not what a pass would store now.
+pub async fn since_last_pass(pool: &Pool, settings: &Settings, found: &mut Findings) -> anyhow::Result<()> {
+    for changed in passes::changed(pool, settings).await? {
+        found.warn(CHECK, format!("{} is {}, and {}", changed.key, changed.now, changed.text()), changed.remedy());
+    }
+    Ok(())
 }
 
 /// What the bounds allow and hardly anybody means.

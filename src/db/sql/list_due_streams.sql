@@ -11,5 +11,7 @@ WHERE s.service = $2
   -- What is named whether due or not is so once in a run.
   AND (s.due_at <= now() OR ($3 AND s.last_run IS DISTINCT FROM $1))
   AND (s.claimed_until IS NULL OR s.claimed_until < now())
+  -- A run that began before a complete pass was asked for may have the settings of before: it leaves the stream to the next one.
+  AND (s.resync_asked_at IS NULL OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = $1 AND r.started_at < s.resync_asked_at))
   AND ($4::uuid[] IS NULL OR coalesce(s.user_id, s.attendee_project) = ANY ($4))
   AND (NOT $5 OR s.pushed_at > coalesce(s.polled_at, '-infinity'))

@@ -70,7 +70,14 @@ async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) 
     }
     let pool = &shared.context.pool;
     let lease = shared.context.settings.engine.lease.as_secs_f64();
-    let claim = Claim { run: shared.run, service: S::TABLES.service, lease, ids: &[row.id], force: true };
+    let claim = Claim {
+        run: shared.run,
+        service: S::TABLES.service,
+        lease,
+        ids: &[row.id],
+        force: true,
+        settings: &shared.pass_settings,
+    };
     let busy = || Failure::new(Class::LeaseLost, "another run is at this stream: repair it again later");
     let Some(mut claimed) = claims::claim(pool, &claim).await?.pop() else {
         outcome.end = End::Failed(busy());

@@ -129,6 +129,10 @@ impl Source for Calendar {
         }
     }
 
+    async fn begin_anew(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<()> {
+        store::distrust(tx, stream).await
+    }
+
     async fn prepare(&self, context: &Context) -> anyhow::Result<()> {
         gone::settle(&context.pool, &self.settings.calendars).await?;
         soon::follow_series(&context.pool).await?;

@@ -285,3 +285,14 @@ async fn reaching_series(
     }
     Ok(reaching)
 }
+
+/// Lets the next complete pass look at every event again, for other words that make one a meeting.
+pub async fn distrust(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "UPDATE calendar_events SET etag = NULL WHERE stream_id = $1 AND deleted_at IS NULL AND etag IS NOT NULL",
+        &[(&stream.id, Type::INT8)],
+    )
+    .await
+    .context("distrusting the events of a calendar")?;
+    Ok(())
+}

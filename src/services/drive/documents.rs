@@ -243,3 +243,16 @@ fn about(file_id: &str, action: Action, file: Value) -> Map<String, Value> {
         ("file".to_owned(), file),
     ])
 }
+
+/// Lets the next polls read content again that `drive.content_max_size` kept back or cut.
+pub async fn distrust_limits(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "UPDATE drive_file_watches w SET content_key = NULL FROM documents d
+         WHERE w.user_id = $1 AND d.source = $2 AND d.source_id = w.file_id AND d.user_id = w.user_id
+           AND d.note LIKE '%drive.content_max_size%'",
+        &[(&user, Type::UUID), (&REGISTERED.service, Type::TEXT)],
+    )
+    .await
+    .context("distrusting content that a limit kept back")?;
+    Ok(())
+}

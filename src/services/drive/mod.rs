@@ -138,6 +138,10 @@ impl Source for Drive {
         }
     }
 
+    async fn begin_anew(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<()> {
+        documents::distrust_limits(tx, stream.user_id).await
+    }
+
     async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => drives::sweep(tx, stream, pass).await,
