@@ -164,7 +164,7 @@ impl Class {
                 "nothing until the quota's day ends (midnight in California); ask Google for more, or poll less (pace)"
             }
             Self::UserQuota => {
-                "nothing: this user waits for hours, the others go on; if it recurs, check which other apps use this account"
+                "nothing: this user waits, for hours if it lasts, and the others go on; if it recurs, check which other apps use this account"
             }
             Self::ServiceOff => {
                 "nothing: it is asked again once a day, later once a week; `syncctl accounts set` switches it off here"

@@ -24,7 +24,8 @@ pub struct StreamRow {
     /// Full passes begun so far; the next one takes the next number.
     pub pass_count: i64,
     pub full_pass_at: Option<DateTime<Utc>>,
-    pub failures: i32,
+    /// Seconds for which it has failed in a row.
+    pub failing_for: f64,
     pub changes: Changes,
     /// The user's activity, as of `weight_at`.
     pub weight: f64,
@@ -83,7 +84,7 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
         },
         pass_count: row.try_get(8)?,
         full_pass_at: row.try_get(9)?,
-        failures: row.try_get(10)?,
+        failing_for: row.try_get(10)?,
         changes: Changes { mass: row.try_get(11)?, at: row.try_get(12)?, since: row.try_get(20)?, shape: row.try_get(21)? },
         weight: row.try_get(13)?,
         resyncs_today: row.try_get(14)?,
@@ -143,7 +144,7 @@ pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
         .await?
         .query_typed(
             "SELECT s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
-               s.failures, s.change_mass, s.change_mass_at, s.weight,
+               CASE WHEN s.failures > 0 THEN coalesce(extract(epoch FROM now() - s.failing_since), 0) ELSE 0 END::float8, s.change_mass, s.change_mass_at, s.weight,
                CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, coalesce(a.project, s.attendee_project::text), a.access_token,
                extract(epoch FROM a.token_expires_at - now())::float8, extract(epoch FROM s.push_until - now())::float8, s.weight_at,
                s.change_since, s.change_shape, s.push_missed, NULL::text[], false, false, false
@@ -220,7 +221,7 @@ impl StreamRow {
             position: Position::default(),
             pass_count: 0,
             full_pass_at: None,
-            failures: 0,
+            failing_for: 0.0,
             changes: Changes { mass: 0.0, at: now, since: now, shape: None },
             weight: 1.0,
             weight_at: now,

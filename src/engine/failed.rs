@@ -9,6 +9,9 @@ use crate::db::claims::StreamRow;
 use crate::db::{quota, streams};
 use crate::error::{Class, Failure};
 
+/// What the provider says is not there is believed to be gone after so long.
+const GONE_AFTER: Duration = Duration::from_secs(60 * 60);
+
 /// Stores what became of a stream that could not be polled; answers how it ended.
 pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Failure) -> End {
     let off = failure.class.is_off();
@@ -40,16 +43,17 @@ async fn fail<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: &Failure)
         let seconds = quota::pause_until_day_ends(pool, service, &row.account.project, &failure.message).await?;
         hint = Duration::try_from_secs_f64(seconds).ok();
     }
-    let wait = pace::after_failure(failure.class, u32::try_from(row.failures).unwrap_or(0), hint);
+    let failing_for = Duration::try_from_secs_f64(row.failing_for).unwrap_or_default();
+    let wait = pace::after_failure(failure.class, failing_for, hint);
     let wait = pace::jittered(wait, context.settings.pace.jitter, rand::random()).as_secs_f64();
     if failure.class == Class::UserQuota {
         streams::postpone(pool, service, row.user_id, wait).await?;
     }
     let state = match failure.class {
         Class::ScopeMissing | Class::ApiDisabled => Some("stopped"),
-        // What a user's feed of feeds brings up may be gone, and comes back with it. That feed itself names no resource: nothing
-        // would bring it back.
-        Class::Gone if !row.resource.is_empty() => Some("removed"),
+        // What a user's feed of feeds brings up may be gone, and comes back with it; once may be a mistake. That feed itself names no resource:
+        // nothing would bring it back.
+        Class::Gone if !row.resource.is_empty() && failing_for >= GONE_AFTER => Some("removed"),
         _ => None,
     };
     streams::fail(pool, *run, row.id, failure, wait, state).await

@@ -49,22 +49,27 @@ pub fn first_wait(interval: Duration, chance: f64) -> Duration {
     interval.mul_f64(0.5 + chance)
 }
 
-/// The wait after a failure: longer with each in a row, and never shorter than the server asked for.
-pub fn after_failure(class: Class, failures_before: u32, hint: Option<Duration>) -> Duration {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
+/// The wait after a failure of a stream that has failed for so long in a row: an eighth of that time, so that nobody waits much longer than a
+/// trouble lasted, whoever's it was, and what never works is asked for ever more rarely. Never shorter than the server asked for.
+pub fn after_failure(class: Class, failing_for: Duration, hint: Option<Duration>) -> Duration {
+    /// With a cron line each minute, a stream that failed at the end of a trouble of some minutes is polled again within 90 seconds.
+    const SOON: Duration = Duration::from_secs(20);
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let (first, most) = match class {
-        Class::ScopeMissing | Class::ApiDisabled | Class::Gone => (24 * HOUR, 24 * HOUR),
-        Class::UserQuota => (HOUR, 6 * HOUR),
-        // `streams::turn_off` says when these are asked again.
-        Class::ServiceOff | Class::NotGranted => (24 * HOUR, 24 * HOUR),
+        Class::RateLimited | Class::Transient | Class::Internal | Class::Settings | Class::LeaseLost | Class::TokenStale => (SOON, HOUR),
+        Class::UserQuota => (SOON, 6 * HOUR),
+        Class::ScopeMissing | Class::ApiDisabled | Class::Gone | Class::AuthRevoked => (SOON, DAY),
+        Class::Permanent | Class::PageExpired => (SOON, DAY),
+        // `accounts.ask_at` says when the endpoint is asked.
         Class::ClientRefused => (10 * MINUTE, HOUR),
-        Class::AuthRevoked | Class::TokenStale | Class::DailyQuota => (HOUR, 24 * HOUR),
-        Class::Permanent | Class::CursorExpired | Class::PageExpired => (HOUR, 24 * HOUR),
-        Class::RateLimited | Class::Transient | Class::Internal | Class::Settings | Class::LeaseLost => (MINUTE, HOUR),
+        // Too many full passes for one day.
+        Class::CursorExpired => (HOUR, DAY),
+        // When the quota's day ends is known better, and `streams::turn_off` says when a service is asked for again.
+        Class::DailyQuota | Class::ServiceOff | Class::NotGranted => (HOUR, DAY),
     };
-    let wait = first.saturating_mul(1 << failures_before.min(16)).min(most);
-    Duration::from_secs(wait).max(hint.unwrap_or_default())
+    (failing_for / 8).clamp(first, most).max(hint.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -85,11 +90,42 @@ mod tests {
 
     #[test]
     fn a_failure_waits_longer_each_time_and_at_least_as_long_as_asked() {
-        let first = after_failure(Class::Transient, 0, None);
-        assert!(after_failure(Class::Transient, 3, None) > first);
-        assert_eq!(after_failure(Class::Transient, 60, None), Duration::from_secs(3600));
+        let wait = |class, seconds| after_failure(class, Duration::from_secs(seconds), None).as_secs();
+        assert_eq!([0, 60, 600, 86_400].map(|age| wait(Class::Transient, age)), [20, 20, 75, 3_600]);
+        assert_eq!([0, 600, 30 * 86_400].map(|age| wait(Class::ApiDisabled, age)), [20, 75, 86_400]);
         let hint = Duration::from_secs(7200);
-        assert_eq!(after_failure(Class::RateLimited, 0, Some(hint)), hint);
+        assert_eq!(after_failure(Class::RateLimited, Duration::ZERO, Some(hint)), hint);
+    }
+
+    /// Cron lines each minute, and a trouble that ends at any second of the first seven minutes.
+    #[test]
+    fn nothing_is_late_by_more_than_ninety_seconds_after_a_trouble_of_minutes() {
+        let jitter = crate::config::Pace::default().jitter;
+        for ends in 1..=420 {
+            let (mut began, mut due) = (None, 0.0);
+            let healed = (0..).map(|minute| f64::from(minute) * 60.0).find(|now| {
+                if *now < due || *now >= f64::from(ends) {
+                    return *now >= due;
+                }
+                let age = Duration::from_secs_f64(now - *began.get_or_insert(*now));
+                due = now + jittered(after_failure(Class::TokenStale, age, None), jitter, 1.0).as_secs_f64();
+                false
+            });
+            let late = healed.expect("a minute") - f64::from(ends);
+            assert!(late <= 90.0, "{late} s late after {ends} s");
+        }
+    }
+
+    #[test]
+    fn what_never_works_is_asked_for_less_than_seventy_times_on_its_first_day() {
+        for class in [Class::Transient, Class::ApiDisabled, Class::Permanent] {
+            let (mut tries, mut age) = (0, Duration::ZERO);
+            while age < Duration::from_secs(86_400) {
+                tries += 1;
+                age += after_failure(class, age, None).max(Duration::from_secs(60));
+            }
+            assert!(tries < 70, "{class}: {tries}");
+        }
     }
 
     /// Ten thousand idle streams that were all due in the same minute, half of them after their first pass, a day later.

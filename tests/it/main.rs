@@ -55,6 +55,7 @@ mod sharing;
 mod simulate;
 mod size;
 mod stale_keys;
+mod soon;
 mod status;
 mod stuck;
 mod support;

@@ -7,14 +7,16 @@ use uuid::Uuid;
 use crate::db::Pool;
 use crate::error::Failure;
 
-/// Records a failure and gives the stream back; the cursor stays. `state`: `stopped` or `removed`, where the failure says so.
+/// Records a failure and gives the stream back; the cursor stays. `state`: `stopped` or `removed`, where the failure says so; `removed` only if
+/// the failure before was of the same class.
 pub async fn fail(pool: &Pool, run: Uuid, id: i64, failure: &Failure, wait: f64, state: Option<&str>) -> anyhow::Result<()> {
     let mut client = pool.get().await?;
     let tx = client.begin("recording a failed stream").await?;
     tx.execute_typed(
         "UPDATE streams SET failures = failures + 1, failed_class = $3, failed_message = $4, failed_at = now(),
+           failing_since = CASE WHEN failures > 0 THEN coalesce(failing_since, now()) ELSE now() END,
                due_at = now() + make_interval(secs => $5), polled_at = coalesce(claimed_at, now()),
-               state = CASE state WHEN 'off' THEN state ELSE coalesce($6, state) END,
+               state = CASE WHEN state = 'off' OR ($6 = 'removed' AND failed_class IS DISTINCT FROM $3) THEN state ELSE coalesce($6, state) END,
                claimed_by = NULL, claimed_until = NULL
              WHERE id = $1 AND claimed_by = $2",
         &[

@@ -9,10 +9,9 @@ use uuid::Uuid;
 use super::{EVENTS, REGISTERED};
 use crate::db::Pool;
 
-/// Streams whose calendars are gone: off their user's list, or refused by Google twice, an hour apart. The list resets `failures` of the former.
+/// Streams whose calendars are gone: off their user's list, or refused by Google for an hour. The list resets `failures` of the former.
 /// $1 service, $2 kind, $3 user (NULL: all users, but only streams that have read something since)
-const GONE: &str =
-    "SELECT id FROM streams WHERE service = $1 AND kind = $2 AND state = 'removed' AND (failures = 0 OR failures >= 2)
+const GONE: &str = "SELECT id FROM streams WHERE service = $1 AND kind = $2 AND state = 'removed'
   AND CASE WHEN $3::uuid IS NULL THEN full_pass_at IS NOT NULL OR pass IS NOT NULL ELSE user_id = $3 END";
 
 /// Makes tombstones of the events of a user's calendars that are not followed any more.
@@ -36,17 +35,15 @@ pub async fn bury(tx: &Transaction<'_>, user: Option<Uuid>) -> anyhow::Result<()
     Ok(())
 }
 
-/// Buries what is left of calendars that Google refuses, and asks for those again that their users still list: an hour after the first refusal, once a
-/// day from then on.
+/// Buries what is left of calendars that Google refuses, and asks for those again that their users still list, once a day.
 pub async fn settle(pool: &Pool, configured: &[String]) -> anyhow::Result<()> {
     let mut client = pool.get().await?;
     let tx = client.begin("settling calendars that are gone").await?;
-    bury(&tx, None).await?;
     tx.execute_typed(
         "UPDATE streams s SET state = 'active', due_at = now(), cursor = NULL, page_token = NULL, pinned = NULL, pass = NULL
          FROM calendars c
          WHERE s.service = $1 AND s.kind = $2 AND s.state = 'removed' AND s.failures > 0
-           AND s.failed_at < now() - CASE WHEN s.failures < 2 THEN interval '1 hour' ELSE interval '1 day' END
+           AND s.failed_at < now() - interval '1 day'
            -- What a removed stream was spared when its account was revoked, or its service switched off.
            AND EXISTS (SELECT FROM accounts a JOIN users u ON u.id = a.user_id
              WHERE a.user_id = s.user_id AND a.state = 'active' AND u.settings -> s.service IS DISTINCT FROM 'false')
@@ -57,5 +54,6 @@ pub async fn settle(pool: &Pool, configured: &[String]) -> anyhow::Result<()> {
     )
     .await
     .context("asking again for calendars that were refused")?;
+    bury(&tx, None).await?;
     tx.commit().await.context("settling calendars that are gone")
 }

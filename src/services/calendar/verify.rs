@@ -117,7 +117,7 @@ async fn left_standing(tx: &Transaction<'_>, stream: &Stream, things: &mut Thing
     let rows = tx
         .query_typed(
             "SELECT s.resource FROM streams s
-             WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3 AND s.state = 'removed' AND (s.failures = 0 OR s.failures >= 2)
+             WHERE s.user_id = $1 AND s.service = $2 AND s.kind = $3 AND s.state = 'removed'
                AND EXISTS (SELECT 1 FROM calendar_events e WHERE e.stream_id = s.id AND e.deleted_at IS NULL)",
             &[(&stream.user_id, Type::UUID), (&REGISTERED.service, Type::TEXT), (&EVENTS, Type::TEXT)],
         )
