@@ -163,6 +163,21 @@ pub async fn clear(tx: &Transaction<'_>, stream: i64, item_ids: &[&str]) -> anyh
     .context("clearing applied items from quarantine")
 }
 
+/// What moves when the feed tells of an item that is not stored: how it lies in quarantine, and behind which page the feed stands. The pages of a
+/// first pass tell of nothing that is gone, and do not count.
+pub async fn standing(tx: &Transaction<'_>, stream: i64, item_id: &str) -> anyhow::Result<(Option<String>, Option<String>)> {
+    let row = tx
+        .query_typed_opt(
+            "SELECT (SELECT md5(q::text) FROM quarantined_items q WHERE q.stream_id = s.id AND q.item_id = $2),
+               CASE WHEN s.cursor IS NOT NULL THEN concat_ws(' ', s.cursor, s.page_token) END
+             FROM streams s WHERE s.id = $1",
+            &[(&stream, Type::INT8), (&key(item_id), Type::TEXT)],
+        )
+        .await
+        .context("reading what the feed told of an item")?;
+    row.map_or(Ok((None, None)), |row| Ok((row.try_get(0)?, row.try_get(1)?)))
+}
+
 /// Whether this version of an item lies in quarantine still. The caller holds the stream, so that it stays so.
 pub async fn lies(tx: &Transaction<'_>, id: i64, raw: &str) -> anyhow::Result<bool> {
     let row = tx

@@ -8,11 +8,10 @@ use anyhow::Context as _;
 use super::job::{self, Job};
 use super::retry_items::{Retried, removed};
 use super::shared::Shared;
-use super::single::{self, Held};
-use super::{Calls, Context, Item, Page, Source, Stream};
+use super::single::{self, Held, Known};
+use super::{Calls, Context, Found, Item, Page, Source, Stream};
 use crate::db::claims::{self, StreamRow};
 use crate::db::items::{self, Quarantined};
-use crate::db::streams;
 
 /// Adds to the last page of a pass what could not be fetched earlier and comes now.
 pub(super) async fn add<S: Source>(source: &S, stream: &Stream, calls: &Calls, ids: &[String], page: &mut Page<S::Change>) {
@@ -68,34 +67,53 @@ pub async fn run<S: Source>(
 
 async fn one<S: Source>(shared: &Shared<S>, row: &StreamRow, thing: &Quarantined) -> anyhow::Result<Retried> {
     let (stream, calls) = (Stream::of(row), shared.calls(row));
-    let (found, poison) = match shared.source.fetch_again(&stream, &calls, std::slice::from_ref(&thing.item_id)).await {
-        Ok(found) => found,
-        Err(failure) => {
-            shared.report().fail(&failure);
-            return Ok(Retried::Kept(failure.to_string()));
+    for _ in 0..single::QUESTIONS {
+        let before = Known::of(shared, &stream, &thing.item_id).await?;
+        match shared.source.fetch_again(&stream, &calls, std::slice::from_ref(&thing.item_id)).await {
+            Ok(found) => {
+                if let Some(retried) = written(shared, &stream, &before, found).await? {
+                    return Ok(retried);
+                }
+            }
+            Err(failure) => {
+                shared.report().fail(&failure);
+                return Ok(Retried::Kept(failure.to_string()));
+            }
         }
-    };
+    }
+    Ok(Retried::Kept(single::overtaken().message))
+}
+
+/// Writes the answer to one question; `None`: it is older than what is known by now.
+async fn written<S: Source>(
+    shared: &Shared<S>,
+    stream: &Stream,
+    before: &Known,
+    (found, poison): Found<S::Change>,
+) -> anyhow::Result<Option<Retried>> {
     let asked = !found.is_empty() || !poison.is_empty();
     let mut client = shared.context.pool.get().await?;
     let mut tx = client.begin("beginning the retry").await?;
     let mut kept = (!asked).then(|| "its service asks for no single things".to_owned());
     for item in &found {
-        match single::held(&shared.source, &mut tx, &stream, item).await? {
+        match single::held(&shared.source, &mut tx, stream, item, Some(before)).await? {
             Held::Applied(_) => {}
-            Held::Gone => return Ok(removed()),
+            Held::Gone => return Ok(Some(removed())),
+            Held::Overtaken => return Ok(None),
             Held::Refused(bad) => {
                 kept = Some(bad.error.clone());
                 items::quarantine(&tx, stream.id, &[bad], None).await?;
             }
         }
     }
-    if !poison.is_empty() {
-        if !streams::hold(&tx, stream.id).await? {
-            return Ok(removed());
+    if let Some(bad) = poison.last() {
+        match before.holds::<S>(&tx, stream, &bad.item_id).await? {
+            None => return Ok(Some(removed())),
+            Some(false) => return Ok(None),
+            Some(true) => items::quarantine(&tx, stream.id, &poison, None).await?,
         }
-        kept = poison.last().map(|bad| bad.error.clone());
-        items::quarantine(&tx, stream.id, &poison, None).await?;
+        kept = Some(bad.error.clone());
     }
     tx.commit().await.context("committing the retry")?;
-    Ok(kept.map_or(Retried::Applied, Retried::Kept))
+    Ok(Some(kept.map_or(Retried::Applied, Retried::Kept)))
 }

@@ -234,6 +234,10 @@ pub trait Source: Send + Sync + 'static {
         true
     }
 
+    /// What moves with every word on a thing that is stored; `None`: it is not. An answer that was asked for outside of the feed is held against it,
+    /// because the feed may have told something newer meanwhile.
+    fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> impl Future<Output = anyhow::Result<Option<String>>> + Send;
+
     /// Makes tombstones of the rows that a complete pass did not stamp. `pinned` says what the pass had asked for.
     fn sweep(
         tx: &Transaction<'_>,

@@ -38,12 +38,13 @@ pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined)
             true => Poison { item_id: item.item_id.clone(), raw: item.raw.clone(), error, unfetched: None },
             false => return Ok(removed()),
         },
-        Ok(decoded) => match single::held(source, &mut tx, &stream, &decoded).await? {
+        Ok(decoded) => match single::held(source, &mut tx, &stream, &decoded, None).await? {
             Held::Applied(_) => {
                 tx.commit().await.context("committing the retry")?;
                 return Ok(Retried::Applied);
             }
             Held::Gone => return Ok(removed()),
+            Held::Overtaken => return Ok(Retried::Kept(single::overtaken().message)),
             Held::Refused(poison) => poison,
         },
     };

@@ -1,4 +1,7 @@
 //! Asks for single things by their ids, outside of the order of any feed: no position moves. Knows no service.
+//!
+//! An answer can be older than what the feed told while it was on its way. So it is noted before a question what is known of the thing, and the
+//! answer is applied only if that is still so; otherwise the question is asked again.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -15,6 +18,9 @@ use crate::db::claims::{self, StreamRow};
 use crate::db::items::{self, Poison};
 use crate::db::streams;
 use crate::error::{Class, Failure};
+
+/// A question is asked so often at the most before it is left to the feed.
+pub(super) const QUESTIONS: u32 = 5;
 
 /// A service whose things can be asked for one by one.
 pub trait Single: Source {
@@ -80,40 +86,97 @@ async fn one_outcome<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str) -
 async fn one<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str, outcome: &mut Outcome) -> Result<(), Failure> {
     let stream = Stream::of(row);
     let calls = shared.calls(row);
-    let started = Instant::now();
-    let item = shared.source.fetch_one(&stream, &calls, id).await;
-    outcome.fetches.push(started.elapsed());
-    let item = item?;
-    while let Err(error) = write(shared, &stream, &item, outcome).await {
-        if !apply::was_sacrificed(&error) {
-            return Err(error.into());
+    for _ in 0..QUESTIONS {
+        let before = Known::of(shared, &stream, id).await?;
+        let started = Instant::now();
+        let item = shared.source.fetch_one(&stream, &calls, id).await;
+        outcome.fetches.push(started.elapsed());
+        let item = item?;
+        let written = loop {
+            match write(shared, &stream, &item, &before, outcome).await {
+                Err(error) if apply::was_sacrificed(&error) => log::info!(stream = stream.id; "writing again: {error:#}"),
+                written => break written?,
+            }
+        };
+        if written {
+            return Ok(());
         }
-        log::info!(stream = stream.id; "writing again: {error:#}");
+        log::info!(stream = stream.id; "the feed told of it meanwhile, asking again");
     }
-    Ok(())
+    Err(overtaken())
 }
 
+/// False: the answer is older than what is known by now.
 async fn write<S: Single>(
     shared: &Shared<S>,
     stream: &Stream,
     item: &Item<S::Change>,
+    before: &Known,
     outcome: &mut Outcome,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let mut client = shared.context.pool.get().await?;
     let mut tx = client.begin("beginning the write").await?;
-    match held(&shared.source, &mut tx, stream, item).await? {
+    match held(&shared.source, &mut tx, stream, item, Some(before)).await? {
         Held::Applied(counts) => outcome.counts = counts,
         Held::Gone => return Err(removed().into()),
+        Held::Overtaken => return Ok(false),
         Held::Refused(poison) => {
             log::info!(stream = stream.id, user:% = stream.user_id; "item quarantined: {}", poison.error);
             outcome.quarantined = 1;
             items::quarantine(&tx, stream.id, &[poison], None).await?;
         }
     }
-    if shared.dry_run {
-        return tx.rollback().await.context("rolling the dry run back");
+    match shared.dry_run {
+        true => tx.rollback().await.context("rolling the dry run back")?,
+        false => tx.commit().await.context("committing the write")?,
     }
-    tx.commit().await.context("committing the write")
+    Ok(true)
+}
+
+/// What is known of a thing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// As it is stored.
+    stored: Option<String>,
+    /// As it lies in quarantine.
+    quarantined: Option<String>,
+    /// Where the feed stands, of a thing that is not stored: that it is gone leaves no trace then.
+    feed: Option<String>,
+}
+
+impl Known {
+    /// What is known before a question.
+    pub async fn of<S: Source>(shared: &Shared<S>, stream: &Stream, id: &str) -> anyhow::Result<Self> {
+        let mut client = shared.context.pool.get().await?;
+        let tx = client.transaction().await.context("beginning to read what is known")?;
+        let known = Self::now::<S>(&tx, stream, id).await?;
+        tx.rollback().await.context("ending to read what is known")?;
+        Ok(known)
+    }
+
+    /// Whether that is all that is known now, with the stream held so that it stays so. `None`: the stream is gone.
+    pub async fn holds<S: Source>(
+        &self,
+        tx: &deadpool_postgres::Transaction<'_>,
+        stream: &Stream,
+        id: &str,
+    ) -> anyhow::Result<Option<bool>> {
+        if !streams::hold(tx, stream.id).await? {
+            return Ok(None);
+        }
+        Ok(Some(*self == Self::now::<S>(tx, stream, id).await?))
+    }
+
+    async fn now<S: Source>(tx: &deadpool_postgres::Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Self> {
+        let stored = S::known(tx, stream, id).await?;
+        let (quarantined, feed) = items::standing(tx, stream.id, id).await?;
+        Ok(Self { feed: feed.filter(|_| stored.is_none()), stored, quarantined })
+    }
+}
+
+/// What is to be said of a question whose answers were all too old.
+pub(super) fn overtaken() -> Failure {
+    Failure::new(Class::Transient, format!("the feed told of it while each of {QUESTIONS} answers was on its way; poll it again"))
 }
 
 fn removed() -> Failure {
@@ -126,19 +189,28 @@ pub(super) enum Held {
     Applied(Counts),
     /// Its stream is not there any more.
     Gone,
+    /// The feed has told of it since the question: the answer may be older than that.
+    Overtaken,
     /// PostgreSQL refused it.
     Refused(Poison),
 }
 
-/// Applies one item outside of any page, with its stream held. The caller owns the transaction.
+/// Applies one item outside of any page, with its stream held. `before`: what was known when it was asked for. The caller owns the transaction.
 pub(super) async fn held<S: Source>(
     source: &S,
     tx: &mut deadpool_postgres::Transaction<'_>,
     stream: &Stream,
     item: &Item<S::Change>,
+    before: Option<&Known>,
 ) -> anyhow::Result<Held> {
-    if !streams::hold(tx, stream.id).await? {
-        return Ok(Held::Gone);
+    let still = match before {
+        Some(before) => before.holds::<S>(tx, stream, &item.id).await?,
+        None => streams::hold(tx, stream.id).await?.then_some(true),
+    };
+    match still {
+        None => return Ok(Held::Gone),
+        Some(false) => return Ok(Held::Overtaken),
+        Some(true) => {}
     }
     let savepoint = tx.transaction().await.context("setting a savepoint")?;
     match source.apply(&savepoint, stream, None, std::slice::from_ref(item)).await {

@@ -36,6 +36,7 @@ mod metrics;
 mod otlp_metrics;
 mod outage;
 mod outbox;
+mod overtaken;
 mod proxies;
 mod push;
 mod quarantine;

@@ -102,6 +102,10 @@ impl Source for Attendee {
         store::apply(tx, stream, self.settings.live_interval, items).await
     }
 
+    async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
+        store::known(tx, stream, id).await
+    }
+
     /// A bot that no list names is asked for by its id: that nothing is said of it makes nothing of it.
     async fn sweep(_tx: &Transaction<'_>, _stream: &Stream, _pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
         Ok(Counts::default())

@@ -42,6 +42,18 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items:
     Ok(counts)
 }
 
+/// What moves with every word on a bot.
+pub async fn known(tx: &Transaction<'_>, stream: &Stream, bot_id: &str) -> anyhow::Result<Option<String>> {
+    let row = tx
+        .query_typed_opt(
+            "SELECT md5(b::text) FROM attendee_bots b WHERE project_id = $1 AND bot_id = $2",
+            &[(&stream.user_id, Type::UUID), (&bot_id, Type::TEXT)],
+        )
+        .await
+        .context("reading what is known of a bot")?;
+    row.map_or(Ok(None), |row| Ok(row.try_get(0)?))
+}
+
 /// A bot of ours by Attendee's id, kept to this transaction.
 async fn ours(tx: &Transaction<'_>, project: Uuid, bot_id: &str) -> anyhow::Result<Option<Row>> {
     let row = tx

@@ -122,6 +122,13 @@ impl Source for Calendar {
         }
     }
 
+    async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
+        match stream.kind.as_str() {
+            LIST => Ok(None),
+            _ => store::known(tx, stream, id).await,
+        }
+    }
+
     async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => list::sweep(tx, stream, pass).await,

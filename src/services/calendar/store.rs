@@ -216,6 +216,18 @@ async fn keep_cancelled_exceptions(
     .context("keeping cancelled exceptions")
 }
 
+/// What moves with every word on an event.
+pub async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
+    let row = tx
+        .query_typed_opt(
+            "SELECT md5(e::text) FROM calendar_events e WHERE stream_id = $1 AND event_id = $2",
+            &[(&stream.id, Type::INT8), (&id, Type::TEXT)],
+        )
+        .await
+        .context("reading what is known of an event")?;
+    row.map_or(Ok(None), |row| Ok(row.try_get(0)?))
+}
+
 /// Makes tombstones of the events that a complete pass over its window did not name.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
     let pinned = pinned.context("a full pass of events without its window")?;

@@ -46,6 +46,20 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyho
         .collect()
 }
 
+/// What moves with every word of any of the user's feeds on a file, and with its document.
+pub async fn told(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
+    let row = tx
+        .query_typed_one(
+            "SELECT md5(string_agg(a::text, ' ' ORDER BY stream_id) || coalesce((
+               SELECT w::text FROM drive_file_watches w WHERE w.user_id = $1 AND w.file_id = $2), ''))
+             FROM drive_file_access a WHERE a.user_id = $1 AND a.file_id = $2",
+            &[(&stream.user_id, Type::UUID), (&id, Type::TEXT)],
+        )
+        .await
+        .context("reading what was told of a file")?;
+    Ok(row.try_get(0)?)
+}
+
 /// Writes what the feed tells now.
 pub async fn upsert(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, told: &[&Told<'_>]) -> anyhow::Result<()> {
     if told.is_empty() {

@@ -96,6 +96,10 @@ async fn put(
     watch: &Watch,
 ) -> anyhow::Result<Option<(Option<Event>, Option<String>)>> {
     let Told { file, content, .. } = told;
+    // An older word can come last, from an answer that was on its way for long: the document tells a newer one.
+    if file.version.is_some() && file.version < watch.told_version {
+        return Ok(None);
+    }
     let key = file.content_key();
     let moved = watch.content_key.as_deref() != Some(&key);
     // Whoever reads this one first must not find it empty; the next poll brings the content with it.

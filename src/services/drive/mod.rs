@@ -142,6 +142,10 @@ impl Source for Drive {
         documents::distrust_limits(tx, stream.user_id).await
     }
 
+    async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
+        access::told(tx, stream, id).await
+    }
+
     async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => drives::sweep(tx, stream, pass).await,

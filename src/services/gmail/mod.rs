@@ -165,6 +165,10 @@ impl Source for Gmail {
         !matches!(change, Change::Labels { .. })
     }
 
+    async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
+        store::known(tx, stream, id).await
+    }
+
     async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         store::sweep(tx, stream, pass, pinned).await
     }

@@ -120,6 +120,18 @@ async fn bury(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Re
     Ok(buried.len() as u64)
 }
 
+/// What moves with every word on a message.
+pub async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
+    let row = tx
+        .query_typed_opt(
+            "SELECT md5(m::text) FROM gmail_messages m WHERE stream_id = $1 AND message_id = $2",
+            &[(&stream.id, Type::INT8), (&id, Type::TEXT)],
+        )
+        .await
+        .context("reading what is known of a message")?;
+    row.map_or(Ok(None), |row| Ok(row.try_get(0)?))
+}
+
 /// Makes tombstones of the messages of the window that a complete pass did not name. What this pass put into quarantine was named.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
     let pinned = Pinned::parse(pinned.context("a full pass of a mailbox without its start")?)?;
