@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -104,9 +105,24 @@ pub fn verdict(arena: &Arena) -> Verdict {
     }
     if !found.is_clean() {
         let kept = arena.story.keep(arena.seed);
-        found.found.push(format!("the story: {}", kept.display()));
+        dump(arena, &kept);
+        found.found.push(format!("the story: {}, and beside it both databases and the bots at Attendee", kept.display()));
     }
     found
+}
+
+/// Both databases and the bots at Attendee, for whoever has to find out why.
+fn dump(arena: &Arena, story: &Path) {
+    for (name, world) in [("sync", &arena.sync), ("meetings", &arena.meetings)] {
+        let file = story.with_extension(format!("{name}.sql"));
+        let arguments = ["--inserts", "--file", &file.display().to_string(), "--dbname", world.database.name()].map(str::to_owned);
+        let dumped = arena.server.cluster.client("pg_dump", arguments).map(|mut command| command.status());
+        if !matches!(dumped, Ok(Ok(status)) if status.success()) {
+            eprintln!("{name} could not be dumped: {dumped:?}");
+        }
+    }
+    let bots = arena.meetings.sim.text("attendee/state");
+    std::fs::write(story.with_extension("bots.jsonl"), bots).expect("writing the bots");
 }
 
 /// Every job once, with nothing in its way.
@@ -138,11 +154,11 @@ pub fn heal(arena: &Arena) {
     }
 }
 
-/// Whether calendars, mail and files are as they are at Google.
-pub fn is_in_step(arena: &Arena) -> bool {
+/// How calendars, mail and files differ from what they are at Google.
+pub fn differences(arena: &Arena) -> Vec<String> {
     let mut found = Verdict::default();
     [&CALENDAR, &GMAIL, &DRIVE].into_iter().for_each(|service| rows(&mut found, &arena.sync, service));
-    found.is_clean()
+    found.found
 }
 
 fn compare(arena: &Arena) -> Verdict {

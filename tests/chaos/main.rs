@@ -31,22 +31,21 @@ struct Order {
     seconds: u64,
     seed: u64,
     seeds: u64,
-    /// Only the times to heal, see `heal.rs`.
-    heal: bool,
+    /// Only the times to heal from blows whose names begin so, see `heal.rs`.
+    heal: Option<String>,
 }
 
 impl Order {
     /// `None`: the arguments choose other tests, as `cargo test NAME` gives them to every test.
-    fn parse(arguments: impl Iterator<Item = String>) -> Option<Self> {
-        let mut order = Self { seconds: 60, seed: 1, seeds: 1, heal: false };
-        let mut arguments = arguments.peekable();
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
+        let mut order = Self { seconds: 60, seed: 1, seeds: 1, heal: None };
         while let Some(name) = arguments.next() {
             let field = match name.as_str() {
                 "--seconds" => &mut order.seconds,
                 "--seed" => &mut order.seed,
                 "--seeds" => &mut order.seeds,
                 "--heal" => {
-                    order.heal = true;
+                    order.heal = Some(arguments.next().unwrap_or_default());
                     continue;
                 }
                 _ => return None,
@@ -59,8 +58,8 @@ impl Order {
 
 fn main() -> ExitCode {
     let Some(order) = Order::parse(std::env::args().skip(1)) else { return ExitCode::SUCCESS };
-    if order.heal {
-        let rows = heal::table();
+    if let Some(prefix) = &order.heal {
+        let rows = heal::table(prefix);
         write("chaos-heal.json", &heal::json(&rows));
         return code(heal::show(&rows));
     }
