@@ -28,7 +28,7 @@ pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Fail
             false => fail(shared, row, &failure).await,
         };
         if let Err(error) = stored {
-            log::error!(stream = row.id; "the failure could not be stored: {error:#}");
+            shared.digest.failed("the failure could not be stored", &Stream::of(row), &error.into());
         }
     }
     if off { End::Off(failure) } else { End::Failed(failure) }

@@ -101,7 +101,7 @@ impl Run<'_> {
             if let Some(id) = row
                 && let Err(error) = rows::failed(self.desk.pool(), id, failure, REFUSED).await
             {
-                log::error!(bot:% = id; "the failure could not be stored: {error:#}");
+                self.desk.digest().tell("the failure could not be stored", None, format!("bot {id}"), &format!("{error:#}"));
             }
         }
         let failed = done.is_err();
