@@ -64,7 +64,7 @@ fn trouble_of_the_database_puts_no_stream_off_for_longer_than_it_lasts() {
     world.execute(
         "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
            RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END $$;
-         CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON calendar_events EXECUTE FUNCTION no_room()",
+         CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON calendar_events FOR EACH ROW EXECUTE FUNCTION no_room()",
     );
     world.sim.churn(20, 1);
     world.syncctl(&["calendar", "cron", "--force"]).expect(1);

@@ -33,6 +33,10 @@ fn a_lasting_fault_is_named(fault: &str, method: &str, class: &str, code: i32) -
 #[test]
 fn a_missing_scope_stops_the_stream_until_a_check_finds_it_mended() {
     let world = a_lasting_fault_is_named("insufficient_permissions", "events.list", "scope_missing", 1);
+    assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'stopped'"), 2);
+    // It has stayed so for a month.
+    world.execute("UPDATE streams SET failing_since = failing_since - interval '30 days', due_at = now() WHERE failures > 0");
+    world.syncctl(&["calendar", "cron"]).expect(1);
     assert_eq!(world.count("SELECT count(*) FROM streams WHERE state = 'stopped' AND due_at > now() + interval '20 hours'"), 2);
     world.sim.clear_faults();
     world.syncctl(&["accounts", "check"]).expect(0);
