@@ -140,6 +140,8 @@ pub fn heal(arena: &Arena) {
         &["calendar", "renew-webhooks"],
         &["drive", "renew-webhooks"],
         &["deliver"],
+        // A run that died is closed by the next one of its job.
+        &["db", "prune"],
     ] {
         let ran = sync.syncctl(job);
         arena.story.tell("heal", format!("{}: {} {}", job.join(" "), ran.code, ran.stderr.trim()));
