@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Pool;
 
 pub use alone::{begin, end};
-pub use heartbeat::{Progress, heartbeat};
+pub use heartbeat::{Progress, heartbeat, keep_lock};
 
 /// The run tables of one service: how its columns are called.
 #[derive(Debug, Clone, Copy)]

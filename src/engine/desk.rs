@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use deadpool_postgres::Transaction;
+
 use super::digest::Digest;
 use super::job::{self, Job};
 use super::outcome::{End, Outcome};
@@ -12,8 +14,8 @@ use super::report::Covered;
 use super::shared::Shared;
 use super::{Calls, Context, Counts, Report, Source};
 use crate::db::claims::{self, StreamRow};
-use crate::db::{Pool, streams};
-use crate::error::Failure;
+use crate::db::{Pool, runs, streams};
+use crate::error::{Class, Failure};
 
 /// What such a run works with.
 pub struct Desk<S> {
@@ -67,6 +69,18 @@ impl<S: Source> Desk<S> {
     /// The calls of the stream of this owner. `None`: it has none.
     pub fn calls(&self, owner: uuid::Uuid) -> Option<Calls> {
         Some(self.shared.calls(self.rows.get(&owner)?))
+    }
+
+    /// Keeps the job to this run while a transaction lasts: one that was suspended must not do what it planned before another run took over.
+    ///
+    /// # Errors
+    /// `LeaseLost` if another run has the job; this one begins nothing more then.
+    pub async fn keep_job(&self, tx: &Transaction<'_>) -> Result<(), Failure> {
+        if runs::keep_lock(tx, self.shared.run).await? {
+            return Ok(());
+        }
+        self.shared.lose_job();
+        Err(Failure::new(Class::LeaseLost, "another run has taken the job over"))
     }
 
     /// Where to say what somebody should hear of.

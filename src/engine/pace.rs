@@ -58,7 +58,9 @@ pub fn after_failure(class: Class, failing_for: Duration, hint: Option<Duration>
     const HOUR: Duration = Duration::from_secs(60 * 60);
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let (first, most) = match class {
-        Class::RateLimited | Class::Transient | Class::Internal | Class::Settings | Class::LeaseLost | Class::TokenStale => (SOON, HOUR),
+        Class::RateLimited | Class::Transient | Class::Internal | Class::Settings | Class::LeaseLost | Class::TokenStale => {
+            (SOON, HOUR)
+        }
         Class::UserQuota => (SOON, 6 * HOUR),
         Class::ScopeMissing | Class::ApiDisabled | Class::Gone | Class::AuthRevoked => (SOON, DAY),
         Class::Permanent | Class::PageExpired => (SOON, DAY),

@@ -88,6 +88,15 @@ impl<S> Shared<S> {
         if self.dry_run { usize::MAX } else { 8 * self.context.http.width() }
     }
 
+    /// Another run has taken the job over: nothing more is begun.
+    pub fn lose_job(&self) {
+        if !self.wind_down.is_cancelled() {
+            log::warn!("another run has taken the job over, winding down");
+            self.report().stopped_early = Some("another run has taken the job over".into());
+            self.wind_down.cancel();
+        }
+    }
+
     /// What the run did so far.
     pub fn report(&self) -> MutexGuard<'_, Report> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)

@@ -47,9 +47,7 @@ async fn beat<S: Source>(shared: &Shared<S>, exclusive: bool) {
         match runs::heartbeat(&context.pool, *run, lease.as_secs_f64(), &held, &progress).await {
             // It was suspended, or cut off, for longer than its lease. What no lease of a stream fences is the other's to do.
             Ok(false) if exclusive && !wind_down.is_cancelled() => {
-                log::warn!("another run has taken the job over, winding down");
-                shared.report().stopped_early = Some("another run has taken the job over".into());
-                wind_down.cancel();
+                shared.lose_job();
             }
             Ok(_) => {}
             // No verdict on the run: if this goes on, the leases lapse and the fence keeps others' work whole.

@@ -115,7 +115,8 @@ pub fn verdict(arena: &Arena) -> Verdict {
 fn dump(arena: &Arena, story: &Path) {
     for (name, world) in [("sync", &arena.sync), ("meetings", &arena.meetings)] {
         let file = story.with_extension(format!("{name}.sql"));
-        let arguments = ["--inserts", "--file", &file.display().to_string(), "--dbname", world.database.name()].map(str::to_owned);
+        let arguments =
+            ["--inserts", "--file", &file.display().to_string(), "--dbname", world.database.name()].map(str::to_owned);
         let dumped = arena.server.cluster.client("pg_dump", arguments).map(|mut command| command.status());
         if !matches!(dumped, Ok(Ok(status)) if status.success()) {
             eprintln!("{name} could not be dumped: {dumped:?}");

@@ -1,6 +1,7 @@
 //! How a run says that it lives, and what it is doing.
 
 use anyhow::Context as _;
+use deadpool_postgres::Transaction;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -42,4 +43,13 @@ pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64], prog
         .context("writing the heartbeat")?;
     tx.commit().await.context("writing the heartbeat")?;
     Ok(row.try_get(0)?)
+}
+
+/// Keeps the lock of this run's job while the transaction lasts. `false`: another run has taken it over.
+pub async fn keep_lock(tx: &Transaction<'_>, run: Uuid) -> anyhow::Result<bool> {
+    let lock = tx
+        .query_typed_opt("SELECT FROM job_locks WHERE run_id = $1 FOR SHARE", &[(&run, Type::UUID)])
+        .await
+        .context("keeping the lock of the job")?;
+    Ok(lock.is_some())
 }

@@ -84,6 +84,10 @@ impl Run<'_> {
             Step::Keep(bot, _) | Step::Remove(bot) => (bot.project, Some(bot.id)),
         };
         let done = self.try_step(project, step).await;
+        if matches!(&done, Err(failure) if failure.class == Class::LeaseLost) {
+            // How this meeting stands is the other run's to say.
+            return None;
+        }
         // What was left as it is, and why, was said where it was decided.
         if !matches!((step, &done), (Step::Keep(..) | Step::Remove(_), Ok(Counts { unchanged: 1, .. }))) {
             let mut shown = step.shown();

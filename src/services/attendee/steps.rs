@@ -21,11 +21,12 @@ const AT_ONCE: chrono::Duration = chrono::Duration::seconds(10);
 /// By how much Attendee's clock may be ahead of ours so that a meeting that begins gets its bot.
 const SOON: chrono::Duration = chrono::Duration::minutes(5);
 
-/// One small transaction: no connection is held while Attendee is asked.
+/// One small transaction, as long as the job is this run's: no connection is held while Attendee is asked.
 macro_rules! written {
     ($run:expr, $tx:ident, $work:expr) => {{
         let mut client = $run.desk.pool().get().await?;
         let $tx = client.begin("beginning to write a bot").await?;
+        $run.desk.keep_job(&$tx).await?;
         let done = $work;
         $tx.commit().await.context("writing a bot")?;
         done
@@ -54,7 +55,9 @@ impl Run<'_> {
             return Ok(Counts { unchanged: 1, ..Counts::default() });
         };
         let done = self.ask(calls, &Asking { id, project: meeting.project, key: &key }, meeting).await;
-        if let Err(failure) = &done {
+        if let Err(failure) = &done
+            && failure.class != Class::LeaseLost
+        {
             rows::failed(self.desk.pool(), id, failure, REFUSED).await?;
         }
         done
@@ -161,6 +164,7 @@ impl Run<'_> {
     ) -> Result<Counts, Failure> {
         let join_at = self.join_at(meeting);
         let time = join_at.max(Utc::now() + AT_ONCE);
+        written!(self, tx, ());
         let link = (bot.room != meeting.room).then_some(meeting.link.as_str());
         match self.attendee.api.reschedule(bot.project, calls, bot_id, time, link).await? {
             Changed::Done => {
@@ -191,7 +195,11 @@ impl Run<'_> {
                 written!(self, tx, rows::unsure(&tx, bot.id).await?);
                 Some(bot_id.clone())
             }
-            _ => self.find(calls, &asking).await?.map(|(found, _)| found.id),
+            _ => {
+                let found = self.find(calls, &asking).await?;
+                written!(self, tx, ());
+                found.map(|(found, _)| found.id)
+            }
         };
         let removed = match &bot_id {
             Some(bot_id) => self.attendee.api.remove(bot.project, calls, bot_id).await?,

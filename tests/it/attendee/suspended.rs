@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::World;
 
 const USER: &str = "user00000@example.com";
+const TAKEN_OVER: &str = "another run has taken the job over";
 
 /// Four meetings, and a run that waits for the answer to its first bot. Answers the run and the links.
 fn waiting(world: &mut World) -> (std::process::Child, Vec<String>) {
@@ -52,7 +53,7 @@ fn a_suspended_schedule_makes_no_second_bot() {
     assert_one_bot_each(&world, &links);
 }
 
-/// The same without a heartbeat that could tell: each bot by itself is asked for once.
+/// The same without a heartbeat that could tell: it looks before each bot.
 #[test]
 fn a_bot_that_another_run_asked_for_is_not_asked_for_again() {
     let mut world = World::with_attendee(1);
@@ -61,9 +62,35 @@ fn a_bot_that_another_run_asked_for_is_not_asked_for_again() {
     world.sim.clear_faults();
     world.syncctl(&["attendee", "schedule"]).expect(0);
     world.sim.admin("release", json!({}));
-    let report = report(run);
-    assert_eq!(report["changes"]["bots"]["unchanged"], 3, "{report}");
+    assert_eq!(report(run)["stopped_early"], TAKEN_OVER);
     assert_one_bot_each(&world, &links);
+}
+
+#[test]
+fn a_suspended_schedule_takes_back_no_bot_that_is_wanted_again() {
+    let mut world = World::with_attendee(1);
+    world.set("SYNCCTL_ENGINE_CONCURRENCY", "1");
+    let links = [0, 1].map(|nth| world.meet(USER, &format!("talk{nth}"), 180 + nth));
+    world.schedule().expect(0);
+    for nth in 0..2 {
+        world.sim.delete_event(USER, &format!("talk{nth}"));
+    }
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    world.sim.fault(json!({ "fault": "stall", "method": "bots.delete", "times": 1 }));
+    let run = world.spawn(&["attendee", "schedule", "--json"]);
+    world.wait_for_stall();
+    // Meanwhile another run has the job, and the second meeting takes place after all.
+    world.execute("DELETE FROM job_locks");
+    world.sim.clear_faults();
+    world.meet(USER, "talk1", 181);
+    world.schedule().expect(0);
+    world.sim.admin("release", json!({}));
+    assert_eq!(report(run)["stopped_early"], TAKEN_OVER);
+    assert_eq!(world.only_bot(&links[1])["deleted"], false);
+    assert_eq!(world.only_bot(&links[0])["deleted"], true);
+    world.poll_bots().expect(0);
+    world.assert_in_step();
+    world.assert_no_leftovers();
 }
 
 #[test]
@@ -82,7 +109,7 @@ fn a_run_whose_job_another_one_has_taken_over_winds_down() {
     world.sim.clear_faults();
     world.sim.admin("release", json!({}));
     let report = report(run);
-    assert_eq!(report["stopped_early"], "another run has taken the job over", "{report}");
+    assert_eq!(report["stopped_early"], TAKEN_OVER, "{report}");
     assert_eq!(world.count("SELECT count(*) FROM attendee_bots"), 1, "it went on");
     world.execute("DELETE FROM job_locks");
     world.syncctl(&["attendee", "schedule"]).expect(0);
