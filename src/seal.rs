@@ -116,9 +116,10 @@ impl Vault {
     /// Of a host whose keys open none of so many sealed credentials, for want of this key.
     pub fn stale(&self, count: i64, key: &str) -> Fault {
         let place = self.file.as_ref().map_or_else(|| "seal.keys".into(), |file| format!("seal.key_file {}", file.display()));
+        let accounts = if count == 1 { "1 account is".into() } else { format!("{count} accounts are") };
         Fault::settings(format!(
-            "the seal keys of this host are stale: {count} accounts are sealed with key {key:?}, which is not in {place}; copy the file from a host \
-             that syncs. Nothing was polled, and nobody was put off"
+            "the seal keys of this host are stale: {accounts} sealed with key {key:?}, which is not in {place}; copy the file from a host that \
+             syncs, or import the accounts again where no host has that key any more. Nothing was polled, and nobody was put off"
         ))
     }
 
