@@ -58,7 +58,7 @@ impl Arena {
         arena
     }
 
-    /// For one blow that lasts so long: a server of its own, and everything as people have it, but for streams that are due each minute.
+    /// For one blow that lasts so long: a server of its own, no push, and all else as people have it, but for streams that are due each minute.
     pub fn calm(seed: u64, blow: Duration) -> Self {
         let services = ["CALENDAR", "GMAIL", "DRIVE"];
         let intervals = services.iter().flat_map(|service| {
@@ -75,7 +75,7 @@ impl Arena {
         let arena = Self {
             seed,
             server,
-            sync: sync(server, settings, &receiver, &listen),
+            sync: sync(server, settings, &receiver, &listen, blow.is_none()),
             listen,
             meetings: meetings(server, settings),
             pooler: Mutex::new(Some(pgbouncer::start(server))),
@@ -137,13 +137,21 @@ fn world(server: &'static Postgres, settings: &[(&'static str, String)]) -> Worl
     world
 }
 
-fn sync(server: &'static Postgres, settings: &[(&'static str, String)], receiver: &Receiver, listen: &str) -> World {
+fn sync(
+    server: &'static Postgres,
+    settings: &[(&'static str, String)],
+    receiver: &Receiver,
+    listen: &str,
+    is_storm: bool,
+) -> World {
     let mut world = world(server, settings);
     for service in [&CALENDAR, &GMAIL, &DRIVE] {
         service.settings.iter().for_each(|(name, value)| world.set(name, *value));
     }
-    world.set("SYNCCTL_PUSH_ADDRESS", format!("http://{listen}"));
-    world.set("SYNCCTL_PUSH_GMAIL_TOPIC", TOPIC);
+    if is_storm {
+        world.set("SYNCCTL_PUSH_ADDRESS", format!("http://{listen}"));
+        world.set("SYNCCTL_PUSH_GMAIL_TOPIC", TOPIC);
+    }
     let settings: PathBuf = world.folder.path().join("settings.toml");
     let text = format!(
         "[outbox]\nallow_private = true\nbackoff_base = \"0s\"\n[[outbox.targets]]\nname = \"chaos\"\nurl = \"{}\"\n",
