@@ -4,6 +4,7 @@
 
 mod credentials;
 mod database;
+mod jobs;
 mod machine;
 mod outbox;
 mod push;

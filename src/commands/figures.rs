@@ -27,12 +27,18 @@ pub struct Figures {
 pub struct Job {
     /// `calendar cron`
     pub job: String,
+    /// Of the newest run that was not skipped; it may still work.
     pub last_started_at: DateTime<Utc>,
+    /// Of the newest run that has ended and was not skipped.
     pub last_status: String,
-    /// `None`: it still runs.
+    /// `None`: none has ended.
     pub last_seconds: Option<f64>,
     /// When a run ended last that was `completed`; `None`: none ever did.
     pub last_success_at: Option<DateTime<Utc>>,
+    /// For how long the oldest run has been at work that is.
+    pub running_seconds: Option<f64>,
+    /// Runs since the last one that was not skipped.
+    pub skipped: i64,
 }
 
 /// The streams of a service.
@@ -110,9 +116,11 @@ fn job_of(job: JobState, at: DateTime<Utc>) -> Job {
     let ago = |seconds: f64| at - TimeDelta::milliseconds((seconds * 1000.0).round() as i64);
     Job {
         job: job.job,
-        last_started_at: job.started_at,
+        last_started_at: ago(job.age_seconds),
         last_status: job.status,
         last_seconds: job.seconds,
         last_success_at: job.success_age_seconds.map(ago),
+        running_seconds: job.running.first().map(|run| run.seconds),
+        skipped: job.skipped_since,
     }
 }

@@ -130,10 +130,17 @@ pub(super) fn reasons(streams: &[streams::Standing]) -> Vec<String> {
 
 pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
     output.print(&report, || text(&report))?;
-    if let Some(message) = report.error_message() {
-        complain(message);
-    }
+    say(&report, "");
     Ok(report.exit())
+}
+
+/// Says on stderr what went wrong; that another run is at it only with `-v`, because cron would mail it from every host.
+pub(super) fn say(report: &Report, whose: &str) {
+    match report.error_message() {
+        Some(message) if report.exit() == Exit::Busy => log::info!("{whose}{message}"),
+        Some(message) => complain(format!("{whose}{message}")),
+        None => {}
+    }
 }
 
 pub(super) fn text(report: &Report) -> String {
@@ -157,6 +164,15 @@ pub(super) fn text(report: &Report) -> String {
     }
     if let Some(why) = &report.stopped_early {
         text.push_str(&format!("stopped   early: {why}; the rest is due in the next run\n"));
+    }
+    text + &left(report)
+}
+
+/// What was left alone, and why, a line each.
+pub(super) fn left(report: &Report) -> String {
+    let mut text = String::new();
+    if report.status == "skipped" {
+        text.push_str(&format!("skipped   {}\n", report.error.as_deref().unwrap_or_default()));
     }
     for reason in &report.skipped {
         text.push_str(&format!("skipped   {reason}\n"));

@@ -141,9 +141,10 @@ async fn together(context: &Context, verb: &str, jobs: &[(&'static str, Job)], o
         runs::summarize(&context.pool, "sync_cron_summaries", &serde_json::to_value(&together)?).await?;
     }
     output.print(&together, || text(&together))?;
-    for Ran { service, error, .. } in &together.runs {
-        if let Some(error) = error {
-            complain(format!("{service}: {error}"));
+    for Ran { service, report, error, .. } in &together.runs {
+        match (report, error) {
+            (Some(report), _) => jobs::say(report, &format!("{service}: ")),
+            (None, error) => complain(format!("{service}: {}", error.as_deref().unwrap_or_default())),
         }
     }
     // What ends a whole run says more than what failed in one; that another run holds a job says least.
@@ -172,5 +173,11 @@ fn text(together: &Together) -> String {
         ]);
     }
     let head = if together.dry_run { ": dry run, nothing was written" } else { "" };
-    format!("{}{head} in {:.2} s\n{}\n", together.job, together.elapsed_ms as f64 / 1000.0, table.trim_fmt())
+    let left: String = together
+        .runs
+        .iter()
+        .filter_map(|ran| Some((ran.service, ran.report.as_ref()?)))
+        .map(|(service, report)| jobs::left(report).lines().map(|line| format!("{service}: {line}\n")).collect::<String>())
+        .collect();
+    format!("{}{head} in {:.2} s\n{}\n{left}", together.job, together.elapsed_ms as f64 / 1000.0, table.trim_fmt())
 }

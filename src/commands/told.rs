@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Output, complain, jobs};
+use super::{Output, jobs};
 use crate::engine::Report;
 use crate::error::Exit;
 use crate::services::attendee::stored::Stored;
@@ -16,9 +16,7 @@ pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
         }
         text
     })?;
-    if let Some(message) = report.error_message() {
-        complain(message);
-    }
+    jobs::say(&report, "");
     Ok(report.exit())
 }
 

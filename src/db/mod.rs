@@ -15,6 +15,7 @@ pub mod documents_read;
 pub mod embedded;
 pub mod health;
 pub mod history;
+pub mod holder;
 pub mod items;
 pub mod migrate;
 pub mod notifications;

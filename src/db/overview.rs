@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Pool;
 
 pub use flow::{Bots, Channels, Outbox, Quarantine, Target, Unread};
-pub use jobs::JobState;
+pub use jobs::{JobState, Running};
 pub use streams::{Failing, Owner, ServiceState, Waited};
 
 /// How everything stands.

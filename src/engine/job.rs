@@ -19,7 +19,7 @@ use crate::db::claims::Selection;
 use crate::db::pool::CANCELLED;
 use crate::db::prices::{self, Prices};
 use crate::db::runs::{self, Closing, Opening, Tables};
-use crate::db::{explained, health, streams};
+use crate::db::{explained, health, holder, streams};
 use crate::error::{Fault, sql_state};
 use crate::progress::Progress;
 use crate::telemetry;
@@ -190,7 +190,8 @@ async fn opened<S: Source>(
     let is_ours = runs::open(&context.pool, S::TABLES, &opening).await?;
     if !is_ours {
         report.status = "skipped".into();
-        let why = format!("another run of `{}` holds the job; this one was skipped", job.name);
+        let who = holder::of_job(&context.pool, &job.name).await?.map(|who| format!(": {who}")).unwrap_or_default();
+        let why = format!("another run of `{}` holds the job; this one was skipped{who}", job.name);
         if job.is_for_everybody() {
             healthchecks::skipped(&context.settings.healthchecks, &context.http, &job.name, run, &why).await;
         }

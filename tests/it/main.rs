@@ -55,6 +55,7 @@ mod settings_changed;
 mod sharing;
 mod simulate;
 mod size;
+mod skipped;
 mod soon;
 mod stale_keys;
 mod status;

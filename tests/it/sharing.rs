@@ -11,7 +11,7 @@ fn a_second_run_of_the_job_exits_75_with_a_skipped_row() {
     let first = world.spawn(&["calendar", "cron"]);
     world.wait_for_stall();
     let second = world.syncctl(&["calendar", "cron"]).expect(75);
-    assert!(second.stderr.contains("holds the job"), "{}", second.stderr);
+    assert!(second.stdout.contains("holds the job"), "{}", second.stdout);
     world.sim.admin("release", json!({}));
     assert!(first.wait_with_output().expect("the run ends").status.success());
     let rows = world.query("SELECT status FROM calendar_cron_results ORDER BY start_time");

@@ -1,28 +1,20 @@
-//! Whether the work is done: jobs that should run, what fails, quota, channels, outbox and quarantine.
+//! Whether the work is done: what fails, quota, channels, outbox and quarantine.
 
-use std::collections::BTreeSet;
-
-use super::Findings;
+use super::{Findings, jobs};
 use crate::commands::metrics::seconds_text;
-use crate::commands::{remedies, scheduled};
+use crate::commands::remedies;
 use crate::config::Settings;
-use crate::db::overview::{JobState, Overview};
+use crate::db::overview::Overview;
 use crate::db::{Pool, health};
 use crate::error::Class;
 
-/// A job that did not run for so many times its usual pause is late; a host may be down for a moment.
-const LATE: f64 = 3.0;
-const GRACE: f64 = 300.0;
-const HOUR: f64 = 3600.0;
-const JOBS: &str = "jobs";
-const TIMER: &str = "look at the crontab or the timers (crontab.example, systemd/), and at the mail of cron or the journal";
 /// Events that wait longer are not just on their way.
-const OUTBOX_LONG: f64 = HOUR;
+const OUTBOX_LONG: f64 = 3600.0;
 /// From this share of a quota on it is told.
 const MUCH: f64 = 0.8;
 
 pub fn check(overview: &Overview, settings: &Settings, found: &mut Findings) {
-    jobs(overview, settings, found);
+    jobs::check(overview, settings, found);
     failing(overview, settings, found);
     channels(overview, settings, found);
     outbox(overview, settings, found);
@@ -57,90 +49,6 @@ fn unread(overview: &Overview, found: &mut Findings) {
             "`SELECT user_id, event_id, unread FROM calendar_events WHERE unread IS NOT NULL` (`syncctl db psql`) lists them; please report these rules",
         );
     }
-}
-
-/// A job that the settings ask for, and the longest pause between two of its runs where nothing is known of it.
-fn expected(overview: &Overview, settings: &Settings) -> Vec<(String, f64)> {
-    let google = [("calendar", settings.calendar.enabled), ("drive", settings.drive.enabled), ("gmail", settings.gmail.enabled)];
-    let has = |service: &str| overview.services.iter().any(|one| one.service == service);
-    let mut jobs = Vec::new();
-    for (service, _) in google.iter().filter(|(service, enabled)| *enabled && has(service)) {
-        jobs.push((format!("{service} cron"), HOUR));
-        let announced = if *service == "gmail" { settings.push.gmail_topic.clone() } else { settings.push.address_of(service) };
-        if !announced.is_empty() {
-            jobs.push((format!("{service} renew-watches"), 24.0 * HOUR));
-        }
-    }
-    if has("attendee") {
-        jobs.extend([("attendee cron".to_owned(), HOUR), ("attendee schedule".to_owned(), HOUR)]);
-    }
-    jobs
-}
-
-fn jobs(overview: &Overview, settings: &Settings, found: &mut Findings) {
-    let expected = expected(overview, settings);
-    let scheduled: Vec<String> =
-        scheduled::jobs(settings).into_iter().filter(|job| expected.iter().all(|(name, _)| name != job)).collect();
-    // How those went that other hosts may schedule counts too. What a person did by hand was told to that person, and is no alarm for weeks.
-    let mut judged: BTreeSet<String> = scheduled::called_for(settings);
-    judged.extend(expected.iter().map(|(name, _)| name.clone()).chain(scheduled.iter().cloned()));
-    for (name, pause) in &expected {
-        match overview.jobs.iter().find(|job| job.job == *name) {
-            None => found.fail(JOBS, format!("`{name}` has never run"), TIMER),
-            Some(job) => late(job, *pause, found),
-        }
-    }
-    for name in &scheduled {
-        match overview.jobs.iter().find(|job| job.job == *name) {
-            // It may have been scheduled just now.
-            None => found.warn(JOBS, format!("`{name}` is scheduled on this machine, and has never run"), TIMER),
-            Some(job) => late(job, pause(name), found),
-        }
-    }
-    for job in overview.jobs.iter().filter(|job| judged.contains(&job.job)) {
-        let name = &job.job;
-        let error = job.error.as_deref().unwrap_or("no message");
-        match job.status.as_str() {
-            _ if job.is_dead => {
-                found.warn(
-                    JOBS,
-                    format!("a run of `{name}` on {} died", job.host),
-                    "nothing: the next run closes it; if it recurs, look for the out-of-memory killer",
-                );
-            }
-            "failed" => found.fail(
-                JOBS,
-                format!("the last run of `{name}` failed: {error}"),
-                "read the message; `syncctl status` shows what fails",
-            ),
-            "partial" => found.warn(JOBS, format!("the last run of `{name}` failed in part: {error}"), "see what fails, below"),
-            _ => {}
-        }
-    }
-}
-
-/// The longest pause between two runs of a job that is scheduled here, in seconds, where nothing is known of it: as in crontab.example.
-fn pause(name: &str) -> f64 {
-    match name.rsplit(' ').next().unwrap_or_default() {
-        "deliver" | "drain" | "cron" | "schedule" => HOUR,
-        "prune" | "report" | "renew-watches" | "renew-webhooks" => 25.0 * HOUR,
-        "verify" => 8.0 * 24.0 * HOUR,
-        _ => f64::INFINITY,
-    }
-}
-
-/// Whether a job ran lately, by its own measure.
-fn late(job: &JobState, pause: f64, found: &mut Findings) {
-    let most = job.usual_seconds.map_or(pause, |usual| LATE * usual + GRACE);
-    let (name, age) = (&job.job, seconds_text(job.age_seconds));
-    match job.age_seconds > most {
-        true => found.fail(JOBS, format!("`{name}` last ran {age} ago{}", usually(job)), TIMER),
-        false => found.ok(JOBS, format!("`{name}` ran {age} ago: {}", job.status)),
-    }
-}
-
-fn usually(job: &JobState) -> String {
-    job.usual_seconds.map_or_else(String::new, |usual| format!(", usually every {}", seconds_text(usual)))
 }
 
 fn failing(overview: &Overview, settings: &Settings, found: &mut Findings) {

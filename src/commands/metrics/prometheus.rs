@@ -75,13 +75,19 @@ fn of_now(families: &mut Families, figures: &Figures) {
     );
     families.add(
         "last_run_timestamp_seconds",
-        "When the job's last run began, since 1970",
+        "When the job's last run began that was not skipped, since 1970",
         jobs(&|job| Some(seconds(job.last_started_at))),
     );
-    families.add("last_run_duration_seconds", "How long the job's last run took", jobs(&|job| job.last_seconds));
+    families.add("last_run_duration_seconds", "How long the job's last run took that ended", jobs(&|job| job.last_seconds));
+    families.add(
+        "running_seconds",
+        "For how long the job's oldest run has been at work that is",
+        jobs(&|job| job.running_seconds),
+    );
+    families.add("runs_skipped", "Runs since the job's last one that was not skipped", jobs(&|job| Some(job.skipped as f64)));
     let status = |job: &Job| vec![(JOB, job.job.clone()), ("status", job.last_status.clone())];
     let statuses = figures.jobs.iter().map(|job| (status(job), 1.0)).collect();
-    families.add("last_run_status", "1 for the status of the job's last run", statuses);
+    families.add("last_run_status", "1 for the status of the job's last run that ended and was not skipped", statuses);
     let streams = |value: &dyn Fn(&Streams) -> f64| -> Values {
         figures.streams.iter().map(|streams| (vec![("service", streams.service.clone())], value(streams))).collect()
     };

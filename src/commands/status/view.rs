@@ -5,7 +5,7 @@ use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Widt
 use crate::commands::metrics::seconds_text;
 use crate::commands::{remedies, table};
 use crate::config::Settings;
-use crate::db::overview::{Channels, Failing, JobState, Outbox, Overview, Target, Unread};
+use crate::db::overview::{Channels, Failing, JobState, Outbox, Overview, Running, Target, Unread};
 use crate::db::runs::Progress;
 use crate::engine::delays::Delays;
 
@@ -95,13 +95,17 @@ fn jobs(overview: &Overview, colours: bool) -> String {
     drawn(table)
 }
 
-/// What went wrong, or what a run is doing.
+/// What went wrong, and what those that work are doing.
 fn doing(job: &JobState) -> String {
-    match (&job.error, &job.progress) {
-        (Some(error), _) => one_line(error),
-        (None, Some(progress)) if !job.is_dead => in_words(progress),
-        _ => String::new(),
+    let mut parts: Vec<String> = job.error.as_deref().map(one_line).into_iter().collect();
+    parts.extend(job.running.iter().map(|Running { host, pid, seconds, progress, .. }| {
+        let progress = progress.as_ref().map(|progress| format!(": {}", in_words(progress))).unwrap_or_default();
+        format!("runs on {host}, pid {pid}, for {}{progress}", ago(*seconds))
+    }));
+    if job.skipped_since > 0 {
+        parts.push(format!("{} skipped since", job.skipped_since));
     }
+    parts.join("; ")
 }
 
 /// `32 under way, 900 first syncs or resyncs wait for their user's quota (next in 3 s)`
