@@ -70,6 +70,9 @@ enum Command {
     /// Whose data is synced, and the credentials for it
     #[command(subcommand)]
     Accounts(commands::accounts::Verb),
+    /// Projects that are not called because their quota of the day is used up
+    #[command(subcommand)]
+    Quota(commands::quota::Verb),
     /// Items that could not be applied
     #[command(subcommand)]
     Items(commands::items::Verb),
@@ -193,6 +196,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Install(verb) => commands::install::run(&verb, &loaded, output),
         Command::Db(verb) => commands::db::run(&verb, &loaded.settings, output),
         Command::Accounts(verb) => commands::accounts::run(&verb, loaded.settings, output),
+        Command::Quota(verb) => commands::quota::run(&verb, loaded.settings, output),
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),
         Command::Documents(verb) => commands::documents::run(&verb, loaded.settings, output),
         Command::Deliver(args) => commands::deliver::deliver(&args, loaded.settings, output),

@@ -165,6 +165,8 @@ pub struct Engine {
     pub max_duration: Duration,
     /// Resyncs of one stream a day before it is degraded.
     pub resyncs_per_day: u32,
+    /// Share of the accounts that may be refused, 0 to 1: with more, runs for everybody are `partial`, and doctor says that something is wrong.
+    pub refused_share: f64,
 }
 
 /// Logs, on stderr.
@@ -224,6 +226,7 @@ impl Default for Engine {
             backoff_cap: Duration::from_secs(64),
             max_duration: Duration::from_secs(HOUR),
             resyncs_per_day: 3,
+            refused_share: 0.1,
         }
     }
 }
@@ -262,6 +265,7 @@ impl Settings {
             (e.look_every >= Duration::from_secs(1), "engine.look_every", "1s or more"),
             (e.lease >= Duration::from_millis(200), "engine.lease", "200ms or more"),
             ((1..=100).contains(&e.tries), "engine.tries", "1 to 100"),
+            ((0.0..=1.0).contains(&e.refused_share), "engine.refused_share", "0 to 1"),
             (e.backoff_base <= e.backoff_cap, "engine.backoff_base", "at most engine.backoff_cap"),
             (
                 self.google.root.is_empty() || is_origin(&self.google.root),

@@ -8,13 +8,13 @@ use std::time::Duration;
 pub enum Exit {
     /// Done, or nothing was due.
     Done = 0,
-    /// Some streams or deliveries failed; the run row or `outbox list` says which.
+    /// Some streams or deliveries failed, or wait for a day's quota; the run row or `outbox list` says which.
     SomeFailed = 1,
     /// The arguments make no sense.
     Usage = 2,
     /// The database or Google cannot be reached.
     Unavailable = 69,
-    /// Another run holds the job.
+    /// Another run holds the job, or the streams that were named.
     Busy = 75,
     /// Credentials were refused.
     Refused = 77,
@@ -32,11 +32,12 @@ impl Exit {
 /// The table that `--help` prints.
 pub const EXIT_HELP: &str = "Exit codes:
    0  done, or nothing was due
-   1  some streams failed (the run row and `syncctl items list` say which), or some deliveries (`syncctl outbox list`)
+   1  some streams failed (the run row and `syncctl items list` say which) or wait for a day's quota (`syncctl quota list`), or some deliveries
+      failed (`syncctl outbox list`)
    2  usage: the arguments make no sense
   69  the database or Google is unreachable
-  75  another run holds the job, try later
-  77  credentials were refused
+  75  another run holds the job, or the streams that were named; try later
+  77  credentials were refused, of all accounts or of those that were named
   78  settings are wrong";
 
 /// An error that decides the exit code. Put it anywhere in an `anyhow` chain.
@@ -161,7 +162,7 @@ impl Class {
                 "nothing: it is tried again; if it stays, lower the service's quota settings (Gmail: quota.gmail.user_concurrency)"
             }
             Self::DailyQuota => {
-                "nothing until the quota's day ends (midnight in California); ask Google for more, or poll less (pace)"
+                "nothing: the project waits until the quota's day ends (midnight in California) or a probe is answered; `syncctl quota resume` lifts it; ask Google for more, or poll less (pace)"
             }
             Self::UserQuota => {
                 "nothing: this user waits, for hours if it lasts, and the others go on; if it recurs, check which other apps use this account"

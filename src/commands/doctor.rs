@@ -188,7 +188,10 @@ async fn within(
     let checked = settings::since_last_pass(pool, settings, found).await;
     found.attempt("settings", checked);
     match overview::read(pool, i32::try_from(settings.push.silent_after).unwrap_or(i32::MAX)).await {
-        Ok(overview) => work::check(&overview, settings, found),
+        Ok(overview) => {
+            credentials::refused(&overview, settings, found);
+            work::check(&overview, settings, found);
+        }
         Err(error) => found.attempt("jobs, channels and outbox", Err(error)),
     }
 }

@@ -14,8 +14,9 @@ use super::{Output, every, jobs, remedies};
 use crate::config::Settings;
 use crate::db::accounts::{self, Listed};
 use crate::db::activity::{self, Activity};
-use crate::db::claims::{self, StreamRow};
+use crate::db::claims::{self, Selection, StreamRow};
 use crate::db::prices;
+use crate::db::quota::{self, Pause};
 use crate::db::streams::{self, Standing};
 use crate::engine::pace::in_words;
 use crate::engine::pacing::{self, Outlook};
@@ -68,12 +69,14 @@ pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyho
     let user = jobs::named(context, &args.user).await?;
     let account =
         accounts::list(&context.pool, Some(&[user])).await?.pop().context("the user has no credentials: import the account")?;
+    let pauses = quota::list(&**context.pool.get().await?, None, &Selection::default()).await?;
     let facts = Facts {
         settings: Arc::clone(&context.settings),
         account,
         now: Utc::now(),
         active: activity::of_user(&context.pool, user).await?.into_iter().next(),
         meetings: soon::coming(&context.pool, user).await?,
+        pauses,
     };
     let outlooks = outlooks(context, user).await?;
     let explained: Vec<Explained> =
@@ -117,6 +120,8 @@ struct Facts {
     active: Option<Activity>,
     /// The next one that begins soon, by calendar.
     meetings: HashMap<i64, DateTime<Utc>>,
+    /// Projects that are not called at the moment.
+    pauses: Vec<Pause>,
 }
 
 impl Facts {
@@ -137,7 +142,7 @@ impl Facts {
             polled_seconds_ago: standing.polled_ago,
             meeting_at: self.meetings.get(&row.id).copied(),
             due_at,
-            reason: self.not_polled(service, standing).unwrap_or_else(|| self.reason(&row, standing, outlook, due_at)),
+            reason: self.not_polled(service, standing).unwrap_or_else(|| self.reason(&row, service, standing, outlook, due_at)),
             kind: row.kind,
             resource: row.resource,
         }
@@ -171,11 +176,15 @@ impl Facts {
     }
 
     /// `polled every 11 min: about 14 changes a day, active 20 min ago (x3.0), no push; next at 14:32`
-    fn reason(&self, row: &StreamRow, standing: &Standing, outlook: &Outlook, due_at: DateTime<Utc>) -> String {
-        let next = match (standing.claimed, standing.due_in <= 0.0) {
-            (true, _) => "a run is at it".to_owned(),
-            (false, true) => "due now".to_owned(),
-            (false, false) => format!("next at {}", time(due_at)),
+    fn reason(&self, row: &StreamRow, service: &str, standing: &Standing, outlook: &Outlook, due_at: DateTime<Utc>) -> String {
+        let pause = self.pauses.iter().find(|pause| pause.service == service && pause.project == row.account.project);
+        let next = match (standing.claimed, pause, standing.due_in <= 0.0) {
+            (true, ..) => "a run is at it".to_owned(),
+            (false, Some(Pause { project, until, reason, .. }), _) => {
+                format!("not before project {project} is called again, which is paused until {} ({reason})", time(*until))
+            }
+            (false, None, true) => "due now".to_owned(),
+            (false, None, false) => format!("next at {}", time(due_at)),
         };
         if let Some(class) = &standing.failed_class {
             // Until then no run asks with it, whatever is due.

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::db::overview::{self, JobState, Overview};
+use crate::db::quota::Pause;
 use crate::engine::Context;
 
 /// The figures.
@@ -16,8 +17,13 @@ pub struct Figures {
     pub jobs: Vec<Job>,
     pub streams: Vec<Streams>,
     pub accounts_failing: Vec<Failing>,
+    /// Without those that were ended on purpose.
+    pub accounts: i64,
+    pub accounts_refused: i64,
     /// Ended here, on purpose.
     pub accounts_ended: i64,
+    /// Projects whose quota of the day is used up.
+    pub quota_paused: Vec<Pause>,
     pub outbox: Outbox,
     pub database_bytes: i64,
 }
@@ -106,7 +112,10 @@ fn of(overview: Overview) -> Figures {
         jobs: overview.jobs.into_iter().map(|job| job_of(job, overview.at)).collect(),
         streams: streams.collect(),
         accounts_failing: failing.collect(),
+        accounts: overview.accounts.of,
+        accounts_refused: overview.accounts.accounts,
         accounts_ended: overview.accounts_ended,
+        quota_paused: overview.paused,
         outbox,
         database_bytes: overview.database.bytes,
     }

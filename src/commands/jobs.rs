@@ -171,8 +171,14 @@ pub(super) fn text(report: &Report) -> String {
 /// What was left alone, and why, a line each.
 pub(super) fn left(report: &Report) -> String {
     let mut text = String::new();
-    if report.status == "skipped" {
+    if report.status == "skipped" && report.held_streams == 0 {
         text.push_str(&format!("skipped   {}\n", report.error.as_deref().unwrap_or_default()));
+    }
+    for pause in &report.paused {
+        text.push_str(&format!("paused    {}: {}\n", pause.in_words(), pause.reason));
+    }
+    if let Some(refused) = &report.refused {
+        text.push_str(&format!("refused   {}\n", refused.in_words()));
     }
     for reason in &report.skipped {
         text.push_str(&format!("skipped   {reason}\n"));

@@ -27,6 +27,7 @@ pub mod pace_metrics;
 mod passes;
 mod prune;
 pub mod push;
+pub mod quota;
 mod recorded;
 mod remedies;
 pub mod report;

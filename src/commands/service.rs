@@ -49,7 +49,9 @@ pub(super) async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source
             let user = jobs::only(context, S::TABLES, &mut job, &args.poll.user).await?;
             let before = streams::of_user(&context.pool, service, user).await?;
             let mut report = jobs::ran(context, source, &job).await?;
-            report.skipped = if args.force { Vec::new() } else { jobs::reasons(&before) };
+            if !args.force {
+                report.skipped = jobs::reasons(&before);
+            }
             jobs::finish(report, output)
         }
         ServiceVerb::RenewWatches(args) => push::renew(args, context, source, Mode::Age, output).await,

@@ -147,9 +147,15 @@ async fn together(context: &Context, verb: &str, jobs: &[(&'static str, Job)], o
             (None, error) => complain(format!("{service}: {}", error.as_deref().unwrap_or_default())),
         }
     }
-    // What ends a whole run says more than what failed in one; that another run holds a job says least.
-    let exits = together.runs.iter().map(|ran| ran.exit);
-    Ok(exits.max_by_key(|exit| if *exit == Exit::Busy { 0 } else { *exit as u8 + 1 }).unwrap_or(Exit::Done))
+    // What ends a whole run says more than what failed in one. That another run holds a job says least, but not where users are named, whose
+    // streams it holds.
+    let is_named = jobs.iter().any(|(_, job)| job.selection.users.is_some());
+    let weight = |exit: &Exit| match exit {
+        Exit::Done => 1,
+        Exit::Busy => 2 * u8::from(is_named),
+        exit => *exit as u8 + 2,
+    };
+    Ok(together.runs.iter().map(|ran| ran.exit).max_by_key(weight).unwrap_or(Exit::Done))
 }
 
 fn text(together: &Together) -> String {

@@ -74,7 +74,8 @@ pub fn run(args: &VerifyArgs, settings: Settings, output: Output) -> anyhow::Res
             let left = args.max_duration.map(|limit| limit.saturating_sub(started.elapsed()));
             let bounds = Bounds { max_duration: left, dry_run: false };
             // However long it takes, unless a person says otherwise.
-            let job = Job { max_duration: left, ..jobs::job(&context, service, "verify", Selection::default(), bounds) };
+            let selection = Selection { users: ask.users.clone(), ..Selection::default() };
+            let job = Job { max_duration: left, ..jobs::job(&context, service, "verify", selection, bounds) };
             runs.push(one(&context, service, &job, &ask).await?);
             if args.repair {
                 jobs::hand_on(&context, &job).await;
@@ -169,6 +170,7 @@ fn text(verified: &Verified) -> String {
         }
         text.push('\n');
     }
+    text.extend(verified.runs.iter().map(jobs::left));
     let stopped = verified.runs.iter().any(|report| report.stopped_early.is_some());
     text.push_str(match verified.in_step {
         true => "in step",

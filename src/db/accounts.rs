@@ -2,6 +2,7 @@
 
 mod credentials;
 mod refresh;
+mod refused;
 mod settings;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use super::claims::AccountRow;
 
 pub use credentials::{Sealed, note_client_id, reseal, sealed_after, store_credentials};
 pub use refresh::{Fresh, Refusal, begin_refresh, end_refresh, store_token, take_revoked};
+pub use refused::{Refused, refused};
 pub use settings::{apply_switches, change_settings, switch};
 
 /// Makes what had failed, or was not called any more, due again.

@@ -1,5 +1,7 @@
 //! Claims: which streams a run takes, and what it learns of them (tables `streams`, `accounts`). Knows no Google.
 
+mod unclaimed;
+
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
@@ -8,6 +10,8 @@ use uuid::Uuid;
 
 use super::Pool;
 use super::streams::{Changes, Position};
+
+pub use unclaimed::{Unclaimed, Why, unclaimed};
 
 const LIST_DUE: &str = include_str!("sql/list_due_streams.sql");
 const CLAIM: &str = include_str!("sql/claim_streams.sql");
@@ -113,6 +117,10 @@ pub struct Due {
     pub passes: Vec<i64>,
     /// How many of these are first pages.
     pub firsts: usize,
+    /// Streams that were named, due or not, and that other runs hold.
+    pub held: usize,
+    /// A project of the service is paused: its streams are not among these.
+    pub paused: bool,
 }
 
 /// The streams that a selection names and that are due.
@@ -133,8 +141,14 @@ pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selecti
         .await
         .context("listing due streams")?;
     let ids = |place: usize| row.try_get::<_, Option<Vec<i64>>>(place).map(Option::unwrap_or_default);
-    let firsts: i64 = row.try_get(2)?;
-    Ok(Due { polls: ids(0)?, passes: ids(1)?, firsts: usize::try_from(firsts)? })
+    let (firsts, held): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
+    Ok(Due {
+        polls: ids(0)?,
+        passes: ids(1)?,
+        firsts: usize::try_from(firsts)?,
+        held: usize::try_from(held)?,
+        paused: row.try_get(4)?,
+    })
 }
 
 /// Streams with their accounts, claimed or not.
@@ -160,7 +174,6 @@ pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
     pub run: Uuid,
-    pub service: &'a str,
     /// Seconds.
     pub lease: f64,
     /// `streams.id`, as `list_due` gave them.
@@ -192,7 +205,6 @@ async fn claim_with(client: &impl tokio_postgres::GenericClient, claim: &Claim<'
             CLAIM,
             &[
                 (&claim.run, Type::UUID),
-                (&claim.service, Type::TEXT),
                 (&claim.lease, Type::FLOAT8),
                 (&claim.ids, Type::INT8_ARRAY),
                 (&claim.force, Type::BOOL),

@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (22, "progress", include_str!("../../sql/migrations/0022_progress.sql")),
     (23, "quota_minutes", include_str!("../../sql/migrations/0023_quota_minutes.sql")),
     (24, "young_tables", include_str!("../../sql/migrations/0024_young_tables.sql")),
+    (26, "quota_pauses", include_str!("../../sql/migrations/0026_quota_pauses.sql")),
     (27, "told_apart", include_str!("../../sql/migrations/0027_told_apart.sql")),
     (30, "standing", include_str!("../../sql/migrations/0030_standing.sql")),
 ];

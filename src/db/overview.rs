@@ -9,6 +9,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Pool;
+use super::accounts::{self, Refused};
+use super::claims::Selection;
+use super::quota::{self, Pause};
 
 pub use flow::{Bots, Channels, Outbox, Quarantine, Target, Unread};
 pub use jobs::{JobState, Running};
@@ -20,7 +23,11 @@ pub struct Overview {
     /// By the database's clock.
     pub at: DateTime<Utc>,
     pub services: Vec<ServiceState>,
-    /// The last run of each job.
+    /// Of all services together.
+    pub accounts: Refused,
+    /// Projects whose quota of the day is used up.
+    pub paused: Vec<Pause>,
+    /// How each job goes.
     pub jobs: Vec<JobState>,
     /// By class and service: accounts that are not called any more first.
     pub failing: Vec<Failing>,
@@ -56,6 +63,8 @@ pub async fn read(pool: &Pool, silent_after: i32) -> anyhow::Result<Overview> {
     Ok(Overview {
         at: row.try_get(0)?,
         services: streams::services(client).await?,
+        accounts: accounts::refused(client, None).await?,
+        paused: quota::list(client, None, &Selection::default()).await?,
         jobs: jobs::jobs(client).await?,
         failing: streams::failing(client).await?,
         accounts_ended: streams::ended(client).await?,

@@ -1,9 +1,13 @@
 //! The quota ledger that all hosts share (tables `quota_minutes`, `quota_usage`, `quota_pauses`).
 
+mod pauses;
+
 use anyhow::Context;
 use tokio_postgres::types::Type;
 
 use super::Pool;
+
+pub use pauses::{Pause, list, pause_until_day_ends, paused, resume, take_probes};
 
 /// The start of Google's quota day: midnight in California.
 pub(super) const DAY_START: &str =
@@ -195,20 +199,4 @@ pub async fn settle(pool: &Pool, service: &str, unspent: &[Unspent], polled: &[(
         .await
         .context("settling quota")?;
     Ok(())
-}
-
-/// Stops all streams of a project until Google's day ends. Answers the seconds until then.
-pub async fn pause_until_day_ends(pool: &Pool, service: &str, project: &str, reason: &str) -> anyhow::Result<f64> {
-    let statement = format!(
-        "INSERT INTO quota_pauses (service, project, until, reason) VALUES ($1, $2, {DAY_START} + interval '1 day', $3)
-         ON CONFLICT (service, project) DO UPDATE SET until = excluded.until, reason = excluded.reason
-         RETURNING extract(epoch FROM until - now())::float8"
-    );
-    let row = pool
-        .get()
-        .await?
-        .query_typed_one(&statement, &[(&service, Type::TEXT), (&project, Type::TEXT), (&reason, Type::TEXT)])
-        .await
-        .context("pausing a project")?;
-    Ok(row.try_get(0)?)
 }

@@ -91,6 +91,7 @@ impl Calls {
     }
 
     async fn spend(&self, units: u64) -> Result<(), Failure> {
+        self.meter.must_not_be_paused(&self.project)?;
         let drawn = self.booked.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|booked| booked.draw(units));
         let what = match drawn {
             Some(true) => {
@@ -190,6 +191,11 @@ impl Calls {
                     refreshed = true;
                 }
                 answer => {
+                    if let Err(failure) = &answer
+                        && failure.class == Class::DailyQuota
+                    {
+                        Box::pin(self.meter.used_up(&self.project, &failure.message)).await;
+                    }
                     return match (answer, self.scope) {
                         (Err(failure), Some(scope)) => Err(Box::pin(self.credential.told_apart(scope, failure)).await),
                         (answer, _) => answer,

@@ -1,7 +1,9 @@
 //! Dispatcher of a run: looks for what is due as long as there is work, claims it and lays it on the queue, and closes what was idle, one
 //! statement for hundreds.
 
+mod close;
 mod first_pages;
+mod others;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,11 +17,8 @@ use super::shared::Shared;
 use super::slice::Task;
 use super::{Source, workers};
 use crate::db::claims::{self, Claim, Selection};
-use crate::db::streams::{self, Closed, Idle};
+use crate::db::streams::Idle;
 
-/// How often it is tried to close idle streams that somebody else holds, and the pause after the first time; it grows.
-const CLOSE_TRIES: u32 = 6;
-const GIVE_WAY: Duration = Duration::from_millis(50);
 /// How long streams that were brought up wait for others, so that one look finds them all.
 const SHARED_LOOK: Duration = Duration::from_millis(500);
 /// Polls that wait in a run at once where a project has no quota for them: those of other projects may come after them.
@@ -69,6 +68,9 @@ struct Dispatcher<'a, S: Source> {
     chunk: usize,
     most: usize,
     threads: u32,
+    /// Streams that were named and are another's, and until when they are waited for.
+    others: usize,
+    patience: Instant,
 }
 
 /// One statement after the other: a second connection costs the server more than the wait costs the run.
@@ -88,6 +90,8 @@ impl<'a, S: Source> Dispatcher<'a, S> {
             chunk,
             most,
             threads: 1,
+            others: 0,
+            patience: Instant::now() + engine.lease,
         }
     }
 
@@ -101,7 +105,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
                 Next::List => self.look().await?,
                 Next::Claim(ids) => self.claim(&ids).await?,
                 Next::GiveWay(deep) => self.give_way(deep).await?,
-                Next::Close(idle) => close(self.shared, idle).await?,
+                Next::Close(idle) => close::idle(self.shared, idle).await?,
                 Next::Wait(until) => self.wait(until, winding_down).await,
                 Next::End => return Ok(()),
             }
@@ -137,7 +141,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
             return Ok(Next::Close(Queue::take_idle(&mut state)));
         }
         if state.is_quiet() {
-            return Ok(Next::End);
+            return Ok(self.others_by(now).filter(|_| !winding_down).map_or(Next::End, |until| Next::Wait(Some(until))));
         }
         let look_in = if state.brought_up { SHARED_LOOK } else { self.look_every() };
         let look = self.looked.filter(|_| self.looks_again() && !winding_down).map(|looked| looked + look_in);
@@ -150,15 +154,13 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         self.shared.context.settings.engine.look_every
     }
 
-    /// A dry run takes back what it brings up and polls nothing off the list of what is due: a second look would find the first one's streams.
-    fn looks_again(&self) -> bool {
-        !self.shared.dry_run
-    }
-
     fn must_look(&self, state: &mut State, now: Instant) -> bool {
         let Some(looked) = self.looked else { return true };
         if !self.looks_again() {
             return false;
+        }
+        if state.is_quiet() && self.others_by(now).is_some_and(|until| until <= now) {
+            return true;
         }
         // What was brought up is looked for at once where there is little else to begin with; lists that bring up streams one after the other
         // share a look.
@@ -209,6 +211,8 @@ impl<'a, S: Source> Dispatcher<'a, S> {
             log::debug!(polls = due.polls.len(), passes = due.passes.len(); "looked for what has fallen due");
         }
         (self.polls, self.passes, self.firsts) = (due.polls.into(), due.passes.into(), due.firsts);
+        self.others = due.held;
+        self.shared.report().saw_pause |= due.paused;
         Ok(())
     }
 
@@ -219,18 +223,12 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         let ids: Vec<i64> = ids.iter().copied().filter(|id| !shared.held().contains(id)).collect();
         let pool = &shared.context.pool;
         let lease = shared.context.settings.engine.lease.as_secs_f64();
-        let claim = Claim {
-            run: shared.run,
-            service: S::TABLES.service,
-            lease,
-            ids: &ids,
-            force: selection.force,
-            settings: &shared.pass_settings,
-        };
+        let claim = Claim { run: shared.run, lease, ids: &ids, force: selection.force, settings: &shared.pass_settings };
         let rows = match shared.dry_run {
             true => claims::preview(pool, &claim).await?,
             false => claims::claim(pool, &claim).await?,
         };
+        let missed = ids.len() - rows.len();
         let tasks: Vec<Box<Task>> = rows.into_iter().map(|row| Task::of(&shared.source, row)).collect();
         if !shared.dry_run {
             shared.held().extend(tasks.iter().map(|task| task.row.id));
@@ -247,6 +245,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
             let mut state = shared.queue.state();
             tasks.into_iter().for_each(|task| state.add(task));
         }
+        self.missed(missed);
         while !(self.polls.is_empty() && self.passes.is_empty()) && self.threads < self.shared.threads() {
             workers::start(self.shared)?;
             self.threads += 1;
@@ -269,34 +268,4 @@ impl<'a, S: Source> Dispatcher<'a, S> {
             () = over => {}
         }
     }
-}
-
-/// Closes idle streams with one statement. Those that somebody else holds are passed over and closed a moment later; what is held for longer is
-/// left to its lease: nothing had changed in it, and the next run polls it again.
-async fn close<S: Source>(shared: &Shared<S>, idle: Vec<(Idle, Uuid)>) -> anyhow::Result<()> {
-    let (mut idle, users): (Vec<Idle>, Vec<Uuid>) = idle.into_iter().unzip();
-    let mut lost: HashMap<i64, Uuid> = idle.iter().map(|stream| stream.id).zip(users).collect();
-    for tries in 1.. {
-        let Closed { closed, held } = streams::close_idle(&shared.context.pool, shared.run, &idle).await?;
-        for id in closed {
-            lost.remove(&id);
-            shared.held().remove(&id);
-        }
-        idle.retain(|stream| held.contains(&stream.id));
-        if idle.is_empty() || tries == CLOSE_TRIES {
-            break;
-        }
-        log::info!(streams = idle.len(); "closing idle streams again that somebody holds");
-        tokio::time::sleep(GIVE_WAY * tries).await;
-    }
-    let mut report = shared.report();
-    for stream in &idle {
-        log::warn!(stream = stream.id; "another transaction holds the stream: its poll is not recorded, and made again");
-        shared.held().remove(&stream.id);
-        lost.remove(&stream.id);
-        report.idle_streams -= 1;
-        report.interrupted_streams += 1;
-    }
-    lost.into_values().for_each(|user| report.lost(user));
-    Ok(())
 }

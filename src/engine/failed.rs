@@ -6,7 +6,7 @@ use super::outcome::End;
 use super::shared::Shared;
 use super::{Source, Stream, pace};
 use crate::db::claims::StreamRow;
-use crate::db::{quota, streams};
+use crate::db::streams;
 use crate::error::{Class, Failure};
 
 /// What the provider says is not there is believed to be gone after so long.
@@ -14,6 +14,10 @@ const GONE_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Stores what became of a stream that could not be polled; answers how it ended.
 pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Failure) -> End {
+    // The stream did not fail: it waits for its project, which the call that used the day up has paused.
+    if failure.class == Class::DailyQuota {
+        return End::Paused(failure);
+    }
     let off = failure.class.is_off();
     match off {
         true => {
@@ -37,14 +41,8 @@ pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Fail
 async fn fail<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: &Failure) -> anyhow::Result<()> {
     let Shared { context, run, .. } = shared;
     let (pool, service) = (&context.pool, S::TABLES.service);
-    let mut hint = failure.retry_after;
-    // Google's own verdict stops the whole project; our own cap only this stream, whose hint names the end of the day.
-    if failure.class == Class::DailyQuota && hint.is_none() {
-        let seconds = quota::pause_until_day_ends(pool, service, &row.account.project, &failure.message).await?;
-        hint = Duration::try_from_secs_f64(seconds).ok();
-    }
     let failing_for = Duration::try_from_secs_f64(row.failing_for).unwrap_or_default();
-    let wait = pace::after_failure(failure.class, failing_for, hint);
+    let wait = pace::after_failure(failure.class, failing_for, failure.retry_after);
     let wait = pace::jittered(wait, context.settings.pace.jitter, rand::random()).as_secs_f64();
     if failure.class == Class::UserQuota {
         streams::postpone(pool, service, row.user_id, wait).await?;

@@ -1,5 +1,7 @@
 //! One execution of one job: run row, lock, heartbeat, the streams, and the rows that tell of it.
 
+mod ready;
+
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -7,20 +9,22 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use ready::Ready;
+
 use super::meter::Meter;
 use super::queue::Queue;
 use super::report::Covered;
 use super::room::Room;
 use super::shared::Shared;
 use super::tokens::Broker;
-use super::{Context, Report, Source, budget, dispatch, revive, told, watch};
+use super::{Context, Report, Source, budget, dispatch, left, probe, revive, told, watch};
 use crate::config;
 use crate::db::claims::Selection;
 use crate::db::pool::CANCELLED;
-use crate::db::prices::{self, Prices};
+use crate::db::prices;
 use crate::db::runs::{self, Closing, Opening, Tables};
-use crate::db::{explained, health, holder, streams};
-use crate::error::{Fault, sql_state};
+use crate::db::{explained, holder, streams};
+use crate::error::sql_state;
 use crate::progress::Progress;
 use crate::telemetry;
 use crate::telemetry::healthchecks::{self, Check};
@@ -46,7 +50,7 @@ pub struct Job {
 
 impl Job {
     /// What schedules run, and not a person for some users: only this is a sign that all is well.
-    fn is_for_everybody(&self) -> bool {
+    pub(super) fn is_for_everybody(&self) -> bool {
         self.selection.users.is_none() && !self.selection.pushed
     }
 }
@@ -59,12 +63,18 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
     recorded(context, source, job, async |shared| {
         if !job.dry_run && job.is_for_everybody() {
             revive::revive(&shared).await?;
+            if shared.meter.has_paused() {
+                probe::probe(&shared).await?;
+            }
         }
         // Not for what was named: that is polled whether due or not.
         if !job.dry_run && job.selection == Selection::default() {
             shared.source.prepare(context).await?;
         }
-        dispatch::drain(&shared, &job.selection).await
+        dispatch::drain(&shared, &job.selection).await?;
+        left::paused(&shared, &job.selection).await?;
+        left::unclaimed(&shared, &job.selection).await?;
+        left::refused(&shared, job).await
     })
     .await
 }
@@ -125,15 +135,15 @@ async fn executed<S: Source>(
     let started = Instant::now();
     let mut report = Report::new(run, &job.name, job.dry_run);
     report.add_unknown(&job.unknown);
-    let keys = keys(context).await?;
+    let keys = ready::keys(context).await?;
     // A host that can do nothing for lack of keys takes the job from nobody.
     let exclusive = job.exclusive && keys.is_ok();
     if !job.dry_run && !opened::<S>(context, job, exclusive, &mut report, check).await? {
         record(context, S::TABLES, job, &mut report, started, |user| source.covers(user)).await?;
         return Ok(report);
     }
-    let prices = match ready(context, &source, job, keys).await {
-        Ok(prices) => prices,
+    let ready = match ready::ready(context, &source, job, keys).await {
+        Ok(ready) => ready,
         Err(error) => {
             report.fail_whole(&error);
             match job.dry_run {
@@ -143,7 +153,7 @@ async fn executed<S: Source>(
             return Ok(report);
         }
     };
-    let shared = shared(context, source, job, prices, report)?;
+    let shared = shared(context, source, job, ready, report)?;
     let calls_before = context.http.calls();
     let watch = tokio::spawn(watch::over(Arc::clone(&shared), job.max_duration, exclusive));
     let drained = watch::in_time(&context.pool, &shared.wind_down, watch::WORK, work(Arc::clone(&shared))).await;
@@ -202,40 +212,26 @@ async fn opened<S: Source>(
     Ok(is_ours)
 }
 
-/// Whether this host has keys, and they open anything of what is sealed. Where they do not, that is no stream's fault: nothing must be put off for
-/// the hosts that have the right ones.
-async fn keys(context: &Context) -> anyhow::Result<Result<(), Fault>> {
-    if let Err(none) = context.vault.writing_key() {
-        return Ok(Err(none));
-    }
-    let sealed = health::sealed_credentials(&context.pool, &context.vault.key_ids()).await?;
-    Ok(match sealed.as_slice() {
-        [] => Ok(()),
-        [(key, _), ..] => {
-            let count: i64 = sealed.iter().map(|(_, count)| count).sum();
-            Err(context.vault.stale(count, key))
-        }
-    })
-}
-
-/// What must be there before a stream is touched: the keys of this host, and what polls cost.
-async fn ready<S: Source>(context: &Context, source: &S, job: &Job, keys: Result<(), Fault>) -> anyhow::Result<Prices> {
-    keys?;
-    budget::prices(context, source, !job.dry_run).await.map_err(explained)
-}
-
-fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, report: Report) -> anyhow::Result<Arc<Shared<S>>> {
+fn shared<S: Source>(
+    context: &Context,
+    source: S,
+    job: &Job,
+    (prices, paused): Ready,
+    report: Report,
+) -> anyhow::Result<Arc<Shared<S>>> {
     let engine = &context.settings.engine;
     let broker =
         Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), job.scopes.clone(), !job.dry_run);
     let limits = context.settings.quota.limits(S::TABLES.service);
+    let meter = Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run, job.is_for_everybody());
+    meter.are_paused(paused);
     let filled = Arc::new(Notify::new());
     Ok(Arc::new(Shared {
         source,
         context: context.clone(),
         run: report.execution_id,
         broker,
-        meter: Arc::new(Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run, job.is_for_everybody())),
+        meter: Arc::new(meter),
         room: Arc::new(Room::new(engine.page_memory, Arc::clone(&filled))),
         wind_down: context.stop.child_token(),
         dry_run: job.dry_run,
@@ -259,6 +255,7 @@ async fn closed<S: Source>(shared: &Shared<S>, job: &Job, report: &mut Report, s
     if report.changes.values().any(|counts| counts.streams > 0) {
         prices::outdate(pool, S::TABLES.service).await?;
     }
+    // It was stopped before it came to these, or their project is paused.
     let held: Vec<i64> = shared.held().iter().copied().collect();
     if !held.is_empty() {
         streams::release(pool, shared.run, &held).await?;

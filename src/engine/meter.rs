@@ -3,6 +3,8 @@
 mod account;
 mod allowance;
 mod ledger;
+mod pauses;
+mod settle;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -15,13 +17,13 @@ use uuid::Uuid;
 use super::gate::Gate;
 use crate::config::{self, Limits};
 use crate::db::Pool;
-use crate::db::quota;
-use crate::error::Failure;
+use crate::error::{Class, Failure};
 
 use account::{Account, Waits};
 pub use account::{Booking, Lack};
 pub use allowance::For;
 use ledger::{Share, Took};
+pub use pauses::PAUSED;
 
 /// The share of a minute that first syncs may spend at once: of a user, so that a page of messages fits in, and of a project, whose users
 /// take turns.
@@ -46,6 +48,8 @@ pub struct Meter {
     projects: Mutex<HashMap<String, Arc<Project>>>,
     /// By user, where the provider bounds their calls that are under way at once.
     gates: Mutex<HashMap<Uuid, Arc<Gate>>>,
+    /// Projects that are not called, each with why.
+    paused: Mutex<HashMap<String, String>>,
     /// A dry run spends, but writes nothing.
     writes: bool,
     /// Units of each user's minute that are not written down.
@@ -66,10 +70,21 @@ impl Meter {
     /// A meter that has spent nothing. `for_everybody`: of a run over all users, which does not write down what idle polls cost each of them. The
     /// runs of a few users may follow one another quickly, and write everything down.
     pub fn new(pool: Pool, service: &'static str, limits: Limits, writes: bool, for_everybody: bool) -> Self {
-        let (projects, gates) = (Mutex::default(), Mutex::default());
+        let (projects, gates, paused) = (Mutex::default(), Mutex::default(), Mutex::default());
         let is_bound = limits.user_per_minute < u64::MAX;
         let free = if for_everybody || !is_bound { limits.user_per_minute / FREE } else { 0 };
-        Self { pool, service, limits, projects, gates, writes, free, units: AtomicU64::new(0), retries: AtomicU64::new(0) }
+        Self {
+            pool,
+            service,
+            limits,
+            projects,
+            gates,
+            paused,
+            writes,
+            free,
+            units: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+        }
     }
 
     /// What the calls of a user go through; `None`: as many as there are may be under way.
@@ -179,8 +194,14 @@ impl Meter {
             per_day: ledger::signed(self.limits.per_day),
             free: 0,
         };
-        let taken = self.take(&project.account, || project.name.clone(), units, &share);
-        if let full @ Took::MinuteFull(_) = taken.await? {
+        let taken = self.take(&project.account, || project.name.clone(), units, &share).await;
+        // The day is used up: the only way in which the ledger refuses units for longer than a minute.
+        if let Err(failure) = &taken
+            && failure.class == Class::DailyQuota
+        {
+            self.used_up(&project.name, &failure.message).await;
+        }
+        if let full @ Took::MinuteFull(_) = taken? {
             return Ok(full);
         }
         let per_minute = per_minute(account, of_user);
@@ -218,45 +239,6 @@ impl Meter {
     /// Units spent and calls tried again so far.
     pub fn totals(&self) -> (u64, u64) {
         (self.units.load(Ordering::Relaxed), self.retries.load(Ordering::Relaxed))
-    }
-
-    /// Reserves for polls that are about to be made, so that they do not wait for the ledger one after the other. What is not granted is asked
-    /// for again by those who need it.
-    pub async fn expect(&self, project: &str, units: u64) -> anyhow::Result<()> {
-        if !self.writes {
-            return Ok(());
-        }
-        let project = self.project(project);
-        let per_minute = ledger::signed(self.limits.project_per_minute);
-        let per_day = ledger::signed(self.limits.per_day);
-        let wanted = ledger::signed(units).min(per_minute / 20);
-        // Not under the block's lock: polls under way spend meanwhile what is left.
-        let (at, limits) = (Instant::now(), quota::Limits { per_minute, per_day });
-        let answer = quota::reserve(&self.pool, self.service, &project.name, wanted, quota::Carried::default(), &limits).await?;
-        if let quota::Reservation::Granted { second } = answer {
-            project.account.ledger.lock().await.granted(wanted, second, at);
-        }
-        Ok(())
-    }
-
-    /// Gives back what was reserved and not spent, and writes down what polls spent.
-    pub async fn settle(&self) -> anyhow::Result<()> {
-        let projects: Vec<Arc<Project>> = locked(&self.projects).drain().map(|(_, project)| project).collect();
-        let (mut unspent, mut polled) = (Vec::new(), Vec::new());
-        for project in projects {
-            polled.push((project.name.clone(), ledger::signed(project.polled.load(Ordering::Relaxed))));
-            unspent.push(project.account.unspent(project.name.clone()).await);
-            let users: Vec<_> = locked(&project.users).drain().collect();
-            for (user, account) in users {
-                unspent.push(account.unspent(format!("{}/{user}", project.name)).await);
-            }
-        }
-        unspent.retain(|unspent| unspent.left.units > 0);
-        polled.retain(|(_, units)| *units > 0);
-        match unspent.is_empty() && polled.is_empty() {
-            true => Ok(()),
-            false => quota::settle(&self.pool, self.service, &unspent, &polled).await,
-        }
     }
 
     fn accounts(&self, project: &str, user: Uuid) -> (Arc<Project>, Arc<Account>) {

@@ -42,6 +42,8 @@ pub enum End {
     /// Given back between two pages of a full pass, so that users who have nothing yet could be claimed; interrupted, unless it is claimed again.
     GaveWay,
     Failed(Failure),
+    /// Its project is paused for the day: it waits as it is, and did not fail.
+    Paused(Failure),
     /// The user does not have the service, or did not grant it: nothing to sync, and no failure.
     Off(Failure),
 }
@@ -74,6 +76,7 @@ impl Outcome {
             End::Done => "done",
             End::Interrupted => "interrupted",
             End::GaveWay => "gave way to others",
+            End::Paused(_) => "waits for the quota of its project",
         };
         let (kind, ms) = (self.kind.as_str(), self.took.as_millis() as u64);
         let Counts { created, updated, deleted, .. } = self.counts;

@@ -1,5 +1,6 @@
 //! One slice of a stream: pages from its position, until the stream ends or others want its place.
 
+mod aside;
 mod rehearse;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use deadpool_postgres::Transaction;
 use super::delays::Delays;
 use super::meter::Lack;
 use super::outcome::{End, Outcome};
-use super::pace::{Bounds, History};
+use super::pace::Bounds;
 use super::page::{change_times, is_idle, json, wait_of};
 use super::queue::Admitted;
 use super::room::Held;
@@ -20,21 +21,28 @@ use super::shared::Shared;
 use super::slice::{Granted, Sliced, Task};
 use super::{Calls, Counts, Next, Page, Position, Source, Stream, again, apply, failed, pacing, recover};
 use crate::db::claims::StreamRow;
-use crate::db::pool::{CANCELLED, LOCKED};
+use crate::db::pool::CANCELLED;
 use crate::db::streams::{Finish, Idle};
 use crate::error::{Class, Failure};
 
-/// How often a page is asked for again whose rows another transaction holds, and after which pause. With the time for which each try waits it is
-/// somewhat more than a minute: whatever a host that died has held is free by then.
-const ASIDES: u32 = 6;
-const ASIDE: Duration = Duration::from_secs(7);
 /// Within so long, those who have waited for the same minute ask again.
 const APART: Duration = Duration::from_secs(1);
+
+/// How far a slice goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// To the end of the stream.
+    End,
+    /// A pass goes back to the queue between two pages where others wait for their turn.
+    Others,
+    /// A pass goes back after a page.
+    Page,
+}
 
 /// Polls one claimed stream to its end, however long it waits for quota.
 pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome {
     let task = Task::of(&shared.source, row);
-    match slice(shared, task, None, false).await {
+    match slice(shared, task, None, Until::End).await {
         Sliced::Over(task) => task.outcome,
         // Only what came from the queue goes back to it.
         Sliced::Again(task, _) => Outcome { end: End::Interrupted, ..task.outcome },
@@ -42,11 +50,11 @@ pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome 
 }
 
 /// Polls a claimed stream until it ends or, if it came from the queue, its next page must wait for its turn. `granted`: for the first page.
-pub async fn slice<S: Source>(shared: Arc<Shared<S>>, mut task: Box<Task>, granted: Option<Granted>, queued: bool) -> Sliced {
+pub async fn slice<S: Source>(shared: Arc<Shared<S>>, mut task: Box<Task>, granted: Option<Granted>, until: Until) -> Sliced {
     let started = Instant::now();
     let stream = Stream::of(&task.row);
     let (calls, bounds) = (shared.calls(&task.row), shared.source.bounds(&stream));
-    let slice = Slice { shared: &shared, stream, calls, bounds, queued };
+    let slice = Slice { shared: &shared, stream, calls, bounds, until };
     let ended = slice.run(&mut task, granted).await;
     task.outcome.took += started.elapsed();
     match ended {
@@ -79,12 +87,12 @@ struct Slice<'a, S: Source> {
     stream: Stream,
     calls: Calls,
     bounds: Bounds,
-    /// Others wait for their turn: a pass goes back to the queue between two pages.
-    queued: bool,
+    until: Until,
 }
 
 impl<S: Source> Slice<'_, S> {
     async fn run(&self, task: &mut Task, granted: Option<Granted>) -> Result<Step, Failure> {
+        self.shared.meter.must_not_be_paused(&task.row.account.project)?;
         // A dry run applies a whole pass in one transaction that is never committed: its figures are those of a real run. One stream after
         // the other, because feeds of several users write the same rows, and none of them may wait for a connection that another one holds.
         if self.shared.dry_run {
@@ -103,7 +111,7 @@ impl<S: Source> Slice<'_, S> {
     }
 
     fn waits_for_turns(&self, task: &Task) -> bool {
-        self.queued && !self.shared.dry_run && task.is_pass()
+        self.until != Until::End && !self.shared.dry_run && task.is_pass()
     }
 
     /// Pages, beginning with this answer.
@@ -221,30 +229,13 @@ impl<S: Source> Slice<'_, S> {
         })
     }
 
-    /// A page that did not get its rows, because another transaction holds them, is asked for again in a while from where it began. Nobody waits
-    /// with a connection in hand, which others need.
-    ///
-    /// # Errors
-    /// Any other failure, and this one after some tries.
-    fn aside(&self, task: &mut Task, at: Position, known: History, failure: Failure) -> Result<Step, Failure> {
-        if failure.reason != LOCKED || !self.queued {
-            return Err(failure);
-        }
-        (task.row.position, task.history) = (at, known);
-        task.asides += 1;
-        if task.asides > ASIDES {
-            let message = "another transaction has held rows of this page for a minute: `syncctl doctor` names it";
-            return Err(Failure { message: format!("{message} ({})", failure.message), ..failure });
-        }
-        log::info!(stream = task.row.id; "another transaction holds rows of this page: it waits aside");
-        Ok(Step::Wait(Some(ASIDE.mul_f64(0.5 + rand::random::<f64>()))))
-    }
-
     /// The next page, if it need not wait for its turn.
     async fn ask_ahead(&self, task: &mut Task) -> Result<Result<(Answer<S::Change>, Option<Held>), Step>, Failure> {
         let granted = match self.waits_for_turns(task) {
             false => None,
-            true if self.shared.queue.is_wanted(&task.row.account.project) => return Ok(Err(Step::Wait(None))),
+            true if self.until == Until::Page || self.shared.queue.is_wanted(&task.row.account.project) => {
+                return Ok(Err(Step::Wait(None)));
+            }
             true => match self.shared.admit(task) {
                 Admitted::Yes(granted) => Some(granted),
                 Admitted::Lacks(Lack::User(until)) => {

@@ -1,6 +1,7 @@
 //! What a run did: counted while it goes, written to the run tables, shown to people.
 
 mod unknown;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,9 +11,12 @@ use uuid::Uuid;
 
 use super::Counts;
 use super::delays::Delays;
+use super::meter::PAUSED;
 use super::outcome::{End, Outcome};
 use super::push::Figures;
 use super::verify::Compared;
+use crate::db::accounts::Refused;
+use crate::db::quota::Pause;
 use crate::error::{Class, Exit, Failure, Fault, one_line};
 
 /// How many of the slowest streams a summary names.
@@ -32,7 +36,7 @@ pub struct Report {
     pub job: String,
     pub version: &'static str,
     pub dry_run: bool,
-    /// `completed`, `partial`, `failed` or `skipped`.
+    /// `completed`, `partial`, `failed`, `paused` or `skipped`.
     pub status: String,
     /// Why the run ended before everything due was polled.
     pub stopped_early: Option<String>,
@@ -68,6 +72,20 @@ pub struct Report {
     pub off: BTreeMap<&'static str, ClassCount>,
     /// Failed streams by class, with one example each.
     pub errors: BTreeMap<&'static str, ClassCount>,
+    /// Accounts that are refused, where some are: of runs for everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+    /// The share of them above which a run has not done its work.
+    #[serde(skip)]
+    pub(super) refused_share: f64,
+    /// Projects whose streams wait because the quota of the day is used up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paused: Vec<Pause>,
+    /// Streams that were named and are another run's; `skipped` says whose.
+    pub held_streams: u64,
+    /// Some project was paused when the run looked for what is due.
+    #[serde(skip)]
+    pub(super) saw_pause: bool,
     pub fetch_ms: Quantiles,
     /// How long the changes that were found had waited.
     pub delays: Delays,
@@ -146,8 +164,10 @@ impl Report {
     /// Counts a stream.
     pub(super) fn add(&mut self, outcome: &Outcome) {
         outcome.log();
-        self.polls += 1;
-        self.streams += u64::from(!outcome.again);
+        // What a pause kept from being polled is told with its project, unless a part of it was stored.
+        let polled = !matches!(outcome.end, End::Paused(_)) || outcome.counts != Counts::default();
+        self.polls += u64::from(polled);
+        self.streams += u64::from(polled && !outcome.again);
         self.resyncs += u64::from(outcome.resyncs);
         self.quarantined += outcome.quarantined;
         self.delays += &outcome.delays;
@@ -155,7 +175,7 @@ impl Report {
         let ms = |duration: &Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         self.fetches.extend(outcome.fetches.iter().map(ms));
         // Of a stream that was interrupted nothing is known: a user of such streams alone is no success of this run, and no failure.
-        if !matches!(outcome.end, End::Interrupted | End::GaveWay) {
+        if !matches!(outcome.end, End::Interrupted | End::GaveWay | End::Paused(_)) {
             *self.users.entry(outcome.user_id).or_insert(true) &= !matches!(outcome.end, End::Failed(_));
         }
         if self.gave_way.remove(&outcome.id) {
@@ -169,6 +189,13 @@ impl Report {
                 self.interrupted_streams += 1;
             }
             End::Interrupted => self.interrupted_streams += 1,
+            End::Paused(failure) => {
+                self.interrupted_streams += u64::from(polled);
+                // Those that were not asked for any more say nothing new.
+                if failure.reason != PAUSED {
+                    tally(&mut self.errors, failure);
+                }
+            }
             End::Failed(failure) => self.fail(failure),
             End::Off(failure) => tally(&mut self.off, failure),
         }
@@ -198,8 +225,19 @@ impl Report {
     /// Counts an idle stream that turned out to be another run's by the time it was to be closed.
     pub(super) fn lost(&mut self, user: Uuid) {
         self.idle_streams -= 1;
+        self.fail_of(user, &Failure::new(Class::LeaseLost, "another run has taken this stream over"));
+    }
+
+    /// Counts a stream that could not even be claimed.
+    pub(super) fn fail_unclaimed(&mut self, user: Uuid, failure: &Failure) {
+        self.polls += 1;
+        self.streams += 1;
+        self.fail_of(user, failure);
+    }
+
+    fn fail_of(&mut self, user: Uuid, failure: &Failure) {
         self.users.insert(user, false);
-        self.fail(&Failure::new(Class::LeaseLost, "another run has taken this stream over"));
+        self.fail(failure);
     }
 
     /// Counts a failure.
@@ -229,14 +267,7 @@ impl Report {
         };
         self.fetch_ms = Quantiles { p50: at(0.5), p95: at(0.95), max: at(1.0) };
         if self.status.is_empty() {
-            let failed = self.failed_streams + self.unknown_users;
-            let all_failed = failed > 0 && failed == self.polls + self.unknown_users;
-            self.status = match () {
-                () if self.error.is_some() || all_failed => "failed",
-                () if failed > 0 => "partial",
-                () => "completed",
-            }
-            .into();
+            self.status = self.verdict().into();
         }
         let sum = |failed_only: bool| -> u64 {
             self.users.iter().filter(|(_, ok)| !failed_only || !**ok).map(|(user, _)| covers(*user)).sum::<u64>()
@@ -246,37 +277,6 @@ impl Report {
         covered.failed += self.unknown_users;
         self.covered = Some(covered);
         covered
-    }
-
-    /// One readable line for `error_message`.
-    pub fn error_message(&self) -> Option<String> {
-        if let Some(error) = &self.error {
-            return Some(error.clone());
-        }
-        let parts: Vec<String> =
-            self.errors.iter().map(|(class, entry)| format!("{} × {class} ({})", entry.count, entry.example)).collect();
-        let why = parts.join("; ");
-        match (parts.is_empty(), self.failed_streams) {
-            (true, _) => None,
-            // What named nothing has no stream.
-            (false, 0) => Some(why),
-            (false, failed) => Some(format!("{failed} of {} streams failed: {why}", self.polls)),
-        }
-    }
-
-    /// The process's exit code.
-    pub fn exit(&self) -> Exit {
-        let only = |classes: &[Class]| self.classes.iter().all(|class| classes.contains(class));
-        match self.status.as_str() {
-            "completed" => Exit::Done,
-            "skipped" => Exit::Busy,
-            "failed" if self.error.is_some() => self.error_exit.unwrap_or(Exit::SomeFailed),
-            "failed" if self.unknown_users > 0 => Exit::SomeFailed,
-            "failed" if only(&[Class::Transient]) => Exit::Unavailable,
-            "failed" if only(&[Class::Settings]) => Exit::Settings,
-            "failed" if only(&[Class::AuthRevoked, Class::ClientRefused, Class::TokenStale]) => Exit::Refused,
-            _ => Exit::SomeFailed,
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::Source;
 use super::outcome::{End, Outcome};
-use super::poll;
+use super::poll::{self, Until};
 use super::queue::{Queue, Taken};
 use super::shared::Shared;
 use super::slice::Sliced;
@@ -31,7 +31,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
         let width = places.min(shared.places());
         while slices.len() < width && !shared.wind_down.is_cancelled() && (slices.is_empty() || shared.room.is_left()) {
             match queue.take(shared.turns(), |task| shared.admit(task)) {
-                Taken::Task(task, granted) => slices.push(poll::slice(Arc::clone(&shared), task, Some(granted), true)),
+                Taken::Task(task, granted) => slices.push(poll::slice(Arc::clone(&shared), task, Some(granted), Until::Others)),
                 Taken::Nothing(until) => {
                     wake = until;
                     break;
@@ -45,10 +45,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
         tokio::select! {
             Some(sliced) = slices.next() => {
                 places += 1;
-                match sliced {
-                    Sliced::Over(task) => ended(&shared, &task.outcome),
-                    Sliced::Again(task, wait) => queue.put_back(task, wait.map(|wait| Instant::now() + wait)),
-                }
+                over(&shared, sliced);
             }
             () = filled, if !is_full => {}
             () = sleep_until(wake), if !is_full && wake.is_some() => {}
@@ -59,6 +56,14 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
 async fn sleep_until(wake: Option<Instant>) {
     if let Some(wake) = wake {
         tokio::time::sleep_until(wake.into()).await;
+    }
+}
+
+/// Takes a slice back that has ended.
+pub fn over<S: Source>(shared: &Shared<S>, sliced: Sliced) {
+    match sliced {
+        Sliced::Over(task) => ended(shared, &task.outcome),
+        Sliced::Again(task, wait) => shared.queue.put_back(task, wait.map(|wait| Instant::now() + wait)),
     }
 }
 
@@ -74,7 +79,7 @@ fn ended<S: Source>(shared: &Shared<S>, outcome: &Outcome) {
             None
         }
         // Still ours, until the run gives back what it holds.
-        End::Interrupted => None,
+        End::Interrupted | End::Paused(_) => None,
     };
     shared.queue.ended(outcome, idle);
 }

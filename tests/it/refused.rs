@@ -1,8 +1,11 @@
 //! Accounts that are not called: refused by the provider, or ended here on purpose; what is said of each, and what there is to do.
 
+use std::time::SystemTime;
+
 use serde_json::{Value, json};
 
 use crate::support::World;
+use crate::support::receiver::Receiver;
 use crate::support::service::CALENDAR;
 
 fn users(world: &World) -> Vec<String> {
@@ -133,4 +136,118 @@ fn a_check_of_the_failing_ones_asks_for_nobody_else() {
     world.assert_in_step();
     let none = world.syncctl(&["accounts", "check", "--failing"]).expect(0);
     assert!(none.stdout.contains("no account fails"), "{none:?}");
+}
+
+/// So many users in step. The token endpoint refuses all of them from now on, and nobody has a token left.
+fn refused(users: u32) -> World {
+    let world = World::with_users(users, 3);
+    world.sync_all().expect(0);
+    world.execute("UPDATE accounts SET access_token = NULL, token_expires_at = NULL; UPDATE streams SET due_at = now()");
+    world.sim.fault(json!({ "fault": "invalid_grant", "probability": 1.0, "method": "token" }));
+    world
+}
+
+#[test]
+fn a_domain_whose_accounts_are_all_refused_fails_every_run_and_is_told_everywhere() {
+    let mut world = refused(12);
+    let receiver = Receiver::start();
+    world.set("SYNCCTL_HEALTHCHECKS_URL", format!("{}/ping/{{job}}", receiver.url().replace("/hook", "")));
+    let success = |world: &World| -> SystemTime {
+        world.query("SELECT max(ended_at) FROM runs WHERE job = 'calendar cron' AND status = 'completed'")[0].get(0)
+    };
+    let before = success(&world);
+    for number in 1..=3 {
+        let run = world.syncctl(&["calendar", "cron"]).expect(77);
+        assert!(run.stdout.starts_with("calendar cron: failed"), "run {number}: {run:#?}");
+        assert!(run.stderr.contains("12 of 12 accounts are refused"), "run {number}: {run:#?}");
+        assert!(run.stderr.lines().count() <= 3 && !run.stderr.contains('@'), "run {number}: {run:#?}");
+        let end = receiver.take().pop().expect("the end is told");
+        assert!(end.path.starts_with("/ping/calendar-cron/77?") && end.body.contains("12 of 12"), "{end:?}");
+    }
+    assert_eq!(success(&world), before, "last success moved on");
+    let status = world.syncctl(&["status"]).expect(0).stdout;
+    assert!(status.contains("12 of 12 accounts are refused") && !status.contains("no streams yet"), "{status}");
+    let doctor = world.syncctl(&["doctor", "--offline"]).expect(1).stdout;
+    assert!(doctor.lines().any(|line| line.starts_with("FAIL") && line.contains("12 of 12 accounts are refused")), "{doctor}");
+    let metrics = world.syncctl(&["metrics", "--prometheus"]).expect(0).stdout;
+    assert!(metrics.contains("syncctl_accounts{} 12.0\n") && metrics.contains("syncctl_accounts_refused{} 12.0\n"), "{metrics}");
+    // They work again, and so do the runs.
+    world.sim.clear_faults();
+    world.import();
+    world.sync_all().expect(0);
+    world.assert_in_step();
+}
+
+#[test]
+fn a_few_refused_accounts_are_no_failure_of_a_run_and_more_than_the_share_are() {
+    let mut world = refused(12);
+    let revoke = |count: u32| {
+        world.execute(&format!(
+            "WITH few AS (SELECT user_id FROM accounts ORDER BY user_id LIMIT {count}),
+               of_few AS (UPDATE streams SET state = 'revoked' WHERE user_id IN (SELECT user_id FROM few))
+             UPDATE accounts SET state = 'revoked', state_reason = 'invalid_grant', ask_at = now() + interval '1 day' WHERE user_id IN (SELECT user_id FROM few)"
+        ));
+    };
+    world.sim.clear_faults();
+    revoke(1);
+    let run = world.syncctl(&["calendar", "cron"]).expect(0);
+    assert!(run.stdout.contains("1 of 12 accounts are refused"), "{run:#?}");
+    revoke(2);
+    let run = world.syncctl(&["calendar", "cron", "--json"]).expect(1);
+    assert_eq!(run.json()["status"], "partial");
+    assert!(run.stderr.contains("2 of 12 accounts are refused"), "{run:#?}");
+    let failed = |world: &World| world.syncctl(&["doctor", "--offline"]).stdout.contains("FAIL  credentials");
+    assert!(failed(&world));
+    world.set("SYNCCTL_ENGINE_REFUSED_SHARE", "0.5");
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    assert!(!failed(&world));
+}
+
+#[test]
+fn accounts_that_wait_after_a_refusal_are_refused_too() {
+    let world = refused(2);
+    world.sim.clear_faults();
+    world.sim.fault(json!({
+        "fault": "answer", "probability": 1.0, "method": "token", "status": 401,
+        "body": { "error": "unauthorized_client", "error_description": "Client is unauthorized to retrieve access tokens using this method." },
+    }));
+    world.syncctl(&["calendar", "cron"]).expect(77);
+    // Their streams are not due for a while.
+    let run = world.syncctl(&["calendar", "cron"]).expect(77);
+    assert!(run.stderr.contains("2 of 2 accounts are refused"), "{run:#?}");
+}
+
+#[test]
+fn accounts_that_were_ended_on_purpose_are_not_refused() {
+    let world = World::with_users(2, 3);
+    world.sync_all().expect(0);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    world.syncctl(&["accounts", "revoke", &user]).expect(0);
+    let run = world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    assert!(!run.stdout.contains("refused"), "{run:#?}");
+    let doctor = world.syncctl(&["doctor", "--offline"]).stdout;
+    assert!(!doctor.contains("FAIL  credentials"), "{doctor}");
+}
+
+/// Their streams are put off for a day, and not due meanwhile.
+#[test]
+fn a_service_that_no_account_may_use_fails_every_run_too() {
+    let world = refused(3);
+    world.sim.clear_faults();
+    world.sim.admin("api", json!({ "enabled": false }));
+    world.syncctl(&["calendar", "cron"]).expect(1);
+    let run = world.syncctl(&["calendar", "cron"]).expect(1);
+    assert!(run.stdout.starts_with("calendar cron: failed"), "{run:#?}");
+    assert!(run.stderr.contains("3 of 3 accounts are refused") && run.stderr.contains("accessNotConfigured"), "{run:#?}");
+    world.sim.admin("api", json!({ "enabled": true }));
+    world.syncctl(&["accounts", "check"]).expect(0);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+}
+
+#[test]
+fn a_comparison_that_left_refused_accounts_out_is_not_in_step() {
+    let world = refused(2);
+    world.syncctl(&["calendar", "cron"]).expect(77);
+    let run = world.syncctl(&["verify", "calendar", "--all"]).expect(77);
+    assert!(run.stdout.contains("2 of 2 accounts are refused") && run.stdout.ends_with("not in step\n"), "{run:#?}");
 }

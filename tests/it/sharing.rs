@@ -102,7 +102,7 @@ fn the_day_cap_holds_across_runs_and_hosts() {
     let calls = world.sim.ledger()["total"].as_u64().expect("a number");
     assert!(calls <= 12, "{calls} calls where 12 are allowed");
     assert!(calls >= 8, "{calls} calls: quota was lost");
-    assert!(world.count("SELECT count(*) FROM streams WHERE failed_class = 'daily_quota'") > 0);
+    assert_eq!(world.count("SELECT count(*) FROM quota_pauses WHERE until > now()"), 1);
 }
 
 #[test]

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::Findings;
 use crate::commands::remedies;
+use crate::config::Settings;
 use crate::db::accounts::{self, Listed};
+use crate::db::overview::Overview;
 use crate::engine::Context;
 use crate::engine::tokens::Broker;
 use crate::error::{Class, Failure};
@@ -29,14 +31,6 @@ pub async fn check(context: &Context, all_users: bool, found: &mut Findings) -> 
     let mut groups: BTreeMap<(&str, &str), Vec<&Listed>> = BTreeMap::new();
     for account in accounts.iter().filter(|account| account.state == "active") {
         groups.entry((&account.project, &account.kind)).or_default().push(account);
-    }
-    let revoked: Vec<&Listed> = accounts.iter().filter(|account| account.state == "revoked").collect();
-    if !revoked.is_empty() {
-        found.warn(
-            CHECK,
-            format!("{} of {} accounts are revoked and not called", revoked.len(), accounts.len()),
-            remedies::of(Class::AuthRevoked, revoked.iter().map(|one| one.kind.as_str()), &clients(&revoked), settings),
-        );
     }
     let ended = accounts.iter().filter(|account| account.state == "ended").count();
     if ended > 0 {
@@ -64,6 +58,22 @@ pub async fn check(context: &Context, all_users: bool, found: &mut Findings) -> 
 /// The client ids of their service accounts, each once.
 fn clients(accounts: &[&Listed]) -> Vec<String> {
     BTreeSet::from_iter(accounts.iter().filter_map(|account| account.client_id.clone())).into_iter().collect()
+}
+
+/// Accounts that are refused: a few are their users' affair, more than the share in the settings are ours.
+pub fn refused(overview: &Overview, settings: &Settings, found: &mut Findings) {
+    let refused = &overview.accounts;
+    let share = settings.engine.refused_share;
+    let remedy = || remedies::of(Class::AuthRevoked, refused.kinds.iter().map(String::as_str), &refused.client_ids, settings);
+    match refused.is_above(share) {
+        _ if refused.accounts == 0 => {}
+        true => found.fail(
+            CHECK,
+            format!("{}, and more than {:.0} % (engine.refused_share)", refused.in_words(), share * 100.0),
+            remedy(),
+        ),
+        false => found.warn(CHECK, refused.in_words(), remedy()),
+    }
 }
 
 /// Attendee's keys, each by a call that finds nothing.

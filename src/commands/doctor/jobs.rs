@@ -7,6 +7,7 @@ use crate::commands::metrics::seconds_text;
 use crate::commands::scheduled;
 use crate::config::Settings;
 use crate::db::overview::{JobState, Overview};
+use crate::error::Class;
 
 /// A job that did not run for so many times its usual pause is late; a host may be down for a moment.
 const LATE: f64 = 3.0;
@@ -70,6 +71,7 @@ pub fn check(overview: &Overview, settings: &Settings, found: &mut Findings) {
                 "read the message; `syncctl status` shows what fails",
             ),
             "partial" => found.warn(JOBS, format!("the last run of `{name}` failed in part: {error}"), "see what fails, below"),
+            "paused" => found.warn(JOBS, format!("the last run of `{name}` polled nobody: {error}"), Class::DailyQuota.remedy()),
             _ => {}
         }
         endless(job, settings, found);

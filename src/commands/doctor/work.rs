@@ -159,7 +159,7 @@ pub async fn quota(pool: &Pool, settings: &Settings, found: &mut Findings) -> an
         if let Some((until, why)) = &spent.paused {
             found.fail(
                 CHECK,
-                format!("{service}, project {project}: Google said to stop until {}: {why}", until.format("%F %R UTC")),
+                format!("{service}, project {project}: paused until {}: {why}", until.format("%F %R UTC")),
                 Class::DailyQuota.remedy(),
             );
         } else if day > MUCH {

@@ -110,6 +110,7 @@ fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
     }
     let failing: Vec<String> =
         now.accounts_failing.iter().map(|of| format!("{} {} ({})", of.accounts, of.class, of.service)).collect();
+    let paused: Vec<String> = now.quota_paused.iter().map(|of| format!("{}: {}", of.service, of.in_words())).collect();
     let mut text = format!("{}\n\n", sums.trim_fmt());
     if now.jobs.is_empty() {
         text.push_str("no job has run yet\n\n");
@@ -120,9 +121,12 @@ fn text(services: &[Metrics], now: &Figures, since: Duration) -> String {
         text.push_str(&format!("{}\n\n", streams.trim_fmt()));
     }
     text.push_str(&format!(
-        "accounts failing  {}\naccounts ended    {}\noutbox            {} pending, {} dead, oldest {}\ndatabase          {:.1} MiB\n",
-        if failing.is_empty() { "none".into() } else { failing.join(", ") },
+        "accounts          {} of {} are refused\naccounts ended    {}\naccounts failing  {}\nquota             {}\noutbox            {} pending, {} dead, oldest {}\ndatabase          {:.1} MiB\n",
+        now.accounts_refused,
+        now.accounts,
         now.accounts_ended,
+        if failing.is_empty() { "none".into() } else { failing.join(", ") },
+        if paused.is_empty() { "no project is paused".into() } else { paused.join("\n                  ") },
         now.outbox.pending,
         now.outbox.dead,
         seconds_text(now.outbox.oldest_seconds),

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use super::Metrics;
 use crate::commands::figures::{Figures, Job, Streams};
 use crate::db::channels_read::Standing;
+use crate::db::quota::Pause;
 
 type Labels = Vec<(&'static str, String)>;
 type Values = Vec<(Labels, f64)>;
@@ -104,7 +105,19 @@ fn of_now(families: &mut Families, figures: &Figures) {
         failing.collect(),
     );
     let one = |value: f64| vec![(Vec::new(), value)];
+    families.add("accounts", "Accounts that were not ended on purpose", one(figures.accounts as f64));
+    families.add("accounts_refused", "Accounts of these that their provider refuses", one(figures.accounts_refused as f64));
     families.add("accounts_ended", "Accounts that were ended here, on purpose", one(figures.accounts_ended as f64));
+    let paused = |value: &dyn Fn(&Pause) -> f64| -> Values {
+        let labels = |of: &Pause| vec![("service", of.service.clone()), ("project", of.project.clone())];
+        figures.quota_paused.iter().map(|of| (labels(of), value(of))).collect()
+    };
+    families.add(
+        "quota_paused_until_timestamp_seconds",
+        "Until when a project is paused because its quota of the day is used up, since 1970",
+        paused(&|of| seconds(of.until)),
+    );
+    families.add("quota_paused_streams", "Streams that wait because their project is paused", paused(&|of| of.streams as f64));
     families.add("outbox_pending", "Deliveries and new events that wait", one(figures.outbox.pending as f64));
     families.add("outbox_dead", "Deliveries that are given up", one(figures.outbox.dead as f64));
     families.add("outbox_oldest_seconds", "Age of the oldest event that waits", one(figures.outbox.oldest_seconds));

@@ -60,7 +60,7 @@ impl Sum {
         window.successful += i64::from(run.successful);
         window.failed += i64::from(run.failed);
         // A run that was skipped or still goes on took no time of its own.
-        if matches!(run.status.as_str(), "completed" | "partial" | "failed") {
+        if matches!(run.status.as_str(), "completed" | "partial" | "failed" | "paused") {
             self.durations.extend(run.duration_ms);
         }
         if let Some(summary) = &run.summary {

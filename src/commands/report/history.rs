@@ -10,7 +10,7 @@ use crate::db::history::Told;
 use crate::engine::delays::Delays;
 
 /// Statuses of runs that are over, in the order in which they are drawn.
-pub const STATUSES: [&str; 5] = ["completed", "partial", "failed", "abandoned", "skipped"];
+pub const STATUSES: [&str; 6] = ["completed", "partial", "failed", "paused", "abandoned", "skipped"];
 
 /// Lengths of a piece, in seconds.
 const STEPS: [i64; 11] = [60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 7 * 86_400, 28 * 86_400];
@@ -130,7 +130,8 @@ impl History {
             piece[place] += 1;
         }
         // A run that was skipped took no time of its own, and how long one took that died nobody knows.
-        if let (Some(took), Some(ms), "completed" | "partial" | "failed") = (job.took.get_mut(at), told.elapsed_ms, &*told.status)
+        if let (Some(took), Some(ms), "completed" | "partial" | "failed" | "paused") =
+            (job.took.get_mut(at), told.elapsed_ms, &*told.status)
         {
             took.insert(took.partition_point(|other| *other < ms), ms);
         }

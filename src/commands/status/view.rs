@@ -56,7 +56,8 @@ fn services(overview: &Overview, colours: bool) -> String {
     if overview.services.is_empty() {
         return "no streams yet: add users with `syncctl accounts login`, `add-domain` or `import`".into();
     }
-    let header = ["service", "streams", "due", "oldest due", "under way", "first pass", "failing", "off", "delay p95, 24 h"];
+    let header =
+        ["service", "streams", "due", "oldest due", "under way", "first pass", "failing", "off", "revoked", "delay p95, 24 h"];
     let mut table = table(&header);
     for service in &overview.services {
         let oldest = if service.due > 0 { ago(service.oldest_due_seconds) } else { "–".into() };
@@ -70,6 +71,7 @@ fn services(overview: &Overview, colours: bool) -> String {
             Cell::new(service.unfinished),
             tinted(service.failing.to_string(), colours && service.failing > 0, Color::Red),
             Cell::new(service.off),
+            tinted(service.revoked.to_string(), colours && service.revoked > 0, Color::Red),
             Cell::new(p95.map_or_else(|| "–".into(), seconds_text)),
         ]);
     }
@@ -134,7 +136,7 @@ fn status(job: &JobState, colours: bool) -> Cell {
     let colour = match job.status.as_str() {
         "completed" => Color::Green,
         "running" => Color::Blue,
-        "partial" | "skipped" => Color::Yellow,
+        "partial" | "paused" | "skipped" => Color::Yellow,
         _ => Color::Red,
     };
     tinted(job.status.clone(), colours, colour)
@@ -167,6 +169,14 @@ fn failing(overview: &Overview, settings: &Settings, colours: bool) -> Option<St
 fn rest(overview: &Overview, colours: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
+    if overview.accounts.accounts > 0 {
+        let text = format!("{}: `syncctl accounts list`", overview.accounts.in_words());
+        table.add_row([Cell::new("accounts"), tinted(text, colours, Color::Red)]);
+    }
+    for pause in &overview.paused {
+        let text = format!("{}: {}: `syncctl quota list`", pause.service, pause.in_words());
+        table.add_row([Cell::new("quota"), tinted(text, colours, Color::Red)]);
+    }
     for channels in &overview.channels {
         let Channels { service, live, silent, refused, ending, to_stop, .. } = channels;
         let mut text = format!(

@@ -31,6 +31,8 @@ pub struct ServiceState {
     pub degraded: i64,
     /// Their users do not have the service, did not grant it, or it is switched off for them here.
     pub off: i64,
+    /// Their accounts are refused and not called any more; not those that were ended on purpose.
+    pub revoked: i64,
     /// Of the last 24 hours.
     pub delays: Waited,
 }
@@ -47,13 +49,15 @@ pub struct Waited {
 pub(super) async fn services(client: &impl GenericClient) -> anyhow::Result<Vec<ServiceState>> {
     let rows = client
         .query_typed(
-            "SELECT service, count(*) FILTER (WHERE NOT off), count(*) FILTER (WHERE due),
+            "SELECT service, count(*) FILTER (WHERE NOT off AND s.state <> 'revoked'), count(*) FILTER (WHERE due),
                coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE due)), 0)::float8, count(*) FILTER (WHERE claimed_until > now()),
-               count(*) FILTER (WHERE cursor IS NULL AND NOT off), count(*) FILTER (WHERE failures > 0 AND NOT off),
-               count(*) FILTER (WHERE state = 'stopped' AND NOT off), count(*) FILTER (WHERE state = 'degraded'), count(*) FILTER (WHERE off)
-             FROM streams s, LATERAL (SELECT state <> 'off' AND due_at <= now() AND coalesce(claimed_until < now(), true) AS due,
-               state = 'off' OR coalesce(failed_class IN ('service_off', 'not_granted'), false) AS off) d
-             WHERE state NOT IN ('removed', 'revoked') GROUP BY service ORDER BY service",
+               count(*) FILTER (WHERE cursor IS NULL AND NOT off AND s.state <> 'revoked'), count(*) FILTER (WHERE failures > 0 AND NOT off AND s.state <> 'revoked'),
+               count(*) FILTER (WHERE state = 'stopped' AND NOT off), count(*) FILTER (WHERE state = 'degraded'), count(*) FILTER (WHERE off),
+               count(*) FILTER (WHERE revoked)
+             FROM streams s, LATERAL (SELECT state NOT IN ('off', 'revoked') AND due_at <= now() AND coalesce(claimed_until < now(), true) AS due,
+               state = 'off' OR state <> 'revoked' AND coalesce(failed_class IN ('service_off', 'not_granted'), false) AS off,
+               state = 'revoked' AND NOT EXISTS (SELECT FROM accounts a WHERE a.user_id = s.user_id AND a.state = 'ended') AS revoked) d
+             WHERE state <> 'removed' GROUP BY service ORDER BY service",
             &[],
         )
         .await
@@ -71,6 +75,7 @@ pub(super) async fn services(client: &impl GenericClient) -> anyhow::Result<Vec<
             stopped: row.try_get(7)?,
             degraded: row.try_get(8)?,
             off: row.try_get(9)?,
+            revoked: row.try_get(10)?,
             delays: waited(client, &service).await?,
             service,
         });

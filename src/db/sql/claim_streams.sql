@@ -1,29 +1,24 @@
 -- Claims those of the listed streams that are still due and free; what others hold is skipped, never waited for.
--- $1 run, $2 service, $3 lease in seconds, $4 ids, $5 also what is not due, $6 the settings that a pass is made with now
+-- $1 run, $2 lease in seconds, $3 ids, $4 also what is not due, $5 the settings that a pass is made with now
 WITH due AS (
   SELECT s.id, s.user_id, s.last_run IS NOT DISTINCT FROM $1 AS again
   FROM streams s
-  WHERE s.id = ANY ($4)
+  WHERE s.id = ANY ($3)
     AND s.state NOT IN ('removed', 'revoked', 'off')
-    AND (s.due_at <= now() OR ($5 AND s.last_run IS DISTINCT FROM $1))
+    AND (s.due_at <= now() OR ($4 AND s.last_run IS DISTINCT FROM $1))
     AND (s.claimed_until IS NULL OR s.claimed_until < now())
     -- A run that began before a complete pass was asked for may have the settings of before: it leaves the stream to the next one.
     AND (s.resync_asked_at IS NULL OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = $1 AND r.started_at < s.resync_asked_at))
-    -- Whose project is paused is only looked up while one is.
-    AND (NOT EXISTS (SELECT 1 FROM quota_pauses p WHERE p.service = $2 AND p.until > now())
-      OR NOT EXISTS (
-        SELECT 1 FROM quota_pauses p JOIN accounts a ON a.project = p.project
-        WHERE p.service = $2 AND p.until > now() AND a.user_id = s.user_id))
   FOR UPDATE OF s SKIP LOCKED
 ), unfetched AS (
   -- Things of these streams that could not be fetched and are to be asked for again: some at a time.
   SELECT q.stream_id, (array_agg(q.item_id ORDER BY q.retry_at))[1:100] AS ids
   FROM quarantined_items q
-  WHERE q.retry_at <= now() AND q.stream_id = ANY ($4)
+  WHERE q.retry_at <= now() AND q.stream_id = ANY ($3)
   GROUP BY q.stream_id
 )
 UPDATE streams s
-SET claimed_by = $1, claimed_until = now() + make_interval(secs => $3), claimed_at = now(), last_run = $1
+SET claimed_by = $1, claimed_until = now() + make_interval(secs => $2), claimed_at = now(), last_run = $1
 -- A project's stream has no account.
 FROM due LEFT JOIN accounts a ON a.user_id = due.user_id LEFT JOIN unfetched u ON u.stream_id = due.id
 WHERE s.id = due.id
@@ -33,4 +28,4 @@ RETURNING s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.c
   CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END AS resyncs_today,
   coalesce(a.project, s.attendee_project::text), a.access_token, extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds,
   extract(epoch FROM s.push_until - now())::float8 AS push_left, s.weight_at, s.change_since, s.change_shape, s.push_missed,
-  u.ids, due.again, s.resync_asked_at IS NOT NULL, coalesce(s.passed_with <> $6, false)
+  u.ids, due.again, s.resync_asked_at IS NOT NULL, coalesce(s.passed_with <> $5, false)

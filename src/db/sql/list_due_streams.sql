@@ -1,10 +1,16 @@
 -- The streams of one service that are due, by id: those to follow before first syncs, the longest overdue first. No index on due_at serves
 -- this, on purpose: with one, every poll would write to every index of the table. One look a run, and a few more of a long one, cost less.
+-- Those of paused projects are not due; whose they are is only looked up while one is paused.
 -- $1 run, $2 service, $3 also what is not due, $4 users or projects (NULL: all), $5 only what was announced since the last poll began
 -- One row with all of them: rows of their own cost both sides more than the look.
 SELECT array_agg(s.id ORDER BY s.due_at) FILTER (WHERE s.cursor IS NOT NULL),
   array_agg(s.id ORDER BY s.page_token IS NOT NULL, s.due_at) FILTER (WHERE s.cursor IS NULL),
-  count(*) FILTER (WHERE s.cursor IS NULL AND s.page_token IS NULL)
+  count(*) FILTER (WHERE s.cursor IS NULL AND s.page_token IS NULL),
+  -- Of named users, whose streams are waited for.
+  CASE WHEN $3 AND $4::uuid[] IS NOT NULL THEN (
+    SELECT count(*) FROM streams h WHERE h.service = $2 AND h.user_id = ANY ($4) AND h.state NOT IN ('removed', 'revoked', 'off')
+      AND h.last_run IS DISTINCT FROM $1 AND h.claimed_until >= now()) ELSE 0 END,
+  EXISTS (SELECT FROM quota_pauses p WHERE p.service = $2 AND p.until > now())
 FROM streams s
 WHERE s.service = $2
   AND s.state NOT IN ('removed', 'revoked', 'off')
@@ -14,4 +20,9 @@ WHERE s.service = $2
   -- A run that began before a complete pass was asked for may have the settings of before: it leaves the stream to the next one.
   AND (s.resync_asked_at IS NULL OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = $1 AND r.started_at < s.resync_asked_at))
   AND ($4::uuid[] IS NULL OR coalesce(s.user_id, s.attendee_project) = ANY ($4))
+  AND (NOT EXISTS (SELECT FROM quota_pauses p WHERE p.service = $2 AND p.until > now())
+    OR coalesce(s.user_id, s.attendee_project) NOT IN (
+      SELECT a.user_id FROM quota_pauses p JOIN accounts a ON a.project = p.project WHERE p.service = $2 AND p.until > now()
+      UNION ALL
+      SELECT a.id FROM quota_pauses p JOIN attendee_projects a ON a.id::text = p.project WHERE p.service = $2 AND p.until > now()))
   AND (NOT $5 OR s.pushed_at > coalesce(s.polled_at, '-infinity'))

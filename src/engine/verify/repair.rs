@@ -26,7 +26,7 @@ pub async fn passes<S: Verify>(shared: &Arc<Shared<S>>, differing: Vec<(StreamRo
             // A complete pass writes its own end.
             outcome.end = End::Failed(Failure::new(Class::Internal, "a complete pass ended without being stored"));
         }
-        if !matches!(outcome.end, End::Interrupted) {
+        if !matches!(outcome.end, End::Interrupted | End::Paused(_)) {
             shared.held().remove(&outcome.id);
         }
         done.extend(matches!(outcome.end, End::Done).then_some(outcome.id));
@@ -70,14 +70,7 @@ async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) 
     }
     let pool = &shared.context.pool;
     let lease = shared.context.settings.engine.lease.as_secs_f64();
-    let claim = Claim {
-        run: shared.run,
-        service: S::TABLES.service,
-        lease,
-        ids: &[row.id],
-        force: true,
-        settings: &shared.pass_settings,
-    };
+    let claim = Claim { run: shared.run, lease, ids: &[row.id], force: true, settings: &shared.pass_settings };
     let busy = || Failure::new(Class::LeaseLost, "another run is at this stream: repair it again later");
     let Some(mut claimed) = claims::claim(pool, &claim).await?.pop() else {
         outcome.end = End::Failed(busy());

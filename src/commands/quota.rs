@@ -1,0 +1,70 @@
+//! `syncctl quota`: projects that are not called because their quota of the day is used up.
+
+use clap::{Args, Subcommand};
+
+use super::{Output, reading, table, with_context};
+use crate::config::Settings;
+use crate::db::claims::Selection;
+use crate::db::quota::{self, Pause};
+use crate::engine::Context;
+use crate::error::{Exit, Fault};
+
+/// What can be done about used up quotas.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Projects that are paused, until when, and how many streams wait
+    List,
+    /// Lifts the pause of a project: its streams are polled with the next run
+    Resume(ResumeArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// A project, as `quota list` shows it
+    #[arg(value_name = "PROJECT")]
+    project: String,
+    /// Only for this service
+    #[arg(long, value_parser = ["calendar", "drive", "gmail", "attendee"])]
+    service: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        match verb {
+            Verb::List => reading(&context, list(&context, output)).await,
+            Verb::Resume(args) => resume(args, &context, output).await,
+        }
+    })
+}
+
+async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let pauses = quota::list(&**context.pool.get().await?, None, &Selection::default()).await?;
+    output.print(&pauses, || text(&pauses))?;
+    Ok(Exit::Done)
+}
+
+fn text(pauses: &[Pause]) -> String {
+    if pauses.is_empty() {
+        return "no project is paused".into();
+    }
+    let mut table = table(&["service", "project", "paused until", "since", "streams wait", "next probe", "why"]);
+    for Pause { service, project, since, until, probe_at, reason, streams } in pauses {
+        let [until, since, probe] = [until, since, probe_at].map(|time| time.format("%F %R UTC").to_string());
+        table.add_row([service, project, &until, &since, &streams.to_string(), &probe, reason]);
+    }
+    table.trim_fmt()
+}
+
+async fn resume(args: &ResumeArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let ResumeArgs { project, service } = args;
+    let lifted = quota::resume(&context.pool, service.as_deref(), project).await?;
+    if lifted.is_empty() {
+        let of = service.as_deref().map(|service| format!(" for {service}")).unwrap_or_default();
+        return Err(Fault::usage(format!("no project {project} is paused{of}: `syncctl quota list` shows those that are")).into());
+    }
+    output.print(&serde_json::json!({ "project": project, "services": lifted }), || {
+        format!("project {project} is not paused any more ({}): its streams are polled with the next run", lifted.join(", "))
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,68 @@
+//! Streams that a run was to poll by name and did not claim, each with why (tables `streams`, `accounts`, `runs`).
+
+use anyhow::Context as _;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::db::Pool;
+use crate::db::holder::Holder;
+
+/// A stream that was named and not claimed.
+#[derive(Debug, Clone)]
+pub struct Unclaimed {
+    /// `streams.id`; 0: of a user without an account.
+    pub id: i64,
+    pub user_id: Uuid,
+    pub kind: String,
+    pub why: Why,
+}
+
+/// Why a stream was not claimed.
+#[derive(Debug, Clone)]
+pub enum Why {
+    /// The account is not called, for this reason.
+    Refused(String),
+    /// The account was ended here, on purpose.
+    Ended,
+    /// The service is switched off for the user here.
+    Off,
+    /// Its project is paused.
+    Paused,
+    /// Another run holds it.
+    Held(Holder),
+    /// None of these: another session of PostgreSQL holds its row.
+    Locked,
+}
+
+/// The living streams of these users that `run` has not claimed; of users without an account, one that stands for all.
+pub async fn unclaimed(pool: &Pool, run: Uuid, service: &str, users: &[Uuid]) -> anyhow::Result<Vec<Unclaimed>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT s.id, s.user_id, s.kind, CASE WHEN a.state = 'ended' THEN 'ended' ELSE s.state END, coalesce(a.state_reason, ''),
+               EXISTS (SELECT FROM quota_pauses p WHERE p.service = s.service AND p.project = a.project AND p.until > now()),
+               CASE WHEN s.claimed_until > now() THEN s.claimed_by END, s.claimed_until, r.job, r.host, r.pid
+             FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id LEFT JOIN runs r ON r.id = s.claimed_by
+             WHERE s.user_id = ANY ($3) AND s.service = $2 AND s.state <> 'removed' AND s.last_run IS DISTINCT FROM $1
+             UNION ALL
+             SELECT 0, u.id, '', 'revoked', 'the user has no credentials; import the account', false, NULL, NULL, NULL, NULL, NULL
+             FROM users u WHERE u.id = ANY ($3) AND NOT EXISTS (SELECT FROM accounts a WHERE a.user_id = u.id)
+             ORDER BY 1",
+            &[(&run, Type::UUID), (&service, Type::TEXT), (&users, Type::UUID_ARRAY)],
+        )
+        .await
+        .context("looking for streams that were not claimed")?;
+    let unclaimed = rows.iter().map(|row| {
+        let why = match (row.try_get(3)?, row.try_get(5)?, row.try_get::<_, Option<Uuid>>(6)?) {
+            ("revoked", ..) => Why::Refused(row.try_get(4)?),
+            ("ended", ..) => Why::Ended,
+            ("off", ..) => Why::Off,
+            (_, true, _) => Why::Paused,
+            (_, false, Some(run)) => Why::Held(Holder { run, until: row.try_get(7)?, who: Holder::who(row, 8)? }),
+            (_, false, None) => Why::Locked,
+        };
+        Ok(Unclaimed { id: row.try_get(0)?, user_id: row.try_get(1)?, kind: row.try_get(2)?, why })
+    });
+    unclaimed.collect()
+}

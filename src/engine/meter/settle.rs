@@ -1,0 +1,49 @@
+//! What a run reserves in the ledger before its polls, and what it gives back when it ends.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::{Meter, Project, ledger, locked};
+use crate::db::quota;
+
+impl Meter {
+    /// Reserves for polls that are about to be made, so that they do not wait for the ledger one after the other. What is not granted is asked
+    /// for again by those who need it.
+    pub async fn expect(&self, project: &str, units: u64) -> anyhow::Result<()> {
+        if !self.writes {
+            return Ok(());
+        }
+        let project = self.project(project);
+        let per_minute = ledger::signed(self.limits.project_per_minute);
+        let per_day = ledger::signed(self.limits.per_day);
+        let wanted = ledger::signed(units).min(per_minute / 20);
+        // Not under the block's lock: polls under way spend meanwhile what is left.
+        let (at, limits) = (Instant::now(), quota::Limits { per_minute, per_day });
+        let answer = quota::reserve(&self.pool, self.service, &project.name, wanted, quota::Carried::default(), &limits).await?;
+        if let quota::Reservation::Granted { second } = answer {
+            project.account.ledger.lock().await.granted(wanted, second, at);
+        }
+        Ok(())
+    }
+
+    /// Gives back what was reserved and not spent, and writes down what polls spent.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        let projects: Vec<Arc<Project>> = locked(&self.projects).drain().map(|(_, project)| project).collect();
+        let (mut unspent, mut polled) = (Vec::new(), Vec::new());
+        for project in projects {
+            polled.push((project.name.clone(), ledger::signed(project.polled.load(Ordering::Relaxed))));
+            unspent.push(project.account.unspent(project.name.clone()).await);
+            let users: Vec<_> = locked(&project.users).drain().collect();
+            for (user, account) in users {
+                unspent.push(account.unspent(format!("{}/{user}", project.name)).await);
+            }
+        }
+        unspent.retain(|unspent| unspent.left.units > 0);
+        polled.retain(|(_, units)| *units > 0);
+        match unspent.is_empty() && polled.is_empty() {
+            true => Ok(()),
+            false => quota::settle(&self.pool, self.service, &unspent, &polled).await,
+        }
+    }
+}

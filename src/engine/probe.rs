@@ -1,0 +1,55 @@
+//! One call finds out whether a paused project may be called again. Knows no service.
+
+use std::sync::Arc;
+
+use super::outcome::End;
+use super::poll::{self, Until};
+use super::queue::Taken;
+use super::shared::Shared;
+use super::slice::{Sliced, Task};
+use super::{Source, workers};
+use crate::db::claims::{self, Claim};
+use crate::db::quota;
+
+/// Polls one stream, or asks for one page of its pass, of each project whose pause is to be probed. The pause of one that answers is lifted; else it
+/// stays, and the next probe comes later than this one did.
+///
+/// # Errors
+/// The database is gone.
+pub async fn probe<S: Source>(shared: &Arc<Shared<S>>) -> anyhow::Result<()> {
+    let pool = &shared.context.pool;
+    let mut ended = Vec::new();
+    for (project, id) in quota::take_probes(pool, S::TABLES.service).await? {
+        let lease = shared.context.settings.engine.lease.as_secs_f64();
+        let claim = Claim { run: shared.run, lease, ids: &[id], force: false, settings: &shared.pass_settings };
+        let Some(row) = claims::claim(pool, &claim).await?.pop() else { continue };
+        shared.held().insert(id);
+        let why = shared.meter.resume(&project);
+        shared.queue.state().add(Task::of(&shared.source, row));
+        let taken = shared.queue.take(shared.turns(), |task| shared.admit(task));
+        let Taken::Task(task, granted) = taken else {
+            // Its user or the minute has no quota: it stays in the queue, where it could be taken for another's probe.
+            shared.meter.are_paused(why.map(|why| (project, why)));
+            break;
+        };
+        let sliced = poll::slice(Arc::clone(shared), task, Some(granted), Until::Page).await;
+        match has_answered(&sliced) {
+            true => {
+                log::info!(project; "works again, no pause any more");
+                quota::resume(pool, Some(S::TABLES.service), &project).await?;
+            }
+            false => shared.meter.are_paused(why.map(|why| (project, why))),
+        }
+        ended.push(sliced);
+    }
+    // Behind all probes: none of them may be taken for another's.
+    ended.into_iter().for_each(|sliced| workers::over(shared, sliced));
+    Ok(())
+}
+
+fn has_answered(sliced: &Sliced) -> bool {
+    match sliced {
+        Sliced::Over(task) => matches!(task.outcome.end, End::Idle(_) | End::Done),
+        Sliced::Again(task, _) => !task.outcome.fetches.is_empty(),
+    }
+}

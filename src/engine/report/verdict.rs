@@ -1,0 +1,98 @@
+//! What a run comes to: its status, its line, its exit code.
+
+use super::Report;
+use crate::error::{Class, Exit};
+
+/// Refusals of an account, as opposed to those of a call.
+const OF_ACCOUNTS: [Class; 2] = [Class::AuthRevoked, Class::ClientRefused];
+
+impl Report {
+    /// The status. Only a run that left nothing undone which it was to do is `completed`.
+    pub(super) fn verdict(&self) -> &'static str {
+        let failed = self.failed_streams + self.unknown_users;
+        let all_failed = failed > 0 && failed == self.polls + self.unknown_users;
+        let has_polled = self.polls > 0;
+        match () {
+            () if self.error.is_some() || all_failed || self.refused_all() => "failed",
+            () if failed > 0 => "partial",
+            () if !self.paused.is_empty() && !has_polled => "paused",
+            () if self.held_streams > 0 && !has_polled => "skipped",
+            () if !self.paused.is_empty() || self.held_streams > 0 || self.refused_many() => "partial",
+            () => "completed",
+        }
+    }
+
+    fn refused_all(&self) -> bool {
+        self.refused.as_ref().is_some_and(|refused| refused.is_all())
+    }
+
+    fn refused_many(&self) -> bool {
+        self.refused.as_ref().is_some_and(|refused| refused.is_above(self.refused_share))
+    }
+
+    fn failed_only_by(&self, classes: &[Class]) -> bool {
+        self.classes.iter().all(|class| classes.contains(class))
+    }
+
+    /// One readable line for `error_message`.
+    pub fn error_message(&self) -> Option<String> {
+        if let Some(error) = &self.error {
+            return Some(error.clone());
+        }
+        let mut parts = Vec::new();
+        if let Some(refused) = self.refused.as_ref().filter(|_| self.refused_all() || self.refused_many()) {
+            parts.push(format!("{} (`syncctl accounts list`)", refused.in_words()));
+        }
+        // What is said of all accounts is not said again of their streams.
+        if !(self.refused_all() && self.failed_only_by(&OF_ACCOUNTS)) {
+            parts.extend(self.failures());
+        }
+        let paused = self.paused.iter();
+        parts.extend(paused.map(|pause| {
+            format!("{} (daily_quota: {}; `syncctl quota resume {}` lifts it)", pause.in_words(), pause.reason, pause.project)
+        }));
+        if self.held_streams > 0 {
+            parts.push(format!("{} streams are another run's: {}", self.held_streams, self.skipped.join("; ")));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// What failed, by class. What paused a project is said with it.
+    fn failures(&self) -> Option<String> {
+        let said = |class: &str| class == Class::DailyQuota.name() && !self.paused.is_empty();
+        let errors = self.errors.iter().filter(|(class, _)| !said(class));
+        let parts: Vec<String> = errors.map(|(class, entry)| format!("{} × {class} ({})", entry.count, entry.example)).collect();
+        let why = parts.join("; ");
+        match (parts.is_empty(), self.failed_streams) {
+            (true, _) => None,
+            // What named nothing has no stream.
+            (false, 0) => Some(why),
+            (false, failed) => Some(format!("{failed} of {} streams failed: {why}", self.polls)),
+        }
+    }
+
+    /// A missing scope, or an API that is off, is no refusal of credentials.
+    fn exit_of_refusal(&self) -> Exit {
+        match self.refused.as_ref().is_some_and(|refused| refused.lacking > 0) {
+            true => Exit::SomeFailed,
+            false => Exit::Refused,
+        }
+    }
+
+    /// The process's exit code.
+    pub fn exit(&self) -> Exit {
+        let is_busy = self.held_streams > 0 && self.failed_streams == 0 && self.paused.is_empty() && !self.refused_many();
+        match self.status.as_str() {
+            "completed" => Exit::Done,
+            "skipped" => Exit::Busy,
+            "partial" if is_busy && self.unknown_users == 0 => Exit::Busy,
+            "failed" if self.error.is_some() => self.error_exit.unwrap_or(Exit::SomeFailed),
+            "failed" if self.unknown_users > 0 => Exit::SomeFailed,
+            "failed" if self.refused_all() => self.exit_of_refusal(),
+            "failed" if self.failed_only_by(&[Class::Transient]) => Exit::Unavailable,
+            "failed" if self.failed_only_by(&[Class::Settings]) => Exit::Settings,
+            "failed" if self.failed_only_by(&[Class::AuthRevoked, Class::ClientRefused, Class::TokenStale]) => Exit::Refused,
+            _ => Exit::SomeFailed,
+        }
+    }
+}
