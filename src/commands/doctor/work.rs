@@ -51,6 +51,7 @@ fn unread(overview: &Overview, found: &mut Findings) {
     }
 }
 
+/// Above the share of `engine.refused_share` of a service's streams something is wrong, and not only to be looked at.
 fn failing(overview: &Overview, settings: &Settings, found: &mut Findings) {
     // Revoked accounts are told of with the credentials.
     for failing in overview.failing.iter().filter(|failing| failing.service.is_some()) {
@@ -58,7 +59,14 @@ fn failing(overview: &Overview, settings: &Settings, found: &mut Findings) {
         let message = failing.message.as_deref().unwrap_or_default();
         let text =
             format!("{service}: {} streams of {} owners fail: {}: {message}", failing.streams, failing.owners, failing.class);
-        found.warn("streams", text, remedies::of_failing(failing, settings).unwrap_or_else(|| "read the message".into()));
+        let remedy = remedies::of_failing(failing, settings).unwrap_or_else(|| "read the message".into());
+        let of = overview.services.iter().find(|one| one.service == service).map_or(0, |one| one.streams);
+        // What passes by itself is no fault of the set-up.
+        let passes = matches!(Class::named(&failing.class), Some(Class::Transient | Class::RateLimited));
+        match !passes && failing.streams as f64 > settings.engine.refused_share * of as f64 {
+            true => found.fail("streams", format!("{text} ({of} streams in all)"), remedy),
+            false => found.warn("streams", text, remedy),
+        }
     }
     for service in overview.services.iter().filter(|service| service.degraded > 0) {
         found.warn(

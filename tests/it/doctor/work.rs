@@ -97,6 +97,6 @@ fn what_fails_and_what_lies_in_quarantine_is_told_with_its_remedy() {
          INSERT INTO quarantined_items (stream_id, item_id, raw, error) SELECT min(id), 'x', '{}', 'odd' FROM streams",
     );
     let found = doctor(&world, &[]);
-    found.has("warn", "drive: 2 streams of 1 owners fail: api_disabled: accessNotConfigured");
+    found.has("fail", "drive: 2 streams of 1 owners fail: api_disabled: accessNotConfigured (2 streams in all)");
     found.has("warn", "gmail: 1 streams are degraded").has("warn", "1 items could not be applied");
 }
