@@ -22,6 +22,8 @@ pub struct Prices {
     pub users: HashMap<Uuid, f64>,
     /// Seconds since somebody began to compute them; `None`: nobody ever did.
     pub age: Option<f64>,
+    /// Projects that have no price, because they are paused, each with why: read with the others, since an idle run makes few statements.
+    pub paused: Vec<(String, String)>,
 }
 
 impl Prices {
@@ -38,9 +40,10 @@ pub async fn load(pool: &Pool, service: &str) -> anyhow::Result<Prices> {
         .get()
         .await?
         .query_typed(
-            "SELECT project, NULL::uuid, price FROM pace_prices WHERE service = $1
-             UNION ALL SELECT NULL, user_id, price FROM pace_user_prices WHERE service = $1
-             UNION ALL SELECT NULL, NULL, extract(epoch FROM now() - begun_at)::float8 FROM pace_runs WHERE service = $1",
+            "SELECT project, NULL::uuid, price, NULL::text FROM pace_prices WHERE service = $1
+             UNION ALL SELECT NULL, user_id, price, NULL FROM pace_user_prices WHERE service = $1
+             UNION ALL SELECT NULL, NULL, extract(epoch FROM now() - begun_at)::float8, NULL FROM pace_runs WHERE service = $1
+             UNION ALL SELECT project, NULL, 0, reason FROM quota_pauses WHERE service = $1 AND until > now()",
             &[(&service, Type::TEXT)],
         )
         .await
@@ -49,7 +52,10 @@ pub async fn load(pool: &Pool, service: &str) -> anyhow::Result<Prices> {
     for row in rows {
         let price = row.try_get(2)?;
         match (row.try_get::<_, Option<String>>(0)?, row.try_get::<_, Option<Uuid>>(1)?) {
-            (Some(project), _) => drop(prices.projects.insert(project, price)),
+            (Some(project), _) => match row.try_get(3)? {
+                Some(why) => prices.paused.push((project, why)),
+                None => drop(prices.projects.insert(project, price)),
+            },
             (None, Some(user)) => drop(prices.users.insert(user, price)),
             (None, None) => prices.age = Some(price),
         }

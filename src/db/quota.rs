@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::Pool;
 
-pub use pauses::{Pause, list, pause_until_day_ends, paused, resume, take_probes};
+pub use pauses::{Pause, list, pause_until_day_ends, resume, take_probes};
 
 /// The start of Google's quota day: midnight in California.
 pub(super) const DAY_START: &str =

@@ -146,7 +146,7 @@ async fn reprice<S: Source>(context: &Context, source: &S, near: &Prices) -> any
     let streams: i64 = computed.iter().map(|project| project.streams).sum();
     log::info!(service, streams, users = users.len(); "prices made anew in {} ms", started.elapsed().as_millis());
     let projects = computed.into_iter().map(|project| (project.project, project.price)).collect();
-    Ok(Prices { projects, users, age: Some(0.0) })
+    Ok(Prices { projects, users, age: Some(0.0), paused: near.paused.clone() })
 }
 
 /// What the prices so far foretold and what was spent under them. Polls are not all that is spent: what they find costs too, and a line of cron

@@ -9,8 +9,6 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use ready::Ready;
-
 use super::meter::Meter;
 use super::queue::Queue;
 use super::report::Covered;
@@ -21,7 +19,7 @@ use super::{Context, Report, Source, budget, dispatch, left, probe, revive, told
 use crate::config;
 use crate::db::claims::Selection;
 use crate::db::pool::CANCELLED;
-use crate::db::prices;
+use crate::db::prices::{self, Prices};
 use crate::db::runs::{self, Closing, Opening, Tables};
 use crate::db::{explained, holder, streams};
 use crate::error::sql_state;
@@ -142,8 +140,8 @@ async fn executed<S: Source>(
         record(context, S::TABLES, job, &mut report, started, |user| source.covers(user)).await?;
         return Ok(report);
     }
-    let ready = match ready::ready(context, &source, job, keys).await {
-        Ok(ready) => ready,
+    let prices = match ready::ready(context, &source, job, keys).await {
+        Ok(prices) => prices,
         Err(error) => {
             report.fail_whole(&error);
             match job.dry_run {
@@ -153,7 +151,7 @@ async fn executed<S: Source>(
             return Ok(report);
         }
     };
-    let shared = shared(context, source, job, ready, report)?;
+    let shared = shared(context, source, job, prices, report)?;
     let calls_before = context.http.calls();
     let watch = tokio::spawn(watch::over(Arc::clone(&shared), job.max_duration, exclusive));
     let drained = watch::in_time(&context.pool, &shared.wind_down, watch::WORK, work(Arc::clone(&shared))).await;
@@ -212,19 +210,13 @@ async fn opened<S: Source>(
     Ok(is_ours)
 }
 
-fn shared<S: Source>(
-    context: &Context,
-    source: S,
-    job: &Job,
-    (prices, paused): Ready,
-    report: Report,
-) -> anyhow::Result<Arc<Shared<S>>> {
+fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, report: Report) -> anyhow::Result<Arc<Shared<S>>> {
     let engine = &context.settings.engine;
     let broker =
         Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), job.scopes.clone(), !job.dry_run);
     let limits = context.settings.quota.limits(S::TABLES.service);
     let meter = Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run, job.is_for_everybody());
-    meter.are_paused(paused);
+    meter.are_paused(prices.paused.clone());
     let filled = Arc::new(Notify::new());
     Ok(Arc::new(Shared {
         source,

@@ -66,17 +66,6 @@ pub async fn resume(pool: &Pool, service: Option<&str>, project: &str) -> anyhow
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// The paused projects of a service, each with why.
-pub async fn paused(pool: &Pool, service: &str) -> anyhow::Result<Vec<(String, String)>> {
-    let rows = pool
-        .get()
-        .await?
-        .query_typed("SELECT project, reason FROM quota_pauses WHERE service = $1 AND until > now()", &[(&service, Type::TEXT)])
-        .await
-        .context("looking for paused projects")?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
-}
-
 /// The pauses of all services, or of one, with how many of the streams wait that a selection names.
 pub async fn list(client: &impl GenericClient, service: Option<&str>, selection: &Selection) -> anyhow::Result<Vec<Pause>> {
     let rows = client

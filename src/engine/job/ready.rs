@@ -2,11 +2,8 @@
 
 use super::{Context, Job, Source, budget};
 use crate::db::prices::Prices;
-use crate::db::{explained, health, quota};
+use crate::db::{explained, health};
 use crate::error::Fault;
-
-/// What polls cost, and the projects that are not called, each with why.
-pub(super) type Ready = (Prices, Vec<(String, String)>);
 
 /// Whether this host has keys, and they open anything of what is sealed. Where they do not, that is no stream's fault: nothing must be put off for
 /// the hosts that have the right ones.
@@ -25,11 +22,12 @@ pub(super) async fn keys(context: &Context) -> anyhow::Result<Result<(), Fault>>
 }
 
 /// The keys of this host, what polls cost, and which projects are not called.
-pub(super) async fn ready<S: Source>(context: &Context, source: &S, job: &Job, keys: Result<(), Fault>) -> anyhow::Result<Ready> {
+pub(super) async fn ready<S: Source>(
+    context: &Context,
+    source: &S,
+    job: &Job,
+    keys: Result<(), Fault>,
+) -> anyhow::Result<Prices> {
     keys?;
-    let ready = async {
-        let prices = budget::prices(context, source, !job.dry_run).await?;
-        Ok((prices, quota::paused(&context.pool, S::TABLES.service).await?))
-    };
-    ready.await.map_err(explained)
+    budget::prices(context, source, !job.dry_run).await.map_err(explained)
 }
