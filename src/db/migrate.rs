@@ -33,9 +33,9 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (22, "progress", include_str!("../../sql/migrations/0022_progress.sql")),
     (23, "quota_minutes", include_str!("../../sql/migrations/0023_quota_minutes.sql")),
     (24, "young_tables", include_str!("../../sql/migrations/0024_young_tables.sql")),
+    (25, "told_apart", include_str!("../../sql/migrations/0025_told_apart.sql")),
     (26, "quota_pauses", include_str!("../../sql/migrations/0026_quota_pauses.sql")),
-    (27, "told_apart", include_str!("../../sql/migrations/0027_told_apart.sql")),
-    (30, "standing", include_str!("../../sql/migrations/0030_standing.sql")),
+    (27, "standing", include_str!("../../sql/migrations/0027_standing.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.
