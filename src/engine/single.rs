@@ -148,7 +148,7 @@ impl Known {
     /// What is known before a question.
     pub async fn of<S: Source>(shared: &Shared<S>, stream: &Stream, id: &str) -> anyhow::Result<Self> {
         let mut client = shared.context.pool.get().await?;
-        let tx = client.transaction().await.context("beginning to read what is known")?;
+        let tx = client.begin("beginning to read what is known").await?;
         let known = Self::now::<S>(&tx, stream, id).await?;
         tx.rollback().await.context("ending to read what is known")?;
         Ok(known)

@@ -53,7 +53,7 @@ async fn one<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) -
 
 async fn derive<S: Verify>(shared: &Arc<Shared<S>>, stream: &Stream) -> anyhow::Result<()> {
     let mut client = shared.context.pool.get().await?;
-    let tx = client.transaction().await.context("beginning the repair of derived rows")?;
+    let tx = client.begin("beginning the repair of derived rows").await?;
     // Whoever writes a page of this stream waits, and reads what is written here.
     if db::streams::hold(&tx, stream.id).await? {
         let derived = shared.source.derived(&tx, stream).await?;
