@@ -62,7 +62,7 @@ impl Arena {
     pub fn calm(seed: u64, blow: Duration) -> Self {
         let services = ["CALENDAR", "GMAIL", "DRIVE"];
         let intervals = services.iter().flat_map(|service| {
-            [("MIN", "30s"), ("MAX", "50s")].map(|(end, value)| (format!("SYNCCTL_{service}_{end}_INTERVAL"), value))
+            [("MIN", "10s"), ("MAX", "20s")].map(|(end, value)| (format!("SYNCCTL_{service}_{end}_INTERVAL"), value))
         });
         let settings: Vec<(&'static str, String)> =
             intervals.map(|(name, value)| (&*Box::leak(name.into_boxed_str()), value.to_owned())).collect();
