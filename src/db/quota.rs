@@ -104,8 +104,8 @@ fn reserve_statement() -> String {
     );
     format!(
         "WITH today AS (
-           SELECT EXISTS (SELECT FROM quota_usage WHERE service = $1 AND subject = $2 AND span = 'day' AND window_start = {DAY_START}
-                          AND units + $3 > $5) AS is_full
+           SELECT coalesce((SELECT units FROM quota_usage WHERE service = $1 AND subject = $2 AND span = 'day' AND window_start = {DAY_START}), 0)
+             + $3 > $5 AS is_full
          ), minute AS (
            INSERT INTO quota_minutes AS q (service, subject, seconds, units)
            SELECT $1, $2, ARRAY[{SECOND}], ARRAY[$3 + $6] FROM today WHERE NOT is_full
