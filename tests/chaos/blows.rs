@@ -170,7 +170,7 @@ fn end_backends(arena: &Arena, _: &mut StdRng) {
 
 fn kill_postgres(arena: &Arena, chance: &mut StdRng) {
     let status = arena.server.cluster.status().expect("a status");
-    let pid = status.pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    let pid = status.pid.and_then(Pid::from_raw);
     if let Some(pid) = pid {
         let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
