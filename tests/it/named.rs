@@ -126,3 +126,17 @@ fn a_named_user_without_the_service_is_told_and_is_no_failure() {
     let run = world.syncctl(&["calendar", "batch-poll", &user, "--json"]).expect(0).json();
     assert!(left(&run).contains("switched off"), "{run}");
 }
+
+#[test]
+fn a_named_user_who_was_ended_on_purpose_is_told_and_is_no_failure() {
+    let world = World::with_users(2, 3);
+    world.sync_all().expect(0);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    world.syncctl(&["accounts", "revoke", &users[0]]).expect(0);
+    let run = world.syncctl(&["calendar", "batch-poll", &users[0], &users[1], "--json"]).expect(0).json();
+    assert_eq!((&run["status"], &run["polls"], &run["failed_users"]), (&json!("completed"), &json!(2), &json!(0)), "{run}");
+    assert_eq!(left(&run).matches("ended with `syncctl accounts revoke`").count(), 2, "{run}");
+    let status = world.syncctl(&["status", "--json"]).expect(0).json();
+    assert_eq!((&status["accounts"]["accounts"], &status["accounts"]["of"]), (&json!(0), &json!(1)), "{status}");
+    assert_eq!((&status["services"][0]["streams"], &status["services"][0]["revoked"]), (&json!(2), &json!(0)), "{status}");
+}
