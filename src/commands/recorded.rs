@@ -3,6 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::db::explained;
 use crate::db::runs::{self, Progress};
 use crate::engine::Context;
 use crate::error::Exit;
@@ -20,7 +21,7 @@ pub(super) struct Alone {
 /// Does the work of a job, with a row that says how it went; `exit` and `line`: what the process ends with then, and what went wrong.
 ///
 /// # Errors
-/// Those of the work. A row that cannot be written keeps nobody from it: what needs the database fails by itself.
+/// Those of the work, or that its end could not be recorded. A row that cannot be begun, as by a role that only reads, keeps nobody from the work.
 pub(super) async fn recorded<T: Serialize>(
     context: &Context,
     job: Alone,
@@ -40,7 +41,7 @@ pub(super) async fn recorded<T: Serialize>(
     let mut beats = tokio::time::interval(lease / 3);
     beats.tick().await;
     let mut work = std::pin::pin!(work);
-    let done = loop {
+    let mut done = loop {
         tokio::select! {
             done = &mut work => break done,
             _ = beats.tick(), if begun.is_ok() => {
@@ -60,7 +61,7 @@ pub(super) async fn recorded<T: Serialize>(
             Err(error) => ("failed", Some(format!("{error:#}")), serde_json::Value::Null),
         };
         if let Err(error) = runs::end(&context.pool, run, status, error.as_deref(), &summary).await {
-            log::warn!("the run of `{}` is not recorded: {error:#}", job.name);
+            done = done.and(Err(explained(error)));
         }
     }
     check.end(&done, exit, line).await;
