@@ -8,10 +8,8 @@ demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your ow
 
 # The tests of the main job, which must pass by every way to PostgreSQL.
 main_job = first_sync:: calendars:: resync:: faults:: quarantine:: sharing::
-# What must hold however long an answer takes.
-at_any_pace = kill:: faults:: sharing:: dry_run polls_together_keep_the_budget
 
-test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main job also through the pooler, over TLS and at slow answers
+test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main job also through the pooler and over TLS
 	scripts/ensure-postgres
 	scripts/ensure-pgbouncer
 	scripts/ensure-chromium
@@ -20,7 +18,6 @@ test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main 
 	cargo test --workspace --locked
 	SYNCCTL_TEST_WAY=pooler cargo test --locked --test it -- $(main_job)
 	SYNCCTL_TEST_WAY=tls cargo test --locked --test it -- $(main_job)
-	SYNCCTL_TEST_WAY=slow cargo test --locked --test it -- $(at_any_pace)
 	scripts/official-client
 
 official-client: ## Google's own client and discovery documents judge the simulated Google, and what syncctl asks of it
