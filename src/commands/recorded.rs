@@ -1,5 +1,7 @@
 //! Runs of jobs that are of no service, with a row in the run tables whatever becomes of them.
 
+use std::convert::Infallible;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -38,19 +40,10 @@ pub(super) async fn recorded<T: Serialize>(
     if let Err(error) = &begun {
         log::warn!("the run of `{}` is not recorded: {error:#}", job.name);
     }
-    let mut beats = tokio::time::interval(lease / 3);
-    beats.tick().await;
-    let mut work = std::pin::pin!(work);
-    let mut done = loop {
-        tokio::select! {
-            done = &mut work => break done,
-            _ = beats.tick(), if begun.is_ok() => {
-                let beat = runs::heartbeat(&context.pool, run, lease.as_secs_f64(), &[], &Progress::default()).await;
-                if let Err(error) = beat {
-                    log::warn!("heartbeat not written: {error:#}");
-                }
-            }
-        }
+    // Side by side: a heartbeat may wait for a connection, and the work that holds them all must go on meanwhile.
+    let mut done = tokio::select! {
+        done = work => done,
+        never = beat(context, run), if begun.is_ok() => match never {},
     };
     if begun.is_ok() {
         let (status, error, summary) = match &done {
@@ -66,4 +59,17 @@ pub(super) async fn recorded<T: Serialize>(
     }
     check.end(&done, exit, line).await;
     done
+}
+
+/// Says three times in a lease that the run lives.
+async fn beat(context: &Context, run: Uuid) -> Infallible {
+    let lease = context.settings.engine.lease;
+    let mut beats = tokio::time::interval(lease / 3);
+    beats.tick().await;
+    loop {
+        beats.tick().await;
+        if let Err(error) = runs::heartbeat(&context.pool, run, lease.as_secs_f64(), &[], &Progress::default()).await {
+            log::warn!("heartbeat not written: {error:#}");
+        }
+    }
 }

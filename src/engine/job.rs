@@ -144,9 +144,10 @@ async fn executed<S: Source>(
         Ok(prices) => prices,
         Err(error) => {
             report.fail_whole(&error);
-            match job.dry_run {
-                true => _ = report.close(started.elapsed(), |user| source.covers(user)),
-                false => record(context, S::TABLES, job, &mut report, started, |user| source.covers(user)).await?,
+            if job.dry_run {
+                report.close(started.elapsed(), |user| source.covers(user));
+            } else {
+                record(context, S::TABLES, job, &mut report, started, |user| source.covers(user)).await?;
             }
             return Ok(report);
         }

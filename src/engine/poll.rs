@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 
 use super::delays::Delays;
@@ -171,20 +171,10 @@ impl<S: Source> Slice<'_, S> {
         let at = task.row.position.clone();
         // What a full pass finds is old.
         let delays = if at.pass.is_none() { Delays::of(now, &changes) } else { Delays::default() };
-        let next = match &page.next {
-            Next::Page(token) => Ok(Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..at.clone() }),
-            Next::Cursor(cursor) => {
-                let wait = wait_of(self.shared, &task.row, &task.history, &self.bounds, now, at.pass.is_some());
-                if is_idle(&page, &task.row) && task.outcome.counts == Counts::default() {
-                    return Ok(Err(Step::Over(End::Idle(Idle { id: task.row.id, cursor: Some(cursor.clone()), wait }))));
-                }
-                let changed_at = if task.row.push_left.is_some() { changes } else { Vec::new() };
-                Err(Finish { cursor: cursor.clone(), pass: at.pass, wait, changes: pacing::changes(&task.history), changed_at })
-            }
-        };
-        let (finish, next) = match next {
-            Ok(position) => (None, Some(position)),
-            Err(finish) => (Some(finish), None),
+        let (finish, next) = match self.after(task, &page, &at, now, changes) {
+            Ok(Ok(position)) => (None, Some(position)),
+            Ok(Err(finish)) => (Some(finish), None),
+            Err(end) => return Ok(Err(Step::Over(end))),
         };
         let lease = context.settings.engine.lease.as_secs_f64();
         let write = apply::Write { run: *run, at: &at, lease, settings: pass_settings, anew: task.begins_anew(), finish };
@@ -227,6 +217,29 @@ impl<S: Source> Slice<'_, S> {
             }
             Err(step) => Err(step),
         })
+    }
+
+    /// What a page leads to: the position of the next one, or the finish. `Err`: nothing is to be written.
+    fn after(
+        &self,
+        task: &Task,
+        page: &Page<S::Change>,
+        at: &Position,
+        now: DateTime<Utc>,
+        changes: Vec<DateTime<Utc>>,
+    ) -> Result<Result<Position, Finish>, End> {
+        let cursor = match &page.next {
+            Next::Page(token) => {
+                return Ok(Ok(Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..at.clone() }));
+            }
+            Next::Cursor(cursor) => cursor.clone(),
+        };
+        let wait = wait_of(self.shared, &task.row, &task.history, &self.bounds, now, at.pass.is_some());
+        if is_idle(page, &task.row) && task.outcome.counts == Counts::default() {
+            return Err(End::Idle(Idle { id: task.row.id, cursor: Some(cursor), wait }));
+        }
+        let changed_at = if task.row.push_left.is_some() { changes } else { Vec::new() };
+        Ok(Err(Finish { cursor, pass: at.pass, wait, changes: pacing::changes(&task.history), changed_at }))
     }
 
     /// The next page, if it need not wait for its turn.

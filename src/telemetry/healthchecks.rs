@@ -54,7 +54,7 @@ impl Check {
             Ok(told) => told.unwrap_or(Ok(())),
             Err(_) => {
                 start.abort();
-                Err(Failure::new(Class::Transient, "start: it did not answer in time"))
+                Err(late("start"))
             }
         };
         let told = to.post(&(exit as u8).to_string(), line.unwrap_or_default(), half).await;
@@ -75,6 +75,10 @@ fn address(settings: &Healthchecks, http: &http::Client, job: &str, run: Uuid) -
     Some(Address { job: job.to_owned(), url, run, timeout: settings.timeout, client })
 }
 
+fn late(signal: &str) -> Failure {
+    Failure::new(Class::Transient, format!("{signal}: it did not answer in time"))
+}
+
 impl Address {
     async fn post(&self, signal: &str, line: String, within: Duration) -> Result<(), Failure> {
         let mut url = self.url.clone();
@@ -83,7 +87,10 @@ impl Address {
         }
         url.query_pairs_mut().append_pair("rid", &self.run.to_string());
         let request = self.client.post(url).timeout(within).body(without_addresses(&line));
-        let response = request.send().await.map_err(|error| http::transient(signal, error))?;
+        let response = request.send().await.map_err(|error| match error.is_timeout() {
+            true => late(signal),
+            false => http::transient(signal, error),
+        })?;
         match response.status() {
             status if status.is_success() => Ok(()),
             status => Err(Failure::new(Class::Permanent, format!("{signal}: it answered {status}"))),

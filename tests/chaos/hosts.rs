@@ -14,7 +14,7 @@ use crate::support::World;
 /// Runs at once, over all hosts.
 pub const LANES: usize = 6;
 /// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Jobs of the world of calendars, mail and files with their weights. `USER` is one of its users.
 const SYNC: [(&[&str], u32); 22] = [

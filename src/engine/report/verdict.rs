@@ -7,7 +7,7 @@ use crate::error::{Class, Exit};
 const OF_ACCOUNTS: [Class; 2] = [Class::AuthRevoked, Class::ClientRefused];
 
 impl Report {
-    /// The status. Only a run that left nothing undone which it was to do is `completed`.
+    /// The status. Of a run that was stopped early it tells how what it came to ended: `stopped_early` says that the rest is left to the next one.
     pub(super) fn verdict(&self) -> &'static str {
         let failed = self.failed_streams + self.unknown_users;
         let all_failed = failed > 0 && failed == self.polls + self.unknown_users;

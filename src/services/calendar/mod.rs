@@ -13,6 +13,7 @@ mod read;
 mod series;
 pub mod soon;
 mod store;
+mod sweep;
 mod verify;
 
 use std::sync::Arc;
@@ -132,7 +133,7 @@ impl Source for Calendar {
     async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
         match stream.kind.as_str() {
             LIST => list::sweep(tx, stream, pass).await,
-            _ => store::sweep(tx, stream, pass, pinned).await,
+            _ => sweep::sweep(tx, stream, pass, pinned).await,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Events in `calendar_events`: upserts, tombstones, and the sweep of a full pass. Knows no network.
+//! Events in `calendar_events`: upserts and tombstones. Knows no network.
 
 use std::collections::HashMap;
 
@@ -9,14 +9,10 @@ use deadpool_postgres::tokio_postgres::Row;
 use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::event::{Event, When};
-use super::fetch::Window;
-use super::{Change, confirm, meetings, read, series};
-use crate::db::items;
+use super::{Change, confirm, meetings};
 use crate::engine::{Counts, Item, Stream};
 
 const UPSERT: &str = include_str!("sql/upsert_events.sql");
-const SWEEP: &str = include_str!("sql/sweep_events.sql");
-const OWED: &str = include_str!("sql/owed_events.sql");
 /// Rows a statement: a page of the largest size. Beyond about two thousand the gain is gone and the arrays only cost memory.
 const CHUNK: usize = 2_500;
 
@@ -226,76 +222,6 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::R
         .await
         .context("reading what is known of an event")?;
     row.map_or(Ok(None), |row| Ok(row.try_get(0)?))
-}
-
-/// Makes tombstones of the events that a complete pass over its window did not name.
-pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
-    let pinned = pinned.context("a full pass of events without its window")?;
-    let (start, end) = Window::parse(pinned)?.span()?;
-    let series = reaching_series(tx, stream, (start, end), Some(pass), None).await?;
-    let rows = tx
-        .query_typed(
-            SWEEP,
-            &[
-                (&stream.id, Type::INT8),
-                (&pass, Type::INT8),
-                (&start, Type::TIMESTAMPTZ),
-                (&end, Type::TIMESTAMPTZ),
-                (&series, Type::TEXT_ARRAY),
-            ],
-        )
-        .await
-        .context("sweeping events")?;
-    let buried: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    meetings::cancel(tx, stream, &buried).await?;
-    items::doubt(tx, stream.id, pass).await?;
-    Ok(Counts { deleted: buried.len() as u64, ..Counts::default() })
-}
-
-/// Which of these events a list of the window must have named: those that a sweep after a complete pass would bury.
-pub async fn owed(tx: &Transaction<'_>, stream: &Stream, window: &Window, ids: &[&str]) -> anyhow::Result<Vec<String>> {
-    let (start, end) = window.span()?;
-    let mut owed = reaching_series(tx, stream, (start, end), None, Some(ids)).await?;
-    let rows = tx
-        .query_typed(
-            OWED,
-            &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY), (&start, Type::TIMESTAMPTZ), (&end, Type::TIMESTAMPTZ)],
-        )
-        .await
-        .context("looking for events that should have been listed")?;
-    for row in rows {
-        owed.push(row.try_get(0)?);
-    }
-    Ok(owed)
-}
-
-/// The series that reach into a window: of those that a pass did not name, or of those with these ids. Rules are unrolled for these few
-/// alone: for every event of every page it would cost more than the rest of the sync.
-async fn reaching_series(
-    tx: &Transaction<'_>,
-    stream: &Stream,
-    (start, end): (DateTime<Utc>, DateTime<Utc>),
-    unseen_by: Option<i64>,
-    ids: Option<&[&str]>,
-) -> anyhow::Result<Vec<String>> {
-    let rows = tx
-        .query_typed(
-            "SELECT event_id, raw::text FROM calendar_events
-             WHERE stream_id = $1 AND deleted_at IS NULL AND raw ? 'recurrence'
-               AND ($2::bigint IS NULL OR seen_pass IS DISTINCT FROM $2) AND ($4::text[] IS NULL OR event_id = ANY ($4))
-               AND coalesce(start_at, start_date::timestamp AT TIME ZONE 'UTC' + interval '1 day') < $3",
-            &[(&stream.id, Type::INT8), (&unseen_by, Type::INT8), (&end, Type::TIMESTAMPTZ), (&ids, Type::TEXT_ARRAY)],
-        )
-        .await
-        .context("reading unseen series")?;
-    let mut reaching = Vec::new();
-    for row in rows {
-        // One that cannot be read any more is nobody's proof.
-        if read::event(row.try_get(1)?).is_ok_and(|event| series::reaches(&event, start)) {
-            reaching.push(row.try_get(0)?);
-        }
-    }
-    Ok(reaching)
 }
 
 /// Lets the next complete pass look at every event again, for other words that make one a meeting.

@@ -7,7 +7,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::fetch::{self, Window};
 use super::list::Entry;
-use super::{Calendar, EVENTS, LIST, REGISTERED, derived, store};
+use super::{Calendar, EVENTS, LIST, REGISTERED, derived, sweep};
 use crate::engine::verify::{Derived, Differences, Thing, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::Failure;
@@ -44,7 +44,7 @@ impl Verify for Calendar {
     async fn owed(&self, tx: &Transaction<'_>, stream: &Stream, scope: &Window, ids: &[&str]) -> anyhow::Result<Vec<String>> {
         match stream.kind.as_str() {
             LIST => Ok(ids.iter().map(|id| (*id).to_owned()).collect()),
-            _ => store::owed(tx, stream, scope, ids).await,
+            _ => sweep::owed(tx, stream, scope, ids).await,
         }
     }
 
