@@ -56,6 +56,8 @@ pub struct Streams {
     pub due: i64,
     /// How long the one that is due for longest has been; 0 when none is.
     pub oldest_due_seconds: f64,
+    /// How long the oldest stream has been here that has not ended its first pass; 0 when all have.
+    pub oldest_first_pass_seconds: f64,
     pub failing: i64,
     /// Items of theirs in quarantine.
     pub quarantined: i64,
@@ -93,6 +95,7 @@ fn of(overview: Overview) -> Figures {
         streams: of.streams,
         due: of.due,
         oldest_due_seconds: of.oldest_due_seconds,
+        oldest_first_pass_seconds: of.oldest_unfinished_seconds,
         failing: of.failing,
         quarantined: quarantined.get(&of.service).copied().unwrap_or(0),
         service: of.service,

@@ -148,12 +148,14 @@ pub async fn release(pool: &Pool, target: &str, run: Uuid, events: &[Uuid]) -> a
 }
 
 /// How a target has been doing (table `outbox_targets`).
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub struct Circuit {
     /// Failures in a row, over all events.
     pub failures: u32,
     /// Whether syncs leave it alone for the moment.
     pub resting: bool,
+    /// What it answered when a try failed last.
+    pub last_error: Option<String>,
 }
 
 /// Reads a target's circuit; one that was never written is closed.
@@ -162,13 +164,17 @@ pub async fn circuit(pool: &Pool, target: &str) -> anyhow::Result<Circuit> {
         .get()
         .await?
         .query_typed_opt(
-            "SELECT failures, coalesce(open_until > now(), false) FROM outbox_targets WHERE target = $1",
+            "SELECT failures, coalesce(open_until > now(), false), last_error FROM outbox_targets WHERE target = $1",
             &[(&target, Type::TEXT)],
         )
         .await
         .context("reading the circuit of a target")?;
     match row {
-        Some(row) => Ok(Circuit { failures: u32::try_from(row.try_get::<_, i32>(0)?).unwrap_or(0), resting: row.try_get(1)? }),
+        Some(row) => Ok(Circuit {
+            failures: u32::try_from(row.try_get::<_, i32>(0)?).unwrap_or(0),
+            resting: row.try_get(1)?,
+            last_error: row.try_get(2)?,
+        }),
         None => Ok(Circuit::default()),
     }
 }

@@ -22,7 +22,7 @@ use crate::db::pool::CANCELLED;
 use crate::db::prices::{self, Prices};
 use crate::db::runs::{self, Closing, Opening, Tables};
 use crate::db::{explained, holder, streams};
-use crate::error::sql_state;
+use crate::error::{one_line, sql_state};
 use crate::progress::Progress;
 use crate::telemetry;
 use crate::telemetry::healthchecks::{self, Check};
@@ -67,7 +67,10 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
         }
         // Not for what was named: that is polled whether due or not.
         if !job.dry_run && job.selection == Selection::default() {
-            shared.source.prepare(context).await?;
+            // What it is for comes with the next run. Nobody's polls wait for it.
+            if let Err(error) = shared.source.prepare(context).await {
+                shared.report().unprepared = Some(one_line(&format!("{error:#}")));
+            }
         }
         dispatch::drain(&shared, &job.selection).await?;
         left::paused(&shared, &job.selection).await?;

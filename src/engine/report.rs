@@ -1,5 +1,6 @@
 //! What a run did: counted while it goes, written to the run tables, shown to people.
 
+mod parts;
 mod unknown;
 mod verdict;
 
@@ -8,6 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use uuid::Uuid;
+
+pub use parts::{ClassCount, Covered, Quantiles, Slow};
 
 use super::Counts;
 use super::delays::Delays;
@@ -22,13 +25,6 @@ use crate::error::{Class, Exit, Failure, Fault, one_line};
 /// How many of the slowest streams a summary names.
 const SLOWEST: usize = 5;
 
-/// Failures of one class.
-#[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
-pub struct ClassCount {
-    pub count: u64,
-    pub example: String,
-}
-
 /// The outcome of a run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
@@ -40,6 +36,9 @@ pub struct Report {
     pub status: String,
     /// Why the run ended before everything due was polled.
     pub stopped_early: Option<String>,
+    /// What could not be prepared before the polls, which went on without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unprepared: Option<String>,
     /// Why the run itself failed.
     pub error: Option<String>,
     /// What the process ends with then.
@@ -114,30 +113,6 @@ pub struct Report {
     gave_way: BTreeSet<i64>,
     #[serde(skip)]
     fetches: Vec<u32>,
-}
-
-/// Latency of one fetch, retries included, in milliseconds.
-#[derive(Debug, Default, Serialize)]
-pub struct Quantiles {
-    pub p50: u32,
-    pub p95: u32,
-    pub max: u32,
-}
-
-/// What a run covered, as the run tables count it: users, or files that are followed for them.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Covered {
-    pub total: u64,
-    pub failed: u64,
-}
-
-/// A stream that took long.
-#[derive(Debug, Serialize)]
-pub struct Slow {
-    pub stream_id: i64,
-    pub user_id: Uuid,
-    pub kind: String,
-    pub ms: u64,
 }
 
 impl Report {

@@ -27,6 +27,8 @@ use crate::error::{Exit, Fault};
 
 pub use reach::{Reached, reach};
 
+/// The circuit of a target that failed so often in a row that a run sends it one request only.
+const OPEN: &str = "open";
 /// Events routed in one transaction.
 const ROUTE_CHUNK: i64 = 5000;
 /// Events forgotten by one statement.
@@ -68,12 +70,30 @@ pub struct TargetReport {
     pub error: Option<String>,
     #[serde(skip)]
     refused: bool,
+    /// What it answered last, in an earlier run.
+    #[serde(skip)]
+    answered: Option<String>,
+}
+
+impl TargetReport {
+    /// Events wait because it does not answer, whether this run tried one or not.
+    fn is_held_up(&self) -> bool {
+        self.circuit == OPEN && self.pending > 0
+    }
+
+    /// Says why nothing went out, where no try of this run does.
+    fn explain(&mut self) {
+        if self.error.is_none() && self.is_held_up() {
+            let answered = self.answered.as_deref().unwrap_or("no answer");
+            self.error = Some(format!("does not answer, {} events wait and none was due for another try; the last one: {answered}", self.pending));
+        }
+    }
 }
 
 impl Report {
-    /// 1 if anything failed in this run.
+    /// 1 if anything failed in this run, or a target whose circuit is open has events waiting.
     pub fn exit(&self) -> Exit {
-        match self.targets.iter().any(|target| target.failed > 0 || target.refused) {
+        match self.targets.iter().any(|target| target.failed > 0 || target.refused || target.is_held_up()) {
             true => Exit::SomeFailed,
             false => Exit::Done,
         }
@@ -108,6 +128,7 @@ pub async fn deliver(pool: &Pool, settings: &Outbox, order: &Order, stop: &Cance
     let client = pool.get().await?;
     for (target, waiting) in targets.iter_mut().zip(routing::waiting(&**client, &names).await?) {
         (target.pending, target.dead) = (waiting.pending, waiting.dead);
+        target.explain();
     }
     Ok(Report { targets, forgotten, elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) })
 }
@@ -215,9 +236,10 @@ async fn send(
                 failed: served.failed,
                 dead: 0,
                 pending: 0,
-                circuit: if served.open { "open" } else { "closed" },
+                circuit: if served.open { OPEN } else { "closed" },
                 error: served.error,
                 refused: served.refused,
+                answered: served.answered,
             })
         })
         .collect()

@@ -55,6 +55,8 @@ pub struct Served {
     /// The last failure, or why the target is not called.
     pub error: Option<String>,
     pub refused: bool,
+    /// The last failure of an earlier run.
+    pub answered: Option<String>,
 }
 
 impl Run<'_> {
@@ -67,7 +69,7 @@ impl Run<'_> {
 pub async fn serve(run: &Run<'_>, target: &Target) -> anyhow::Result<Served> {
     let stored = deliveries::circuit(run.pool, &target.name).await?;
     let circuit = Circuit::after(stored.failures);
-    let mut served = Served { open: circuit.is_open(), ..Served::default() };
+    let mut served = Served { open: circuit.is_open(), answered: stored.last_error, ..Served::default() };
     if run.in_sync && stored.resting {
         return Ok(served);
     }

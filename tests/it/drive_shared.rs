@@ -214,3 +214,22 @@ fn who_joins_or_leaves_a_drive_keeps_what_was_shared_one_by_one() {
     world.assert_files_in_step();
     assert_eq!(world.actions(&guest)[before..], ["removed", "removed"]);
 }
+
+#[test]
+fn a_drive_that_the_list_still_names_is_not_left_for_a_few_answers_of_404() {
+    let (world, owner, _) = team();
+    world.watch(&owner, "single");
+    world.sync_drive().expect(0);
+    let before = world.actions(&owner);
+    for method in ["changes.list", "changes.getStartPageToken"] {
+        world.sim.fault(json!({ "fault": "not_found", "method": method, "user": owner }));
+    }
+    world.execute(&format!("UPDATE streams SET due_at = now() + CASE resource WHEN '{TEAM}' THEN '0' ELSE interval '1 day' END"));
+    let run = world.syncctl(&["drive", "cron"]).expect(69);
+    assert!(run.stderr.contains("although drives.list names the drive"), "{}", run.stderr);
+    world.sim.clear_faults();
+    world.sync_drive().expect(0);
+    world.assert_files_in_step();
+    assert_verified(&world);
+    assert_eq!(world.actions(&owner), before, "nothing was taken from the user and given back");
+}

@@ -143,3 +143,22 @@ fn an_event_that_is_left_of_a_calendar_that_nobody_follows_is_found_and_repaired
     world.syncctl(&["verify", "calendar", "--all", "--repair"]).expect(0);
     assert_eq!(live(&world), 0);
 }
+
+#[test]
+fn what_cannot_be_settled_before_the_polls_keeps_nobody_from_them() {
+    let world = team();
+    world.execute(&format!("UPDATE streams SET state = 'removed' WHERE resource = '{TEAM}'"));
+    world.execute(
+        "CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+         CREATE TRIGGER full BEFORE UPDATE ON calendar_events FOR EACH ROW WHEN (NEW.status = 'cancelled') EXECUTE FUNCTION full()",
+    );
+    let run = world.syncctl(&["calendar", "cron", "--json"]).expect(1).json();
+    assert_eq!(run["status"], "partial", "{run}");
+    assert!(run["unprepared"].to_string().contains("No space left"), "{run}");
+    let told = text(&world, "SELECT error_message FROM calendar_cron_results ORDER BY started_at DESC LIMIT 1");
+    assert!(told.contains("the polls went on"), "{told}");
+    world.execute("DROP TRIGGER full ON calendar_events; UPDATE streams SET due_at = now()");
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    assert_eq!(live(&world), 0);
+}

@@ -23,9 +23,17 @@ fn seconds_go_by(world: &World, seconds: f64) {
 }
 
 /// The calls of a run that has no time to wait for quota.
+/// A run that may be stopped before it had any quota: then it has not done its work, and says so.
+fn stopped(world: &World, arguments: &[&str]) -> Value {
+    let run = world.syncctl(arguments);
+    let report = run.json();
+    assert_eq!(run.code, i32::from(report["total_users"] == 0), "{report}");
+    report
+}
+
 fn calls_of_a_run(world: &World) -> u64 {
     world.sim.reset_ledger();
-    world.syncctl(&["calendar", "cron", "--force", "--max-duration", "2s"]).expect(0);
+    stopped(world, &["calendar", "cron", "--force", "--max-duration", "2s", "--json"]);
     world.sim.ledger()["total"].as_u64().expect("a number")
 }
 
@@ -84,9 +92,8 @@ fn doctor_tells_what_was_spent_in_the_last_minute() {
 fn a_run_that_ends_before_there_is_quota_says_what_it_did_and_what_it_did_not_come_to() {
     let mut world = late_in_a_minute();
     let due = world.count("SELECT count(*) FROM streams WHERE service = 'calendar'");
-    let stopped =
-        |world: &World| world.syncctl(&["calendar", "cron", "--force", "--max-duration", "2s", "--json"]).expect(0).json();
-    let run = stopped(&world);
+    let arguments = ["calendar", "cron", "--force", "--max-duration", "2s", "--json"];
+    let run = stopped(&world, &arguments);
     let counts = [&run["polls"], &run["interrupted_streams"]].map(|count| count.as_i64().expect("a number"));
     assert!(counts[0] <= 40 && counts[0] + counts[1] == due, "{counts:?} of {due}: {run}");
     // A first sync that waits for quota between two pages.
@@ -97,7 +104,7 @@ fn a_run_that_ends_before_there_is_quota_says_what_it_did_and_what_it_did_not_co
     world.import();
     let stored = || world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL");
     let before = stored();
-    let run = stopped(&world);
+    let run = stopped(&world, &arguments);
     assert!(stored() > before && run["stopped_early"].is_string(), "{run}");
     assert_eq!(run["changes"]["events"]["created"], stored() - before, "{run}");
 }
@@ -113,7 +120,7 @@ fn a_users_minute_holds_over_many_short_processes() {
     world.sim.reset_ledger();
     for _ in 0..16 {
         (0..8).for_each(|_| drop(world.sim.admin("mail/messages", json!({ "user": user, "raw": "Subject: x\r\n\r\nx" }))));
-        world.syncctl(&["gmail", "poll", &user, "--max-duration", "1s"]).expect(0);
+        stopped(&world, &["gmail", "poll", &user, "--max-duration", "1s", "--json"]);
     }
     let spent = world.sim.ledger()["quota_units"].as_u64().expect("a number");
     assert!((1_500..=2_000).contains(&spent), "{spent} units where 2,000 are allowed");

@@ -10,6 +10,8 @@ use crate::error::Class;
 
 /// Events that wait longer are not just on their way.
 const OUTBOX_LONG: f64 = 3600.0;
+/// The largest mailboxes take a few days, at Google's quota for one user.
+const FIRST_PASS_LONG: f64 = 7.0 * 24.0 * 3600.0;
 /// From this share of a quota on it is told.
 const MUCH: f64 = 0.8;
 
@@ -73,6 +75,14 @@ fn failing(overview: &Overview, settings: &Settings, found: &mut Findings) {
             "streams",
             format!("{}: {} streams are degraded: their cursors expire again and again", service.service, service.degraded),
             Class::CursorExpired.remedy(),
+        );
+    }
+    for service in overview.services.iter().filter(|service| service.oldest_unfinished_seconds > FIRST_PASS_LONG) {
+        let age = seconds_text(service.oldest_unfinished_seconds);
+        found.warn(
+            "streams",
+            format!("{}: a stream has been in its first pass for {age}", service.service),
+            "`syncctl sync explain USER` says how far it has come and what it waits for",
         );
     }
     if overview.failing.is_empty() {

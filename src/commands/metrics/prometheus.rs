@@ -95,6 +95,11 @@ fn of_now(families: &mut Families, figures: &Figures) {
     families.add("streams", "Streams that are polled", streams(&|of| of.streams as f64));
     families.add("streams_due", "Streams that are due now", streams(&|of| of.due as f64));
     families.add("oldest_due_seconds", "For how long a stream has been due at most", streams(&|of| of.oldest_due_seconds));
+    families.add(
+        "oldest_first_pass_seconds",
+        "For how long a stream has been here at most that has not ended its first pass",
+        streams(&|of| of.oldest_first_pass_seconds),
+    );
     families.add("streams_failing", "Streams whose last poll failed", streams(&|of| of.failing as f64));
     families.add("quarantined_items", "Items in quarantine now", streams(&|of| of.quarantined as f64));
     let failing = figures.accounts_failing.iter();

@@ -24,6 +24,8 @@ pub struct ServiceState {
     pub under_way: i64,
     /// They have not come to the end of a complete pass.
     pub unfinished: i64,
+    /// How long the oldest of those has been here that never came to the end of one; 0 when all did.
+    pub oldest_unfinished_seconds: f64,
     pub failing: i64,
     /// They lack a scope or an API.
     pub stopped: i64,
@@ -53,7 +55,8 @@ pub(super) async fn services(client: &impl GenericClient) -> anyhow::Result<Vec<
                coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE due)), 0)::float8, count(*) FILTER (WHERE claimed_until > now()),
                count(*) FILTER (WHERE cursor IS NULL AND NOT off AND s.state <> 'revoked'), count(*) FILTER (WHERE failures > 0 AND NOT off AND s.state <> 'revoked'),
                count(*) FILTER (WHERE state = 'stopped' AND NOT off), count(*) FILTER (WHERE state = 'degraded'), count(*) FILTER (WHERE off),
-               count(*) FILTER (WHERE revoked)
+               count(*) FILTER (WHERE revoked), coalesce(extract(epoch FROM now() - min(created_at)
+                 FILTER (WHERE cursor IS NULL AND full_pass_at IS NULL AND NOT off AND s.state <> 'revoked')), 0)::float8
              FROM streams s, LATERAL (SELECT state NOT IN ('off', 'revoked') AND due_at <= now() AND coalesce(claimed_until < now(), true) AS due,
                state = 'off' OR state <> 'revoked' AND coalesce(failed_class IN ('service_off', 'not_granted'), false) AS off,
                state = 'revoked' AND NOT EXISTS (SELECT FROM accounts a WHERE a.user_id = s.user_id AND a.state = 'ended') AS revoked) d
@@ -76,6 +79,7 @@ pub(super) async fn services(client: &impl GenericClient) -> anyhow::Result<Vec<
             degraded: row.try_get(8)?,
             off: row.try_get(9)?,
             revoked: row.try_get(10)?,
+            oldest_unfinished_seconds: row.try_get(11)?,
             delays: waited(client, &service).await?,
             service,
         });

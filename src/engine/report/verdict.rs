@@ -1,6 +1,7 @@
 //! What a run comes to: its status, its line, its exit code.
 
 use super::Report;
+use crate::engine::Counts;
 use crate::error::{Class, Exit};
 
 /// Refusals of an account, as opposed to those of a call.
@@ -18,8 +19,14 @@ impl Report {
             () if !self.paused.is_empty() && !has_polled => "paused",
             () if self.held_streams > 0 && !has_polled => "skipped",
             () if !self.paused.is_empty() || self.held_streams > 0 || self.refused_many() => "partial",
+            () if self.unprepared.is_some() || self.came_to_nothing() => "partial",
             () => "completed",
         }
+    }
+
+    /// Stopped before a single stream was through, or a page stored: who stops each run so early syncs nothing.
+    fn came_to_nothing(&self) -> bool {
+        self.stopped_early.is_some() && self.users.is_empty() && self.changes.values().all(|counts| *counts == Counts::default())
     }
 
     fn refused_all(&self) -> bool {
@@ -51,6 +58,12 @@ impl Report {
         parts.extend(paused.map(|pause| {
             format!("{} (daily_quota: {}; `syncctl quota resume {}` lifts it)", pause.in_words(), pause.reason, pause.project)
         }));
+        if let Some(why) = &self.unprepared {
+            parts.push(format!("the polls went on without what is prepared for them: {why}"));
+        }
+        if let Some(why) = self.stopped_early.as_ref().filter(|_| self.came_to_nothing()) {
+            parts.push(format!("{why} before anything was polled"));
+        }
         if self.held_streams > 0 {
             parts.push(format!("{} streams are another run's: {}", self.held_streams, self.skipped.join("; ")));
         }

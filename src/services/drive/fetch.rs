@@ -42,6 +42,21 @@ pub async fn drives(drive: &Drive, calls: &Calls, at: &Position) -> Result<Page<
         .await
 }
 
+/// Whether the user's list names a shared drive. A 404 alone may be a passing fault of Google's, and the files of a drive that was left are lost.
+async fn is_listed(drive: &Drive, calls: &Calls, id: &str) -> Result<bool, Failure> {
+    let mut at = Position::default();
+    loop {
+        let page = drives(drive, calls, &at).await?;
+        if page.items.iter().any(|item| item.id == id) || page.poison.iter().any(|poison| poison.item_id == id) {
+            return Ok(true);
+        }
+        match page.next {
+            Next::Page(token) => at.page_token = Some(token),
+            Next::Cursor(_) => return Ok(false),
+        }
+    }
+}
+
 /// A page of files: all of them in a full pass, what changed since the cursor otherwise.
 pub async fn files(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
     let mut page = match &at.cursor {
@@ -109,6 +124,10 @@ pub(super) async fn listing(drive: &Drive, stream: &Stream, calls: &Calls, at: &
         None => match start_token(drive, stream, calls).await {
             // No member any more: a complete pass over nothing, whose sweep takes its files from the user.
             Err(failure) if failure.class == Class::Gone && stream.resource != MY_DRIVE => {
+                if is_listed(drive, calls, &stream.resource).await? {
+                    let message = format!("{}, although drives.list names the drive", failure.message);
+                    return Err(Failure { class: Class::Transient, message, ..failure });
+                }
                 return Ok(Page {
                     items: Vec::new(),
                     poison: Vec::new(),

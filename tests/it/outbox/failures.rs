@@ -78,6 +78,21 @@ fn a_dead_target_costs_one_request_a_run_until_it_answers_again() {
 }
 
 #[test]
+fn a_run_with_nothing_to_try_is_not_done_while_events_wait_for_a_dead_target() {
+    let receiver = Receiver::start();
+    receiver.answer(|_| Reply::Status(503));
+    let world = world(&[("n8n", &receiver, "")], "concurrency = 1");
+    world.emit("drive.file.modified", &documents(5));
+    world.syncctl(&["deliver"]).expect(1);
+    world.execute("UPDATE outbox_deliveries SET due_at = now() + interval '1 hour'");
+    receiver.take();
+    let run = world.syncctl(&["deliver"]).expect(1);
+    assert!(run.stderr.contains("5 events wait") && run.stderr.contains("HTTP 503"), "{}", run.stderr);
+    assert_eq!(receiver.take().len(), 0);
+    assert_eq!(world.count("SELECT count(*) FROM runs WHERE job = 'deliver' AND status = 'partial'"), 2);
+}
+
+#[test]
 fn an_event_is_dead_after_its_attempts_and_lives_again_when_told() {
     let receiver = Receiver::start();
     receiver.answer(|_| Reply::Full(400, vec![], "no such workflow, ask ann@example.com".into()));
