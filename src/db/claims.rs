@@ -121,6 +121,8 @@ pub struct Due {
     pub held: usize,
     /// A project of the service is paused: its streams are not among these.
     pub paused: bool,
+    /// Accounts are refused, or streams lack a scope or an API; of a selection of everybody.
+    pub refused: bool,
 }
 
 /// The streams that a selection names and that are due.
@@ -148,6 +150,7 @@ pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selecti
         firsts: usize::try_from(firsts)?,
         held: usize::try_from(held)?,
         paused: row.try_get(4)?,
+        refused: row.try_get(5)?,
     })
 }
 

@@ -31,7 +31,8 @@ pub struct Bounds {
     pub statement: Option<Duration>,
 }
 
-const BOUNDS: Bounds = Bounds { locks: LOCKS, idle: IDLE, statement: None };
+/// Of most transactions.
+pub(super) const BOUNDS: Bounds = Bounds { locks: LOCKS, idle: IDLE, statement: None };
 
 impl Bounds {
     /// Sets them for this transaction alone (LOCAL), so that they hold behind a pooler too, and are nobody else's.

@@ -168,6 +168,8 @@ pub fn is_held_up(error: &anyhow::Error) -> bool {
 
 /// SQLSTATE of a lock that was not to be had in time, and of a statement that was cancelled.
 pub const LOCKED: &str = "55P03";
+/// The server ended one of several transactions that waited for each other.
+pub const DEADLOCK: &str = "40P01";
 pub const CANCELLED: &str = "57014";
 
 /// Whether an error says that the connection or the server went away, and not that a statement was wrong. After a failover what is connected can

@@ -1,6 +1,7 @@
 //! Leases, cursors and pace of streams (table `streams`). Knows no Google.
 
 mod failed;
+mod idle;
 mod passes;
 mod standing;
 
@@ -15,10 +16,9 @@ use super::Pool;
 use crate::error::{Class, Failure};
 
 pub use failed::{fail, postpone, turn_off};
+pub use idle::{Closed, Idle, close_idle};
 pub use passes::{PassedWith, ask_for_pass, begun, passed_with};
 pub use standing::{Standing, of_user};
-
-const CLOSE_IDLE: &str = include_str!("sql/close_idle_streams.sql");
 
 /// Where a stream stands at the provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,43 +53,6 @@ pub struct Changes {
     pub at: DateTime<Utc>,
     pub since: DateTime<Utc>,
     pub shape: Option<Vec<f32>>,
-}
-
-/// A stream that is done for now, without a change.
-#[derive(Debug, Clone)]
-pub struct Idle {
-    /// `streams.id`
-    pub id: i64,
-    /// The cursor to store.
-    pub cursor: Option<String>,
-    /// Seconds to the next poll.
-    pub wait: f64,
-}
-
-/// What became of idle streams; the rest is not ours any more.
-#[derive(Debug)]
-pub struct Closed {
-    pub closed: Vec<i64>,
-    /// Still ours, and passed over because another transaction holds them.
-    pub held: Vec<i64>,
-}
-
-/// Closes idle streams together, as far as they are still ours.
-pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result<Closed> {
-    let ids: Vec<i64> = idle.iter().map(|stream| stream.id).collect();
-    let cursors: Vec<Option<&str>> = idle.iter().map(|stream| stream.cursor.as_deref()).collect();
-    let waits: Vec<f64> = idle.iter().map(|stream| stream.wait).collect();
-    let row = pool
-        .get()
-        .await?
-        .query_typed_one(
-            CLOSE_IDLE,
-            &[(&run, Type::UUID), (&ids, Type::INT8_ARRAY), (&cursors, Type::TEXT_ARRAY), (&waits, Type::FLOAT8_ARRAY)],
-        )
-        .await
-        .context("closing idle streams")?;
-    let ids = |place: usize| row.try_get::<_, Option<Vec<i64>>>(place).map(Option::unwrap_or_default);
-    Ok(Closed { closed: ids(0)?, held: ids(1)? })
 }
 
 /// A step between two pages.

@@ -212,7 +212,10 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         }
         (self.polls, self.passes, self.firsts) = (due.polls.into(), due.passes.into(), due.firsts);
         self.others = due.held;
-        self.shared.report().saw_pause |= due.paused;
+        let mut report = self.shared.report();
+        report.saw_pause |= due.paused;
+        report.saw_refused |= due.refused;
+        drop(report);
         Ok(())
     }
 

@@ -85,6 +85,9 @@ pub struct Report {
     /// Some project was paused when the run looked for what is due.
     #[serde(skip)]
     pub(super) saw_pause: bool,
+    /// Some account or service of an account was refused then.
+    #[serde(skip)]
+    pub(super) saw_refused: bool,
     pub fetch_ms: Quantiles,
     /// How long the changes that were found had waited.
     pub delays: Delays,

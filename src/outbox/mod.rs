@@ -85,7 +85,10 @@ impl TargetReport {
     fn explain(&mut self) {
         if self.error.is_none() && self.is_held_up() {
             let answered = self.answered.as_deref().unwrap_or("no answer");
-            self.error = Some(format!("does not answer, {} events wait and none was due for another try; the last one: {answered}", self.pending));
+            self.error = Some(format!(
+                "does not answer, {} events wait and none was due for another try; the last one: {answered}",
+                self.pending
+            ));
         }
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Outcome;
 use crate::db::connection::Bounds;
 use crate::db::notifications::{self, Channel, Notification, Stored};
+use crate::db::pool::DEADLOCK;
 use crate::db::{Connection, Pool, is_gone};
 use crate::error::sql_state;
 
@@ -26,8 +27,6 @@ const WAIT: Duration = Duration::from_secs(2);
 const AT_SERVER: Duration = Duration::from_millis(1500);
 /// How long what was left out, or could not be stored, waits before it is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
-/// SQLSTATE of a transaction that was given up for another one.
-const DEADLOCK: &str = "40P01";
 
 /// What a request carries, checked for its form.
 #[derive(Debug)]

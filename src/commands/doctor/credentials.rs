@@ -25,7 +25,11 @@ const AT_ONCE: usize = 8;
 pub async fn check(context: &Context, all_users: bool, found: &mut Findings) -> anyhow::Result<()> {
     let (settings, accounts) = (&context.settings, accounts::list(&context.pool, None).await?);
     if accounts.is_empty() {
-        found.warn(CHECK, "there are no accounts", "`syncctl accounts login` or `import`; if there should be some: is this the right database (`db.url`, DATABASE_URL)?");
+        found.warn(
+            CHECK,
+            "there are no accounts",
+            "`syncctl accounts login` or `import`; if there should be some: is this the right database (`db.url`, DATABASE_URL)?",
+        );
         return Ok(());
     }
     let mut groups: BTreeMap<(&str, &str), Vec<&Listed>> = BTreeMap::new();

@@ -10,7 +10,10 @@ SELECT array_agg(s.id ORDER BY s.due_at) FILTER (WHERE s.cursor IS NOT NULL),
   CASE WHEN $3 AND $4::uuid[] IS NOT NULL THEN (
     SELECT count(*) FROM streams h WHERE h.service = $2 AND h.user_id = ANY ($4) AND h.state NOT IN ('removed', 'revoked', 'off')
       AND h.last_run IS DISTINCT FROM $1 AND h.claimed_until >= now()) ELSE 0 END,
-  EXISTS (SELECT FROM quota_pauses p WHERE p.service = $2 AND p.until > now())
+  EXISTS (SELECT FROM quota_pauses p WHERE p.service = $2 AND p.until > now()),
+  -- Of a run for everybody, which counts those that are refused only where some are.
+  $4::uuid[] IS NULL AND (EXISTS (SELECT FROM accounts WHERE state = 'revoked' OR refused_at IS NOT NULL)
+    OR EXISTS (SELECT FROM streams r WHERE r.service = $2 AND r.state = 'stopped'))
 FROM streams s
 WHERE s.service = $2
   AND s.state NOT IN ('removed', 'revoked', 'off')

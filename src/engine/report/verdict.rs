@@ -29,6 +29,12 @@ impl Report {
         self.stopped_early.is_some() && self.users.is_empty() && self.changes.values().all(|counts| *counts == Counts::default())
     }
 
+    /// Some account was refused before this run, or by it.
+    pub(in crate::engine) fn may_be_refused(&self) -> bool {
+        const CLASSES: [Class; 4] = [Class::AuthRevoked, Class::ClientRefused, Class::ScopeMissing, Class::ApiDisabled];
+        self.saw_refused || CLASSES.iter().any(|class| self.classes.contains(class))
+    }
+
     fn refused_all(&self) -> bool {
         self.refused.as_ref().is_some_and(|refused| refused.is_all())
     }

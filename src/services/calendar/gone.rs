@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
-use deadpool_postgres::tokio_postgres::types::Type;
+use deadpool_postgres::tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::{EVENTS, REGISTERED};
@@ -38,6 +38,14 @@ pub async fn bury(tx: &Transaction<'_>, user: Option<Uuid>) -> anyhow::Result<()
 /// Buries what is left of calendars that Google refuses, and asks for those again that their users still list, once a day.
 pub async fn settle(pool: &Pool, configured: &[String]) -> anyhow::Result<()> {
     let mut client = pool.get().await?;
+    // One look for what is mostly not there, in place of a transaction of nine statements in every idle run.
+    let look = "SELECT EXISTS (SELECT FROM streams WHERE service = $1 AND kind = $2 AND state = 'removed'
+      AND (full_pass_at IS NOT NULL OR pass IS NOT NULL OR failures > 0 AND failed_at < now() - interval '1 day'))";
+    let of_events = [(&REGISTERED.service as &(dyn ToSql + Sync), Type::TEXT), (&EVENTS, Type::TEXT)];
+    let row = client.query_typed_one(look, &of_events).await.context("looking for calendars that are gone")?;
+    if !row.try_get::<_, bool>(0)? {
+        return Ok(());
+    }
     let tx = client.begin("settling calendars that are gone").await?;
     tx.execute_typed(
         "UPDATE streams s SET state = 'active', due_at = now(), cursor = NULL, page_token = NULL, pinned = NULL, pass = NULL
