@@ -25,8 +25,7 @@ pub async fn paused<S: Source>(shared: &Shared<S>, selection: &Selection) -> any
 
 /// Counts the accounts that are refused, for a run that is for everybody.
 pub async fn refused<S: Source>(shared: &Shared<S>, job: &Job) -> anyhow::Result<()> {
-    // Mostly none is, as above.
-    if !job.is_for_everybody() || !shared.report().may_be_refused() {
+    if !job.is_for_everybody() {
         return Ok(());
     }
     let client = shared.context.pool.get().await?;

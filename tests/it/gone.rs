@@ -149,16 +149,16 @@ fn what_cannot_be_settled_before_the_polls_keeps_nobody_from_them() {
     let world = team();
     world.execute(&format!("UPDATE streams SET state = 'removed' WHERE resource = '{TEAM}'"));
     world.execute(
-        "CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS
+        "CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
-         CREATE TRIGGER full BEFORE UPDATE ON calendar_events FOR EACH ROW WHEN (NEW.status = 'cancelled') EXECUTE FUNCTION full()",
+         CREATE TRIGGER no_space BEFORE UPDATE ON calendar_events FOR EACH ROW WHEN (NEW.status = 'cancelled') EXECUTE FUNCTION no_space()",
     );
     let run = world.syncctl(&["calendar", "cron", "--json"]).expect(1).json();
     assert_eq!(run["status"], "partial", "{run}");
     assert!(run["unprepared"].to_string().contains("No space left"), "{run}");
-    let told = text(&world, "SELECT error_message FROM calendar_cron_results ORDER BY started_at DESC LIMIT 1");
+    let told = text(&world, "SELECT error_message FROM calendar_cron_results ORDER BY start_time DESC LIMIT 1");
     assert!(told.contains("the polls went on"), "{told}");
-    world.execute("DROP TRIGGER full ON calendar_events; UPDATE streams SET due_at = now()");
+    world.execute("DROP TRIGGER no_space ON calendar_events; UPDATE streams SET due_at = now()");
     world.syncctl(&["calendar", "cron"]).expect(0);
     assert_eq!(live(&world), 0);
 }
