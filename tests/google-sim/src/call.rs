@@ -45,6 +45,9 @@ pub async fn call(
     let email = token.as_ref().map(|token| token.email.as_str());
     let _call = world.ledger.begin(method.name, email, method.stream, (method.service, method.units));
     let fault = world.faults.strike_at(method.name, email, method.follows, method.id);
+    if fault.as_ref().is_some_and(|fault| fault.fault.is_limit()) {
+        world.ledger.unspent((method.service, method.units));
+    }
     let mut under_way = None;
     let response = reply::with_fault(world, fault, async || {
         let user = allowed(world, method, token.as_ref(), &mut under_way);
@@ -87,7 +90,7 @@ fn allowed(
         })?;
         *under_way = Some(begun);
     }
-    match world.quota.spend(&token.email, method.units, world.now()) {
+    match world.quota.spend(method.service, &token.email, method.units, world.now()) {
         Ok(()) => Ok(user),
         Err((limit, refusal)) => {
             world.ledger.beyond(limit, (method.service, method.units));

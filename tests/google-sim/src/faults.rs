@@ -232,6 +232,21 @@ impl Drop for Waiting<'_> {
 }
 
 impl Kind {
+    /// Whether it says that a limit was reached.
+    pub fn is_limit(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimit403
+                | Self::RateLimit429
+                | Self::UserRateLimit
+                | Self::QuotaMetric
+                | Self::QuotaExceeded
+                | Self::DailyLimit
+                | Self::DailyQuota403
+                | Self::DailyQuota429
+        )
+    }
+
     /// A cursor can only expire where there is one; a grant only dies at the token endpoint.
     fn can_strike(self, method: &str, follows: bool, at_call: bool) -> bool {
         match self {

@@ -125,8 +125,14 @@ impl Ledger {
             Limit::Day => &mut beyond.day,
             Limit::Concurrency => &mut beyond.concurrency,
         } += 1;
+        drop(counts);
+        self.unspent((service, units));
+    }
+
+    /// A call that was refused because of a limit, or as if there were one, spent none of its units.
+    pub fn unspent(&self, (service, units): (&'static str, u64)) {
         // A reset may have come since the call began.
-        if let Some(spent) = counts.units.get_mut(service) {
+        if let Some(spent) = lock(&self.counts).units.get_mut(service) {
             *spent = spent.saturating_sub(units);
         }
     }

@@ -16,9 +16,11 @@ const STEPS_PER_SECOND: i64 = 10;
 
 /// The limits: POST them to `/admin/quota`; absent ones do not limit. A minute and a day begin with the first call that
 /// is counted in them, so that what a test sees does not depend on when the clock's own minute turns.
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
+    /// The service that they hold for. Absent: all together that have none of their own, and those are forgotten.
+    pub service: Option<String>,
     pub project_per_minute: Option<u64>,
     pub user_per_minute: Option<u64>,
     pub project_per_day: Option<u64>,
@@ -29,8 +31,12 @@ pub struct Limits {
 
 #[derive(Default)]
 pub struct Quota {
-    state: Mutex<State>,
+    /// By service.
+    states: Mutex<HashMap<String, State>>,
 }
+
+/// Stands for the services that have no limits of their own.
+const OTHERS: &str = "";
 
 #[derive(Default)]
 struct State {
@@ -129,14 +135,20 @@ impl Minute {
 impl Quota {
     /// Sets the limits and forgets what was spent.
     pub fn set(&self, limits: Limits) {
-        *lock(&self.state) = State { limits, ..State::default() };
+        let mut states = lock(&self.states);
+        if limits.service.is_none() {
+            states.clear();
+        }
+        let service = limits.service.clone().unwrap_or_else(|| OTHERS.to_owned());
+        states.insert(service, State { limits, ..State::default() });
     }
 
     /// Counts a call's units under every limit; over one it is refused, by which and in what words, and counted under none.
-    pub fn spend(&self, user: &str, units: u64, now: DateTime<Utc>) -> Result<(), (Limit, Box<Response>)> {
-        let mut state = lock(&self.state);
-        let State { limits: Limits { project_per_minute, user_per_minute, project_per_day, sliding }, day, project, users } =
-            &mut *state;
+    pub fn spend(&self, service: &str, user: &str, units: u64, now: DateTime<Utc>) -> Result<(), (Limit, Box<Response>)> {
+        let mut states = lock(&self.states);
+        let service = if states.contains_key(service) { service } else { OTHERS };
+        let Some(State { limits, day, project, users }) = states.get_mut(service) else { return Ok(()) };
+        let Limits { project_per_minute, user_per_minute, project_per_day, sliding, .. } = limits;
         let refused = |limit, reason, words: errors::Limit| Err((limit, Box::new(errors::quota(403, reason, &words))));
         if project_per_day.is_some_and(|limit| day.room(units, limit, TimeDelta::days(1), now).is_err()) {
             return refused(Limit::Day, "rateLimitExceeded", errors::DAY);
@@ -169,7 +181,7 @@ mod tests {
         let quota = Quota::default();
         quota.set(Limits { project_per_minute: Some(2), sliding, ..Limits::default() });
         let at = |second: f64| DateTime::from_timestamp_millis((second * 1_000.0) as i64).expect("a moment");
-        seconds.map(|second| quota.spend("someone", 1, at(second)).is_ok())
+        seconds.map(|second| quota.spend("calendar", "someone", 1, at(second)).is_ok())
     }
 
     #[test]
@@ -182,8 +194,22 @@ mod tests {
         let quota = Quota::default();
         quota.set(Limits { project_per_minute: Some(2), user_per_minute: Some(1), ..Limits::default() });
         let now = DateTime::UNIX_EPOCH;
-        let limits = ["ann", "ann", "bob", "carol"].map(|user| quota.spend(user, 1, now).map_err(|(limit, _)| limit));
+        let limits = ["ann", "ann", "bob", "carol"].map(|user| quota.spend("calendar", user, 1, now).map_err(|(limit, _)| limit));
         assert_eq!(limits, [Ok(()), Err(Limit::UserMinute), Ok(()), Err(Limit::ProjectMinute)]);
+    }
+
+    #[test]
+    fn a_service_with_limits_of_its_own_is_not_under_those_of_all_others() {
+        let quota = Quota::default();
+        let limit = |service: Option<&str>, units| {
+            quota.set(Limits { service: service.map(str::to_owned), project_per_minute: Some(units), ..Limits::default() });
+        };
+        limit(None, 1);
+        limit(Some("drive"), 2);
+        let spends = |service| quota.spend(service, "ann", 1, DateTime::UNIX_EPOCH).is_ok();
+        assert_eq!(["drive", "calendar", "drive", "gmail", "drive"].map(spends), [true, true, true, false, false]);
+        limit(None, 1);
+        assert_eq!(["drive", "drive"].map(spends), [true, false]);
     }
 
     #[test]
