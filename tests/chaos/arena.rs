@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::clocks;
 use crate::story::Story;
 use crate::support::pgbouncer::{self, PgBouncer};
 use crate::support::postgres::Postgres;
@@ -20,6 +21,12 @@ use crate::support::{World, attendee};
 pub const LEASE: Duration = Duration::from_secs(2);
 const USERS: u32 = 6;
 const TOPIC: &str = "projects/acme/topics/mail";
+/// How far the clock of each host is off, in seconds.
+const HOSTS_AHEAD: [i64; 3] = [0, 90, -60];
+/// What Google allows in a minute, to a project and to one of its users, as `google::quota` has it. A mailbox has no bound of its own here: so many
+/// runs in a minute would mostly wait.
+const QUOTAS: [(&str, u64, Option<u64>); 3] =
+    [("calendar", 10_000, Some(600)), ("drive", 1_000_000, Some(325_000)), ("gmail", 1_200_000, None)];
 
 pub struct Arena {
     pub seed: u64,
@@ -29,17 +36,20 @@ pub struct Arena {
     /// Meetings and their bots.
     pub meetings: World,
     pub pooler: Mutex<Option<PgBouncer>>,
-    pub receiver: Receiver,
+    /// One for each target of the outbox.
+    pub receivers: [Receiver; 2],
     /// Where notifications are taken.
     pub listen: String,
     pub story: Story,
     /// How long each blow lasts; `None`: as chance has it.
     pub blow: Option<Duration>,
+    /// What gives a host another time; `None`: all have the right one.
+    other_time: Option<PathBuf>,
     over: AtomicBool,
 }
 
 impl Arena {
-    /// For a storm: short leases, small pages, a receiver with moods.
+    /// For a storm: short leases, small pages, receivers with moods, clocks that differ.
     pub fn new(seed: u64) -> Self {
         let settings = [
             ("SYNCCTL_ENGINE_LEASE", format!("{}s", LEASE.as_secs())),
@@ -48,13 +58,15 @@ impl Arena {
             ("SYNCCTL_GMAIL_PAGE_SIZE", "7".into()),
             ("SYNCCTL_DRIVE_PAGE_SIZE", "7".into()),
         ];
-        let arena = Self::on(seed, server(), &settings, None);
-        // One in ten is refused, and one in fifty gets no answer.
-        arena.receiver.answer(|request| match request.number {
+        let mut arena = Self::on(seed, server(), &settings, None);
+        // One in ten is refused, and one in fifty gets no answer; the other one refuses more.
+        arena.receivers[0].answer(|request| match request.number {
             number if number % 50 == 49 => Reply::Reset,
             number if number % 10 == 9 => Reply::Status(503),
             _ => Reply::Status(200),
         });
+        arena.receivers[1].answer(|request| Reply::Status(if request.number % 4 == 3 { 500 } else { 204 }));
+        arena.other_time = clocks::library(arena.sync.folder.path());
         arena
     }
 
@@ -70,24 +82,33 @@ impl Arena {
     }
 
     fn on(seed: u64, server: &'static Postgres, settings: &[(&'static str, String)], blow: Option<Duration>) -> Self {
-        let receiver = Receiver::start();
+        let receivers = [Receiver::start(), Receiver::start()];
         let listen = format!("127.0.0.1:{}", pgbouncer::free_port());
         let arena = Self {
             seed,
             server,
-            sync: sync(server, settings, &receiver, &listen, blow.is_none()),
+            sync: sync(server, settings, &receivers, &listen, blow.is_none()),
             listen,
             meetings: meetings(server, settings),
             pooler: Mutex::new(Some(pgbouncer::start(server))),
-            receiver,
+            receivers,
             story: Story::new(),
             blow,
+            other_time: None,
             over: AtomicBool::new(false),
         };
-        for world in [&arena.sync, &arena.meetings] {
+        for world in arena.worlds() {
             world.execute(include_str!("triggers.sql"));
+            // From here on it can be set, also for connections that a pooler keeps.
+            world.move_database_clock(0.0);
+            // Whoever adds a key has it tried, and no run has to do with that.
+            world.sim.reset_ledger();
         }
         arena
+    }
+
+    pub fn worlds(&self) -> [&World; 2] {
+        [&self.sync, &self.meetings]
     }
 
     pub fn is_over(&self) -> bool {
@@ -106,12 +127,15 @@ impl Arena {
         }
     }
 
-    /// The binary as one of the hosts runs it: every third reaches PostgreSQL through the pooler.
+    /// The binary as one of the hosts runs it: every third reaches PostgreSQL through the pooler, and two of three have the wrong time.
     pub fn command(&self, world: &World, host: usize, arguments: &[&str]) -> Command {
         let mut command = world.command(arguments);
         let pooler = self.pooler.lock().unwrap_or_else(PoisonError::into_inner);
         if let (2, Some(pooler)) = (host % 3, pooler.as_ref()) {
             command.env("DATABASE_URL", pooler.url(world.database.name()));
+        }
+        if let Some(library) = &self.other_time {
+            command.env("LD_PRELOAD", library).env(clocks::AHEAD, HOSTS_AHEAD[host % 3].to_string());
         }
         command
     }
@@ -140,7 +164,7 @@ fn world(server: &'static Postgres, settings: &[(&'static str, String)]) -> Worl
 fn sync(
     server: &'static Postgres,
     settings: &[(&'static str, String)],
-    receiver: &Receiver,
+    receivers: &[Receiver; 2],
     listen: &str,
     is_storm: bool,
 ) -> World {
@@ -151,12 +175,20 @@ fn sync(
     if is_storm {
         world.set("SYNCCTL_PUSH_ADDRESS", format!("http://{listen}"));
         world.set("SYNCCTL_PUSH_GMAIL_TOPIC", TOPIC);
+        for name in ["SYNCCTL_QUOTA_DRIVE_PROJECT_PER_MINUTE", "SYNCCTL_QUOTA_GMAIL_PROJECT_PER_MINUTE"] {
+            // The profile's.
+            world.set(name, "0");
+        }
+        for (service, project, user) in QUOTAS {
+            let limits = json!({ "service": service, "project_per_minute": project, "user_per_minute": user, "sliding": true });
+            world.sim.admin("quota", limits);
+        }
     }
     let settings: PathBuf = world.folder.path().join("settings.toml");
-    let text = format!(
-        "[outbox]\nallow_private = true\nbackoff_base = \"0s\"\n[[outbox.targets]]\nname = \"chaos\"\nurl = \"{}\"\n",
-        receiver.url()
-    );
+    let mut text = "[outbox]\nallow_private = true\nbackoff_base = \"0s\"\n".to_owned();
+    for (nth, receiver) in receivers.iter().enumerate() {
+        text += &format!("[[outbox.targets]]\nname = \"chaos-{nth}\"\nurl = \"{}\"\n", receiver.url());
+    }
     std::fs::write(&settings, text).expect("writing settings");
     world.set("SYNCCTL_CONFIG", settings.display().to_string());
     world.sim.generate(USERS, 15);

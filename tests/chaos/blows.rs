@@ -10,8 +10,10 @@ use rustix::process::{Pid, Signal};
 use serde_json::json;
 
 use crate::arena::Arena;
+use crate::clocks;
 use crate::support::World;
 use crate::support::pgbouncer;
+use crate::support::receiver::Reply;
 use crate::support::service::{ATTENDEE, CALENDAR};
 
 /// Between two blows, in milliseconds.
@@ -21,7 +23,7 @@ const REST: std::ops::Range<u64> = 200..1_500;
 pub type Blow = (&'static str, fn(&Arena, &mut StdRng), u32);
 
 /// Those of a storm.
-pub const ALL: [Blow; 18] = [
+pub const ALL: [Blow; 19] = [
     ("google fails at one call in five", fails_often, 10),
     ("google says 503 to everything", |arena, chance| says(arena, chance, "unavailable_503"), 2),
     ("google says 429 to everything", |arena, chance| says(arena, chance, "rate_limit_429"), 2),
@@ -40,6 +42,7 @@ pub const ALL: [Blow; 18] = [
     ("statements time out", time_out, 2),
     ("the disk is full", fill_disk, 3),
     ("the pooler is cut", cut_pooler, 2),
+    ("the database's clock is set", clocks::set, 6),
 ];
 
 /// Words of Google that are over soon, and must not stop anything for long.
@@ -65,15 +68,12 @@ pub fn strike(arena: &Arena) {
 
 /// Nothing fails any more.
 pub fn clear(arena: &Arena) {
-    worlds(arena).iter().for_each(|world| world.sim.clear_faults());
-}
-
-fn worlds(arena: &Arena) -> [&World; 2] {
-    [&arena.sync, &arena.meetings]
+    arena.receivers.iter().for_each(|receiver| receiver.answer(|_| Reply::Status(200)));
+    arena.worlds().iter().for_each(|world| world.sim.clear_faults());
 }
 
 /// How long a blow lasts.
-fn a_while(arena: &Arena, chance: &mut StdRng) -> Duration {
+pub fn a_while(arena: &Arena, chance: &mut StdRng) -> Duration {
     arena.blow.unwrap_or_else(|| Duration::from_millis(chance.random_range(300..3_000)))
 }
 
@@ -116,8 +116,8 @@ fn says_once(arena: &Arena, kind: &str, method: &str) {
 }
 
 /// Counts what they struck.
-fn end_faults(arena: &Arena) {
-    for world in worlds(arena) {
+pub fn end_faults(arena: &Arena) {
+    for world in arena.worlds() {
         let faults = world.sim.get("faults");
         for fault in faults.as_array().into_iter().flatten() {
             for _ in 0..fault["hits"].as_u64().unwrap_or(0) {
@@ -160,7 +160,7 @@ fn connect(world: &World) -> Option<Client> {
 }
 
 fn end_backends(arena: &Arena, _: &mut StdRng) {
-    for mut client in worlds(arena).into_iter().filter_map(connect) {
+    for mut client in arena.worlds().into_iter().filter_map(connect) {
         let statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND pid <> pg_backend_pid()";
         let ended = client.query(statement, &[]).map_or(0, |rows| rows.len());
@@ -210,38 +210,35 @@ fn exhaust(arena: &Arena, chance: &mut StdRng) {
 }
 
 fn time_out(arena: &Arena, chance: &mut StdRng) {
-    let set = |to: &str| {
-        for world in worlds(arena) {
-            // Also a server that is away must get it back at last.
-            for _ in 0..50 {
-                let statement = format!("ALTER DATABASE {} {to}", world.database.name());
-                if connect(world).is_some_and(|mut client| client.batch_execute(&statement).is_ok()) {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-    };
+    let set = |to: &str| insist(arena, |world| format!("ALTER DATABASE {} {to}", world.database.name()));
     set("SET statement_timeout = '10ms'");
     arena.pause(a_while(arena, chance));
     set("RESET statement_timeout");
 }
 
 fn fill_disk(arena: &Arena, chance: &mut StdRng) {
-    let set = |is_full: bool| {
-        for world in worlds(arena) {
-            for _ in 0..50 {
-                let statement = format!("UPDATE chaos_disk SET is_full = {is_full}");
-                if connect(world).is_some_and(|mut client| client.batch_execute(&statement).is_ok()) {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-    };
+    let set = |is_full: bool| insist(arena, |_| format!("UPDATE chaos_disk SET is_full = {is_full}"));
     set(true);
     arena.pause(a_while(arena, chance));
     set(false);
+}
+
+/// Executes a statement in each database, also where it is away or full at first.
+pub fn insist(arena: &Arena, statement: impl Fn(&World) -> String) {
+    for world in arena.worlds() {
+        // By itself first: the database may give statements no time.
+        let execute = |mut client: Client| {
+            client.batch_execute("SET statement_timeout = 0").and_then(|()| client.batch_execute(&statement(world)))
+        };
+        let done = (0..300).any(|_| {
+            let done = connect(world).is_some_and(|client| execute(client).is_ok());
+            if !done {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            done
+        });
+        assert!(done, "{}: the database refuses it", statement(world));
+    }
 }
 
 fn cut_pooler(arena: &Arena, chance: &mut StdRng) {

@@ -66,8 +66,8 @@ impl Fate {
         let at = Duration::from_millis(chance.random_range(1..400));
         match chance.random_range(0..20) {
             0..9 => Self::Killed(at),
-            9..11 => Self::Told(at),
-            11 => Self::Suspended(at, LEASE + Duration::from_millis(chance.random_range(100..1_500))),
+            9 => Self::Told(at),
+            10..12 => Self::Suspended(at, LEASE + Duration::from_millis(chance.random_range(100..1_500))),
             _ => Self::Lives,
         }
     }

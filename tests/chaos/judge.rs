@@ -1,6 +1,6 @@
-//! After a storm: everything is brought in step, and compared row by row with what Google, Attendee and the receiver hold.
+//! After a storm: everything is brought in step and compared, and what was found is told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::arena::{Arena, LEASE};
-use crate::support::World;
-use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL, Service};
-use crate::support::sim::field;
+use crate::compare;
+use crate::support::service::ATTENDEE;
 
 /// Within so long everything must be in step again.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -22,17 +21,25 @@ pub struct Verdict {
     figures: BTreeMap<&'static str, u64>,
     heal_s: Vec<f64>,
     /// What was wrong, for people.
-    found: Vec<String>,
+    pub found: Vec<String>,
 }
 
 /// Figures that must be zero.
 const BAD: [&str; 5] = ["lost", "doubled", "wrong", "stuck", "cursor_regressions"];
 /// What happened.
-const HAPPENED: [(&str, &str); 6] =
-    [("runs", "run"), ("kills", "kill"), ("terms", "term"), ("stops", "stop"), ("faults", "fault"), ("changes", "change")];
+const HAPPENED: [(&str, &str); 7] = [
+    ("runs", "run"),
+    ("kills", "kill"),
+    ("terms", "term"),
+    ("stops", "stop"),
+    ("faults", "fault"),
+    ("blows", "blow"),
+    ("changes", "change"),
+];
 
 impl Verdict {
-    fn find(&mut self, figure: &'static str, count: u64, what: impl fmt::Display) {
+    /// Counts what is wrong and tells of it; nothing, if the count is zero.
+    pub fn find(&mut self, figure: &'static str, count: u64, what: impl fmt::Display) {
         *self.figures.entry(figure).or_default() += count;
         if count > 0 {
             self.found.push(format!("{figure}: {count} {what}"));
@@ -92,7 +99,7 @@ pub fn verdict(arena: &Arena) -> Verdict {
     let mut found = Verdict::default();
     while ended.elapsed() < PATIENCE {
         heal(arena);
-        found = compare(arena);
+        found = compare::everything(arena);
         if found.is_clean() {
             break;
         }
@@ -155,101 +162,4 @@ pub fn heal(arena: &Arena) {
         }
         meetings.pass(12 * 60);
     }
-}
-
-/// How calendars, mail and files differ from what they are at Google.
-pub fn differences(arena: &Arena) -> Vec<String> {
-    let mut found = Verdict::default();
-    [&CALENDAR, &GMAIL, &DRIVE].into_iter().for_each(|service| rows(&mut found, &arena.sync, service));
-    found.found
-}
-
-fn compare(arena: &Arena) -> Verdict {
-    let mut found = Verdict::default();
-    for service in [&CALENDAR, &GMAIL, &DRIVE] {
-        rows(&mut found, &arena.sync, service);
-    }
-    rows(&mut found, &arena.meetings, &ATTENDEE);
-    let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (ATTENDEE.check)(&arena.meetings)));
-    if let Err(panic) = checked {
-        let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-        found.find("wrong", 1, format!("meetings: {}", text.chars().take(600).collect::<String>()));
-    }
-    for world in [&arena.sync, &arena.meetings] {
-        leftovers(&mut found, world);
-    }
-    channels(&mut found, &arena.sync);
-    deliveries(&mut found, arena);
-    found
-}
-
-fn rows(found: &mut Verdict, world: &World, service: &Service) {
-    let (truth, stored) = ((service.truth)(world), (service.stored)(world));
-    let name = service.name;
-    let lost: Vec<_> = truth.keys().filter(|key| !stored.contains_key(*key)).collect();
-    found.find("lost", lost.len() as u64, format!("of {name}, such as {:?}", lost.first()));
-    let excess: Vec<_> = stored.keys().filter(|key| !truth.contains_key(*key)).collect();
-    found.find("wrong", excess.len() as u64, format!("of {name} are gone there and live here, such as {:?}", excess.first()));
-    let stale: Vec<_> = truth.iter().filter(|(key, version)| stored.get(*key).is_some_and(|stored| stored != *version)).collect();
-    found.find("wrong", stale.len() as u64, format!("of {name} are older here, such as {:?}", stale.first()));
-    for (what, statement) in service.wrong {
-        let figure = if ["doubled", "twice", " once"].iter().any(|word| what.contains(word)) { "doubled" } else { "wrong" };
-        found.find(figure, count(world, statement), format!("{name}: {what}"));
-    }
-}
-
-fn leftovers(found: &mut Verdict, world: &World) {
-    for (what, statement) in [
-        ("leases", "SELECT count(*) FROM streams WHERE claimed_by IS NOT NULL"),
-        ("locks of jobs", "SELECT count(*) FROM job_locks"),
-        ("runs that read running", "SELECT count(*) FROM runs WHERE status = 'running'"),
-        (
-            "streams that fail",
-            "SELECT count(*) FROM streams WHERE state IN ('degraded', 'revoked') OR (state = 'active' AND failures > 0)",
-        ),
-        ("accounts that are revoked", "SELECT count(*) FROM accounts WHERE state = 'revoked'"),
-        ("items in quarantine", "SELECT count(*) FROM quarantined_items"),
-        ("deliveries that are open", "SELECT count(*) FROM outbox_deliveries WHERE state <> 'delivered'"),
-    ] {
-        found.find("stuck", count(world, statement), what);
-    }
-    let regressions = count(world, "SELECT count(*) FROM chaos_regressions");
-    found.find("cursor_regressions", regressions, "cursors that went back");
-}
-
-/// Every channel at Google is a row, and every row a channel.
-fn channels(found: &mut Verdict, world: &World) {
-    let text = world.sim.text("push/channels");
-    let there: BTreeSet<String> =
-        text.lines().map(|line| field(&serde_json::from_str(line).expect("a JSON line"), "id")).collect();
-    let rows = world.query("SELECT id::text, state FROM channels WHERE expires_at > now() OR state = 'creating'");
-    let known: BTreeMap<String, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let leaked = there.iter().filter(|id| !known.contains_key(*id)).count();
-    found.find("wrong", leaked as u64, "channels at Google that the database does not know");
-}
-
-/// Every event came, and those of one subject in their order.
-fn deliveries(found: &mut Verdict, arena: &Arena) {
-    let mut came: HashMap<String, usize> = HashMap::new();
-    for (place, request) in arena.receiver.requests().iter().enumerate() {
-        came.entry(request.key().to_owned()).or_insert(place);
-    }
-    let events = arena.sync.query("SELECT id::text, coalesce(subject::text, id::text) FROM outbox_events ORDER BY seq");
-    let mut last: HashMap<String, usize> = HashMap::new();
-    let (mut lost, mut disordered) = (0, 0);
-    for event in &events {
-        let (id, subject): (String, String) = (event.get(0), event.get(1));
-        let Some(place) = came.get(&id) else {
-            lost += 1;
-            continue;
-        };
-        let before = last.insert(subject, *place);
-        disordered += u64::from(before.is_some_and(|before| before > *place));
-    }
-    found.find("lost", lost, format!("events of {} that never came", events.len()));
-    found.find("wrong", disordered, "events that first came after a later one of their subject");
-}
-
-fn count(world: &World, statement: &str) -> u64 {
-    u64::try_from(world.count(statement)).unwrap_or(0)
 }

@@ -11,6 +11,8 @@
 mod arena;
 mod blows;
 mod changes;
+mod clocks;
+mod compare;
 mod heal;
 mod hosts;
 mod judge;

@@ -1,8 +1,13 @@
 -- Cursors that count up and go back nevertheless. A full pass begins with none and ends with a new one.
 CREATE TABLE chaos_regressions (stream_id bigint, old text, new text, at timestamptz DEFAULT clock_timestamp());
+-- How far a cursor has come: a number, or a sync token of the simulator's calendars, which is JSON in base64.
+CREATE FUNCTION chaos_place(cursor text) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN cursor ~ '^[0-9]+$' THEN cursor::numeric WHEN cursor LIKE 'eyJr%' THEN
+    (convert_from(decode(rpad(translate(cursor, '-_', '+/'), (length(cursor) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::jsonb ->> 'after')::numeric END
+$$;
 CREATE FUNCTION chaos_cursor() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF OLD.cursor ~ '^[0-9]+$' AND NEW.cursor ~ '^[0-9]+$' AND NEW.cursor::numeric < OLD.cursor::numeric THEN
+  IF chaos_place(NEW.cursor) < chaos_place(OLD.cursor) THEN
     INSERT INTO chaos_regressions VALUES (OLD.id, OLD.cursor, NEW.cursor);
   END IF;
   RETURN NEW;
