@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal};
 use serde_json::json;
 
-use crate::clocks;
 use crate::story::Story;
 use crate::support::pgbouncer::{self, PgBouncer};
 use crate::support::postgres::Postgres;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::service::{ATTENDEE, CALENDAR, DRIVE, GMAIL};
 use crate::support::{World, attendee};
+use crate::{clocks, deaths};
 
 /// As short as a suspended process can outlive it.
 pub const LEASE: Duration = Duration::from_secs(2);
@@ -45,6 +46,8 @@ pub struct Arena {
     pub blow: Option<Duration>,
     /// What gives a host another time; `None`: all have the right one.
     other_time: Option<PathBuf>,
+    /// Runs that never go on, although PostgreSQL still sees their connections.
+    dead: Mutex<Vec<Pid>>,
     over: AtomicBool,
 }
 
@@ -95,6 +98,7 @@ impl Arena {
             story: Story::new(),
             blow,
             other_time: None,
+            dead: Mutex::default(),
             over: AtomicBool::new(false),
         };
         for world in arena.worlds() {
@@ -117,6 +121,14 @@ impl Arena {
 
     pub fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+        for pid in self.dead.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            deaths::signal(pid, Signal::KILL);
+        }
+    }
+
+    /// This process, which is suspended, does not go on before the end.
+    pub fn bury(&self, pid: Pid) {
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
     }
 
     /// Waits so long, or until the storm is over.

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::arena::Arena;
 use crate::blows::{self, Blow};
 use crate::support::service::{CALENDAR, DRIVE, GMAIL};
-use crate::{compare, judge};
+use crate::{compare, deaths, judge};
 
 /// How long a blow lasts.
 const BLOW: Duration = Duration::from_secs(15);
@@ -32,7 +32,7 @@ pub type Row = (&'static str, Option<f64>);
 
 /// Of the blows whose names begin so.
 pub fn table(prefix: &str) -> Vec<Row> {
-    let blows = blows::ALL.iter().chain(&blows::SHORT_WORDS).copied();
+    let blows = blows::ALL.iter().chain(&blows::SHORT_WORDS).chain(&deaths::ALL).copied();
     let blows: Vec<(usize, Blow)> = blows.filter(|(name, _, _)| name.starts_with(prefix)).enumerate().collect();
     let (left, rows) = (Mutex::new(blows.iter()), Mutex::new(BTreeMap::new()));
     let take = || left.lock().expect("no poison").next();

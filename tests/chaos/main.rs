@@ -13,6 +13,7 @@ mod blows;
 mod changes;
 mod clocks;
 mod compare;
+mod deaths;
 mod heal;
 mod hosts;
 mod judge;
