@@ -5,6 +5,7 @@ mod calendar;
 mod drive;
 pub mod duration;
 mod gmail;
+mod google;
 mod healthchecks;
 mod load;
 mod outbox;
@@ -30,6 +31,7 @@ pub use attendee::Attendee;
 pub use calendar::Calendar;
 pub use drive::{Drive, DriveDocuments};
 pub use gmail::{Gmail, MailStore};
+pub use google::Google;
 pub use healthchecks::Healthchecks;
 pub use load::{Flags, Loaded, MACHINE_SETTINGS, Origin, load};
 pub use outbox::{Outbox, Target};
@@ -108,26 +110,6 @@ pub struct Seal {
     pub key_file: PathBuf,
 }
 
-/// How Google is reached.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Google {
-    /// One origin for all Google traffic (tests); empty: Google's own hosts.
-    pub root: String,
-    /// How long one answer may take, body included.
-    #[serde(with = "duration")]
-    #[schemars(with = "String")]
-    pub timeout: Duration,
-    /// How long a connection may take to open.
-    #[serde(with = "duration")]
-    #[schemars(with = "String")]
-    pub connect_timeout: Duration,
-    /// Most calls that go in one request to a batch endpoint; 1: each goes alone. They cost the same quota.
-    pub batch_size: u32,
-    /// JSON of an OAuth client of type "Desktop app", as Google's console lets one download it: for `accounts login`. Empty: `--client` names it.
-    pub client_file: PathBuf,
-}
-
 /// The sync loop.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -200,18 +182,6 @@ impl Default for Seal {
     }
 }
 
-impl Default for Google {
-    fn default() -> Self {
-        Self {
-            root: String::new(),
-            timeout: Duration::from_secs(60),
-            connect_timeout: Duration::from_secs(10),
-            batch_size: 50,
-            client_file: PathBuf::new(),
-        }
-    }
-}
-
 impl Default for Engine {
     fn default() -> Self {
         Self {
@@ -257,7 +227,6 @@ impl Settings {
         let e = &self.engine;
         [
             (self.db.pool_size >= 2, "db.pool_size", "2 or more"),
-            ((1..=100).contains(&self.google.batch_size), "google.batch_size", "1 to 100"),
             ((1..=10_000).contains(&e.chunk), "engine.chunk", "1 to 10000"),
             ((1..=1_000).contains(&e.concurrency), "engine.concurrency", "1 to 1000"),
             ((1..=64).contains(&e.threads), "engine.threads", "1 to 64"),
@@ -267,11 +236,6 @@ impl Settings {
             ((1..=100).contains(&e.tries), "engine.tries", "1 to 100"),
             ((0.0..=1.0).contains(&e.refused_share), "engine.refused_share", "0 to 1"),
             (e.backoff_base <= e.backoff_cap, "engine.backoff_base", "at most engine.backoff_cap"),
-            (
-                self.google.root.is_empty() || is_origin(&self.google.root),
-                "google.root",
-                "an origin such as http://127.0.0.1:8080",
-            ),
             (
                 self.log.is_a_filter(),
                 "log.level",
@@ -283,6 +247,7 @@ impl Settings {
         .chain(self.calendar.bounds())
         .chain(self.drive.bounds())
         .chain(self.gmail.bounds())
+        .chain(self.google.bounds())
         .chain(self.outbox.bounds())
         .chain(self.pace.bounds())
         .chain(self.push.bounds())

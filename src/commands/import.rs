@@ -12,7 +12,7 @@ use crate::engine::Context;
 use crate::engine::tokens::StoredCredentials;
 use crate::google::oauth::Credentials;
 use crate::seal::{Column, Vault};
-use crate::services;
+use crate::{google, services};
 
 /// One line of an import.
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ pub async fn import(context: &Context, text: &str) -> anyhow::Result<Imported> {
         if line.trim().is_empty() {
             continue;
         }
-        match parse(line) {
+        match parse(&context.google, line) {
             Err(wrong) => imported.bad.push((number + 1, wrong)),
             Ok((line, credentials)) => match add(context, &line.user(), credentials).await {
                 Ok((_, true)) => imported.added += 1,
@@ -74,7 +74,7 @@ pub async fn import(context: &Context, text: &str) -> anyhow::Result<Imported> {
     Ok(imported)
 }
 
-fn parse(line: &str) -> Result<(Line, Credentials), String> {
+fn parse(google: &google::Client, line: &str) -> Result<(Line, Credentials), String> {
     // The error's own text may quote the line, which holds secrets: only its kind and place are told.
     let line: Line = serde_json::from_str(line).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => shape(&error),
@@ -107,7 +107,7 @@ fn parse(line: &str) -> Result<(Line, Credentials), String> {
     }
     let credentials: Credentials =
         serde_json::from_value(line.credentials.clone()).map_err(|error| format!("credentials: {}", shape(&error)))?;
-    match credentials.problem() {
+    match credentials.problem(google) {
         Some(problem) => Err(format!("credentials: {problem}")),
         None => Ok((line, credentials)),
     }

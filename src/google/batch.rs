@@ -5,12 +5,11 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use url::Url;
+use uuid::Uuid;
 
 use super::Host;
 use crate::http::Answer;
 
-/// No token and no address holds it.
-const BOUNDARY: &str = "syncctl_batch_5f1c2c0e";
 /// Headers of one answer that are looked at.
 const HEADERS: usize = 32;
 
@@ -41,19 +40,16 @@ impl Endpoint {
     }
 }
 
-/// The content type of a batch.
-pub fn content_type() -> String {
-    format!("multipart/mixed; boundary={BOUNDARY}")
-}
-
-/// The body of a batch: GETs, each with the token that it is made with.
-pub fn encode<'a>(calls: impl Iterator<Item = (&'a Url, Option<&'a str>)>) -> String {
+/// A batch, content type and body: GETs, each with the token that it is made with.
+pub fn encode<'a>(calls: impl Iterator<Item = (&'a Url, Option<&'a str>)>) -> (String, String) {
+    // Nobody who hands in a token or an address can know it.
+    let boundary = format!("syncctl_{}", Uuid::new_v4().simple());
     let mut body = String::new();
     for (place, (url, token)) in calls.enumerate() {
         let query = url.query().map_or(String::new(), |query| format!("?{query}"));
         let _ = write!(
             body,
-            "--{BOUNDARY}\r\nContent-Type: application/http\r\nContent-ID: <{place}>\r\n\r\nGET {}{query} HTTP/1.1\r\n",
+            "--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <{place}>\r\n\r\nGET {}{query} HTTP/1.1\r\n",
             url.path()
         );
         if let Some(token) = token {
@@ -61,23 +57,23 @@ pub fn encode<'a>(calls: impl Iterator<Item = (&'a Url, Option<&'a str>)>) -> St
         }
         body.push_str("\r\n\r\n");
     }
-    let _ = write!(body, "--{BOUNDARY}--\r\n");
-    body
+    let _ = write!(body, "--{boundary}--\r\n");
+    (format!("multipart/mixed; boundary={boundary}"), body)
 }
 
-/// Takes a batch's answer apart into `count` answers, in the order of the calls; `None` where one is missing.
+/// Takes a batch's answer apart into `count` answers, in the order of the calls; `None` where one is missing, or where two claim to be it.
 ///
 /// # Errors
 /// What is wrong with it as a whole.
 pub fn decode(content_type: &str, body: &[u8], count: usize) -> Result<Vec<Option<Answer>>, &'static str> {
     let boundary = boundary(content_type).ok_or("the answer is no multipart/mixed")?;
-    let mut answers: Vec<Option<Answer>> = vec![None; count];
+    let (mut answers, mut seen): (Vec<Option<Answer>>, _) = (vec![None; count], vec![false; count]);
     let parts = parts(body, boundary);
     for (place, range) in parts.into_iter().enumerate() {
         let part = &body[range];
         let Some((place, answer)) = answer(part, place) else { continue };
-        if let Some(slot) = answers.get_mut(place) {
-            *slot = Some(answer);
+        if let (Some(slot), Some(known)) = (answers.get_mut(place), seen.get_mut(place)) {
+            *slot = (!std::mem::replace(known, true)).then_some(answer);
         }
     }
     Ok(answers)
@@ -181,7 +177,8 @@ mod tests {
     #[test]
     fn calls_are_written_with_path_query_and_token() {
         let url = Url::parse("https://www.googleapis.com/calendar/v3/calendars/a%23b/events?x=1&y=%20").expect("a URL");
-        let body = encode([(&url, Some("t0ken"))].into_iter());
+        let (kind, body) = encode([(&url, Some("t0ken"))].into_iter());
+        assert_ne!(kind, encode([(&url, None)].into_iter()).0, "a boundary that can be foreseen");
         assert!(
             body.contains(
                 "\r\n\r\nGET /calendar/v3/calendars/a%23b/events?x=1&y=%20 HTTP/1.1\r\nAuthorization: Bearer t0ken\r\n"

@@ -8,7 +8,7 @@ use google_apis_common::GetToken;
 use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
-use super::classify;
+use super::{classify, endpoint};
 use crate::config;
 use crate::error::{Class, Failure, Fault};
 use crate::http::{self, Answer, Turn, is_overloaded, log_call, received, transient};
@@ -43,6 +43,7 @@ impl Host {
 /// Google, as one run reaches it.
 pub struct Client {
     root: Option<Url>,
+    token_hosts: Vec<String>,
     http: Arc<http::Client>,
 }
 
@@ -60,7 +61,7 @@ impl Client {
                 )?)
             }
         };
-        Ok(Self { root, http })
+        Ok(Self { root, token_hosts: settings.token_hosts.clone(), http })
     }
 
     /// The address of a resource. Each segment is percent-encoded, so ids with `#`, `/` or `@` are safe.
@@ -174,6 +175,14 @@ impl Client {
         self.url(Host::OAuth, &["token"])
     }
 
+    /// Where credentials that name this address ask for tokens.
+    ///
+    /// # Errors
+    /// Why that address is not asked.
+    pub(super) fn token_endpoint(&self, uri: &str) -> Result<Url, String> {
+        endpoint::allowed(uri, self.root.as_ref(), &self.token_hosts)
+    }
+
     /// Waits until one more request may be under way.
     pub(super) async fn turn(&self) -> Turn<'_> {
         self.http.turn().await
@@ -191,10 +200,17 @@ impl Client {
 }
 
 pub(super) async fn token_of(what: &'static str, token: &dyn GetToken, scope: &str) -> Result<Option<String>, Failure> {
-    token.get_token(&[scope]).await.map_err(|error| match error.downcast::<Failure>() {
+    let token = token.get_token(&[scope]).await.map_err(|error| match error.downcast::<Failure>() {
         Ok(failure) => Failure { of_token: true, ..*failure },
         Err(error) => Failure::new(Class::Internal, format!("{what}: no token: {error}")),
-    })
+    })?;
+    match token {
+        // Stored by a version that took any text; a new one is asked for.
+        Some(token) if !endpoint::is_token(&token) => {
+            Err(Failure::new(Class::TokenStale, format!("{what}: the stored text is no access token (RFC 6750)")))
+        }
+        token => Ok(token),
+    }
 }
 
 /// The body of a good answer.

@@ -6,6 +6,7 @@ mod channel;
 mod client;
 pub mod consent;
 pub mod directory;
+pub mod endpoint;
 mod failure;
 mod keys;
 mod list;

@@ -10,7 +10,7 @@ use yup_oauth2::ServiceAccountKey;
 use yup_oauth2::error::AuthError;
 
 use super::verdict::{self, Known, Whose};
-use super::{Client, Host, assertion, classify};
+use super::{Client, Host, assertion, classify, endpoint};
 use crate::error::{Class, Failure};
 
 /// Credentials as Google's tools write them, with the subject of a delegation beside them.
@@ -62,14 +62,15 @@ impl Credentials {
         }
     }
 
-    /// What is missing or malformed, before anything is stored.
-    pub fn problem(&self) -> Option<String> {
+    /// What is missing, malformed or not allowed, before anything is stored.
+    pub fn problem(&self, client: &Client) -> Option<String> {
+        let not_allowed = |uri: &str| client.token_endpoint(uri).err();
         match self {
             Self::AuthorizedUser { client_id, refresh_token, token_uri, .. } => {
                 if client_id.is_empty() || refresh_token.is_empty() {
                     return Some("client_id and refresh_token must not be empty".into());
                 }
-                token_uri.as_deref().and_then(not_an_address)
+                token_uri.as_deref().and_then(not_allowed)
             }
             Self::ServiceAccount { key } => {
                 for field in ["client_email", "private_key", "token_uri"] {
@@ -77,16 +78,9 @@ impl Credentials {
                         return Some(format!("a service account key needs {field}"));
                     }
                 }
-                key.get("token_uri").and_then(|uri| uri.as_str()).and_then(not_an_address)
+                key.get("token_uri").and_then(|uri| uri.as_str()).and_then(not_allowed)
             }
         }
-    }
-}
-
-fn not_an_address(uri: &str) -> Option<String> {
-    match Url::parse(uri) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => None,
-        _ => Some(format!("token_uri is not an http(s) address: {uri:?}")),
     }
 }
 
@@ -117,7 +111,7 @@ pub async fn refresh(
     match credentials {
         Credentials::AuthorizedUser { client_id, client_secret, refresh_token, token_uri } => {
             let url = match token_uri {
-                Some(uri) => address(uri)?,
+                Some(uri) => address(client, uri)?,
                 None => client.default_token_uri().map_err(Failure::from)?,
             };
             let form = [
@@ -134,13 +128,14 @@ pub async fn refresh(
             let assertion = assertion::signed(&key, subject, scopes, Utc::now().timestamp())
                 .map_err(|why| unusable(&format!("the service account key cannot be used: {why}")))?;
             let form = [("grant_type", assertion::GRANT_TYPE), ("assertion", assertion.as_str())];
-            token(client, address(&key.token_uri)?, &form, Whose::Domain, known).await
+            token(client, address(client, &key.token_uri)?, &form, Whose::Domain, known).await
         }
     }
 }
 
-fn address(uri: &str) -> Result<Url, Failure> {
-    Url::parse(uri).map_err(|_| unusable("token_uri is not an address"))
+/// Also of credentials that were stored under other settings, or by a version that asked anybody.
+fn address(client: &Client, uri: &str) -> Result<Url, Failure> {
+    client.token_endpoint(uri).map_err(|why| unusable(&format!("{why}; put that right, then `syncctl accounts check --all`")))
 }
 
 /// Credentials that no endpoint need be asked about.
@@ -165,12 +160,21 @@ const LONGEST: u64 = 24 * 60 * 60;
 
 async fn token(client: &Client, url: Url, form: &[(&str, &str)], whose: Whose, known: Known) -> Result<AccessToken, Failure> {
     let (status, retry_after, body) = client.post_form("token", url, form).await?;
+    granted((status, retry_after.as_deref(), &body), whose, known)
+}
+
+/// The token in an answer: status, `Retry-After` and body.
+pub(super) fn granted(answer: (u16, Option<&str>, &[u8]), whose: Whose, known: Known) -> Result<AccessToken, Failure> {
+    let (status, _, body) = answer;
     if status != 200 {
-        return Err(verdict::judge((status, retry_after.as_deref(), &body), whose, known));
+        return Err(verdict::judge(answer, whose, known));
     }
     // A cut answer is no verdict on the grant.
     let granted: Granted =
-        serde_json::from_slice(&body).map_err(|_| Failure::new(Class::Transient, "token: the answer was cut or is no token"))?;
+        serde_json::from_slice(body).map_err(|_| Failure::new(Class::Transient, "token: the answer was cut or is no token"))?;
+    if !endpoint::is_token(&granted.access_token) {
+        return Err(Failure::new(Class::Transient, "token: what the endpoint answered as the access token is none (RFC 6750)"));
+    }
     let lives = Duration::from_secs(granted.expires_in.min(LONGEST));
     let scopes = granted.scope.filter(|_| whose == Whose::Person);
     Ok(AccessToken { secret: SecretString::from(granted.access_token), lives, granted: scopes })

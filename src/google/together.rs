@@ -155,8 +155,8 @@ impl Together {
     /// nothing of the calls.
     async fn batch(&self, endpoint: Endpoint, calls: &[Call], turn: &Turn<'_>) -> Result<Vec<Option<Answer>>, Option<Failure>> {
         let url = self.client.url(endpoint.host(), &endpoint.path()).map_err(Failure::from)?;
-        let body = batch::encode(calls.iter().map(|call| (&call.url, call.token.as_deref())));
-        let request = self.client.to(&url)?.post(url).header(CONTENT_TYPE, batch::content_type()).body(body);
+        let (kind, body) = batch::encode(calls.iter().map(|call| (&call.url, call.token.as_deref())));
+        let request = self.client.to(&url)?.post(url).header(CONTENT_TYPE, kind).body(body);
         let started = Instant::now();
         let response = request.send().await.map_err(|error| transient("batch", error))?;
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();

@@ -15,8 +15,8 @@ fn behind_an_https_proxy_both_kinds_of_credentials_get_their_tokens_over_the_sam
     let mut world = World::empty();
     let proxy = Proxy::before(&world.sim.url, world.folder.path());
     let origin = format!("https://{HOST}");
-    both_kinds(&world, 12, &origin);
     world.set("SYNCCTL_GOOGLE_ROOT", &origin);
+    both_kinds(&world, 12, &origin);
     world.set("SSL_CERT_FILE", proxy.ca.display().to_string());
     world.set("HTTPS_PROXY", &proxy.url);
     world.set("SYNCCTL_ENGINE_CONCURRENCY", "1");

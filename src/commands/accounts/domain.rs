@@ -57,7 +57,7 @@ struct Added {
 
 /// Adds or renews everybody who is listed.
 pub(super) async fn add(context: &Context, args: &DomainArgs, output: Output) -> anyhow::Result<Exit> {
-    let credentials = key(&args.key)?;
+    let credentials = key(context, &args.key)?;
     context.vault.writing_key()?;
     let mut people = People::open(context, &args.source, &credentials).await?;
     let mut done = Added { dry_run: args.dry_run, ..Added::default() };
@@ -104,7 +104,7 @@ async fn pages(
     Ok(())
 }
 
-fn key(file: &Path) -> anyhow::Result<Credentials> {
+fn key(context: &Context, file: &Path) -> anyhow::Result<Credentials> {
     let wrong = |what: &str| Fault::usage(format!("--key {}: {what}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| wrong(&error.to_string()))?;
     let how = "make one at https://console.cloud.google.com/iam-admin/serviceaccounts (Keys, JSON)";
@@ -115,7 +115,7 @@ fn key(file: &Path) -> anyhow::Result<Credentials> {
             return Err(wrong(&format!("a person's credentials, not a service account's key; {how}")).into());
         }
     }
-    read.problem().map_or(Ok(()), |problem| Err(wrong(&problem)))?;
+    read.problem(&context.google).map_or(Ok(()), |problem| Err(wrong(&problem)))?;
     Ok(read)
 }
 

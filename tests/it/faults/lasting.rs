@@ -170,6 +170,7 @@ fn an_unreachable_google_ends_with_69() {
 #[test]
 fn a_machine_without_root_certificates_is_told_what_to_install() {
     let mut world = World::with_users(1, 1);
+    world.sync_all().expect(0);
     world.set("SYNCCTL_GOOGLE_ROOT", world.sim.url.replacen("http:", "https:", 1));
     let none = tempfile::NamedTempFile::new().expect("a file");
     world.set("SSL_CERT_FILE", none.path().to_str().expect("a path"));

@@ -1,0 +1,77 @@
+//! Settings of Google's HTTP: where it is, and how long it may take. Knows no network.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::{Position, Url};
+
+use super::{duration, is_origin};
+
+/// How Google is reached.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Google {
+    /// One origin for all Google traffic (tests); empty: Google's own hosts.
+    pub root: String,
+    /// Hosts besides Google's own that imported credentials may name in `token_uri`, with a port unless it is 443: asked by https only.
+    pub token_hosts: Vec<String>,
+    /// How long one answer may take, body included.
+    #[serde(with = "duration")]
+    #[schemars(with = "String")]
+    pub timeout: Duration,
+    /// How long a connection may take to open.
+    #[serde(with = "duration")]
+    #[schemars(with = "String")]
+    pub connect_timeout: Duration,
+    /// Most calls that go in one request to a batch endpoint; 1: each goes alone. They cost the same quota.
+    pub batch_size: u32,
+    /// JSON of an OAuth client of type "Desktop app", as Google's console lets one download it: for `accounts login`. Empty: `--client` names it.
+    pub client_file: PathBuf,
+}
+
+impl Default for Google {
+    fn default() -> Self {
+        Self {
+            root: String::new(),
+            token_hosts: Vec::new(),
+            timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            batch_size: 50,
+            client_file: PathBuf::new(),
+        }
+    }
+}
+
+impl Google {
+    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 3] {
+        [
+            ((1..=100).contains(&self.batch_size), "google.batch_size", "1 to 100"),
+            (self.root.is_empty() || is_origin(&self.root), "google.root", "an origin such as http://127.0.0.1:8080"),
+            (
+                self.token_hosts.iter().all(|host| is_host(host)),
+                "google.token_hosts",
+                "hosts such as sts.example.com or sts.example.com:8443, without https://",
+            ),
+        ]
+    }
+}
+
+/// Whether a text is a host as it stands in an https address, with a port unless that is 443.
+fn is_host(text: &str) -> bool {
+    let url = Url::parse(&format!("https://{text}/"));
+    url.is_ok_and(|url| url[Position::BeforeHost..Position::AfterPort].eq_ignore_ascii_case(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_host;
+
+    #[test]
+    fn a_host_is_no_address() {
+        assert!(["sts.example.com", "Proxy.example.com:8443", "10.0.0.1", "[::1]:444"].into_iter().all(is_host));
+        assert!(!["", "https://x", "x/y", "a@x", "x:443", "x y", "x?y", "x#y", "x\r\ny"].into_iter().any(is_host));
+    }
+}
