@@ -78,9 +78,20 @@ fn serve(args: &ServeArgs, settings: Settings, flags: &Flags, output: Output) ->
             _ => None,
         };
         let listener = Listener::open(args.listen, tls.as_ref(), context.settings.webhook.max_connections)?;
-        let url = listener.url()?;
-        output.print(&serde_json::json!({ "listening": url }), || format!("listening on {url}"))?;
-        webhook::serve(context.pool.clone(), &context.settings, listener, drainer, context.stop.clone()).await?;
+        let apart = context
+            .settings
+            .webhook
+            .status_listen
+            .parse::<SocketAddr>()
+            .ok()
+            .map(|address| Listener::on(address, None))
+            .transpose()?;
+        let (url, status) = (listener.url()?, apart.as_ref().map(Listener::url).transpose()?);
+        output.print(&serde_json::json!({ "listening": url, "status": status }), || match &status {
+            Some(status) => format!("listening on {url}\nhealth and figures on {status}"),
+            None => format!("listening on {url}"),
+        })?;
+        webhook::serve(context.pool.clone(), &context.settings, (listener, apart), drainer, context.stop.clone()).await?;
         Ok(Exit::Done)
     })
 }

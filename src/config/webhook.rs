@@ -1,5 +1,6 @@
 //! Settings of the webhook intake: who may announce changes, and how much it takes on. Knows no network.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -16,6 +17,14 @@ use super::expose;
 pub struct Webhook {
     /// Connections at once; further ones are closed as they come.
     pub max_connections: u32,
+    /// Connections of one address at once (IPv6: of one /64). Behind a proxy all of them are the proxy's.
+    pub max_connections_per_address: u32,
+    /// How long a connection lives; requests in hand are finished.
+    #[serde(with = "super::duration")]
+    #[schemars(with = "String")]
+    pub connection_life: Duration,
+    /// Address on which `/healthz` and `/metrics` are served, such as 127.0.0.1:9091; empty: where notifications are.
+    pub status_listen: String,
     /// How long a notification is remembered, so that a second delivery of it does nothing.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
@@ -40,6 +49,9 @@ impl Default for Webhook {
     fn default() -> Self {
         Self {
             max_connections: 1024,
+            max_connections_per_address: 256,
+            connection_life: Duration::from_secs(super::MINUTE),
+            status_listen: String::new(),
             keep: Duration::from_secs(7 * super::DAY),
             oidc_audience: String::new(),
             oidc_email: String::new(),
@@ -52,10 +64,17 @@ impl Default for Webhook {
 
 impl Webhook {
     /// Bounds that types cannot say: whether each holds, its key, and what it must be.
-    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 5] {
+    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 8] {
         let token = self.gmail_token.expose_secret();
         [
             ((1..=100_000).contains(&self.max_connections), "webhook.max_connections", "1 to 100000"),
+            (self.max_connections_per_address >= 1, "webhook.max_connections_per_address", "1 or more"),
+            (self.connection_life >= Duration::from_secs(1), "webhook.connection_life", "1s or more"),
+            (
+                self.status_listen.is_empty() || self.status_listen.parse::<SocketAddr>().is_ok(),
+                "webhook.status_listen",
+                "an address and a port, such as 127.0.0.1:9091",
+            ),
             // Anybody's service account may have a token for any audience.
             (
                 self.oidc_audience.is_empty() || !self.oidc_email.is_empty(),

@@ -1,7 +1,8 @@
-//! The listening socket and its connections: TLS, their number, and how long each may dawdle. Knows no notification.
+//! The listening sockets and their connections: TLS, their number, how long each may dawdle, and how long it lives. Knows no notification.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,21 +10,21 @@ use anyhow::Context as _;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
+use super::impatient::Impatient;
 use super::metrics::Metrics;
+use super::places::Places;
 use crate::error::Fault;
 
-/// How long requests in hand may take after a signal.
+/// How long requests in hand may take after a signal, or at the end of their connection's life.
 const FINISH: Duration = Duration::from_secs(10);
 /// Room for headers, in bytes.
 const HEADERS_MAX: usize = 16 << 10;
@@ -52,14 +53,25 @@ impl Listener {
     pub fn open(address: Option<SocketAddr>, tls: Option<&Tls<'_>>, connections: u32) -> anyhow::Result<Self> {
         make_room(connections)?;
         let socket = match address {
-            Some(address) => {
-                TcpListener::bind(address).map_err(|error| Fault::settings(format!("cannot listen on {address}: {error}")))?
-            }
+            Some(address) => return Self::on(address, tls),
             None => listenfd::ListenFd::from_env()
                 .take_tcp_listener(0)
                 .context("taking the socket from systemd")?
                 .ok_or_else(|| Fault::usage("name an address with --listen, or start this from a socket unit of systemd"))?,
         };
+        Self::of(socket, tls)
+    }
+
+    /// On this address.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn on(address: SocketAddr, tls: Option<&Tls<'_>>) -> anyhow::Result<Self> {
+        let socket = TcpListener::bind(address);
+        Self::of(socket.map_err(|error| Fault::settings(format!("cannot listen on {address}: {error}")))?, tls)
+    }
+
+    fn of(socket: TcpListener, tls: Option<&Tls<'_>>) -> anyhow::Result<Self> {
         socket.set_nonblocking(true).context("preparing the socket")?;
         let socket = tokio::net::TcpListener::from_std(socket).context("preparing the socket")?;
         Ok(Self { socket, acceptor: tls.map(acceptor).transpose()? })
@@ -111,19 +123,18 @@ fn acceptor(tls: &Tls<'_>) -> anyhow::Result<TlsAcceptor> {
 pub(super) async fn serve(
     listener: Listener,
     router: Router,
-    connections: Arc<Semaphore>,
+    (places, life): (&Arc<Places>, Duration),
     metrics: &Metrics,
     stop: &CancellationToken,
 ) {
     let Listener { socket, acceptor } = listener;
-    let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             () = stop.cancelled() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or a peer that left at once.
                 log::warn!("a connection could not be taken: {error}");
@@ -131,39 +142,56 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+        let Some(place) = places.take(peer.ip()) else {
             metrics.refused();
             continue;
         };
         // Small answers must not wait for each other's acknowledgement.
         let _ = stream.set_nodelay(true);
-        let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
+        let stream = Impatient::new(stream, PATIENCE);
+        let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
         tokio::spawn(async move {
             match acceptor {
-                None => converse(stream, router, watcher).await,
+                None => converse(stream, router, life, &stop).await,
                 // Scanners and half-open connections: nobody is waiting for us to say so.
                 Some(acceptor) => {
                     if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
-                        converse(stream, router, watcher).await;
+                        converse(stream, router, life, &stop).await;
                     }
                 }
             }
-            drop(permit);
+            drop(place);
         });
     }
     drop(socket);
-    if tokio::time::timeout(FINISH, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(FINISH, places.all_free()).await.is_err() {
         log::warn!("requests were still under way {} s after the signal", FINISH.as_secs());
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, watcher: Watcher) {
+/// Answers requests until the connection's life, or that of the server, is over; whoever still gets an answer then gets it.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    life: Duration,
+    stop: &CancellationToken,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .max_buf_size(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Err(error) = watcher.watch(connection).await {
-        log::debug!("a connection ended: {error}");
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Ok(ended),
+        _ = tokio::time::timeout(life, stop.cancelled()) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(FINISH, connection).await
+        }
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => log::debug!("a connection ended: {error}"),
+        Err(_) => log::debug!("a connection was cut {} s after the end of its life", FINISH.as_secs()),
     }
 }

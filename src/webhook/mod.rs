@@ -7,10 +7,12 @@
 mod attendee;
 mod channel;
 mod drainer;
+mod impatient;
 mod listen;
 mod mail;
 mod metrics;
 mod oidc;
+mod places;
 mod writer;
 
 use std::sync::Arc;
@@ -22,12 +24,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
 use crate::db::Pool;
 use metrics::Metrics;
+use places::Places;
 use writer::Writer;
 
 pub use drainer::Drainer;
@@ -35,8 +38,10 @@ pub use listen::{Listener, Tls};
 
 /// The largest body that is read, in bytes. Google's are empty or a few hundred.
 const BODY_MAX: usize = 64 << 10;
-/// How long a body, headers or a TLS handshake may take to come.
+/// How long a body, headers or a TLS handshake may take to come, and how long a peer may take nothing of its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections at once where health and figures are served apart.
+const STATUS_CONNECTIONS: u32 = 16;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,53 +99,65 @@ struct Intake {
     mail: mail::Authorization,
     attendee: Option<attendee::Key>,
     pool: Pool,
-    /// A permit each; how many there are stands beside it.
-    connections: (Arc<Semaphore>, usize),
+    places: Arc<Places>,
 }
 
-/// Serves until told to stop, then finishes the requests in hand.
+/// Serves until told to stop, then finishes the requests in hand. `apart`: where health and figures are served instead.
 ///
 /// # Errors
 /// Settings that cannot be used.
 pub async fn serve(
     pool: Pool,
     settings: &Settings,
-    listener: Listener,
+    (listener, apart): (Listener, Option<Listener>),
     drainer: Option<Drainer>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let settings = &settings.webhook;
     let pushed = Arc::new(Notify::new());
-    let most = settings.max_connections as usize;
-    let connections = Arc::new(Semaphore::new(most));
+    let places = Places::new(settings.max_connections, settings.max_connections_per_address);
     let intake = Arc::new(Intake {
         writer: Writer::start(pool.clone(), Arc::clone(&pushed)),
         metrics: Metrics::new(),
         mail: mail::Authorization::new(settings),
         attendee: attendee::Key::new(&settings.attendee_secret)?,
         pool,
-        connections: (Arc::clone(&connections), most),
+        places: Arc::clone(&places),
     });
-    let router = routes(Arc::clone(&intake));
+    let router = routes(&intake);
     let draining = async {
         if let Some(drainer) = drainer {
             drainer.run(&pushed, &stop).await;
         }
     };
-    let serving = listen::serve(listener, router, connections, &intake.metrics, &stop);
-    tokio::join!(serving, draining);
+    let life = settings.connection_life;
+    let (router, apart) = match apart {
+        None => (router.merge(status(&intake)), None),
+        Some(listener) => (router, Some((listener, status(&intake), Places::new(STATUS_CONNECTIONS, STATUS_CONNECTIONS)))),
+    };
+    let serving = listen::serve(listener, router, (&places, life), &intake.metrics, &stop);
+    let telling = async {
+        if let Some((listener, router, places)) = apart {
+            listen::serve(listener, router, (&places, life), &intake.metrics, &stop).await;
+        }
+    };
+    tokio::join!(serving, telling, draining);
     Ok(())
 }
 
-fn routes(intake: Arc<Intake>) -> Router {
+/// What senders ask for.
+fn routes(intake: &Arc<Intake>) -> Router {
     Router::new()
         .route("/calendar", post(async |state, headers, body| taken(state, "/calendar", headers, body).await))
         .route("/drive", post(async |state, headers, body| taken(state, "/drive", headers, body).await))
         .route("/gmail", post(gmail))
         .route("/attendee", post(bots))
-        .route("/healthz", get(health))
-        .route("/metrics", get(figures))
-        .with_state(intake)
+        .with_state(Arc::clone(intake))
+}
+
+/// What operators ask for.
+fn status(intake: &Arc<Intake>) -> Router {
+    Router::new().route("/healthz", get(health)).route("/metrics", get(figures)).with_state(Arc::clone(intake))
 }
 
 type Shared = State<Arc<Intake>>;
@@ -219,7 +236,6 @@ async fn health(State(intake): Shared) -> (StatusCode, &'static str) {
 }
 
 async fn figures(State(intake): Shared) -> impl IntoResponse {
-    let (connections, most) = &intake.connections;
-    intake.metrics.now(intake.writer.waiting(), most - connections.available_permits());
+    intake.metrics.now(intake.writer.waiting(), intake.places.taken());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], intake.metrics.text())
 }

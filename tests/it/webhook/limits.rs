@@ -64,6 +64,7 @@ fn limited(world: &World, soft: u32, hard: u32, by: &str) -> Command {
 fn connections_that_are_held_open_leave_it_its_database() {
     let (mut world, channels) = watched(1);
     world.set("SYNCCTL_WEBHOOK_MAX_CONNECTIONS", "300");
+    world.set("SYNCCTL_WEBHOOK_MAX_CONNECTIONS_PER_ADDRESS", "300");
     let refused = limited(&world, 64, 200, "exec timeout 60").output().expect("it ends");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(78) && said.contains("allows 200: lower the setting"), "{said}");
