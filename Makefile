@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves. See README.md.
 
-.PHONY: demo test official-client chaos chaos-heal bench bench-push bench-pace bench-week deb static check fmt clippy doc deny
+.PHONY: demo test official-client chaos chaos-heal bench bench-push bench-pace bench-week deb static release audit check fmt clippy doc deny
 
 demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your own export
 	scripts/ensure-postgres
@@ -54,6 +54,12 @@ deb: ## The Debian package, in target/debian
 
 static: ## One file that runs on any Linux of this processor, in target/*-linux-musl/release
 	scripts/static
+
+release: ## Binary, bill of materials (CycloneDX) and checksums, in target/release-files
+	scripts/release
+
+audit: ## Cargo.lock against RustSec's advisories; ADVISORY_DB=folder takes them from a copy; says NOT AUDITED where it cannot
+	scripts/audit
 
 check: fmt clippy doc deny ## What CI asks beyond the tests
 
