@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves. See README.md.
 
-.PHONY: demo test official-client chaos chaos-heal bench bench-push bench-pace bench-week deb static release audit check fmt clippy doc deny
+.PHONY: demo test official-client chaos chaos-heal bench bench-push bench-pace bench-week deb static release fuzz audit check fmt clippy doc deny
 
 demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your own export
 	scripts/ensure-postgres
@@ -57,6 +57,9 @@ static: ## One file that runs on any Linux of this processor, in target/*-linux-
 
 release: ## Binary, bill of materials (CycloneDX) and checksums, in target/release-files
 	scripts/release
+
+fuzz: ## Ten million broken inputs for what reads strangers' bytes: no panic, no overflow, bounded memory; INPUTS, SEED, ONLY
+	cargo test --release --locked --test fuzz -- --inputs $(or $(INPUTS),10000000) --seed $(or $(SEED),1) $(addprefix --only ,$(ONLY))
 
 audit: ## Cargo.lock against RustSec's advisories; ADVISORY_DB=folder takes them from a copy; says NOT AUDITED where it cannot
 	scripts/audit

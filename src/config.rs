@@ -33,6 +33,7 @@ pub use drive::{Drive, DriveDocuments};
 pub use gmail::{Gmail, MailStore};
 pub use google::Google;
 pub use healthchecks::Healthchecks;
+pub(crate) use load::read_any;
 pub use load::{Flags, Loaded, MACHINE_SETTINGS, Origin, load};
 pub use outbox::{Outbox, Target};
 pub use pace::Pace;

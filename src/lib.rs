@@ -2,7 +2,7 @@
 //!
 //! The floors, from the top; imports go down only:
 //!
-//! - `main.rs`, `cli`: parse, log, dispatch, exit code
+//! - `main.rs`, `cli`: parse, log, dispatch, exit code. Beside them `fuzz`: what reads strangers' bytes, for a test
 //! - `commands`: what is not a sync (accounts, db, items, config)
 //! - `services`: one folder each; no folder knows another
 //! - `engine`: the one sync loop, pacing, quotas, reports; knows no service. Beside it `outbox`: delivery of events, and
@@ -22,6 +22,8 @@ pub mod config;
 pub mod db;
 pub mod engine;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod google;
 pub mod http;
 mod links;

@@ -1,6 +1,6 @@
 //! Reads accounts from JSON lines and stores them, sealed. A bad line never stops the good ones.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -12,7 +12,7 @@ use crate::engine::Context;
 use crate::engine::tokens::StoredCredentials;
 use crate::google::oauth::Credentials;
 use crate::seal::{Column, Vault};
-use crate::{google, services};
+use crate::{config, google, http, services};
 
 /// One line of an import.
 #[derive(Deserialize)]
@@ -191,4 +191,16 @@ fn taken_username(error: &anyhow::Error) -> bool {
             .and_then(|error| error.as_db_error())
             .is_some_and(|error| error.constraint() == Some("users_username"))
     })
+}
+
+/// Reads bytes as a line of an import, for `crate::fuzz`.
+pub(crate) fn read_any(input: &[u8]) {
+    static GOOGLE: LazyLock<google::Client> = LazyLock::new(|| {
+        let settings = config::Google::default();
+        let http = http::Client::new(&settings, &config::Engine::default());
+        google::Client::new(&settings, Arc::new(http)).unwrap_or_else(|error| panic!("the default settings are refused: {error}"))
+    });
+    if let Ok((_, credentials)) = parse(&GOOGLE, &String::from_utf8_lossy(input)) {
+        std::hint::black_box((credentials.project(), credentials.client_id()));
+    }
 }

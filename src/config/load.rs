@@ -1,5 +1,7 @@
 //! Layers the settings: defaults < file < environment and credentials < flags, and remembers where each value came from.
 
+mod any;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,8 @@ use super::reference::default_values;
 use super::secrets::{self, Credentials, SECRETS, masked, read_secret};
 use super::tree::{flatten, key_lines, kind, line_of, nest};
 use crate::error::Fault;
+
+pub(crate) use any::read_any;
 
 /// Variables with a name of their own in the field.
 const ALIASES: [(&str, &str); 1] = [("DATABASE_URL", "db.url")];
@@ -110,6 +114,7 @@ fn settings_file(flags: &Flags, environment: &BTreeMap<String, String>) -> anyho
 }
 
 /// Leaves by dotted key. The defaults come first, so that each key's kind is known.
+#[derive(Clone)]
 struct Layers {
     leaves: BTreeMap<String, (Value, Origin)>,
     /// Where each key of the file stands, also those inside lists of sections.
@@ -125,11 +130,15 @@ impl Layers {
     fn add_file(&mut self, path: &Path) -> anyhow::Result<()> {
         let shown = path.display();
         let text = std::fs::read_to_string(path).map_err(|error| Fault::settings(format!("{shown}: cannot be read: {error}")))?;
-        let table: Table = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| line_of(&text, span.start));
-            Fault::settings(format!("{shown}:{line}: not valid TOML: {}", error.message()))
+        self.add_text(path, &text)
+    }
+
+    fn add_text(&mut self, path: &Path, text: &str) -> anyhow::Result<()> {
+        let table: Table = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            Fault::settings(format!("{}:{line}: not valid TOML: {}", path.display(), error.message()))
         })?;
-        self.lines = key_lines(&text);
+        self.lines = key_lines(text);
         let mut found = Vec::new();
         flatten("", &table, &mut |key, value| found.push((key, value.clone())));
         for (key, value) in found {

@@ -31,3 +31,29 @@ pub const SCOPE_GMAIL: &str = "https://www.googleapis.com/auth/gmail.readonly";
 pub const SCOPE_CALENDAR: &str = "https://www.googleapis.com/auth/calendar.readonly";
 /// Sees a user's files and what is in them.
 pub const SCOPE_DRIVE: &str = "https://www.googleapis.com/auth/drive.readonly";
+
+/// Takes bytes apart as the answer to a batch of eight calls, for `crate::fuzz`.
+pub(crate) fn read_any_batch(input: &[u8]) {
+    let (kind, body) = input.split_at(input.iter().position(|byte| *byte == b'\n').unwrap_or(0));
+    let answers = batch::decode(&String::from_utf8_lossy(kind), body.trim_ascii_start(), 8).unwrap_or_default();
+    for (status, retry_after, body) in answers.into_iter().flatten() {
+        std::hint::black_box(classify("batch", status, retry_after.as_deref(), &body, chrono::Utc::now()));
+    }
+}
+
+/// Reads bytes as the answer of a token endpoint, as an address of one, and as keys of all kinds, for `crate::fuzz`.
+pub(crate) fn read_any_token(input: &[u8]) {
+    for (status, whose) in [(200, verdict::Whose::Person), (400, verdict::Whose::Person), (403, verdict::Whose::Domain)] {
+        std::hint::black_box(oauth::granted((status, None, input), whose, verdict::Known::default()).is_ok());
+    }
+    let text = String::from_utf8_lossy(input);
+    std::hint::black_box((
+        endpoint::allowed(&text, None, &[]).is_ok(),
+        endpoint::is_token(&text),
+        consent::App::parse(&text).is_ok(),
+    ));
+    std::hint::black_box(serde_json::from_slice::<jsonwebtoken::jwk::JwkSet>(input).is_ok());
+    if let Ok(key) = serde_json::from_slice::<yup_oauth2::ServiceAccountKey>(input) {
+        std::hint::black_box(assertion::signed(&key, "ann@example.com", &[SCOPE_CALENDAR], 0).is_ok());
+    }
+}

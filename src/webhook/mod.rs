@@ -15,7 +15,7 @@ mod oidc;
 mod places;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -24,10 +24,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::db::Pool;
 use metrics::Metrics;
 use places::Places;
@@ -238,4 +239,34 @@ async fn health(State(intake): Shared) -> (StatusCode, &'static str) {
 async fn figures(State(intake): Shared) -> impl IntoResponse {
     intake.metrics.now(intake.writer.waiting(), intake.places.taken());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], intake.metrics.text())
+}
+
+/// Reads bytes as a notification of every sender, headers and body, for `crate::fuzz`.
+pub(crate) fn read_any(input: &[u8]) {
+    static ALL: LazyLock<(mail::Authorization, attendee::Key)> = LazyLock::new(|| {
+        let settings = config::Webhook { gmail_token: "0123456789abcdef".to_owned().into(), ..config::Webhook::default() };
+        let key = attendee::Key::new(&"a2V5".to_owned().into()).ok().flatten().unwrap_or_else(|| panic!("no key"));
+        (mail::Authorization::new(&settings), key)
+    });
+    let at = input.windows(2).position(|two| two == b"\n\n").unwrap_or(input.len());
+    let (head, body) = (&input[..at], input[at..].trim_ascii_start());
+    let mut headers = HeaderMap::new();
+    for line in head.split(|byte| *byte == b'\n').take(64) {
+        let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':').unwrap_or(0));
+        let value = header::HeaderValue::from_bytes(value.trim_ascii_start().strip_prefix(b":").unwrap_or_default().trim_ascii());
+        if let (Ok(name), Ok(value)) = (header::HeaderName::from_bytes(name), value) {
+            headers.append(name, value);
+        }
+    }
+    let (gmail, attendee) = &*ALL;
+    let query = text(&headers, "query");
+    std::hint::black_box(gmail.check(query, &headers).now_or_never());
+    std::hint::black_box((
+        channel::read("calendar", &headers).is_ok(),
+        mail::read(body).is_ok(),
+        attendee.read(&headers, body).is_ok(),
+    ));
+    if let Some(bearer) = text(&headers, "authorization") {
+        std::hint::black_box(oidc::read_any(bearer.trim_start_matches("Bearer ")));
+    }
 }

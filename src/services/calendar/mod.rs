@@ -173,3 +173,12 @@ impl Source for Calendar {
 fn unknown(kind: &str) -> Failure {
     Failure::new(Class::Internal, format!("calendar has no streams of kind {kind:?}; the database is of a newer syncctl"))
 }
+
+/// Reads bytes as an event's JSON, with all that is made of an event, for `crate::fuzz`.
+pub(crate) fn read_any(input: &[u8]) {
+    let raw = std::str::from_utf8(input).ok().and_then(|text| RawValue::from_string(text.to_owned()).ok());
+    let Some(Ok(Item { change: Change::Event(event), .. })) = raw.map(event::decode) else { return };
+    std::hint::black_box(detect::meeting(&event, &config::Calendar::default().meeting_words));
+    let now = chrono::DateTime::UNIX_EPOCH;
+    std::hint::black_box((series::reaches(&event, now), soon::next_start(&event, now)));
+}

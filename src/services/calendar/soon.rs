@@ -101,7 +101,7 @@ pub async fn follow_series(pool: &Pool) -> anyhow::Result<()> {
 }
 
 /// When a series takes place next, after `now`; all-day ones begin at no hour.
-fn next_start(event: &Event, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub(super) fn next_start(event: &Event, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     event.start.as_ref()?.instant()?;
     event.rules()?.between(now + TimeDelta::seconds(1), now + TimeDelta::days(3 * 366), 1)?.first().copied()
 }

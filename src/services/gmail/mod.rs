@@ -195,3 +195,13 @@ impl Source for Gmail {
         Bounds { min: self.settings.min_interval, max: self.settings.max_interval, prior: 1.0, full_pass_every: None }
     }
 }
+
+/// Reads bytes as a message and as Gmail's JSON of one, for `crate::fuzz`.
+pub(crate) fn read_any(input: &[u8]) {
+    std::hint::black_box((mail::of_message(input), mail::eight_bit_headers(input)));
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    std::hint::black_box(mail::plain(text));
+    if let Ok(raw) = RawValue::from_string(text.to_owned()) {
+        std::hint::black_box(message::decode(raw).is_ok());
+    }
+}
