@@ -1,4 +1,5 @@
-//! Pages that name tests: `docs/google.md` claims a test for each behaviour, and each of them must exist.
+//! Pages that name tests: `docs/google.md` claims a test for each behaviour, `docs/security.md` for each attack and `SECURITY.md` for each
+//! promise, and each of them must exist.
 
 use std::collections::HashSet;
 use std::fs;
@@ -22,7 +23,15 @@ fn names<'a>(text: &'a str, keyword: &'a str) -> impl Iterator<Item = String> + 
 }
 
 #[test]
-fn every_test_that_the_page_on_google_names_exists() {
+fn every_test_that_a_page_names_exists() {
+    assert_named("docs/google.md", 4, 50);
+    assert_named("docs/security.md", 3, 8);
+    assert_named("SECURITY.md", 4, 8);
+}
+
+/// Asserts that the last cell of each row of the page's tables names tests that exist, of which there are at least so many.
+#[track_caller]
+fn assert_named(page: &str, columns: usize, least: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut rust = Vec::new();
     for folder in ["src", "tests"] {
@@ -33,20 +42,24 @@ fn every_test_that_the_page_on_google_names_exists() {
         let text = fs::read_to_string(path).expect("a source file");
         known.extend(names(&text, "fn "));
     }
-    let page = fs::read_to_string(root.join("docs/google.md")).expect("the page");
-    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| behaviour"));
+    let text = fs::read_to_string(root.join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
+    let rows = text.lines().filter(|line| line.starts_with("| "));
     let mut count = 0;
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        assert_eq!(cells.len(), 4, "a row has behaviour, source, handling and test: {row}");
-        for test in cells[3].split(", ") {
+        assert_eq!(cells.len(), columns, "{page}: a row has {columns} cells: {row}");
+        // The head of a table.
+        if cells[columns - 1] == "test" {
+            continue;
+        }
+        for test in cells[columns - 1].split(", ") {
             let test =
                 test.strip_prefix('`').and_then(|test| test.strip_suffix('`')).unwrap_or_else(|| panic!("{test:?} in {row}"));
-            assert!(exists(root, &known, &rust, test), "{test} does not exist, in the row of {}", cells[0]);
+            assert!(exists(root, &known, &rust, test), "{page}: {test} does not exist, in the row of {}", cells[0]);
             count += 1;
         }
     }
-    assert!(count > 50, "only {count} tests on the page: has its form changed?");
+    assert!(count >= least, "only {count} tests on {page}: has its form changed?");
 }
 
 /// Whether a test is there: a function, a module of unit tests, a file of Google's Python client, or a class or method in one.
