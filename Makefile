@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves. See README.md.
 
-.PHONY: demo test official-client chaos chaos-heal bench bench-push bench-pace bench-week deb static release fuzz audit check fmt clippy doc deny
+.PHONY: demo test test-slow official-client chaos chaos-heal bench bench-push bench-pace bench-week deb static release fuzz audit check fmt clippy doc deny
 
 demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your own export
 	scripts/ensure-postgres
@@ -19,6 +19,10 @@ test: ## Every test, against a real PostgreSQL and PgBouncer; those of the main 
 	SYNCCTL_TEST_WAY=pooler cargo test --locked --test it -- $(main_job)
 	SYNCCTL_TEST_WAY=tls cargo test --locked --test it -- $(main_job)
 	scripts/official-client
+
+test-slow: ## Kills, faults, sharing and the budget where each answer takes as long as Google's; about ten minutes, and no part of `make test`
+	scripts/ensure-postgres
+	SYNCCTL_TEST_WAY=slow cargo test --locked --test it -- kill:: faults:: sharing:: dry_run polls_together_keep_the_budget
 
 official-client: ## Google's own client and discovery documents judge the simulated Google, and what syncctl asks of it
 	scripts/ensure-postgres

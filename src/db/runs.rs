@@ -155,7 +155,9 @@ pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>
     let own = OWN_SUMMARIES.iter().find(|(job, _)| *job == closing.job);
     let summaries = own.map_or_else(|| format!("{service}_cron_summaries"), |(_, table)| (*table).to_owned());
     let statement = format!(
-        "WITH result AS (
+        "WITH was AS (
+           SELECT status FROM runs WHERE id = $1 FOR UPDATE
+         ), result AS (
            UPDATE {service}_cron_results
            SET end_time = now(), {total} = $3, successful_{successes} = $4, failed_{successes} = $5,
                total_processing_time_ms = $6, status = $2, error_message = $7
@@ -172,25 +174,26 @@ pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>
          ), lock AS (
            DELETE FROM job_locks WHERE run_id = $1
          )
-         UPDATE runs SET status = $2, ended_at = now() WHERE id = $1"
+         UPDATE runs SET status = $2, ended_at = now() FROM was WHERE id = $1 RETURNING was.status = 'abandoned'"
     );
-    pool.get()
-        .await?
-        .execute_typed(
-            &statement,
-            &[
-                (&run, Type::UUID),
-                (&closing.status, Type::TEXT),
-                (&closing.total, Type::INT4),
-                (&closing.successful, Type::INT4),
-                (&closing.failed, Type::INT4),
-                (&closing.elapsed_ms, Type::INT4),
-                (&closing.error_message, Type::TEXT),
-                (closing.summary, Type::JSONB),
-            ],
-        )
-        .await
-        .context("closing the run row")?;
+    let parameters: [(&(dyn ToSql + Sync), Type); 8] = [
+        (&run, Type::UUID),
+        (&closing.status, Type::TEXT),
+        (&closing.total, Type::INT4),
+        (&closing.successful, Type::INT4),
+        (&closing.failed, Type::INT4),
+        (&closing.elapsed_ms, Type::INT4),
+        (&closing.error_message, Type::TEXT),
+        (closing.summary, Type::JSONB),
+    ];
+    let client = pool.get().await?;
+    // Rows of another run that took this one for dead a moment ago are not seen by a statement that began before it was through.
+    for _ in 0..2 {
+        let row = client.query_typed_opt(&statement, &parameters).await.context("closing the run row")?;
+        if !row.is_some_and(|row| row.try_get(0).unwrap_or(false)) {
+            break;
+        }
+    }
     Ok(())
 }
 

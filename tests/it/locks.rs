@@ -91,3 +91,29 @@ fn a_run_that_was_suspended_for_longer_than_its_lease_is_recorded_once() {
     assert_eq!(world.count("SELECT count(*) FROM calendar_cron_summaries WHERE summary_data ->> 'status' = 'abandoned'"), 0);
     assert_eq!(world.syncctl(&["calendar", "metrics", "--json"]).expect(0).json()["window"]["runs"], 3);
 }
+
+#[test]
+fn a_run_that_is_taken_for_dead_at_the_moment_it_ends_is_recorded_once() {
+    let world = World::with_users(1, 3);
+    world.sync_all().expect(0);
+    world.sim.fault(json!({ "fault": "stall", "method": "events.list" }));
+    let run = world.spawn(&["calendar", "cron", "--force"]);
+    world.wait_for_stall();
+    // What another run does that finds its lease lapsed, up to its commit.
+    let mut other = world.database.connect();
+    let died = "BEGIN; UPDATE runs SET status = 'abandoned' WHERE status = 'running';
+        UPDATE calendar_cron_results SET status = 'abandoned' WHERE status = 'running';
+        INSERT INTO calendar_cron_metrics (execution_id, successful_syncs, failed_syncs, total_processing_time_ms)
+          SELECT id::text, 0, 0, 0 FROM runs WHERE status = 'abandoned'";
+    other.batch_execute(died).expect("its rows");
+    world.sim.clear_faults();
+    world.sim.admin("release", json!({}));
+    let ending = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DELETE FROM job_locks WHERE run_id%'";
+    until("the run waits to write its end", || world.count(ending) == 1);
+    other.batch_execute("COMMIT").expect("its end");
+    let output = run.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let doubled = "SELECT count(*) FROM (SELECT FROM calendar_cron_metrics GROUP BY execution_id HAVING count(*) > 1) d";
+    assert_eq!(world.count(doubled), 0);
+    assert_eq!(world.count("SELECT count(*) FROM runs WHERE status <> 'completed'"), 0);
+}
