@@ -208,14 +208,17 @@ pub async fn remove(tx: &Transaction<'_>, user: Uuid, ids: &[&str]) -> anyhow::R
     if retired.is_empty() {
         return Ok(());
     }
+    // As the document tells it: what other users have made of the file since is none of this user's business.
     let rows = tx
         .query_typed(
-            "SELECT file_id, jsonb_build_object('name', name, 'mime_type', mime_type, 'size', size, 'version', version,
-               'modified_time', modified_at, 'web_view_link', web_view_link) FROM drive_files WHERE file_id = ANY ($1)",
-            &[(&ids, Type::TEXT_ARRAY)],
+            "SELECT d.source_id, jsonb_build_object('name', d.title, 'mime_type', d.mime_type, 'size', d.details -> 'size',
+               'version', (SELECT max(a.version) FROM drive_file_access a WHERE a.file_id = d.source_id AND a.user_id = d.user_id),
+               'modified_time', d.occurred_at, 'web_view_link', d.details -> 'web_view_link')
+             FROM documents d WHERE d.source = $1 AND d.source_id = ANY ($2) AND d.user_id = $3",
+            &[(&REGISTERED.service, Type::TEXT), (&ids, Type::TEXT_ARRAY), (&user, Type::UUID)],
         )
         .await
-        .context("reading lost files")?;
+        .context("reading what a user saw of lost files")?;
     let mut files: HashMap<&str, Value> = HashMap::new();
     for row in &rows {
         files.insert(row.try_get(0)?, row.try_get(1)?);

@@ -180,7 +180,7 @@ pub struct Listed {
     pub user_id: Uuid,
     pub email: String,
     pub file_id: String,
-    /// Absent: no feed has told of it yet.
+    /// As this user saw it last. Absent: no feed of theirs has told of it yet.
     pub name: Option<String>,
     pub document_id: Uuid,
     pub project_id: Option<Uuid>,
@@ -194,13 +194,14 @@ pub async fn list(pool: &Pool, user: Option<Uuid>) -> anyhow::Result<Vec<Listed>
         .get()
         .await?
         .query_typed(
-            "SELECT w.user_id, u.email, w.file_id, f.name, coalesce(d.id, w.document_id), w.project_id,
+            "SELECT w.user_id, u.email, w.file_id, a.name, coalesce(d.id, w.document_id), w.project_id,
                CASE WHEN a.live IS NULL THEN 'not seen yet' WHEN NOT a.live THEN 'lost' WHEN w.told_version IS NULL THEN 'pending' ELSE 'followed' END
              FROM drive_file_watches w JOIN users u ON u.id = w.user_id
-             LEFT JOIN drive_files f USING (file_id)
              LEFT JOIN documents d ON d.source = $2 AND d.source_id = w.file_id AND d.user_id = w.user_id
              CROSS JOIN LATERAL (
-               SELECT bool_or(a.lost_at IS NULL) AS live FROM drive_file_access a WHERE a.file_id = w.file_id AND a.user_id = w.user_id) a
+               SELECT bool_or(a.lost_at IS NULL) AS live,
+                 (array_agg(a.name ORDER BY a.lost_at DESC NULLS FIRST) FILTER (WHERE a.name IS NOT NULL))[1] AS name
+               FROM drive_file_access a WHERE a.file_id = w.file_id AND a.user_id = w.user_id) a
              WHERE $1::uuid IS NULL OR w.user_id = $1 ORDER BY lower(u.email), w.file_id",
             &[(&user, Type::UUID), (&REGISTERED.service, Type::TEXT)],
         )
