@@ -10,6 +10,17 @@ pub struct Pattern {
     before: String,
     after: String,
     domains: BTreeSet<String>,
+    /// The template has `{domain}`: it is the domain of the user's own address.
+    is_of_user: bool,
+}
+
+/// Whom a virtual address names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    /// In lower case.
+    pub username: String,
+    /// The domain of this user's own address, in lower case; `None`: any, because the template fixes the domain of virtual addresses.
+    pub domain: Option<String>,
 }
 
 const USERNAME: &str = "{username}";
@@ -35,7 +46,9 @@ impl Pattern {
             _ => return Err(wrong()),
         };
         match is_plain(before) && is_plain(after) {
-            true => Ok(Self { before: before.to_lowercase(), after: after.to_lowercase(), domains }),
+            true => {
+                Ok(Self { before: before.to_lowercase(), after: after.to_lowercase(), domains, is_of_user: domain == DOMAIN })
+            }
             false => Err(wrong()),
         }
     }
@@ -45,14 +58,15 @@ impl Pattern {
         &self.before
     }
 
-    /// The username, in lower case, that an address names.
-    pub fn username(&self, address: &str) -> Option<String> {
+    /// Whom an address names.
+    pub fn name(&self, address: &str) -> Option<Name> {
         let address = address.to_lowercase();
         let (local, domain) = address.rsplit_once('@')?;
         // A local part with characters of its own comes in quotes.
         let local = local.strip_prefix('"').and_then(|local| local.strip_suffix('"')).unwrap_or(local);
         let username = local.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
-        (self.domains.contains(domain) && !username.is_empty()).then(|| username.to_owned())
+        (self.domains.contains(domain) && !username.is_empty())
+            .then(|| Name { username: username.to_owned(), domain: self.is_of_user.then(|| domain.to_owned()) })
     }
 }
 
@@ -68,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_address_is_matched_whole_and_whatever_its_case() {
-        let named = |address: &str| pattern().username(address);
+        let named = |address: &str| pattern().name(address).map(|name| name.username);
         assert_eq!(named("ai+bob@example.com").as_deref(), Some("bob"));
         assert_eq!(named("AI+Bob@Example.COM").as_deref(), Some("bob"));
         for other in [
@@ -102,13 +116,24 @@ mod tests {
             assert!(Pattern::new(template, []).is_err(), "{template}");
         }
         let fixed = Pattern::new("{username}.ai@mail.example.org", []).expect("a pattern");
-        assert_eq!(fixed.username("eve.ai@mail.example.org").as_deref(), Some("eve"));
+        let eve = Name { username: "eve".into(), domain: None };
+        assert_eq!(fixed.name("eve.ai@mail.example.org"), Some(eve));
+    }
+
+    #[test]
+    fn an_address_names_a_user_of_its_own_domain() {
+        let pattern =
+            Pattern::new("ai+{username}@{domain}", ["a.example".to_owned(), "b.example".to_owned()]).expect("a pattern");
+        let domain = |address: &str| pattern.name(address).and_then(|name| name.domain);
+        assert_eq!(domain("ai+bob@A.example").as_deref(), Some("a.example"));
+        assert_eq!(domain("ai+bob@b.example").as_deref(), Some("b.example"));
     }
 
     proptest! {
         #[test]
         fn what_is_put_into_the_template_comes_out(name in "[a-z0-9._%'\"-]{1,20}") {
-            prop_assert_eq!(pattern().username(&format!("ai+{name}@example.com")), Some(name));
+            let named = pattern().name(&format!("ai+{name}@example.com")).map(|named| named.username);
+            prop_assert_eq!(named, Some(name));
         }
     }
 }

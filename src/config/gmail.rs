@@ -25,7 +25,7 @@ pub struct Gmail {
     pub whole_max_size: u64,
     /// What a virtual address looks like.
     pub virtual_address: String,
-    /// What `{domain}` may be; empty: the domains of the users' own addresses.
+    /// What `{domain}` may be; empty: the domains of the users' own addresses. An address names users of its own domain only.
     pub domains: Vec<String>,
     /// Shortest time between two polls of a mailbox.
     #[serde(with = "super::duration")]

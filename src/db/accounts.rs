@@ -5,7 +5,7 @@ mod refresh;
 mod refused;
 mod settings;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::Pool;
 use super::claims::AccountRow;
+use crate::address::Name;
 
 pub use credentials::{Sealed, note_client_id, reseal, sealed_after, store_credentials};
 pub use refresh::{Fresh, Refusal, begin_refresh, end_refresh, store_token, take_revoked};
@@ -147,19 +148,33 @@ pub async fn find(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<Option<Uuid
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// The users that usernames name: by their own, or where they have none by the local part of their address. A name that fits several
-/// users names nobody.
-pub async fn by_usernames(client: &impl tokio_postgres::GenericClient, names: &[&str]) -> anyhow::Result<HashMap<String, Uuid>> {
+/// The users that names name: by their username, or where they have none by the local part of their address; with a domain only those whose
+/// address is there. A name that fits several users names nobody.
+pub async fn by_names<'a>(
+    client: &impl tokio_postgres::GenericClient,
+    names: impl IntoIterator<Item = &'a Name>,
+) -> anyhow::Result<HashMap<Name, Uuid>> {
+    let names: Vec<&Name> = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    let usernames: Vec<&str> = names.iter().map(|name| name.username.as_str()).collect();
+    let domains: Vec<Option<&str>> = names.iter().map(|name| name.domain.as_deref()).collect();
     let rows = client
         .query_typed(
-            "SELECT name, min(id::text)::uuid FROM
-               (SELECT id, lower(coalesce(username, split_part(email, '@', 1))) AS name FROM users) AS named
-             WHERE name = ANY ($1) GROUP BY name HAVING count(*) = 1",
-            &[(&names, Type::TEXT_ARRAY)],
+            "SELECT n.place, min(u.id::text)::uuid
+             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (username, domain, place)
+             JOIN users u ON lower(coalesce(u.username, split_part(u.email, '@', 1))) = n.username
+               AND coalesce(lower(split_part(u.email, '@', 2)) = n.domain, true)
+             GROUP BY n.place HAVING count(*) = 1",
+            &[(&usernames, Type::TEXT_ARRAY), (&domains, Type::TEXT_ARRAY)],
         )
         .await
         .context("finding the users of virtual addresses")?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    rows.iter()
+        .map(|row| {
+            let place = usize::try_from(row.try_get::<_, i64>(0)? - 1)?;
+            let name = names.get(place).context("a name that was not asked for")?;
+            Ok(((*name).clone(), row.try_get(1)?))
+        })
+        .collect()
 }
 
 /// Removes a user and everything that hangs on it.

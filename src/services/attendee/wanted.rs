@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::plan::{Event, Occurrence};
-use crate::address::Pattern;
+use crate::address::{Name, Pattern};
 use crate::db::{Pool, accounts};
 use crate::links::{self, room};
 use crate::recurrence::{self, Start};
@@ -94,10 +94,9 @@ pub const UNREADABLE: &str = "the rule of the series, or its time zone, cannot b
 pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Found> {
     let rows = rows(pool, window).await?;
     let replaced = replaced(pool, window, &rows).await?;
-    let named: HashSet<String> =
-        rows.iter().flat_map(|row| &row.attendees).filter_map(|one| window.pattern.username(one.email.as_deref()?)).collect();
-    let names: Vec<&str> = named.iter().map(String::as_str).collect();
-    let users = accounts::by_usernames(&**pool.get().await?, &names).await?;
+    let named: HashSet<Name> =
+        rows.iter().flat_map(|row| &row.attendees).filter_map(|one| window.pattern.name(one.email.as_deref()?)).collect();
+    let users = accounts::by_names(&**pool.get().await?, &named).await?;
     let projects = projects_of(pool, &users).await?;
     let judge = Judge { pattern: window.pattern, users, projects };
     let mut found = Found::default();
@@ -128,7 +127,7 @@ struct Time {
 struct Judge<'a> {
     pattern: &'a Pattern,
     /// Whom virtual addresses name.
-    users: HashMap<String, Uuid>,
+    users: HashMap<Name, Uuid>,
     /// Their projects.
     projects: HashMap<Uuid, Option<String>>,
 }
@@ -175,8 +174,8 @@ impl Judge<'_> {
         }));
     }
 
-    fn addressed(&self, row: &Row) -> BTreeSet<String> {
-        row.attendees.iter().filter_map(|one| self.pattern.username(one.email.as_deref()?)).collect()
+    fn addressed(&self, row: &Row) -> BTreeSet<Name> {
+        row.attendees.iter().filter_map(|one| self.pattern.name(one.email.as_deref()?)).collect()
     }
 }
 
@@ -273,7 +272,7 @@ async fn replaced(pool: &Pool, window: &Window<'_>, rows: &[Row]) -> anyhow::Res
 }
 
 /// The projects that users name for their bots.
-async fn projects_of(pool: &Pool, users: &HashMap<String, Uuid>) -> anyhow::Result<HashMap<Uuid, Option<String>>> {
+async fn projects_of(pool: &Pool, users: &HashMap<Name, Uuid>) -> anyhow::Result<HashMap<Uuid, Option<String>>> {
     let ids: Vec<Uuid> = users.values().copied().collect();
     let rows = pool
         .get()

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::message::{Change, Message};
-use crate::address::Pattern;
+use crate::address::{Name, Pattern};
 use crate::db::Pool;
 use crate::db::accounts;
 use crate::db::documents::{self, Document};
@@ -38,7 +38,7 @@ struct Detection<'a> {
     id: &'a str,
     message: &'a Message,
     address: String,
-    username: String,
+    name: Name,
 }
 
 /// Records the virtual addresses of a page's messages, each once a message; what names a user becomes that user's document.
@@ -61,23 +61,18 @@ pub async fn found(
     let mut detections = Vec::new();
     for (id, message) in messages {
         // The same address in two headers is one detection.
-        let found: BTreeMap<String, String> = message
-            .mail
-            .recipients
-            .iter()
-            .filter_map(|address| Some((address.to_lowercase(), pattern.username(address)?)))
-            .collect();
-        detections.extend(found.into_iter().map(|(address, username)| Detection { id, message, address, username }));
+        let found: BTreeMap<String, Name> =
+            message.mail.recipients.iter().filter_map(|address| Some((address.to_lowercase(), pattern.name(address)?))).collect();
+        detections.extend(found.into_iter().map(|(address, name)| Detection { id, message, address, name }));
     }
     if detections.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = detections.iter().map(|detection| detection.username.as_str()).collect();
-    let users = accounts::by_usernames(&**tx, &names).await?;
+    let users = accounts::by_names(&**tx, detections.iter().map(|detection| &detection.name)).await?;
     let known = known(tx, stream, &detections).await?;
     let mut events = Vec::new();
     for detection in &detections {
-        let user = users.get(&detection.username).copied();
+        let user = users.get(&detection.name).copied();
         let document = match user {
             Some(user) => Some(store(tx, stream, user, detection, known.get(&(detection.id.to_owned(), user)).copied()).await?),
             None => None,
@@ -193,7 +188,7 @@ async fn record(
                 (&stream.id, Type::INT8),
                 (&detection.id, Type::TEXT),
                 (&detection.address, Type::TEXT),
-                (&detection.username, Type::TEXT),
+                (&detection.name.username, Type::TEXT),
                 (&status, Type::TEXT),
                 (&user, Type::UUID),
                 (&detection.message.mail.kind.name(), Type::TEXT),

@@ -123,7 +123,7 @@ impl Gmail {
 
     /// Whether text and attachments of a message are wanted.
     fn wants_whole(&self, mail: &mail::Mail) -> bool {
-        self.settings.store == config::MailStore::All || mail.recipients.iter().any(|to| self.pattern.username(to).is_some())
+        self.settings.store == config::MailStore::All || mail.recipients.iter().any(|to| self.pattern.name(to).is_some())
     }
 }
 

@@ -2,7 +2,76 @@
 
 use serde_json::{Value, json};
 
+use crate::bots::ground::{ahead, event};
 use crate::support::World;
+
+const BOB: &str = "bob@tenant-a.example";
+const CAROL: &str = "carol@tenant-b.example";
+
+/// Bob of one tenant and Carol of another.
+fn tenants() -> World {
+    let world = World::empty();
+    for user in [BOB, CAROL] {
+        world.sim.admin("users", json!({ "email": user }));
+    }
+    world.import();
+    world
+}
+
+fn arrives(world: &World, to: &str) {
+    world.sim.admin(
+        "mail/messages",
+        json!({ "user": CAROL, "raw": format!("To: {to}\r\nSubject: for {to}\r\n\r\nx"), "labels": ["INBOX"] }),
+    );
+}
+
+#[test]
+fn mail_to_a_name_at_another_tenants_domain_is_not_for_whoever_has_that_name() {
+    for domains in ["", "tenant-a.example,tenant-b.example"] {
+        let mut world = tenants();
+        world.set("SYNCCTL_GMAIL_DOMAINS", domains);
+        for to in ["ai+bob@tenant-b.example", "ai+carol@tenant-a.example", "ai+Bob@Tenant-A.example"] {
+            arrives(&world, to);
+        }
+        world.syncctl(&["gmail", "cron", "--force"]).expect(0);
+        let found = world.query("SELECT u.email, d.title FROM documents d JOIN users u ON u.id = d.user_id");
+        let found: Vec<(&str, &str)> = found.iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert_eq!(found, [(BOB, "for ai+Bob@Tenant-A.example")], "{domains}");
+        let lost = world.query("SELECT address FROM gmail_detections WHERE status = 'user_not_found' ORDER BY 1");
+        let lost: Vec<&str> = lost.iter().map(|row| row.get(0)).collect();
+        assert_eq!(lost, ["ai+bob@tenant-b.example", "ai+carol@tenant-a.example"], "{domains}");
+        world.syncctl(&["verify", "gmail", "--all"]).expect(0);
+    }
+}
+
+#[test]
+fn two_users_of_one_name_each_get_what_is_addressed_to_their_own_domain() {
+    let world = tenants();
+    world.sim.admin("users", json!({ "email": "bob@tenant-b.example" }));
+    world.import();
+    world.execute("UPDATE users SET username = NULL");
+    for to in ["ai+bob@tenant-a.example", "ai+bob@tenant-b.example"] {
+        arrives(&world, to);
+    }
+    world.syncctl(&["gmail", "cron", "--force"]).expect(0);
+    let crossed = "SELECT count(*) FROM documents d JOIN users u ON u.id = d.user_id WHERE d.title <> 'for ai+' || u.email";
+    assert_eq!((world.count("SELECT count(*) FROM documents"), world.count(crossed)), (2, 0));
+}
+
+#[test]
+fn a_virtual_address_at_another_tenants_domain_orders_no_bot() {
+    let world = tenants();
+    world.sim.admin("attendee/projects", json!({ "name": "main", "key": "key-of-main" }));
+    world.syncctl_with_input(&["attendee", "project", "add", "main"], "key-of-main\n").expect(0);
+    for (nth, (address, made)) in (0..).zip([("ai+bob@tenant-b.example", 0), ("ai+bob@tenant-a.example", 1)]) {
+        let more = json!({ "attendees": [{ "email": CAROL }, { "email": address }] });
+        let event = event(&format!("e{nth}"), ahead(20 + nth), more);
+        world.sim.admin("events", json!({ "user": CAROL, "calendar": "primary", "event": event }));
+        world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+        world.syncctl(&["attendee", "schedule"]).expect(0);
+        assert_eq!(world.count("SELECT count(*) FROM attendee_bots"), made, "{address}");
+    }
+}
 
 #[test]
 fn who_loses_a_file_is_told_what_they_saw_last_and_not_what_became_of_it_since() {
