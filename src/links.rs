@@ -115,11 +115,7 @@ fn kind(url: &Url) -> Option<Kind> {
     let kind = provider(host)?;
     let leads = match kind {
         Kind::GoogleMeet => is_code(&path) || is_lookup(&path),
-        Kind::Zoom if is_zoom(host) || is_under(host, "zoomgov.com") => {
-            opens(&["/j/", "/my/", "/w/"]) || (opens(&["/wc/", "/s/"]) && number(&path).is_some())
-        }
-        // Zoom lets customers use a host of their own; its paths are what stays.
-        Kind::Zoom => opens(&["/j/", "/my/", "/w/"]),
+        Kind::Zoom => opens(&["/j/", "/my/", "/w/"]) || (opens(&["/wc/", "/s/"]) && number(&path).is_some()),
         Kind::Teams => opens(&["/l/meetup-join/", "/meet/"]),
         Kind::Discord if is_under(host, "discord.com") => opens(&["/invite/", "/channels/"]),
         Kind::Webex | Kind::Jitsi | Kind::Whereby | Kind::Discord => path.len() > 1,
@@ -137,7 +133,7 @@ fn provider(host: &str) -> Option<Kind> {
         "meet.jit.si" | "8x8.vc" => Kind::Jitsi,
         "discord.gg" => Kind::Discord,
         _ if is_teams(host) => Kind::Teams,
-        _ if one_of(&["zoom.us", "zoom.com", "zoomgov.com"]) || host.split('.').any(|label| label == "zoom") => Kind::Zoom,
+        _ if one_of(&["zoom.us", "zoom.com", "zoomgov.com"]) => Kind::Zoom,
         _ if one_of(&["webex.com"]) => Kind::Webex,
         _ if one_of(&["whereby.com"]) => Kind::Whereby,
         _ if one_of(&["discord.com"]) => Kind::Discord,
@@ -193,7 +189,13 @@ mod tests {
             ("https://zoom.us/wc/join/123456789", Some(Kind::Zoom)),
             ("https://zoom.us/wc/home", None),
             ("https://www.zoomgov.com/j/16012345", Some(Kind::Zoom)),
-            ("https://zoom.acme.example/w/99", Some(Kind::Zoom)),
+            // Anybody can have such a host.
+            ("https://zoom.acme.example/w/99", None),
+            ("https://zoom.169.254.169.254.nip.io/j/1", None),
+            ("https://zoom.us.evil.example/j/1", None),
+            ("https://zoom.us@evil.example/j/1", None),
+            ("https://meet.google.com.evil.example/abc-defg-hij", None),
+            ("https://teams.microsoft.com.evil.example/l/meetup-join/x/0", None),
             ("https://zoom.us/pricing", None),
             ("https://teams.microsoft.com/l/meetup-join/19%3ameeting", Some(Kind::Teams)),
             ("https://teams.microsoft.com/meet/2345?p=x", Some(Kind::Teams)),
@@ -225,7 +227,6 @@ mod tests {
             ("https://acme.zoom.us/my/ann", 0),
             ("https://acme.zoom.us/my/ann2", 0),
             ("https://www.zoomgov.com/j/16012345", 0),
-            ("https://zoom.acme.example/j/99", 0),
             ("https://teams.microsoft.com/meet/2345?p=x", 2),
             ("https://teams.microsoft.com/meet/2345", 1),
             ("https://teams.cloud.microsoft/meet/2345?p=x", 0),

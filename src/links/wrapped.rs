@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use serde::Deserialize;
 use url::Url;
 
-use super::is_teams;
+use super::{is_teams, is_under};
 
 /// How often an address may be escaped.
 const ESCAPED: usize = 3;
@@ -26,7 +26,7 @@ pub fn targets(url: &Url, written: &str) -> Vec<String> {
     for (_, value) in parameters(url) {
         found.extend(address(&value));
         // Sophos writes its targets in base64.
-        if host.ends_with("protection.sophos.com") {
+        if is_under(host, "protection.sophos.com") {
             found.extend(base64(&value).and_then(|text| address(&text)));
         }
     }
@@ -73,7 +73,7 @@ fn embedded(url: &Url) -> Option<String> {
 }
 
 fn is_url_defense(host: &str) -> bool {
-    host.ends_with("urldefense.com") || host.ends_with("urldefense.us") || host.ends_with("urldefense.proofpoint.com")
+    ["urldefense.com", "urldefense.us", "urldefense.proofpoint.com"].iter().any(|domain| is_under(host, domain))
 }
 
 /// Proofpoint's URL Defense, versions 1 to 3.
