@@ -19,6 +19,9 @@ pub struct Attendee {
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub window: Duration,
+    /// Whether meetings of calendars that a user only overlays (of somebody else, or shared) get bots too; `false`: only those to which the user is
+    /// invited.
+    pub overlaid_calendars: bool,
     /// How long before the start a bot joins.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
@@ -43,6 +46,7 @@ impl Default for Attendee {
             root: String::new(),
             bot_name: "Notetaker".into(),
             window: Duration::from_secs(DAY),
+            overlaid_calendars: false,
             join_before: Duration::from_secs(2 * MINUTE),
             live_interval: Duration::from_secs(MINUTE),
             idle_interval: Duration::from_secs(HOUR),

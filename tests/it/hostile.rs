@@ -2,6 +2,7 @@
 //! were not there. (What a parser does with such mail is tested beside the parser.)
 
 mod connections;
+mod meetings;
 mod tenants;
 mod tokens;
 

@@ -1,8 +1,10 @@
 //! Attendee: bots for the meetings that want one, followed until their transcripts are documents. One stream a project key.
 
 mod api;
+mod audience;
 mod bot;
 mod derived;
+mod events;
 mod failure;
 mod fetch;
 mod notes;

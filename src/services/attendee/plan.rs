@@ -1,5 +1,6 @@
 //! What is to be done so that each meeting that wants a bot has one, and no other. Pure.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::audience::{self, Part};
 use super::bot::SCHEDULED;
 
 /// An occurrence as its calendar knows it: it stays the same when it is moved.
@@ -39,9 +41,13 @@ pub struct Occurrence {
     pub wanted_by: &'static str,
     /// The project that the user names, if any.
     pub project: Option<String>,
+    /// How the user takes part.
+    pub part: Part,
+    /// Who shares the bot (`audience::assign`).
+    pub audience: String,
 }
 
-/// One real meeting, however many calendars show it: what happens in one room at one time.
+/// One real meeting, however many calendars show it: what happens in one room at one time, for those who take part in one event.
 #[derive(Debug, Clone)]
 pub struct Meeting {
     pub project: Uuid,
@@ -50,8 +56,16 @@ pub struct Meeting {
     pub end: DateTime<Utc>,
     pub link: String,
     pub title: Option<String>,
+    pub audience: String,
     /// At least one.
     pub occurrences: Vec<Occurrence>,
+}
+
+impl Meeting {
+    /// For whom its bot is.
+    pub fn users(&self) -> BTreeSet<Uuid> {
+        self.occurrences.iter().map(|one| one.user).collect()
+    }
 }
 
 /// A bot that there is, or that was asked for.
@@ -69,6 +83,8 @@ pub struct Known {
     pub raw_state: Option<String>,
     /// Attendee has refused to make it, and is not asked again before then.
     pub refused_until: Option<DateTime<Utc>>,
+    /// Who shares it; `None`: it was asked for by a version that knew no audiences.
+    pub audience: Option<String>,
     /// For whom.
     pub links: BTreeSet<(Uuid, Event)>,
 }
@@ -82,6 +98,21 @@ impl Known {
     /// Whether it has to go to another time or room for its meeting.
     pub fn is_elsewhere(&self, meeting: &Meeting) -> bool {
         self.is_ahead() && (self.start != meeting.start || self.room != meeting.room)
+    }
+
+    /// For whom it is.
+    pub fn users(&self) -> BTreeSet<Uuid> {
+        self.links.iter().map(|(user, _)| *user).collect()
+    }
+
+    fn is_at(&self, meeting: &Meeting) -> bool {
+        self.room == meeting.room && self.start == meeting.start
+    }
+
+    /// Whether it is for this event, though others share it now.
+    fn is_of(&self, meeting: &Meeting) -> bool {
+        let is_same = self.audience.as_deref().is_none_or(|audience| audience::is_same_event(audience, &meeting.audience));
+        is_same && meeting.occurrences.iter().any(|one| self.links.contains(&(one.user, one.event.clone())))
     }
 }
 
@@ -127,56 +158,65 @@ impl Step {
     }
 }
 
+/// An occurrence that gets no bot although somebody wants one.
+#[derive(Debug)]
+pub struct Without {
+    pub occurrence: Occurrence,
+    /// For the log of a run.
+    pub what: &'static str,
+    pub why: String,
+}
+
 /// The projects that bots may be of.
 pub struct Projects {
     pub by_name: HashMap<String, Uuid>,
     pub default: Option<Uuid>,
 }
 
-/// What to do, and the occurrences for which there is no project, each with why.
-pub fn plan(
-    wanted: Vec<Occurrence>,
-    known: Vec<Known>,
-    projects: &Projects,
-    now: DateTime<Utc>,
-) -> (Vec<Step>, Vec<(Occurrence, String)>) {
-    let (meetings, homeless) = meetings(wanted, projects);
+/// Whether a bot that there is becomes a meeting's. Nobody gets to read what a bot has heard for others: it changes hands within one event, or among
+/// those whom it is for already.
+type Fit = fn(&Known, &Meeting) -> bool;
+
+/// In this order: each bot is kept for whom it fits best.
+const FITS: [Fit; 3] = [
+    |bot, meeting| bot.is_at(meeting) && bot.audience.as_deref() == Some(&meeting.audience),
+    // Whatever else has happened to the event.
+    |bot, meeting| bot.is_at(meeting) && (bot.is_of(meeting) || meeting.users().is_subset(&bot.users())),
+    // A bot that has not joined yet goes where its meeting goes.
+    |bot, meeting| bot.is_ahead() && bot.is_of(meeting),
+];
+
+/// What to do, and the occurrences that get no bot.
+pub fn plan(wanted: Vec<Occurrence>, known: Vec<Known>, projects: &Projects, now: DateTime<Utc>) -> (Vec<Step>, Vec<Without>) {
+    let (mut open, without) = meetings(wanted, projects);
+    // A bot for which several could be chosen stays with most of those for whom it was.
+    open.sort_by_key(|meeting| Reverse(meeting.users().len()));
     let mut left: Vec<Option<Known>> = known.into_iter().map(Some).collect();
     let mut steps = Vec::new();
-    let mut without = Vec::new();
-    // A bot for this room and time is the meeting's, whatever else has happened.
-    for meeting in meetings {
-        let fits = |bot: &Known| bot.room == meeting.room && bot.start == meeting.start;
-        match take(&mut left, fits) {
-            Some(bot) => steps.push(Step::Keep(bot, meeting)),
-            None => without.push(meeting),
+    for fits in FITS {
+        let mut unmet = Vec::new();
+        for meeting in open {
+            match left.iter_mut().find(|bot| bot.as_ref().is_some_and(|bot| fits(bot, &meeting))).and_then(Option::take) {
+                Some(bot) => steps.push(Step::Keep(bot, meeting)),
+                None => unmet.push(meeting),
+            }
         }
+        open = unmet;
     }
-    // A bot that has not joined yet goes where its meeting goes.
-    for meeting in without {
-        let events: BTreeSet<&Event> = meeting.occurrences.iter().map(|one| &one.event).collect();
-        let fits = |bot: &Known| bot.is_ahead() && bot.links.iter().any(|(_, event)| events.contains(event));
-        match take(&mut left, fits) {
-            Some(bot) => steps.push(Step::Keep(bot, meeting)),
-            None => steps.push(Step::Create(meeting)),
-        }
-    }
-    let unwanted = left.into_iter().flatten().filter(|bot| bot.is_ahead() && (bot.start > now || bot.state == "creating"));
-    steps.extend(unwanted.map(Step::Remove));
+    let is_unwanted = |bot: &Known| bot.is_ahead() && (bot.start > now || bot.state == "creating");
+    steps.extend(open.into_iter().map(Step::Create));
+    steps.extend(left.into_iter().flatten().filter(is_unwanted).map(Step::Remove));
     // What begins first is done first: a run may be stopped.
     steps.sort_by_key(Step::start);
-    (steps, homeless)
+    (steps, without)
 }
 
-fn take(left: &mut [Option<Known>], fits: impl Fn(&Known) -> bool) -> Option<Known> {
-    left.iter_mut().find(|bot| bot.as_ref().is_some_and(&fits)).and_then(Option::take)
-}
-
-/// Brings the occurrences of one room and time together.
-fn meetings(wanted: Vec<Occurrence>, projects: &Projects) -> (Vec<Meeting>, Vec<(Occurrence, String)>) {
-    let mut found: BTreeMap<(DateTime<Utc>, String), Meeting> = BTreeMap::new();
+/// Brings the occurrences together that share a bot. And those for which there is no project.
+fn meetings(wanted: Vec<Occurrence>, projects: &Projects) -> (Vec<Meeting>, Vec<Without>) {
+    let mut found: BTreeMap<(DateTime<Utc>, String, String), Meeting> = BTreeMap::new();
     let mut homeless = Vec::new();
     let mut wanted = wanted;
+    audience::assign(&mut wanted);
     // In one order, whatever order the database had: those who name a project decide which.
     wanted.sort_by(|a, b| {
         (a.project.is_none(), &a.project, a.user, &a.event).cmp(&(b.project.is_none(), &b.project, b.user, &b.event))
@@ -186,7 +226,8 @@ fn meetings(wanted: Vec<Occurrence>, projects: &Projects) -> (Vec<Meeting>, Vec<
             Some(name) => projects.by_name.get(name).copied().ok_or_else(|| format!("there is no Attendee project {name:?}")),
             None => projects.default.ok_or_else(|| "there is no Attendee project".to_owned()),
         };
-        match (project, found.get_mut(&(one.start, one.room.clone()))) {
+        let key = (one.start, one.room.clone(), one.audience.clone());
+        match (project, found.get_mut(&key)) {
             (_, Some(meeting)) => {
                 meeting.end = meeting.end.max(one.end);
                 meeting.occurrences.push(one);
@@ -199,21 +240,23 @@ fn meetings(wanted: Vec<Occurrence>, projects: &Projects) -> (Vec<Meeting>, Vec<
                     end: one.end,
                     link: one.link.clone(),
                     title: one.title.clone(),
+                    audience: one.audience.clone(),
                     occurrences: Vec::new(),
                 };
-                let key = (one.start, one.room.clone());
                 found.entry(key).or_insert(meeting).occurrences.push(one);
             }
-            (Err(why), None) => homeless.push((one, why)),
+            (Err(why), None) => {
+                homeless.push(Without { occurrence: one, what: "no bot, see `syncctl attendee project list`", why });
+            }
         }
     }
     (found.into_values().collect(), homeless)
 }
 
-/// The deduplication key of a room at a time. `turn`: of how many bots for the same, from 0; more than one is only asked for if the meeting
-/// came back to a time at which it has had a bot.
-pub fn dedup_key(room: &str, start: DateTime<Utc>, turn: u32) -> String {
-    let digest = Sha256::digest(format!("{room}\n{}", start.to_rfc3339_opts(SecondsFormat::Secs, true)));
+/// The deduplication key of those who share a bot in a room at a time. `turn`: of how many bots for the same, from 0; more than one is only asked for
+/// if the meeting came back to a time at which it has had a bot.
+pub fn dedup_key(room: &str, start: DateTime<Utc>, audience: &str, turn: u32) -> String {
+    let digest = Sha256::digest(format!("{room}\n{}\n{audience}", start.to_rfc3339_opts(SecondsFormat::Secs, true)));
     let key = format!("syncctl-{}", HEXLOWER.encode(&digest[..16]));
     if turn == 0 { key } else { format!("{key}-{turn}") }
 }

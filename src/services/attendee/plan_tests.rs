@@ -1,5 +1,7 @@
 //! Which bots meetings get: pure cases.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::links::room;
 
@@ -30,14 +32,34 @@ fn wanted(user: u128, event: &str, start: DateTime<Utc>) -> Occurrence {
         end: start + chrono::Duration::minutes(30),
         wanted_by: "setting",
         project: None,
+        part: part(user, event),
+        audience: String::new(),
     }
+}
+
+/// Everybody is invited to every event, and nobody knows the organizer.
+fn part(user: u128, event: &str) -> Part {
+    let everybody = (0..10).map(|user| format!("{user}@example.com")).collect();
+    Part {
+        identity: audience::identity(event, "eve@example.org"),
+        goes_by: vec![format!("{user}@example.com")],
+        guests: Arc::new(everybody),
+        is_decided: false,
+        is_sure: true,
+    }
+}
+
+fn audience_of(all: &[&Occurrence]) -> Option<String> {
+    let mut all: Vec<Occurrence> = all.iter().map(|one| (*one).clone()).collect();
+    audience::assign(&mut all);
+    all.first().map(|one| one.audience.clone())
 }
 
 fn known(start: DateTime<Utc>, state: &str, raw_state: &str, events: &[&Occurrence]) -> Known {
     Known {
         id: id(50),
         project: id(1),
-        dedup_key: dedup_key(&room(LINK), start, 0),
+        dedup_key: dedup_key(&room(LINK), start, "x", 0),
         state: state.into(),
         room: room(LINK),
         start,
@@ -45,6 +67,7 @@ fn known(start: DateTime<Utc>, state: &str, raw_state: &str, events: &[&Occurren
         bot_id: Some("bot_1".into()),
         raw_state: Some(raw_state.into()),
         refused_until: None,
+        audience: audience_of(events),
         links: events.iter().map(|one| (one.user, one.event.clone())).collect(),
     }
 }
@@ -73,7 +96,7 @@ fn a_bot_that_is_there_is_kept_whatever_its_state() {
     for (state, raw) in
         [("creating", ""), ("open", "scheduled"), ("open", "joined_recording"), ("ended", "ended"), ("settled", "ended")]
     {
-        let steps = steps(vec![one.clone()], vec![known(at(60), state, raw, &[])]);
+        let steps = steps(vec![one.clone()], vec![known(at(60), state, raw, &[&one])]);
         assert!(matches!(steps.as_slice(), [Step::Keep(..)]), "{state}: {steps:?}");
     }
 }
@@ -118,7 +141,7 @@ fn whoever_names_a_project_decides_which_and_one_that_is_not_there_is_told() {
     let nowhere = Occurrence { project: Some("gone".into()), ..wanted(1, "a", at(60)) };
     let (steps, homeless) = plan(vec![nowhere], vec![], &projects(), at(0));
     assert!(steps.is_empty());
-    assert!(homeless[0].1.contains("gone"), "{homeless:?}");
+    assert!(homeless[0].why.contains("gone"), "{homeless:?}");
 }
 
 #[test]
@@ -129,14 +152,40 @@ fn a_room_is_known_by_its_host_and_path() {
 }
 
 #[test]
-fn a_key_is_the_same_for_the_same_room_and_time_and_for_no_other() {
+fn a_key_is_the_same_for_the_same_room_time_and_audience_and_for_no_other() {
     let room = room(LINK);
-    assert_eq!(dedup_key(&room, at(0), 0), dedup_key(&room, at(0), 0));
+    assert_eq!(dedup_key(&room, at(0), "x", 0), dedup_key(&room, at(0), "x", 0));
     let keys = BTreeSet::from([
-        dedup_key(&room, at(0), 0),
-        dedup_key(&room, at(1), 0),
-        dedup_key("x", at(0), 0),
-        dedup_key(&room, at(0), 1),
+        dedup_key(&room, at(0), "x", 0),
+        dedup_key(&room, at(1), "x", 0),
+        dedup_key("x", at(0), "x", 0),
+        dedup_key(&room, at(0), "y", 0),
+        dedup_key(&room, at(0), "x", 1),
     ]);
-    assert_eq!(keys.len(), 4);
+    assert_eq!(keys.len(), 5);
+}
+
+#[test]
+fn a_bot_at_work_changes_hands_only_among_those_who_hear_it_already() {
+    let (ann, bob, eve) = (wanted(1, "a", at(60)), wanted(2, "a", at(60)), wanted(3, "a", at(60)));
+    let bot = known(at(60), "open", "joined_recording", &[&ann, &bob]);
+    let kept = |wanted: Vec<Occurrence>| matches!(steps(wanted, vec![bot.clone()]).as_slice(), [Step::Keep(..)]);
+    assert!(kept(vec![bob.clone()]), "it is for one of them still");
+    assert!(kept(vec![wanted(1, "again", at(60))]), "the event was made anew");
+    assert!(kept(vec![ann, eve]), "the event has another guest");
+    assert!(
+        !kept(vec![wanted(1, "other", at(60)), wanted(3, "other", at(60))]),
+        "another event, with somebody who was not there"
+    );
+    assert!(!kept(vec![wanted(3, "private", at(60))]), "somebody else in the same room");
+}
+
+#[test]
+fn a_bot_of_a_version_without_audiences_is_kept_by_whoever_it_is_for() {
+    let (ann, eve) = (wanted(1, "a", at(60)), wanted(3, "private", at(60)));
+    let bot = Known { audience: None, ..known(at(60), "open", "scheduled", &[&ann]) };
+    let steps = steps(vec![eve, ann], vec![bot]);
+    assert_eq!(steps.len(), 2, "{steps:?}");
+    assert!(steps.iter().any(|step| matches!(step, Step::Keep(_, meeting) if meeting.users() == BTreeSet::from([id(1)]))));
+    assert!(steps.iter().any(|step| matches!(step, Step::Create(meeting) if meeting.users() == BTreeSet::from([id(3)]))));
 }

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::plan::Projects;
 use super::{BOTS, SERVICE};
 use crate::db::Pool;
 use crate::error::Failure;
@@ -51,6 +52,25 @@ pub async fn keys(pool: &Pool, vault: &Vault) -> anyhow::Result<Keys> {
         keys.insert(id, vault.open(id, Column::AttendeeKey, &sealed).map_err(Failure::from));
     }
     Ok(keys)
+}
+
+/// The projects, by name, and the default.
+pub async fn by_name(pool: &Pool) -> anyhow::Result<Projects> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed("SELECT id, name, is_default FROM attendee_projects", &[])
+        .await
+        .context("reading Attendee's projects")?;
+    let mut projects = Projects { by_name: HashMap::new(), default: None };
+    for row in &rows {
+        let id = row.try_get(0)?;
+        projects.by_name.insert(row.try_get(1)?, id);
+        if row.try_get(2)? {
+            projects.default = Some(id);
+        }
+    }
+    Ok(projects)
 }
 
 /// Adds a project, or gives the one of this name a new key; what had failed is due again. The first one is the default. Answers its id and

@@ -10,7 +10,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::bot::{Bot, SCHEDULED};
-use super::plan::{Event, Known, Meeting, Projects, dedup_key};
+use super::plan::{Event, Known, Meeting, dedup_key};
 use super::{reasons, store};
 use crate::db::Pool;
 use crate::error::{Class, Failure};
@@ -37,7 +37,7 @@ pub async fn known(pool: &Pool) -> anyhow::Result<Vec<Known>> {
     }
     let statement = format!(
         "SELECT id, project_id, dedup_key, state, room, start_at, title, bot_id, raw_state,
-           CASE WHEN state = 'creating' AND last_error IS NOT NULL AND look_at > now() THEN look_at END
+           CASE WHEN state = 'creating' AND last_error IS NOT NULL AND look_at > now() THEN look_at END, audience
          FROM attendee_bots b WHERE {NOT_DONE} ORDER BY start_at, id"
     );
     let rows = client.query_typed(&statement, &[]).await.context("reading known bots")?;
@@ -55,42 +55,38 @@ pub async fn known(pool: &Pool) -> anyhow::Result<Vec<Known>> {
                 bot_id: row.try_get(7)?,
                 raw_state: row.try_get(8)?,
                 refused_until: row.try_get(9)?,
+                audience: row.try_get(10)?,
                 links: links.remove(&id).unwrap_or_default(),
             })
         })
         .collect()
 }
 
-/// The projects, by name, and the default.
-pub async fn projects(pool: &Pool) -> anyhow::Result<Projects> {
-    let rows = pool
-        .get()
-        .await?
-        .query_typed("SELECT id, name, is_default FROM attendee_projects", &[])
-        .await
-        .context("reading Attendee's projects")?;
-    let mut projects = Projects { by_name: HashMap::new(), default: None };
-    for row in &rows {
-        let id = row.try_get(0)?;
-        projects.by_name.insert(row.try_get(1)?, id);
-        if row.try_get(2)? {
-            projects.default = Some(id);
-        }
-    }
-    Ok(projects)
-}
-
-/// Whether there is no bot of this room and time, whosever project it is of, and there will be none while this transaction lasts: between this
-/// run's look at the bots and now, another one may have asked for it.
+/// Whether there is no bot for the same audience in this room at this time, nor one that is for all of its users already, whosever project it is of;
+/// and there will be none while this transaction lasts: between this run's look at the bots and now, another one may have asked for it.
 async fn is_free(tx: &Transaction<'_>, meeting: &Meeting) -> anyhow::Result<bool> {
-    let of_meeting = dedup_key(&meeting.room, meeting.start, 0);
+    let of_room = format!("{}\n{}", meeting.room, meeting.start.timestamp());
     // A statement of its own: the next one must see what was committed before the lock was had.
-    tx.execute_typed("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[(&of_meeting, Type::TEXT)])
+    tx.execute_typed("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[(&of_room, Type::TEXT)])
         .await
         .context("keeping a room and time to this run")?;
-    let statement = format!("SELECT 1 FROM attendee_bots b WHERE room = $1 AND start_at = $2 AND ({NOT_DONE}) LIMIT 1");
+    let users: Vec<Uuid> = meeting.users().into_iter().collect();
+    let statement = format!(
+        "SELECT 1 FROM attendee_bots b WHERE room = $1 AND start_at = $2 AND ({NOT_DONE}) AND (b.audience = $3
+           OR NOT EXISTS (SELECT FROM unnest($4::uuid[]) AS wanting (id)
+             WHERE NOT EXISTS (SELECT FROM attendee_bot_meetings bm WHERE bm.bot = b.id AND bm.user_id = wanting.id)))
+         LIMIT 1"
+    );
     let there = tx
-        .query_typed_opt(&statement, &[(&meeting.room, Type::TEXT), (&meeting.start, Type::TIMESTAMPTZ)])
+        .query_typed_opt(
+            &statement,
+            &[
+                (&meeting.room, Type::TEXT),
+                (&meeting.start, Type::TIMESTAMPTZ),
+                (&meeting.audience, Type::TEXT),
+                (&users, Type::UUID_ARRAY),
+            ],
+        )
         .await
         .context("looking whether another run has asked for a bot")?;
     Ok(there.is_none())
@@ -102,16 +98,16 @@ pub async fn intend(tx: &Transaction<'_>, meeting: &Meeting, join_at: DateTime<U
         return Ok(None);
     }
     for turn in 0..MOST_TURNS {
-        let key = dedup_key(&meeting.room, meeting.start, turn);
+        let key = dedup_key(&meeting.room, meeting.start, &meeting.audience, turn);
         let row = tx
             .query_typed_opt(
                 // A bot that was taken back has left its key.
-                "INSERT INTO attendee_bots AS b (project_id, dedup_key, room, meeting_url, title, start_at, end_at, join_at, look_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+                "INSERT INTO attendee_bots AS b (project_id, dedup_key, room, meeting_url, title, start_at, end_at, join_at, look_at, audience)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
                  ON CONFLICT (project_id, dedup_key) DO UPDATE SET state = 'creating', bot_id = NULL, raw_state = NULL, transcription_state = NULL,
                    raw = NULL, status = NULL, room = excluded.room, meeting_url = excluded.meeting_url, title = excluded.title,
                    start_at = excluded.start_at, end_at = excluded.end_at, join_at = excluded.join_at, look_at = excluded.look_at,
-                   ended_at = NULL, last_error = NULL, created_at = now(), updated_at = now()
+                   audience = excluded.audience, ended_at = NULL, last_error = NULL, created_at = now(), updated_at = now()
                  WHERE b.state = 'removed' RETURNING id",
                 &[
                     (&meeting.project, Type::UUID),
@@ -122,6 +118,7 @@ pub async fn intend(tx: &Transaction<'_>, meeting: &Meeting, join_at: DateTime<U
                     (&meeting.start, Type::TIMESTAMPTZ),
                     (&meeting.end, Type::TIMESTAMPTZ),
                     (&join_at, Type::TIMESTAMPTZ),
+                    (&meeting.audience, Type::TEXT),
                 ],
             )
             .await
@@ -133,7 +130,7 @@ pub async fn intend(tx: &Transaction<'_>, meeting: &Meeting, join_at: DateTime<U
     anyhow::bail!("{MOST_TURNS} bots had this room at this time: no further one is asked for")
 }
 
-/// Says for whom a bot is. `exactly`: and for nobody else any more.
+/// Says for whom a bot is, and of which event. `exactly`: and for nobody else any more.
 pub async fn link(tx: &Transaction<'_>, bot: Uuid, meeting: &Meeting, exactly: bool) -> anyhow::Result<()> {
     let all = &meeting.occurrences;
     let users: Vec<Uuid> = all.iter().map(|one| one.user).collect();
@@ -176,6 +173,12 @@ pub async fn link(tx: &Transaction<'_>, bot: Uuid, meeting: &Meeting, exactly: b
     )
     .await
     .context("saying for whom a bot is")?;
+    tx.execute_typed(
+        "UPDATE attendee_bots SET audience = $2, title = $3, updated_at = now() WHERE id = $1 AND (audience, title) IS DISTINCT FROM ($2, $3)",
+        &[(&bot, Type::UUID), (&meeting.audience, Type::TEXT), (&meeting.title, Type::TEXT)],
+    )
+    .await
+    .context("saying of which event a bot is")?;
     Ok(())
 }
 

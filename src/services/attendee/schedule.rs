@@ -11,9 +11,9 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::plan::{self, Step};
-use super::wanted::{self, Window};
-use super::{Attendee, reasons, rows};
+use super::plan::{self, Occurrence, Step, Without};
+use super::wanted::{self, Left, Window};
+use super::{Attendee, projects, reasons, rows};
 use crate::address::Pattern;
 use crate::engine::Counts;
 use crate::engine::desk::Desk;
@@ -29,17 +29,17 @@ pub(super) const REFUSED: Duration = Duration::from_secs(60 * 60);
 pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern) -> anyhow::Result<()> {
     let (attendee, pool, now) = (desk.source(), desk.pool(), Utc::now());
     let window = chrono::Duration::from_std(attendee.settings.window).context("attendee.window")?;
-    let found = wanted::find(pool, &Window { now, until: now + window, pattern }).await?;
-    let projects = rows::projects(pool).await?;
-    let (steps, homeless) = plan::plan(found.wanted, rows::known(pool).await?, &projects, now);
-    for (one, why) in &homeless {
-        desk.digest().tell("no bot, see `syncctl attendee project list`", None, format!("meeting {}", one.meeting), why);
-        attendee.notes.meeting(
-            json!({ "action": "none", "meeting_ids": [one.meeting], "title": one.title, "start_at": one.start, "why": why }),
-        );
-    }
+    let with_overlaid = attendee.settings.overlaid_calendars;
+    let mut found = wanted::find(pool, &Window { now, until: now + window, pattern, with_overlaid }).await?;
+    let projects = projects::by_name(pool).await?;
+    let (steps, without) = plan::plan(found.wanted, rows::known(pool).await?, &projects, now);
     for left in found.left.iter().filter(|left| left.why == wanted::UNREADABLE) {
         desk.digest().tell("no bots", None, format!("meeting {}", left.meeting), &left.why);
+    }
+    for Without { occurrence, what, why } in without {
+        desk.digest().tell(what, None, format!("meeting {}", occurrence.meeting), &why);
+        let Occurrence { meeting, title, start, .. } = occurrence;
+        found.left.push(Left { meeting, title, start, why });
     }
     if desk.is_dry_run() {
         for left in &found.left {

@@ -114,7 +114,8 @@ impl Run<'_> {
             return Ok(Counts { unchanged: 1, ..Counts::default() });
         }
         let wanted = meeting.occurrences.iter().map(|one| (one.user, one.event.clone())).collect();
-        if bot.links != wanted || bot.state == "creating" {
+        let is_same = bot.links == wanted && bot.audience.as_ref() == Some(&meeting.audience) && bot.title == meeting.title;
+        if !is_same || bot.state == "creating" {
             let exactly = bot.is_ahead();
             written!(self, tx, {
                 rows::link(&tx, bot.id, meeting, exactly).await?;

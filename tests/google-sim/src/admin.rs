@@ -105,6 +105,8 @@ struct PutCalendar {
     #[serde(default)]
     selected: bool,
     time_zone: Option<String>,
+    /// What the user may do with it; owners may do everything.
+    access_role: Option<String>,
     /// The status that its events are refused with (403, 404); 0: not any more.
     refuses: Option<u16>,
 }
@@ -118,13 +120,15 @@ async fn put_calendar(State(world): Shared, Json(put): Json<PutCalendar>) -> Ans
         return Ok(Json(json!({ "id": put.id })));
     }
     let (summary, zone) = (put.summary.as_deref().unwrap_or("Calendar"), put.time_zone.as_deref().unwrap_or("UTC"));
-    if user.calendar(&put.id).is_none() {
+    let is_new = user.calendar(&put.id).is_none();
+    if is_new {
         let calendar = user.add_calendar(&put.id, summary, false, put.selected, zone, world.now());
         // It may have been there before, and have channels.
         lock(&calendar.events).bell = Some(world.bell(&push::events_key(&user.email, &put.id)));
-    } else {
+    }
+    if !is_new || put.access_role.is_some() {
         let mut entry = json!({ "kind": "calendar#calendarListEntry", "id": put.id, "summary": summary, "timeZone": zone,
-            "accessRole": "owner", "selected": put.selected });
+            "accessRole": put.access_role.as_deref().unwrap_or("owner"), "selected": put.selected });
         if put.id == user.email {
             entry["primary"] = json!(true);
         }

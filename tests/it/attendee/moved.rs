@@ -67,8 +67,8 @@ fn standing(world: &World, link: &str) -> usize {
 fn a_user_whose_calendar_is_switched_off_gets_no_bots_until_it_is_switched_on() {
     let world = World::with_attendee(2);
     let users: Vec<String> = world.sim.users().into_iter().collect();
-    let [soon, shared] = ["soon", "shared"].map(|id| world.meet(&users[0], id, 60));
-    world.meet(&users[1], "shared", 60);
+    let soon = world.meet(&users[0], "soon", 60);
+    let shared = world.meet_all(&[&users[0], &users[1]], "shared", 60);
     world.schedule().expect(0);
     // Stored, and without a bot so far.
     let later = world.meet(&users[0], "later", 120);
@@ -108,9 +108,8 @@ fn a_meeting_that_is_moved_to_another_day_and_back_keeps_one_bot() {
 fn one_meeting_in_the_calendars_of_two_users_has_one_bot_and_two_documents() {
     let world = World::with_attendee(2);
     let users: Vec<String> = world.sim.users().into_iter().collect();
-    for user in &users {
-        world.meet(user, "shared", 60);
-    }
+    let both = [users[0].as_str(), users[1].as_str()];
+    world.meet_all(&both, "shared", 60);
     world.schedule().expect(0);
     let link = crate::support::attendee::link("shared");
     world.only_bot(&link);
@@ -120,9 +119,7 @@ fn one_meeting_in_the_calendars_of_two_users_has_one_bot_and_two_documents() {
     world.assert_in_step();
     assert_eq!(world.count("SELECT count(DISTINCT user_id) FROM documents WHERE source = 'attendee'"), 2);
     // One of them drops out of a later one: the other still wants it.
-    for user in &users {
-        world.meet(user, "later", 60);
-    }
+    world.meet_all(&both, "later", 60);
     world.schedule().expect(0);
     world.sim.delete_event(&users[0], "later");
     world.schedule().expect(0);

@@ -43,6 +43,12 @@ pub fn event(id: &str, start: DateTime<Utc>, more: Value) -> Value {
     event
 }
 
+/// Who has invited whom; all have accepted.
+pub fn invitation(organizer: &str, guests: &[&str]) -> Value {
+    let attendees: Vec<Value> = guests.iter().map(|guest| json!({ "email": guest, "responseStatus": "accepted" })).collect();
+    json!({ "organizer": { "email": organizer }, "attendees": attendees })
+}
+
 pub fn put(world: &World, user: &str, event: Value) {
     world.sim.admin("events", json!({ "user": user, "calendar": "primary", "event": event }));
     world.syncctl(&["calendar", "cron", "--force"]).expect(0);

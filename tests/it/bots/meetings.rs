@@ -3,7 +3,9 @@
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
-use super::ground::{ANN, BOB, LINK, ahead, bots, cancel, counts, event, pass, poll, put, schedule, stamp, text, world};
+use super::ground::{
+    ANN, BOB, LINK, ahead, bots, cancel, counts, event, invitation, pass, poll, put, schedule, stamp, text, world,
+};
 use crate::support::World;
 
 #[test]
@@ -75,8 +77,10 @@ fn a_meeting_of_two_users_has_one_bot_and_each_gets_the_transcript() {
     let world = world();
     world.syncctl(&["attendee", "enable", BOB]).expect(0);
     let start = ahead(20);
-    for user in [ANN, BOB] {
-        put(&world, user, event("standup", start, json!({ "hangoutLink": format!("{LINK}?authuser={}", user.len()) })));
+    for (nth, user) in [ANN, BOB].into_iter().enumerate() {
+        let mut more = invitation(ANN, &[ANN, BOB]);
+        more["hangoutLink"] = json!(format!("{LINK}?authuser={nth}"));
+        put(&world, user, event("standup", start, more));
     }
     assert_eq!(counts(&schedule(&world)), [1, 0, 0, 0]);
     pass(&world, 80);

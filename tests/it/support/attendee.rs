@@ -39,13 +39,25 @@ impl World {
 
     /// Puts a meeting into a calendar, or moves it, so many minutes from now by the simulated clock; answers its link.
     pub fn meet(&self, user: &str, id: &str, minutes: i64) -> String {
+        self.meet_all(&[user], id, minutes)
+    }
+
+    /// The same for several users, who have all accepted; the first one has invited the others.
+    pub fn meet_all(&self, users: &[&str], id: &str, minutes: i64) -> String {
         let start = self.sim_now() + Duration::minutes(minutes);
         // Whole minutes, as people make them.
         let start = DateTime::from_timestamp(start.timestamp() / 60 * 60, 0).expect("a time");
         let time = |at: DateTime<Utc>| json!({ "dateTime": at.to_rfc3339_opts(SecondsFormat::Secs, true), "timeZone": "UTC" });
-        let event = json!({ "id": id, "summary": format!("Talk {id}"), "hangoutLink": link(id), "start": time(start),
-            "end": time(start + Duration::minutes(30)) });
-        self.sim.admin("events", json!({ "user": user, "calendar": "primary", "event": event }));
+        let attendees: Vec<Value> = users.iter().map(|user| json!({ "email": user, "responseStatus": "accepted" })).collect();
+        for user in users {
+            let mut event = json!({ "id": id, "summary": format!("Talk {id}"), "hangoutLink": link(id), "start": time(start),
+                "end": time(start + Duration::minutes(30)) });
+            if users.len() > 1 {
+                event["organizer"] = json!({ "email": users[0], "self": *user == users[0] });
+                event["attendees"] = json!(attendees);
+            }
+            self.sim.admin("events", json!({ "user": user, "calendar": "primary", "event": event }));
+        }
         link(id)
     }
 
