@@ -23,6 +23,15 @@ pub struct Name {
     pub domain: Option<String>,
 }
 
+/// Domains at which anybody can have an address: who shares one is no colleague.
+const OPEN: [&str; 2] = ["gmail.com", "googlemail.com"];
+
+/// The domains whose people are no strangers, in lower case: those that the settings name, and those of the users' own addresses.
+pub fn inside(configured: &[String], own: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+    let own = own.into_iter().filter(|domain| !OPEN.contains(&domain.to_lowercase().as_str()));
+    configured.iter().cloned().chain(own).map(|domain| domain.to_lowercase()).collect()
+}
+
 const USERNAME: &str = "{username}";
 const DOMAIN: &str = "{domain}";
 
@@ -127,6 +136,16 @@ mod tests {
         let domain = |address: &str| pattern.name(address).and_then(|name| name.domain);
         assert_eq!(domain("ai+bob@A.example").as_deref(), Some("a.example"));
         assert_eq!(domain("ai+bob@b.example").as_deref(), Some("b.example"));
+    }
+
+    #[test]
+    fn who_shares_an_open_domain_is_a_stranger_unless_the_settings_name_it() {
+        let own = || ["Example.com", "gmail.com"].map(str::to_owned);
+        assert_eq!(
+            inside(&["mail.example.org".into()], own()),
+            BTreeSet::from(["example.com".into(), "mail.example.org".into()])
+        );
+        assert!(inside(&["Gmail.com".into()], own()).contains("gmail.com"));
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
 use super::{Output, attendee_project, complain, jobs, metrics, reading, told, with_context};
-use crate::address::Pattern;
+use crate::address::{self, Pattern};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::{accounts, streams};
@@ -142,12 +142,13 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 
 async fn scheduled(bounds: Bounds, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let gmail = &context.settings.gmail;
-    let domains = if gmail.domains.is_empty() { accounts::domains(&context.pool).await? } else { gmail.domains.clone() };
-    let pattern = Pattern::new(&gmail.virtual_address, domains)?;
+    let own = accounts::domains(&context.pool).await?;
+    let inside = address::inside(&gmail.domains, own.clone());
+    let pattern = Pattern::new(&gmail.virtual_address, if gmail.domains.is_empty() { own } else { gmail.domains.clone() })?;
     // Nothing is polled.
     let source = Attendee::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
     let job = Job { exclusive: true, ..jobs::job(context, SERVICE, "schedule", Selection::default(), bounds) };
-    let report = desk::run(context, source, &job, async |desk| schedule(desk, &pattern).await).await?;
+    let report = desk::run(context, source, &job, async |desk| schedule(desk, &pattern, &inside).await).await?;
     told::finish(report, output)
 }
 

@@ -25,7 +25,8 @@ pub struct Gmail {
     pub whole_max_size: u64,
     /// What a virtual address looks like.
     pub virtual_address: String,
-    /// What `{domain}` may be; empty: the domains of the users' own addresses. An address names users of its own domain only.
+    /// What `{domain}` may be; empty: the domains of the users' own addresses. An address names users of its own domain only. People of these domains
+    /// and of the users' own are no strangers to `attendee`.
     pub domains: Vec<String>,
     /// Shortest time between two polls of a mailbox.
     #[serde(with = "super::duration")]

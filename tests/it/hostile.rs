@@ -1,6 +1,7 @@
 //! Mail that was made to do harm: ten megabytes of one thing each. It is stored with a note in bounded memory, and the message beside it comes as if it
 //! were not there. (What a parser does with such mail is tested beside the parser.)
 
+mod bots;
 mod connections;
 mod meetings;
 mod tenants;

@@ -19,7 +19,7 @@ use crate::links;
 /// Nothing that lasts longer is looked at.
 const LONGEST: TimeDelta = TimeDelta::days(7);
 /// The address of a calendar that is nobody's own ends so.
-const SHARED: &str = "@group.calendar.google.com";
+pub const SHARED: &str = "@group.calendar.google.com";
 
 /// An event that is a meeting.
 pub struct Row {
@@ -45,6 +45,7 @@ pub struct Row {
     /// The calendar is the user's, and not only overlaid.
     pub is_own: bool,
     organizer: Person,
+    creator: Option<String>,
     pub attendees: Vec<Person>,
     /// The user's address.
     email: String,
@@ -107,6 +108,16 @@ impl Row {
             None => self.is_own,
         }
     }
+
+    /// The domain that the invitation comes from: the organizer's, or of an event in a calendar that is nobody's own its creator's.
+    pub fn domain(&self) -> String {
+        let organizer = self.organizer();
+        let address = match &self.creator {
+            Some(creator) if organizer.ends_with(SHARED) => creator.to_lowercase(),
+            _ => organizer,
+        };
+        address.rsplit_once('@').map(|(_, domain)| domain.to_owned()).unwrap_or_default()
+    }
 }
 
 fn guests(organizer: &str, attendees: &[Person]) -> BTreeSet<String> {
@@ -156,7 +167,8 @@ fn read(row: &tokio_postgres::Row) -> anyhow::Result<Row> {
         uid: row.try_get(17)?,
         is_own: row.try_get(18)?,
         organizer: lenient(row.try_get(19)?),
-        email: row.try_get(20)?,
+        creator: row.try_get(20)?,
+        email: row.try_get(21)?,
     })
 }
 

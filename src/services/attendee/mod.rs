@@ -3,6 +3,7 @@
 mod api;
 mod audience;
 mod bot;
+mod bounds;
 mod derived;
 mod events;
 mod failure;

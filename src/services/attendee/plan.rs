@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::audience::{self, Part};
 use super::bot::SCHEDULED;
+use super::bounds::{Bounds, Days};
 
 /// An occurrence as its calendar knows it: it stays the same when it is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -187,8 +188,14 @@ const FITS: [Fit; 3] = [
 ];
 
 /// What to do, and the occurrences that get no bot.
-pub fn plan(wanted: Vec<Occurrence>, known: Vec<Known>, projects: &Projects, now: DateTime<Utc>) -> (Vec<Step>, Vec<Without>) {
-    let (mut open, without) = meetings(wanted, projects);
+pub fn plan(
+    wanted: Vec<Occurrence>,
+    known: Vec<Known>,
+    projects: &Projects,
+    bounds: Bounds,
+    now: DateTime<Utc>,
+) -> (Vec<Step>, Vec<Without>) {
+    let (mut open, mut without) = meetings(wanted, projects);
     // A bot for which several could be chosen stays with most of those for whom it was.
     open.sort_by_key(|meeting| Reverse(meeting.users().len()));
     let mut left: Vec<Option<Known>> = known.into_iter().map(Some).collect();
@@ -204,8 +211,19 @@ pub fn plan(wanted: Vec<Occurrence>, known: Vec<Known>, projects: &Projects, now
         open = unmet;
     }
     let is_unwanted = |bot: &Known| bot.is_ahead() && (bot.start > now || bot.state == "creating");
-    steps.extend(open.into_iter().map(Step::Create));
-    steps.extend(left.into_iter().flatten().filter(is_unwanted).map(Step::Remove));
+    let (unwanted, others): (Vec<Known>, Vec<Known>) = left.into_iter().flatten().partition(is_unwanted);
+    let mut days = Days::new(bounds, &steps, &others);
+    open.sort_by_key(|meeting| meeting.start);
+    for meeting in open {
+        match days.take(&meeting) {
+            Ok(()) => steps.push(Step::Create(meeting)),
+            Err((what, why)) => {
+                let one = |occurrence| Without { occurrence, what, why: why.clone() };
+                without.extend(meeting.occurrences.into_iter().map(one));
+            }
+        }
+    }
+    steps.extend(unwanted.into_iter().map(Step::Remove));
     // What begins first is done first: a run may be stopped.
     steps.sort_by_key(Step::start);
     (steps, without)

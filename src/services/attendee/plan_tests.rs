@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::config;
 use crate::links::room;
 
 const LINK: &str = "https://meet.google.com/abc-defg-hij?authuser=0";
@@ -73,7 +74,7 @@ fn known(start: DateTime<Utc>, state: &str, raw_state: &str, events: &[&Occurren
 }
 
 fn steps(wanted: Vec<Occurrence>, known: Vec<Known>) -> Vec<Step> {
-    plan(wanted, known, &projects(), at(0)).0
+    plan(wanted, known, &projects(), Bounds::from(&config::Attendee::default()), at(0)).0
 }
 
 #[test]
@@ -139,7 +140,7 @@ fn whoever_names_a_project_decides_which_and_one_that_is_not_there_is_told() {
         matches!(steps(vec![wanted(1, "a", at(60)), named], vec![]).as_slice(), [Step::Create(meeting)] if meeting.project == id(2))
     );
     let nowhere = Occurrence { project: Some("gone".into()), ..wanted(1, "a", at(60)) };
-    let (steps, homeless) = plan(vec![nowhere], vec![], &projects(), at(0));
+    let (steps, homeless) = plan(vec![nowhere], vec![], &projects(), Bounds::from(&config::Attendee::default()), at(0));
     assert!(steps.is_empty());
     assert!(homeless[0].why.contains("gone"), "{homeless:?}");
 }

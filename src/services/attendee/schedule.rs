@@ -1,7 +1,7 @@
 //! Gives each meeting that wants a bot its one bot, and brings it along when the meeting is moved or cancelled. What is about to be asked for is
 //! written down first, so that no crash makes a second bot.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::bounds::Bounds;
 use super::plan::{self, Occurrence, Step, Without};
 use super::wanted::{self, Left, Window};
 use super::{Attendee, projects, reasons, rows};
@@ -26,13 +27,14 @@ pub(super) const REFUSED: Duration = Duration::from_secs(60 * 60);
 ///
 /// # Errors
 /// The database failed.
-pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern) -> anyhow::Result<()> {
+pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern, inside: &BTreeSet<String>) -> anyhow::Result<()> {
     let (attendee, pool, now) = (desk.source(), desk.pool(), Utc::now());
     let window = chrono::Duration::from_std(attendee.settings.window).context("attendee.window")?;
     let with_overlaid = attendee.settings.overlaid_calendars;
-    let mut found = wanted::find(pool, &Window { now, until: now + window, pattern, with_overlaid }).await?;
+    let mut found = wanted::find(pool, &Window { now, until: now + window, pattern, inside, with_overlaid }).await?;
     let projects = projects::by_name(pool).await?;
-    let (steps, without) = plan::plan(found.wanted, rows::known(pool).await?, &projects, now);
+    let bounds = Bounds::from(&attendee.settings);
+    let (steps, without) = plan::plan(found.wanted, rows::known(pool).await?, &projects, bounds, now);
     for left in found.left.iter().filter(|left| left.why == wanted::UNREADABLE) {
         desk.digest().tell("no bots", None, format!("meeting {}", left.meeting), &left.why);
     }

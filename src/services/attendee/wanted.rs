@@ -1,6 +1,6 @@
 //! Meetings that want a bot: who wants one, and the coming occurrences of each event. Knows no network.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -38,11 +38,13 @@ pub struct Left {
     pub why: String,
 }
 
-/// Which times are looked at, and what names a user.
+/// Which times are looked at, what names a user, and whose invitations count.
 pub struct Window<'a> {
     pub now: DateTime<Utc>,
     pub until: DateTime<Utc>,
     pub pattern: &'a Pattern,
+    /// Domains whose people are no strangers.
+    pub inside: &'a BTreeSet<String>,
     /// Meetings of calendars that a user only overlays get bots too.
     pub with_overlaid: bool,
 }
@@ -50,6 +52,8 @@ pub struct Window<'a> {
 /// Why a meeting has no bot that nobody decided against.
 pub const UNREADABLE: &str = "the rule of the series, or its time zone, cannot be read";
 const OVERLAID: &str = "its calendar is only overlaid, and its user is not invited (attendee.overlaid_calendars)";
+const UNANSWERED: &str =
+    "its organizer is outside gmail.domains and the users' own domains, and its user has not accepted the invitation";
 
 /// Finds the occurrences within the window that want a bot; none in calendars that are switched off.
 pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Found> {
@@ -123,6 +127,7 @@ impl Judge<'_> {
                 Some(_) if row.refusal().is_some() => {
                     leave("a virtual address is invited, but there is no link that a bot can join".into());
                 }
+                Some(_) if self.is_unanswered(row) => leave(UNANSWERED.into()),
                 Some(user) if wishes.iter().any(|known| known.user == *user) => {}
                 Some(user) => {
                     let project = self.projects.get(user).cloned().flatten();
@@ -139,8 +144,13 @@ impl Judge<'_> {
         row.refusal().or_else(|| match row.response() {
             None if !row.is_own && !self.window.with_overlaid => Some(OVERLAID.into()),
             Some("declined") => Some("its user has declined".into()),
-            _ => None,
+            _ => self.is_unanswered(row).then(|| UNANSWERED.into()),
         })
+    }
+
+    /// Whether a stranger has invited the user of a calendar, who has not accepted.
+    fn is_unanswered(&self, row: &Row) -> bool {
+        !row.is_organized_by_user() && row.response() != Some("accepted") && !self.window.inside.contains(&row.domain())
     }
 
     fn occurrence(&self, row: &Row, time: &Time, wish: Wish) -> Option<Occurrence> {

@@ -244,8 +244,12 @@ pub static ATTENDEE: Service = Service {
         "cut_body",
         "cut_json",
     ],
-    // A project's minute is soon spent by a test that goes on for a hundred runs.
-    settings: &[("SYNCCTL_QUOTA_ATTENDEE_PROJECT_PER_MINUTE", "100000000")],
+    // A project's minute is soon spent by a test that goes on for a hundred runs, and nobody has as many meetings a day.
+    settings: &[
+        ("SYNCCTL_QUOTA_ATTENDEE_PROJECT_PER_MINUTE", "100000000"),
+        ("SYNCCTL_ATTENDEE_BOTS_PER_DAY", "100000"),
+        ("SYNCCTL_ATTENDEE_PROJECT_BOTS_PER_DAY", "100000"),
+    ],
     populate: attendee::populate,
     prepare: attendee::prepare,
     churn: attendee::churn,

@@ -4,7 +4,7 @@
 SELECT m.id, m.stream_id, m.event_id, m.user_id, m.title, m.link, m.link_kind, m.start_at, coalesce(m.end_at, m.start_at), e.time_zone,
   e.recurring_event_id, e.original_start_at, e.raw -> 'recurrence', e.raw -> 'attendees', u.settings @> '{"attendee": true}',
   u.settings ->> 'attendee_project', e.raw -> 'start' ->> 'dateTime', coalesce(e.ical_uid, e.recurring_event_id, e.event_id),
-  coalesce(c.is_primary OR (c.access_role = 'owner' AND c.calendar_id LIKE $4), false), e.raw -> 'organizer',
+  coalesce(c.is_primary OR (c.access_role = 'owner' AND c.calendar_id LIKE $4), false), e.raw -> 'organizer', e.raw -> 'creator' ->> 'email',
   lower(u.email)
 FROM meetings m JOIN calendar_events e USING (stream_id, event_id) JOIN users u ON u.id = m.user_id JOIN streams s ON s.id = m.stream_id
   LEFT JOIN calendars c ON c.user_id = m.user_id AND c.calendar_id = s.resource
