@@ -140,6 +140,9 @@ fn content_that_google_fails_to_send_comes_with_a_later_poll_and_holds_up_nothin
     world.sync_drive().expect(0);
     assert_eq!(document(&world, "body || coalesce(note, '')"), "Two");
     assert_eq!(world.actions(&user), ["created", "modified", "modified"]);
+    let told = "SELECT string_agg(coalesce(payload ->> 'text_follows', '-'), ' ' ORDER BY seq) FROM outbox_events";
+    let told: String = world.query(told)[0].get(0);
+    assert_eq!(told, "- true -", "the first of the two says that another one follows");
 }
 
 #[test]

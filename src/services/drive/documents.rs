@@ -121,12 +121,14 @@ async fn put(
         None | Some(Action::Renamed | Action::Moved | Action::Metadata) if edited => Some(Action::Modified),
         happened => happened,
     };
-    let event = happened.map(|action| Event {
-        kind: action.event(),
-        document: stored.id,
-        user,
-        project: watch.project,
-        about: about(&file.id, action, shown(file)),
+    // The same version is told again then, as modified.
+    let text_follows = moved && matches!(content, Content::Unread | Content::Later { .. });
+    let event = happened.map(|action| {
+        let mut about = about(&file.id, action, shown(file));
+        if text_follows {
+            about.insert("text_follows".to_owned(), json!(true));
+        }
+        Event { kind: action.event(), document: stored.id, user, project: watch.project, about }
     });
     let held = match content {
         Content::Text { .. } | Content::Absent(_) => Some(key),

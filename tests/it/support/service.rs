@@ -204,6 +204,7 @@ pub static DRIVE: Service = Service {
         (
             "versions of a file that were told twice",
             "SELECT count(*) FROM (SELECT FROM outbox_events WHERE payload ->> 'action' <> 'removed'
+               AND payload -> 'text_follows' IS NULL
                GROUP BY user_id, payload ->> 'file_id', payload -> 'file' ->> 'version' HAVING count(*) > 1) t",
         ),
         (
