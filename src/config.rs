@@ -8,6 +8,7 @@ mod gmail;
 mod google;
 mod healthchecks;
 mod load;
+mod logs;
 mod outbox;
 mod pace;
 mod passes;
@@ -35,6 +36,7 @@ pub use google::Google;
 pub use healthchecks::Healthchecks;
 pub(crate) use load::read_any;
 pub use load::{Flags, Loaded, MACHINE_SETTINGS, Origin, load};
+pub use logs::Log;
 pub use outbox::{Outbox, Target};
 pub use pace::Pace;
 pub use passes::of_passes;
@@ -124,6 +126,8 @@ pub struct Engine {
     /// Bytes of memory for pages that were read and are not written yet, as a guide: one page is always read. For each 4 KiB a run also holds one full
     /// pass that waits.
     pub page_memory: u64,
+    /// Most bytes that are read of an answer of Google's or Attendee's, unpacked.
+    pub answer_max_size: u64,
     /// How often a run that goes on looks for what has fallen due meanwhile.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
@@ -150,14 +154,6 @@ pub struct Engine {
     pub resyncs_per_day: u32,
     /// Share of the accounts that may be refused, 0 to 1: with more, runs for everybody are `partial`, and doctor says that something is wrong.
     pub refused_share: f64,
-}
-
-/// Logs, on stderr.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Log {
-    /// env_logger filter, such as `warn` or `syncctl=debug`.
-    pub level: String,
 }
 
 const MINUTE: u64 = 60;
@@ -190,6 +186,7 @@ impl Default for Engine {
             concurrency: 32,
             threads: 2,
             page_memory: 32 << 20,
+            answer_max_size: 64 << 20,
             look_every: Duration::from_secs(15),
             lease: Duration::from_secs(30),
             tries: 5,
@@ -199,21 +196,6 @@ impl Default for Engine {
             resyncs_per_day: 3,
             refused_share: 0.1,
         }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: "warn".into() }
-    }
-}
-
-impl Log {
-    /// Whether it is what env_logger reads. A word that is no level would be taken for the name of a part, and nothing be logged of all others.
-    fn is_a_filter(&self) -> bool {
-        let parts = self.level.split('/').next().unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty());
-        let is_level = |text: &str| text.trim().parse::<log::LevelFilter>().is_ok();
-        parts.map(|part| part.split_once('=').map_or(part, |(_, level)| level)).all(is_level)
     }
 }
 
@@ -232,6 +214,11 @@ impl Settings {
             ((1..=1_000).contains(&e.concurrency), "engine.concurrency", "1 to 1000"),
             ((1..=64).contains(&e.threads), "engine.threads", "1 to 64"),
             (e.page_memory >= 1 << 20, "engine.page_memory", "1048576 or more"),
+            (
+                e.answer_max_size >= self.gmail.whole_max_size.saturating_mul(2).max(1 << 20),
+                "engine.answer_max_size",
+                "1048576 or more, and twice gmail.whole_max_size: a message is larger in its answer",
+            ),
             (e.look_every >= Duration::from_secs(1), "engine.look_every", "1s or more"),
             (e.lease >= Duration::from_millis(200), "engine.lease", "200ms or more"),
             ((1..=100).contains(&e.tries), "engine.tries", "1 to 100"),

@@ -23,10 +23,17 @@ const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"), " (gzip)
 /// The answer to one call: status, `Retry-After`, body.
 pub type Answer = (u16, Option<String>, Vec<u8>);
 
+/// Most bytes of an answer that is small by its nature: a token, a set of keys, or what went wrong.
+pub const SMALL: usize = 64 << 10;
+/// The reason of a failure: the answer is larger than what is read of one.
+pub const TOO_LARGE: &str = "answerTooLarge";
+
 /// Connections of one run.
 pub struct Client {
     timeout: Duration,
     connect_timeout: Duration,
+    /// Most bytes of a page.
+    most: usize,
     // Built at the first call: a run in which nothing is due loads no certificates. One a thread, because connections are driven by the
     // runtime that opened them, and a request that wakes another thread costs more than the request. One that speaks TLS is another.
     clients: Mutex<HashMap<(ThreadId, bool), reqwest::Client>>,
@@ -41,6 +48,7 @@ impl Client {
         Self {
             timeout: settings.timeout,
             connect_timeout: settings.connect_timeout,
+            most: usize::try_from(engine.answer_max_size).unwrap_or(usize::MAX),
             clients: Mutex::default(),
             calls: AtomicU64::new(0),
             width: Width::new(engine.concurrency),
@@ -67,10 +75,15 @@ impl Client {
         self.width.limit()
     }
 
-    /// The whole answer to a request, which waits for its turn first.
-    pub async fn ask(&self, what: &'static str, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+    /// Most bytes that are read of a page of things (`engine.answer_max_size`).
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// The whole answer to a request, which waits for its turn first. `most`: bytes of its body.
+    pub async fn ask(&self, what: &'static str, request: reqwest::RequestBuilder, most: usize) -> Result<Answer, Failure> {
         let turn = self.turn().await;
-        let answer = sent(what, request).await;
+        let answer = sent(what, request, most).await;
         turn.answered(what, answer.as_ref().map_or_else(|_| true, |(status, ..)| is_overloaded(*status)));
         answer
     }
@@ -107,9 +120,9 @@ impl Client {
 }
 
 /// The whole answer to a request. The body may be cut after a good status: that is a failure too.
-pub async fn sent(what: &str, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+pub async fn sent(what: &str, request: reqwest::RequestBuilder, most: usize) -> Result<Answer, Failure> {
     let started = Instant::now();
-    let answer = async { received(what, request.send().await.map_err(|error| transient(what, error))?).await }.await;
+    let answer = async { received(what, request.send().await.map_err(|error| transient(what, error))?, most).await }.await;
     log_call(what, started, answer.as_ref().map(|(status, _, body)| (*status, body.len())));
     answer
 }
@@ -124,12 +137,41 @@ pub fn log_call(what: &str, started: Instant, answer: Result<(u16, usize), &Fail
     }
 }
 
-/// The whole answer.
-pub async fn received(what: &str, response: reqwest::Response) -> Result<Answer, Failure> {
-    let status = response.status().as_u16();
+/// The whole answer, of at most so many bytes; of one that tells what went wrong, the beginning.
+///
+/// # Errors
+/// `Permanent` with the reason `TOO_LARGE`: it does not end within `most` bytes.
+pub async fn received(what: &str, mut response: reqwest::Response, most: usize) -> Result<Answer, Failure> {
+    let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let body = response.bytes().await.map_err(|error| transient(what, error))?;
-    Ok((status, retry_after, body.into()))
+    let most = if status.is_success() { most } else { most.min(SMALL) };
+    let (body, is_whole) = beginning(&mut response, most).await;
+    let is_whole = is_whole.map_err(|error| transient(what, error))?;
+    if !is_whole && status.is_success() {
+        let how = if most == SMALL { "as no answer of its kind is" } else { "see engine.answer_max_size" };
+        let failure = Failure::new(Class::Permanent, format!("{what}: the answer is larger than {most} bytes, {how}"));
+        return Err(Failure { reason: TOO_LARGE.into(), ..failure });
+    }
+    Ok((status.as_u16(), retry_after, body))
+}
+
+/// The first bytes of a body, and whether that is all of it, or why it broke off. They are counted as they come, unpacked: a small answer can unpack
+/// to any size.
+pub async fn beginning(response: &mut reqwest::Response, most: usize) -> (Vec<u8>, Result<bool, reqwest::Error>) {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(part)) => {
+                let room = most - body.len();
+                body.extend_from_slice(&part[..part.len().min(room)]);
+                if part.len() > room {
+                    return (body, Ok(false));
+                }
+            }
+            Ok(None) => return (body, Ok(true)),
+            Err(error) => return (body, Err(error)),
+        }
+    }
 }
 
 /// Whether a status says that there was too much at once.

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::Pool;
 use crate::error::{Class, Failure};
+use crate::http::TOO_LARGE;
 
 pub use failed::{fail, postpone, turn_off};
 pub use idle::{Closed, Idle, close_idle};
@@ -38,6 +39,8 @@ impl Position {
     /// and those change with settings and versions. The pass, or a resync, begins with today's parameters.
     pub fn blame(&self, failure: Failure) -> Failure {
         let class = match failure.class {
+            // What is too large to be read is so with any token.
+            Class::Permanent if failure.reason == TOO_LARGE => failure.class,
             Class::Permanent if self.page_token.is_some() => Class::PageExpired,
             Class::Permanent if self.cursor.is_some() && failure.status == Some(400) => Class::CursorExpired,
             class => class,

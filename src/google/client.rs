@@ -11,7 +11,7 @@ use url::Url;
 use super::{classify, endpoint};
 use crate::config;
 use crate::error::{Class, Failure, Fault};
-use crate::http::{self, Answer, Turn, is_overloaded, log_call, received, transient};
+use crate::http::{self, Answer, SMALL, Turn, is_overloaded, log_call, received, transient};
 
 /// Google's hosts. One origin setting replaces them all.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +112,7 @@ impl Client {
         let status = response.status().as_u16();
         turn.answered(what, is_overloaded(status));
         if !response.status().is_success() {
-            let answer = received(what, response).await?;
+            let answer = received(what, response, SMALL).await?;
             log_call(what, started, Ok((status, answer.2.len())));
             judged(what, answer)?;
             return Ok(None);
@@ -147,7 +147,7 @@ impl Client {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        judged(what, self.http.ask(what, request).await?)
+        judged(what, self.http.ask(what, request, self.http.most()).await?)
     }
 
     pub(super) async fn send(&self, what: &'static str, url: Url, token: Option<&str>) -> Result<Answer, Failure> {
@@ -155,7 +155,7 @@ impl Client {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        self.http.ask(what, request).await
+        self.http.ask(what, request, self.http.most()).await
     }
 
     /// Sends a form to a token endpoint; answers status, `Retry-After` and body.
@@ -167,7 +167,8 @@ impl Client {
     /// The same, of a form that is encoded already.
     pub(super) async fn post_encoded(&self, what: &'static str, url: Url, body: Vec<u8>) -> Result<Answer, Failure> {
         let request = self.http.to(&url)?.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
-        self.http.ask(what, request).await
+        // An answer that cannot be read says nothing of the grant.
+        self.http.ask(what, request, SMALL).await.map_err(|failure| Failure { class: Class::Transient, ..failure })
     }
 
     /// Where tokens are asked for when a credential does not say.
@@ -186,6 +187,11 @@ impl Client {
     /// Waits until one more request may be under way.
     pub(super) async fn turn(&self) -> Turn<'_> {
         self.http.turn().await
+    }
+
+    /// Most bytes that are read of an answer.
+    pub(super) fn most(&self) -> usize {
+        self.http.most()
     }
 
     /// What asks this address.

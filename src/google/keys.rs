@@ -7,7 +7,7 @@ use reqwest::header::CACHE_CONTROL;
 use tokio::sync::Mutex;
 
 use crate::error::{Class, Failure};
-use crate::http::{transient, unbuilt};
+use crate::http::{SMALL, received, transient, unbuilt};
 
 /// How long an answer may take: whoever waits for it has to answer too.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,7 +69,7 @@ impl Keys {
         let http = http.map_err(unbuilt)?;
         let answer = http.get(&self.url).send().await.and_then(reqwest::Response::error_for_status).map_err(broken)?;
         let said = answer.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).and_then(max_age);
-        let body = answer.bytes().await.map_err(broken)?;
+        let (_, _, body) = received("keys", answer, SMALL).await?;
         let set = serde_json::from_slice(&body)
             .map_err(|error| Failure::new(Class::Transient, format!("keys: not a set of keys: {error}")))?;
         Ok((set, said.unwrap_or(KEEP.0).clamp(KEEP.0, KEEP.1)))

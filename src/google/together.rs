@@ -160,7 +160,9 @@ impl Together {
         let started = Instant::now();
         let response = request.send().await.map_err(|error| transient("batch", error))?;
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
-        let (status, retry_after, body) = received("batch", response).await?;
+        // An answer that is too large is that of one of them: alone it is judged by itself.
+        let received = received("batch", response, self.client.most()).await;
+        let (status, retry_after, body) = received.map_err(|failure| Failure { class: Class::Transient, ..failure })?;
         if status != 200 {
             log_call("batch", started, Ok((status, body.len())));
             turn.answered(name_of(calls.len()), is_overloaded(status));

@@ -15,11 +15,9 @@ use url::Url;
 use super::address::{self, Private, PublicOnly};
 use crate::config::{Outbox, Target};
 use crate::db::deliveries::Delivery;
-use crate::http::log_call;
+use crate::http::{SMALL, beginning, log_call};
 
 const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"));
-/// Most that is read of an answer. It only serves the error text.
-const MOST_BODY: usize = 64 * 1024;
 /// Characters of an answer that are kept.
 const MOST_TEXT: usize = 200;
 
@@ -94,12 +92,8 @@ impl Sender {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|value| wish(value, now));
         // Also of a good answer: a connection whose answer was not read to its end cannot be used again.
-        let mut body = Vec::new();
-        while body.len() < MOST_BODY {
-            // The status has been said; a body that breaks off changes nothing.
-            let Ok(Some(chunk)) = response.chunk().await else { break };
-            body.extend_from_slice(&chunk[..chunk.len().min(MOST_BODY - body.len())]);
-        }
+        // The status has been said: a body that breaks off, or goes on, changes nothing. It only serves the error text.
+        let (body, _) = beginning(&mut response, SMALL).await;
         log_call("POST of an event", started, Ok((status, body.len())));
         match status {
             200..300 => Outcome::Delivered { status },

@@ -14,8 +14,6 @@ use crate::http::{self, without_addresses};
 
 /// What the specification gives a collector is ten seconds; a job that runs every minute has better things to do.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// As much of an answer as is read: it only says how many of our points were refused, and why.
-const ANSWER: usize = 64 * 1024;
 const SERVICE: &str = "syncctl";
 
 /// Spans, or metrics.
@@ -80,14 +78,12 @@ impl Signal {
         if !response.status().is_success() {
             return Err(format!("it answered {}", response.status()));
         }
-        let mut answer = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(failed)? {
-            answer.extend_from_slice(&part);
-            if answer.len() > ANSWER {
-                return Ok(());
-            }
+        // It only says how many of our points were refused, and why.
+        let (answer, is_whole) = http::beginning(&mut response, http::SMALL).await;
+        match is_whole.map_err(failed)? {
+            true => refused(json, &answer).map_or(Ok(()), Err),
+            false => Ok(()),
         }
-        refused(json, &answer).map_or(Ok(()), Err)
     }
 
     fn is_json(&self) -> Result<bool, String> {

@@ -1,92 +1,9 @@
-//! Mail that was made to do harm: ten megabytes of one thing each. It is stored with a note in bounded memory, and the message beside it comes as if it
-//! were not there. (What a parser does with such mail is tested beside the parser.)
+//! Attacks of strangers: senders, providers that are none, and whoever else puts bytes before the binary.
 
+mod answers;
 mod bots;
 mod connections;
+mod mail;
 mod meetings;
 mod tenants;
 mod tokens;
-
-use std::fs;
-
-use data_encoding::BASE64;
-use serde_json::json;
-
-use crate::support::World;
-use crate::support::service::GMAIL;
-
-const SIZE: usize = 10 << 20;
-/// Most memory of a run, in KiB: the largest answer, thirty megabytes of JSON, some times over.
-const MOST_KIB: u64 = 256 << 10;
-const TO: &str = "To: ai+b@example.com\r\n";
-const HEADERS_CUT: &str = "headers beyond 1 MiB were left out";
-const TEXT_CUT: &str = "the text was cut at 1 MiB";
-
-/// Ten megabytes of a piece, over and over.
-fn full(piece: &str) -> String {
-    piece.repeat(SIZE / piece.len() + 1)
-}
-
-/// Lets each message come, with another one, by its name and what is noted of it.
-#[track_caller]
-fn is_stored_with_a_note_and_holds_up_nobody(shapes: &[(&str, String, &str)]) {
-    let mut world = World::of(&GMAIL, 1, 5);
-    world.set("SYNCCTL_GMAIL_STORE", "all");
-    let user = world.sim.users().into_iter().next().expect("a user");
-    world.sync_all().expect(0);
-    let folder = tempfile::tempdir().expect("a folder");
-    for (name, raw, note) in shapes {
-        let file = folder.path().join(format!("{name}.eml"));
-        fs::write(&file, raw).expect("a file");
-        world.sim.admin("mail/load", json!({ "user": user, "path": file }));
-        world.sim.admin("mail/messages", json!({ "user": user, "raw": format!("Subject: beside {name}\r\n\r\nx") }));
-        let run = world.sync_all().expect(0).json();
-        assert_eq!((&run["failed_streams"], &run["quarantined"]), (&json!(0), &json!(0)), "{name}: {run}");
-        assert!(run["peak_rss_kib"].as_u64().is_some_and(|kib| kib < MOST_KIB), "{name}: {run}");
-        let stored = world.query(
-            "SELECT coalesce(note, ''), to_addresses FROM gmail_messages WHERE size_estimate > 10000000 ORDER BY synced_at DESC LIMIT 1",
-        );
-        assert!(stored[0].get::<_, &str>(0).contains(note), "{name}: {}", stored[0].get::<_, &str>(0));
-        assert_eq!(stored[0].get::<_, Vec<String>>(1), ["ai+b@example.com"], "{name}");
-        let beside = format!("SELECT count(*) FROM gmail_messages WHERE subject = 'beside {name}' AND body = 'x'");
-        assert_eq!(world.count(&beside), 1, "{name}");
-    }
-    assert_eq!(world.count("SELECT count(*) FROM gmail_messages"), 5 + 2 * shapes.len() as i64);
-    assert_eq!(world.sync_all().expect(0).json()["idle_streams"], 1);
-}
-
-#[test]
-fn ten_megabytes_of_headers_are_cut_and_hold_up_nobody() {
-    let with = |headers: String| format!("{TO}{headers}\r\n\r\nx");
-    is_stored_with_a_note_and_holds_up_nobody(&[
-        ("headers", with(full("X-Odd: y\r\n")), HEADERS_CUT),
-        ("addresses", with(format!("To: {}", full("a@x.org, "))), HEADERS_CUT),
-        ("words", with(format!("Subject: {}", full("=?utf-8?Q?=C3=BC?= "))), HEADERS_CUT),
-        ("folds", with(format!("Subject: {}x", full("\r\n "))), ""),
-    ]);
-}
-
-#[test]
-fn ten_megabytes_of_parts_are_read_in_part_and_hold_up_nobody() {
-    let mixed = |parts: String| format!("{TO}Content-Type: multipart/mixed; boundary=a\r\n\r\n{parts}");
-    is_stored_with_a_note_and_holds_up_nobody(&[
-        ("parts", mixed(full("--a\r\n\r\n")), "not all parts were read"),
-        ("boundaries", mixed(full("--z\r\n")), TEXT_CUT),
-    ]);
-}
-
-#[test]
-fn ten_megabytes_of_text_are_cut_and_hold_up_nobody() {
-    let plain = |text: String| format!("{TO}\r\n{text}");
-    let html = |text: String| format!("{TO}Content-Type: text/html\r\n\r\n{text}");
-    let encoded = |how: &str, text: String| format!("{TO}Content-Transfer-Encoding: {how}\r\n\r\n{text}");
-    is_stored_with_a_note_and_holds_up_nobody(&[
-        ("line", plain(full("x")), TEXT_CUT),
-        ("links", plain(full("https://docs.google.com/")), TEXT_CUT),
-        ("tags", html(full("<div>")), ""),
-        ("beginnings", html(full("<")), TEXT_CUT),
-        ("entities", html(full("&amp")), TEXT_CUT),
-        ("base64", encoded("base64", BASE64.encode(&vec![b'<'; SIZE * 3 / 4])), TEXT_CUT),
-        ("quoted", encoded("quoted-printable", full("=\r\n=0")), TEXT_CUT),
-    ]);
-}

@@ -97,7 +97,7 @@ fn life(ends: DateTime<Utc>, found: &mut Findings) {
 /// it refuses a channel that nobody has.
 async fn serving(address: &str, http: &Arc<http::Client>, found: &mut Findings) -> anyhow::Result<()> {
     let healthz = Url::parse(&format!("{address}/healthz"))?;
-    let health = http::sent("GET healthz", http.to(&healthz)?.get(healthz)).await;
+    let health = http::sent("GET healthz", http.to(&healthz)?.get(healthz), http::SMALL).await;
     if let Ok((status, _, body)) = &health
         && (body == b"ok\n" || body == b"the database is away\n")
     {
@@ -120,7 +120,7 @@ async fn serving(address: &str, http: &Arc<http::Client>, found: &mut Findings) 
         .header("x-goog-message-number", "1")
         .header("x-goog-resource-id", "doctor")
         .header("x-goog-resource-state", "sync");
-    match http::sent("POST calendar", request).await {
+    match http::sent("POST calendar", request, http::SMALL).await {
         Ok((404, _, body)) if body == b"unknown" => {
             found.ok("webhook", "`syncctl webhook serve` answers there, as far as can be told")
         }

@@ -44,6 +44,8 @@ impl Request {
 pub enum Reply {
     Status(u16),
     Full(u16, Vec<(&'static str, String)>, String),
+    /// The same, of a body that is no text.
+    Bytes(u16, Vec<(&'static str, String)>, Arc<[u8]>),
     /// A body that does not end before this many bytes.
     Endless(u16, usize),
     /// No answer before `Receiver::release`.
@@ -170,14 +172,17 @@ fn serve(connection: TcpStream, shared: &(Mutex<State>, Condvar)) -> Option<()> 
             shared.1.notify_all();
             (request, state.rule.clone())
         };
-        let (status, headers, body) = match rule.map_or(Reply::Status(200), |rule| rule(&request)) {
-            Reply::Status(status) => (status, Vec::new(), String::new()),
-            Reply::Full(status, headers, body) => (status, headers, body),
+        let (status, headers, body): (u16, Vec<(&str, String)>, Arc<[u8]>) = match rule
+            .map_or(Reply::Status(200), |rule| rule(&request))
+        {
+            Reply::Status(status) => (status, Vec::new(), Arc::default()),
+            Reply::Full(status, headers, body) => (status, headers, body.into_bytes().into()),
+            Reply::Bytes(status, headers, body) => (status, headers, body),
             Reply::Hold => {
                 let (mut held, timeout) = shared.1.wait_timeout_while(lock(shared), PATIENCE, |state| !state.released).ok()?;
                 held.gave_up |= timeout.timed_out();
                 drop(held);
-                (200, Vec::new(), String::new())
+                (200, Vec::new(), Arc::default())
             }
             Reply::Endless(status, most) => {
                 write!(writer, "HTTP/1.1 {status} X\r\ncontent-length: {most}\r\n\r\n").ok()?;
@@ -193,6 +198,6 @@ fn serve(connection: TcpStream, shared: &(Mutex<State>, Condvar)) -> Option<()> 
         };
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len());
-        writer.write_all((head + &body).as_bytes()).ok()?;
+        writer.write_all(&[head.as_bytes(), &body].concat()).ok()?;
     }
 }

@@ -79,7 +79,7 @@ impl Api {
         })?;
         self.answered.store(true, Ordering::Relaxed);
         turn.answered(what, http::is_overloaded(response.status().as_u16()));
-        let (status, retry_after, body) = http::received(what, response).await?;
+        let (status, retry_after, body) = http::received(what, response, self.http.most()).await?;
         http::log_call(what, started, Ok((status, body.len())));
         match status {
             200..300 if body.trim_ascii_start().starts_with(b"<") => Err(failure::no_attendee(what)),
