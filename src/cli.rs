@@ -161,7 +161,8 @@ pub fn main() -> Exit {
 /// The result of a command that has none, as JSON.
 fn failure(why: &str, exit: Exit) {
     // Standard error and the exit code say it too, where nobody reads this.
-    let _ = commands::print(&serde_json::json!({ "error": why, "exit_code": exit as u8 }).to_string());
+    let told = serde_json::json!({ "error": why, "exit_code": exit as u8 }).to_string();
+    let _ = commands::print(&progress::harmless_json(told));
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {

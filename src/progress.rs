@@ -104,22 +104,48 @@ pub fn above_bars(text: &str) {
     let _ = BARS.suspend(|| io::stderr().write_all(harmless(text).as_bytes()));
 }
 
-/// Text for a terminal, which names and messages from outside cannot steer: of the control characters line ends, tabs and colours stay.
+/// Text for a terminal, which names and messages from outside cannot steer: of the control characters line ends, tabs and colours stay. What nobody
+/// sees is shown, such as `\u{202e}`: it lets a name read as another one.
 pub fn harmless(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c.is_control() && c != '\n' && c != '\t') {
+    while let Some(at) = rest.find(|c: char| is_invisible(c) || (c.is_control() && c != '\n' && c != '\t')) {
         clean.push_str(&rest[..at]);
         rest = &rest[at..];
         let stays = colour(rest);
+        let first = rest.chars().next().unwrap_or_default();
         match stays {
+            0 if is_invisible(first) => clean.extend(first.escape_unicode()),
             0 => clean.push(' '),
             stays => clean.push_str(&rest[..stays]),
         }
-        rest = &rest[stays.max(rest.chars().next().map_or(0, char::len_utf8))..];
+        rest = &rest[stays.max(first.len_utf8())..];
     }
     clean.push_str(rest);
     clean
+}
+
+/// JSON text with escapes in place of what steers a terminal or is not seen. Such characters stand in strings only.
+pub fn harmless_json(json: String) -> String {
+    if !json.contains(|c: char| c != '\n' && (c.is_control() || is_invisible(c))) {
+        return json;
+    }
+    let mut clean = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c == '\n' || !(c.is_control() || is_invisible(c)) {
+            true => clean.push(c),
+            false => clean.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+        }
+    }
+    clean
+}
+
+/// Whether a character is drawn as nothing, or moves those around it: joiners, marks of direction, separators of lines, fillers, tags.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}')
 }
 
 /// How long the sequence is at the beginning that sets a colour (`ESC [ 31 m`); 0: there is none.
@@ -148,5 +174,15 @@ mod tests {
         assert_eq!(clean("a\tb\n\x1b[1;31mred\x1b[0m é"), "a\tb\n\x1b[1;31mred\x1b[0m é");
         assert_eq!(clean("\x1b[2J\x1b]0;title\x07\r\u{9b}3J\x7f\x1b[31"), " [2J ]0;title   3J  [31");
         assert_eq!(clean("\x1b"), " ");
+        assert_eq!(clean("a\u{202e}gpj.exe \u{200b}\u{2066}é\u{e0041}"), r"a\u{202e}gpj.exe \u{200b}\u{2066}é\u{e0041}");
+    }
+
+    #[test]
+    fn json_stays_the_same_value() {
+        let value = serde_json::json!({ "a\u{200d}b": ["\u{9b}31m", "\u{7f}\u{202e}gpj", "\u{e0041}", "é\n\t\"\\"] });
+        let text = super::harmless_json(serde_json::to_string_pretty(&value).expect("JSON"));
+        assert!(text.is_ascii() || text.chars().all(|c| c == 'é' || c.is_ascii()), "{text}");
+        assert!(!text.contains('\u{7f}') && text.contains("\\u202e") && text.contains("\\udb40\\udc41"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
     }
 }

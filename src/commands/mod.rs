@@ -72,7 +72,10 @@ impl Output {
 
     /// A result as it is printed.
     pub fn text(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<String> {
-        Ok(if self.json { serde_json::to_string_pretty(value)? } else { progress::harmless(&text()) })
+        Ok(match self.json {
+            true => progress::harmless_json(serde_json::to_string_pretty(value)?),
+            false => progress::harmless(&text()),
+        })
     }
 }
 

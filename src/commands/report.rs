@@ -23,6 +23,7 @@ use crate::config::Settings;
 use crate::db::{self, channels_read, troubles};
 use crate::engine::Context;
 use crate::error::Exit;
+use crate::progress;
 use crate::services::attendee;
 
 /// As the run tables call it.
@@ -76,7 +77,7 @@ struct Written {
 
 async fn write(context: &Context, args: &Args) -> anyhow::Result<Written> {
     let told = reading(context, told(context, args.since)).await?;
-    let page = page::page(&told);
+    let page = progress::harmless(&page::page(&told));
     file::replace(&args.html, &page)?;
     Ok(Written { written: args.html.display().to_string(), bytes: page.len(), runs: told.history.runs })
 }

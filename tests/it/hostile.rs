@@ -6,4 +6,5 @@ mod connections;
 mod mail;
 mod meetings;
 mod tenants;
+mod text;
 mod tokens;
