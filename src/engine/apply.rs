@@ -157,7 +157,8 @@ pub fn was_sacrificed(error: &anyhow::Error) -> bool {
 }
 
 /// Whether PostgreSQL refused a value (SQLSTATE class 22, data; 23, constraints), or the item could not be turned into one.
-/// Anything else (no connection, a deadlock, a full disk) never condemns an item.
+/// 54000 is a value that is too large for what holds it, 54001 one whose JSON is nested too deep. Anything else (no connection, a deadlock, a full
+/// disk) never condemns an item.
 pub fn blames_the_data(error: &anyhow::Error) -> bool {
-    sql_state(error).is_some_and(|state| state.starts_with("22") || state.starts_with("23") || state == "54000")
+    sql_state(error).is_some_and(|state| state.starts_with("22") || state.starts_with("23") || matches!(state, "54000" | "54001"))
 }

@@ -68,9 +68,8 @@ async fn addresses(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern, der
     for row in &rows {
         let id: &str = row.try_get(0)?;
         let mail = mail::of_headers(&headers(row.try_get(1)?)?);
-        let addresses =
-            mail.recipients.iter().filter(|address| pattern.name(address).is_some()).map(|address| address.to_lowercase());
-        if addresses.into_iter().any(|address| !known.contains(&(id, address.as_str()))) {
+        let (addresses, _) = detect::addresses(&mail.recipients, pattern);
+        if addresses.keys().any(|address| !known.contains(&(id, address.as_str()))) {
             derived.add(id, Some(Found::Missing));
         }
     }

@@ -41,6 +41,26 @@ struct Detection<'a> {
     name: Name,
 }
 
+/// Most virtual addresses of one message that are looked at: each makes a document of it.
+const MOST: usize = 100;
+/// What is noted of a message with more.
+pub const CUT: &str = "virtual addresses beyond the first 100 were left out";
+
+/// The virtual addresses of a message, in lower case, each with the name that it has, and whether there are more than are looked at. The same
+/// address in two headers is one.
+pub fn addresses(recipients: &[String], pattern: &Pattern) -> (BTreeMap<String, Name>, bool) {
+    let mut found = BTreeMap::new();
+    for address in recipients {
+        if let Some(name) = pattern.name(address) {
+            if found.len() == MOST && !found.contains_key(&address.to_lowercase()) {
+                return (found, true);
+            }
+            found.insert(address.to_lowercase(), name);
+        }
+    }
+    (found, false)
+}
+
 /// Records the virtual addresses of a page's messages, each once a message; what names a user becomes that user's document.
 pub async fn apply(tx: &Transaction<'_>, pattern: &Pattern, stream: &Stream, items: &[Item<Change>]) -> anyhow::Result<()> {
     let messages = items.iter().filter_map(|item| match &item.change {
@@ -60,9 +80,7 @@ pub async fn found(
 ) -> anyhow::Result<()> {
     let mut detections = Vec::new();
     for (id, message) in messages {
-        // The same address in two headers is one detection.
-        let found: BTreeMap<String, Name> =
-            message.mail.recipients.iter().filter_map(|address| Some((address.to_lowercase(), pattern.name(address)?))).collect();
+        let (found, _) = addresses(&message.mail.recipients, pattern);
         detections.extend(found.into_iter().map(|(address, name)| Detection { id, message, address, name }));
     }
     if detections.is_empty() {

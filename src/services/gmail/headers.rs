@@ -5,18 +5,34 @@ use std::fmt;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Most bytes of headers that are kept. Mail that comes in has fewer; a message that somebody imported may have any number, each of which costs
-/// several times its size while it is read.
-pub const MOST_BYTES: usize = 1 << 20;
+/// Most headers that are kept, and their bytes together. Mail that comes in has fewer; a message that somebody imported may have any number, each of
+/// which costs several times its size while it is read.
+pub const MOST: usize = 1_000;
+const MOST_BYTES: usize = 1 << 20;
 /// What is noted of a message that has more.
-pub const CUT: &str = "headers beyond 1 MiB were left out";
+pub const CUT: &str = "headers beyond 1 MiB, or the first 1000, were left out";
 
-/// Takes the room of a header, if there is so much left.
-pub fn has_room(left: &mut usize, name: &[u8], value: &[u8]) -> bool {
-    // With the colon, the space and the line's end.
-    let rest = left.checked_sub(name.len() + value.len() + 4);
-    *left = rest.unwrap_or(*left);
-    rest.is_some()
+/// What is left for headers.
+pub struct Room {
+    headers: usize,
+    bytes: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { headers: MOST, bytes: MOST_BYTES }
+    }
+}
+
+impl Room {
+    /// Takes the room of a header, if there is so much left.
+    pub fn take(&mut self, name: &[u8], value: &[u8]) -> bool {
+        // With the colon, the space and the line's end.
+        let bytes = self.bytes.checked_sub(name.len() + value.len() + 4);
+        let Some((headers, bytes)) = self.headers.checked_sub(1).zip(bytes) else { return false };
+        *self = Self { headers, bytes };
+        true
+    }
 }
 
 /// One header, as sent.
@@ -56,9 +72,9 @@ impl<'de> Visitor<'de> for Kept {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Headers, A::Error> {
-        let (mut headers, mut room) = (Headers::default(), MOST_BYTES);
+        let (mut headers, mut room) = (Headers::default(), Room::default());
         while let Some(header) = all.next_element::<Header>()? {
-            match has_room(&mut room, header.name.as_bytes(), header.value.as_bytes()) {
+            match room.take(header.name.as_bytes(), header.value.as_bytes()) {
                 true => headers.kept.push(header),
                 false => headers.is_cut = true,
             }
@@ -82,6 +98,9 @@ mod tests {
         assert_eq!((names, headers.is_cut), (vec!["A", "C"], true));
         let whole: Headers = serde_json::from_str(r#"[{"name":"A","value":"b"}]"#).expect("headers");
         assert!(!whole.is_cut);
+        let many = format!("[{}]", vec![r#"{"name":"A","value":""}"#; MOST + 1].join(","));
+        let many: Headers = serde_json::from_str(&many).expect("headers");
+        assert_eq!((many.kept.len(), many.is_cut), (MOST, true));
         assert_eq!(serde_json::to_string(&whole).expect("JSON"), r#"[{"name":"A","value":"b"}]"#);
     }
 }

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::nul;
 
+/// What is noted of a message with too many of them.
+const MANY_ADDRESSES: &str = "addresses beyond the first 2000 of a list were left out";
+
 /// A message, read.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Mail {
@@ -78,14 +81,20 @@ pub fn of_headers(headers: &[(String, String)]) -> Mail {
     let all = |name: &'static str| {
         headers.iter().filter(move |(own, _)| own.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     };
-    let list = |name: &'static str| -> Vec<String> {
-        all(name).flat_map(addresses::read).filter_map(|entry| entry.address).map(|address| nul::replaced(&address)).collect()
+    let mut is_cut = false;
+    let mut list = |name: &'static str| -> Vec<String> {
+        let read = all(name).flat_map(addresses::read).take(addresses::MOST + 1);
+        let mut list: Vec<String> = read.filter_map(|entry| entry.address).map(|address| nul::replaced(&address)).collect();
+        is_cut |= list.len() > addresses::MOST;
+        list.truncate(addresses::MOST);
+        list
     };
-    let from: Vec<_> = all("From").flat_map(addresses::read).collect();
+    let from: Vec<_> = all("From").flat_map(addresses::read).take(addresses::MOST).collect();
     let (from_name, from_address) = addresses::sender(from);
     let (to, cc) = (list("To"), list("Cc"));
-    let others = ["Bcc", "Delivered-To", "X-Original-To"].into_iter().flat_map(list);
+    let others: Vec<String> = ["Bcc", "Delivered-To", "X-Original-To"].into_iter().flat_map(list).collect();
     Mail {
+        note: is_cut.then(|| MANY_ADDRESSES.to_owned()),
         from_name: from_name.as_deref().map(nul::replaced),
         from_address: from_address.as_deref().map(nul::replaced),
         recipients: to.iter().chain(&cc).cloned().chain(others).collect(),
@@ -106,6 +115,7 @@ pub fn of_message(raw: &[u8]) -> Mail {
         text: body.text,
         attachments: body.attachments,
         kind: body.kind,
+        // What concerns headers is noted with those that Gmail gives.
         note: (!body.notes.is_empty()).then(|| body.notes.join("; ")),
         ..of_headers(&headers(&parts))
     }
@@ -219,9 +229,29 @@ mod tests {
         let many = format!("Content-Type: multipart/mixed; boundary=a\n\n{}", "--a\nContent-Type: x/y\n\n".repeat(5_000));
         let many = of_message(many.as_bytes());
         assert!(many.attachments.len() < 1_000 && many.note.is_some_and(|note| note.contains("not all parts were read")));
+        let long = "n".repeat(9_000);
+        let named = of_message(format!("Content-Type: x/y; name={long}\n\nz").as_bytes());
+        assert_eq!(named.attachments.first().and_then(|one| one.name.as_ref()).map(String::len), Some(1_000));
         // Enclosed messages are not opened, however deep they are.
         let nested = of_message("Content-Type: message/rfc822\n\n".repeat(50_000).as_bytes());
         assert_eq!((nested.attachments.len(), nested.text), (1, None));
+    }
+
+    #[test]
+    fn headers_of_parts_and_addresses_are_bounded_and_noted() {
+        let raw = format!(
+            "Content-Type: multipart/mixed; boundary=a\n\n--a\nX: y\n{} folded\nContent-Type: text/html\n\nz",
+            "a:\n".repeat(5_000)
+        );
+        let many = of_message(raw.as_bytes());
+        // Its type is behind those that are kept.
+        assert_eq!((many.text.as_deref(), many.attachments.len()), (Some("z"), 0));
+        assert!(many.note.is_some_and(|note| note.contains("beyond the first 1000")));
+        let list: Vec<String> = (0..5_000).map(|nth| format!("a{nth}@x.org")).collect();
+        let mail = of_headers(&[("To".into(), list.join(",")), ("Cc".into(), list[..2_000].join(","))]);
+        assert_eq!((mail.to.len(), mail.cc.len(), &mail.to[1_999]), (2_000, 2_000, &list[1_999]));
+        assert!(mail.note.is_some_and(|note| note.contains("2000")));
+        assert_eq!(of_headers(&[("Cc".into(), list[..2_000].join(","))]).note, None);
     }
 
     proptest! {

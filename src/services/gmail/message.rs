@@ -148,10 +148,14 @@ fn message(resource: Resource, history_id: Option<i64>, received_at: Option<Date
         restore(&mut headers, &whole.headers);
     }
     let mut mail = mail::of_headers(&headers);
-    mail.note = resource.headers_note().map(str::to_owned);
     let whole = resource.whole.is_some();
-    if let Some(Whole { text, attachments, kind, note, .. }) = resource.whole {
-        mail = Mail { text, attachments, kind, note: note.or(mail.note), ..mail };
+    let of_headers = resource.headers_note().map(str::to_owned);
+    // That of a whole message has it.
+    let note = resource.whole.as_ref().map_or(of_headers, |whole| whole.note.clone());
+    let notes: Vec<String> = note.into_iter().chain(mail.note).collect();
+    mail.note = (!notes.is_empty()).then(|| notes.join("; "));
+    if let Some(Whole { text, attachments, kind, .. }) = resource.whole {
+        mail = Mail { text, attachments, kind, ..mail };
     }
     Message {
         thread_id: resource.thread_id.unwrap_or_default(),

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::fetch::{LIST_COST, LIST_FIELDS, Listed};
 use super::message::{Change, Resource, Told, Whole, decode};
-use super::{Gmail, mail};
+use super::{Gmail, detect, mail};
 use crate::db::items::Poison;
 use crate::engine::{Calls, Item};
 use crate::error::{Class, Failure};
@@ -179,7 +179,10 @@ async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result
             None => return Ok(None),
         },
     };
-    Ok(Some(with_whole(&item.raw, read)))
+    let notes =
+        [read.note.clone(), detect::addresses(&message.mail.recipients, &gmail.pattern).1.then(|| detect::CUT.to_owned())];
+    let notes: Vec<String> = notes.into_iter().flatten().collect();
+    Ok(Some(with_whole(&item.raw, Whole { note: (!notes.is_empty()).then(|| notes.join("; ")), ..read })))
 }
 
 /// The whole message, read at once: it is not kept. Bounded are the messages in memory together.

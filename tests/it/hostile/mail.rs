@@ -1,5 +1,5 @@
-//! Mail that was made to do harm: ten megabytes of one thing each. It is stored with a note in bounded memory, and the message beside it comes as if it
-//! were not there. (What a parser does with such mail is tested beside the parser.)
+//! Mail, and an event, that were made to do harm: ten megabytes of one thing each. They are stored with a note in bounded memory, and the message beside
+//! them comes as if they were not there. (What a parser does with such mail is tested beside the parser.)
 
 use std::fs;
 
@@ -13,7 +13,7 @@ const SIZE: usize = 10 << 20;
 /// Most memory of a run, in KiB: the largest answer, thirty megabytes of JSON, some times over.
 const MOST_KIB: u64 = 256 << 10;
 const TO: &str = "To: ai+b@example.com\r\n";
-const HEADERS_CUT: &str = "headers beyond 1 MiB were left out";
+const HEADERS_CUT: &str = "headers beyond 1 MiB, or the first 1000, were left out";
 const TEXT_CUT: &str = "the text was cut at 1 MiB";
 
 /// Ten megabytes of a piece, over and over.
@@ -58,6 +58,66 @@ fn ten_megabytes_of_headers_are_cut_and_hold_up_nobody() {
         ("words", with(format!("Subject: {}", full("=?utf-8?Q?=C3=BC?= "))), HEADERS_CUT),
         ("folds", with(format!("Subject: {}x", full("\r\n "))), ""),
     ]);
+}
+
+#[test]
+fn ten_megabytes_of_headers_of_a_part_are_cut_and_hold_up_nobody() {
+    let head = format!("{TO}Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n");
+    is_stored_with_a_note_and_holds_up_nobody(&[(
+        "part headers",
+        format!("{head}{}\r\nx", full("a:\n")),
+        "beyond the first 1000",
+    )]);
+}
+
+#[test]
+fn messages_in_messages_however_deep_hold_up_nobody() {
+    let enclosed = format!("{TO}Content-Type: multipart/digest; boundary=a\r\n\r\n--a\r\n\r\n");
+    is_stored_with_a_note_and_holds_up_nobody(&[
+        ("messages", format!("{TO}{}", full("Content-Type: message/rfc822\r\n\r\n")), ""),
+        (
+            "digests",
+            format!("{enclosed}{}", full("Content-Type: multipart/digest; boundary=a\r\n\r\n--a\r\n\r\n")),
+            "not all parts",
+        ),
+    ]);
+}
+
+#[test]
+fn a_message_to_fifty_thousand_virtual_addresses_becomes_a_hundred_detections() {
+    let world = World::of(&GMAIL, 1, 0);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    let to: Vec<String> = (0..50_000).map(|nth| format!("ai+{nth}@example.com")).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("many.eml");
+    fs::write(&file, format!("To: {}\r\nSubject: many\r\n\r\nx", to.join(","))).expect("a file");
+    world.sim.admin("mail/load", json!({ "user": user, "path": file }));
+    world.sync_all().expect(0);
+    let stored = world.query("SELECT note, array_length(to_addresses, 1), body FROM gmail_messages");
+    let note: &str = stored[0].get(0);
+    assert!(note.contains("addresses beyond the first 2000") && note.contains("beyond the first 100 were left out"), "{note}");
+    assert_eq!((stored[0].get::<_, i32>(1), stored[0].get::<_, &str>(2)), (2_000, "x"));
+    assert_eq!(world.count("SELECT count(*) FROM gmail_detections"), 100);
+    // A comparison finds nothing wrong with what was left out.
+    world.syncctl(&["verify", "gmail"]).expect(0);
+}
+
+#[test]
+fn json_that_is_nested_too_deep_for_the_database_goes_to_quarantine() {
+    let world = World::with_users(1, 5);
+    let user = world.sim.users().into_iter().next().expect("a user");
+    let depth = 100_000;
+    let raw = format!(
+        r#"{{"id":"deep","status":"confirmed","etag":"\"1\"","start":{{"date":"2026-11-26"}},"end":{{"date":"2026-11-27"}},"x":{}{}}}"#,
+        "[".repeat(depth),
+        "]".repeat(depth)
+    );
+    world.sim.admin("events", json!({ "user": user, "calendar": "primary", "raw": raw }));
+    let report = world.sync_all().expect(0).json();
+    assert_eq!((&report["quarantined"], &report["failed_streams"]), (&json!(1), &json!(0)), "{report}");
+    assert_eq!(world.count("SELECT count(*) FROM quarantined_items WHERE item_id = 'deep'"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM calendar_events WHERE deleted_at IS NULL"), 5);
+    world.syncctl(&["items", "retry"]).expect(1);
 }
 
 #[test]

@@ -4,6 +4,9 @@ use mail_parser::{Address, HeaderName, MessageParser};
 
 use super::{one_line, words};
 
+/// Most entries of a list that are read: Gmail sends no message to more people.
+pub const MOST: usize = 2_000;
+
 /// One entry of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -11,7 +14,7 @@ pub struct Entry {
     pub address: Option<String>,
 }
 
-/// Reads a header's value, encoded words decoded or not.
+/// Reads a header's value, encoded words decoded or not. Of a list that is too long one entry more is read than are kept.
 pub fn read(value: &str) -> Vec<Entry> {
     let value = one_line(value);
     let entries = parse(&words::unified(&value));
@@ -28,7 +31,7 @@ fn parse(value: &str) -> Vec<Entry> {
     let block = format!("To: {}\r\n\r\n", with_quoted_locals(value));
     let parser = MessageParser::new().header_address(HeaderName::To);
     let Some(message) = parser.parse_headers(block.as_bytes()) else { return Vec::new() };
-    let entries = message.to().into_iter().flat_map(Address::iter);
+    let entries = message.to().into_iter().flat_map(Address::iter).take(MOST + 1);
     let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::trim).map(str::to_owned);
     entries.map(|entry| Entry { name: owned(&entry.name), address: owned(&entry.address).filter(|a| !a.is_empty()) }).collect()
 }

@@ -8,6 +8,8 @@ use crate::nul;
 
 /// Most text of a message that is kept, in bytes.
 const MOST_TEXT: usize = 1 << 20;
+/// Longest name or type of an attachment that is kept, in bytes: some file systems allow a quarter of it.
+const MOST_NAME: usize = 1_000;
 /// Where files of Google Drive are linked.
 const DRIVE_LINKS: [&str; 2] = ["https://drive.google.com/", "https://docs.google.com/"];
 
@@ -39,7 +41,7 @@ pub fn read(parts: &Parts<'_>) -> Body {
             return text;
         }
         found.notes.push("the text was cut at 1 MiB".to_owned());
-        text[..text.floor_char_boundary(MOST_TEXT)].to_owned()
+        short(&text, MOST_TEXT)
     });
     found.notes.splice(0..0, parts.notes.iter().map(|note| (*note).to_owned()));
     found
@@ -53,6 +55,11 @@ struct Reading<'a> {
 
 /// Text of a part, and whether it was HTML.
 type Text = (String, bool);
+
+/// At most so many bytes of a text.
+fn short(text: &str, most: usize) -> String {
+    text[..text.floor_char_boundary(most)].to_owned()
+}
 
 /// Nothing that a reader sees: HTML mail often brings such a plain text along.
 fn is_blank(text: &str) -> bool {
@@ -131,8 +138,8 @@ impl Reading<'_> {
         let content = transfer::decode(part.body, &part.encoding);
         self.note(content.note);
         self.found.attachments.push(Attachment {
-            name: part.name.as_deref().map(nul::replaced),
-            mime_type: nul::replaced(&part.mime_type),
+            name: part.name.as_deref().map(|name| nul::replaced(&short(name, MOST_NAME))),
+            mime_type: nul::replaced(&short(&part.mime_type, MOST_NAME)),
             size: content.bytes.len(),
         });
     }

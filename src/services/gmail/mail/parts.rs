@@ -2,13 +2,11 @@
 //! as far as it goes. Enclosed messages are not opened.
 
 use super::part::Part;
-use crate::services::gmail::headers::{MOST_BYTES, has_room};
+use crate::services::gmail::headers::{MOST as MOST_HEADERS, Room};
 
 /// How deep parts may be nested, and how many there may be.
 const DEEPEST: usize = 128;
 const MOST_PARTS: usize = 1_000;
-/// Headers of the message that are kept.
-const MOST_HEADERS: usize = 1_000;
 /// Boundaries that are not announced and are looked for.
 const MOST_GUESSES: usize = 8;
 
@@ -16,6 +14,7 @@ const JUNK: &str = "the headers contain a line that is not a header";
 const UNCLOSED: &str = "a multipart is not closed";
 const GUESSED: &str = "a multipart uses a different boundary than it declares";
 const UNDIVIDED: &str = "a multipart has no parts";
+const MANY_HEADERS: &str = "headers of a part beyond the first 1000 were left out";
 const TOO_MANY: &str = "not all parts were read: too many, or nested too deep";
 
 /// A message, taken apart.
@@ -206,17 +205,17 @@ impl<'a> Walk<'a> {
         }
         self.parts.all.push(part);
         if parent.is_none() {
-            let (mut room, most) = (MOST_BYTES, headers.into_iter().take(MOST_HEADERS));
-            self.parts.headers = most.filter(|(name, value)| has_room(&mut room, name, value)).collect();
+            let mut room = Room::default();
+            self.parts.headers = headers.into_iter().filter(|(name, value)| room.take(name, value)).collect();
         }
         from
     }
 
-    /// The headers of a part, and where what follows them begins.
+    /// The headers of a part, as many as are kept, and where what follows them begins.
     fn headers(&mut self, start: usize) -> (Vec<Header<'a>>, usize) {
         let raw = self.raw;
         let mut headers: Vec<Header<'a>> = Vec::new();
-        let mut at = start;
+        let (mut at, mut is_full) = (start, false);
         while at < raw.len() {
             let (text, next) = line(raw, at);
             if text.is_empty() {
@@ -226,9 +225,12 @@ impl<'a> Walk<'a> {
                 return (headers, at);
             }
             if text.starts_with(b" ") || text.starts_with(b"\t") {
-                if let Some(folded) = headers.last_mut() {
+                if let Some(folded) = headers.last_mut().filter(|_| !is_full) {
                     folded.to = at + text.len();
                 }
+            } else if name(text).is_some() && headers.len() == MOST_HEADERS {
+                is_full = true;
+                self.note(MANY_HEADERS);
             } else if let Some(name) = name(text) {
                 headers.push(Header { name, from: at + text.len() - after_colon(text).len(), to: at + text.len() });
             } else if !(at == start && text.starts_with(b"From ")) {
