@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands;
-use crate::config::{self, Flags};
+use crate::config::{self, Flags, Settings};
 use crate::db;
+use crate::engine::apart;
 use crate::error::{EXIT_HELP, Exit, one_line};
 use crate::progress;
 
@@ -105,7 +106,7 @@ enum Command {
     Config(commands::config::Verb),
 }
 
-/// What packages are made with. It works whatever the settings are.
+/// What packages are made with, and what is no command for people. It works whatever the settings are.
 #[derive(Debug, Subcommand)]
 enum Package {
     /// Prints what makes a shell complete the words of a command line
@@ -118,6 +119,9 @@ enum Package {
         /// Where to; made if it is missing
         folder: PathBuf,
     },
+    /// Polls streams for a run, which starts this by itself where the processes that held them died twice
+    #[command(name = apart::COMMAND, hide = true)]
+    PollApart,
 }
 
 #[derive(Debug, Subcommand)]
@@ -175,6 +179,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             commands::print(&String::from_utf8(script)?)?;
             return Ok(Exit::Done);
         }
+        Word::Package(Package::PollApart) => {
+            let order = commands::apart::order()?;
+            prepare(&order.settings, cli.global.verbose);
+            return commands::apart::run(order);
+        }
         Word::Package(Package::Man { folder }) => return commands::man::write(Cli::command(), &folder, output),
     };
     let flags = Flags { config: cli.global.config, set: cli.global.set };
@@ -185,13 +194,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         }
         (loaded, _) => loaded?,
     };
-    log_to_stderr(&loaded.settings.log.level, cli.global.verbose);
+    prepare(&loaded.settings, cli.global.verbose);
     match &loaded.file {
         Some(file) => log::info!("settings: {}", file.display()),
         None => log::info!("settings: no file, only the environment and what is built in"),
     }
-    // One provider for every TLS connection of this process; a second installation cannot happen.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     match command {
         Command::Config(verb) => commands::config::run(&verb, &loaded, output),
         Command::Install(verb) => commands::install::run(&verb, &loaded, output),
@@ -216,6 +223,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Attendee(verb) => commands::attendee::run(&verb, loaded.settings, output),
         Command::Gmail(verb) => commands::gmail::run(&verb, loaded.settings, output),
     }
+}
+
+/// What every command needs of the process.
+fn prepare(settings: &Settings, verbose: u8) {
+    log_to_stderr(&settings.log.level, verbose);
+    // One provider for every TLS connection of this process; a second installation cannot happen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn log_to_stderr(level: &str, verbose: u8) {
@@ -246,7 +260,7 @@ mod tests {
     /// Every command with its names from the program on.
     fn walk(command: &clap::Command, names: &str, found: &mut Vec<(String, clap::Command)>) {
         found.push((names.to_owned(), command.clone()));
-        for inner in command.get_subcommands() {
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
             walk(inner, &format!("{names}-{}", inner.get_name()), found);
         }
     }

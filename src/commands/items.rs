@@ -65,7 +65,7 @@ async fn retry(context: &Context, id: Option<i64>, output: Output) -> anyhow::Re
     if let (Some(id), true) = (id, rows.is_empty()) {
         return Err(Fault::usage(format!("no quarantined item has the number {id}; see `syncctl items list`")).into());
     }
-    let (unfetched, came): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.retry_at.is_some());
+    let (unfetched, came): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.retry_at.is_some() || row.raw.is_empty());
     let everything = Selection { force: true, ..Selection::default() };
     let calendar = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
     let mailboxes = gmail::mailboxes(context).await?;

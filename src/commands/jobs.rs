@@ -61,6 +61,7 @@ pub(super) fn job(context: &Context, service: &str, verb: &str, selection: Selec
         max_duration: bounds.max_duration.or(configured),
         scopes: services::scopes(&context.settings),
         unknown: Vec::new(),
+        part_of: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod activity;
+pub mod apart;
 pub mod attendee;
 mod attendee_project;
 pub mod calendar;

@@ -41,6 +41,8 @@ pub struct StreamRow {
     pub push_missed: i32,
     /// Things that could not be fetched and are to be asked for again now.
     pub unfetched: Vec<String>,
+    /// Things that are not read, because each has ended two processes.
+    pub deadly: Vec<String>,
     /// The same run has polled it before.
     pub again: bool,
     /// A complete pass was asked for.
@@ -70,6 +72,8 @@ pub struct Selection {
     pub force: bool,
     /// Only streams whose channel announced something that no poll has seen.
     pub pushed: bool,
+    /// Only these (`streams.id`), which a process of its own polls. `None`: all others, see `Due::apart`.
+    pub apart: Option<Vec<i64>>,
 }
 
 /// By place and not by name: names are searched for, which shows when thousands of rows are read for one call each.
@@ -105,6 +109,7 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
         again: row.try_get(24)?,
         resync: row.try_get(25)?,
         outdated: row.try_get(26)?,
+        deadly: row.try_get::<_, Option<Vec<String>>>(27)?.unwrap_or_default(),
     })
 }
 
@@ -123,6 +128,8 @@ pub struct Due {
     pub paused: bool,
     /// Accounts are refused, or streams lack a scope or an API; of a selection of everybody.
     pub refused: bool,
+    /// Streams that are to be polled apart, because the processes that held them last died twice in a row.
+    pub apart: Vec<i64>,
 }
 
 /// The streams that a selection names and that are due.
@@ -138,6 +145,7 @@ pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selecti
                 (&selection.force, Type::BOOL),
                 (&selection.users, Type::UUID_ARRAY),
                 (&selection.pushed, Type::BOOL),
+                (&selection.apart, Type::INT8_ARRAY),
             ],
         )
         .await
@@ -151,6 +159,7 @@ pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selecti
         held: usize::try_from(held)?,
         paused: row.try_get(4)?,
         refused: row.try_get(5)?,
+        apart: ids(6)?,
     })
 }
 
@@ -164,7 +173,7 @@ pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
                CASE WHEN s.failures > 0 THEN coalesce(extract(epoch FROM now() - s.failing_since), 0) ELSE 0 END::float8, s.change_mass, s.change_mass_at, s.weight,
                CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, coalesce(a.project, s.attendee_project::text), a.access_token,
                extract(epoch FROM a.token_expires_at - now())::float8, extract(epoch FROM s.push_until - now())::float8, s.weight_at,
-               s.change_since, s.change_shape, s.push_missed, NULL::text[], false, false, false
+               s.change_since, s.change_shape, s.push_missed, NULL::text[], false, false, false, NULL::text[]
              FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)",
             &[(&ids, Type::INT8_ARRAY)],
         )
@@ -244,6 +253,7 @@ impl StreamRow {
             push_left: None,
             push_missed: 0,
             unfetched: Vec::new(),
+            deadly: Vec::new(),
             again: false,
             resync: false,
             outdated: false,

@@ -17,6 +17,10 @@ use crate::nul;
 /// An outage delays a thing little, and one that can never be fetched costs a call a day.
 const AGAIN: &str = "least(86400, 900 * power(4, least(quarantined_items.attempts, 8)))";
 
+/// What is said of an item that ended its process twice.
+pub const DEADLY: &str =
+    "the process that read this item died, twice; it is not read again unless `syncctl items retry` asks for it";
+
 /// An item to put aside: its id at the provider, its JSON as received, and why it could not be applied.
 #[derive(Debug, Clone)]
 pub struct Poison {
@@ -40,6 +44,11 @@ impl Poison {
         }
     }
 
+    /// An item that must not be read.
+    pub fn deadly(item_id: &str) -> Self {
+        Self { item_id: item_id.to_owned(), raw: String::new(), error: DEADLY.to_owned(), unfetched: None }
+    }
+
     /// An item with the id that it names (`id`, or `fileId`); without one, with a digest of its text, so that it is quarantined once.
     pub fn of(raw: &RawValue, error: impl Into<String>) -> Self {
         #[derive(serde::Deserialize)]
@@ -57,7 +66,7 @@ impl Poison {
 }
 
 /// What an item is known by in quarantine: its id, or the digest of one that is too long for an index.
-fn key(item_id: &str) -> String {
+pub fn key(item_id: &str) -> String {
     const MOST: usize = 1024;
     match item_id.len() {
         0..=MOST => nul::replaced(item_id),
@@ -114,6 +123,20 @@ pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison], pas
     Ok(())
 }
 
+/// Puts an item aside that ended its process twice: from now on it is not read.
+pub async fn condemn(pool: &Pool, stream: i64, item_id: &str, error: &str) -> anyhow::Result<()> {
+    pool.get()
+        .await?
+        .execute_typed(
+            "INSERT INTO quarantined_items (stream_id, item_id, raw, error, is_deadly) VALUES ($1, $2, '', $3, true)
+             ON CONFLICT (stream_id, item_id) DO UPDATE SET error = excluded.error, is_deadly = true, retry_at = NULL, last_tried_at = now()",
+            &[(&stream, Type::INT8), (&key(item_id), Type::TEXT), (&error, Type::TEXT)],
+        )
+        .await
+        .context("quarantining an item that ends its process")?;
+    Ok(())
+}
+
 /// Lets the next poll ask for things by their ids that a complete pass did not name although they may be there; answers how many. What lies
 /// in quarantine already stays as it is.
 pub async fn ask_for(tx: &Transaction<'_>, stream: i64, item_ids: &[&str], why: &str) -> anyhow::Result<u64> {
@@ -130,7 +153,7 @@ pub async fn ask_for(tx: &Transaction<'_>, stream: i64, item_ids: &[&str], why: 
 pub async fn doubt(tx: &Transaction<'_>, stream: i64, pass: i64) -> anyhow::Result<()> {
     let doubted = tx
         .execute_typed(
-            "UPDATE quarantined_items SET retry_at = now() WHERE stream_id = $1 AND seen_pass IS DISTINCT FROM $2 AND retry_at IS NULL",
+            "UPDATE quarantined_items SET retry_at = now() WHERE stream_id = $1 AND seen_pass IS DISTINCT FROM $2 AND retry_at IS NULL AND NOT is_deadly",
             &[(&stream, Type::INT8), (&pass, Type::INT8)],
         )
         .await

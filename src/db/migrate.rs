@@ -36,6 +36,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (25, "told_apart", include_str!("../../sql/migrations/0025_told_apart.sql")),
     (26, "quota_pauses", include_str!("../../sql/migrations/0026_quota_pauses.sql")),
     (27, "standing", include_str!("../../sql/migrations/0027_standing.sql")),
+    (28, "apart", include_str!("../../sql/migrations/0028_apart.sql")),
     (30, "audiences", include_str!("../../sql/migrations/0030_audiences.sql")),
 ];
 

@@ -77,7 +77,7 @@ pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, step: &Step,
     let moved = tx
         .execute_typed(
             "UPDATE streams SET cursor = $3, page_token = $4, pinned = $5, pass = $6,
-               pass_count = greatest(pass_count, coalesce($6, 0)), claimed_until = now() + make_interval(secs => $7),
+               pass_count = greatest(pass_count, coalesce($6, 0)), lapses = 0, claimed_until = now() + make_interval(secs => $7),
                pass_items = CASE WHEN $6 IS NOT NULL THEN $8 + CASE WHEN pass = $6 THEN coalesce(pass_items, 0) ELSE 0 END END,
                pass_expected = CASE WHEN $6 IS NOT NULL THEN $9 END,
                pass_began_at = CASE WHEN pass = $6 THEN coalesce(pass_began_at, now()) WHEN $6 IS NOT NULL THEN now() END,
@@ -131,7 +131,7 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish, sett
         .execute_typed(
             "UPDATE streams s SET cursor = $3, page_token = NULL, pinned = NULL, pass = NULL,
                pass_items = NULL, pass_expected = NULL, pass_began_at = NULL,
-               full_pass_at = CASE WHEN $4::bigint IS NULL THEN full_pass_at ELSE now() END,
+               lapses = 0, full_pass_at = CASE WHEN $4::bigint IS NULL THEN full_pass_at ELSE now() END,
                pass_count = greatest(pass_count, coalesce($4, 0)),
                passed_with = CASE WHEN $4 IS NULL OR pass = $4 THEN passed_with ELSE $11 END,
                resync_asked_at = CASE WHEN $4 IS NULL OR pass = $4 OR resync_asked_at > claimed_at THEN resync_asked_at END,

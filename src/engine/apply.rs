@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
-use super::{Counts, Item, Next, Page, Position, Source, Stream};
+use super::{Counts, Item, Next, Page, Position, Source, Stream, apart};
 use crate::db::Pool;
 use crate::db::items::{self, Poison};
 use crate::db::streams::{self, Finish, Step};
@@ -108,13 +108,15 @@ async fn apply_items<S: Source>(
     let mut counts = Counts::default();
     let mut poison: Vec<Poison> = page.poison.clone();
     // Halves that fail are halved again, so one bad item among thousands costs a dozen statements and nobody else.
-    let mut pending: Vec<&[Item<S::Change>]> = vec![&page.items];
+    let mut pending: Vec<&[Item<S::Change>]> = match apart::is_on() {
+        true => page.items.chunks(1).rev().collect(),
+        false => vec![&page.items],
+    };
     while let Some(part) = pending.pop() {
-        if part.is_empty() {
-            continue;
-        }
+        let Some(first) = part.first() else { continue };
+        let place = apart::place(stream.id, Some(&first.id));
         let savepoint = tx.transaction().await.context("setting a savepoint")?;
-        match source.apply(&savepoint, stream, write.at.pass, part).await {
+        match apart::on(place, source.apply(&savepoint, stream, write.at.pass, part)).await {
             Ok(done) => {
                 savepoint.commit().await.context("releasing the savepoint")?;
                 counts += done;

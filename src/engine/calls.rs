@@ -4,19 +4,31 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::Either;
+use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Item;
+use super::apart;
 use super::digest::Digest;
 use super::gate::Gate;
 use super::meter::{Booking, For, Meter};
 use super::retry;
 use super::tokens::Credential;
 use crate::config::Settings;
+use crate::db::items::{self, Poison};
 use crate::error::{Class, Failure};
+
+/// What makes an item of its JSON.
+type Decode<C> = fn(Box<RawValue>) -> Result<Item<C>, Poison>;
 
 /// The calls of one stream.
 pub struct Calls {
+    /// `streams.id`; 0: of no stream.
+    pub(super) stream: i64,
+    /// Things that must not be read: each has ended two processes.
+    pub(super) deadly: Vec<String>,
     /// The right to make them.
     pub credential: Credential,
     pub(super) user: Uuid,
@@ -38,6 +50,28 @@ pub struct Calls {
 }
 
 impl Calls {
+    /// Whether this thing must not be read: put `Poison::deadly` into the page.
+    pub fn is_deadly(&self, id: &str) -> bool {
+        !self.deadly.is_empty() && self.deadly.contains(&items::key(id))
+    }
+
+    /// The same work. Where the stream is polled apart, it is said before each step which thing it is about, in case the process ends there.
+    pub fn on<F: Future>(&self, id: &str, work: F) -> Either<F, impl Future<Output = F::Output> + use<F>> {
+        apart::on(apart::place(self.stream, Some(id)), work)
+    }
+
+    /// Makes an item of its JSON, unless it must not be read.
+    pub(super) fn decoded<C>(&self, raw: &RawValue, decode: Decode<C>) -> Result<Item<C>, Poison> {
+        if self.deadly.is_empty() && !apart::is_on() {
+            return decode(raw.to_owned());
+        }
+        let named = Poison::of(raw, items::DEADLY);
+        match self.is_deadly(&named.item_id) {
+            true => Err(named),
+            false => apart::at(apart::place(self.stream, Some(&named.item_id)), || decode(raw.to_owned())),
+        }
+    }
+
     /// Makes a call that costs `units`, as often as it takes. `call` also reads the answer, so that a cut one is asked for again.
     ///
     /// # Errors

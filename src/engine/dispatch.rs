@@ -216,6 +216,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         report.saw_pause |= due.paused;
         report.saw_refused |= due.refused;
         drop(report);
+        *self.shared.apart() = due.apart;
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use super::report::Covered;
 use super::room::Room;
 use super::shared::Shared;
 use super::tokens::Broker;
-use super::{Context, Report, Source, budget, dispatch, left, probe, revive, told, watch};
+use super::{Context, Report, Source, apart, budget, dispatch, left, probe, revive, told, watch};
 use crate::config;
 use crate::db::claims::Selection;
 use crate::db::pool::CANCELLED;
@@ -44,12 +44,14 @@ pub struct Job {
     pub scopes: Vec<&'static str>,
     /// Those of the ids given that name nothing; they count as failed.
     pub unknown: Vec<String>,
+    /// The run that this process polls some streams for, which tells of it.
+    pub part_of: Option<Uuid>,
 }
 
 impl Job {
     /// What schedules run, and not a person for some users: only this is a sign that all is well.
     pub(super) fn is_for_everybody(&self) -> bool {
-        self.selection.users.is_none() && !self.selection.pushed
+        self.selection.users.is_none() && !self.selection.pushed && self.selection.apart.is_none()
     }
 }
 
@@ -73,6 +75,7 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
             }
         }
         dispatch::drain(&shared, &job.selection).await?;
+        apart::poll(&shared, job).await?;
         left::paused(&shared, &job.selection).await?;
         left::unclaimed(&shared, &job.selection).await?;
         // Mostly none is: an idle run makes few statements.
@@ -112,14 +115,14 @@ pub(super) async fn recorded<S: Source>(
     job: &Job,
     work: impl AsyncFnOnce(Arc<Shared<S>>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
-    let run = Uuid::now_v7();
+    let run = job.part_of.unwrap_or_else(Uuid::now_v7);
     let mut check = Check::none();
     let began = SystemTime::now();
     // What it has under way is its own: it may be cancelled, and that of other runs in this process goes on.
     let own = Context { pool: context.pool.of_one_run(), ..context.clone() };
     let ended = executed(&own, source, job, run, &mut check, work).await.map_err(explained);
     let telemetry = async {
-        if !job.dry_run {
+        if !job.dry_run && job.part_of.is_none() {
             telemetry::export(&context.http, &told::run(&job.name, run, began, &ended)).await;
         }
     };
@@ -141,7 +144,7 @@ async fn executed<S: Source>(
     let keys = ready::keys(context).await?;
     // A host that can do nothing for lack of keys takes the job from nobody.
     let exclusive = job.exclusive && keys.is_ok();
-    if !job.dry_run && !opened::<S>(context, job, exclusive, &mut report, check).await? {
+    if !job.dry_run && job.part_of.is_none() && !opened::<S>(context, job, exclusive, &mut report, check).await? {
         record(context, S::TABLES, job, &mut report, started, |user| source.covers(user)).await?;
         return Ok(report);
     }
@@ -173,8 +176,9 @@ async fn executed<S: Source>(
         log::warn!("{}: {} items quarantined: `syncctl items list` shows them", job.name, report.quarantined);
     }
     report.details = shared.source.details();
-    report.api_calls = context.http.calls() - calls_before;
-    (report.quota_units, report.retries) = shared.meter.totals();
+    let (units, retries) = shared.meter.totals();
+    report.api_calls += context.http.calls() - calls_before;
+    (report.quota_units, report.retries) = (report.quota_units + units, report.retries + retries);
     let drained = drained.map_err(explained);
     if let Err(error) = &drained {
         report.fail_whole(error);
@@ -237,6 +241,7 @@ fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, re
         prices,
         stage: tokio::sync::Mutex::default(),
         held: Mutex::default(),
+        apart: Mutex::default(),
         workers: AtomicUsize::new(0),
         // An eighth of a chunk keeps the statements few and the end of the run short.
         queue: Queue::new((engine.chunk as usize).div_ceil(8), filled),
@@ -270,6 +275,9 @@ async fn record(
     covers: impl Fn(Uuid) -> u64,
 ) -> anyhow::Result<()> {
     let covered = report.close(started.elapsed(), covers);
+    if job.part_of.is_some() {
+        return Ok(());
+    }
     let error_message = report.error_message();
     let int = |n: u64| i32::try_from(n).unwrap_or(i32::MAX);
     let closing = Closing {

@@ -1,6 +1,7 @@
 //! The one sync loop: claims streams, fetches pages, applies them, paces and reports. Knows no service.
 
 pub mod again;
+pub mod apart;
 mod apply;
 mod budget;
 mod calls;
@@ -126,6 +127,7 @@ pub struct Page<C> {
 impl<C> Page<C> {
     /// A page of what a list names; what cannot be decoded is poison.
     pub fn decoded(
+        calls: &Calls,
         raws: &[&RawValue],
         decode: fn(Box<RawValue>) -> Result<Item<C>, Poison>,
         pinned: Option<String>,
@@ -133,7 +135,7 @@ impl<C> Page<C> {
     ) -> Self {
         let mut page = Self { items: Vec::with_capacity(raws.len()), poison: Vec::new(), pinned, expected: None, next };
         for raw in raws {
-            match decode((*raw).to_owned()) {
+            match calls.decoded(raw, decode) {
                 Ok(item) => page.items.push(item),
                 Err(bad) => page.poison.push(bad),
             }
@@ -153,7 +155,7 @@ pub enum Next {
 }
 
 /// What a page did to the database.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
     pub created: u64,
     pub updated: u64,

@@ -1,6 +1,7 @@
 //! What a run did: counted while it goes, written to the run tables, shown to people.
 
-mod parts;
+mod entries;
+pub mod part;
 mod unknown;
 mod verdict;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use parts::{ClassCount, Covered, Quantiles, Slow};
+pub use entries::{ClassCount, Covered, Quantiles, Slow};
 
 use super::Counts;
 use super::delays::Delays;

@@ -42,6 +42,8 @@ pub struct Shared<S> {
     pub stage: tokio::sync::Mutex<Option<Connection>>,
     /// Streams that this run has claimed and not given back: what a heartbeat renews.
     pub held: Mutex<HashSet<i64>>,
+    /// Streams that were due at the last look and are to be polled apart.
+    pub apart: Mutex<Vec<i64>>,
     /// Workers that were started: they divide `engine.concurrency` among them.
     pub workers: AtomicUsize,
     pub queue: Queue,
@@ -56,6 +58,11 @@ impl<S> Shared<S> {
     /// The streams held, to add to, take from or list.
     pub fn held(&self) -> MutexGuard<'_, HashSet<i64>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The streams to be polled apart.
+    pub fn apart(&self) -> MutexGuard<'_, Vec<i64>> {
+        self.apart.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Threads that may poll.
@@ -126,12 +133,14 @@ impl<S: Source> Shared<S> {
 
     /// The calls of a claimed stream.
     pub fn calls(&self, row: &StreamRow) -> Calls {
-        self.calls_with(&row.account)
+        Calls { stream: row.id, deadly: row.deadly.clone(), ..self.calls_with(&row.account) }
     }
 
     /// The calls of an account.
     pub fn calls_with(&self, account: &AccountRow) -> Calls {
         Calls {
+            stream: 0,
+            deadly: Vec::new(),
             credential: self.broker.credential(account),
             user: account.user_id,
             project: account.project.clone(),

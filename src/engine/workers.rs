@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-use super::Source;
 use super::outcome::{End, Outcome};
 use super::poll::{self, Until};
 use super::queue::{Queue, Taken};
 use super::shared::Shared;
 use super::slice::Sliced;
+use super::{Source, apart};
 use crate::error::Class;
 
 /// Polls what comes to the queue until nothing will come any more.
@@ -31,7 +31,10 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
         let width = places.min(shared.places());
         while slices.len() < width && !shared.wind_down.is_cancelled() && (slices.is_empty() || shared.room.is_left()) {
             match queue.take(shared.turns(), |task| shared.admit(task)) {
-                Taken::Task(task, granted) => slices.push(poll::slice(Arc::clone(&shared), task, Some(granted), Until::Others)),
+                Taken::Task(task, granted) => {
+                    let place = apart::place(task.row.id, None);
+                    slices.push(apart::on(place, poll::slice(Arc::clone(&shared), task, Some(granted), Until::Others)));
+                }
                 Taken::Nothing(until) => {
                     wake = until;
                     break;

@@ -3,6 +3,7 @@
 mod answers;
 mod bots;
 mod connections;
+mod killers;
 mod mail;
 mod meetings;
 mod tenants;

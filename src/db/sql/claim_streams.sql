@@ -10,17 +10,20 @@ WITH due AS (
     -- A run that began before a complete pass was asked for may have the settings of before: it leaves the stream to the next one.
     AND (s.resync_asked_at IS NULL OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = $1 AND r.started_at < s.resync_asked_at))
   FOR UPDATE OF s SKIP LOCKED
-), unfetched AS (
-  -- Things of these streams that could not be fetched and are to be asked for again: some at a time.
-  SELECT q.stream_id, (array_agg(q.item_id ORDER BY q.retry_at))[1:100] AS ids
+), aside AS (
+  -- Things of these streams that could not be fetched and are to be asked for again: some at a time. And those that must not be read.
+  SELECT q.stream_id, (array_agg(q.item_id ORDER BY q.retry_at) FILTER (WHERE NOT q.is_deadly))[1:100] AS unfetched,
+    array_agg(q.item_id) FILTER (WHERE q.is_deadly) AS deadly
   FROM quarantined_items q
-  WHERE q.retry_at <= now() AND q.stream_id = ANY ($3)
+  WHERE (q.retry_at <= now() OR q.is_deadly) AND q.stream_id = ANY ($3)
   GROUP BY q.stream_id
 )
 UPDATE streams s
-SET claimed_by = $1, claimed_until = now() + make_interval(secs => $2), claimed_at = now(), last_run = $1
+SET claimed_by = $1, claimed_until = now() + make_interval(secs => $2), claimed_at = now(), last_run = $1,
+  -- Whoever held it until its lease lapsed gave no word of it.
+  lapses = CASE WHEN s.claimed_by IS NULL THEN s.lapses ELSE least(s.lapses + 1, 1000) END
 -- A project's stream has no account.
-FROM due LEFT JOIN accounts a ON a.user_id = due.user_id LEFT JOIN unfetched u ON u.stream_id = due.id
+FROM due LEFT JOIN accounts a ON a.user_id = due.user_id LEFT JOIN aside q ON q.stream_id = due.id
 WHERE s.id = due.id
 -- The reader knows these by their place.
 RETURNING s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
@@ -28,4 +31,4 @@ RETURNING s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.c
   CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END AS resyncs_today,
   coalesce(a.project, s.attendee_project::text), a.access_token, extract(epoch FROM a.token_expires_at - now())::float8 AS token_seconds,
   extract(epoch FROM s.push_until - now())::float8 AS push_left, s.weight_at, s.change_since, s.change_shape, s.push_missed,
-  u.ids, due.again, s.resync_asked_at IS NOT NULL, coalesce(s.passed_with <> $5, false)
+  q.unfetched, due.again, s.resync_asked_at IS NOT NULL, coalesce(s.passed_with <> $5, false), q.deadly

@@ -9,7 +9,7 @@ WITH free AS (
   SET cursor = idle.cursor, page_token = NULL,
       due_at = CASE WHEN s.pushed_at > s.claimed_at OR s.resync_asked_at > s.claimed_at THEN now() ELSE now() + make_interval(secs => idle.wait) END,
       polled_at = coalesce(s.claimed_at, now()),
-      claimed_by = NULL, claimed_until = NULL, failures = 0, failed_class = NULL, failed_message = NULL,
+      claimed_by = NULL, claimed_until = NULL, lapses = 0, failures = 0, failed_class = NULL, failed_message = NULL,
       state = CASE WHEN s.state = 'stopped' OR (s.state = 'degraded' AND s.resync_day < current_date) THEN 'active' ELSE s.state END
   FROM unnest($2::bigint[], $3::text[], $4::float8[]) AS idle (id, cursor, wait)
   WHERE s.id = idle.id AND (NOT $5 OR s.id IN (SELECT id FROM free))

@@ -38,7 +38,7 @@ pub async fn turn_off(pool: &Pool, run: Uuid, id: i64, why: &Failure) -> anyhow:
     let mut client = pool.get().await?;
     let tx = client.begin("recording that there is nothing to sync").await?;
     tx.execute_typed(
-            "UPDATE streams s SET failures = 0, failed_class = $3, failed_message = $4, failed_at = o.since,
+            "UPDATE streams s SET failures = 0, lapses = 0, failed_class = $3, failed_message = $4, failed_at = o.since,
                due_at = now() + (0.9 + 0.1 * random()) * CASE WHEN o.since < now() - interval '7 days' THEN interval '7 days' ELSE interval '1 day' END,
                polled_at = coalesce(claimed_at, now()), state = CASE state WHEN 'off' THEN state ELSE 'stopped' END,
                claimed_by = NULL, claimed_until = NULL

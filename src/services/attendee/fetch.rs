@@ -29,7 +29,7 @@ pub async fn bots(attendee: &Attendee, stream: &Stream, calls: &Calls) -> Result
     let asked: Vec<_> = due
         .iter()
         .map(|open| (*open, listed.remove(&open.bot_id)))
-        .map(|(open, raw)| one(attendee, stream, calls, open, raw))
+        .map(|(open, raw)| calls.on(&open.bot_id, one(attendee, stream, calls, open, raw)))
         .collect();
     let answers: Vec<_> = futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;
     let (mut read, mut unread) = (0, None);
@@ -81,6 +81,9 @@ async fn one(
     open: &Open,
     listed: Option<Box<RawValue>>,
 ) -> Result<Answer, Failure> {
+    if calls.is_deadly(&open.bot_id) {
+        return Ok(Err(Poison::deadly(&open.bot_id)));
+    }
     let raw = match listed {
         Some(raw) => raw,
         None => match attendee.api.get(stream.user_id, calls, &open.bot_id).await? {

@@ -206,5 +206,5 @@ async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Reque
             ));
         }
     };
-    Ok(Page::decoded(&items, *decode, pinned.clone(), next))
+    Ok(Page::decoded(calls, &items, *decode, pinned.clone(), next))
 }

@@ -9,7 +9,7 @@ use super::file::{Content, File};
 use super::whole::Received;
 use super::{Change, Drive, workbook};
 use crate::charset;
-use crate::engine::{Calls, Item, Stream};
+use crate::engine::{Calls, Item, Stream, apart};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -70,7 +70,7 @@ impl<'a> Reading<'a> {
             _ => None,
         });
         let read = wanted.map(async |(file, content)| {
-            *content = self.read(calls, file).await?;
+            *content = calls.on(&file.id, self.read(calls, file)).await?;
             Ok(())
         });
         // Collected first: a stream over the iterator would be bound to one lifetime of the items.
@@ -167,8 +167,8 @@ impl<'a> Reading<'a> {
             return Ok(Err(format!("the workbook is larger than {MOST_RECEIVED} bytes")));
         }
         // Reading it takes long, and what another program wrote must not end this one.
-        let read = tokio::task::spawn_blocking(move || workbook::read(&bytes, most)).await;
-        Ok(read.unwrap_or_else(|_| Err("the workbook cannot be read".into())))
+        let read = apart::blocking(move || workbook::read(&bytes, most)).await;
+        Ok(read.unwrap_or_else(|| Err("the workbook cannot be read".into())))
     }
 
     async fn ask(&self, calls: &Calls, file: &File, way: &Way, most: usize) -> Result<(Option<String>, Rest), Failure> {

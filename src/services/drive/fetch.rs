@@ -37,7 +37,7 @@ pub async fn drives(drive: &Drive, calls: &Calls, at: &Position) -> Result<Page<
             let body = body.map_err(|failure| at.blame(failure))?;
             let list = List::read("drives.list", &body)?;
             let next = list.next_page_token.map_or_else(|| Next::Cursor(LISTED.into()), Next::Page);
-            Ok(Page::decoded(&list.items, list::decode, None, next))
+            Ok(Page::decoded(calls, &list.items, list::decode, None, next))
         })
         .await
 }
@@ -112,7 +112,7 @@ pub(super) async fn changes(
                     ));
                 }
             };
-            Ok(Page::decoded(&list.items, files::decode, None, next))
+            Ok(Page::decoded(calls, &list.items, files::decode, None, next))
         })
         .await
 }
@@ -153,7 +153,7 @@ pub(super) async fn listing(drive: &Drive, stream: &Stream, calls: &Calls, at: &
             let body = body.map_err(|failure| at.blame(failure))?;
             let list = List::read("files.list", &body)?;
             let next = list.next_page_token.map_or_else(|| Next::Cursor(pinned.clone()), Next::Page);
-            Ok(Page::decoded(&list.items, files::decode, Some(pinned.clone()), next))
+            Ok(Page::decoded(calls, &list.items, files::decode, Some(pinned.clone()), next))
         })
         .await
 }

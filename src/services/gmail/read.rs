@@ -106,7 +106,7 @@ async fn ask(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Asked {
             break;
         }
         left = after;
-        for (id, answer) in wave.iter().zip(join_all(wave.iter().map(|id| message(gmail, calls, id))).await) {
+        for (id, answer) in wave.iter().zip(join_all(wave.iter().map(|id| calls.on(id, message(gmail, calls, id)))).await) {
             asked.answered += usize::from(answer.is_ok());
             match answer {
                 Ok(Some(Ok(item))) => asked.read.items.push(item),
@@ -152,6 +152,9 @@ async fn others_can_be_read(gmail: &Gmail, calls: &Calls, failed: &[(String, Fai
 }
 
 async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result<Item<Change>, Poison>>, Failure> {
+    if calls.is_deadly(id) {
+        return Ok(Some(Err(Poison::deadly(id))));
+    }
     let mut url = gmail.url(&["messages", id])?;
     url.query_pairs_mut().append_pair("format", "metadata").append_pair("fields", METADATA_FIELDS);
     let asked = calls.make_paid(gmail.message_cost, || async {

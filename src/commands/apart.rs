@@ -1,0 +1,36 @@
+//! `syncctl poll-apart`: what a run starts for streams whose process died twice. Not for people.
+
+use anyhow::Context as _;
+
+use super::{every, with_context};
+use crate::db::claims::Selection;
+use crate::engine::apart::{self, Order};
+use crate::engine::job::Job;
+use crate::error::Exit;
+use crate::services;
+
+/// What is to be done, from standard input.
+pub fn order() -> anyhow::Result<Order> {
+    let order = std::io::read_to_string(std::io::stdin()).context("reading what to poll from standard input")?;
+    serde_json::from_str(&order).context("a run starts this command and says what to poll; use `batch-poll` instead")
+}
+
+/// Polls what it says, and tells on standard output what it is at.
+pub fn run(order: Order) -> anyhow::Result<Exit> {
+    apart::begin();
+    let Order { settings, service, run, job, streams, max_duration } = order;
+    with_context(settings, |context| async move {
+        let job = Job {
+            name: job,
+            exclusive: false,
+            dry_run: false,
+            selection: Selection { force: true, apart: Some(streams), ..Selection::default() },
+            max_duration,
+            scopes: services::scopes(&context.settings),
+            unknown: Vec::new(),
+            part_of: Some(run),
+        };
+        apart::tell(every::run(&context, &service, &job).await?)?;
+        Ok(Exit::Done)
+    })
+}

@@ -1,0 +1,213 @@
+//! Streams whose process died twice while it held them are polled apart: by a process of its own, started when everybody else has been served. It
+//! says what it is at before each step, so that what ends it is known by its id. Knows no service.
+
+mod place;
+mod tell;
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+use uuid::Uuid;
+
+use super::job::Job;
+use super::outcome::Outcome;
+use super::report::part::Part;
+use super::shared::Shared;
+use super::{Report, Source, failed};
+use crate::config::Settings;
+use crate::db::claims;
+use crate::db::{items, streams};
+use crate::error::{Class, Failure};
+
+pub use place::Place;
+pub use tell::{at, begin, blocking, is_on, on, place};
+
+/// The command that such a process is started with.
+pub const COMMAND: &str = "poll-apart";
+/// How often something ends its process before it is put aside.
+const TWICE: usize = 2;
+/// Processes that may die in one run; what is left is the next run's.
+const MOST_DEATHS: usize = 20;
+/// What a panic in the first thread ends a process with.
+const PANICKED: i32 = 101;
+
+/// What a process is to poll, on its standard input.
+#[derive(Serialize, Deserialize)]
+pub struct Order {
+    pub settings: Settings,
+    pub service: String,
+    /// The run that it polls for, and its job.
+    pub run: Uuid,
+    pub job: String,
+    /// `streams.id`
+    pub streams: Vec<i64>,
+    pub max_duration: Option<Duration>,
+}
+
+/// Ends the output of a process that has polled what it was to poll.
+pub fn tell(report: Report) -> anyhow::Result<()> {
+    tell::line(&Part::of(report))
+}
+
+/// How a process ended.
+enum Ended {
+    Done(Part),
+    /// While it was at this place, where it had come to one.
+    Died(Option<Place>, ExitStatus),
+}
+
+/// Polls the streams that the looks of this run have left to a process of its own.
+///
+/// # Errors
+/// No process can be started, or one gave up; the database is gone.
+pub async fn poll<S: Source>(shared: &Shared<S>, job: &Job) -> anyhow::Result<()> {
+    let mut groups = vec![std::mem::take(&mut *shared.apart())];
+    let mut deaths: Vec<Option<Place>> = Vec::new();
+    while let Some(mut group) = groups.pop().filter(|_| !shared.dry_run && !shared.wind_down.is_cancelled()) {
+        if group.is_empty() {
+            continue;
+        }
+        let (place, status) = match polled(shared, job, &group).await? {
+            Ended::Done(part) => {
+                shared.report().take_over(part);
+                continue;
+            }
+            Ended::Died(place, status) => (place, status),
+        };
+        log::warn!("{}: a process that polled {} streams apart ended with {status}", job.name, group.len());
+        deaths.push(place.clone());
+        let is_proven = deaths.iter().filter(|other| **other == place).count() == TWICE;
+        match place {
+            Some(Place { stream, item: Some(item) }) if is_proven => {
+                items::condemn(&shared.context.pool, stream, &item, &format!("{}: {status}", items::DEADLY)).await?;
+                shared.report().quarantined += 1;
+            }
+            Some(Place { stream, item: None }) if is_proven => {
+                put_off(shared, stream, status).await?;
+                group.retain(|id| *id != stream);
+            }
+            None if is_proven && group.len() == 1 => put_off(shared, group.remove(0), status).await?,
+            // It was at none of them, or at one that nobody knows.
+            None if is_proven => {
+                deaths.retain(Option::is_some);
+                groups.push(group.split_off(group.len() / 2));
+            }
+            _ => {}
+        }
+        // It can no longer say so itself.
+        let held: Vec<i64> = groups.iter().flatten().chain(&group).copied().collect();
+        streams::release(&shared.context.pool, shared.run, &held).await?;
+        groups.push(group);
+        if deaths.len() >= MOST_DEATHS {
+            log::warn!("{}: {MOST_DEATHS} processes died, the next run goes on", job.name);
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Records a stream that ends its process by something that has no id.
+async fn put_off<S: Source>(shared: &Shared<S>, stream: i64, status: ExitStatus) -> anyhow::Result<()> {
+    for row in claims::read(&shared.context.pool, &[stream]).await? {
+        let message =
+            format!("the process that polled this stream ended with {status}, twice; report it, with the log of the run");
+        let end = failed::store(shared, &row, Failure::new(Class::Internal, message)).await;
+        shared.report().add(&Outcome { end, ..Outcome::of(&row) });
+    }
+    Ok(())
+}
+
+/// Starts a process for these streams, and waits for its end.
+async fn polled<S: Source>(shared: &Shared<S>, job: &Job, streams: &[i64]) -> anyhow::Result<Ended> {
+    let mut settings = (*shared.context.settings).clone();
+    // One thing at a time: what is at work when it dies is what it dies of.
+    (settings.engine.threads, settings.google.batch_size) = (1, 1);
+    let order = Order {
+        settings,
+        service: S::TABLES.service.to_owned(),
+        run: shared.run,
+        job: job.name.clone(),
+        streams: streams.to_vec(),
+        max_duration: job.max_duration,
+    };
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg(COMMAND)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("starting a process that polls streams apart")?;
+    if let Some(mut input) = child.stdin.take() {
+        // It may have died before it has read it, which its end tells.
+        let _ = input.write_all(&serde_json::to_vec(&order)?).await;
+    }
+    let (place, part, was_stopped) = heard(shared, &mut child).await?;
+    let status = child.wait().await.context("waiting for the process that polls streams apart")?;
+    match part {
+        Some(part) => Ok(Ended::Done(part)),
+        None if was_stopped => Ok(Ended::Done(Part::default())),
+        None if status.signal().is_some() || status.code() == Some(PANICKED) => Ok(Ended::Died(place, status)),
+        None => anyhow::bail!("the process that polls streams apart gave up ({status}); what it said stands above"),
+    }
+}
+
+/// What a process says until its end: where it was last, what it did, and whether it was told to stop, which is handed on to it.
+async fn heard<S>(shared: &Shared<S>, child: &mut Child) -> anyhow::Result<(Option<Place>, Option<Part>, bool)> {
+    let (mut place, mut part, mut was_stopped) = (None, None, false);
+    let Some(output) = child.stdout.take() else { return Ok((place, part, was_stopped)) };
+    let mut lines = BufReader::new(output).lines();
+    loop {
+        tokio::select! {
+            line = lines.next_line() => match line.context("reading from the process that polls streams apart")? {
+                Some(line) if line.starts_with('{') => part = Some(serde_json::from_str(&line)?),
+                // The last line of one that died may be half of one.
+                Some(line) => place = serde_json::from_str(&line).unwrap_or(place),
+                None => return Ok((place, part, was_stopped)),
+            },
+            () = shared.wind_down.cancelled(), if !was_stopped => {
+                was_stopped = true;
+                let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+                if let Some(pid) = pid {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_comes_as_it_was_given() {
+        let mut settings = Settings::default();
+        (settings.gmail.window, settings.db.password) = (None, "a \"word\"".into());
+        let order = Order {
+            settings,
+            service: "gmail".into(),
+            run: Uuid::from_u128(7),
+            job: "gmail cron".into(),
+            streams: vec![1, 2],
+            max_duration: Some(Duration::from_millis(1_500)),
+        };
+        let given = serde_json::to_value(&order).expect("JSON");
+        let come: Order = serde_json::from_value(given.clone()).expect("an order");
+        assert_eq!(serde_json::to_value(&come).expect("JSON"), given);
+    }
+
+    #[test]
+    fn a_place_is_a_line_and_half_a_line_is_none() {
+        let place = Place { stream: 7, item: Some("a\"\n".into()) };
+        let line = serde_json::to_string(&Some(&place)).expect("JSON");
+        assert_eq!(line, r#"[7,"a\"\n"]"#);
+        assert_eq!(serde_json::from_str::<Option<Place>>(&line).expect("a place"), Some(place));
+        assert_eq!(serde_json::from_str::<Option<Place>>("null").expect("no place"), None);
+        assert!(serde_json::from_str::<Option<Place>>(&line[..5]).is_err());
+    }
+}
