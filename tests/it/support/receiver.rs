@@ -172,9 +172,7 @@ fn serve(connection: TcpStream, shared: &(Mutex<State>, Condvar)) -> Option<()> 
             shared.1.notify_all();
             (request, state.rule.clone())
         };
-        let (status, headers, body): (u16, Vec<(&str, String)>, Arc<[u8]>) = match rule
-            .map_or(Reply::Status(200), |rule| rule(&request))
-        {
+        let (status, headers, body) = match rule.map_or(Reply::Status(200), |rule| rule(&request)) {
             Reply::Status(status) => (status, Vec::new(), Arc::default()),
             Reply::Full(status, headers, body) => (status, headers, body.into_bytes().into()),
             Reply::Bytes(status, headers, body) => (status, headers, body),
