@@ -69,7 +69,7 @@ pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyho
     let user = jobs::named(context, &args.user).await?;
     let account =
         accounts::list(&context.pool, Some(&[user])).await?.pop().context("the user has no credentials: import the account")?;
-    let pauses = quota::list(&**context.pool.get().await?, None, &Selection::default()).await?;
+    let pauses = quota::list(&context.pool.get().await?, None, &Selection::default()).await?;
     let facts = Facts {
         settings: Arc::clone(&context.settings),
         account,

@@ -39,7 +39,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 }
 
 async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let pauses = quota::list(&**context.pool.get().await?, None, &Selection::default()).await?;
+    let pauses = quota::list(&context.pool.get().await?, None, &Selection::default()).await?;
     output.print(&pauses, || text(&pauses))?;
     Ok(Exit::Done)
 }

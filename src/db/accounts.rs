@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::Pool;
 use super::claims::AccountRow;
+use super::path::Reads;
 use crate::address::Name;
 
 pub use credentials::{Sealed, note_client_id, reseal, sealed_after, store_credentials};
@@ -151,7 +152,7 @@ pub async fn find(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<Option<Uuid
 /// The users that names name: by their username, or where they have none by the local part of their address; with a domain only those whose
 /// address is there. A name that fits several users names nobody.
 pub async fn by_names<'a>(
-    client: &impl tokio_postgres::GenericClient,
+    client: &impl Reads,
     names: impl IntoIterator<Item = &'a Name>,
 ) -> anyhow::Result<HashMap<Name, Uuid>> {
     let names: Vec<&Name> = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();

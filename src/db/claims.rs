@@ -5,7 +5,7 @@ mod unclaimed;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::Pool;
@@ -196,35 +196,34 @@ pub struct Claim<'a> {
     pub settings: &'a serde_json::Value,
 }
 
+impl Claim<'_> {
+    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 5] {
+        [
+            (&self.run, Type::UUID),
+            (&self.lease, Type::FLOAT8),
+            (&self.ids, Type::INT8_ARRAY),
+            (&self.force, Type::BOOL),
+            (self.settings, Type::JSONB),
+        ]
+    }
+}
+
 /// Claims those of the listed streams that are still due and free: first those to follow, then first syncs.
 pub async fn claim(pool: &Pool, claim: &Claim<'_>) -> anyhow::Result<Vec<StreamRow>> {
-    let client = pool.get().await?;
-    claim_with(&**client, claim).await
+    let rows = pool.get().await?.query_typed(CLAIM, &claim.parameters()).await.context("claiming due streams")?;
+    claimed(&rows)
 }
 
 /// What a claim would take, without taking it: for dry runs.
 pub async fn preview(pool: &Pool, claim: &Claim<'_>) -> anyhow::Result<Vec<StreamRow>> {
     let mut client = pool.get().await?;
     let tx = client.begin("beginning the preview").await?;
-    let rows = claim_with(&*tx, claim).await?;
+    let rows = tx.query_typed(CLAIM, &claim.parameters()).await.context("claiming due streams")?;
     tx.rollback().await.context("rolling the preview back")?;
-    Ok(rows)
+    claimed(&rows)
 }
 
-async fn claim_with(client: &impl tokio_postgres::GenericClient, claim: &Claim<'_>) -> anyhow::Result<Vec<StreamRow>> {
-    let rows = client
-        .query_typed(
-            CLAIM,
-            &[
-                (&claim.run, Type::UUID),
-                (&claim.lease, Type::FLOAT8),
-                (&claim.ids, Type::INT8_ARRAY),
-                (&claim.force, Type::BOOL),
-                (claim.settings, Type::JSONB),
-            ],
-        )
-        .await
-        .context("claiming due streams")?;
+fn claimed(rows: &[Row]) -> anyhow::Result<Vec<StreamRow>> {
     let mut rows: Vec<StreamRow> =
         rows.iter().map(stream_of).collect::<anyhow::Result<_>>().context("reading claimed streams")?;
     // An update answers in no order.

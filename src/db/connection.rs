@@ -1,16 +1,17 @@
 //! Connections in use, and the bounds of what they wait for: no transaction outlives its host for long, and no statement its run.
 
 use std::collections::HashMap;
-use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use deadpool_postgres::{ClientWrapper, Object, Transaction};
+use deadpool_postgres::{Object, Transaction};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use tokio_postgres::{CancelToken, IsolationLevel};
+use tokio_postgres::types::{BorrowToSql, ToSql, Type};
+use tokio_postgres::{CancelToken, Client, Error, IsolationLevel, Row, RowStream};
 
+use super::path;
 use super::target::Target;
 
 /// How long a statement in a transaction waits for what another transaction holds.
@@ -35,8 +36,8 @@ pub struct Bounds {
 pub(super) const BOUNDS: Bounds = Bounds { locks: LOCKS, idle: IDLE, statement: None };
 
 impl Bounds {
-    /// Sets them for this transaction alone (LOCAL), so that they hold behind a pooler too, and are nobody else's.
-    fn set(&self, tx: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+    /// Sets them for this transaction alone (LOCAL), so that they hold behind a pooler too, and are nobody else's; and its search path.
+    fn set(&self, tx: &Transaction<'_>, path: Option<&str>) -> Result<(), Error> {
         let mut set = format!(
             "SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
             self.locks.as_millis(),
@@ -44,6 +45,9 @@ impl Bounds {
         );
         if let Some(statement) = self.statement {
             set.push_str(&format!("; SET LOCAL statement_timeout = {}", statement.as_millis()));
+        }
+        if let Some(path) = path {
+            set.push_str(&format!("; {path}"));
         }
         // Sent and not waited for: the next statement goes out behind it, and a round trip is saved. If it fails, so does that one.
         tx.batch_execute(&set).now_or_never().unwrap_or(Ok(()))
@@ -60,11 +64,11 @@ impl InUse {
     }
 
     /// A connection that the pool gave out.
-    pub(super) fn lend(&self, object: Object) -> Connection {
+    pub(super) fn lend(&self, object: Object, path: Option<Arc<str>>) -> Connection {
         let mut tokens = self.tokens();
         let number = tokens.keys().max().map_or(0, |most| most + 1);
         tokens.insert(number, object.cancel_token());
-        Connection { object, _lent: Lent { number, in_use: self.clone() } }
+        Connection { object, path, _lent: Lent { number, in_use: self.clone() } }
     }
 
     /// Asks the server to cancel what every connection in use is doing.
@@ -99,6 +103,8 @@ impl Drop for Lent {
 /// A connection. It goes back to the pool with the value.
 pub struct Connection {
     object: Object,
+    /// What each transaction has to set first, so that names mean what they should.
+    path: Option<Arc<str>>,
     _lent: Lent,
 }
 
@@ -117,7 +123,7 @@ impl Connection {
     /// `what`, and that the connection is gone.
     pub async fn begin_within(&mut self, bounds: &Bounds, what: &'static str) -> anyhow::Result<Transaction<'_>> {
         let tx = self.object.transaction().await.context(what)?;
-        bounds.set(&tx).context(what)?;
+        bounds.set(&tx, self.path.as_deref()).context(what)?;
         Ok(tx)
     }
 
@@ -128,7 +134,7 @@ impl Connection {
     pub async fn snapshot(&mut self, what: &'static str) -> anyhow::Result<Transaction<'_>> {
         let snapshot = self.object.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let tx = snapshot.start().await.context(what)?;
-        BOUNDS.set(&tx).context(what)?;
+        BOUNDS.set(&tx, self.path.as_deref()).context(what)?;
         Ok(tx)
     }
 
@@ -138,16 +144,38 @@ impl Connection {
     }
 }
 
-impl Deref for Connection {
-    type Target = ClientWrapper;
-
-    fn deref(&self) -> &ClientWrapper {
+/// Statements by themselves, as tokio-postgres has them.
+impl Connection {
+    fn client(&self) -> &Client {
         &self.object
     }
-}
 
-impl DerefMut for Connection {
-    fn deref_mut(&mut self) -> &mut ClientWrapper {
-        &mut self.object
+    pub async fn query_typed(&self, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Error> {
+        path::alone(self.client(), self.path.as_deref(), self.client().query_typed(statement, parameters)).await
+    }
+
+    pub async fn query_typed_one(&self, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Row, Error> {
+        path::alone(self.client(), self.path.as_deref(), self.client().query_typed_one(statement, parameters)).await
+    }
+
+    pub async fn query_typed_opt(
+        &self,
+        statement: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Option<Row>, Error> {
+        path::alone(self.client(), self.path.as_deref(), self.client().query_typed_opt(statement, parameters)).await
+    }
+
+    pub async fn execute_typed(&self, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<u64, Error> {
+        path::alone(self.client(), self.path.as_deref(), self.client().execute_typed(statement, parameters)).await
+    }
+
+    /// Rows as they come.
+    pub async fn query_typed_raw<P, I>(&self, statement: &str, parameters: I) -> Result<RowStream, Error>
+    where
+        P: BorrowToSql,
+        I: IntoIterator<Item = (P, Type)>,
+    {
+        path::streamed(self.client(), self.path.as_deref(), self.client().query_typed_raw(statement, parameters)).await
     }
 }

@@ -4,6 +4,7 @@ use anyhow::Context;
 use postgres::{Client, SimpleQueryMessage};
 use sha2::{Digest, Sha256};
 
+use super::path;
 use super::target::{self, Target};
 use crate::error::Fault;
 
@@ -121,10 +122,11 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     let mut tx = client.transaction().context("beginning the migration")?;
     // A host that dies in here must not keep every table to itself. What comes before the lock is had may take as long as another host's migration.
     tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '30s'").context("bounding the migration")?;
+    tx.batch_execute(path::OURS).context("setting the search path of the migration")?;
     tx.batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})")).context("taking the migration lock")?;
     // Not by IF NOT EXISTS, which asks for the right to make tables: a role without it can still be told that nothing is missing.
     tx.batch_execute(
-        "DO $$ BEGIN IF to_regclass('schema_migrations') IS NULL THEN CREATE TABLE schema_migrations (
+        "DO $$ BEGIN IF pg_catalog.to_regclass('schema_migrations') IS NULL THEN CREATE TABLE schema_migrations (
            version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
          END IF; END $$",
     )
@@ -172,7 +174,7 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
 pub fn status(target: &Target) -> anyhow::Result<Vec<Entry>> {
     let mut client = connect(target)?;
     let exists = client
-        .simple_query("SELECT to_regclass('schema_migrations') IS NOT NULL")
+        .simple_query("SELECT pg_catalog.to_regclass('schema_migrations') IS NOT NULL")
         .context("looking for schema_migrations")?
         .iter()
         .any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));

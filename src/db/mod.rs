@@ -21,6 +21,7 @@ pub mod migrate;
 pub mod notifications;
 pub mod outbox;
 pub mod overview;
+pub mod path;
 pub mod pool;
 pub mod prices;
 pub mod quota;

@@ -55,7 +55,7 @@ pub struct Database {
 /// Reads it all. `silent_after`: so many changes in a row that a channel did not announce make it silent.
 pub async fn read(pool: &Pool, silent_after: i32) -> anyhow::Result<Overview> {
     let client = pool.get().await?;
-    let client = &**client;
+    let client = &client;
     let row = client
         .query_typed_one("SELECT now(), pg_database_size(current_database()), current_setting('server_version')", &[])
         .await

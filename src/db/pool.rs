@@ -1,16 +1,19 @@
 //! Which database, opened: the private cluster or the one named, its schema checked, and a pool of connections.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use deadpool_postgres::{Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, TimeoutType};
 use secrecy::ExposeSecret;
+use tokio::sync::OnceCell;
 use tokio_postgres::error::SqlState;
 
 use super::connection::{Connection, InUse};
 use super::embedded::{self, Cluster};
 use super::migrate;
+use super::path;
 use super::target::{self, Target};
 use crate::config::{AutoMigrate, Db, duration};
 use crate::error::{Fault, sql_state};
@@ -74,6 +77,8 @@ pub struct Pool {
     inner: deadpool_postgres::Pool,
     target: Target,
     in_use: InUse,
+    /// What transactions have to set first (see `path`), once it is known.
+    path: Arc<OnceCell<Option<Arc<str>>>>,
 }
 
 impl Pool {
@@ -88,7 +93,7 @@ impl Pool {
             .runtime(Runtime::Tokio1)
             .build()
             .context("building the connection pool")?;
-        Ok(Self { inner, target, in_use: InUse::default() })
+        Ok(Self { inner, target, in_use: InUse::default(), path: Arc::default() })
     }
 
     /// A connection.
@@ -96,8 +101,15 @@ impl Pool {
     /// # Errors
     /// A `Fault` that says why the database cannot be reached.
     pub async fn get(&self) -> anyhow::Result<Connection> {
+        let object = self.object().await?;
+        let path = self.path.get_or_try_init(async || anyhow::Ok(path::read(&object).await?.map(Arc::from))).await?;
+        let path = path.clone();
+        Ok(self.in_use.lend(object, path))
+    }
+
+    async fn object(&self) -> anyhow::Result<Object> {
         match self.inner.get().await {
-            Ok(object) => Ok(self.in_use.lend(object)),
+            Ok(object) => Ok(object),
             Err(PoolError::Backend(error)) => Err(target::explain(&error, &self.target).into()),
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
                 let busy = self.inner.status().max_size;
@@ -133,10 +145,15 @@ impl Pool {
     /// # Errors
     /// A `Fault` (exit 78) when it is missing, older or newer, with what to do.
     pub async fn check_schema(&self) -> anyhow::Result<migrate::Schema> {
-        let client = self.get().await?;
-        let found = client.query_typed_one("SELECT coalesce(max(version), 0) FROM schema_migrations", &[]).await;
-        match found {
-            Ok(row) => Ok(migrate::compare(row.try_get(0)?)),
+        let client = self.object().await?;
+        // Every command begins with this: the search path comes in the same round trip.
+        let statement = format!("SELECT (SELECT pg_catalog.max(version) FROM schema_migrations), {}", path::MIXED);
+        match client.query_typed_one(&statement, &[]).await {
+            Ok(row) => {
+                // It may be known already.
+                self.path.set(path::setting(row.try_get(1)?).map(Arc::from)).ok();
+                Ok(migrate::compare(row.try_get::<_, Option<i32>>(0)?.unwrap_or(0)))
+            }
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(migrate::Schema::Behind { version: 0 }),
             Err(error) => Err(error).context("reading the schema version"),
         }

@@ -6,11 +6,11 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use serde::Serialize;
-use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
+use super::path::Reads;
 
 /// A target and the types it wants, as patterns of LIKE; none: all.
 #[derive(Debug, Clone)]
@@ -96,7 +96,7 @@ pub struct Waiting {
 }
 
 /// What waits for these targets, in their order.
-pub async fn waiting(client: &impl GenericClient, targets: &[&str]) -> anyhow::Result<Vec<Waiting>> {
+pub async fn waiting(client: &impl Reads, targets: &[&str]) -> anyhow::Result<Vec<Waiting>> {
     let rows = client
         .query_typed(
             "SELECT t.name,

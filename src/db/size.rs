@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use anyhow::Context;
 use serde::Serialize;
-use tokio_postgres::GenericClient;
 
 use super::Pool;
+use super::path::Reads;
 use super::retention::{Kept, RULES};
 
 /// A table with what belongs to it.
@@ -55,8 +55,7 @@ pub struct Index {
 /// Every table of ours and of whoever shares the schema, the largest first.
 pub async fn read(pool: &Pool) -> anyhow::Result<Vec<Table>> {
     let client = pool.get().await?;
-    let client = &**client;
-    let dated = arrivals(client).await?;
+    let dated = arrivals(&client).await?;
     let rows = client
         .query_typed(
             // Rows as the planner estimates them: as dense as at the last ANALYZE, on the pages of now. Counters are lost in a crash; where they were
@@ -113,7 +112,7 @@ fn dated() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// What came in the last week, by table.
-async fn arrivals(client: &impl GenericClient) -> anyhow::Result<HashMap<String, Option<Growth>>> {
+async fn arrivals(client: &impl Reads) -> anyhow::Result<HashMap<String, Option<Growth>>> {
     let of_each: Vec<String> = dated()
         .map(|(table, at)| {
             format!(

@@ -18,7 +18,7 @@ pub async fn paused<S: Source>(shared: &Shared<S>, selection: &Selection) -> any
         return Ok(());
     }
     let client = shared.context.pool.get().await?;
-    let paused = quota::list(&**client, Some(S::TABLES.service), selection).await?;
+    let paused = quota::list(&client, Some(S::TABLES.service), selection).await?;
     shared.report().paused = paused.into_iter().filter(|pause| pause.streams > 0).collect();
     Ok(())
 }
@@ -29,7 +29,7 @@ pub async fn refused<S: Source>(shared: &Shared<S>, job: &Job) -> anyhow::Result
         return Ok(());
     }
     let client = shared.context.pool.get().await?;
-    let refused = accounts::refused(&**client, Some(S::TABLES.service)).await?;
+    let refused = accounts::refused(&client, Some(S::TABLES.service)).await?;
     let mut report = shared.report();
     report.refused = Some(refused).filter(|refused| refused.accounts > 0);
     report.refused_share = shared.context.settings.engine.refused_share;

@@ -129,7 +129,7 @@ pub async fn deliver(pool: &Pool, settings: &Outbox, order: &Order, stop: &Cance
         }
     }
     let client = pool.get().await?;
-    for (target, waiting) in targets.iter_mut().zip(routing::waiting(&**client, &names).await?) {
+    for (target, waiting) in targets.iter_mut().zip(routing::waiting(&client, &names).await?) {
         (target.pending, target.dead) = (waiting.pending, waiting.dead);
         target.explain();
     }

@@ -6,6 +6,7 @@ mod connections;
 mod killers;
 mod mail;
 mod meetings;
+mod roles;
 mod tenants;
 mod text;
 mod tokens;

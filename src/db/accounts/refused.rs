@@ -3,9 +3,10 @@
 
 use anyhow::Context as _;
 use serde::Serialize;
-use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
+
+use crate::db::path::Reads;
 
 /// Accounts that are refused, of how many. Those that were ended here, on purpose, count on neither side.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -45,7 +46,7 @@ impl Refused {
 
 /// Counts the accounts that are refused, among those that have streams of a service, for a missing scope or an API that is off too; `None`: among all,
 /// whatever each service needs.
-pub async fn refused(client: &impl GenericClient, service: Option<&str>) -> anyhow::Result<Refused> {
+pub async fn refused(client: &impl Reads, service: Option<&str>) -> anyhow::Result<Refused> {
     let row = client
         .query_typed_one(
             // All are counted only where some are refused.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
+
+use crate::db::path::Reads;
 
 /// The push channels of a service.
 #[derive(Debug, Clone, Serialize)]
@@ -24,7 +25,7 @@ pub struct Channels {
     pub last_notified_at: Option<DateTime<Utc>>,
 }
 
-pub(super) async fn channels(client: &impl GenericClient, silent_after: i32) -> anyhow::Result<Vec<Channels>> {
+pub(super) async fn channels(client: &impl Reads, silent_after: i32) -> anyhow::Result<Vec<Channels>> {
     let rows = client
         .query_typed(
             "SELECT c.service, count(*) FILTER (WHERE live), count(DISTINCT c.stream_id) FILTER (WHERE live AND s.push_missed >= $1),
@@ -90,7 +91,7 @@ impl Outbox {
     }
 }
 
-pub(super) async fn outbox(client: &impl GenericClient) -> anyhow::Result<Outbox> {
+pub(super) async fn outbox(client: &impl Reads) -> anyhow::Result<Outbox> {
     let rows = client
         .query_typed(
             "WITH pending AS (
@@ -141,7 +142,7 @@ pub struct Quarantine {
     pub oldest_at: DateTime<Utc>,
 }
 
-pub(super) async fn quarantine(client: &impl GenericClient) -> anyhow::Result<Vec<Quarantine>> {
+pub(super) async fn quarantine(client: &impl Reads) -> anyhow::Result<Vec<Quarantine>> {
     let rows = client
         .query_typed(
             "SELECT s.service, count(*), min(q.first_seen_at) FROM quarantined_items q JOIN streams s ON s.id = q.stream_id
@@ -166,7 +167,7 @@ pub struct Unread {
     pub first: Vec<String>,
 }
 
-pub(super) async fn unread(client: &impl GenericClient) -> anyhow::Result<Unread> {
+pub(super) async fn unread(client: &impl Reads) -> anyhow::Result<Unread> {
     let row = client
         .query_typed_one(
             "SELECT count(*), count(*) FILTER (WHERE 'recurrence' = ANY (e.unread)), count(DISTINCT e.user_id),
@@ -190,7 +191,7 @@ pub struct Bots {
     pub next_join_at: Option<DateTime<Utc>>,
 }
 
-pub(super) async fn bots(client: &impl GenericClient) -> anyhow::Result<Bots> {
+pub(super) async fn bots(client: &impl Reads) -> anyhow::Result<Bots> {
     let rows = client
         .query_typed(
             "SELECT CASE state WHEN 'creating' THEN state ELSE coalesce(raw_state, 'unknown') END, count(*),

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::db::path::Reads;
 use crate::db::runs::Progress;
 
 /// Runs from which the usual time between two is taken.
@@ -72,7 +72,7 @@ const JUDGED: &str = "SELECT * FROM (
     (SELECT 3, r.* FROM runs r WHERE r.job = jobs.job ORDER BY r.started_at DESC LIMIT 1)) places ORDER BY place LIMIT 1";
 
 /// Steps from name to name by the index, and reads a few rows of each: `runs` holds those of months.
-pub(super) async fn jobs(client: &impl GenericClient) -> anyhow::Result<Vec<JobState>> {
+pub(super) async fn jobs(client: &impl Reads) -> anyhow::Result<Vec<JobState>> {
     let statement = format!(
         "WITH RECURSIVE jobs (job) AS (
            (SELECT job FROM runs ORDER BY job LIMIT 1)
@@ -131,7 +131,7 @@ pub(super) async fn jobs(client: &impl GenericClient) -> anyhow::Result<Vec<JobS
         .collect()
 }
 
-async fn errors(client: &impl GenericClient, ids: &[&str]) -> anyhow::Result<HashMap<String, String>> {
+async fn errors(client: &impl Reads, ids: &[&str]) -> anyhow::Result<HashMap<String, String>> {
     let tables = ["calendar", "drive", "gmail", "attendee"].map(|service| {
         format!("SELECT execution_id, error_message FROM {service}_cron_results WHERE execution_id = ANY ($1) AND error_message IS NOT NULL")
     });

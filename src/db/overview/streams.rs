@@ -3,9 +3,10 @@
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
+
+use crate::db::path::Reads;
 
 /// Owners that are named of those that fail for the same reason.
 const FIRST: i32 = 5;
@@ -48,7 +49,7 @@ pub struct Waited {
     pub buckets: Vec<i64>,
 }
 
-pub(super) async fn services(client: &impl GenericClient) -> anyhow::Result<Vec<ServiceState>> {
+pub(super) async fn services(client: &impl Reads) -> anyhow::Result<Vec<ServiceState>> {
     let rows = client
         .query_typed(
             "SELECT service, count(*) FILTER (WHERE NOT off AND s.state <> 'revoked'), count(*) FILTER (WHERE due),
@@ -91,7 +92,7 @@ pub(super) async fn services(client: &impl GenericClient) -> anyhow::Result<Vec<
 const SUMMABLE: &str = "strict $.delays ? (@.count > 0 && @.count < 1e15 && @.sum_seconds < 1e15 && @.max_seconds < 1e15
   && @.buckets.type() == \"array\" && !exists (@.buckets[*] ? (@.type() != \"number\" || @ >= 1e15)))";
 
-async fn waited(client: &impl GenericClient, service: &str) -> anyhow::Result<Waited> {
+async fn waited(client: &impl Reads, service: &str) -> anyhow::Result<Waited> {
     // A name of ours or of another version's service: only those with tables here have summaries.
     if !["calendar", "drive", "gmail", "attendee"].contains(&service) {
         return Ok(Waited::default());
@@ -134,7 +135,7 @@ pub struct Failing {
 }
 
 /// Accounts that were ended here, on purpose: nobody's failure.
-pub(super) async fn ended(client: &impl GenericClient) -> anyhow::Result<i64> {
+pub(super) async fn ended(client: &impl Reads) -> anyhow::Result<i64> {
     let row = client.query_typed_one("SELECT count(*) FROM accounts WHERE state = 'ended'", &[]).await;
     Ok(row.context("counting accounts that were ended")?.try_get(0)?)
 }
@@ -148,7 +149,7 @@ pub struct Owner {
     pub name: String,
 }
 
-pub(super) async fn failing(client: &impl GenericClient) -> anyhow::Result<Vec<Failing>> {
+pub(super) async fn failing(client: &impl Reads) -> anyhow::Result<Vec<Failing>> {
     let rows = client
         .query_typed(
             "WITH failing AS (

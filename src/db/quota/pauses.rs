@@ -3,12 +3,12 @@
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 
 use super::DAY_START;
 use crate::db::Pool;
 use crate::db::claims::Selection;
+use crate::db::path::Reads;
 
 /// From the beginning of a pause to the first probe; the next one comes when the pause is twice as old, and so on.
 const FIRST_PROBE: &str = "interval '15 minutes'";
@@ -67,7 +67,7 @@ pub async fn resume(pool: &Pool, service: Option<&str>, project: &str) -> anyhow
 }
 
 /// The pauses of all services, or of one, with how many of the streams wait that a selection names.
-pub async fn list(client: &impl GenericClient, service: Option<&str>, selection: &Selection) -> anyhow::Result<Vec<Pause>> {
+pub async fn list(client: &impl Reads, service: Option<&str>, selection: &Selection) -> anyhow::Result<Vec<Pause>> {
     let rows = client
         .query_typed(
             // A project's stream has no account.

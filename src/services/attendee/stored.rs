@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::SERVICE;
 use super::transcript::{self, Line};
 use crate::db::Pool;
+use crate::db::path::Reads;
 
 /// A bot that an id names.
 #[derive(Debug, Clone)]
@@ -96,7 +97,7 @@ pub async fn read(pool: &Pool, bot_id: &str) -> anyhow::Result<Option<Stored>> {
         text: row.try_get::<_, Option<String>>(9)?.unwrap_or_default(),
     };
     if !stored.is_final {
-        let written = transcript::write(&lines(&**client, row.try_get(0)?).await?);
+        let written = transcript::write(&lines(&client, row.try_get(0)?).await?);
         stored.duration_ms = written.duration_ms;
         stored.speakers = serde_json::to_value(&written.speakers)?;
         stored.text = written.text;
@@ -105,7 +106,7 @@ pub async fn read(pool: &Pool, bot_id: &str) -> anyhow::Result<Option<Stored>> {
 }
 
 /// What was said, in the order of its time.
-pub async fn lines(client: &impl tokio_postgres::GenericClient, bot: Uuid) -> anyhow::Result<Vec<Line>> {
+pub async fn lines(client: &impl Reads, bot: Uuid) -> anyhow::Result<Vec<Line>> {
     let rows = client
         .query_typed(
             "SELECT speaker_name, speaker_uuid, speaker_is_host, timestamp_ms, duration_ms, text FROM attendee_utterances

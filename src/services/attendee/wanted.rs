@@ -62,7 +62,7 @@ pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Found> {
     let originals = Originals::of(pool, window, &rows).await?;
     let named: HashSet<Name> =
         rows.iter().flat_map(|row| &row.attendees).filter_map(|one| window.pattern.name(one.email.as_deref()?)).collect();
-    let users = accounts::by_names(&**pool.get().await?, &named).await?;
+    let users = accounts::by_names(&pool.get().await?, &named).await?;
     let projects = projects_of(pool, &users).await?;
     let judge = Judge { window, originals, users, projects };
     let mut found = Found::default();

@@ -11,18 +11,18 @@ impl World {
         self.move_database_clock(hours);
     }
 
-    /// `now()` of a schema that comes before `pg_catalog` in the search path is the real one and an offset. Channels are made, renewed and
-    /// forgotten by it, and streams become due.
+    /// `now()` of our own schema, which comes before `pg_catalog` in the search path, is the real one and an offset. Channels are made, renewed
+    /// and forgotten by it, and streams become due. (A schema beside ours would be left out by the binary.)
     pub fn move_database_clock(&self, hours: f64) {
         self.execute(&format!(
             "CREATE SCHEMA IF NOT EXISTS simulated;
              CREATE TABLE IF NOT EXISTS simulated.clock (ahead interval NOT NULL);
              INSERT INTO simulated.clock SELECT '0' WHERE NOT EXISTS (SELECT FROM simulated.clock);
              UPDATE simulated.clock SET ahead = ahead + {hours} * interval '1 hour';
-             CREATE OR REPLACE FUNCTION simulated.now() RETURNS timestamptz STABLE LANGUAGE sql
+             CREATE OR REPLACE FUNCTION public.now() RETURNS timestamptz STABLE LANGUAGE sql
                AS 'SELECT pg_catalog.now() + ahead FROM simulated.clock';
              DO $$ BEGIN
-               EXECUTE format('ALTER DATABASE %I SET search_path = public, simulated, pg_catalog', current_database());
+               EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());
              END $$"
         ));
     }

@@ -19,7 +19,7 @@ impl World {
                 let settings = Db::default();
                 let pool = Pool::new(Target::parse(&self.url, None, settings.connect_timeout)?, &settings)?;
                 let mut client = pool.get().await?;
-                let tx = client.transaction().await?;
+                let tx = client.begin("beginning a test's transaction").await?;
                 let result = work(&tx).await?;
                 tx.commit().await?;
                 Ok::<_, anyhow::Error>(result)
