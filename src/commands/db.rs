@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::{Output, prune, reading, seal_key_file, size, table, with_context};
+use super::{Output, complain, prune, reading, seal_key_file, size, table, with_context};
 use crate::config::Settings;
 use crate::db::embedded::backup::BEFORE;
 use crate::db::embedded::{Cluster, Stopped};
@@ -89,6 +89,13 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
 fn migrate(place: &Place, output: Output) -> anyhow::Result<()> {
     place.ensure_running()?;
     let applied = migrate::migrate(&place.target)?;
+    let creators = migrate::creators(&place.target)?;
+    if !creators.is_empty() {
+        complain(format!(
+            "{} may create functions where the tables are, which can then run with the rights of the jobs: `syncctl doctor` says what to do",
+            creators.join(", ")
+        ));
+    }
     output.print(&serde_json::json!({ "applied": applied, "version": migrate::newest() }), || match applied.as_slice() {
         [] => format!("schema is current (version {})", migrate::newest()),
         applied => format!("applied {}", applied.join(", ")),

@@ -7,6 +7,7 @@ mod database;
 mod jobs;
 mod machine;
 mod outbox;
+mod privacy;
 mod push;
 mod seal;
 mod settings;

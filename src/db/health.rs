@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
-use super::{Pool, migrate};
+use super::Pool;
 
 /// Round trips that the latency is taken from.
 const ROUND_TRIPS: usize = 20;
@@ -76,26 +76,6 @@ pub async fn shares_processes(pool: &Pool) -> anyhow::Result<bool> {
         }
     }
     Ok(met[0].iter().any(|pid| met[1].contains(pid)) || met[0].windows(2).any(|pair| pair[0] != pair[1]))
-}
-
-/// Tables of ours that the roles of Supabase's public API may read without any row-level security; empty where there are no such roles.
-pub async fn exposed(pool: &Pool) -> anyhow::Result<Vec<String>> {
-    let rows = pool
-        .get()
-        .await?
-        .query_typed(
-            "SELECT DISTINCT c.relname::text FROM pg_class c, pg_roles r
-             WHERE r.rolname IN ('anon', 'authenticated') AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
-               AND c.relnamespace = current_schema()::regnamespace
-               AND (c.relname = ANY ($1) OR c.relname LIKE ANY ('{%\\_cron\\_results,%\\_cron\\_metrics,%\\_summaries}'))
-               AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
-               AND has_table_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE, DELETE')
-             ORDER BY 1",
-            &[(&migrate::tables(), Type::TEXT_ARRAY)],
-        )
-        .await
-        .context("looking for tables that others may read")?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// The id of the key that sealed a value: a blob is one byte of format, one that says how long the id is, the id, and the rest. `NULL`: cut, or of

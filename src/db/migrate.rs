@@ -1,11 +1,12 @@
 //! The schema: numbered migrations, embedded, applied in one transaction under a lock. Synchronous: it runs where no runtime is wanted.
 
 use anyhow::Context;
+use postgres::types::Type;
 use postgres::{Client, SimpleQueryMessage};
 use sha2::{Digest, Sha256};
 
-use super::path;
 use super::target::{self, Target};
+use super::{foreign, path};
 use crate::error::Fault;
 
 /// Number, name, text. A migration is never edited once it has landed.
@@ -131,6 +132,12 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
          END IF; END $$",
     )
     .context("making schema_migrations")?;
+    // What a migration makes belongs to whoever owns the rest, with the rights that are taken from others by default.
+    let owner = tx.query_typed_opt(foreign::OWNER, &[]).context("looking for the owner of the schema")?;
+    if let Some(owner) = owner {
+        tx.batch_execute(&format!("SET LOCAL ROLE {}", owner.try_get::<_, &str>(0)?))
+            .context("becoming the owner of the schema")?;
+    }
     let rows = tx
         .simple_query("SELECT version, checksum FROM schema_migrations ORDER BY version")
         .context("reading schema_migrations")?;
@@ -168,6 +175,19 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     }
     tx.commit().context("committing the migration")?;
     Ok(done)
+}
+
+/// Other roles that may create functions in our schema: what they put there can run in place of PostgreSQL's own, with the rights of our jobs.
+///
+/// # Errors
+/// The database cannot be reached.
+pub fn creators(target: &Target) -> anyhow::Result<Vec<String>> {
+    let mut client = connect(target)?;
+    let mut tx = client.transaction().context("beginning to look at the rights of others")?;
+    let schema: Option<String> = tx.query_typed_one(foreign::SCHEMA, &[]).context("asking for the schema")?.try_get(0)?;
+    tx.batch_execute(foreign::NO_NAMES).context("setting the search path")?;
+    let rows = tx.query_typed(foreign::CREATORS, &[(&schema, Type::TEXT)]).context(foreign::LOOKING_FOR_CREATORS)?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Every migration with when it was applied, newer ones of another binary included.

@@ -4,23 +4,25 @@ use std::process::Command;
 
 use crate::support::World;
 
-/// Runs the file as an administrator would.
-fn apply(world: &World) {
+/// Runs the file as an administrator would. Answers what it says.
+pub fn apply(world: &World) -> String {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/roles.sql");
     let ran = Command::new("psql")
         .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", file, "-d", &world.database.url()])
         .output()
         .expect("psql");
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.success(), "{told}");
+    told
 }
 
 /// The same database as another role.
-fn as_role(world: &World, role: &str) -> String {
+pub fn as_role(world: &World, role: &str) -> String {
     format!("{} options='-c role={role}'", world.database.url())
 }
 
 #[track_caller]
-fn refused(world: &World, role: &str, statement: &str) {
+pub fn refused(world: &World, role: &str, statement: &str) {
     let mut client = postgres::Client::connect(&as_role(world, role), postgres::NoTls).expect("a connection");
     let error = client.batch_execute(statement).expect_err(&format!("{role} may: {statement}"));
     assert_eq!(error.code().map(postgres::error::SqlState::code), Some("42501"), "{role}: {statement}: {error:?}");
@@ -81,7 +83,7 @@ fn jobs_run_without_rights_to_the_schema_and_others_see_what_is_theirs_to_see() 
     refused(&world, "syncctl_readonly", "UPDATE streams SET due_at = now()");
 
     for table in ["users", "accounts", "calendar_events", "documents", "runs", "schema_migrations"] {
-        assert_eq!(count(&world, "anon", &format!("SELECT count(*) FROM {table}")), 0, "{table}");
+        refused(&world, "anon", &format!("SELECT count(*) FROM {table}"));
     }
     refused(&world, "anon", "INSERT INTO users (email) VALUES ('x@example.com')");
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio_postgres::config::{Host, SslMode};
 
-use super::{Findings, machine};
+use super::{Findings, machine, privacy};
 use crate::config::{Settings, duration};
 use crate::db::migrate::{self, Schema};
 use crate::db::pool::Place;
@@ -64,7 +64,7 @@ pub async fn check(pool: &Pool, place: &Place, settings: &Settings, found: &mut 
     }
     let checked = way(pool, found).await;
     found.attempt(CHECK, checked);
-    let checked = privacy(pool, found).await;
+    let checked = privacy::check(pool, found).await;
     found.attempt("privacy", checked);
     let checked = transactions(pool, settings, found).await;
     found.attempt("transactions", checked);
@@ -155,23 +155,6 @@ async fn transactions(pool: &Pool, settings: &Settings, found: &mut Findings) ->
             1 => found.fail(CHECK, format!("{message}; 1 statement waits for it"), remedy),
             waiting => found.fail(CHECK, format!("{message}; {waiting} statements wait for it"), remedy),
         }
-    }
-    Ok(())
-}
-
-async fn privacy(pool: &Pool, found: &mut Findings) -> anyhow::Result<()> {
-    let exposed = health::exposed(pool).await?;
-    if !exposed.is_empty() {
-        let first: Vec<&str> = exposed.iter().map(String::as_str).take(5).collect();
-        found.fail(
-            "privacy",
-            format!(
-                "the public API (roles anon, authenticated) may read or write {} tables without row-level security: {} …",
-                exposed.len(),
-                first.join(", ")
-            ),
-            "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM anon, authenticated; or let syncctl use a schema that the API does not show",
-        );
     }
     Ok(())
 }

@@ -1,6 +1,77 @@
-//! A database that others may write to: what they put into a schema runs with nobody's rights but their own.
+//! A database that others may write to: what they put into a schema runs with nobody's rights but their own, and what is ours they do not touch.
 
+use postgres::NoTls;
+
+use crate::roles::{apply, as_role, refused};
+use crate::support::postgres::Database;
 use crate::support::{World, pgbouncer, postgres as cluster};
+
+/// A role of this test alone, without any rights: roles are the whole cluster's.
+fn stranger(database: &Database) -> String {
+    let role = format!("stranger_of_{}", database.name());
+    let made = format!("CREATE ROLE {role}; GRANT USAGE ON SCHEMA public TO {role}");
+    database.connect().batch_execute(&made).expect("a role");
+    role
+}
+
+fn does(world: &World, role: &str, statement: &str) {
+    let mut client = ::postgres::Client::connect(&as_role(world, role), NoTls).expect("a connection");
+    client.batch_execute(statement).unwrap_or_else(|error| panic!("{role}: {statement}: {error:?}"));
+}
+
+/// What `doctor` says is wrong with the rights of others.
+fn wrong(world: &World) -> String {
+    let run = world.syncctl(&["doctor", "--offline"]);
+    run.stdout.lines().filter(|line| line.starts_with("FAIL  privacy")).collect::<Vec<_>>().join("\n")
+}
+
+/// Functions that fit better than PostgreSQL's own, and do as these do once they have taken what they can get.
+fn shadows(role: &str) -> String {
+    let take = format!(
+        "IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN EXECUTE 'ALTER ROLE {role} SUPERUSER'; END IF;"
+    );
+    let of = |arguments: &str, given: &str| {
+        format!(
+            "CREATE FUNCTION public.format({arguments}) RETURNS text LANGUAGE plpgsql AS
+               $$ BEGIN {take} RETURN pg_catalog.format({given}); END $$;"
+        )
+    };
+    let formats: String = [
+        ("text, text", "$1, $2"),
+        ("text, name", "$1, $2"),
+        ("text, regclass", "$1, $2"),
+        ("text, text, regclass", "$1, $2, $3"),
+    ]
+    .map(|(arguments, given)| of(arguments, given))
+    .concat();
+    format!(
+        "{formats} CREATE FUNCTION public.quote_ident(name) RETURNS text LANGUAGE plpgsql AS
+           $$ BEGIN {take} RETURN pg_catalog.quote_ident($1::text); END $$;"
+    )
+}
+
+#[test]
+fn whoever_may_create_in_the_schema_gets_nothing_from_the_administrator_and_is_named() {
+    let world = World::with_users(1, 2);
+    let role = stranger(&world.database);
+    // As it is for everybody in PostgreSQL 14.
+    world.execute(&format!("GRANT CREATE ON SCHEMA public TO {role}"));
+    does(&world, &role, &shadows(&role));
+    let told = apply(&world);
+    let is_superuser: bool = world.query(&format!("SELECT rolsuper FROM pg_roles WHERE rolname = '{role}'"))[0].get(0);
+    assert!(!is_superuser, "the stranger became superuser");
+    assert!(told.contains(&format!("{role} may still create in schema public")), "{told}");
+
+    let warned = world.syncctl(&["db", "migrate"]).expect(0).stderr;
+    assert!(warned.contains(&format!("{role} may create functions where the tables are")), "{warned}");
+    let found = wrong(&world);
+    assert!(found.contains(&format!("{role} may create in schema \"public\"")), "{found}");
+    assert!(found.contains(&format!("function quote_ident of {role}")), "{found}");
+    // The remedies, as they are told.
+    world.execute(&format!("REVOKE CREATE ON SCHEMA public FROM {role}; DROP OWNED BY {role}"));
+    assert_eq!((wrong(&world), apply(&world)), (String::new(), String::new()));
+    assert_eq!(world.syncctl(&["db", "migrate"]).expect(0).stderr, "");
+}
 
 #[test]
 fn jobs_look_up_names_in_our_schema_and_nowhere_else() {
@@ -38,4 +109,98 @@ fn jobs_look_up_names_in_our_schema_and_nowhere_else() {
         assert_eq!(ran.len(), 0, "pooled: {pooled}");
         world.assert_no_leftovers();
     }
+}
+
+#[test]
+fn what_a_platform_grants_by_default_is_taken_and_nothing_is_given_by_later_migrations() {
+    let world = World::with_users(1, 2);
+    let role = stranger(&world.database);
+    let everything = format!(
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role};
+         GRANT ALL ON ALL FUNCTIONS IN SCHEMA public TO {role}; GRANT SELECT (credentials) ON accounts TO PUBLIC"
+    );
+    world.execute(&everything);
+    let found = wrong(&world);
+    assert!(found.contains(&format!("{role} has rights of its own (")) && found.contains("TRUNCATE"), "{found}");
+    assert!(
+        found.contains("PUBLIC has rights of its own (EXECUTE, SELECT) on 4") && found.contains("accounts.credentials"),
+        "{found}"
+    );
+    let told = apply(&world);
+    assert!(told.contains(&format!("rights of {role} to")) && told.contains("syncctl_readonly"), "{told}");
+    does(
+        &world,
+        "syncctl_owner",
+        &format!(
+            "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role}; ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO {role}"
+        ),
+    );
+    assert_eq!(apply(&world), "", "the second time there is nothing to tell");
+
+    let attacks = [
+        "TRUNCATE gmail_messages",
+        "SELECT setval('streams_id_seq', 1)",
+        "CREATE TRIGGER mine BEFORE INSERT ON runs EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "SELECT credentials FROM accounts",
+        "SELECT count(*) FROM users",
+        "SELECT nextval('outbox_events_seq_seq')",
+        "SELECT syncctl_forget_calendar()",
+        "ALTER TABLE runs ADD COLUMN x int REFERENCES streams (id)",
+    ];
+    for attack in attacks {
+        refused(&world, &role, attack);
+    }
+    does(
+        &world,
+        "syncctl_owner",
+        "CREATE TABLE later (id bigint GENERATED ALWAYS AS IDENTITY); CREATE FUNCTION later() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    );
+    for attack in ["SELECT FROM later", "TRUNCATE later", "SELECT later()", "SELECT nextval('later_id_seq')"] {
+        refused(&world, &role, attack);
+    }
+    assert_eq!(wrong(&world), "");
+
+    // Rows of their own, as the head of the file has it.
+    world.execute(&format!(
+        "GRANT SELECT ON documents TO {role}; CREATE POLICY own ON documents FOR SELECT TO {role} USING (false)"
+    ));
+    assert_eq!(wrong(&world), "");
+    world.execute(&format!("GRANT SELECT, DELETE ON documents, runs TO {role}; ALTER TABLE streams DISABLE ROW LEVEL SECURITY"));
+    let found = wrong(&world);
+    assert!(found.contains("(DELETE, SELECT) on 2 tables, columns, sequences or functions: documents, runs"), "{found}");
+    assert!(found.contains("1 tables have no row-level security, unlike the others: streams"), "{found}");
+}
+
+#[test]
+fn a_trigger_of_somebody_else_on_a_table_is_named() {
+    let world = World::with_users(1, 2);
+    let role = stranger(&world.database);
+    world.execute(&format!("GRANT CREATE ON SCHEMA public TO {role}; GRANT TRIGGER ON runs TO {role}"));
+    does(
+        &world,
+        &role,
+        "CREATE FUNCTION listen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; CREATE TRIGGER listening BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION listen()",
+    );
+    apply(&world);
+    let found = wrong(&world);
+    assert!(found.contains(&format!("trigger listening on runs of {role}")), "{found}");
+}
+
+#[test]
+fn a_running_installation_whose_role_owned_the_tables_is_told_how_it_goes_on() {
+    let database = cluster::shared().database();
+    let role = stranger(&database);
+    database.connect().batch_execute(&format!("GRANT CREATE ON SCHEMA public TO {role}")).expect("as in PostgreSQL 14");
+    let url = format!("{} options='-c role={role}'", database.url());
+    let world = World::on(database, url);
+    world.populate(1, 2);
+    world.syncctl(&["calendar", "cron"]).expect(0);
+    let told = apply(&world);
+    assert!(told.contains(&format!("role {role} owned tables of syncctl until now")), "{told}");
+    world.syncctl(&["calendar", "cron", "--force"]).expect(78);
+    let way = told.split_once("To let its jobs go on: ").and_then(|(_, way)| way.split_once(';')).expect("the way").0;
+    world.execute(way);
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    world.assert_in_step();
+    assert!(!apply(&world).contains("owned tables"));
 }

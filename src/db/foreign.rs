@@ -1,0 +1,159 @@
+//! What other roles may do where our tables are, and what they have put there. Changes nothing.
+//!
+//! Asked with PostgreSQL's own names alone, because it is about those who may have made others.
+
+use anyhow::Context as _;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::{Pool, migrate};
+
+/// The schema that is ours, or would be.
+pub(super) const SCHEMA: &str = "SELECT pg_catalog.current_schema()::pg_catalog.text";
+/// Leaves nobody else's names until the transaction ends.
+pub(super) const NO_NAMES: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
+
+/// The owner of the schema where it is another role than ours, and one that we may become. Read with a search path that is in question.
+pub(super) const OWNER: &str = "SELECT pg_catalog.quote_ident(r.rolname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.relowner
+  WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('schema_migrations')::pg_catalog.oid
+    AND r.rolname OPERATOR(pg_catalog.<>) current_user::pg_catalog.name
+    AND CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 160000
+      THEN pg_catalog.pg_has_role(r.oid, 'SET') ELSE pg_catalog.pg_has_role(r.oid, 'MEMBER') END";
+
+/// Roles that may do with our tables what they like anyway. `$1` is the schema, here and below.
+macro_rules! trusted {
+    () => {
+        "trusted AS (
+           SELECT r.oid FROM pg_roles r
+           WHERE r.rolsuper OR r.rolname IN (current_user, 'pg_database_owner', 'syncctl_owner')
+             OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
+             OR EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE n.nspname = $1 AND c.relname = 'schema_migrations' AND pg_has_role(r.oid, c.relowner, 'USAGE'))
+         )"
+    };
+}
+
+/// Our tables. `$2` are their names.
+macro_rules! tables {
+    () => {
+        "tables AS (
+           SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+           WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')
+             AND (c.relname = ANY ($2) OR c.relname LIKE ANY ('{%\\_cron\\_results,%\\_cron\\_metrics,%\\_summaries}'))
+         )"
+    };
+}
+
+/// Who may create in the schema. That everybody may is of no matter where nobody else is.
+pub(super) const CREATORS: &str = concat!(
+    "WITH ",
+    trusted!(),
+    "SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE r.rolname::text END
+     FROM pg_namespace n CROSS JOIN LATERAL aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+     WHERE n.nspname = $1 AND a.privilege_type = 'CREATE' AND a.grantee NOT IN (SELECT oid FROM trusted)
+       AND (a.grantee <> 0 OR EXISTS (SELECT FROM pg_roles o WHERE o.rolname NOT LIKE 'pg\\_%' AND o.oid NOT IN (SELECT oid FROM trusted)))
+     ORDER BY 1"
+);
+pub(super) const LOOKING_FOR_CREATORS: &str = "looking for roles that may create in the schema";
+
+/// What roles beside the trusted ones and the three of sql/roles.sql may do with our tables, their columns and sequences, and our functions.
+/// Reading is left out where row-level security is on and a policy names the role: somebody has decided which rows it sees.
+const RIGHTS: &str = concat!(
+    "WITH ",
+    tables!(),
+    ", objects AS (
+       SELECT relname::text AS name, oid, relowner AS owner, relrowsecurity AS guarded, relacl AS acl FROM tables
+       UNION ALL SELECT t.relname || '.' || a.attname, t.oid, t.relowner, t.relrowsecurity, a.attacl
+         FROM tables t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attacl IS NOT NULL
+       UNION ALL SELECT s.relname::text, s.oid, s.relowner, false, s.relacl
+         FROM tables t JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.classid = 'pg_class'::regclass
+           AND d.deptype IN ('a', 'i') JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+       UNION ALL SELECT p.proname || '()', p.oid, p.proowner, false, p.proacl
+         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = $1 AND p.proname LIKE 'syncctl\\_forget\\_%'
+     )
+     SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE r.rolname::text END, array_agg(DISTINCT o.name ORDER BY o.name),
+       array_agg(DISTINCT a.privilege_type ORDER BY a.privilege_type)
+     FROM objects o CROSS JOIN LATERAL aclexplode(o.acl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+     WHERE NOT coalesce(r.rolsuper OR r.rolname IN (current_user, 'syncctl_owner', 'syncctl_runtime', 'syncctl_readonly')
+         OR pg_has_role(r.oid, o.owner, 'USAGE'), false)
+       AND NOT (a.privilege_type = 'SELECT' AND o.guarded
+         AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = o.oid AND a.grantee = ANY (p.polroles)))
+     GROUP BY 1 ORDER BY 1"
+);
+
+/// Tables without row-level security, where the others have it.
+const OPEN: &str = concat!(
+    "WITH ",
+    tables!(),
+    "SELECT relname::text FROM tables
+     WHERE NOT relrowsecurity AND EXISTS (SELECT FROM tables WHERE relname = 'schema_migrations' AND relrowsecurity) ORDER BY 1"
+);
+
+/// Code of others that jobs may run: functions and operators of our schema that can be taken for PostgreSQL's own, and triggers of our tables.
+const CODE: &str = concat!(
+    "WITH ",
+    trusted!(),
+    ", ",
+    tables!(),
+    ", code AS (
+       SELECT 'function ' || p.proname AS name, p.proowner AS owner FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+         WHERE n.nspname = $1 AND EXISTS (SELECT FROM pg_proc own WHERE own.pronamespace = 'pg_catalog'::regnamespace AND own.proname = p.proname)
+       UNION ALL SELECT 'operator ' || o.oprname, o.oprowner FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE n.nspname = $1
+       UNION ALL SELECT 'trigger ' || g.tgname || ' on ' || t.relname, p.proowner
+         FROM tables t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal JOIN pg_proc p ON p.oid = g.tgfoid
+     )
+     SELECT DISTINCT name || ' of ' || pg_get_userbyid(owner) FROM code WHERE owner NOT IN (SELECT oid FROM trusted) ORDER BY 1"
+);
+
+/// What a role may do.
+#[derive(Debug, Clone)]
+pub struct Right {
+    /// `PUBLIC`: everybody.
+    pub role: String,
+    /// Tables, columns (`accounts.state`), sequences, functions.
+    pub objects: Vec<String>,
+    /// `SELECT`, `TRUNCATE` …
+    pub privileges: Vec<String>,
+}
+
+/// What is there of others.
+#[derive(Debug, Clone)]
+pub struct Foreign {
+    pub schema: String,
+    /// Roles that may create in it, `PUBLIC` for everybody.
+    pub creators: Vec<String>,
+    pub rights: Vec<Right>,
+    /// Tables without row-level security, where the others have it.
+    pub open: Vec<String>,
+    /// In words: `trigger x on users of somebody`.
+    pub code: Vec<String>,
+}
+
+/// Looks for it. `None`: the search path of the role has no schema.
+pub async fn read(pool: &Pool) -> anyhow::Result<Option<Foreign>> {
+    let mut client = pool.get().await?;
+    let tx = client.snapshot("beginning to look at the rights of others").await?;
+    let row = tx.query_typed_one(SCHEMA, &[]).await.context("asking for the schema")?;
+    let Some(schema) = row.try_get::<_, Option<String>>(0)? else { return Ok(None) };
+    tx.batch_execute(NO_NAMES).await.context("setting the search path")?;
+    let tables = migrate::tables();
+    let asked = async |statement, what| {
+        tx.query_typed(statement, &[(&schema, Type::TEXT), (&tables, Type::TEXT_ARRAY)]).await.context(what)
+    };
+    let creators = tx.query_typed(CREATORS, &[(&schema, Type::TEXT)]).await.context(LOOKING_FOR_CREATORS)?;
+    let rights = asked(RIGHTS, "reading the rights of other roles").await?;
+    let open = asked(OPEN, "looking for tables without row-level security").await?;
+    let code = asked(CODE, "looking for code of others").await?;
+    let right = |row: &Row| Ok(Right { role: row.try_get(0)?, objects: row.try_get(1)?, privileges: row.try_get(2)? });
+    Ok(Some(Foreign {
+        creators: names(&creators)?,
+        rights: rights.iter().map(right).collect::<anyhow::Result<_>>()?,
+        open: names(&open)?,
+        code: names(&code)?,
+        schema,
+    }))
+}
+
+fn names(rows: &[Row]) -> anyhow::Result<Vec<String>> {
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
