@@ -30,6 +30,8 @@ pub struct PruneArgs {
 #[derive(Debug, Serialize)]
 struct Pruned {
     table: &'static str,
+    /// Whether only texts went, and the rows stay.
+    texts: bool,
     /// The setting that says so.
     setting: &'static str,
     keep_seconds: u64,
@@ -69,16 +71,23 @@ async fn prune(context: &Context, args: &PruneArgs) -> anyhow::Result<Report> {
         }
         let (rows, more) = match args.dry_run {
             true => (retention::count(pool, rule, keep).await?, false),
-            false => chunks(over, || retention::delete(pool, rule, keep, CHUNK)).await?,
+            false => chunks(over, || retention::end(pool, rule, keep, CHUNK)).await?,
         };
-        tables.push(Pruned { table: rule.table, setting, keep_seconds: keep.as_secs(), rows, more });
+        tables.push(Pruned { table: rule.table, texts: rule.is_of_texts(), setting, keep_seconds: keep.as_secs(), rows, more });
     }
     let keep = context.settings.webhook.keep;
     let (rows, more) = match args.dry_run {
         true => (notifications::count_old(pool, keep).await?, false),
         false => chunks(over, || notifications::forget(pool, keep, CHUNK)).await?,
     };
-    tables.push(Pruned { table: "notifications", setting: "webhook.keep", keep_seconds: keep.as_secs(), rows, more });
+    tables.push(Pruned {
+        table: "notifications",
+        texts: false,
+        setting: "webhook.keep",
+        keep_seconds: keep.as_secs(),
+        rows,
+        more,
+    });
     let names: Vec<&str> = context.settings.outbox.targets.iter().map(|target| target.name.as_str()).collect();
     // Without targets nobody can be asked whether they wait: `deliver` leaves events alone then, too.
     if !names.is_empty() {
@@ -87,7 +96,14 @@ async fn prune(context: &Context, args: &PruneArgs) -> anyhow::Result<Report> {
             true => (routing::count_old(pool, &names, keep).await?, false),
             false => chunks(over, || routing::forget(pool, &names, keep, CHUNK)).await?,
         };
-        tables.push(Pruned { table: "outbox_events", setting: "outbox.keep", keep_seconds: keep.as_secs(), rows, more });
+        tables.push(Pruned {
+            table: "outbox_events",
+            texts: false,
+            setting: "outbox.keep",
+            keep_seconds: keep.as_secs(),
+            rows,
+            more,
+        });
     }
     let rows = tables.iter().map(|pruned| pruned.rows).sum();
     Ok(Report { dry_run: args.dry_run, tables, rows, elapsed_ms: started.elapsed().as_millis() as u64 })
@@ -98,6 +114,7 @@ fn kept(settings: &Settings, kept: Kept) -> (&'static str, Duration) {
     match kept {
         Kept::Runs => ("retention.runs", retention.runs),
         Kept::Tombstones => ("retention.tombstones", retention.tombstones),
+        Kept::Texts => ("retention.documents", retention.documents),
         Kept::Quarantine => ("retention.quarantine", retention.quarantine),
     }
 }
@@ -122,7 +139,8 @@ fn text(report: &Report) -> String {
     let mut shown = table(&["table", if report.dry_run { "would go" } else { "gone" }, "older than", "setting"]);
     for pruned in report.tables.iter().filter(|pruned| pruned.rows > 0) {
         let keep = format!("{:.0} days", pruned.keep_seconds as f64 / 86400.0);
-        shown.add_row([pruned.table, &pruned.rows.to_string(), &keep, pruned.setting]);
+        let table = if pruned.texts { format!("{}, texts", pruned.table) } else { pruned.table.into() };
+        shown.add_row([&table, &pruned.rows.to_string(), &keep, pruned.setting]);
     }
     let verb = if report.dry_run { "would be deleted" } else { "deleted" };
     let left = report.tables.iter().any(|pruned| pruned.more);

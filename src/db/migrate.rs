@@ -39,6 +39,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (26, "quota_pauses", include_str!("../../sql/migrations/0026_quota_pauses.sql")),
     (27, "standing", include_str!("../../sql/migrations/0027_standing.sql")),
     (28, "apart", include_str!("../../sql/migrations/0028_apart.sql")),
+    (29, "erasure", include_str!("../../sql/migrations/0029_erasure.sql")),
     (30, "audiences", include_str!("../../sql/migrations/0030_audiences.sql")),
 ];
 

@@ -12,7 +12,20 @@ use super::Pool;
 pub enum Kept {
     Runs,
     Tombstones,
+    /// Texts of what is gone at the provider, or not shared with the user any more.
+    Texts,
     Quarantine,
+}
+
+/// How a row ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Deleted,
+    /// It stays, for those who know it by its id. These columns are set; `also` is done for the rows that were (`ended`).
+    Emptied {
+        columns: &'static str,
+        also: Option<&'static str>,
+    },
 }
 
 /// Rows of one table that go when they are old.
@@ -24,19 +37,20 @@ pub struct Rule {
     pub(super) since: &'static str,
     /// What must hold besides.
     only: &'static str,
+    end: End,
 }
 
 const fn run(table: &'static str, since: &'static str, only: &'static str) -> Rule {
-    Rule { table, kept: Kept::Runs, since, only }
+    Rule { table, kept: Kept::Runs, since, only, end: End::Deleted }
 }
 
 const fn tombstone(table: &'static str, since: &'static str, only: &'static str) -> Rule {
-    Rule { table, kept: Kept::Tombstones, since, only }
+    Rule { table, kept: Kept::Tombstones, since, only, end: End::Deleted }
 }
 
 /// Every table that grows with time, but for what has a `forget` of its own (`outbox_events`, `notifications`) or is tidied by its runs (`channels`,
 /// `quota_usage`, `quota_minutes`).
-pub const RULES: [Rule; 23] = [
+pub const RULES: [Rule; 25] = [
     run("calendar_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("drive_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("gmail_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
@@ -53,6 +67,31 @@ pub const RULES: [Rule; 23] = [
     run("calendar_webhook_renewal_summaries", "timestamp", "true"),
     run("sync_cron_summaries", "timestamp", "true"),
     run("runs", "started_at", "status <> 'running'"),
+    Rule {
+        table: "gmail_messages",
+        kept: Kept::Texts,
+        since: "deleted_at",
+        only: "num_nonnulls(old.from_address, old.subject, old.snippet, old.body, old.attachments) > 0 OR old.headers <> '[]'",
+        end: End::Emptied {
+            columns:
+                "from_address = NULL, from_name = NULL, to_addresses = '{}', cc_addresses = '{}', subject = NULL, snippet = NULL,
+              rfc822_message_id = NULL, headers = '[]', body = NULL, attachments = NULL, note = NULL",
+            also: None,
+        },
+    },
+    Rule {
+        table: "documents",
+        kept: Kept::Texts,
+        since: "updated_at",
+        only: "old.status = 'deleted' AND (num_nonnulls(old.title, old.author, old.snippet, old.body, old.note) > 0 OR old.details <> '{}')",
+        end: End::Emptied {
+            columns: "title = NULL, author = NULL, snippet = NULL, body = NULL, details = '{}', note = NULL, content_hash = ''",
+            // A file that comes back is read anew.
+            also: Some(
+                "UPDATE drive_file_watches w SET content_key = NULL FROM ended e WHERE w.user_id = e.user_id AND w.file_id = e.source_id",
+            ),
+        },
+    },
     // A cancelled occurrence is what the series knows of it: it stays as long as the series does.
     tombstone(
         "calendar_events",
@@ -70,10 +109,15 @@ pub const RULES: [Rule; 23] = [
     ),
     tombstone("drive_files", "gone_at", "NOT EXISTS (SELECT 1 FROM drive_file_watches w WHERE w.file_id = old.file_id)"),
     tombstone("drives", "deleted_at", "true"),
-    Rule { table: "quarantined_items", kept: Kept::Quarantine, since: "last_tried_at", only: "true" },
+    Rule { table: "quarantined_items", kept: Kept::Quarantine, since: "last_tried_at", only: "true", end: End::Deleted },
 ];
 
 impl Rule {
+    /// Whether rows stay, without their texts.
+    pub fn is_of_texts(&self) -> bool {
+        matches!(self.end, End::Emptied { .. })
+    }
+
     fn condition(&self) -> String {
         format!("old.{} < now() - make_interval(secs => $1) AND ({})", self.since, self.only)
     }
@@ -87,16 +131,22 @@ pub async fn count(pool: &Pool, rule: &Rule, keep: Duration) -> anyhow::Result<u
     Ok(count.unsigned_abs())
 }
 
-/// Deletes rows that are older than this, the oldest first, `chunk` of them at the most; answers how many. What another one works on is left for
+/// Ends rows that are older than this, the oldest first, `chunk` of them at the most; answers how many. What another one works on is left for
 /// the next time.
-pub async fn delete(pool: &Pool, rule: &Rule, keep: Duration, chunk: i64) -> anyhow::Result<u64> {
-    let statement = format!(
-        "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+pub async fn end(pool: &Pool, rule: &Rule, keep: Duration, chunk: i64) -> anyhow::Result<u64> {
+    let Rule { table, since, .. } = rule;
+    let chosen = format!(
+        "ctid = ANY (ARRAY(
            SELECT old.ctid FROM {table} old WHERE {condition} ORDER BY old.{since} LIMIT $2 FOR UPDATE OF old SKIP LOCKED))",
-        table = rule.table,
-        since = rule.since,
         condition = rule.condition(),
     );
+    let statement = match rule.end {
+        End::Deleted => format!("DELETE FROM {table} WHERE {chosen}"),
+        End::Emptied { columns, also: None } => format!("UPDATE {table} SET {columns} WHERE {chosen}"),
+        End::Emptied { columns, also: Some(also) } => {
+            format!("WITH ended AS (UPDATE {table} SET {columns} WHERE {chosen} RETURNING *), also AS ({also}) SELECT FROM ended")
+        }
+    };
     pool.get()
         .await?
         .execute_typed(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8), (&chunk, Type::INT8)])
