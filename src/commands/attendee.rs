@@ -141,6 +141,11 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 }
 
 async fn scheduled(bounds: Bounds, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    told::finish(schedule_now(context, bounds).await?, output)
+}
+
+/// One run of the schedule.
+pub async fn schedule_now(context: &Context, bounds: Bounds) -> anyhow::Result<Report> {
     let gmail = &context.settings.gmail;
     let own = accounts::domains(&context.pool).await?;
     let inside = address::inside(&gmail.domains, own.clone());
@@ -148,8 +153,7 @@ async fn scheduled(bounds: Bounds, context: &Context, output: Output) -> anyhow:
     // Nothing is polled.
     let source = Attendee::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
     let job = Job { exclusive: true, ..jobs::job(context, SERVICE, "schedule", Selection::default(), bounds) };
-    let report = desk::run(context, source, &job, async |desk| schedule(desk, &pattern, &inside).await).await?;
-    told::finish(report, output)
+    desk::run(context, source, &job, async |desk| schedule(desk, &pattern, &inside).await).await
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {

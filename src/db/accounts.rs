@@ -178,11 +178,6 @@ pub async fn by_names<'a>(
         .collect()
 }
 
-/// Removes a user and everything that hangs on it.
-pub async fn remove(pool: &Pool, user: Uuid) -> anyhow::Result<u64> {
-    pool.get().await?.execute_typed("DELETE FROM users WHERE id = $1", &[(&user, Type::UUID)]).await.context("removing the user")
-}
-
 /// Why an account is not called any more that was ended here, on purpose (state `ended`). Nothing but new credentials brings it back.
 pub const ENDED: &str = "ended with `syncctl accounts revoke`; `syncctl accounts login` or an import brings it back";
 

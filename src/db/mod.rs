@@ -13,6 +13,7 @@ pub mod deliveries;
 pub mod documents;
 pub mod documents_read;
 pub mod embedded;
+pub mod erasure;
 pub mod foreign;
 pub mod health;
 pub mod history;

@@ -3,6 +3,7 @@
 mod answers;
 mod bots;
 mod connections;
+mod erasure;
 mod killers;
 mod mail;
 mod meetings;

@@ -1,6 +1,6 @@
 //! `accounts login`: a person allows syncctl to read their data, in their own browser.
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,11 +9,10 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::failed;
 use super::landing::{Landing, Page};
+use super::{failed, typed};
 use crate::commands::{Output, complain, import};
 use crate::config::duration;
 use crate::engine::Context;
@@ -188,16 +187,8 @@ async fn by_hand(context: &Context, args: &LoginArgs, wanted: &[&'static Registe
     if std::io::stdin().is_terminal() {
         ask("Address or code: ");
     }
-    let (sender, line) = oneshot::channel();
-    // Of its own, because a read that nobody answers must not hold up the end.
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        let read = std::io::stdin().lock().read_line(&mut line).map(|_| line);
-        // Whoever waited may have ended.
-        let _ = sender.send(read);
-    });
     let line = tokio::select! {
-        line = line => line.context("the reader of standard input has ended")?.context("reading standard input")?,
+        line = typed() => line.context("the reader of standard input has ended")?.context("reading standard input")?,
         () = context.stop.cancelled() => return Err(stopped()),
         () = tokio::time::sleep(args.timeout) => return Err(too_late(args.timeout)),
     };

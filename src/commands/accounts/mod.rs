@@ -9,11 +9,13 @@ mod rekey;
 mod remove;
 mod set;
 
+use std::io::BufRead as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use serde::Serialize;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{Output, complain, import, reading, remedies, seal_key_file, table, with_context};
@@ -55,14 +57,8 @@ pub enum Verb {
         /// A user, by UUID or address
         user: String,
     },
-    /// Stops a user's push channels and removes the user with everything that was synced
-    Remove {
-        /// A user, by UUID or address
-        user: String,
-        /// End the grant at Google, too
-        #[arg(long)]
-        revoke: bool,
-    },
+    /// Removes a user with everything that was synced for them alone, and withdraws their events; asks first on a terminal
+    Remove(remove::RemoveArgs),
     /// Seals every secret again with the newest key, while syncs go on
     Rekey {
         /// Make a new key first
@@ -90,7 +86,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             Verb::Check { user, failing, .. } => check::check(&context, user.as_deref(), *failing, output).await,
             Verb::Set(args) => set::set(&context, args, output).await,
             Verb::Revoke { user } => remove::revoke(&context, user, output).await,
-            Verb::Remove { user, revoke } => remove::remove(&context, user, *revoke, output).await,
+            Verb::Remove(args) => remove::remove(&context, args, output).await,
             Verb::Rekey { .. } => rekey::rekey(&context, output).await,
         }
     })
@@ -148,6 +144,19 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
 async fn named(context: &Context, name: &str) -> anyhow::Result<Uuid> {
     let found = accounts::find(&context.pool, &[name]).await?;
     found.into_iter().next().flatten().ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
+}
+
+/// The next line of standard input.
+fn typed() -> oneshot::Receiver<std::io::Result<String>> {
+    let (sender, line) = oneshot::channel();
+    // A thread of its own, because a read that nobody answers must not hold up the end.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line).map(|_| line);
+        // Whoever waited may have ended.
+        let _ = sender.send(read);
+    });
+    line
 }
 
 /// A failure that ends the command, with the exit code of its class.

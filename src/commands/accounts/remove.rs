@@ -1,19 +1,48 @@
 //! `accounts revoke` and `accounts remove`: the end of a grant, and of a user. Push channels go first: without credentials nobody can stop them.
+//! Then events that were not sent are withdrawn, then everything goes at once, and last the bots that were ordered for this user alone.
 
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{failed, named};
+use super::{failed, named, typed};
 use crate::commands::remedies::ADMIN_CONSOLE;
-use crate::commands::{Output, channels, complain};
+use crate::commands::verbs::Bounds;
+use crate::commands::{Output, attendee, channels, complain};
 use crate::db::accounts;
 use crate::db::channels_read::{self, Listed};
+use crate::db::erasure::{self, Estate};
 use crate::engine::Context;
 use crate::engine::tokens::StoredCredentials;
 use crate::error::{Class, Exit, Failure, Fault};
 use crate::google::oauth::{self, Credentials};
+use crate::progress::above_bars as ask;
 use crate::seal::Column;
+
+/// How often it is looked whether events that are being sent have been.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long Attendee is asked to take bots back.
+const TAKING_BACK: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// A user, by UUID or address
+    user: String,
+    /// End the grant at Google, too
+    #[arg(long)]
+    revoke: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Count what would go, and remove nothing
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+}
 
 /// What became of the right to act for a user.
 #[derive(Clone, Copy, Serialize)]
@@ -49,6 +78,17 @@ struct Ended {
     channels_stopped: usize,
     /// Google announces to them until they expire.
     channels_left: Vec<Listed>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    estate: Option<Estate>,
+}
+
+/// A user who would be removed.
+#[derive(Serialize)]
+struct Foretold {
+    dry_run: bool,
+    user: Uuid,
+    #[serde(flatten)]
+    estate: Estate,
 }
 
 /// Ends the grant at Google; what was synced stays.
@@ -57,7 +97,7 @@ pub(super) async fn revoke(context: &Context, user: &str, output: Output) -> any
     let (channels_stopped, channels_left) = stop_channels(context, user).await?;
     let grant = end_grant(context, user).await?;
     accounts::revoke(&context.pool, user).await?;
-    let ended = Ended { revoked: Some(user), removed: None, grant: Some(grant), channels_stopped, channels_left };
+    let ended = Ended { revoked: Some(user), removed: None, grant: Some(grant), channels_stopped, channels_left, estate: None };
     output.print(&ended, || {
         format!(
             "{user} is not called any more, what was synced stays; {}; {channels_stopped} push channels stopped",
@@ -67,18 +107,107 @@ pub(super) async fn revoke(context: &Context, user: &str, output: Output) -> any
     Ok(Exit::Done)
 }
 
-/// Removes the user with everything that was synced, and with `revoke` first ends the grant.
-pub(super) async fn remove(context: &Context, user: &str, revoke: bool, output: Output) -> anyhow::Result<Exit> {
-    let user = named(context, user).await?;
+/// Removes the user with everything that was synced for them alone, and with `--revoke` first ends the grant.
+pub(super) async fn remove(context: &Context, args: &RemoveArgs, output: Output) -> anyhow::Result<Exit> {
+    let user = named(context, &args.user).await?;
+    if args.dry_run {
+        let foretold = Foretold { dry_run: true, user, estate: erasure::count(&context.pool, user).await? };
+        output.print(&foretold, || format!("would be removed with {user}:\n{}", text(&foretold.estate)))?;
+        return Ok(Exit::Done);
+    }
+    if !args.yes && std::io::stdin().is_terminal() {
+        confirm(context, &args.user, user).await?;
+    }
     let (channels_stopped, channels_left) = stop_channels(context, user).await?;
-    let grant = if revoke { Some(end_grant(context, user).await?) } else { None };
-    accounts::remove(&context.pool, user).await?;
-    let ended = Ended { revoked: None, removed: Some(user), grant, channels_stopped, channels_left };
+    let grant = if args.revoke { Some(end_grant(context, user).await?) } else { None };
+    let (estate, bots) = erase(context, user).await?;
+    take_back(context, &bots).await;
+    let ended = Ended { revoked: None, removed: Some(user), grant, channels_stopped, channels_left, estate: Some(estate) };
     output.print(&ended, || {
         let grant = grant.map(|grant| format!("; {}", grant.text())).unwrap_or_default();
-        format!("removed {user} with everything that was synced; {channels_stopped} push channels stopped{grant}")
+        let estate = ended.estate.as_ref().map(text).unwrap_or_default();
+        format!("removed {user} with everything that was theirs alone; {channels_stopped} push channels stopped{grant}\n{estate}")
     })?;
     Ok(Exit::Done)
+}
+
+/// Shows what would go, and asks.
+async fn confirm(context: &Context, name: &str, user: Uuid) -> anyhow::Result<()> {
+    let estate = erasure::count(&context.pool, user).await?;
+    ask(&format!("{}\nRemove {name} with all of this? It cannot be undone. [y/N] ", text(&estate)));
+    let line = tokio::select! {
+        line = typed() => line.context("the reader of standard input has ended")?.context("reading standard input")?,
+        () = context.stop.cancelled() => String::new(),
+    };
+    match line.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Fault::usage("nothing was removed").into()),
+    }
+}
+
+/// What goes and what stays, in lines.
+fn text(estate: &Estate) -> String {
+    let Estate { erased, withdrawn, bots_to_take_back, stays } = estate;
+    let rows: Vec<String> = erased.iter().map(|of| format!("{} {}", of.rows, of.table)).collect();
+    let mut text = format!("rows: {}", if rows.is_empty() { "none".into() } else { rows.join(", ") });
+    let bots = stays.bots_at_attendee.join(", ");
+    let more = [
+        (*withdrawn > 0, format!("{withdrawn} events that were not sent are withdrawn")),
+        (*bots_to_take_back > 0, format!("{bots_to_take_back} bots that have not joined are taken back at Attendee")),
+        (stays.documents > 0, format!("stays: {} documents that other users have of this user's mail", stays.documents)),
+        (
+            stays.shared_meetings > 0,
+            format!("stays: {} bots with their transcripts, of meetings of other users as well", stays.shared_meetings),
+        ),
+        (stays.files > 0, format!("stays: {} files that other users see", stays.files)),
+        (!bots.is_empty(), format!("stays at Attendee until it is deleted there: what these bots recorded: {bots}")),
+    ];
+    for (_, line) in more.iter().filter(|(is_told, _)| *is_told) {
+        text.push_str(&format!("\n{line}"));
+    }
+    text
+}
+
+/// Withdraws the user's events, waits for those that are being sent, and erases everything. Answers what it was, and the rows of bots that are to be
+/// taken back.
+async fn erase(context: &Context, user: Uuid) -> anyhow::Result<(Estate, Vec<Uuid>)> {
+    let (mut withdrawn, mut is_told) = (0, false);
+    loop {
+        let (events, under_way) = erasure::withdraw(&context.pool, user).await?;
+        withdrawn += events;
+        if under_way == 0
+            && let Some((estate, bots)) = erasure::erase(&context.pool, user).await?
+        {
+            return Ok((Estate { withdrawn: withdrawn + estate.withdrawn, ..estate }, bots));
+        }
+        if !is_told {
+            is_told = true;
+            complain(format!(
+                "waiting for {under_way} events that are being sent; those of a run that died are given up within minutes"
+            ));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = context.stop.cancelled() => return Err(Fault::unavailable("stopped before anything was removed but events; run it again").into()),
+        }
+    }
+}
+
+/// Has Attendee take back bots that nobody wants any more. What fails is done by the next run of the schedule.
+async fn take_back(context: &Context, bots: &[Uuid]) {
+    if bots.is_empty() {
+        return;
+    }
+    let bounds = Bounds { max_duration: Some(TAKING_BACK), dry_run: false };
+    let done = async {
+        attendee::schedule_now(context, bounds).await?;
+        erasure::forget_bots(&context.pool, bots).await
+    };
+    match done.await {
+        Ok(0) => {}
+        Ok(left) => complain(format!("{left} bots are not taken back yet; the next `syncctl attendee schedule` does it")),
+        Err(error) => complain(format!("bots are not taken back yet ({error:#}); the next `syncctl attendee schedule` does it")),
+    }
 }
 
 /// How many were stopped, and those that could not be.
