@@ -88,7 +88,7 @@ pub struct Db {
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub connect_timeout: Duration,
-    /// Folder of the private cluster; empty: `$XDG_DATA_HOME/syncctl/postgres`, or `/var/lib/syncctl/postgres` as root.
+    /// Folder of the private cluster, where no other user may write; empty: `$XDG_DATA_HOME/syncctl/postgres`, or `/var/lib/syncctl/postgres` as root.
     pub data_dir: PathBuf,
 }
 

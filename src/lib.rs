@@ -9,7 +9,7 @@
 //!   `webhook`: intake of notifications
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet. Beside them `telemetry`: jobs, told to who watches over them
 //! - `http`: connections, whoever is asked
-//! - `address`, `charset`, `config`, `error`, `nul`, `progress`, `recurrence`, `seal`, `zone`: ground
+//! - `address`, `charset`, `config`, `error`, `nul`, `progress`, `recurrence`, `seal`, `trusted`, `zone`: ground
 
 // `print!` and `eprintln!` end the process where nobody reads any more: `commands::print` and `complain` do not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -34,5 +34,6 @@ mod recurrence;
 pub mod seal;
 pub mod services;
 mod telemetry;
+mod trusted;
 mod webhook;
 mod zone;

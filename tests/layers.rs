@@ -10,12 +10,19 @@ const FLOORS: [&[&str]; 7] = [
     &["engine", "outbox", "webhook"],
     &["google", "db", "telemetry"],
     &["http"],
-    &["address", "charset", "config", "error", "links", "nul", "progress", "recurrence", "seal", "zone"],
+    &["address", "charset", "config", "error", "links", "nul", "progress", "recurrence", "seal", "trusted", "zone"],
 ];
 
 /// Neighbours on one floor that may know each other: the command line is one thing in two files, the ground is the ground.
-const MAY_MEET: [(&str, &str); 5] =
-    [("main", "cli"), ("address", "error"), ("config", "error"), ("recurrence", "zone"), ("seal", "error")];
+const MAY_MEET: [(&str, &str); 7] = [
+    ("main", "cli"),
+    ("address", "error"),
+    ("config", "error"),
+    ("config", "trusted"),
+    ("recurrence", "zone"),
+    ("seal", "error"),
+    ("seal", "trusted"),
+];
 
 fn floor(module: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&module))

@@ -1,7 +1,7 @@
 //! A private PostgreSQL cluster from the machine's own binaries, for when no database is configured. Knows no schema.
 //!
 //! ```text
-//! DATA_DIR/             0700; the user that runs the server owns it
+//! DATA_DIR/             0700; the user that runs the server owns it, and whatever is done inside is done with that user's rights
 //!   start.lock          held while the cluster is made, started or stopped
 //!   data/               PostgreSQL's own folder, renamed into place once it is whole
 //!   run/                the socket; a folder in /tmp where this path is too long for one
@@ -20,6 +20,7 @@ mod server;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,6 +28,8 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::error::Fault;
+use crate::trusted::User;
+use owner::Owner;
 use process::PidFile;
 
 /// Superuser and database of the cluster.
@@ -39,6 +42,8 @@ const LOG: &str = "server.log";
 /// A private cluster in a folder. Nothing is made or started before [`Cluster::ensure_running`].
 #[derive(Debug, Clone)]
 pub struct Cluster {
+    /// As it was named, links and all.
+    named: PathBuf,
     data_dir: PathBuf,
     socket_dir: PathBuf,
     config: Vec<String>,
@@ -92,10 +97,11 @@ pub fn default_data_dir() -> anyhow::Result<PathBuf> {
 impl Cluster {
     /// The cluster in this folder, which need not exist.
     pub fn at(data_dir: &Path) -> Self {
+        let named = data_dir.to_owned();
         let data_dir = files::resolve(data_dir);
         let port = 5432;
         let socket_dir = files::socket_dir(&data_dir);
-        Self { data_dir, socket_dir, config: Vec::new(), port, tcp: false }
+        Self { named, data_dir, socket_dir, config: Vec::new(), port, tcp: false }
     }
 
     /// Further lines of `postgresql.conf`, after ours. They count from the next start on.
@@ -112,13 +118,14 @@ impl Cluster {
 
     /// Makes the cluster if there is none and starts it unless it runs. Two callers at once are safe.
     ///
-    /// Costs a fraction of a millisecond when it runs already, and leaves it running.
+    /// Costs a fraction of a millisecond when it runs already, and leaves it running. True: it was made just now.
     ///
     /// # Errors
     /// A `Fault`: no PostgreSQL on this machine (exit 69), a folder that cannot be used (exit 78), a server that does not start (exit 69).
-    pub fn ensure_running(&self) -> anyhow::Result<()> {
-        if self.answers() {
-            return Ok(());
+    pub fn ensure_running(&self) -> anyhow::Result<bool> {
+        // What is wrong with the folder is told by the start.
+        if self.inside(|_| Ok(self.answers())).unwrap_or(false) {
+            return Ok(false);
         }
         self.start().with_context(|| format!("starting the private cluster in {}", self.data_dir.display()))
     }
@@ -128,12 +135,14 @@ impl Cluster {
     /// # Errors
     /// A `Fault` (exit 69): it does not end even so.
     pub fn stop(&self) -> anyhow::Result<Stopped> {
-        if !self.data().try_exists().unwrap_or(true) {
-            return Ok(Stopped::Cleanly);
-        }
-        let owner = owner::Owner::of(&self.data_dir)?;
-        let _lock = owner.lock(&self.lock_file())?;
-        self.stop_locked().with_context(|| format!("stopping the private cluster in {}", self.data_dir.display()))
+        let stopped = self.inside(|_| {
+            if !self.data().try_exists().unwrap_or(true) {
+                return Ok(Stopped::Cleanly);
+            }
+            let _lock = files::lock(&self.lock_file())?;
+            self.stop_locked()
+        });
+        stopped.with_context(|| format!("stopping the private cluster in {}", self.data_dir.display()))
     }
 
     /// Whether this machine has a PostgreSQL that can serve it.
@@ -142,20 +151,22 @@ impl Cluster {
     /// A `Fault` (exit 69) with the line that installs one.
     pub fn installed(&self) -> Result<(), Fault> {
         // A version that cannot be read is told when the cluster is started.
-        binaries::Binaries::find(self.made_by().ok().flatten()).map(drop)
+        binaries::Binaries::find(self.inside(|_| self.made_by()).ok().flatten()).map(drop)
     }
 
     /// What it is doing now.
     pub fn status(&self) -> anyhow::Result<Status> {
-        let version = std::fs::read_to_string(self.data().join("PG_VERSION")).ok();
-        let running = self.answers();
-        Ok(Status {
-            running,
-            pid: PidFile::read(&self.data()).filter(|_| running).map(|file| file.pid),
-            version: version.map(|version| version.trim().to_owned()),
-            data_dir: self.data_dir.clone(),
-            socket_dir: self.socket_dir.clone(),
-            bytes: files::size(&self.data_dir),
+        self.inside(|_| {
+            let version = std::fs::read_to_string(self.data().join("PG_VERSION")).ok();
+            let running = self.answers();
+            Ok(Status {
+                running,
+                pid: PidFile::read(&self.data()).filter(|_| running).map(|file| file.pid),
+                version: version.map(|version| version.trim().to_owned()),
+                data_dir: self.data_dir.clone(),
+                socket_dir: self.socket_dir.clone(),
+                bytes: files::size(&self.data_dir),
+            })
         })
     }
 
@@ -170,7 +181,7 @@ impl Cluster {
     /// # Errors
     /// A cluster whose version cannot be read.
     pub fn client<A: AsRef<OsStr>>(&self, name: &str, args: impl IntoIterator<Item = A>) -> anyhow::Result<Command> {
-        let major = self.made_by()?.context("the private cluster is not made yet")?;
+        let major = self.inside(|_| self.made_by())?.context("the private cluster is not made yet")?;
         let mut client = Command::new(binaries::client(name, major));
         client
             .args(args)
@@ -179,6 +190,22 @@ impl Cluster {
             .env("PGUSER", NAME)
             .env("PGDATABASE", NAME);
         Ok(client)
+    }
+
+    /// Does something in the cluster's folder with the rights of its owner, which are less than root's.
+    fn inside<T: Send>(&self, work: impl FnOnce(&Owner) -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+        let owner = self.owner()?;
+        owner.act(|| work(&owner))
+    }
+
+    /// # Errors
+    /// A `Fault` (exit 78) for a folder that is somebody else's, or could be.
+    fn owner(&self) -> anyhow::Result<Owner> {
+        match User::me().folder_of(&self.named) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(owner::unusable(&self.named, &error).into()),
+            // What is not there yet is made, or what is wrong with it is told.
+            _ => Owner::of(&self.data_dir),
+        }
     }
 
     /// Whether it is ready and takes connections: two small reads and one connect.

@@ -58,7 +58,7 @@ pub fn data_dir(settings: &Db) -> anyhow::Result<PathBuf> {
 impl Place {
     /// Starts the private cluster if that is what we have and it does not run.
     pub fn ensure_running(&self) -> anyhow::Result<()> {
-        self.cluster.as_ref().map_or(Ok(()), Cluster::ensure_running)
+        self.cluster.as_ref().map_or(Ok(()), |cluster| cluster.ensure_running().map(drop))
     }
 
     /// Whether a command may apply migrations by itself.

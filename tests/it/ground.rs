@@ -220,8 +220,14 @@ fn a_backup_brings_everything_back_and_a_broken_one_changes_nothing() {
 #[test]
 fn a_folder_that_holds_something_else_is_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("thesis.txt"), "chapter 1").expect("written");
-    let error = Cluster::at(folder.path()).ensure_running().expect_err("not a cluster");
+    let theses = folder.path().join("theses");
+    fs::create_dir(&theses).expect("a folder");
+    fs::write(theses.join("thesis.txt"), "chapter 1").expect("written");
+    let before = fs::metadata(&theses).expect("the folder");
+    let error = Cluster::at(&theses).ensure_running().expect_err("not a cluster");
     assert_eq!(error.downcast_ref::<Fault>().map(|fault| fault.exit), Some(Exit::Settings), "{error:#}");
-    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 1);
+    assert!(format!("{error:#}").contains("it holds other files and no private cluster"), "{error:#}");
+    assert_eq!(fs::read_dir(&theses).expect("the folder").count(), 1);
+    let after = fs::metadata(&theses).expect("the folder");
+    assert_eq!((after.uid(), after.mode()), (before.uid(), before.mode()));
 }

@@ -2,9 +2,11 @@
 
 mod answers;
 mod bots;
+mod cluster;
 mod connections;
 mod erasure;
 mod killers;
+mod local;
 mod mail;
 mod meetings;
 mod roles;

@@ -23,7 +23,7 @@ impl Cluster {
     /// # Errors
     /// A `Fault` (exit 2) where there is such a file; what `pg_dump` says. Nothing half-written stays.
     pub fn dump(&self, file: &Path) -> anyhow::Result<()> {
-        let mut pg_dump = self.client("pg_dump", ["--format=custom", "--no-owner"])?;
+        let mut pg_dump = self.client_of_owner("pg_dump", &["--format=custom", "--no-owner"])?;
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
         let made =
             made.map_err(|error| Fault::usage(format!("{}: {error}; name a file that is not there yet", file.display())))?;
@@ -44,7 +44,7 @@ impl Cluster {
         if !replace && self.has_users()? {
             return Err(Fault::usage("there are users in the database: --replace puts the backup in its place").into());
         }
-        let mut pg_restore = self.client("pg_restore", ["--exit-on-error", "--no-owner", "--dbname", FRESH])?;
+        let mut pg_restore = self.client_of_owner("pg_restore", &["--exit-on-error", "--no-owner", "--dbname", FRESH])?;
         let mut server = self.open("postgres")?;
         server.batch_execute(&format!("DROP DATABASE IF EXISTS {FRESH}")).context("removing what an earlier restore left")?;
         server.batch_execute(&format!("CREATE DATABASE {FRESH}")).context("making a database for the backup")?;
@@ -56,6 +56,13 @@ impl Cluster {
                 .context("removing a database that was restored for nothing")?;
         }
         placed.with_context(|| format!("{} was not restored", file.display()))
+    }
+
+    /// A client that needs nothing of ours but its streams: what a server does to it, it does to the server's own user.
+    fn client_of_owner(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Command> {
+        let mut client = self.client(name, arguments)?;
+        self.owner()?.lend(&mut client);
+        Ok(client)
     }
 
     fn has_users(&self) -> anyhow::Result<bool> {

@@ -1,12 +1,20 @@
 //! The cluster's folders: where they are, and who else could get in. Knows no processes.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+use rustix::fs::{Dir, OFlags, Stat, lstat};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
+
+use super::owner::unusable;
+use crate::error::Fault;
+use crate::trusted::{self, User};
 
 /// Longest path of a socket, without the closing zero.
 const SOCKET_PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
@@ -36,16 +44,52 @@ pub(super) fn socket_dir(data_dir: &Path) -> PathBuf {
     Path::new("/tmp").join(format!("syncctl-{hash}"))
 }
 
-/// The folders above the cluster's. Those that root makes, the server's user must be able to pass, whatever root's umask.
-pub(super) fn make_parents(path: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = path.ancestors().take_while(|part| !part.exists()).collect();
-    for part in missing.into_iter().rev() {
-        fs::create_dir_all(part)?;
-        if rustix::process::geteuid().is_root() {
-            fs::set_permissions(part, fs::Permissions::from_mode(0o755))?;
+/// Looks at the folders above the cluster's, from the top: refused is a place where another user could have made the cluster's folder, or could put
+/// another one. With `make`, those that are missing are made; those that root makes, the server's user must be able to pass, whatever root's umask.
+///
+/// # Errors
+/// A `Fault` (exit 78) that names the folder.
+pub(super) fn check_parents(data_dir: &Path, make: bool) -> Result<(), Fault> {
+    for part in parents(data_dir) {
+        let is_missing = matches!(lstat(part), Err(Errno::NOENT));
+        if is_missing && !make {
+            break;
+        }
+        if is_missing
+            && let Err(error) = DirBuilder::new().mode(0o755).create(part)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(unusable(part, &error));
+        }
+        let found = lstat(part).map_err(|error| unusable(part, &error.into()))?;
+        check_parent(part, &found, data_dir)?;
+        if is_missing && User::me().is_root() {
+            fs::set_permissions(part, fs::Permissions::from_mode(0o755)).map_err(|error| unusable(part, &error))?;
         }
     }
     Ok(())
+}
+
+/// The folders above, the topmost first.
+fn parents(data_dir: &Path) -> Vec<&Path> {
+    let mut parents: Vec<&Path> = data_dir.ancestors().skip(1).collect();
+    parents.reverse();
+    parents
+}
+
+fn check_parent(part: &Path, found: &Stat, data_dir: &Path) -> Result<(), Fault> {
+    let me = User::me();
+    // In a folder like /tmp nobody can tell who made what belongs to the server's user, and not to us.
+    let shared = me.is_root() && data_dir.parent() == Some(part) && me.is_shared(found);
+    match trusted::kind(found).is_dir() && me.alone_changes(found) && !shared {
+        true => Ok(()),
+        false => Err(Fault::settings(format!(
+            "{}: so the private cluster in {} could be somebody else's; choose a db.data_dir where {} may make folders",
+            trusted::refused(part, found),
+            data_dir.display(),
+            if me.is_root() { "only root" } else { "only you and root" }
+        ))),
+    }
 }
 
 /// A folder that only its owner may enter.
@@ -56,6 +100,27 @@ pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
     }
 }
 
+/// A folder for the socket that nobody but the owner of `model` can enter or has made.
+///
+/// # Errors
+/// A `Fault` (exit 78) where somebody else has.
+pub(super) fn private_dir(path: &Path, model: &Path) -> anyhow::Result<()> {
+    make_private_dir(path).with_context(|| format!("making {}", path.display()))?;
+    match same_owner_only(path, model) {
+        true => Ok(()),
+        false => Err(Fault::settings(format!("{} was made by somebody else: remove it", path.display())).into()),
+    }
+}
+
+/// Waits for the lock, which the end of this process gives back in any case.
+pub(super) fn lock(path: &Path) -> anyhow::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    let lock = options.open(path).map_err(|error| unusable(path, &error))?;
+    lock.lock().with_context(|| format!("locking {}", path.display()))?;
+    Ok(lock)
+}
+
 /// Whether `path` is a folder, no link, that nobody but the owner of `model` may enter.
 pub(super) fn same_owner_only(path: &Path, model: &Path) -> bool {
     let (Ok(found), Ok(model)) = (fs::symlink_metadata(path), fs::metadata(model)) else { return false };
@@ -63,12 +128,15 @@ pub(super) fn same_owner_only(path: &Path, model: &Path) -> bool {
 }
 
 /// Whether a folder is one of our clusters, or still empty.
-pub(super) fn ours_or_empty(data_dir: &Path) -> io::Result<bool> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(data_dir)? {
-        names.push(entry?.file_name());
+pub(super) fn ours_or_empty(data_dir: impl AsFd) -> io::Result<bool> {
+    let mut is_empty = true;
+    for entry in Dir::read_from(data_dir)? {
+        match entry?.file_name().to_bytes() {
+            b"start.lock" => return Ok(true),
+            name => is_empty &= [&b"."[..], b".."].contains(&name),
+        }
     }
-    Ok(names.is_empty() || names.iter().any(|name| name == "start.lock"))
+    Ok(is_empty)
 }
 
 /// Replaces a file as a whole; a link in its place is replaced, not followed.

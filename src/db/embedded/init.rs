@@ -25,7 +25,7 @@ impl Cluster {
         initdb.arg(format!("--lc-ctype={}", if cfg!(target_os = "macos") { "UTF-8" } else { "C.UTF-8" }));
         // Who may enter the socket's folder is let in; TCP, which only tests turn on, asks for a password.
         initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256"]);
-        owner.run(initdb, "").context("making the cluster")?;
+        Owner::run(initdb, "").context("making the cluster")?;
 
         let mut config = OpenOptions::new().append(true).open(fresh.join("postgresql.conf"))?;
         config.write_all(b"\ninclude_if_exists = 'syncctl.conf'\n").context("writing postgresql.conf")?;
@@ -52,7 +52,7 @@ impl Cluster {
 fn create_database(owner: &Owner, binaries: &Binaries, data: &Path) -> anyhow::Result<()> {
     let mut postgres = owner.command(binaries.program("postgres"));
     postgres.args(["--single", "-D"]).arg(data).arg("postgres");
-    let words = owner.run(postgres, &format!("CREATE DATABASE {NAME};\n"))?;
+    let words = Owner::run(postgres, &format!("CREATE DATABASE {NAME};\n"))?;
     // It ends with success even when the statement failed.
     match words.contains("ERROR:") || words.contains("FATAL:") {
         true => Err(Fault::unavailable(owner::last_lines(&words)).into()),

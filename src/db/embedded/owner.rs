@@ -1,20 +1,22 @@
-//! The user that runs the server: PostgreSQL refuses root, so root lends the cluster to another one. Knows no binaries.
+//! The user that runs the server: PostgreSQL refuses root, so root gives the cluster to another one, and acts with that one's rights in its folder.
+//! Knows no binaries.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
-use rustix::fs::OFlags;
+use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, lstat, open};
+use rustix::io::Errno;
 
 use super::files;
 use crate::error::Fault;
+use crate::trusted::{self, User};
 
-/// Who runs the server.
+/// Who runs the server, and owns the folder.
 pub(super) struct Owner {
     /// Other than ourselves: user and group.
     other: Option<(u32, u32)>,
@@ -25,24 +27,34 @@ impl Owner {
     /// The owner of the folder; for root and a new folder, `postgres` or else `nobody`.
     ///
     /// # Errors
-    /// A `Fault` (exit 78) when the folder is another user's.
+    /// A `Fault` (exit 78) when the folder is another user's, or could have been made by one.
     pub(super) fn of(data_dir: &Path) -> anyhow::Result<Self> {
-        let me = rustix::process::geteuid().as_raw();
-        let found = match fs::metadata(data_dir) {
+        let me = User::me();
+        files::check_parents(data_dir, false)?;
+        let found = match lstat(data_dir) {
+            Ok(found) if !trusted::kind(&found).is_dir() => return Err(unusable(data_dir, &Errno::NOTDIR.into()).into()),
             Ok(found) => Some(found),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(unusable(data_dir, &error).into()),
+            Err(Errno::NOENT) => None,
+            Err(error) => return Err(unusable(data_dir, &error.into()).into()),
         };
-        let other = match found.map(|found| (found.uid(), found.gid())) {
-            Some((uid, _)) if me != 0 && uid != me => {
+        let other = match found.map(|found| (found.st_uid, found.st_gid)) {
+            Some((uid, _)) if !me.is_root() && !me.is(uid) => {
                 let message = format!(
                     "{} belongs to another user (id {uid}): run syncctl as that user, or choose another db.data_dir",
                     data_dir.display()
                 );
                 return Err(Fault::settings(message).into());
             }
-            Some((uid, gid)) if me == 0 && uid != 0 => Some((uid, gid)),
-            _ if me == 0 => Some(unprivileged()?),
+            // The server would run with what root's group may do.
+            Some((uid, 0)) if me.is_root() && uid != 0 => {
+                let shown = data_dir.display();
+                let message = format!(
+                    "{shown} belongs to user {uid} and to root's group: give it to that user's own (`chgrp GROUP {shown}`)"
+                );
+                return Err(Fault::settings(message).into());
+            }
+            Some((uid, gid)) if me.is_root() && uid != 0 => Some((uid, gid)),
+            _ if me.is_root() => Some(unprivileged()?),
             _ => None,
         };
         Ok(Self { other, home: data_dir.to_owned() })
@@ -54,65 +66,69 @@ impl Owner {
     /// A `Fault` (exit 78) for a folder that cannot be made, or that holds something else.
     pub(super) fn prepare(&self) -> anyhow::Result<()> {
         let data_dir = &self.home;
-        let made = match data_dir.parent() {
-            Some(parent) => files::make_parents(parent).and_then(|()| files::make_private_dir(data_dir)),
-            None => Ok(()),
-        };
-        made.map_err(|error| unusable(data_dir, &error))?;
-        if !files::ours_or_empty(data_dir).map_err(|error| unusable(data_dir, &error))? {
-            let message =
-                format!("{} holds other files and no private cluster: choose an empty folder as db.data_dir", data_dir.display());
-            return Err(Fault::settings(message).into());
-        }
-        fs::set_permissions(data_dir, fs::Permissions::from_mode(0o700)).map_err(|error| unusable(data_dir, &error))?;
-        self.give(data_dir)
+        files::check_parents(data_dir, true)?;
+        self.prepare_folder().map_err(|error| unusable(data_dir, &error))?;
+        Ok(())
     }
 
-    /// A folder for the socket that nobody else can enter or has made before us.
-    pub(super) fn private_dir(&self, path: &Path) -> anyhow::Result<()> {
-        let shown = path.display();
-        files::make_private_dir(path).with_context(|| format!("making {shown}"))?;
-        let found = fs::symlink_metadata(path).with_context(|| format!("looking at {shown}"))?;
-        if found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() {
-            self.give(path)?;
+    /// By a handle, so that whatever becomes of its path nothing else is given away.
+    fn prepare_folder(&self) -> io::Result<()> {
+        files::make_private_dir(&self.home)?;
+        let folder = open(&self.home, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let found = fstat(&folder)?;
+        if !User::me().owns(&found) && self.other.is_none_or(|(uid, _)| uid != found.st_uid) {
+            return Err(trusted::refused(&self.home, &found));
         }
-        if !files::same_owner_only(path, &self.home) {
-            return Err(Fault::settings(format!("{shown} was made by somebody else: remove it")).into());
+        if !files::ours_or_empty(&folder)? {
+            return Err(io::Error::other("it holds other files and no private cluster; choose an empty folder"));
+        }
+        fchmod(&folder, Mode::RWXU)?;
+        if let Some((uid, gid)) = self.other {
+            fchown(&folder, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
         }
         Ok(())
     }
 
-    /// Makes the server's user the owner of a path that is ours.
-    pub(super) fn give(&self, path: &Path) -> anyhow::Result<()> {
-        match self.other {
-            Some((uid, gid)) => {
-                chown(path, Some(uid), Some(gid)).with_context(|| format!("giving {} to user {uid}", path.display()))
+    /// Does something with the rights of the owner alone. For root that is a thread that gave its own up: on Linux each thread has its rights, and
+    /// what it starts has no others. So whatever the owner puts into the folder, root is not led anywhere by it.
+    ///
+    /// # Errors
+    /// Those of the work; a `Fault` (exit 78) where the owner cannot enter the folder.
+    pub(super) fn act<T: Send>(&self, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+        let Some((uid, gid)) = self.other else { return work() };
+        let lowered = || {
+            give_up_rights(uid, gid)?;
+            if let Err(error) = fs::metadata(self.home.join("."))
+                && error.kind() == io::ErrorKind::PermissionDenied
+            {
+                let shown = self.home.display();
+                return Err(Fault::settings(format!(
+                    "PostgreSQL refuses to run as root, and user {uid}, who runs it instead, cannot enter {shown}: choose another db.data_dir"
+                ))
+                .into());
             }
-            None => Ok(()),
-        }
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(lowered).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// Waits for the lock, which the end of this process gives back in any case.
-    pub(super) fn lock(&self, path: &Path) -> anyhow::Result<File> {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-        let lock = options.open(path).map_err(|error| unusable(path, &error))?;
-        self.give(path)?;
-        lock.lock().with_context(|| format!("locking {}", path.display()))?;
-        Ok(lock)
+    /// Has a command run as the owner.
+    pub(super) fn lend(&self, command: &mut Command) {
+        if let Some((uid, gid)) = self.other {
+            command.uid(uid).gid(gid);
+        }
+        command.env("HOME", &self.home).current_dir(&self.home);
     }
 
     /// A command that runs as the server's user, with nothing of our streams or of libpq's variables.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        if let Some((uid, gid)) = self.other {
-            command.uid(uid).gid(gid);
-        }
+        self.lend(&mut command);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
             command.env_remove(name);
         }
         // Its messages are read, so they must not be translated.
-        command.env("LC_ALL", "C").env("HOME", &self.home).env_remove("LANGUAGE").current_dir(&self.home);
+        command.env("LC_ALL", "C").env_remove("LANGUAGE");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -120,17 +136,11 @@ impl Owner {
     /// Runs a command to its end; answers what it wrote to stdout and stderr.
     ///
     /// # Errors
-    /// A `Fault` when it cannot run as its user (exit 78) or fails (exit 69), with its last words.
-    pub(super) fn run(&self, mut command: Command, input: &str) -> anyhow::Result<String> {
+    /// A `Fault` (exit 69) when it fails, with its last words.
+    pub(super) fn run(mut command: Command, input: &str) -> anyhow::Result<String> {
         let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = started.map_err(|error| match (error.kind(), self.other) {
-            (io::ErrorKind::PermissionDenied, Some((uid, _))) => anyhow::Error::new(Fault::settings(format!(
-                "PostgreSQL refuses to run as root, and user {uid}, who runs it instead, cannot enter {}: choose another db.data_dir",
-                self.home.display()
-            ))),
-            _ => anyhow::Error::new(error).context(format!("running {name}")),
-        })?;
+        let mut child = started.with_context(|| format!("running {name}"))?;
         if let Some(mut stdin) = child.stdin.take() {
             // A program that ended early says why itself.
             let _ = io::Write::write_all(&mut stdin, input.as_bytes());
@@ -168,6 +178,22 @@ fn unprivileged() -> anyhow::Result<(u32, u32)> {
     })
 }
 
-fn unusable(path: &Path, error: &io::Error) -> Fault {
+/// Of this thread alone, and for good.
+#[cfg(target_os = "linux")]
+fn give_up_rights(uid: u32, gid: u32) -> anyhow::Result<()> {
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let given_up =
+        set_thread_groups(&[]).and_then(|()| set_thread_res_gid(gid, gid, gid)).and_then(|()| set_thread_res_uid(uid, uid, uid));
+    given_up.with_context(|| format!("acting as user {}, who runs the private cluster's server", uid.as_raw()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_up_rights(_: u32, _: u32) -> anyhow::Result<()> {
+    Err(Fault::settings("root can have a private cluster on Linux only: run syncctl as an ordinary user, or set db.url").into())
+}
+
+/// Of a path that cannot be used.
+pub(super) fn unusable(path: &Path, error: &io::Error) -> Fault {
     Fault::settings(format!("{} cannot be used for the private cluster (db.data_dir): {error}", path.display()))
 }

@@ -33,24 +33,28 @@ const LOOK: Duration = Duration::from_millis(10);
 const LOG_MAX: u64 = 8 << 20;
 
 impl Cluster {
-    pub(super) fn start(&self) -> anyhow::Result<()> {
-        let owner = Owner::of(&self.data_dir)?;
-        owner.prepare()?;
-        let _lock = owner.lock(&self.lock_file())?;
+    /// True: the cluster was made first.
+    pub(super) fn start(&self) -> anyhow::Result<bool> {
+        self.owner()?.prepare()?;
+        self.inside(|owner| self.start_inside(owner))
+    }
+
+    fn start_inside(&self, owner: &Owner) -> anyhow::Result<bool> {
+        let _lock = files::lock(&self.lock_file())?;
         // Whoever held the lock before us may have started it.
         if self.settle()? {
-            return Ok(());
+            return Ok(false);
         }
         let made_by = self.made_by()?;
         let binaries = Binaries::find(made_by)?;
         if made_by.is_none() {
-            self.initialize(&owner, &binaries)?;
+            self.initialize(owner, &binaries)?;
         }
-        owner.private_dir(&self.socket_dir)?;
+        files::private_dir(&self.socket_dir, &self.data_dir)?;
         let settings = self.data().join("syncctl.conf");
         files::write_whole(&settings, &self.settings_text()).context("writing the server's settings")?;
-        owner.give(&settings)?;
-        self.launch(&owner, &binaries)
+        self.launch(owner, &binaries)?;
+        Ok(made_by.is_none())
     }
 
     /// The major version that made the data; none: the cluster is not made yet.
