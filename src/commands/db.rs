@@ -57,7 +57,8 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
         Verb::Migrate => migrate(&place, output)?,
         Verb::Status => status(&place, output)?,
         Verb::Start => {
-            cluster(&place)?.ensure_running()?;
+            cluster(&place)?;
+            place.ensure_running()?;
             if place.migrates_itself(&settings.db) {
                 migrate::migrate(&place.target)?;
             }

@@ -170,6 +170,15 @@ impl Cluster {
         })
     }
 
+    /// What to say where one was made: a misspelt name of another database must not pass for this one.
+    pub fn notice(&self) -> String {
+        format!(
+            "no database is set in db.url or DATABASE_URL, so a private one was made in {0}. If another was meant, stop this one with `syncctl db stop`, \
+             set db.url, and delete {0}",
+            self.data_dir.display()
+        )
+    }
+
     /// libpq keywords that reach it by its socket. They hold no secret: the folder's mode is what keeps others out.
     pub fn url(&self) -> String {
         let host = self.socket_dir.to_string_lossy().replace('\\', r"\\").replace('\'', r"\'");

@@ -17,6 +17,7 @@ use super::path;
 use super::target::{self, Target};
 use crate::config::{AutoMigrate, Db, duration};
 use crate::error::{Fault, sql_state};
+use crate::progress;
 
 /// How long a connection is waited for while others use them all. A page takes a second at the most, so this much is a fault.
 const WAIT: Duration = Duration::from_secs(60);
@@ -56,9 +57,14 @@ pub fn data_dir(settings: &Db) -> anyhow::Result<PathBuf> {
 }
 
 impl Place {
-    /// Starts the private cluster if that is what we have and it does not run.
+    /// Starts the private cluster if that is what we have and it does not run. That one was made is said on standard error, once.
     pub fn ensure_running(&self) -> anyhow::Result<()> {
-        self.cluster.as_ref().map_or(Ok(()), |cluster| cluster.ensure_running().map(drop))
+        if let Some(cluster) = &self.cluster
+            && cluster.ensure_running()?
+        {
+            progress::above_bars(&format!("syncctl: {}\n", cluster.notice()));
+        }
+        Ok(())
     }
 
     /// Whether a command may apply migrations by itself.

@@ -140,3 +140,19 @@ fn a_folder_that_another_user_made_or_could_have_made_is_refused() {
         assert_eq!(listed(&at(empty)), [], "{empty}");
     }
 }
+
+#[test]
+fn a_private_database_that_is_made_for_want_of_another_is_told_once() {
+    let server = private();
+    let start = || {
+        let started =
+            syncctl(&server, &["db", "start"]).env("DATABSE_URL", "postgres://db.example.org/d").output().expect("syncctl");
+        assert!(started.status.success(), "{started:?}");
+        String::from_utf8_lossy(&started.stderr).into_owned()
+    };
+    let said = start();
+    let folder = server.folder.join("postgres").display().to_string();
+    assert!(said.starts_with("syncctl: no database is set in db.url or DATABASE_URL") && said.contains(&folder), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(start(), "");
+}
