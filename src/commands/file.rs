@@ -1,33 +1,64 @@
-//! Files that others read while they are written anew.
+//! Files that others read while they are written anew, in folders where others may have put links.
 
-use std::fs::Permissions;
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use rustix::fs::{AtFlags, Mode, OFlags, fchmod, openat, renameat, statat, unlinkat};
+use uuid::Uuid;
 
-/// Puts a file in place at once: whoever opens it finds the old text or the new one, whole. Anybody may read it. What is no file, such as
-/// /dev/stdout, stays what it is and gets the text.
-pub fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
-    let written = || format!("writing {}", path.display());
-    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return std::fs::write(path, text).with_context(written);
+use crate::trusted::{self, User};
+
+/// Names of what whoever started this command has opened.
+const OPEN: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"];
+
+/// Puts a file in place at once: whoever opens it finds the old text or the new one, whole. Anybody may read it. A pipe or a device stays what it
+/// is and gets the text.
+///
+/// # Errors
+/// A link on the way that another user made or could replace: root would write for that user.
+pub fn replace(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    replace_with(path, text, 0o644)
+}
+
+/// The same, with this mode: what was not for everybody stays so.
+pub fn replace_with(path: &Path, text: impl AsRef<[u8]>, mode: u32) -> anyhow::Result<()> {
+    let text = text.as_ref();
+    let put = match OPEN.iter().any(|open| path.starts_with(open)) {
+        true => std::fs::write(path, text),
+        false => put(path, text, Mode::from_bits_truncate(mode)),
+    };
+    put.with_context(|| format!("writing {}", path.display()))
+}
+
+fn put(path: &Path, text: &[u8], mode: Mode) -> io::Result<()> {
+    // Everything from here on is done in this folder, whatever becomes of its path.
+    let (folder, name) = User::me().folder_of(path)?;
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if let Ok(found) = statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW)
+        && !trusted::kind(&found).is_file()
+    {
+        // Another user's pipe could hold us up for ever.
+        if !User::me().owns(&found) {
+            return Err(trusted::refused(path, &found));
+        }
+        return File::from(openat(&folder, &name, flags, Mode::empty())?).write_all(text);
     }
-    // A link stays one, too.
-    let target = std::fs::canonicalize(path);
-    let path = target.as_deref().unwrap_or(path);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".syncctl-")
-        .suffix(".tmp")
-        .tempfile_in(folder)
-        .with_context(|| format!("making a file in {}: it must exist and be writable", folder.display()))?;
-    file.write_all(text.as_bytes()).with_context(written)?;
-    // Not by the umask: whoever reads it is another user.
-    file.as_file().set_permissions(Permissions::from_mode(0o644)).with_context(written)?;
-    file.persist(path).with_context(written)?;
-    Ok(())
+    let fresh = format!(".syncctl-{}.tmp", Uuid::new_v4().simple());
+    let mut file = File::from(openat(&folder, &fresh, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR)?);
+    let mut written = || -> io::Result<()> {
+        file.write_all(text)?;
+        // Not by the umask: whoever reads it is another user.
+        fchmod(&file, mode)?;
+        file.sync_all()?;
+        Ok(renameat(&folder, &fresh, &folder, &name)?)
+    };
+    let written = written();
+    if written.is_err() {
+        let _ = unlinkat(&folder, &fresh, AtFlags::empty());
+    }
+    written
 }
 
 #[cfg(test)]
@@ -56,5 +87,6 @@ mod tests {
         assert!(std::fs::symlink_metadata(at("link")).expect("the link").is_symlink());
         assert_eq!(std::fs::read_to_string(at("file")).expect("read"), "new");
         assert!(replace(folder.path(), "text").is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 3, "something is left beside it");
     }
 }

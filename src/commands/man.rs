@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::Output;
+use super::{Output, file};
 use crate::error::{EXIT_HELP, Exit, Fault};
 
 /// Files that the page of the whole program names: path and meaning.
@@ -38,7 +38,7 @@ pub fn write(program: clap::Command, folder: &Path, output: Output) -> anyhow::R
     let whole = page_of_the_program(&program).context("writing the page of the program")?;
     clap_mangen::generate_to(program, folder).with_context(|| format!("writing pages into {}", folder.display()))?;
     let path = folder.join("syncctl.1");
-    fs::write(&path, whole).with_context(|| format!("writing {}", path.display()))?;
+    file::replace(&path, whole)?;
     let pages = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?.count();
     output.print(&serde_json::json!({ "folder": folder, "pages": pages }), || {
         format!("{pages} pages in {}; `man {}` reads the first", folder.display(), path.display())

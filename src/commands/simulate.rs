@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
-use super::{Output, reading, table, with_context};
+use super::{Output, file, reading, table, with_context};
 use crate::config::{Settings, duration};
 use crate::db::change_times;
 use crate::engine::Context;
@@ -169,7 +169,7 @@ fn draw(outcome: &Outcome, file: &Path) -> anyhow::Result<()> {
         outcome.days, outcome.calls_per_stream_and_day
     );
     let drawn = plot::draw(&panels, &terms).context("drawing the plot")?;
-    std::fs::write(file, drawn).with_context(|| format!("writing {}", file.display()))
+    file::replace(file, drawn)
 }
 
 fn text(outcome: &Outcome) -> String {

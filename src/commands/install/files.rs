@@ -1,13 +1,13 @@
 //! Files that are written only where they differ, and never over what somebody has changed without keeping it.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use rustix::fs::Access;
 use serde::Serialize;
 
+use crate::commands::file;
 use crate::error::Fault;
 
 /// A file as it should be.
@@ -88,10 +88,14 @@ pub(super) fn write(files: &[File], dry_run: bool) -> anyhow::Result<Vec<Written
     }
     for (file, written) in files.iter().zip(&planned) {
         if let Some(kept) = &written.kept {
-            std::fs::copy(&file.path, kept).with_context(|| format!("keeping {} as {}", file.path.display(), kept.display()))?;
+            let before = std::fs::read(&file.path).with_context(|| format!("reading {}", file.path.display()))?;
+            let mode = std::fs::metadata(&file.path).map_or(0o600, |found| found.permissions().mode() & 0o777);
+            file::replace_with(kept, before, mode)?;
         }
         if matches!(written.state, State::New | State::Changed) {
-            replace(&file.path, &file.text).with_context(|| format!("writing {}", file.path.display()))?;
+            let folder = file.path.parent().unwrap_or(Path::new("/"));
+            std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+            file::replace(&file.path, &file.text)?;
         }
     }
     Ok(planned)
@@ -115,15 +119,4 @@ fn may_write(path: &Path) -> anyhow::Result<()> {
         ))
         .into()
     })
-}
-
-/// Written beside and renamed, so that nobody reads half a file.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(folder)?;
-    let beside = folder.join(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
 }

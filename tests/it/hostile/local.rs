@@ -43,3 +43,41 @@ fn their_link(target: &Path, link: &Path) {
     symlink(target, link).expect("a link");
     lchown(link, Some(nobody()), None).expect("an owner");
 }
+
+#[test]
+fn a_link_that_another_user_put_there_leads_no_file_anywhere() {
+    if !is_root() {
+        return;
+    }
+    let world = World::with_users(1, 1);
+    let folder = theirs(&world);
+    let secrets = world.folder.path().join("secrets");
+    fs::create_dir(&secrets).expect("a folder");
+    let secret = secrets.join("shadow");
+    fs::write(&secret, "root's alone").expect("a file");
+    their_link(&secret, &folder.join("syncctl.prom"));
+    their_link(&secrets, &folder.join("pages"));
+    // In a sticky folder only its owner could replace a link, and that is who made this one.
+    let shared = world.folder.path().join("shared");
+    fs::create_dir(&shared).expect("a folder");
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).expect("a mode");
+    their_link(&secret, &shared.join("report.html"));
+    // Root's own, which they could replace at any moment.
+    symlink(&secret, folder.join("ours.prom")).expect("a link");
+    for (command, path) in [
+        (["metrics", "--textfile"], folder.join("syncctl.prom")),
+        (["metrics", "--textfile"], folder.join("ours.prom")),
+        (["report", "--html"], folder.join("pages/report.html")),
+        (["report", "--html"], shared.join("report.html")),
+    ] {
+        let refused = world.syncctl(&[command[0], command[1], path.to_str().expect("a path")]).expect(1);
+        assert!(refused.stderr.contains("is not followed: another user"), "{refused:?}");
+    }
+    assert_eq!(fs::read_to_string(&secret).expect("the file"), "root's alone");
+    assert_eq!(fs::read_dir(&secrets).expect("the folder").count(), 1);
+    // A folder of another account is as good a place as any, and a link of root's own is followed.
+    let ours = world.folder.path().join("ours");
+    symlink(&folder, &ours).expect("a link");
+    world.syncctl(&["metrics", "--textfile", ours.join("good.prom").to_str().expect("a path")]).expect(0);
+    assert!(folder.join("good.prom").is_file());
+}
