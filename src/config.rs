@@ -109,7 +109,7 @@ pub struct Seal {
     #[serde(serialize_with = "expose")]
     #[schemars(with = "String")]
     pub keys: SecretString,
-    /// A file of such lines; empty: `seal.keys` beside the private cluster, made on first use.
+    /// A file of such lines, private to its owner (mode 0600); empty: `seal.keys` beside the private cluster, made on first use.
     pub key_file: PathBuf,
 }
 

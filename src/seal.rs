@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::error::Fault;
+use crate::trusted;
 
 pub use file::add_key;
 
@@ -135,7 +136,7 @@ impl Vault {
     /// The key file as it is now.
     fn read_again(&self) -> Option<Self> {
         let file = self.file.as_deref()?;
-        Self::parse(&file.display().to_string(), &std::fs::read_to_string(file).ok()?).ok()
+        Self::parse(&file.display().to_string(), &trusted::read_keys(file).ok()?).ok()
     }
 
     /// Seals `secret` for this owner (a user, or a project at Attendee) and column.
@@ -209,7 +210,7 @@ pub fn new_key_line() -> String {
 }
 
 /// Opens the vault that the settings name. With `make` (the private cluster), a missing key file is made. A vault without keys is no
-/// error yet: whoever uses it is told what to set.
+/// error yet: whoever uses it is told what to set, or that others may read the file.
 ///
 /// # Errors
 /// A `Fault` (exit 78) for keys that are there and malformed.
@@ -225,13 +226,13 @@ pub fn open_vault(keys: &SecretString, file: &Path, make: bool) -> anyhow::Resul
     if make && !file.exists() {
         file::make(file)?;
     }
-    match std::fs::read_to_string(file) {
+    match trusted::read_keys(file) {
         Ok(lines) => Ok(Vault { file: Some(file.to_owned()), ..Vault::parse(&file.display().to_string(), &lines)? }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vault::without_keys(format!(
             "seal.key_file {} is not there; copy it from the host that made it, or make the first one with `syncctl accounts rekey --new-key`",
             file.display()
         ))),
-        Err(error) => Ok(Vault::without_keys(format!("seal.key_file {} cannot be read: {error}", file.display()))),
+        Err(error) => Ok(Vault::without_keys(format!("seal.key_file {} cannot be used: {error}", file.display()))),
     }
 }
 

@@ -151,7 +151,7 @@ impl Layers {
     fn add_credentials(&mut self, credentials: &Credentials) -> anyhow::Result<()> {
         for key in SECRETS {
             if let Some(path) = credentials.file(&key.replace('.', "_")) {
-                let secret = read_secret(&path, "credentials")?;
+                let secret = read_secret(key, &path, "credentials")?;
                 let is_handed = matches!(credentials, Credentials::Handed(_));
                 self.set_text(key, &secret, if is_handed { Origin::Credential(path) } else { Origin::Store(path) })?;
             }
@@ -171,7 +171,7 @@ impl Layers {
             };
             match self.key_of(stem) {
                 Some(key) if from_file => {
-                    let secret = read_secret(Path::new(value), &format!("${name}"))?;
+                    let secret = read_secret(&key, Path::new(value), &format!("${name}"))?;
                     self.set_text(&key, &secret, Origin::Credential(PathBuf::from(value)))?;
                 }
                 Some(key) => self.set_text(&key, value, Origin::Variable(name.clone()))?,

@@ -56,7 +56,7 @@ pub struct Target {
     #[serde(default, serialize_with = "expose")]
     #[schemars(with = "String")]
     pub secret: SecretString,
-    /// A file with the key instead; a relative path is one in `$CREDENTIALS_DIRECTORY` where there is such a folder, or `syncctl.` and the name in `/etc/credstore`.
+    /// A file with the key instead, private to its owner (mode 0600); a relative path is one in `$CREDENTIALS_DIRECTORY` where there is such a folder, or `syncctl.` and the name in `/etc/credstore`.
     #[serde(default)]
     pub secret_file: PathBuf,
     /// Types of event: names, or beginnings such as `drive.*`; empty: all.

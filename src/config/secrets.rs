@@ -12,6 +12,10 @@ use url::Url;
 use super::Target;
 use super::load::MACHINE_SETTINGS;
 use crate::error::Fault;
+use crate::trusted;
+
+/// What is printed in the place of a secret.
+const MASK: &str = "***";
 
 /// Keys whose values are never printed.
 pub(super) const SECRETS: [&str; 6] =
@@ -25,10 +29,10 @@ pub(super) fn is_named(key: &str) -> bool {
     NAMED.iter().any(|section| key.starts_with(section))
 }
 
-/// The text of a file that holds one secret.
-pub(super) fn read_secret(path: &Path, origin: &str) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Fault::settings(format!("{origin}: {} cannot be read: {error}", path.display())))?;
+/// The text of a file that holds the secret of this key; seal keys must be private.
+pub(super) fn read_secret(key: &str, path: &Path, origin: &str) -> anyhow::Result<String> {
+    let text = if key == "seal.keys" { trusted::read_keys(path) } else { std::fs::read_to_string(path) };
+    let text = text.map_err(|error| Fault::settings(format!("{origin}: {} cannot be read: {error}", path.display())))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
@@ -86,7 +90,9 @@ pub(super) fn complete(target: &mut Target, credentials: &Credentials) -> Result
     if !target.secret.expose_secret().is_empty() {
         return Err("has both secret and secret_file".into());
     }
-    let text = std::fs::read_to_string(file).map_err(|error| format!("secret_file {}: {error}", file.display()))?;
+    // What systemd hands on, and what only root finds in its store, is as it must be.
+    let text = if file == named { trusted::read_keys(file) } else { std::fs::read_to_string(file) };
+    let text = text.map_err(|error| format!("secret_file {}: {error}", file.display()))?;
     let secret = text.trim_end_matches(['\n', '\r']);
     // Unsigned requests would look like a choice.
     if secret.is_empty() {
@@ -142,7 +148,7 @@ mod tests {
         std::fs::write(store.path().join("other.seal_keys"), "none of ours").expect("written");
         let credentials = Credentials::Kept(store.path().to_owned());
         let path = credentials.file("db_url").expect("it is there");
-        assert_eq!(read_secret(&path, "credentials").expect("readable"), "postgres://db.example.org/syncctl");
+        assert_eq!(read_secret("db.url", &path, "credentials").expect("readable"), "postgres://db.example.org/syncctl");
         assert_eq!((credentials.file("seal_keys"), credentials.file("../x")), (None, None));
 
         std::fs::write(store.path().join("syncctl.n8n"), "key\n").expect("written");

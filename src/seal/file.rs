@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::new_key_line;
 use crate::error::Fault;
+use crate::trusted;
 
 /// Puts a new key in front of a key file (made if it is missing), readable by its owner alone.
 ///
@@ -38,7 +39,7 @@ pub(super) fn make(path: &Path) -> anyhow::Result<()> {
 }
 
 fn put_key(path: &Path) -> anyhow::Result<()> {
-    let old = match std::fs::read_to_string(path) {
+    let old = match trusted::read_keys(path) {
         Ok(old) => old,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),

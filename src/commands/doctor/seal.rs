@@ -1,7 +1,5 @@
 //! The keys that seal credentials: readable by syncctl alone, and all there that the database needs.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use super::Findings;
 use crate::commands::seal_key_file;
 use crate::config::Settings;
@@ -27,22 +25,12 @@ pub fn open(settings: &Settings, place: Option<&Place>, found: &mut Findings) ->
         }
     };
     match vault.writing_key() {
-        Ok(key) => {
-            let file_mode = std::fs::metadata(&file).map(|metadata| metadata.permissions().mode() & 0o777);
-            match file_mode {
-                Ok(mode) if mode & 0o077 != 0 => {
-                    let file = file.display();
-                    found.fail(
-                        CHECK,
-                        format!("{file} can be read by others than its owner (mode {mode:04o})"),
-                        format!("chmod 600 {file}"),
-                    );
-                }
-                _ => found.ok(CHECK, format!("{key:?} seals")),
-            }
-        }
+        Ok(key) => found.ok(CHECK, format!("{key:?} seals")),
         // With the private cluster the first import makes them.
         Err(_) if private && !file.exists() => found.ok(CHECK, "none yet: the first command that needs one makes it"),
+        Err(error) if file.exists() => {
+            found.fail(CHECK, error.to_string(), "let it belong to whoever runs syncctl, and nobody else read it")
+        }
         Err(error) => found.fail(CHECK, error.to_string(), NEW),
     }
     Some(vault)

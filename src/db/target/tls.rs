@@ -1,5 +1,6 @@
 //! What a server's certificate must prove, by libpq's rules, on rustls. Knows no URL.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -13,6 +14,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Fault;
+use crate::trusted;
 
 /// What is asked of the server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +59,9 @@ pub(super) fn connector(trust: &Trust, client_cert: Option<&(String, String)>) -
         None => builder.with_no_client_auth(),
         Some((cert, key)) => {
             let certs = certificates("sslcert", cert)?;
-            let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable("sslkey", key, &error))?;
+            // libpq refuses a key that others may read, too.
+            let text = trusted::read_keys(Path::new(key)).map_err(|error| unreadable("sslkey", key, &error))?;
+            let key_der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| unreadable("sslkey", key, &error))?;
             let config = builder.with_client_auth_cert(certs, key_der);
             config.map_err(|error| Fault::settings(format!("sslcert={cert} and sslkey={key} do not fit: {error}")))?
         }
@@ -153,7 +157,7 @@ fn certificates(key: &str, path: &str) -> Result<Vec<CertificateDer<'static>>, F
     }
 }
 
-fn unreadable(key: &str, path: &str, error: &rustls::pki_types::pem::Error) -> Fault {
+fn unreadable(key: &str, path: &str, error: &impl std::fmt::Display) -> Fault {
     Fault::settings(format!("{key}={path}: {error}"))
 }
 

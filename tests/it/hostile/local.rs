@@ -81,3 +81,48 @@ fn a_link_that_another_user_put_there_leads_no_file_anywhere() {
     world.syncctl(&["metrics", "--textfile", ours.join("good.prom").to_str().expect("a path")]).expect(0);
     assert!(folder.join("good.prom").is_file());
 }
+
+#[test]
+fn keys_of_another_user_or_that_others_may_read_are_refused() {
+    let mut world = World::with_users(1, 1);
+    let (keys, accounts) = (world.folder.path().join("seal.keys"), world.sim.text("accounts"));
+    let before = fs::read(&keys).expect("keys");
+    let refused = |world: &World, why: &str| {
+        for arguments in [&["accounts", "import", "-"][..], &["accounts", "rekey", "--new-key"], &["calendar", "cron", "--force"]]
+        {
+            let refused = world.syncctl_with_input(arguments, &accounts).expect(78);
+            assert!(refused.stderr.contains("seal.key") && refused.stderr.contains(why), "{arguments:?}: {refused:?}");
+        }
+        assert_eq!(fs::read(&keys).expect("keys"), before);
+    };
+    for mode in [0o644, 0o640, 0o602] {
+        fs::set_permissions(&keys, fs::Permissions::from_mode(mode)).expect("a mode");
+        refused(&world, "others may read or change it");
+    }
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).expect("a mode");
+    if is_root() {
+        chown(&keys, Some(nobody()), None).expect("an owner");
+        refused(&world, "it belongs to another user");
+        chown(&keys, Some(0), None).expect("an owner");
+    }
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    // So are keys that come by a variable.
+    let other = world.folder.path().join("other.keys");
+    fs::write(&other, &before).expect("keys");
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o644)).expect("a mode");
+    world.set("SYNCCTL_SEAL_KEYS_FILE", other.display().to_string());
+    assert!(world.syncctl(&["status"]).expect(78).stderr.contains("others may read or change it"));
+    fs::remove_file(&other).expect("removed");
+    world.settings.pop();
+
+    // The key that signs events is one, too.
+    let (secret, receiver) = (world.folder.path().join("n8n.key"), Receiver::start());
+    fs::write(&secret, "wherever").expect("a key");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).expect("a mode");
+    world.set("SYNCCTL_OUTBOX_ALLOW_PRIVATE", "true");
+    world.set("SYNCCTL_OUTBOX_TARGETS", format!("[{{ name = \"n8n\", url = {:?}, secret_file = {secret:?} }}]", receiver.url()));
+    let refused = world.syncctl(&["deliver"]).expect(78);
+    assert!(refused.stderr.contains("secret_file") && refused.stderr.contains("others may read or change it"), "{refused:?}");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("a mode");
+    world.syncctl(&["deliver"]).expect(0);
+}
