@@ -7,6 +7,7 @@ mod systemd;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -15,6 +16,7 @@ use serde::Serialize;
 use super::Output;
 use crate::config::{Loaded, Origin, Settings};
 use crate::error::{Exit, Fault};
+use crate::trusted::User;
 
 /// What can be installed. Nothing is started by itself.
 #[derive(Debug, Subcommand)]
@@ -66,6 +68,7 @@ impl Verb {
 /// Runs the command.
 pub fn run(verb: &Verb, loaded: &Loaded, output: Output) -> anyhow::Result<Exit> {
     let machine = Machine::of(loaded, verb.reads_store())?;
+    machine.check_writers(verb)?;
     let done = match verb {
         Verb::Systemd(place) => systemd::install(place, loaded, &machine)?,
         Verb::Crontab { place, .. } if place.user => crontab::install_for_user(place, loaded, &machine)?,
@@ -73,6 +76,17 @@ pub fn run(verb: &Verb, loaded: &Loaded, output: Output) -> anyhow::Result<Exit>
     };
     output.print(&done, || done.text())?;
     Ok(Exit::Done)
+}
+
+/// The ids of a user of this machine and of its own group.
+fn user_named(name: &str) -> anyhow::Result<User> {
+    let id = |flag: &str| {
+        let output = Command::new("id").args([flag, name]).output().ok().filter(|output| output.status.success())?;
+        String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+    };
+    let found = id("-u").zip(id("-g"));
+    let (uid, gid) = found.ok_or_else(|| Fault::usage(format!("--run-as {name}: this machine has no such user")))?;
+    Ok(User::new(uid, gid))
 }
 
 /// What was written, and what is left to do.
@@ -141,6 +155,30 @@ impl Machine {
             }
         }
         Ok(Self { binary, settings })
+    }
+
+    /// Whoever may change the binary or the settings acts as the user that the jobs run as.
+    ///
+    /// # Errors
+    /// A `Fault` (exit 78) that names what another user may change.
+    fn check_writers(&self, verb: &Verb) -> anyhow::Result<()> {
+        let user = match verb {
+            // For another machine.
+            Verb::Systemd(place) | Verb::Crontab { place, .. } if place.prefix.is_some() => return Ok(()),
+            Verb::Systemd(place) | Verb::Crontab { place, .. } if place.user => User::me(),
+            Verb::Systemd(_) => User::ROOT,
+            Verb::Crontab { run_as, .. } => user_named(run_as)?,
+        };
+        for path in [Some(&self.binary), self.settings.as_ref()].into_iter().flatten() {
+            user.must_alone_change(path).map_err(|error| {
+                Fault::settings(format!(
+                    "{error}, and so make scheduled jobs do anything: let only root and the user that the jobs run as change {} and the folders above \
+                     it, or move it to /usr/local/bin or /etc/syncctl",
+                    path.display()
+                ))
+            })?;
+        }
+        Ok(())
     }
 }
 

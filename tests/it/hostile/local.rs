@@ -126,3 +126,47 @@ fn keys_of_another_user_or_that_others_may_read_are_refused() {
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("a mode");
     world.syncctl(&["deliver"]).expect(0);
 }
+
+#[test]
+fn a_crontab_runs_nothing_that_another_user_may_change() {
+    if !is_root() {
+        return;
+    }
+    let world = World::empty();
+    let folder = theirs(&world);
+    let settings = |path: PathBuf, owner: u32, mode: u32| {
+        fs::write(&path, "[log]\nlevel = \"warn\"\n").expect("the settings");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        chown(&path, Some(owner), None).expect("an owner");
+        path
+    };
+    let good = settings(world.folder.path().join("good.toml"), 0, 0o644);
+    let bad = [
+        settings(world.folder.path().join("theirs.toml"), nobody(), 0o644),
+        settings(world.folder.path().join("open.toml"), 0, 0o666),
+        // Whose folder it is may put another one there.
+        settings(folder.join("syncctl.toml"), 0, 0o644),
+    ];
+    let install = |binary: &Path, settings: &Path, more: &[&str]| {
+        let mut command = Command::new(binary);
+        command.args(["install", "crontab", "--dry-run", "--config"]).arg(settings).args(more).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", world.folder.path());
+        let output = command.output().expect("syncctl");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let binary = &binary_for_all(world.folder.path());
+    for path in &bad {
+        let (code, said) = install(binary, path, &[]);
+        assert!(
+            code == Some(78) && said.contains("another user may change") && said.contains("scheduled jobs"),
+            "{path:?}: {code:?} {said}"
+        );
+    }
+    let (code, said) = install(&binary_for_all(&folder), &good, &[]);
+    assert!(code == Some(78) && said.contains("another user may change") && said.contains("theirs"), "{code:?} {said}");
+    // Whose jobs they are may change what they run.
+    assert_eq!(install(binary, &bad[0], &["--run-as", "nobody"]).0, Some(0));
+    assert_eq!(install(binary, &good, &["--run-as", "nobody"]).0, Some(0));
+    assert_eq!(install(binary, &good, &[]).0, Some(0));
+    assert_eq!(install(binary, &good, &["--run-as", "nosuchuser"]).0, Some(2));
+}
