@@ -105,24 +105,45 @@ pub(super) fn complete(target: &mut Target, credentials: &Credentials) -> Result
 /// A value as it may be shown.
 pub(super) fn masked(key: &str, value: &Value) -> String {
     match value {
-        Value::String(text) if (SECRETS.contains(&key) || is_named(key)) && !text.is_empty() => "***".into(),
+        Value::String(text) if (SECRETS.contains(&key) || is_named(key)) && !text.is_empty() => MASK.into(),
         Value::Array(items) => Value::Array(items.iter().map(masked_section).collect()).to_string(),
+        Value::String(text) => Value::from(without_password(text)).to_string(),
         value => value.to_string(),
     }
 }
 
-/// A target has a key of its own, and perhaps a password in its address.
+/// A text as it is shown: where it is a URL with a password, without that.
+fn without_password(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(mut url) if url.password().is_some() => match url.set_password(Some(MASK)) {
+            Ok(()) => url.to_string(),
+            Err(()) => MASK.into(),
+        },
+        // What is no URL may have been meant for one.
+        Err(_) if text.contains("://") && text.contains('@') => MASK.into(),
+        _ => text.to_owned(),
+    }
+}
+
+/// Where a target is, and no more: who knows the rest of its address can send to it.
+fn without_path(text: &str) -> String {
+    let origin = Url::parse(text).map(|url| url.origin().ascii_serialization());
+    match origin {
+        Ok(origin) if text.trim_end_matches('/') == origin => text.to_owned(),
+        Ok(origin) => format!("{origin}/{MASK}"),
+        Err(_) => MASK.into(),
+    }
+}
+
+/// A target has a key of its own, and an address that is one.
 fn masked_section(item: &Value) -> Value {
     let Value::Table(table) = item else { return item.clone() };
     let mut table = table.clone();
     if table.contains_key("secret") {
-        table.insert("secret".into(), "***".into());
+        table.insert("secret".into(), MASK.into());
     }
-    if let Some(mut url) = table.get("url").and_then(Value::as_str).and_then(|url| Url::parse(url).ok())
-        && url.password().is_some()
-        && url.set_password(Some("***")).is_ok()
-    {
-        table.insert("url".into(), url.to_string().into());
+    if let Some(url) = table.get("url").and_then(Value::as_str).map(without_path) {
+        table.insert("url".into(), url.into());
     }
     Value::Table(table)
 }
@@ -139,6 +160,31 @@ mod tests {
         assert_eq!(Credentials::of(&none, own), Credentials::None);
         assert_eq!(Credentials::of(&none, None), Credentials::None);
         assert_eq!(Credentials::of(&unit, own), Credentials::Handed("/run/c".into()));
+    }
+
+    #[test]
+    fn neither_the_address_of_a_target_nor_a_password_in_any_url_is_shown() {
+        let target =
+            |url: &str| toml::toml! { name = "n8n" }.into_iter().chain([("url".to_owned(), url.into())]).collect::<toml::Table>();
+        for (url, shown) in [
+            ("https://n8n.example.com", "https://n8n.example.com"),
+            ("https://n8n.example.com:8443/", "https://n8n.example.com:8443/"),
+            ("https://n8n.example.com/webhook/hush", "https://n8n.example.com/***"),
+            ("https://n8n.example.com/?key=hush", "https://n8n.example.com/***"),
+            ("https://hush@n8n.example.com/", "https://n8n.example.com/***"),
+            ("https://n8n.example.com:port/hush", "***"),
+        ] {
+            let text = masked("outbox.targets", &Value::Array(vec![Value::Table(target(url))]));
+            assert!(text.contains(&format!("url = {shown:?}")) && !text.contains("hush"), "{text}");
+        }
+        for (value, shown) in [
+            ("http://me:hush@proxy.example:3128/x", "\"http://me:***@proxy.example:3128/x\""),
+            ("https://me:hush@proxy.example:port", "\"***\""),
+            ("https://proxy.example/x?y", "\"https://proxy.example/x?y\""),
+            ("warn,syncctl=debug", "\"warn,syncctl=debug\""),
+        ] {
+            assert_eq!(masked("google.root", &value.into()), shown);
+        }
     }
 
     #[test]
