@@ -134,6 +134,9 @@ enum Word {
 
 /// Runs the command line of this process; answers the exit code.
 pub fn main() -> Exit {
+    // Keys and other people's mail are in memory: no core file shows it, and no debugger of another program of this user.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -129,7 +129,11 @@ impl Layers {
 
     fn add_file(&mut self, path: &Path) -> anyhow::Result<()> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| Fault::settings(format!("{shown}: cannot be read: {error}")))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            // The machine's may hold secrets that are not for every user.
+            let own = if path == Path::new(MACHINE_SETTINGS) { "; --config names settings of your own" } else { "" };
+            Fault::settings(format!("{shown}: cannot be read: {error}{own}"))
+        })?;
         self.add_text(path, &text)
     }
 

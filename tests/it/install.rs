@@ -128,6 +128,9 @@ fn units_are_those_that_the_settings_call_for_and_systemd_reads_them() {
         assert!(files.contains(&format!("etc/systemd/system/syncctl-{unit}")), "{unit}: {files:?}");
     }
     assert!(!files.contains("etc/systemd/system/syncctl-gmail.timer"), "{files:?}");
+    for common in ["syncctl-.service.d/10-common.conf", "syncctl-failed@.service.d/10-common.conf"] {
+        assert!(machine.read(machine.unit(common)).contains("\nLimitCORE=0\n"), "{common}");
+    }
     let start = machine.read(machine.unit("syncctl-calendar.service"));
     assert!(start.contains(&format!("ExecStart={} calendar cron\n", env!("CARGO_BIN_EXE_syncctl"))), "{start}");
     let enable = done.stdout.lines().find(|line| line.contains("enable --now")).expect("what to do next");

@@ -272,3 +272,12 @@ fn every_failure_is_told_of_but_that_of_the_notice() {
     let own = read(&of_notice.join(&telling[0]));
     assert!(own.lines().all(|line| line.starts_with('#')), "{own}");
 }
+
+#[test]
+fn the_packages_settings_file_is_not_for_everybody_and_its_services_get_it_all_the_same() {
+    let (manifest, script) = (read(&root().join("Cargo.toml")), read(&root().join("scripts/deb")));
+    assert!(manifest.contains(r#"["target/deb/syncctl.toml", "etc/syncctl/", "640"]"#), "{manifest}");
+    for line in ["LoadCredential=syncctl.toml:/etc/syncctl/syncctl.toml", "Environment=SYNCCTL_CONFIG=%d/syncctl.toml"] {
+        assert!(script.lines().any(|found| found == line), "{line}: {script}");
+    }
+}

@@ -170,3 +170,39 @@ fn a_crontab_runs_nothing_that_another_user_may_change() {
     assert_eq!(install(binary, &good, &[]).0, Some(0));
     assert_eq!(install(binary, &good, &["--run-as", "nosuchuser"]).0, Some(2));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_in_memory_is_shown_to_no_other_process_of_the_same_user() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+    let binary = binary_for_all(folder.path());
+    // It waits for a setting from a pipe that nobody writes to.
+    let pipe = folder.path().join("level");
+    assert!(Command::new("mkfifo").args(["-m", "644"]).arg(&pipe).status().expect("mkfifo").success());
+    let mut command = Command::new(&binary);
+    command
+        .args(["config", "show"])
+        .env_clear()
+        .env("SYNCCTL_LOG_LEVEL_FILE", &pipe)
+        .uid(nobody())
+        .gid(nobody())
+        .stdout(Stdio::null());
+    let mut child = command.spawn().expect("syncctl");
+    // The kernel gives such files of a process that may not be dumped to root.
+    let environment = format!("/proc/{}/environ", child.id());
+    let owner = || fs::metadata(&environment).expect("the process").uid();
+    let began = Instant::now();
+    let mut is_open = true;
+    while is_open && began.elapsed() < Duration::from_secs(60) {
+        std::thread::yield_now();
+        is_open = owner() != 0;
+    }
+    let ended = child.try_wait().expect("a child");
+    child.kill().expect("killed");
+    child.wait().expect("it ends");
+    assert!(ended.is_none() && !is_open, "another process of its user may read its memory, or it ended: {ended:?}");
+}
