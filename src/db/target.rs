@@ -139,7 +139,7 @@ fn trust(pairs: &mut Pairs) -> Result<(SslMode, Trust), String> {
         ("disable", _) => (SslMode::Disable, Trust::Anyone),
         _ => {
             let allowed = "disable, allow, prefer, require, verify-ca or verify-full";
-            return Err(format!("sslmode={mode:?} is not one of {allowed}"));
+            return Err(format!("sslmode is not one of {allowed}"));
         }
     })
 }

@@ -19,6 +19,9 @@ const IGNORED: &[&str] = &[
     "max_protocol_version",
 ];
 
+/// Keys that only we read.
+const OURS: &[&str] = &["sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "fallback_application_name"];
+
 /// Keys that tokio-postgres takes.
 const KNOWN: &[&str] = &[
     "user",
@@ -48,11 +51,10 @@ impl Pairs {
         if text.is_empty() {
             return Err("empty".into());
         }
+        let is_url = text.split_once("://").is_some_and(|(scheme, _)| !scheme.contains(['=', ' ']));
         match text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) {
             Some(rest) => Self::from_url(rest),
-            None if text.contains("://") && !text.contains('=') => {
-                Err("starts neither with postgres:// or postgresql:// nor with a keyword such as host=".into())
-            }
+            None if is_url => Err("starts neither with postgres:// or postgresql:// nor with a keyword such as host=".into()),
             None => Self::from_keywords(text),
         }
     }
@@ -61,6 +63,10 @@ impl Pairs {
     fn from_url(rest: &str) -> Result<Self, String> {
         let mut pairs = Self::default();
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // All that stands before the `@` would be taken for a host and for keys, and shown as such.
+        if query.contains('@') {
+            return Err("an @ follows the ?: write a ? in a password as %3F, and an @ after the ? as %40".into());
+        }
         // A password may hold a slash that nobody encoded, a host may not hold an `@`.
         let (credentials, place) = match rest.rsplit_once('@') {
             Some((credentials, place)) => (Some(credentials), place),
@@ -87,7 +93,7 @@ impl Pairs {
         pairs.add("dbname", decode(database, "the database")?);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or("a parameter after `?` has no value (key=value)")?;
-            pairs.add(&decode(key, "a key after `?`")?, decode(value, key)?);
+            pairs.add(&decode(key, "a key after `?`")?, decode(value, "a value after `?`")?);
         }
         pairs.check_keys()
     }
@@ -106,7 +112,8 @@ impl Pairs {
                     pairs.last_key()
                 ));
             }
-            let (value, after) = value(after.trim_start()).ok_or_else(|| format!("the quotes of {key} are not closed"))?;
+            let open = || format!("the quotes of {} are not closed", if is_known(key) { key } else { "a value" });
+            let (value, after) = value(after.trim_start()).ok_or_else(open)?;
             pairs.add(key, value);
             rest = after.trim_start();
         }
@@ -114,16 +121,23 @@ impl Pairs {
     }
 
     fn check_keys(self) -> Result<Self, String> {
-        let ours = ["sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "fallback_application_name"];
-        let known = |key: &str| ours.contains(&key) || KNOWN.contains(&key) || IGNORED.contains(&key);
-        match self.0.iter().find(|(key, _)| !known(key)) {
-            Some((key, _)) => Err(format!("{key} is not supported")),
+        let unknown = self.0.iter().position(|(key, _)| !is_known(key));
+        let after_password = |at: usize| at.checked_sub(1).is_some_and(|before| self.0[before].0 == "password");
+        let is_word = |key: &str| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        match unknown.map(|at| (at, &self.0[at].0)) {
             None => Ok(self),
+            // It may be a part of the password.
+            Some((at, _)) if after_password(at) => Err(
+                "what follows the password is no keyword: quote a password with a space (password='…'), write & in a URL as %26"
+                    .into(),
+            ),
+            Some((_, key)) if is_word(key) => Err(format!("{key} is not supported")),
+            Some(_) => Err("something before a = is no keyword".into()),
         }
     }
 
     fn last_key(&self) -> &str {
-        self.0.last().map_or("the start", |(key, _)| key)
+        self.0.last().map_or("the start", |(key, _)| if is_known(key) { key } else { "a keyword" })
     }
 
     fn add(&mut self, key: &str, value: String) {
@@ -188,6 +202,11 @@ impl Pairs {
         }
         text
     }
+}
+
+/// Whether it is a keyword that means something here, and no part of a value that was not quoted.
+fn is_known(key: &str) -> bool {
+    OURS.contains(&key) || KNOWN.contains(&key) || IGNORED.contains(&key)
 }
 
 /// The value at the start and what follows; none: quotes that are not closed.

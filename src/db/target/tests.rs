@@ -108,7 +108,7 @@ fn a_bad_url_is_named_without_its_password() {
         ("postgres://u:hush@h:99999/d", "what follows the host's colon is no port"),
         ("postgres://u:hu%zzsh@h/d", "the password holds a % that no two hex digits follow"),
         ("postgres://u:%ff@h/d", "the password is no UTF-8 text"),
-        ("postgres://u:hush@h/d?sslmode=always", "sslmode=\"always\" is not one of disable"),
+        ("postgres://u:hush@h/d?sslmode=always", "sslmode is not one of disable"),
         ("postgres://u:hush@h/d?sslmod=require", "sslmod is not supported"),
         ("postgres://u:hush@h/d?sslmode", "has no value"),
         ("postgres://u:hush@h/d?connect_timeout=soon", "invalid value for option `connect_timeout`"),
@@ -119,6 +119,19 @@ fn a_bad_url_is_named_without_its_password() {
         ("host=h password='hush", "the quotes of password are not closed"),
         ("host=h password=hush hush hush", "has no value"),
         ("host=h password=hush hush user=u", "a value without quotes holds a space"),
+        // Characters of a URL in a password, a scheme that is misspelt, spaces that nobody quoted.
+        ("postgres://u:1?hush=x@h/d", "an @ follows the ?"),
+        ("postgres://u:p@s?hush@h/d", "an @ follows the ?"),
+        ("postgres://u:1234?hush%zz=hush@h/d", "an @ follows the ?"),
+        ("postgress://u:hush@h/d?sslmode=require", "starts neither with postgres://"),
+        ("postgresq://u:hu=sh-hush@h/d", "starts neither with postgres://"),
+        ("postgres://h/d?password=x&hush=y", "what follows the password is no keyword"),
+        ("postgres://h/d?password=x&hush=%zz", "a value after `?` holds a %"),
+        ("postgres://h/d?hush-hush=1", "something before a = is no keyword"),
+        ("host=h password=x hush=y", "what follows the password is no keyword"),
+        ("host=h password=x hush='y", "the quotes of a value are not closed"),
+        ("host=h password=x hush=y z w=1", "a value without quotes holds a space, or a keyword is missing, after \"a keyword\""),
+        ("host=h password=x sslmode=hush", "sslmode is not one of disable"),
     ];
     for (url, expected) in cases {
         let message = refused(url);
