@@ -36,9 +36,15 @@ impl Authorization {
             let (ours, theirs) = (Sha256::digest(token.expose_secret().as_bytes()), Sha256::digest(given.as_bytes()));
             return if ours.ct_eq(&theirs).into() { Ok(()) } else { Err(Outcome::Refused) };
         }
-        let bearer = text(headers, "authorization").and_then(|value| value.strip_prefix("Bearer ")).ok_or(Outcome::Refused)?;
+        let bearer = text(headers, "authorization").and_then(bearer).ok_or(Outcome::Refused)?;
         self.verifier.as_ref().ok_or(Outcome::Refused)?.check(bearer).await
     }
+}
+
+/// The token of an authorization header. The scheme counts in any case (RFC 9110, 11.1), and any number of spaces follow it.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
 }
 
 #[derive(Deserialize)]

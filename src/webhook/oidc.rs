@@ -28,6 +28,8 @@ impl Verifier {
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_audience(&[audience]);
         validation.set_issuer(&["https://accounts.google.com", "accounts.google.com"]);
+        // One that says from when on it counts does not count before.
+        validation.validate_nbf = true;
         validation.set_required_spec_claims(&["exp", "aud", "iss"]);
         Self { keys: Keys::at(keys_url), validation, email: email.to_owned() }
     }

@@ -106,15 +106,17 @@ fn a_push_with_googles_token_must_be_for_us_by_our_account_and_fresh() {
         claims[name] = value;
         claims
     };
-    let send = |token: &str| {
-        let bearer = format!("Bearer {token}");
+    let send_as = |scheme: &str, token: &str| {
+        let bearer = format!("{scheme}{token}");
         server.post("/gmail", &[("authorization", &bearer)], &push(&address, "1"))
     };
+    let send = |token: &str| send_as("Bearer ", token);
     let right = token(&pair, "known", &claims("iat", now.into()));
     for (name, value) in [
         ("aud", json!("https://somebody.else.example")),
         ("iss", json!("https://accounts.example.com")),
         ("exp", json!(now - 600)),
+        ("nbf", json!(now + 600)),
         ("email", json!("other@project.iam.gserviceaccount.com")),
         ("email_verified", json!(false)),
     ] {
@@ -132,9 +134,17 @@ fn a_push_with_googles_token_must_be_for_us_by_our_account_and_fresh() {
     let unsigned =
         right.split('.').nth(1).map(|claims| format!("{}.{claims}.", BASE64URL_NOPAD.encode(br#"{"alg":"none","kid":"known"}"#)));
     assert_eq!(send(&unsigned.expect("claims")), 401);
+    for scheme in ["", "Bearer", "Basic ", "bearer\t"] {
+        assert_eq!(send_as(scheme, &right), 401, "{scheme}");
+    }
     assert_eq!(world.count(DUE), 0);
     assert_eq!(send(&right), 200);
     assert_eq!(world.count(DUE), 1);
+    // A scheme has no case (RFC 9110, 11.1).
+    for scheme in ["bearer ", "BEARER ", "bEARER  "] {
+        assert_eq!(send_as(scheme, &right), 200, "{scheme}");
+    }
+    assert_eq!(send(&token(&pair, "known", &claims("nbf", json!(now - 5)))), 200);
 }
 
 #[test]
