@@ -151,10 +151,7 @@ pub async fn find(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<Option<Uuid
 
 /// The users that names name: by their username, or where they have none by the local part of their address; with a domain only those whose
 /// address is there. A name that fits several users names nobody.
-pub async fn by_names<'a>(
-    client: &impl Reads,
-    names: impl IntoIterator<Item = &'a Name>,
-) -> anyhow::Result<HashMap<Name, Uuid>> {
+pub async fn by_names<'a>(client: &impl Reads, names: impl IntoIterator<Item = &'a Name>) -> anyhow::Result<HashMap<Name, Uuid>> {
     let names: Vec<&Name> = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     let usernames: Vec<&str> = names.iter().map(|name| name.username.as_str()).collect();
     let domains: Vec<Option<&str>> = names.iter().map(|name| name.domain.as_deref()).collect();

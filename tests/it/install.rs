@@ -128,7 +128,7 @@ fn units_are_those_that_the_settings_call_for_and_systemd_reads_them() {
         assert!(files.contains(&format!("etc/systemd/system/syncctl-{unit}")), "{unit}: {files:?}");
     }
     assert!(!files.contains("etc/systemd/system/syncctl-gmail.timer"), "{files:?}");
-    for common in ["syncctl-.service.d/10-common.conf", "syncctl-failed@.service.d/10-common.conf"] {
+    for common in ["syncctl-.service.d/10-common.conf", "syncctl-failed@.service"] {
         assert!(machine.read(machine.unit(common)).contains("\nLimitCORE=0\n"), "{common}");
     }
     let start = machine.read(machine.unit("syncctl-calendar.service"));
