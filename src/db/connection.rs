@@ -33,7 +33,7 @@ pub struct Bounds {
 }
 
 /// Of most transactions.
-pub(super) const BOUNDS: Bounds = Bounds { locks: LOCKS, idle: IDLE, statement: None };
+const BOUNDS: Bounds = Bounds { locks: LOCKS, idle: IDLE, statement: None };
 
 impl Bounds {
     /// Sets them for this transaction alone (LOCAL), so that they hold behind a pooler too, and are nobody else's; and its search path.

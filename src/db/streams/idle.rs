@@ -1,19 +1,14 @@
 //! Streams in which nothing changed, closed together (table `streams`).
 
-use std::time::Duration;
-
 use anyhow::Context;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::db::Pool;
-use crate::db::connection::{BOUNDS, Bounds};
 use crate::db::pool::{DEADLOCK, LOCKED};
 use crate::error::sql_state;
 
 const CLOSE_IDLE: &str = include_str!("../sql/close_idle_streams.sql");
-/// What another transaction holds for longer is passed over. Shorter than the server waits before it looks for deadlocks.
-const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A stream that is done for now, without a change.
 #[derive(Debug, Clone)]
@@ -40,8 +35,6 @@ pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result
     let cursors: Vec<Option<&str>> = idle.iter().map(|stream| stream.cursor.as_deref()).collect();
     let waits: Vec<f64> = idle.iter().map(|stream| stream.wait).collect();
     let close = async |pass_over: bool| {
-        let mut client = pool.get().await?;
-        let tx = client.begin_within(&Bounds { locks: PATIENCE, ..BOUNDS }, "beginning to close idle streams").await?;
         let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
             (&run, Type::UUID),
             (&ids, Type::INT8_ARRAY),
@@ -49,9 +42,7 @@ pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result
             (&waits, Type::FLOAT8_ARRAY),
             (&pass_over, Type::BOOL),
         ];
-        let row = tx.query_typed_one(CLOSE_IDLE, &parameters).await.context("closing idle streams")?;
-        tx.commit().await.context("committing idle streams")?;
-        anyhow::Ok(row)
+        pool.get().await?.query_typed_one(CLOSE_IDLE, &parameters).await.context("closing idle streams")
     };
     // Hardly ever does anybody hold one of them.
     let row = match close(false).await {
