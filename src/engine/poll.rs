@@ -2,6 +2,7 @@
 
 mod aside;
 mod rehearse;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,11 +12,9 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 
 use super::delays::Delays;
-use super::meter::Lack;
 use super::outcome::{End, Outcome};
 use super::pace::Bounds;
 use super::page::{change_times, is_idle, json, wait_of};
-use super::queue::Admitted;
 use super::room::Held;
 use super::shared::Shared;
 use super::slice::{Granted, Sliced, Task};
@@ -24,9 +23,6 @@ use crate::db::claims::StreamRow;
 use crate::db::pool::CANCELLED;
 use crate::db::streams::{Finish, Idle};
 use crate::error::{Class, Failure};
-
-/// Within so long, those who have waited for the same minute ask again.
-const APART: Duration = Duration::from_secs(1);
 
 /// How far a slice goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,42 +238,6 @@ impl<S: Source> Slice<'_, S> {
         Ok(Err(Finish { cursor, pass: at.pass, wait, changes: pacing::changes(&task.history), changed_at }))
     }
 
-    /// The next page, if it need not wait for its turn.
-    async fn ask_ahead(&self, task: &mut Task) -> Result<Result<(Answer<S::Change>, Option<Held>), Step>, Failure> {
-        let granted = match self.waits_for_turns(task) {
-            false => None,
-            true if self.until == Until::Page || self.shared.queue.is_wanted(&task.row.account.project) => {
-                return Ok(Err(Step::Wait(None)));
-            }
-            true => match self.shared.admit(task) {
-                Admitted::Yes(granted) => Some(granted),
-                Admitted::Lacks(Lack::User(until)) => {
-                    return Ok(Err(Step::Wait(Some(until.saturating_duration_since(Instant::now())))));
-                }
-                Admitted::Lacks(Lack::Project(_)) | Admitted::Full => return Ok(Err(Step::Wait(None))),
-            },
-        };
-        match self.admit(granted).await? {
-            Ok(room) => Ok(Ok((self.fetch(task).await, room))),
-            Err(wait) => Ok(Err(Step::Wait(wait))),
-        }
-    }
-
-    /// Makes what was granted good: the ledger knows of it, and the calls draw on it. `Err`: how long the minute is full.
-    async fn admit(&self, granted: Option<Granted>) -> Result<Result<Option<Held>, Option<Duration>>, Failure> {
-        let Some(Granted { booking, room }) = granted else { return Ok(Ok(None)) };
-        tokio::select! {
-            () = self.calls.make_ready() => {}
-            () = grace(self.shared) => return Ok(Err(None)),
-        }
-        if let Some(wait) = Box::pin(self.shared.meter.enter(&booking)).await? {
-            // Not all at once when there is room again.
-            return Ok(Err(Some(wait + APART.min(wait).mul_f64(rand::random()))));
-        }
-        self.calls.book(booking);
-        Ok(Ok(room))
-    }
-
     /// One page.
     async fn fetch(&self, task: &mut Task) -> Answer<S::Change> {
         let Self { shared, stream, calls, .. } = self;
@@ -294,16 +254,10 @@ impl<S: Source> Slice<'_, S> {
         let answer = tokio::select! {
             page = page => page.map(Some),
             // A run that is told to stop does not wait out its backoffs, only the answers under way.
-            () = grace(shared) => Ok(None),
+            () = turns::grace(shared) => Ok(None),
         };
         task.outcome.fetches.push(started.elapsed());
         shared.progress.page(|| shared.report().users());
         answer
     }
-}
-
-/// Ends some time after the run was told to stop: as long as one answer may take.
-async fn grace<S>(shared: &Shared<S>) {
-    shared.wind_down.cancelled().await;
-    tokio::time::sleep(Duration::from_secs(5).min(shared.context.settings.google.timeout)).await;
 }
