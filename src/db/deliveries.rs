@@ -36,7 +36,7 @@ pub struct Delivery {
 
 /// The database's time.
 pub async fn now(pool: &Pool) -> anyhow::Result<DateTime<Utc>> {
-    let row = pool.get().await?.query_typed_one("SELECT clock_timestamp()", &[]).await.context("reading the database's clock")?;
+    let row = pool.get().await?.query_typed_one("SELECT now()", &[]).await.context("reading the database's clock")?;
     Ok(row.try_get(0)?)
 }
 

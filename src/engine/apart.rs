@@ -22,7 +22,7 @@ use super::{Report, Source, failed};
 use crate::config::Settings;
 use crate::db::claims;
 use crate::db::{items, streams};
-use crate::error::{Class, Failure};
+use crate::error::{Class, Exit, Failure, Fault};
 
 pub use place::Place;
 pub use tell::{at, begin, blocking, is_on, on, place};
@@ -152,7 +152,12 @@ async fn polled<S: Source>(shared: &Shared<S>, job: &Job, streams: &[i64]) -> an
         Some(part) => Ok(Ended::Done(part)),
         None if was_stopped => Ok(Ended::Done(Part::default())),
         None if status.signal().is_some() || status.code() == Some(PANICKED) => Ok(Ended::Died(place, status)),
-        None => anyhow::bail!("the process that polls streams apart gave up ({status}); what it said stands above"),
+        None => {
+            // The run ends like it.
+            let exit = [Exit::Unavailable, Exit::Settings].into_iter().find(|exit| status.code() == Some(*exit as i32));
+            let message = format!("the process that polls streams apart gave up ({status}); what it said stands above");
+            Err(Fault { exit: exit.unwrap_or(Exit::SomeFailed), message }.into())
+        }
     }
 }
 
