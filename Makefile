@@ -65,7 +65,7 @@ release: ## Binary, bill of materials (CycloneDX) and checksums, in target/relea
 fuzz: ## Ten million broken inputs for what reads strangers' bytes: no panic, no overflow, bounded memory; INPUTS, SEED, ONLY
 	cargo test --release --locked --test fuzz -- --inputs $(or $(INPUTS),10000000) --seed $(or $(SEED),1) $(addprefix --only ,$(ONLY))
 
-audit: ## Cargo.lock against RustSec's advisories; ADVISORY_DB=folder takes them from a copy; says NOT AUDITED where it cannot
+audit: ## Cargo.lock against RustSec's advisories; ADVISORY_DB=folder names a copy of them; says NOT AUDITED without one
 	scripts/audit
 
 check: fmt clippy doc deny ## What CI asks beyond the tests

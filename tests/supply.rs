@@ -84,11 +84,7 @@ fn an_audit_that_cannot_be_made_says_so_and_is_no_success() {
     let empty = tempfile::tempdir().expect("a folder");
     assert_ends(&audit(None, Some(empty.path())), 3, "NOT AUDITED: cargo-deny is not installed");
     assert_ends(&audit(Some("exit 0"), Some(empty.path())), 3, "has no folder crates");
-    assert_ends(
-        &audit(Some("echo 'no network' >&2; exit 1"), None),
-        3,
-        "cannot be fetched (ADVISORY_DB=folder names a copy): no network",
-    );
+    assert_ends(&audit(Some("exit 0"), None), 3, "NOT AUDITED: ADVISORY_DB names no copy");
 }
 
 #[test]
