@@ -1,17 +1,20 @@
-//! Streams whose process died twice while it held them are polled apart: by a process of its own, started when everybody else has been served. It
-//! says what it is at before each step, so that what ends it is known by its id. Knows no service.
+//! Streams whose process died twice while it held them are polled apart, beside all others: by a process of its own, which says what it is at
+//! before each step, so that what ends it is known by its id. Knows no service.
 
 mod place;
 mod tell;
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::job::Job;
@@ -61,14 +64,57 @@ enum Ended {
     Died(Option<Place>, ExitStatus),
 }
 
-/// Polls the streams that the looks of this run have left to a process of its own.
+/// Streams that the looks of a run leave to a process of its own.
+#[derive(Default)]
+pub struct Left {
+    ids: Mutex<Vec<i64>>,
+    found: Notify,
+}
+
+impl Left {
+    /// As the last look has found them; those of earlier ones are among them, or polled.
+    pub fn put(&self, ids: Vec<i64>) {
+        let is_any = !ids.is_empty();
+        *self.ids.lock().unwrap_or_else(PoisonError::into_inner) = ids;
+        if is_any {
+            self.found.notify_one();
+        }
+    }
+
+    fn take(&self) -> Vec<i64> {
+        std::mem::take(&mut *self.ids.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Polls apart what the looks leave to it, until all others are `served`. Waiting for these would be for days, where one of them is a large mailbox
+/// in its first pass.
 ///
 /// # Errors
 /// No process can be started, or one gave up; the database is gone.
-pub async fn poll<S: Source>(shared: &Shared<S>, job: &Job) -> anyhow::Result<()> {
-    let mut groups = vec![std::mem::take(&mut *shared.apart())];
-    let mut deaths: Vec<Option<Place>> = Vec::new();
-    while let Some(mut group) = groups.pop().filter(|_| !shared.dry_run && !shared.wind_down.is_cancelled()) {
+pub async fn beside<S: Source>(shared: &Shared<S>, job: &Job, served: &CancellationToken) -> anyhow::Result<()> {
+    let mut deaths = Vec::new();
+    loop {
+        let is_last = served.is_cancelled();
+        poll(shared, job, shared.apart.take(), &mut deaths).await?;
+        if is_last {
+            return Ok(());
+        }
+        tokio::select! {
+            () = shared.apart.found.notified() => {}
+            () = served.cancelled() => {}
+        }
+    }
+}
+
+async fn poll<S: Source>(
+    shared: &Shared<S>,
+    job: &Job,
+    streams: Vec<i64>,
+    deaths: &mut Vec<Option<Place>>,
+) -> anyhow::Result<()> {
+    let mut groups = vec![streams];
+    let may_go_on = |deaths: usize| !shared.dry_run && !shared.wind_down.is_cancelled() && deaths < MOST_DEATHS;
+    while let Some(mut group) = groups.pop().filter(|_| may_go_on(deaths.len())) {
         if group.is_empty() {
             continue;
         }
@@ -103,9 +149,8 @@ pub async fn poll<S: Source>(shared: &Shared<S>, job: &Job) -> anyhow::Result<()
         let held: Vec<i64> = groups.iter().flatten().chain(&group).copied().collect();
         streams::release(&shared.context.pool, shared.run, &held).await?;
         groups.push(group);
-        if deaths.len() >= MOST_DEATHS {
+        if deaths.len() == MOST_DEATHS {
             log::warn!("{}: {MOST_DEATHS} processes died, the next run goes on", job.name);
-            break;
         }
     }
     Ok(())

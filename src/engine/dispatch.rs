@@ -216,7 +216,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         report.saw_pause |= due.paused;
         report.saw_refused |= due.refused;
         drop(report);
-        *self.shared.apart() = due.apart;
+        self.shared.apart.put(due.apart);
         Ok(())
     }
 

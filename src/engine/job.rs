@@ -2,11 +2,10 @@
 
 mod ready;
 
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::meter::Meter;
@@ -14,16 +13,13 @@ use super::queue::Queue;
 use super::report::Covered;
 use super::room::Room;
 use super::shared::Shared;
-use super::tokens::Broker;
 use super::{Context, Report, Source, apart, budget, dispatch, left, probe, revive, told, watch};
-use crate::config;
 use crate::db::claims::Selection;
 use crate::db::pool::CANCELLED;
-use crate::db::prices::{self, Prices};
+use crate::db::prices;
 use crate::db::runs::{self, Closing, Opening, Tables};
 use crate::db::{explained, holder, streams};
 use crate::error::{one_line, sql_state};
-use crate::progress::Progress;
 use crate::telemetry;
 use crate::telemetry::healthchecks::{self, Check};
 
@@ -74,13 +70,23 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
                 shared.report().unprepared = Some(one_line(&format!("{error:#}")));
             }
         }
-        dispatch::drain(&shared, &job.selection).await?;
-        apart::poll(&shared, job).await?;
+        shared.report().is_of_polls = true;
+        let served = CancellationToken::new();
+        let drain = async {
+            let drained = dispatch::drain(&shared, &job.selection).await;
+            served.cancel();
+            drained
+        };
+        // Whatever becomes of those that are polled apart, the others are served.
+        let (_, apart) = tokio::try_join!(drain, async { Ok(apart::beside(&shared, job, &served).await) })?;
         left::paused(&shared, &job.selection).await?;
         left::unclaimed(&shared, &job.selection).await?;
         // Mostly none is: an idle run makes few statements.
         let may_be_refused = shared.report().may_be_refused();
-        if may_be_refused { left::refused(&shared, job).await } else { Ok(()) }
+        if may_be_refused {
+            left::refused(&shared, job).await?;
+        }
+        apart
     })
     .await
 }
@@ -160,25 +166,13 @@ async fn executed<S: Source>(
             return Ok(report);
         }
     };
-    let shared = shared(context, source, job, prices, report)?;
+    let shared = ready::shared(context, source, job, prices, report)?;
     let calls_before = context.http.calls();
     let watch = tokio::spawn(watch::over(Arc::clone(&shared), job.max_duration, exclusive));
     let drained = watch::in_time(&context.pool, &shared.wind_down, watch::WORK, work(Arc::clone(&shared))).await;
-    let mut report = std::mem::take(&mut *shared.report());
-    if shared.wind_down.is_cancelled() && drained.is_ok() {
-        let why = if context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };
-        report.stopped_early.get_or_insert_with(|| why.into());
-    }
+    let mut report = ended(&shared, job, drained.is_ok());
     watch.abort();
-    shared.progress.over();
-    shared.digest.log(&job.name);
-    if report.quarantined > 0 {
-        log::warn!("{}: {} items quarantined: `syncctl items list` shows them", job.name, report.quarantined);
-    }
-    report.details = shared.source.details();
-    let (units, retries) = shared.meter.totals();
     report.api_calls += context.http.calls() - calls_before;
-    (report.quota_units, report.retries) = (report.quota_units + units, report.retries + retries);
     let drained = drained.map_err(explained);
     if let Err(error) = &drained {
         report.fail_whole(error);
@@ -193,6 +187,24 @@ async fn executed<S: Source>(
         (Err(error), Ok(())) => Err(error),
         (Err(_), Err(first)) => Err(first),
     }
+}
+
+/// What the run did, once its work has ended, well or not.
+fn ended<S: Source>(shared: &Shared<S>, job: &Job, is_well: bool) -> Report {
+    let mut report = std::mem::take(&mut *shared.report());
+    if shared.wind_down.is_cancelled() && is_well {
+        let why = if shared.context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };
+        report.stopped_early.get_or_insert_with(|| why.into());
+    }
+    shared.progress.over();
+    shared.digest.log(&job.name);
+    if report.quarantined > 0 {
+        log::warn!("{}: {} items quarantined: `syncctl items list` shows them", job.name, report.quarantined);
+    }
+    report.details = shared.source.details();
+    let (units, retries) = shared.meter.totals();
+    (report.quota_units, report.retries) = (report.quota_units + units, report.retries + retries);
+    report
 }
 
 /// Writes the run's row and takes its lock. False: another run holds the job, which is then in the report.
@@ -218,37 +230,6 @@ async fn opened<S: Source>(
         *check = Check::begin(&context.settings.healthchecks, &context.http, &job.name, run);
     }
     Ok(is_ours)
-}
-
-fn shared<S: Source>(context: &Context, source: S, job: &Job, prices: Prices, report: Report) -> anyhow::Result<Arc<Shared<S>>> {
-    let engine = &context.settings.engine;
-    let broker =
-        Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), job.scopes.clone(), !job.dry_run);
-    let limits = context.settings.quota.limits(S::TABLES.service);
-    let meter = Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run, job.is_for_everybody());
-    meter.are_paused(prices.paused.clone());
-    let filled = Arc::new(Notify::new());
-    Ok(Arc::new(Shared {
-        source,
-        context: context.clone(),
-        run: report.execution_id,
-        broker,
-        meter: Arc::new(meter),
-        room: Arc::new(Room::new(engine.page_memory, Arc::clone(&filled))),
-        wind_down: context.stop.child_token(),
-        dry_run: job.dry_run,
-        pass_settings: serde_json::to_value(config::of_passes(&context.settings, S::TABLES.service)?)?,
-        prices,
-        stage: tokio::sync::Mutex::default(),
-        held: Mutex::default(),
-        apart: Mutex::default(),
-        workers: AtomicUsize::new(0),
-        // An eighth of a chunk keeps the statements few and the end of the run short.
-        queue: Queue::new((engine.chunk as usize).div_ceil(8), filled),
-        report: Mutex::new(report),
-        digest: Arc::default(),
-        progress: Progress::of_streams(),
-    }))
 }
 
 /// Gives back what the run still holds and closes its row. If the database is gone, the leases lapse and the next run closes the row.

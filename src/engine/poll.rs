@@ -190,13 +190,12 @@ impl<S: Source> Slice<'_, S> {
             }));
         };
         task.row.position = next;
-        let winding_down = self.shared.wind_down.is_cancelled();
         // Google writes the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
         let ahead = Box::pin(async {
-            match winding_down {
-                true => Ok(Err(Step::Over(End::Interrupted))),
-                false => self.ask_ahead(task).await,
+            if self.shared.wind_down.is_cancelled() {
+                return Ok(Err(Step::Over(End::Interrupted)));
             }
+            self.ask_ahead(task).await
         });
         let (written, ahead) = match self.shared.dry_run {
             true => (applied.await, rehearse::alive(rehearsed.as_deref(), ahead).await),

@@ -86,6 +86,9 @@ pub struct Report {
     /// Some project was paused when the run looked for what is due.
     #[serde(skip)]
     pub(super) saw_pause: bool,
+    /// It is one of the runs that poll; others have work of their own.
+    #[serde(skip)]
+    pub(super) is_of_polls: bool,
     /// Some account or service of an account was refused then.
     #[serde(skip)]
     pub(super) saw_refused: bool,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::apart::Left;
 use super::digest::Digest;
 use super::meter::{For, Meter};
 use super::queue::{Admitted, Queue};
@@ -43,7 +44,7 @@ pub struct Shared<S> {
     /// Streams that this run has claimed and not given back: what a heartbeat renews.
     pub held: Mutex<HashSet<i64>>,
     /// Streams that were due at the last look and are to be polled apart.
-    pub apart: Mutex<Vec<i64>>,
+    pub apart: Left,
     /// Workers that were started: they divide `engine.concurrency` among them.
     pub workers: AtomicUsize,
     pub queue: Queue,
@@ -58,11 +59,6 @@ impl<S> Shared<S> {
     /// The streams held, to add to, take from or list.
     pub fn held(&self) -> MutexGuard<'_, HashSet<i64>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The streams to be polled apart.
-    pub fn apart(&self) -> MutexGuard<'_, Vec<i64>> {
-        self.apart.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Threads that may poll.

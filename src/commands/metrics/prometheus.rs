@@ -102,17 +102,8 @@ fn of_now(families: &mut Families, figures: &Figures) {
     );
     families.add("streams_failing", "Streams whose last poll failed", streams(&|of| of.failing as f64));
     families.add("quarantined_items", "Items in quarantine now", streams(&|of| of.quarantined as f64));
-    let failing = figures.accounts_failing.iter();
-    let failing = failing.map(|of| (vec![("class", of.class.clone()), ("service", of.service.clone())], of.accounts as f64));
-    families.add(
-        "accounts_failing",
-        "Users whose streams of a service fail, or with `all` whose account is revoked",
-        failing.collect(),
-    );
+    of_accounts(families, figures);
     let one = |value: f64| vec![(Vec::new(), value)];
-    families.add("accounts", "Accounts that were not ended on purpose", one(figures.accounts as f64));
-    families.add("accounts_refused", "Accounts of these that their provider refuses", one(figures.accounts_refused as f64));
-    families.add("accounts_ended", "Accounts that were ended here, on purpose", one(figures.accounts_ended as f64));
     let paused = |value: &dyn Fn(&Pause) -> f64| -> Values {
         let labels = |of: &Pause| vec![("service", of.service.clone()), ("project", of.project.clone())];
         figures.quota_paused.iter().map(|of| (labels(of), value(of))).collect()
@@ -127,6 +118,20 @@ fn of_now(families: &mut Families, figures: &Figures) {
     families.add("outbox_dead", "Deliveries that are given up", one(figures.outbox.dead as f64));
     families.add("outbox_oldest_seconds", "Age of the oldest event that waits", one(figures.outbox.oldest_seconds));
     families.add("database_size_bytes", "Size of the database", one(figures.database_bytes as f64));
+}
+
+fn of_accounts(families: &mut Families, figures: &Figures) {
+    let failing = figures.accounts_failing.iter();
+    let failing = failing.map(|of| (vec![("class", of.class.clone()), ("service", of.service.clone())], of.accounts as f64));
+    families.add(
+        "accounts_failing",
+        "Users whose streams of a service fail, or with `all` whose account is revoked",
+        failing.collect(),
+    );
+    let one = |value: f64| vec![(Vec::new(), value)];
+    families.add("accounts", "Accounts that were not ended on purpose", one(figures.accounts as f64));
+    families.add("accounts_refused", "Accounts of these that their provider refuses", one(figures.accounts_refused as f64));
+    families.add("accounts_ended", "Accounts that were ended here, on purpose", one(figures.accounts_ended as f64));
 }
 
 fn of_windows(families: &mut Families, services: &[Metrics]) {

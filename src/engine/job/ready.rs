@@ -1,9 +1,18 @@
 //! What a run needs before it touches a stream: keys, prices, and which projects are not called.
 
-use super::{Context, Job, Source, budget};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+
+use super::{Context, Job, Meter, Queue, Report, Room, Shared, Source, budget};
+use crate::config;
 use crate::db::prices::Prices;
 use crate::db::{explained, health};
+use crate::engine::apart::Left;
+use crate::engine::tokens::Broker;
 use crate::error::Fault;
+use crate::progress::Progress;
 
 /// Whether this host has keys, and they open anything of what is sealed. Where they do not, that is no stream's fault: nothing must be put off for
 /// the hosts that have the right ones.
@@ -30,4 +39,42 @@ pub(super) async fn ready<S: Source>(
 ) -> anyhow::Result<Prices> {
     keys?;
     budget::prices(context, source, !job.dry_run).await.map_err(explained)
+}
+
+/// What the streams of the run share.
+pub(super) fn shared<S: Source>(
+    context: &Context,
+    source: S,
+    job: &Job,
+    prices: Prices,
+    report: Report,
+) -> anyhow::Result<Arc<Shared<S>>> {
+    let engine = &context.settings.engine;
+    let broker =
+        Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), job.scopes.clone(), !job.dry_run);
+    let limits = context.settings.quota.limits(S::TABLES.service);
+    let meter = Meter::new(context.pool.clone(), S::TABLES.service, limits, !job.dry_run, job.is_for_everybody());
+    meter.are_paused(prices.paused.clone());
+    let filled = Arc::new(Notify::new());
+    Ok(Arc::new(Shared {
+        source,
+        context: context.clone(),
+        run: report.execution_id,
+        broker,
+        meter: Arc::new(meter),
+        room: Arc::new(Room::new(engine.page_memory, Arc::clone(&filled))),
+        wind_down: context.stop.child_token(),
+        dry_run: job.dry_run,
+        pass_settings: serde_json::to_value(config::of_passes(&context.settings, S::TABLES.service)?)?,
+        prices,
+        stage: tokio::sync::Mutex::default(),
+        held: Mutex::default(),
+        apart: Left::default(),
+        workers: AtomicUsize::new(0),
+        // An eighth of a chunk keeps the statements few and the end of the run short.
+        queue: Queue::new((engine.chunk as usize).div_ceil(8), filled),
+        report: Mutex::new(report),
+        digest: Arc::default(),
+        progress: Progress::of_streams(),
+    }))
 }

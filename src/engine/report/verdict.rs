@@ -26,7 +26,10 @@ impl Report {
 
     /// Stopped before a single stream was through, or a page stored: who stops each run so early syncs nothing.
     fn came_to_nothing(&self) -> bool {
-        self.stopped_early.is_some() && self.users.is_empty() && self.changes.values().all(|counts| *counts == Counts::default())
+        self.is_of_polls
+            && self.stopped_early.is_some()
+            && self.users.is_empty()
+            && self.changes.values().all(|counts| *counts == Counts::default())
     }
 
     /// Some account was refused before this run, or by it.

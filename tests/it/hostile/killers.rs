@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -182,4 +183,31 @@ fn streams_that_are_polled_apart_are_given_back_when_the_run_is_told_to_stop() {
     world.assert_no_leftovers();
     world.sync_all().expect(0);
     world.assert_in_step();
+}
+
+#[test]
+fn streams_that_are_polled_apart_wait_for_no_first_pass_however_long_it_takes() {
+    let world = world(&GMAIL, 2);
+    world.churn(8, 3);
+    let users: Vec<String> = world.sim.users().into_iter().collect();
+    let of = |user: &str| format!("user_id = (SELECT id FROM users WHERE email = '{user}')");
+    // One of the two has its mailbox read anew, page by page, and Google is slow. Two processes died with the other one.
+    world.execute(&format!("UPDATE streams SET cursor = NULL, full_pass_at = NULL WHERE {}", of(&users[0])));
+    world.execute(&format!("UPDATE streams SET lapses = 2 WHERE {}", of(&users[1])));
+    world.sim.fault(json!({ "fault": "stall", "method": "messages.list", "user": users[0] }));
+    let polled = format!("SELECT count(*) FROM streams WHERE lapses = 0 AND {}", of(&users[1]));
+    let run = world.spawn(world.service.jobs[0]);
+    world.wait_for_stall();
+    let patience = Instant::now() + Duration::from_secs(120);
+    while world.count(&polled) == 0 {
+        assert!(Instant::now() < patience, "the other one waits for the first pass");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    world.sim.clear_faults();
+    world.sim.admin("release", json!({}));
+    let output = run.wait_with_output().expect("the end");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    world.sync_all().expect(0);
+    world.assert_in_step();
+    world.assert_no_leftovers();
 }
