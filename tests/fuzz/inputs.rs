@@ -5,9 +5,9 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 
 /// Bytes of the longest input.
-const LONGEST: usize = 16 << 10;
+const LONGEST: usize = 64 << 10;
 /// Most times that a piece is repeated: how deep things may lie in each other.
-const REPEATS: usize = 400;
+const REPEATS: usize = 8_000;
 /// Most changes of one input.
 const CHANGES: usize = 8;
 /// Bytes and numbers at which readers go wrong.
