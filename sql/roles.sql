@@ -79,6 +79,8 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['syncctl_owner', 'syncctl_runtime', 'syncctl_readonly'] LOOP
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = %I, pg_temp', name, current_database(), ours);
   END LOOP;
+  -- A host that is lost right behind a BEGIN, before that transaction's own limits, must not keep its connection for hours.
+  EXECUTE format('ALTER ROLE syncctl_runtime IN DATABASE %I SET idle_in_transaction_session_timeout = %L', current_database(), '1min');
 
   -- What later migrations make: nobody gets a right to it by default but the jobs, which work with it at once.
   FOR found IN

@@ -52,6 +52,11 @@ fn jobs_run_without_rights_to_the_schema_and_others_see_what_is_theirs_to_see() 
     let open = world.query("SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND NOT relrowsecurity AND relname <> 'gmail_labels_of_somebody'");
     assert_eq!(open.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), Vec::<String>::new());
 
+    // A lost host's connection is let go of, whatever it was about to say.
+    let bounded = "SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+      WHERE d.datname = current_database() AND s.setrole = 'syncctl_runtime'::regrole AND 'idle_in_transaction_session_timeout=1min' = ANY (s.setconfig)";
+    assert_eq!(world.count(bounded), 1);
+
     world.url = as_role(&world, "syncctl_runtime");
     for job in
         [["calendar", "cron"], ["drive", "cron"], ["gmail", "cron"], ["attendee", "cron"], ["sync", "cron"], ["db", "prune"]]
