@@ -1,9 +1,9 @@
 //! Layers the settings: defaults < file < environment and credentials < flags, and remembers where each value came from.
 
 mod any;
+mod origin;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::de::IntoDeserializer;
@@ -12,10 +12,11 @@ use toml::{Table, Value};
 use super::Settings;
 use super::reference::default_values;
 use super::secrets::{self, Credentials, SECRETS, masked, read_secret};
-use super::tree::{flatten, key_lines, kind, line_of, nest};
+use super::tree::{flatten, key_lines, kind, line_of, nest, too_deep};
 use crate::error::Fault;
 
 pub(crate) use any::read_any;
+pub use origin::Origin;
 
 /// Variables with a name of their own in the field.
 const ALIASES: [(&str, &str); 1] = [("DATABASE_URL", "db.url")];
@@ -24,34 +25,6 @@ const RESERVED: [&str; 1] = ["SYNCCTL_CONFIG"];
 
 /// The settings of the machine.
 pub const MACHINE_SETTINGS: &str = "/etc/syncctl/syncctl.toml";
-
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    Default,
-    File {
-        path: PathBuf,
-        line: usize,
-    },
-    Variable(String),
-    /// A file that a variable names, or that systemd handed to the unit.
-    Credential(PathBuf),
-    /// A file that systemd would hand to a unit, read by who may.
-    Store(PathBuf),
-    Flag,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Variable(name) => write!(f, "${name}"),
-            Self::Credential(path) | Self::Store(path) => write!(f, "{}", path.display()),
-            Self::Flag => f.write_str("flag"),
-        }
-    }
-}
 
 /// What the command line says of the settings.
 #[derive(Debug, Default, Clone)]
@@ -138,6 +111,10 @@ impl Layers {
     }
 
     fn add_text(&mut self, path: &Path, text: &str) -> anyhow::Result<()> {
+        if let Some(at) = too_deep(text) {
+            let line = line_of(text, at);
+            return Err(Fault::settings(format!("{}:{line}: a key has too many parts", path.display())).into());
+        }
         let table: Table = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
             Fault::settings(format!("{}:{line}: not valid TOML: {}", path.display(), error.message()))
@@ -208,10 +185,11 @@ impl Layers {
             Some(Value::Float(_)) => Value::Float(text.trim().parse().map_err(|_| wrong("a number"))?),
             Some(Value::Boolean(_)) => Value::Boolean(text.trim().parse().map_err(|_| wrong("true or false"))?),
             // As `config show` prints it; the only way to write a list of sections here.
-            Some(Value::Array(_)) if text.trim_start().starts_with('[') => text
-                .parse::<Value>()
+            Some(Value::Array(_)) if text.trim_start().starts_with('[') => {
+                let list = if too_deep(text).is_none() { text.parse().ok() } else { None };
                 // Neither the text nor the parser's message, which quotes it: there may be secrets in it.
-                .map_err(|_| Fault::settings(format!("{origin}: {key} is not a list as TOML writes it")))?,
+                list.ok_or_else(|| Fault::settings(format!("{origin}: {key} is not a list as TOML writes it")))?
+            }
             Some(Value::Array(_)) => {
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect::<Vec<_>>().into()
             }

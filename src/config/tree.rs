@@ -5,6 +5,27 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
+/// Most parts of a dotted key. A table in a table for each of thousands of parts overflows the stack.
+const MOST_PARTS: usize = 200;
+
+/// Where a dotted key with too many parts ends in a TOML text.
+pub fn too_deep(text: &str) -> Option<usize> {
+    let (mut dots, mut after_part) = (0, false);
+    text.bytes().position(|byte| {
+        match byte {
+            b'.' => {
+                dots += usize::from(after_part);
+                after_part = false;
+            }
+            b' ' | b'\t' => {}
+            b'"' | b'\'' | b'_' | b'-' => after_part = true,
+            byte if byte.is_ascii_alphanumeric() || !byte.is_ascii() => after_part = true,
+            _ => (dots, after_part) = (0, false),
+        }
+        dots >= MOST_PARTS
+    })
+}
+
 /// Tells `leaf` of every value that is no table, by its dotted key.
 pub fn flatten(prefix: &str, table: &Table, leaf: &mut impl FnMut(String, &Value)) {
     for (key, value) in table {
@@ -79,5 +100,24 @@ pub fn kind(value: &Value) -> &'static str {
         Value::Datetime(_) => "a date",
         Value::Array(_) => "a list",
         Value::Table(_) => "a section",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_too_many_parts_is_found_before_it_is_parsed() {
+        for unit in ["a.", "\"a\".", "'a' . ", "_."] {
+            let line = |parts: usize| format!("[x]\ny = 1\n{}z = 1\n", unit.repeat(parts));
+            assert_eq!(too_deep(&line(199)), None, "{unit}");
+            assert_eq!(too_deep(&line(200)).map(|at| line_of(&line(200), at)), Some(3), "{unit}");
+        }
+        assert!(too_deep(&format!("x = [{{ {}z = 1 }}]", "a.".repeat(8_000))).is_some());
+        assert_eq!(
+            too_deep(&format!("# {}\nurl = \"http://127.0.0.1:8080\"\n{}", ".".repeat(900), "a.b = 1.5\n".repeat(900))),
+            None
+        );
     }
 }
