@@ -153,6 +153,8 @@ fn rule(start: Start, parts: &[(String, String)]) -> Option<Option<RRule<Unvalid
                 format!("BYDAY={}", days.collect::<Vec<_>>().join(","))
             }
             name if name.starts_with("X-") => continue,
+            // The library takes letters by bytes, and panics inside a character. RFC 5545 has none here.
+            _ if !value.is_ascii() => return None,
             name => format!("{name}={value}"),
         });
     }

@@ -55,6 +55,7 @@ fn rules_that_make_no_sense_are_none() {
         "EXDATE:tomorrow",
         "SOMETHING:ELSE",
         "RRULE:FREQ=DAILY;UNTIL=x",
+        "RRULE:FREQ=MONTHLY;BYDAY=-1F\u{fffd}R",
     ] {
         assert_eq!(november(&[line]), None, "{line}");
     }
