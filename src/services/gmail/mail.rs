@@ -9,6 +9,8 @@ mod parts;
 mod transfer;
 mod words;
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use mail_parser::MessageParser;
 use serde::{Deserialize, Serialize};
@@ -107,33 +109,55 @@ pub fn of_headers(headers: &[(String, String)]) -> Mail {
     }
 }
 
-/// Reads a whole message, RFC 5322, as far as it goes.
+/// What only the bytes of a message tell.
+#[derive(Debug)]
+pub struct Content {
+    pub text: Option<String>,
+    pub attachments: Vec<Attachment>,
+    pub kind: Kind,
+    /// What could not be read. What concerns headers is noted with those that Gmail gives.
+    pub note: Option<String>,
+    /// Headers that are not UTF-8, which JSON cannot carry: name and value, read in the charset that they look like.
+    pub eight_bit_headers: Vec<(String, String)>,
+}
+
+/// Reads a whole message, RFC 5322, as far as it goes; of its headers only those that Gmail cannot give.
+pub fn content(raw: &[u8]) -> Content {
+    let parts = parts::of(raw);
+    let eight_bit_headers = headers(&parts, |value| std::str::from_utf8(value).is_err());
+    content_of(&parts, eight_bit_headers)
+}
+
+/// Reads a whole message with all its headers.
 pub fn of_message(raw: &[u8]) -> Mail {
     let parts = parts::of(raw);
-    let body = body::read(&parts);
-    Mail {
+    let Content { text, attachments, kind, note, .. } = content_of(&parts, Vec::new());
+    Mail { text, attachments, kind, note, ..of_headers(&headers(&parts, |_| true)) }
+}
+
+fn content_of(parts: &parts::Parts<'_>, eight_bit_headers: Vec<(String, String)>) -> Content {
+    let body = body::read(parts);
+    Content {
         text: body.text,
         attachments: body.attachments,
         kind: body.kind,
-        // What concerns headers is noted with those that Gmail gives.
         note: (!body.notes.is_empty()).then(|| body.notes.join("; ")),
-        ..of_headers(&headers(&parts))
+        eight_bit_headers,
     }
 }
 
-fn headers(parts: &parts::Parts<'_>) -> Vec<(String, String)> {
-    parts.headers.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), part::text(value))).collect()
-}
-
-/// The headers of a message whose bytes are not UTF-8, which JSON cannot carry: name and value, read in the charset that they look like.
-pub fn eight_bit_headers(raw: &[u8]) -> Vec<(String, String)> {
-    let mut parts = parts::of(raw);
-    parts.headers.retain(|(_, value)| std::str::from_utf8(value).is_err());
-    headers(&parts)
+fn headers(parts: &parts::Parts<'_>, are_meant: impl Fn(&[u8]) -> bool) -> Vec<(String, String)> {
+    let meant = parts.headers.iter().filter(|(_, value)| are_meant(value));
+    meant.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), part::text(value))).collect()
 }
 
 /// Text that is escaped as HTML, as it reads.
 pub fn plain(escaped: &str) -> String {
+    let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic() && byte != b'<' && byte != b'&';
+    // As most are.
+    if escaped.bytes().all(is_plain) && !escaped.contains("  ") && escaped.trim() == escaped {
+        return escaped.to_owned();
+    }
     nul::replaced(&html::text(escaped))
 }
 
@@ -141,9 +165,11 @@ fn one_line(text: &str) -> String {
     text.replace(['\r', '\n', '\t', '\0'], " ")
 }
 
+static ID_PARSER: LazyLock<MessageParser> = LazyLock::new(|| MessageParser::new().with_message_ids());
+
 fn message_id(value: &str) -> Option<String> {
     let block = format!("Message-ID: {}\r\n\r\n", one_line(value));
-    let message = MessageParser::new().with_message_ids().parse_headers(block.as_bytes())?;
+    let message = ID_PARSER.parse_headers(block.as_bytes())?;
     message.message_id().map(nul::replaced)
 }
 

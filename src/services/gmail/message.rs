@@ -120,6 +120,11 @@ impl Resource {
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     let resource: Resource =
         serde_json::from_str(raw.get()).map_err(|error| Poison::of(&raw, format!("not a message: {error}")))?;
+    item(resource, raw)
+}
+
+/// Makes an item of a resource; `raw`: its JSON.
+pub fn item(resource: Resource, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     if resource.id.is_empty() {
         return Err(Poison::of(&raw, "not a message: no id"));
     }

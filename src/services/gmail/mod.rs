@@ -198,7 +198,7 @@ impl Source for Gmail {
 
 /// Reads bytes as a message and as Gmail's JSON of one, for `crate::fuzz`.
 pub(crate) fn read_any(input: &[u8]) {
-    std::hint::black_box((mail::of_message(input), mail::eight_bit_headers(input)));
+    std::hint::black_box((mail::of_message(input), mail::content(input)));
     let Ok(text) = std::str::from_utf8(input) else { return };
     std::hint::black_box(mail::plain(text));
     if let Ok(raw) = RawValue::from_string(text.to_owned()) {

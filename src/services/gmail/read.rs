@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::fetch::{LIST_COST, LIST_FIELDS, Listed};
-use super::message::{Change, Resource, Told, Whole, decode};
+use super::message::{Change, Resource, Told, Whole, decode, item};
 use super::{Gmail, detect, mail};
 use crate::db::items::Poison;
 use crate::engine::{Calls, Item};
@@ -205,14 +205,18 @@ async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Whole
             };
             let Raw { raw } = whole("messages.get", &answer?)?;
             let message = bytes_of(&raw)?;
-            let mail::Mail { text, attachments, kind, note, .. } = mail::of_message(&message);
-            Ok(Whole { text, attachments, kind, note, headers: mail::eight_bit_headers(&message) })
+            let mail::Content { text, attachments, kind, note, eight_bit_headers } = mail::content(&message);
+            Ok(Whole { text, attachments, kind, note, headers: eight_bit_headers })
         })
         .await
 }
 
 /// The message in base64url, as decoders elsewhere read it too: padding comes and goes, and so do the other alphabet and line ends.
 fn bytes_of(raw: &str) -> Result<Vec<u8>, Failure> {
+    // As Gmail writes it.
+    if let Ok(bytes) = BASE64URL_NOPAD.decode(raw.trim_end_matches('=').as_bytes()) {
+        return Ok(bytes);
+    }
     let url_safe = |byte: u8| match byte {
         b'+' => Some(b'-'),
         b'/' => Some(b'_'),
@@ -231,7 +235,8 @@ fn with_whole(metadata: &RawValue, read: Whole) -> Result<Item<Change>, Poison> 
         serde_json::from_str(metadata.get()).map_err(|error| Poison::of(metadata, format!("not a message: {error}")))?;
     let notes = [resource.headers_note(), read.note.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("; ");
     resource.whole = Some(Whole { note: Some(notes).filter(|notes| !notes.is_empty()), ..read });
-    decode(resource.to_raw()?)
+    let raw = resource.to_raw()?;
+    item(resource, raw)
 }
 
 /// A message that the history named can be gone by now: that is no failure.

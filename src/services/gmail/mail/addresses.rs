@@ -1,5 +1,8 @@
 //! Lists of addresses in headers, RFC 5322, read by mail-parser; before that, what it does not read as written is put in order.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
 use mail_parser::{Address, HeaderName, MessageParser};
 
 use super::{one_line, words};
@@ -27,12 +30,14 @@ pub fn read(value: &str) -> Vec<Entry> {
     if found(&decoded) { decoded } else { entries }
 }
 
+static PARSER: LazyLock<MessageParser> = LazyLock::new(|| MessageParser::new().header_address(HeaderName::To));
+
 fn parse(value: &str) -> Vec<Entry> {
-    let block = format!("To: {}\r\n\r\n", with_quoted_locals(value));
-    let parser = MessageParser::new().header_address(HeaderName::To);
-    let Some(message) = parser.parse_headers(block.as_bytes()) else { return Vec::new() };
+    let value = if value.contains('"') { Cow::Owned(with_quoted_locals(value)) } else { Cow::Borrowed(value) };
+    let block = format!("To: {value}\r\n\r\n");
+    let Some(message) = PARSER.parse_headers(block.as_bytes()) else { return Vec::new() };
     let entries = message.to().into_iter().flat_map(Address::iter).take(MOST + 1);
-    let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::trim).map(str::to_owned);
+    let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::trim).map(str::to_owned);
     entries.map(|entry| Entry { name: owned(&entry.name), address: owned(&entry.address).filter(|a| !a.is_empty()) }).collect()
 }
 

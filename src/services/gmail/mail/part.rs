@@ -1,5 +1,7 @@
 //! One part of a message, by its headers: RFC 2045, 2183 and 2231, read by mail-parser.
 
+use std::sync::LazyLock;
+
 use mail_parser::{MessageParser, MimeHeaders as _};
 
 use super::words;
@@ -8,6 +10,8 @@ use crate::charset;
 /// Longest header of a part, in bytes.
 const MOST_HEADER: usize = 16 << 10;
 const NO_TYPE: &str = "a Content-Type is none, read as text/plain";
+
+static PARSER: LazyLock<MessageParser> = LazyLock::new(|| MessageParser::new().with_mime_headers());
 
 /// One part.
 pub struct Part<'a> {
@@ -45,7 +49,7 @@ impl Part<'_> {
             }
         }
         block.push_str("\r\n");
-        let read = MessageParser::new().with_mime_headers().parse_headers(block.as_bytes());
+        let read = PARSER.parse_headers(block.as_bytes());
         let root = read.as_ref().map(|message| message.root_part());
         let kind = root.and_then(|part| part.content_type());
         let disposition = root.and_then(|part| part.content_disposition());

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use data_encoding::BASE64_NOPAD;
+
 /// Bytes, and what was wrong with how they were encoded.
 pub struct Content<'a> {
     pub bytes: Cow<'a, [u8]>,
@@ -51,6 +53,20 @@ impl Sextets {
         }
     }
 
+    /// Takes a line of nothing but whole groups; `false`: it is another.
+    fn take(&mut self, line: &[u8]) -> bool {
+        if self.count != 0 || !line.len().is_multiple_of(4) {
+            return false;
+        }
+        let before = self.bytes.len();
+        self.bytes.resize(before + line.len() / 4 * 3, 0);
+        let is_taken = BASE64_NOPAD.decode_mut(line, &mut self.bytes[before..]).is_ok();
+        if !is_taken {
+            self.bytes.truncate(before);
+        }
+        is_taken
+    }
+
     /// Ends a group; `false`: it has one sextet, which is no byte.
     fn end(&mut self) -> bool {
         match self.count {
@@ -73,6 +89,11 @@ fn base64(body: &[u8]) -> Content<'_> {
         let line = line.trim_ascii();
         if line.is_empty() {
             after_blank |= !sextets.bytes.is_empty();
+            continue;
+        }
+        // Most lines are such.
+        if !is_padded && sextets.take(line) {
+            after_blank = false;
             continue;
         }
         // A blank within a line is as strange as any other character.
