@@ -2,7 +2,7 @@
 //! width of a path.
 //!
 //! Answers that come at their usual time let the number double each round trip until the first sign of overload, and from then on grow by about
-//! one, up to what the settings allow. An answer that says "too many" or "overloaded" takes a third of it away, and so does an answer time that
+//! one, up to what the settings allow. It stays small where the server is so near that answers come at once. An answer that says "too many" or "overloaded" takes a third of it away, and so does an answer time that
 //! has doubled: once for everything that was under way together, because those requests tell of the same moment.
 
 use std::collections::HashMap;
@@ -22,6 +22,10 @@ const TELLING: u32 = 20;
 const SLOW: f64 = 2.0;
 /// Answer times below this say nothing of the server.
 const NOISE: f64 = 0.05;
+/// Requests at first: twice that many after the first answers, where these take their time.
+const START: f64 = 4.0;
+/// Where answers come sooner, more requests at once would only wait for each other: a few are 10,000 calls a second, above every quota.
+const NEAR: Duration = Duration::from_millis(20);
 
 /// The requests under way of one process.
 pub struct Width {
@@ -31,7 +35,7 @@ pub struct Width {
 }
 
 impl Width {
-    /// At most so many at once; half as many at first.
+    /// At most so many at once; a few at first.
     pub fn new(most: u32) -> Self {
         Self { state: Mutex::new(State::new(most)), ended: Notify::new() }
     }
@@ -120,7 +124,7 @@ impl Times {
 impl State {
     fn new(most: u32) -> Self {
         let most = f64::from(most.max(1));
-        Self { most, limit: (most / 2.0).max(1.0), under_way: 0, times: HashMap::new(), decreased: None }
+        Self { most, limit: START.min(most), under_way: 0, times: HashMap::new(), decreased: None }
     }
 
     fn answered(&mut self, what: &'static str, took: Duration, is_overloaded: bool, began: Instant, now: Instant) {
@@ -131,7 +135,7 @@ impl State {
                 self.decreased = Some(now);
                 log::debug!(what, is_overloaded, is_slow, took:?; "at most {} requests at once", self.limit as usize);
             }
-        } else if self.under_way >= self.limit as usize {
+        } else if self.under_way >= self.limit as usize && took >= NEAR {
             // Only a number that is used up shows that more would pass.
             let more = if self.decreased.is_none() { 1.0 } else { 1.0 / self.limit };
             self.limit = (self.limit + more).min(self.most);
@@ -162,6 +166,8 @@ mod tests {
     fn it_doubles_until_it_meets_a_bound_and_then_grows_by_one_a_round_trip_up_to_what_is_allowed() {
         let mut state = State::new(64);
         let now = rounds(&mut state, 1, USUALLY, Instant::now());
+        assert_eq!(state.limit as usize, 8);
+        let now = rounds(&mut state, 3, USUALLY, now);
         assert_eq!(state.limit as usize, 64);
         (0..2).for_each(|round| {
             state.answered("x.list", USUALLY, true, now + round * USUALLY * 3, now + round * USUALLY * 3 + USUALLY)
@@ -171,6 +177,13 @@ mod tests {
         assert!((before + 4.0..=before + 6.0).contains(&state.limit), "{before}, then {}", state.limit);
         rounds(&mut state, 50, USUALLY, now);
         assert_eq!(state.limit as usize, 64);
+    }
+
+    #[test]
+    fn it_stays_small_where_answers_come_at_once() {
+        let mut state = State::new(64);
+        rounds(&mut state, 100, Duration::from_millis(3), Instant::now());
+        assert_eq!(state.limit as usize, 4);
     }
 
     #[test]
