@@ -91,6 +91,14 @@ pub async fn sealed_credentials(pool: &Pool, known: &[&str]) -> anyhow::Result<V
          GROUP BY id ORDER BY count(*) DESC, id"
     );
     let client = pool.get().await?;
+    // Mostly the first one tells enough.
+    let first = format!("SELECT {KEY_ID} FROM (SELECT credentials AS blob FROM accounts LIMIT 1) first");
+    let first = client.query_typed_opt(&first, &[]).await.context("looking which key has sealed a credential")?;
+    if let Some(row) = first
+        && row.try_get::<_, Option<&str>>(0)?.is_some_and(|key| known.contains(&key))
+    {
+        return Ok(Vec::new());
+    }
     let rows = client
         .query_typed(&statement, &[(&known, Type::TEXT_ARRAY)])
         .await

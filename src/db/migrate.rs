@@ -41,6 +41,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (28, "apart", include_str!("../../sql/migrations/0028_apart.sql")),
     (29, "erasure", include_str!("../../sql/migrations/0029_erasure.sql")),
     (30, "audiences", include_str!("../../sql/migrations/0030_audiences.sql")),
+    (31, "refused", include_str!("../../sql/migrations/0031_refused.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.
