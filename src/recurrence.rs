@@ -136,6 +136,10 @@ fn rule(start: Start, parts: &[(String, String)]) -> Option<Option<RRule<Unvalid
     let counts_weekdays = matches!(frequency, "MONTHLY" | "YEARLY") && !has(&["BYWEEKNO"]);
     let mut written = Vec::new();
     for (name, value) in parts {
+        // The library takes letters by bytes, and panics inside a character. RFC 5545 has no others but in what is passed over.
+        if !value.is_ascii() && !name.starts_with("X-") {
+            return None;
+        }
         written.push(match name.as_str() {
             "UNTIL" => {
                 let until = until(start, value)?;
@@ -153,8 +157,6 @@ fn rule(start: Start, parts: &[(String, String)]) -> Option<Option<RRule<Unvalid
                 format!("BYDAY={}", days.collect::<Vec<_>>().join(","))
             }
             name if name.starts_with("X-") => continue,
-            // The library takes letters by bytes, and panics inside a character. RFC 5545 has none here.
-            _ if !value.is_ascii() => return None,
             name => format!("{name}={value}"),
         });
     }

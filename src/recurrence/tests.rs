@@ -56,6 +56,7 @@ fn rules_that_make_no_sense_are_none() {
         "SOMETHING:ELSE",
         "RRULE:FREQ=DAILY;UNTIL=x",
         "RRULE:FREQ=MONTHLY;BYDAY=-1F\u{fffd}R",
+        "RRULE:FREQ=WEEKLY;BYDAY=M\u{fffd}O",
     ] {
         assert_eq!(november(&[line]), None, "{line}");
     }
