@@ -80,6 +80,9 @@ enum Command {
     /// What was synced, for reading: e-mails, files, transcripts
     #[command(subcommand)]
     Documents(commands::documents::Verb),
+    /// Projects of users, and which of them a document belongs to
+    #[command(subcommand)]
+    Projects(commands::projects::Verb),
     /// Sends events that are due to the targets in the settings; the job for cron
     Deliver(commands::deliver::DeliverArgs),
     /// Push channels at Google, by which it announces changes
@@ -210,6 +213,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Quota(verb) => commands::quota::run(&verb, loaded.settings, output),
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),
         Command::Documents(verb) => commands::documents::run(&verb, loaded.settings, output),
+        Command::Projects(verb) => commands::projects::run(&verb, loaded.settings, output),
         Command::Deliver(args) => commands::deliver::deliver(&args, loaded.settings, output),
         Command::Channels(verb) => commands::channels::run(&verb, loaded.settings, output),
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),

@@ -26,6 +26,7 @@ pub mod man;
 pub mod metrics;
 pub mod pace_metrics;
 mod passes;
+pub mod projects;
 mod prune;
 pub mod push;
 pub mod quota;

@@ -67,7 +67,10 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
             "INSERT INTO documents AS d (id, user_id, source, source_id, kind, project_id, title, author, occurred_at, mime_type, snippet,
                body, details, note, content_hash)
              VALUES (coalesce($1, gen_random_uuid()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 || coalesce($16, ''))
-             ON CONFLICT (source, source_id, user_id) DO UPDATE SET kind = excluded.kind, project_id = coalesce(excluded.project_id, d.project_id),
+             ON CONFLICT (source, source_id, user_id) DO UPDATE SET kind = excluded.kind,
+               -- A decision about the document outweighs the project that its source names.
+               project_id = CASE WHEN excluded.project_id IS NULL OR EXISTS (SELECT FROM document_projects p WHERE p.document_id = d.id)
+                 THEN d.project_id ELSE excluded.project_id END,
                title = excluded.title, author = excluded.author, occurred_at = excluded.occurred_at, mime_type = excluded.mime_type,
                snippet = excluded.snippet, body = coalesce(excluded.body, d.body), details = excluded.details, note = excluded.note,
                content_hash = $15 || coalesce($16, substring(d.content_hash FROM 33)), version = d.version + 1, status = 'updated', updated_at = now()
@@ -154,6 +157,14 @@ pub struct Retired {
     pub source_id: String,
     pub user: Uuid,
     pub project: Option<Uuid>,
+}
+
+/// Sets the project of a document; its version stays, because what it says is the same.
+pub async fn set_project(tx: &Transaction<'_>, document: Uuid, project: Option<Uuid>) -> anyhow::Result<()> {
+    tx.execute_typed("UPDATE documents SET project_id = $2 WHERE id = $1", &[(&document, Type::UUID), (&project, Type::UUID)])
+        .await
+        .context("setting the project of a document")?;
+    Ok(())
 }
 
 /// 32 bytes over texts.

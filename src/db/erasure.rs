@@ -47,11 +47,14 @@ const OF_STREAMS: &str = "t.stream_id IN (SELECT id FROM streams WHERE user_id =
 const OF_USER: &str = "t.user_id = $1";
 
 /// Tables with what is to go of each. In this order: what tells whose something is goes after it.
-const OWN: [(&str, &str); 26] = [
+const OWN: [(&str, &str); 29] = [
     ("attendee_utterances", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", alone!("b"), ")")),
     ("attendee_transcripts", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", alone!("b"), ")")),
     ("attendee_bots", concat!(alone!("t"), " AND NOT ", awaited!("t"))),
     ("attendee_bot_meetings", OF_USER),
+    ("project_corrections", OF_USER),
+    ("document_projects", OF_USER),
+    ("projects", OF_USER),
     ("documents", OF_USER),
     ("gmail_detections", OF_STREAMS),
     ("gmail_messages", OF_STREAMS),

@@ -42,6 +42,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (29, "erasure", include_str!("../../sql/migrations/0029_erasure.sql")),
     (30, "audiences", include_str!("../../sql/migrations/0030_audiences.sql")),
     (31, "refused", include_str!("../../sql/migrations/0031_refused.sql")),
+    (32, "projects", include_str!("../../sql/migrations/0032_projects.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.

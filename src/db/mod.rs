@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod activity;
+pub mod assignments;
 pub mod change_times;
 pub mod channels;
 pub mod channels_read;
@@ -26,6 +27,7 @@ pub mod overview;
 pub mod path;
 pub mod pool;
 pub mod prices;
+pub mod projects;
 pub mod quota;
 pub mod retention;
 pub mod routing;

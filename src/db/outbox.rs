@@ -37,7 +37,11 @@ pub async fn emit(tx: &Transaction<'_>, events: &[Event]) -> anyhow::Result<()> 
     let users: Vec<Uuid> = events.iter().map(|event| event.user).collect();
     tx.execute_typed(
         "INSERT INTO outbox_events (id, type, subject, user_id, payload)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::jsonb[]) AS event (id, type, subject, user_id, payload)",
+         SELECT e.id, e.type, e.subject, e.user_id,
+           -- As it is decided, whatever project the document's source names.
+           CASE WHEN d.id IS NULL THEN e.payload ELSE e.payload || jsonb_build_object('project_id', d.project_id) END
+         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::jsonb[]) WITH ORDINALITY AS e (id, type, subject, user_id, payload, place)
+         LEFT JOIN documents d ON d.id = e.subject ORDER BY e.place",
         &[
             (&ids, Type::UUID_ARRAY),
             (&kinds, Type::TEXT_ARRAY),

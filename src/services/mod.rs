@@ -8,6 +8,7 @@ pub mod gmail;
 use google_apis_common::GetToken;
 
 use crate::config::Settings;
+use crate::db::assignments::CLASSIFIED;
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -67,7 +68,7 @@ pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Registered>
 
 /// The types of all events that go to the outbox.
 pub fn event_types() -> Vec<&'static str> {
-    [drive::EVENTS.as_slice(), &gmail::EVENTS, &attendee::EVENTS].concat()
+    [drive::EVENTS.as_slice(), &gmail::EVENTS, &attendee::EVENTS, &[CLASSIFIED]].concat()
 }
 
 /// The scopes that a token must carry.

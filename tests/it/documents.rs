@@ -78,7 +78,7 @@ fn a_search_finds_words_phrases_and_exclusions_the_best_first() {
     world.syncctl(&["documents", "search", "..."]).expect(2);
 }
 
-fn schema() -> jsonschema::Validator {
+pub fn schema() -> jsonschema::Validator {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/event.json");
     let mut text = String::new();
     std::fs::File::open(path).expect("the schema").read_to_string(&mut text).expect("reading");

@@ -39,6 +39,7 @@ mod outage;
 mod outbox;
 mod overtaken;
 mod paused;
+mod projects;
 mod proxies;
 mod push;
 mod quarantine;

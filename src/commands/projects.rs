@@ -1,0 +1,233 @@
+//! `syncctl projects`: projects of users, and the people's word on which of them a document belongs to.
+
+mod assign;
+mod import;
+
+use clap::Subcommand;
+use uuid::Uuid;
+
+use super::{Output, id, reading, table, with_context};
+use crate::config::Settings;
+use crate::db::accounts;
+use crate::db::projects::{self, NewProject, Project};
+use crate::engine::Context;
+use crate::error::{Exit, Fault};
+
+/// Longest name, in characters.
+const MOST_NAME: usize = 200;
+/// Longest description, in characters.
+const MOST_DESCRIPTION: usize = 10_000;
+/// Most keywords, and most people, of one project.
+const MOST_WORDS: usize = 500;
+
+/// What can be done with projects.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Add a project for a user
+    Add {
+        /// A user, by UUID or address
+        user: String,
+        /// Unique within the user
+        name: String,
+        /// What the project is about
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+        /// A word or phrase that its documents use; may be repeated
+        #[arg(long = "keyword", value_name = "WORD")]
+        keywords: Vec<String>,
+        /// Somebody who works on it, by address or name; may be repeated
+        #[arg(long = "person", value_name = "PERSON")]
+        people: Vec<String>,
+    },
+    /// List projects with the number of their documents
+    List {
+        /// Only those of this user, by UUID or address
+        #[arg(long)]
+        user: Option<String>,
+        /// Include closed projects
+        #[arg(long)]
+        all: bool,
+    },
+    /// Print one project
+    Show {
+        /// The id in `projects list`
+        #[arg(value_parser = id)]
+        project: Uuid,
+    },
+    /// Close a project: its documents stay, and no more are assigned to it
+    Close {
+        /// The id in `projects list`
+        #[arg(value_parser = id)]
+        project: Uuid,
+    },
+    /// Add projects from JSON lines, or update those that exist by name: {user, name, description?, keywords?, people?}
+    Import {
+        /// A file, or - for standard input
+        file: String,
+    },
+    /// Assign documents to a project of their user, or to none of them; a person's word, which nothing overrides
+    Assign(assign::AssignArgs),
+    /// Withdraw what was decided about documents
+    Unassign(assign::UnassignArgs),
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        match verb {
+            Verb::Add { user, name, description, keywords, people } => {
+                let user = user_of(&context, user).await?;
+                let project = NewProject {
+                    user,
+                    name: name.clone(),
+                    description: description.clone(),
+                    keywords: keywords.clone(),
+                    people: people.clone(),
+                };
+                add(&context, &project, output).await
+            }
+            Verb::List { user, all } => reading(&context, list(&context, user.as_deref(), *all, output)).await,
+            Verb::Show { project } => reading(&context, show(&context, *project, output)).await,
+            Verb::Close { project } => {
+                if !projects::close(&context.pool, *project).await? {
+                    return Err(no_project(*project).into());
+                }
+                output.print(&serde_json::json!({ "closed": project }), || format!("{project} is closed"))?;
+                Ok(Exit::Done)
+            }
+            Verb::Import { file } => import::run(&context, file, output).await,
+            Verb::Assign(arguments) => assign::assign(&context, arguments, output).await,
+            Verb::Unassign(arguments) => assign::unassign(&context, arguments, output).await,
+        }
+    })
+}
+
+async fn add(context: &Context, project: &NewProject, output: Output) -> anyhow::Result<Exit> {
+    if let Some(wrong) = problem(project) {
+        return Err(Fault::usage(wrong).into());
+    }
+    let Some(id) = projects::add(&context.pool, project).await? else {
+        return Err(Fault::usage(format!("the user already has a project {:?}", project.name)).into());
+    };
+    output.print(&serde_json::json!({ "project": id }), || format!("{id} added"))?;
+    Ok(Exit::Done)
+}
+
+async fn list(context: &Context, user: Option<&str>, all: bool, output: Output) -> anyhow::Result<Exit> {
+    let user = match user {
+        Some(name) => Some(user_of(context, name).await?),
+        None => None,
+    };
+    let rows = projects::list(&context.pool, user, all).await?;
+    output.print(&rows, || listed(&rows))?;
+    Ok(Exit::Done)
+}
+
+async fn show(context: &Context, id: Uuid, output: Output) -> anyhow::Result<Exit> {
+    let project = projects::get(&context.pool, id).await?.ok_or_else(|| no_project(id))?;
+    output.print(&project, || shown(&project))?;
+    Ok(Exit::Done)
+}
+
+fn no_project(id: Uuid) -> Fault {
+    Fault::usage(format!("no project {id}; see `syncctl projects list --all`"))
+}
+
+fn no_user(name: &str) -> Fault {
+    Fault::usage(format!("no user {name}; see `syncctl accounts list`"))
+}
+
+async fn user_of(context: &Context, name: &str) -> anyhow::Result<Uuid> {
+    let found = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
+    found.ok_or_else(|| no_user(name).into())
+}
+
+/// What is wrong with a project to store, if anything.
+fn problem(project: &NewProject) -> Option<String> {
+    let NewProject { name, description, keywords, people, .. } = project;
+    let all = [name].into_iter().chain(description).chain(keywords).chain(people);
+    if all.clone().any(|text| text.contains('\0')) {
+        return Some("contains a NUL character".into());
+    }
+    if name.trim().is_empty() || name.trim() != name || name.chars().any(char::is_control) {
+        return Some("name: must be text on one line that neither begins nor ends with a blank".into());
+    }
+    if name.chars().count() > MOST_NAME {
+        return Some(format!("name: must have at most {MOST_NAME} characters"));
+    }
+    if description.as_ref().is_some_and(|text| text.chars().count() > MOST_DESCRIPTION) {
+        return Some(format!("description: must have at most {MOST_DESCRIPTION} characters"));
+    }
+    for (what, list) in [("keywords", keywords), ("people", people)] {
+        if list.len() > MOST_WORDS || list.iter().any(|word| word.trim().is_empty() || word.chars().count() > MOST_NAME) {
+            return Some(format!("{what}: must be at most {MOST_WORDS}, each of 1 to {MOST_NAME} characters"));
+        }
+    }
+    None
+}
+
+fn listed(rows: &[Project]) -> String {
+    if rows.is_empty() {
+        return "no projects; see `syncctl projects add`".into();
+    }
+    let mut table = table(&["project", "user", "name", "status", "documents", "by people"]);
+    for row in rows {
+        table.add_row([
+            row.id.to_string(),
+            row.email.clone(),
+            row.name.clone(),
+            row.status.clone(),
+            row.documents.to_string(),
+            row.by_people.to_string(),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+fn shown(project: &Project) -> String {
+    let list = |words: &[String]| Some(words.join(", ")).filter(|text| !text.is_empty());
+    let rows = [
+        ("project", Some(project.id.to_string())),
+        ("name", Some(project.name.clone())),
+        ("user", Some(project.email.clone())),
+        ("status", Some(project.status.clone())),
+        ("about", project.description.clone()),
+        ("keywords", list(&project.keywords)),
+        ("people", list(&project.people)),
+        ("documents", Some(format!("{}, {} of them assigned by people", project.documents, project.by_people))),
+        ("added", Some(project.created_at.format("%F %T UTC").to_string())),
+        ("changed", Some(project.updated_at.format("%F %T UTC").to_string())),
+    ];
+    rows.into_iter().filter_map(|(name, value)| Some(format!("{name:<11}{}\n", value?.replace(char::is_control, " ")))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_project_is_named() {
+        let good = NewProject {
+            user: Uuid::nil(),
+            name: "Bridge".into(),
+            description: Some("a bridge".into()),
+            keywords: vec!["steel".into()],
+            people: vec!["ann@example.com".into()],
+        };
+        assert_eq!(problem(&good), None);
+        for name in ["", " ", "a\nb", " a", "a ", "\u{7}", &"x".repeat(MOST_NAME + 1)] {
+            assert!(
+                problem(&NewProject { name: name.to_owned(), ..good.clone() }).is_some_and(|why| why.starts_with("name: ")),
+                "{name:?}"
+            );
+        }
+        for (wrong, what) in [
+            (NewProject { description: Some("x".repeat(MOST_DESCRIPTION + 1)), ..good.clone() }, "description: "),
+            (NewProject { keywords: vec![String::new()], ..good.clone() }, "keywords: "),
+            (NewProject { people: vec!["x".into(); MOST_WORDS + 1], ..good.clone() }, "people: "),
+            (NewProject { people: vec!["a\0".into()], ..good.clone() }, "contains a NUL"),
+        ] {
+            assert!(problem(&wrong).is_some_and(|why| why.starts_with(what)), "{what}");
+        }
+    }
+}

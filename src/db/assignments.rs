@@ -1,0 +1,159 @@
+//! Which project a document belongs to (table `document_projects`), and every word of a person about it (`project_corrections`).
+
+use anyhow::Context;
+use deadpool_postgres::Transaction;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::outbox::{self, Event};
+use super::projects::{self, Named};
+use super::{Pool, documents};
+
+/// The event of a decision.
+pub const CLASSIFIED: &str = "document.classified";
+
+/// What a person says of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// It belongs to this project of its user, by name or id.
+    Project(String),
+    /// It belongs to none of the user's projects.
+    None,
+    /// Nothing any more: whatever was said before is withdrawn.
+    Unassigned,
+}
+
+impl Word {
+    /// `project_corrections.action`
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Project(_) => "assigned",
+            Self::None => "none",
+            Self::Unassigned => "unassigned",
+        }
+    }
+}
+
+/// What a word did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// It holds now.
+    Changed,
+    /// It held already.
+    Unchanged,
+    /// It cannot hold, for this reason.
+    Refused(String),
+}
+
+/// A document and the decision that holds for it.
+struct Known {
+    user: Uuid,
+    /// `documents.project_id`, which `drive watch-file add --project-id` may have set without a decision.
+    project: Option<Uuid>,
+    decided_by: Option<String>,
+}
+
+/// Stores a person's word about a document: decision, correction, `documents.project_id` and event in one transaction.
+pub async fn say(pool: &Pool, document: Uuid, word: &Word) -> anyhow::Result<Said> {
+    let mut client = pool.get().await?;
+    let tx = client.begin("beginning an assignment").await?;
+    let said = said(&tx, document, word).await?;
+    if said == Said::Changed {
+        tx.commit().await.context("committing an assignment")?;
+    }
+    Ok(said)
+}
+
+async fn said(tx: &Transaction<'_>, document: Uuid, word: &Word) -> anyhow::Result<Said> {
+    let Some(known) = known(tx, document).await? else {
+        return Ok(Said::Refused(format!("no document {document}")));
+    };
+    let project = match word {
+        Word::Project(name) => match projects::named(&**tx, known.user, name).await? {
+            None => return Ok(Said::Refused(format!("the document's user has no project {name:?}"))),
+            Some(Named { is_closed: true, name, .. }) => return Ok(Said::Refused(format!("project {name:?} is closed"))),
+            Some(project) => Some(project),
+        },
+        Word::None | Word::Unassigned => None,
+    };
+    let id = project.as_ref().map(|project| project.id);
+    let is_human = known.decided_by.as_deref() == Some("human");
+    let holds = match word {
+        Word::Unassigned => known.decided_by.is_none() && known.project.is_none(),
+        _ => is_human && known.project == id,
+    };
+    if holds {
+        return Ok(Said::Unchanged);
+    }
+    decide(tx, document, word, id).await?;
+    correct(tx, document, &known, word, id).await?;
+    documents::set_project(tx, document, id).await?;
+    outbox::emit(tx, &[event(document, &known, project.as_ref(), word)]).await?;
+    Ok(Said::Changed)
+}
+
+/// Locks the document, so that nothing else decides about it meanwhile.
+async fn known(tx: &Transaction<'_>, document: Uuid) -> anyhow::Result<Option<Known>> {
+    let row = tx
+        .query_typed_opt(
+            "SELECT d.user_id, d.project_id, (SELECT p.decided_by FROM document_projects p WHERE p.document_id = d.id)
+             FROM documents d WHERE d.id = $1 FOR UPDATE OF d",
+            &[(&document, Type::UUID)],
+        )
+        .await
+        .context("reading a document to assign")?;
+    row.map(|row| Ok(Known { user: row.try_get(0)?, project: row.try_get(1)?, decided_by: row.try_get(2)? })).transpose()
+}
+
+async fn decide(tx: &Transaction<'_>, document: Uuid, word: &Word, project: Option<Uuid>) -> anyhow::Result<()> {
+    if *word == Word::Unassigned {
+        tx.execute_typed("DELETE FROM document_projects WHERE document_id = $1", &[(&document, Type::UUID)])
+            .await
+            .context("withdrawing an assignment")?;
+        return Ok(());
+    }
+    tx.execute_typed(
+        "INSERT INTO document_projects (document_id, user_id, project_id, decided_by, content_hash)
+         SELECT id, user_id, $2, 'human', content_hash FROM documents WHERE id = $1
+         ON CONFLICT (document_id) DO UPDATE SET project_id = excluded.project_id, decided_by = 'human', confidence = NULL, reason = NULL,
+           content_hash = excluded.content_hash, model_version = NULL, run = NULL, decided_at = now()",
+        &[(&document, Type::UUID), (&project, Type::UUID)],
+    )
+    .await
+    .context("storing an assignment")?;
+    Ok(())
+}
+
+async fn correct(tx: &Transaction<'_>, document: Uuid, known: &Known, word: &Word, project: Option<Uuid>) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "INSERT INTO project_corrections (document_id, user_id, action, project_id, was_project_id, was_decided_by)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        &[
+            (&document, Type::UUID),
+            (&known.user, Type::UUID),
+            (&word.action(), Type::TEXT),
+            (&project, Type::UUID),
+            (&known.project, Type::UUID),
+            (&known.decided_by, Type::TEXT),
+        ],
+    )
+    .await
+    .context("recording an assignment")?;
+    Ok(())
+}
+
+fn event(document: Uuid, known: &Known, project: Option<&Named>, word: &Word) -> Event {
+    let decided_by = (*word != Word::Unassigned).then_some("human");
+    let about: Map<String, Value> = [
+        ("project".to_owned(), json!(project.map(|project| json!({ "id": project.id, "name": project.name })))),
+        ("decided_by".to_owned(), json!(decided_by)),
+        ("confidence".to_owned(), Value::Null),
+        ("previous_project_id".to_owned(), json!(known.project)),
+    ]
+    .into_iter()
+    .collect();
+    Event { kind: CLASSIFIED, document, user: known.user, project: project.map(|project| project.id), about }
+}
