@@ -9,13 +9,14 @@
 //!   `webhook`: intake of notifications
 //! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet. Beside them `telemetry`: jobs, told to who watches over them
 //! - `http`: connections, whoever is asked
-//! - `address`, `charset`, `config`, `error`, `nul`, `progress`, `recurrence`, `seal`, `trusted`, `zone`: ground
+//! - `address`, `charset`, `classify`, `config`, `error`, `nul`, `progress`, `recurrence`, `seal`, `trusted`, `zone`: ground
 
 // `print!` and `eprintln!` end the process where nobody reads any more: `commands::print` and `complain` do not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod address;
 mod charset;
+pub mod classify;
 pub mod cli;
 mod commands;
 pub mod config;

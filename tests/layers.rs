@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 7] = [
     &["engine", "outbox", "webhook"],
     &["google", "db", "telemetry"],
     &["http"],
-    &["address", "charset", "config", "error", "links", "nul", "progress", "recurrence", "seal", "trusted", "zone"],
+    &["address", "charset", "classify", "config", "error", "links", "nul", "progress", "recurrence", "seal", "trusted", "zone"],
 ];
 
 /// Neighbours on one floor that may know each other: the command line is one thing in two files, the ground is the ground.
