@@ -1,8 +1,11 @@
 //! Which project a document belongs to, learnt from people's assignments alone. Pure: knows no database, no network and no clock.
 //!
 //! - `features`: a text as hashed words, word pairs and sender
+//! - `linear`: a model of one user, one project against the rest; `explain`: what in a text spoke for a project
 
+pub mod explain;
 pub mod features;
+pub mod linear;
 
 use uuid::Uuid;
 
