@@ -3,7 +3,9 @@
 //! - `features`: a text as hashed words, word pairs and sender
 //! - `linear`: a model of one user, one project against the rest; `explain`: what in a text spoke for a project
 //! - `threshold`: how sure the model must be, by what it got right before
+//! - `decide`: kin, then sender, then model, else unsure
 
+pub mod decide;
 pub mod explain;
 pub mod features;
 pub mod linear;
