@@ -1,0 +1,162 @@
+//! Everything that is known of one user's assignments: a model, and how often each way would have been right before it learnt. Learns from
+//! people only: whatever was decided without them never comes here.
+
+use std::sync::OnceLock;
+
+use super::Label;
+use super::decide::{Decision, Neighbours, Opinion, Tallies, decide, is_refuted};
+use super::features::Features;
+use super::linear::Model;
+use super::threshold::{Past, Record};
+
+/// What was learnt of one user, in the order in which people assigned. It cannot unlearn: where a person takes a word back, or moves a document,
+/// learn all assignments that hold again, from an empty one on.
+#[derive(Debug, Clone, Default)]
+pub struct Learner {
+    pub(super) model: Model,
+    pub(super) past: Past,
+    pub(super) tallies: Tallies,
+    threshold: OnceLock<Option<f32>>,
+}
+
+impl Learner {
+    pub(super) fn of(model: Model, past: Past, tallies: Tallies) -> Self {
+        Self { model, past, tallies, threshold: OnceLock::new() }
+    }
+
+    /// Decides on a document. `is_open`: whether a label may be given.
+    pub fn judge(&self, features: &Features, neighbours: &Neighbours, is_open: impl Fn(Label) -> bool) -> Decision {
+        let opinion = Opinion {
+            ranked: &self.model.rank(features),
+            assignments: self.model.documents(),
+            projects: self.model.projects(),
+            threshold: self.threshold(),
+        };
+        decide(neighbours, &opinion, &self.tallies, is_open)
+    }
+
+    /// Learns what a person said of a document. `neighbours`: what people had said before this.
+    ///
+    /// # Errors
+    ///
+    /// There are 10,000 labels and this is a new one; nothing has changed.
+    pub fn learn(&mut self, features: &Features, neighbours: &Neighbours, label: Label) -> anyhow::Result<()> {
+        let (kin, sender) = (neighbours.kin().map(|(_, label)| label), neighbours.sender().map(|(_, label)| label));
+        let by_kin = kin.is_some() && !is_refuted(self.tallies.kin);
+        let by_sender = !by_kin && sender.is_some() && !is_refuted(self.tallies.sender);
+        // Only documents that come to the model measure it: those with kin are easier.
+        let best = if by_kin || by_sender { None } else { self.model.rank(features).first().copied() };
+        self.model.learn(features, label)?;
+        if let Some(kin) = kin {
+            self.tallies.kin.push(kin == label);
+        }
+        if let Some(sender) = sender.filter(|_| !by_kin) {
+            self.tallies.sender.push(sender == label);
+        }
+        if let Some(best) = best {
+            self.past.push(Record { confidence: best.confidence, is_right: best.label == label });
+            self.threshold = OnceLock::new();
+        }
+        Ok(())
+    }
+
+    /// The confidence from which on the model decides; `None`: it has no such confidence.
+    pub fn threshold(&self) -> Option<f32> {
+        *self.threshold.get_or_init(|| self.past.threshold())
+    }
+
+    /// The model alone.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The model's latest predictions, and what they were worth.
+    pub fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// How often kin and senders were right.
+    pub fn tallies(&self) -> Tallies {
+        self.tallies
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use uuid::Uuid;
+
+    use super::super::decide::{Kinship, Outcome, Way};
+    use super::super::features::{Text, features};
+    use super::super::threshold::Tally;
+    use super::*;
+
+    pub const WORDS: [&str; 3] = ["steel of the bridge", "roses in the garden", "a lottery ticket"];
+
+    pub fn label(number: usize) -> Label {
+        [Label::Project(Uuid::from_u128(1)), Label::Project(Uuid::from_u128(2)), Label::NoneOfThem][number % 3]
+    }
+
+    pub fn of(body: &str) -> Features {
+        features(&Text { body, ..Text::default() })
+    }
+
+    /// Has learnt so many documents of three kinds.
+    pub fn taught(documents: usize) -> Learner {
+        let mut learner = Learner::default();
+        for number in 0..documents {
+            let text = of(&format!("{} {number}", WORDS[number % 3]));
+            learner.learn(&text, &Neighbours::default(), label(number)).expect("room");
+        }
+        learner
+    }
+
+    #[test]
+    fn it_decides_once_it_has_been_right_often_enough() {
+        let outcome = |documents| taught(documents).judge(&of(WORDS[1]), &Neighbours::default(), |_| true).outcome;
+        assert_eq!(outcome(29), Outcome::Unsure);
+        assert_eq!(outcome(60), Outcome::Unsure);
+        assert!(matches!(outcome(200), Outcome::Decided { label: given, by: Way::Model, .. } if given == label(1)));
+    }
+
+    #[test]
+    fn it_is_measured_by_what_it_said_before_it_learnt() {
+        let mut learner = Learner::default();
+        // A label that no text tells: learnt by heart, always right afterwards, at half before.
+        for number in 0..400_usize {
+            let text = of(&format!("word{number} word{}", number + 1_000));
+            learner.learn(&text, &Neighbours::default(), label(number * number % 7 % 2)).expect("room");
+        }
+        assert_eq!(learner.threshold(), None);
+    }
+
+    #[test]
+    fn what_kin_or_sender_decide_measures_them_and_not_the_model() {
+        let mut learner = taught(100);
+        let seen = learner.past().records().len();
+        let kin = Neighbours { kin: &[(Kinship::Thread, label(0))], sender: &[label(1); 3] };
+        learner.learn(&of(WORDS[0]), &kin, label(0)).expect("room");
+        let sender = Neighbours { kin: &[], sender: &[label(1); 3] };
+        learner.learn(&of(WORDS[0]), &sender, label(0)).expect("room");
+        let (right, wrong) = (Tally { right: 1, total: 1 }, Tally { right: 0, total: 1 });
+        assert_eq!(learner.tallies(), Tallies { kin: right, sender: wrong });
+        assert_eq!(learner.past().records().len(), seen);
+        assert_eq!(learner.model().documents(), 102);
+    }
+
+    #[test]
+    fn a_sender_rule_that_is_always_wrong_gives_way_to_the_model() {
+        let mut learner = taught(300);
+        let sender = Neighbours { kin: &[], sender: &[label(1); 3] };
+        let by = |learner: &Learner| match learner.judge(&of(WORDS[0]), &sender, |_| true).outcome {
+            Outcome::Decided { label, by, .. } => (label, by),
+            Outcome::Unsure => panic!("unsure"),
+        };
+        assert_eq!(by(&learner), (label(1), Way::Sender));
+        for number in 0..40 {
+            learner.learn(&of(&format!("{} {number}", WORDS[0])), &sender, label(0)).expect("room");
+        }
+        assert_eq!(by(&learner), (label(0), Way::Model));
+        // It is measured on these, now that they come to it.
+        assert!(learner.past().records().len() > 300);
+    }
+}
