@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves. See README.md.
 
-.PHONY: demo test test-slow official-client chaos chaos-heal bench bench-push bench-pace bench-week deb static release fuzz audit check fmt clippy doc deny
+.PHONY: demo test test-slow official-client chaos chaos-heal bench bench-push bench-pace bench-week bench-classify deb static release fuzz audit check fmt clippy doc deny
 
 demo: ## The main job against a simulated Google; TAKEOUT=dir runs it on your own export
 	scripts/ensure-postgres
@@ -52,6 +52,10 @@ bench-pace: ## How syncctl does at Google's quotas and times, beside the bounds 
 
 bench-week: ## A week of simulated time through the real binary: how the budget is kept, and delays beside those of sync simulate
 	scripts/week
+
+bench-classify: ## How often documents come into the right project, on texts from the package registries; writes target/bench-classify.json
+	scripts/corpora
+	cargo bench --locked --bench classify -- net
 
 deb: ## The Debian package, in target/debian
 	scripts/deb

@@ -1,0 +1,50 @@
+//! Texts that people sorted, as `scripts/corpora` left them.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+
+use serde::Deserialize;
+use syncctl::classify::Label;
+use syncctl::classify::features::{Features, Text, features};
+use uuid::Uuid;
+
+/// A line of a corpus.
+#[derive(Deserialize)]
+pub struct Document {
+    /// What people said; `None`: none of them.
+    label: Option<String>,
+    pub thread: Option<String>,
+    pub sender: String,
+    pub title: String,
+    pub body: String,
+}
+
+impl Document {
+    /// A project of the same name has the same id always.
+    pub fn label(&self) -> Label {
+        let mut id = [0_u8; 16];
+        let Some(name) = &self.label else { return Label::NoneOfThem };
+        name.bytes().enumerate().for_each(|(at, byte)| id[at % 16] = id[at % 16].rotate_left(3) ^ byte);
+        Label::Project(Uuid::from_bytes(id))
+    }
+
+    pub fn features(&self) -> Features {
+        features(&Text { title: &self.title, sender: &self.sender, body: &self.body })
+    }
+}
+
+/// One document after the other.
+pub fn lines(name: &str) -> impl Iterator<Item = Document> {
+    let path = figures_path(&format!("corpora/{name}.jsonl"));
+    let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error} (scripts/corpora fetches it)"));
+    BufReader::new(file).lines().map(|line| serde_json::from_str(&line.expect("a line")).expect("a document"))
+}
+
+pub fn read(name: &str) -> Vec<Document> {
+    lines(name).collect()
+}
+
+/// In cargo's target folder.
+pub fn figures_path(file: &str) -> String {
+    crate::figures::path(file)
+}

@@ -1,0 +1,78 @@
+//! Documents of 2 KB, without a database, by one thread: by the clock, and by the processor's time, which other work on the machine moves less.
+
+use std::hint::black_box;
+
+use syncctl::classify::Label;
+use syncctl::classify::decide::Neighbours;
+use syncctl::classify::features::{Text, features};
+use syncctl::classify::learner::Learner;
+
+use crate::corpus::Document;
+use crate::figures::{median, timed};
+use crate::table::Table;
+
+const SIZE: usize = 2048;
+const DOCUMENTS: usize = 5_000;
+const ROUNDS: usize = 3;
+
+pub fn tell(mail: &[Document], table: &mut Table) {
+    let documents = pieces(mail);
+    let none = Neighbours::default();
+    let mut learnt = Learner::default();
+    let (seconds, cpu) = measured(|| {
+        learnt = Learner::default();
+        for (label, text) in &documents {
+            learnt.learn(&features(&text_of(text)), &none, *label).expect("room for a label");
+        }
+    });
+    table.add("learn_5000_s", seconds, Some("<= 1"), "5,000 documents of 2 KB");
+    table.add("learn_5000_cpu_s", cpu, None, "");
+    let (seconds, cpu) = measured(|| {
+        for (_, text) in &documents {
+            black_box(learnt.judge(&features(&text_of(text)), &none, |_| true));
+        }
+    });
+    table.add("judge_per_s", DOCUMENTS as f64 / seconds, Some(">= 10000"), "documents of 2 KB, by a model of 5,000");
+    table.add("judge_per_cpu_s", DOCUMENTS as f64 / cpu, None, "");
+}
+
+/// Seconds by the clock, and of the processor: medians of three rounds.
+fn measured(mut work: impl FnMut()) -> (f64, f64) {
+    let (seconds, cpu) = (0..ROUNDS)
+        .map(|_| {
+            let before = cpu_seconds();
+            let (seconds, ()) = timed(&mut work);
+            (seconds, cpu_seconds() - before)
+        })
+        .unzip();
+    (median(seconds), median(cpu))
+}
+
+/// What the main thread has had, by Linux.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/schedstat").expect("the process's own times");
+    let nanoseconds: f64 = stat.split_whitespace().next().and_then(|first| first.parse().ok()).expect("a number");
+    nanoseconds / 1e9
+}
+
+fn text_of(body: &str) -> Text<'_> {
+    Text { title: "", sender: "ada@example.com", body }
+}
+
+/// The mails of each list, one after the other, in pieces.
+fn pieces(mail: &[Document]) -> Vec<(Label, String)> {
+    let mut left: std::collections::BTreeMap<Label, String> = std::collections::BTreeMap::new();
+    let mut pieces = Vec::new();
+    for document in mail.iter().cycle() {
+        let text = left.entry(document.label()).or_default();
+        text.push_str(&document.body);
+        while text.len() >= SIZE {
+            let rest = text.split_off(text.floor_char_boundary(SIZE));
+            pieces.push((document.label(), std::mem::replace(text, rest)));
+            if pieces.len() == DOCUMENTS {
+                return pieces;
+            }
+        }
+    }
+    unreachable!("a cycle of mails never ends")
+}
