@@ -3,7 +3,7 @@
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::Pool;
@@ -50,13 +50,7 @@ pub async fn add(pool: &Pool, project: &NewProject) -> anyhow::Result<Option<Uui
         .query_typed_opt(
             "INSERT INTO projects (user_id, name, description, keywords, people) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (user_id, name) DO NOTHING RETURNING id",
-            &[
-                (&project.user, Type::UUID),
-                (&project.name, Type::TEXT),
-                (&project.description, Type::TEXT),
-                (&project.keywords, Type::TEXT_ARRAY),
-                (&project.people, Type::TEXT_ARRAY),
-            ],
+            &columns(project),
         )
         .await
         .context("adding a project")?;
@@ -75,13 +69,7 @@ pub async fn import(pool: &Pool, projects: &[NewProject]) -> anyhow::Result<u64>
                  ON CONFLICT (user_id, name) DO UPDATE SET description = excluded.description, keywords = excluded.keywords,
                    people = excluded.people, status = 'active', updated_at = now()
                  RETURNING xmax = 0",
-                &[
-                    (&project.user, Type::UUID),
-                    (&project.name, Type::TEXT),
-                    (&project.description, Type::TEXT),
-                    (&project.keywords, Type::TEXT_ARRAY),
-                    (&project.people, Type::TEXT_ARRAY),
-                ],
+                &columns(project),
             )
             .await
             .context("importing a project")?;
@@ -89,6 +77,17 @@ pub async fn import(pool: &Pool, projects: &[NewProject]) -> anyhow::Result<u64>
     }
     tx.commit().await.context("committing imported projects")?;
     Ok(added)
+}
+
+/// Values for `user_id, name, description, keywords, people`.
+fn columns(project: &NewProject) -> [(&(dyn ToSql + Sync), Type); 5] {
+    [
+        (&project.user, Type::UUID),
+        (&project.name, Type::TEXT),
+        (&project.description, Type::TEXT),
+        (&project.keywords, Type::TEXT_ARRAY),
+        (&project.people, Type::TEXT_ARRAY),
+    ]
 }
 
 /// Projects of one user or of all, by user and name. `closed`: closed ones too.
