@@ -113,7 +113,7 @@ impl Layers {
     fn add_text(&mut self, path: &Path, text: &str) -> anyhow::Result<()> {
         if let Some(at) = too_deep(text) {
             let line = line_of(text, at);
-            return Err(Fault::settings(format!("{}:{line}: a key has too many parts", path.display())).into());
+            return Err(Fault::settings(format!("{}:{line}: keys, lists or tables nest too deeply", path.display())).into());
         }
         let table: Table = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_of(text, span.start));

@@ -5,13 +5,18 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-/// Most parts of a dotted key. A table in a table for each of thousands of parts overflows the stack.
-const MOST_PARTS: usize = 200;
+/// Most parts of a dotted key, and most brackets open at once. Parsing thousands of tables in tables overflows the stack.
+const MOST_NESTED: usize = 200;
 
-/// Where a dotted key with too many parts ends in a TOML text.
+/// Where a TOML text nests too deeply. Brackets in strings count as well: no setting has hundreds of them.
 pub fn too_deep(text: &str) -> Option<usize> {
-    let (mut dots, mut after_part) = (0, false);
+    let (mut dots, mut after_part, mut open) = (0, false, 0_usize);
     text.bytes().position(|byte| {
+        match byte {
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
         match byte {
             b'.' => {
                 dots += usize::from(after_part);
@@ -22,7 +27,7 @@ pub fn too_deep(text: &str) -> Option<usize> {
             byte if byte.is_ascii_alphanumeric() || !byte.is_ascii() => after_part = true,
             _ => (dots, after_part) = (0, false),
         }
-        dots >= MOST_PARTS
+        dots >= MOST_NESTED || open >= MOST_NESTED
     })
 }
 
@@ -108,13 +113,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_of_too_many_parts_is_found_before_it_is_parsed() {
+    fn what_nests_too_deeply_is_found_before_it_is_parsed() {
         for unit in ["a.", "\"a\".", "'a' . ", "_."] {
             let line = |parts: usize| format!("[x]\ny = 1\n{}z = 1\n", unit.repeat(parts));
             assert_eq!(too_deep(&line(199)), None, "{unit}");
             assert_eq!(too_deep(&line(200)).map(|at| line_of(&line(200), at)), Some(3), "{unit}");
         }
         assert!(too_deep(&format!("x = [{{ {}z = 1 }}]", "a.".repeat(8_000))).is_some());
+        for unit in ["{a = ", "[", "[[", "a = {"] {
+            assert!(too_deep(&format!("x = {}", unit.repeat(8_000))).is_some(), "{unit}");
+        }
+        assert_eq!(too_deep(&"x = [{ a = \"{b}\" }, [1]]\n[[y]]\n".repeat(900)), None);
         assert_eq!(
             too_deep(&format!("# {}\nurl = \"http://127.0.0.1:8080\"\n{}", ".".repeat(900), "a.b = 1.5\n".repeat(900))),
             None
