@@ -191,12 +191,7 @@ impl<S: Source> Slice<'_, S> {
         };
         task.row.position = next;
         // Google writes the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
-        let ahead = Box::pin(async {
-            if self.shared.wind_down.is_cancelled() {
-                return Ok(Err(Step::Over(End::Interrupted)));
-            }
-            self.ask_ahead(task).await
-        });
+        let ahead = Box::pin(self.ask_ahead(task));
         let (written, ahead) = match self.shared.dry_run {
             true => (applied.await, rehearse::alive(rehearsed.as_deref(), ahead).await),
             false => tokio::join!(applied, ahead),

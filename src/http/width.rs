@@ -2,8 +2,9 @@
 //! width of a path.
 //!
 //! Answers that come at their usual time let the number double each round trip until the first sign of overload, and from then on grow by about
-//! one, up to what the settings allow. It stays small where the server is so near that answers come at once. An answer that says "too many" or "overloaded" takes a third of it away, and so does an answer time that
-//! has doubled: once for everything that was under way together, because those requests tell of the same moment.
+//! one, up to what the settings allow. It stays small where the server is so near that answers come at once. An answer that says "too many" or
+//! "overloaded" takes a third of it away, and so does an answer time that has doubled: once for everything that was under way together, because
+//! those requests tell of the same moment.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Answer, Slice, Step, Until};
 use crate::engine::Source;
 use crate::engine::meter::Lack;
+use crate::engine::outcome::End;
 use crate::engine::queue::Admitted;
 use crate::engine::room::Held;
 use crate::engine::shared::Shared;
@@ -15,8 +16,11 @@ use crate::error::Failure;
 const APART: Duration = Duration::from_secs(1);
 
 impl<S: Source> Slice<'_, S> {
-    /// The next page, if it need not wait for its turn.
+    /// The next page, if it need not wait for its turn and the run goes on.
     pub(super) async fn ask_ahead(&self, task: &mut Task) -> Result<Result<(Answer<S::Change>, Option<Held>), Step>, Failure> {
+        if self.shared.wind_down.is_cancelled() {
+            return Ok(Err(Step::Over(End::Interrupted)));
+        }
         let granted = match self.waits_for_turns(task) {
             false => None,
             true if self.until == Until::Page || self.shared.queue.is_wanted(&task.row.account.project) => {
