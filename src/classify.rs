@@ -4,6 +4,7 @@
 //! - `linear`: a model of one user, one project against the rest; `explain`: what in a text spoke for a project
 //! - `threshold`: how sure the model must be, by what it got right before
 //! - `decide`: kin, then sender, then model, else unsure
+//! - `score`: how well that went
 //! - `learner`: all of these for one user, as bytes too (`bytes`)
 
 pub mod bytes;
@@ -12,6 +13,7 @@ pub mod explain;
 pub mod features;
 pub mod learner;
 pub mod linear;
+pub mod score;
 pub mod threshold;
 
 use uuid::Uuid;

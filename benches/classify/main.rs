@@ -23,7 +23,7 @@ mod stream;
 mod table;
 
 use corpus::Document;
-use stream::Score;
+use syncctl::classify::score::Score;
 use table::Table;
 
 const FILE: &str = "bench-classify.json";

@@ -3,9 +3,9 @@
 use std::process::{Command, Stdio};
 
 use syncctl::classify::Label;
+use syncctl::classify::score::Score;
 
 use crate::corpus::{self, Document};
-use crate::stream::Score;
 
 pub fn run(mail: &[Document]) -> Score {
     let output = Command::new("scripts/classify-net")

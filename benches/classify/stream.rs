@@ -7,6 +7,7 @@ use syncctl::classify::decide::{Kinship, LATEST_OF_SENDER, Neighbours, Outcome, 
 use syncctl::classify::features::Features;
 use syncctl::classify::learner::Learner;
 use syncctl::classify::linear::Model;
+use syncctl::classify::score::Score;
 
 use crate::corpus::Document;
 
@@ -38,58 +39,6 @@ pub fn model_alone(learner: &Learner, features: &Features, _: &Neighbours) -> Op
 pub fn without_threshold(learner: &Learner, features: &Features, neighbours: &Neighbours) -> Option<(Label, &'static str)> {
     let best = || learner.model().rank(features).first().map(|best| (best.label, "model"));
     kin_alone(learner, features, neighbours).or_else(|| sender_alone(learner, features, neighbours)).or_else(best)
-}
-
-/// What was decided, and what of it was right.
-#[derive(Default)]
-pub struct Score {
-    /// Documents that belong into a project.
-    pub belong: usize,
-    /// Of those, given a project.
-    pub covered: usize,
-    /// Given a project, and the right one.
-    pub given: usize,
-    pub right: usize,
-    /// Decided on, "none of them" included, and rightly.
-    decided: usize,
-    decided_right: usize,
-    /// Decided on and right, by way.
-    ways: HashMap<&'static str, (usize, usize)>,
-}
-
-impl Score {
-    pub fn add(&mut self, truth: Label, decided: Option<(Label, &'static str)>) {
-        self.belong += usize::from(truth != Label::NoneOfThem);
-        let Some((label, way)) = decided else { return };
-        let is_right = usize::from(label == truth);
-        self.decided += 1;
-        self.decided_right += is_right;
-        let way = self.ways.entry(way).or_default();
-        *way = (way.0 + 1, way.1 + is_right);
-        if label != Label::NoneOfThem {
-            self.given += 1;
-            self.right += is_right;
-            self.covered += usize::from(truth != Label::NoneOfThem);
-        }
-    }
-
-    pub fn precision(&self) -> f64 {
-        self.right as f64 / self.given as f64
-    }
-
-    pub fn precision_with_none(&self) -> f64 {
-        self.decided_right as f64 / self.decided as f64
-    }
-
-    pub fn coverage(&self) -> f64 {
-        self.covered as f64 / self.belong as f64
-    }
-
-    /// As in `kin 1657 of 1663, sender 1319 of 1332`.
-    pub fn by_way(&self) -> String {
-        let told = |way: &&str| self.ways.get(*way).map(|(decided, right)| format!("{way} {right} of {decided}"));
-        ["kin", "sender", "model"].iter().filter_map(told).collect::<Vec<_>>().join(", ")
-    }
 }
 
 pub fn replay(documents: &[Document], way: Way) -> Score {

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 /// The share of decisions that must be right.
 pub const TARGET: f64 = 0.97;
+/// No threshold is below this: a model that was always right so far has met no document that lies between two projects yet.
+pub const LEAST: f32 = 0.5;
 /// Predictions that are looked back at.
 pub const LATEST: usize = 1_000;
 /// Standard deviations of a bound that holds nineteen times in twenty.
@@ -50,7 +52,7 @@ impl Past {
                 lowest = Some(equal[0].confidence);
             }
         }
-        lowest
+        lowest.map(|confidence: f32| confidence.max(LEAST))
     }
 }
 
