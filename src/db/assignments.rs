@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::classify::{judgements, queue};
 use super::outbox::{self, Event};
 use super::projects::{self, Named};
 use super::{Pool, documents};
@@ -68,6 +69,7 @@ pub async fn say(pool: &Pool, document: Uuid, word: &Word) -> anyhow::Result<Sai
 }
 
 async fn said(tx: &Transaction<'_>, document: Uuid, word: &Word) -> anyhow::Result<Said> {
+    one_by_one(tx, document).await?;
     let Some(known) = known(tx, document).await? else {
         return Ok(Said::Refused(format!("no document {document}")));
     };
@@ -89,10 +91,26 @@ async fn said(tx: &Transaction<'_>, document: Uuid, word: &Word) -> anyhow::Resu
         return Ok(Said::Unchanged);
     }
     decide(tx, document, word, id).await?;
+    judgements::forget(tx, document).await?;
+    if *word == Word::Unassigned {
+        queue::add(tx, document).await?;
+    }
     correct(tx, document, &known, word, id).await?;
     documents::set_project(tx, document, id).await?;
     outbox::emit(tx, &[event(document, &known, project.as_ref(), word)]).await?;
     Ok(Said::Changed)
+}
+
+/// Lets the words on documents of one user come one after the other, so that the ids of `project_corrections` are committed in their order: what has
+/// learnt up to one of them has learnt all before it.
+async fn one_by_one(tx: &Transaction<'_>, document: Uuid) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "SELECT 1 FROM users WHERE id = (SELECT user_id FROM documents WHERE id = $1) FOR NO KEY UPDATE",
+        &[(&document, Type::UUID)],
+    )
+    .await
+    .context("waiting for other words on a user's documents")?;
+    Ok(())
 }
 
 /// Locks the document, so that nothing else decides about it meanwhile.
@@ -147,13 +165,24 @@ async fn correct(tx: &Transaction<'_>, document: Uuid, known: &Known, word: &Wor
 
 fn event(document: Uuid, known: &Known, project: Option<&Named>, word: &Word) -> Event {
     let decided_by = (*word != Word::Unassigned).then_some("human");
-    let about: Map<String, Value> = [
-        ("project".to_owned(), json!(project.map(|project| json!({ "id": project.id, "name": project.name })))),
+    let named = project.map(|project| (project.id, project.name.as_str()));
+    let about = about(named, decided_by, None, known.project);
+    Event { kind: CLASSIFIED, document, user: known.user, project: project.map(|project| project.id), about }
+}
+
+/// What `document.classified` says beside what every event does. `project`: id and name.
+pub(super) fn about(
+    project: Option<(Uuid, &str)>,
+    decided_by: Option<&str>,
+    confidence: Option<f32>,
+    previous: Option<Uuid>,
+) -> Map<String, Value> {
+    [
+        ("project".to_owned(), json!(project.map(|(id, name)| json!({ "id": id, "name": name })))),
         ("decided_by".to_owned(), json!(decided_by)),
-        ("confidence".to_owned(), Value::Null),
-        ("previous_project_id".to_owned(), json!(known.project)),
+        ("confidence".to_owned(), json!(confidence)),
+        ("previous_project_id".to_owned(), json!(previous)),
     ]
     .into_iter()
-    .collect();
-    Event { kind: CLASSIFIED, document, user: known.user, project: project.map(|project| project.id), about }
+    .collect()
 }

@@ -171,7 +171,7 @@ pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
         .query_typed(
             "SELECT s.id, coalesce(s.user_id, s.attendee_project), s.kind, s.resource, s.cursor, s.page_token, s.pinned, s.pass, s.pass_count, s.full_pass_at,
                CASE WHEN s.failures > 0 THEN coalesce(extract(epoch FROM now() - s.failing_since), 0) ELSE 0 END::float8, s.change_mass, s.change_mass_at, s.weight,
-               CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, coalesce(a.project, s.attendee_project::text), a.access_token,
+               CASE WHEN s.resync_day = current_date THEN s.resyncs ELSE 0 END, coalesce(a.project, s.attendee_project::text, ''), a.access_token,
                extract(epoch FROM a.token_expires_at - now())::float8, extract(epoch FROM s.push_until - now())::float8, s.weight_at,
                s.change_since, s.change_shape, s.push_missed, NULL::text[], false, false, false, NULL::text[]
              FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id WHERE s.id = ANY ($1)",

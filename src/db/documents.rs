@@ -64,7 +64,8 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
     let about = [document.title, document.author, document.mime_type, Some(&text), document.note].map(Option::unwrap_or_default);
     let row = tx
         .query_typed_opt(
-            "INSERT INTO documents AS d (id, user_id, source, source_id, kind, project_id, title, author, occurred_at, mime_type, snippet,
+            "WITH put AS (
+             INSERT INTO documents AS d (id, user_id, source, source_id, kind, project_id, title, author, occurred_at, mime_type, snippet,
                body, details, note, content_hash)
              VALUES (coalesce($1, gen_random_uuid()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 || coalesce($16, ''))
              ON CONFLICT (source, source_id, user_id) DO UPDATE SET kind = excluded.kind,
@@ -75,7 +76,13 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
                snippet = excluded.snippet, body = coalesce(excluded.body, d.body), details = excluded.details, note = excluded.note,
                content_hash = $15 || coalesce($16, substring(d.content_hash FROM 33)), version = d.version + 1, status = 'updated', updated_at = now()
              WHERE d.content_hash <> $15 || coalesce($16, substring(d.content_hash FROM 33)) OR d.status = 'deleted'
-             RETURNING id, version, xmax = 0",
+             RETURNING id, version, xmax = 0 AS is_new, user_id
+             ), queued AS (
+             -- To be judged, where there is anything that it could belong to.
+             INSERT INTO classify_queue (document_id, user_id)
+             SELECT id, user_id FROM put WHERE EXISTS (SELECT FROM projects p WHERE p.user_id = put.user_id) ON CONFLICT DO NOTHING
+             )
+             SELECT id, version, is_new FROM put",
             &[
                 (&document.id, Type::UUID),
                 (&document.user, Type::UUID),

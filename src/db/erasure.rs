@@ -47,11 +47,14 @@ const OF_STREAMS: &str = "t.stream_id IN (SELECT id FROM streams WHERE user_id =
 const OF_USER: &str = "t.user_id = $1";
 
 /// Tables with what is to go of each. In this order: what tells whose something is goes after it.
-const OWN: [(&str, &str); 29] = [
+const OWN: [(&str, &str); 32] = [
     ("attendee_utterances", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", alone!("b"), ")")),
     ("attendee_transcripts", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", alone!("b"), ")")),
     ("attendee_bots", concat!(alone!("t"), " AND NOT ", awaited!("t"))),
     ("attendee_bot_meetings", OF_USER),
+    ("classify_queue", OF_USER),
+    ("document_judgements", OF_USER),
+    ("project_models", OF_USER),
     ("project_corrections", OF_USER),
     ("document_projects", OF_USER),
     ("projects", OF_USER),
@@ -86,8 +89,14 @@ const OWN: [(&str, &str); 29] = [
 ];
 
 /// What runs noted. They stay, without what was the user's: their ids, and meetings with their titles.
-const NOTED: [&str; 5] =
-    ["calendar_cron_summaries", "drive_cron_summaries", "gmail_cron_summaries", "attendee_cron_summaries", "sync_cron_summaries"];
+const NOTED: [&str; 6] = [
+    "calendar_cron_summaries",
+    "drive_cron_summaries",
+    "gmail_cron_summaries",
+    "attendee_cron_summaries",
+    "classify_cron_summaries",
+    "sync_cron_summaries",
+];
 
 /// Whether a meeting `m` of a run's notes was the user's alone.
 macro_rules! theirs {

@@ -43,6 +43,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (30, "audiences", include_str!("../../sql/migrations/0030_audiences.sql")),
     (31, "refused", include_str!("../../sql/migrations/0031_refused.sql")),
     (32, "projects", include_str!("../../sql/migrations/0032_projects.sql")),
+    (33, "classify", include_str!("../../sql/migrations/0033_classify.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.

@@ -9,6 +9,7 @@ pub mod change_times;
 pub mod channels;
 pub mod channels_read;
 pub mod claims;
+pub mod classify;
 pub mod connection;
 pub mod deliveries;
 pub mod documents;

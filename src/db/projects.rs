@@ -1,13 +1,17 @@
 //! Projects of users (table `projects`).
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
 use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::Pool;
+use super::classify::queue;
 use super::path::Reads;
+use super::{Pool, streams};
 
 /// A project to add or change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +48,9 @@ pub struct Project {
 
 /// Adds a project. Returns `None` if the user already has one of that name.
 pub async fn add(pool: &Pool, project: &NewProject) -> anyhow::Result<Option<Uuid>> {
-    let row = pool
-        .get()
-        .await?
+    let mut client = pool.get().await?;
+    let tx = client.begin("beginning to add a project").await?;
+    let row = tx
         .query_typed_opt(
             "INSERT INTO projects (user_id, name, description, keywords, people) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (user_id, name) DO NOTHING RETURNING id",
@@ -54,7 +58,16 @@ pub async fn add(pool: &Pool, project: &NewProject) -> anyhow::Result<Option<Uui
         )
         .await
         .context("adding a project")?;
-    row.map(|row| Ok(row.try_get(0)?)).transpose()
+    let Some(row) = row else { return Ok(None) };
+    follow(&tx, project.user).await?;
+    tx.commit().await.context("committing a project")?;
+    Ok(Some(row.try_get(0)?))
+}
+
+/// Has the documents of a user classified from now on.
+async fn follow(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<()> {
+    streams::ensure(tx, user, queue::SERVICE, queue::KIND, &[""]).await?;
+    Ok(())
 }
 
 /// Adds projects, or updates those that their users already have by name; a closed one is reopened. Returns how many are new.
@@ -74,6 +87,9 @@ pub async fn import(pool: &Pool, projects: &[NewProject]) -> anyhow::Result<u64>
             .await
             .context("importing a project")?;
         added += u64::from(row.try_get::<_, bool>(0)?);
+    }
+    for user in projects.iter().map(|project| project.user).collect::<BTreeSet<_>>() {
+        follow(&tx, user).await?;
     }
     tx.commit().await.context("committing imported projects")?;
     Ok(added)

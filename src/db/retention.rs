@@ -50,19 +50,22 @@ const fn tombstone(table: &'static str, since: &'static str, only: &'static str)
 
 /// Every table that grows with time, but for what has a `forget` of its own (`outbox_events`, `notifications`) or is tidied by its runs (`channels`,
 /// `quota_usage`, `quota_minutes`).
-pub const RULES: [Rule; 25] = [
+pub const RULES: [Rule; 28] = [
     run("calendar_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("drive_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("gmail_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("attendee_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
+    run("classify_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("calendar_cron_metrics", "timestamp", "true"),
     run("drive_cron_metrics", "timestamp", "true"),
     run("gmail_cron_metrics", "timestamp", "true"),
     run("attendee_cron_metrics", "timestamp", "true"),
+    run("classify_cron_metrics", "timestamp", "true"),
     run("calendar_cron_summaries", "timestamp", "true"),
     run("drive_cron_summaries", "timestamp", "true"),
     run("gmail_cron_summaries", "timestamp", "true"),
     run("attendee_cron_summaries", "timestamp", "true"),
+    run("classify_cron_summaries", "timestamp", "true"),
     run("calendar_watch_renewal_summaries", "timestamp", "true"),
     run("calendar_webhook_renewal_summaries", "timestamp", "true"),
     run("sync_cron_summaries", "timestamp", "true"),

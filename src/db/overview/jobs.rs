@@ -132,7 +132,7 @@ pub(super) async fn jobs(client: &impl Reads) -> anyhow::Result<Vec<JobState>> {
 }
 
 async fn errors(client: &impl Reads, ids: &[&str]) -> anyhow::Result<HashMap<String, String>> {
-    let tables = ["calendar", "drive", "gmail", "attendee"].map(|service| {
+    let tables = ["calendar", "drive", "gmail", "attendee", "classify"].map(|service| {
         format!("SELECT execution_id, error_message FROM {service}_cron_results WHERE execution_id = ANY ($1) AND error_message IS NOT NULL")
     });
     let rows =

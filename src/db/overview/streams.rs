@@ -94,7 +94,7 @@ const SUMMABLE: &str = "strict $.delays ? (@.count > 0 && @.count < 1e15 && @.su
 
 async fn waited(client: &impl Reads, service: &str) -> anyhow::Result<Waited> {
     // A name of ours or of another version's service: only those with tables here have summaries.
-    if !["calendar", "drive", "gmail", "attendee"].contains(&service) {
+    if !["calendar", "drive", "gmail", "attendee", "classify"].contains(&service) {
         return Ok(Waited::default());
     }
     let statement = format!(

@@ -1,0 +1,96 @@
+//! What was learnt of each user's words (table `project_models`).
+
+use anyhow::Context;
+use deadpool_postgres::Transaction;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::db::Pool;
+
+/// Where a user's model stands beside what people have said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// `project_models.version`; 0: nothing was learnt yet.
+    pub version: i32,
+    /// The last word that was learnt (`project_corrections.id`).
+    pub learnt_to: i64,
+    /// The last word.
+    pub said_to: i64,
+    /// A word that was not learnt takes back, or changes, what was said before.
+    pub takes_back: bool,
+    /// Assignments when all documents were last queued again.
+    pub queued_at_assignments: i32,
+}
+
+/// Where a user's model stands.
+pub async fn standing(pool: &Pool, user: Uuid) -> anyhow::Result<Standing> {
+    let row = pool
+        .get()
+        .await?
+        .query_typed_one(
+            "SELECT coalesce(m.version, 0), coalesce(m.learnt_to, 0), coalesce(c.said_to, m.learnt_to, 0), coalesce(c.takes_back, false),
+               coalesce(m.queued_at_assignments, 0)
+             FROM (SELECT $1::uuid AS id) u LEFT JOIN project_models m ON m.user_id = u.id
+             CROSS JOIN LATERAL (
+               SELECT max(c.id) AS said_to, bool_or(c.was_decided_by IS NOT DISTINCT FROM 'human') AS takes_back
+               FROM project_corrections c WHERE c.user_id = u.id AND c.id > coalesce(m.learnt_to, 0)) c",
+            &[(&user, Type::UUID)],
+        )
+        .await
+        .context("reading where a model stands")?;
+    Ok(Standing {
+        version: row.try_get(0)?,
+        learnt_to: row.try_get(1)?,
+        said_to: row.try_get(2)?,
+        takes_back: row.try_get(3)?,
+        queued_at_assignments: row.try_get(4)?,
+    })
+}
+
+/// The learner of a user, as bytes.
+pub async fn learner(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Vec<u8>>> {
+    let row = pool
+        .get()
+        .await?
+        .query_typed_opt("SELECT learner FROM project_models WHERE user_id = $1", &[(&user, Type::UUID)])
+        .await
+        .context("reading a model")?;
+    row.map(|row| Ok(row.try_get(0)?)).transpose()
+}
+
+/// A model that has learnt more.
+#[derive(Debug, Clone)]
+pub struct Learnt {
+    pub version: i32,
+    pub learnt_to: i64,
+    pub learner: Vec<u8>,
+    pub assignments: i32,
+    pub projects: i32,
+    pub threshold: Option<f32>,
+    /// All documents are queued again with it.
+    pub queues_all: bool,
+}
+
+/// Stores what was learnt.
+pub async fn save(tx: &Transaction<'_>, user: Uuid, learnt: &Learnt) -> anyhow::Result<()> {
+    tx.execute_typed(
+        "INSERT INTO project_models AS m (user_id, version, learnt_to, learner, assignments, projects, threshold, queued_at_assignments)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $8 THEN $5 ELSE 0 END)
+         ON CONFLICT (user_id) DO UPDATE SET version = excluded.version, learnt_to = excluded.learnt_to, learner = excluded.learner,
+           assignments = excluded.assignments, projects = excluded.projects, threshold = excluded.threshold, learnt_at = now(),
+           queued_at_assignments = CASE WHEN $8 THEN excluded.assignments ELSE m.queued_at_assignments END",
+        &[
+            (&user, Type::UUID),
+            (&learnt.version, Type::INT4),
+            (&learnt.learnt_to, Type::INT8),
+            (&learnt.learner, Type::BYTEA),
+            (&learnt.assignments, Type::INT4),
+            (&learnt.projects, Type::INT4),
+            (&learnt.threshold, Type::FLOAT4),
+            (&learnt.queues_all, Type::BOOL),
+        ],
+    )
+    .await
+    .context("storing a model")?;
+    Ok(())
+}

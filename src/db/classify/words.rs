@@ -1,0 +1,88 @@
+//! What people said of a user's documents, as far as it holds (tables `document_projects`, `project_corrections`), and which projects are open.
+
+use std::collections::HashMap;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::{TRAITS, Traits, label, traits};
+use crate::classify::Label;
+use crate::db::Pool;
+
+/// A person's word on a document.
+#[derive(Debug, Clone)]
+pub struct Word {
+    /// `documents.id`
+    pub document: Uuid,
+    pub label: Label,
+    pub traits: Traits,
+    /// `project_corrections.id`
+    pub said: i64,
+    pub at: DateTime<Utc>,
+}
+
+/// All words that hold, the oldest first.
+pub async fn all(pool: &Pool, user: Uuid) -> anyhow::Result<Vec<Word>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            &format!(
+                "SELECT d.id, p.project_id, c.said, p.decided_at, {TRAITS}
+                 FROM document_projects p JOIN documents d ON d.id = p.document_id
+                 CROSS JOIN LATERAL (SELECT coalesce(max(c.id), 0) AS said FROM project_corrections c WHERE c.document_id = d.id) c
+                 WHERE p.user_id = $1 AND p.decided_by = 'human' ORDER BY c.said, d.id"
+            ),
+            &[(&user, Type::UUID)],
+        )
+        .await
+        .context("reading what people said")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Word {
+                document: row.try_get(0)?,
+                label: label(row.try_get(1)?),
+                said: row.try_get(2)?,
+                at: row.try_get(3)?,
+                traits: traits(row, 4)?,
+            })
+        })
+        .collect()
+}
+
+/// What stands in a document.
+#[derive(Debug, Clone)]
+pub struct Content {
+    pub title: String,
+    pub author: String,
+    pub text: String,
+}
+
+/// What stands in these documents, by id.
+pub async fn contents(pool: &Pool, documents: &[Uuid]) -> anyhow::Result<HashMap<Uuid, Content>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "SELECT id, coalesce(title, ''), coalesce(author, ''), left(coalesce(body, snippet, ''), 32768) FROM documents WHERE id = ANY ($1)",
+            &[(&documents, Type::UUID_ARRAY)],
+        )
+        .await
+        .context("reading documents to learn from")?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, Content { title: row.try_get(1)?, author: row.try_get(2)?, text: row.try_get(3)? })))
+        .collect()
+}
+
+/// The open projects of a user, with their names.
+pub async fn open_projects(pool: &Pool, user: Uuid) -> anyhow::Result<HashMap<Uuid, String>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed("SELECT id, name FROM projects WHERE user_id = $1 AND status = 'active'", &[(&user, Type::UUID)])
+        .await
+        .context("reading a user's projects")?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
