@@ -83,6 +83,9 @@ enum Command {
     /// Projects of users, and which of them a document belongs to
     #[command(subcommand)]
     Projects(commands::projects::Verb),
+    /// Which project a document belongs to, learnt from people's assignments
+    #[command(subcommand)]
+    Classify(commands::classify::Verb),
     /// Sends events that are due to the targets in the settings; the job for cron
     Deliver(commands::deliver::DeliverArgs),
     /// Push channels at Google, by which it announces changes
@@ -214,6 +217,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Items(verb) => commands::items::run(&verb, loaded.settings, output),
         Command::Documents(verb) => commands::documents::run(&verb, loaded.settings, output),
         Command::Projects(verb) => commands::projects::run(&verb, loaded.settings, output),
+        Command::Classify(verb) => commands::classify::run(&verb, loaded.settings, output),
         Command::Deliver(args) => commands::deliver::deliver(&args, loaded.settings, output),
         Command::Channels(verb) => commands::channels::run(&verb, loaded.settings, output),
         Command::Outbox(verb) => commands::deliver::run(&verb, loaded.settings, output),

@@ -14,6 +14,7 @@ use crate::engine::{Context, Report, Source, Stream};
 use crate::error::Fault;
 use crate::services::attendee::{self, Attendee};
 use crate::services::calendar::Calendar;
+use crate::services::classify::{self, Classify};
 use crate::services::drive::Drive;
 use crate::services::gmail::Gmail;
 use crate::{google, http};
@@ -37,6 +38,12 @@ pub(super) async fn run(context: &Context, service: &str, job: &Job) -> anyhow::
                 Attendee::wake(context).await?;
             }
             job::run(context, Attendee::load(context, &job.selection).await?, job).await
+        }
+        classify::SERVICE => {
+            if !job.dry_run {
+                Classify::wake(&context.pool).await?;
+            }
+            job::run(context, Classify::new(context.pool.clone(), job.dry_run), job).await
         }
         other => Err(unknown(other).into()),
     }
@@ -66,6 +73,7 @@ pub(super) fn tables(service: &str) -> Result<Tables, Fault> {
         "drive" => Ok(Drive::TABLES),
         "gmail" => Ok(Gmail::TABLES),
         attendee::SERVICE => Ok(Attendee::TABLES),
+        classify::SERVICE => Ok(Classify::TABLES),
         other => Err(unknown(other)),
     }
 }

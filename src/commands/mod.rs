@@ -7,6 +7,7 @@ pub mod attendee;
 mod attendee_project;
 pub mod calendar;
 pub mod channels;
+pub mod classify;
 pub mod config;
 pub mod db;
 pub mod deliver;

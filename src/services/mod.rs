@@ -2,6 +2,7 @@
 
 pub mod attendee;
 pub mod calendar;
+pub mod classify;
 pub mod drive;
 pub mod gmail;
 

@@ -8,6 +8,7 @@ mod attendee;
 mod batches;
 mod bots;
 mod calendars;
+mod classify;
 mod doctor;
 mod documents;
 mod domain;

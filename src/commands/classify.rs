@@ -1,0 +1,175 @@
+//! `syncctl classify`: the jobs that judge documents, and what people read about it.
+
+mod show;
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::verbs::{Bounds, CronArgs};
+use super::{Output, complain, id, jobs, metrics, reading, with_context};
+use crate::config::Settings;
+use crate::db::claims::Selection;
+use crate::db::classify::review::{self, Named};
+use crate::engine::job::Job;
+use crate::engine::single::{self, Asked};
+use crate::engine::{Context, Report, Source};
+use crate::error::{Exit, Fault};
+use crate::services::classify::{Classify, SERVICE};
+
+/// What classification can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Learn what people have said and judge every document that waits for it; the job for cron
+    Cron(CronArgs),
+    /// Judge the named documents now; without one, all that wait
+    BatchPoll(BatchArgs),
+    /// Judge one document now
+    Poll(PollArgs),
+    /// Judge one document if it waits to be judged; otherwise print why not
+    SmartPoll(PollArgs),
+    /// Print what the runs of a period did
+    Metrics(metrics::Args),
+    /// Explain what is thought of a document: kin, sender, words, threshold, alternatives
+    Explain {
+        /// The document, by the id in `documents list`
+        #[arg(value_parser = id)]
+        document: Uuid,
+    },
+    /// Replay a user's own assignments in their order: how many would have been decided, and how many of those rightly
+    Eval(EvalArgs),
+    /// List undecided documents, those nearest to the threshold first
+    Review(ReviewArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BatchArgs {
+    /// Documents, by the ids in `documents list`
+    #[arg(value_name = "DOCUMENT")]
+    ids: Vec<String>,
+    /// Read ids from standard input, one a line
+    #[arg(long)]
+    stdin: bool,
+    #[command(flatten)]
+    bounds: Bounds,
+}
+
+#[derive(Debug, Args)]
+pub struct PollArgs {
+    /// A document, by the id in `documents list`
+    #[arg(value_name = "DOCUMENT", value_parser = id)]
+    id: Uuid,
+    #[command(flatten)]
+    bounds: Bounds,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// A user, by UUID or address
+    user: String,
+    /// Count only assignments from then on, such as 2026-10-01T00:00:00Z; earlier ones are learnt
+    #[arg(long, value_name = "TIME")]
+    since: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReviewArgs {
+    /// Only documents of this user, by UUID or address
+    #[arg(long)]
+    user: Option<String>,
+    /// Most documents to list
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+    limit: i64,
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    with_context(settings, |context| async move {
+        match verb {
+            Verb::Cron(args) => {
+                if !args.bounds.dry_run {
+                    Classify::wake(&context.pool).await?;
+                }
+                jobs::cron(args, &context, Classify::new(context.pool.clone(), args.bounds.dry_run), output).await
+            }
+            Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
+            Verb::Poll(args) => {
+                let document = known(&context, "poll", args).await?;
+                jobs::finish(poll(&context, "poll", &[document], args.bounds, Vec::new()).await?, output)
+            }
+            Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
+            Verb::Metrics(args) => reading(&context, metrics::run(&context, Classify::TABLES, args, output)).await,
+            Verb::Explain { document } => reading(&context, show::explain(&context, *document, output)).await,
+            Verb::Eval(args) => reading(&context, show::eval(&context, &args.user, args.since, output)).await,
+            Verb::Review(args) => reading(&context, show::review(&context, args.user.as_deref(), args.limit, output)).await,
+        }
+    })
+}
+
+async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let names = jobs::names(&args.ids, args.stdin)?;
+    if names.is_empty() && !args.stdin {
+        let selection = Selection { force: true, ..Selection::default() };
+        let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
+        return jobs::finish(jobs::ran(context, Classify::new(context.pool.clone(), job.dry_run), &job).await?, output);
+    }
+    let names: HashSet<String> = names.into_iter().collect();
+    let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    let documents = review::named(&context.pool, &ids).await?;
+    let found: HashSet<Uuid> =
+        documents.iter().filter(|document| document.stream.is_some()).map(|document| document.id).collect();
+    let unknown: Vec<String> =
+        names.into_iter().filter(|name| name.parse().map_or(true, |id: Uuid| !found.contains(&id))).collect();
+    for name in &unknown {
+        complain(format!("no document {name} of a user with projects"));
+    }
+    jobs::finish(poll(context, "batch-poll", &documents, args.bounds, unknown).await?, output)
+}
+
+async fn smart_poll(args: &PollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let document = known(context, "smart-poll", args).await?;
+    let skipped: Vec<String> = match (&document.decided_by, document.is_queued) {
+        (Some(by), _) if by == "human" => vec![format!("document {}: a person has decided on it", document.id)],
+        (_, false) => vec![format!("document {}: judged already, and neither it nor the model has changed since", document.id)],
+        _ => Vec::new(),
+    };
+    let due = if skipped.is_empty() { vec![document] } else { Vec::new() };
+    let mut report = poll(context, "smart-poll", &due, args.bounds, Vec::new()).await?;
+    report.skipped = skipped;
+    jobs::finish(report, output)
+}
+
+/// Judges documents one by one.
+async fn poll(
+    context: &Context,
+    verb: &str,
+    documents: &[Named],
+    bounds: Bounds,
+    unknown: Vec<String>,
+) -> anyhow::Result<Report> {
+    let mut job: Job = jobs::job(context, SERVICE, verb, Selection { force: true, ..Selection::default() }, bounds);
+    job.selection.users = Some(documents.iter().map(|document| document.user).collect::<HashSet<_>>().into_iter().collect());
+    job.unknown = unknown;
+    let asked = documents.iter().filter_map(|document| Some(Asked { stream: document.stream?, id: document.id.to_string() }));
+    let report = single::run(context, Classify::new(context.pool.clone(), job.dry_run), &job, &asked.collect::<Vec<_>>()).await?;
+    jobs::hand_on(context, &job).await;
+    Ok(report)
+}
+
+/// The document that a job names; the row of the job says where there is none.
+async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result<Named> {
+    let job = jobs::job(context, SERVICE, verb, Selection::default(), args.bounds);
+    jobs::begun(context, Classify::TABLES, &job, found(context, args.id).await).await
+}
+
+async fn found(context: &Context, document: Uuid) -> anyhow::Result<Named> {
+    let named = review::named(&context.pool, &[document]).await?.pop();
+    let named = named.ok_or_else(|| show::no_document(document))?;
+    if named.stream.is_none() {
+        let why = format!("the user of document {document} has no projects; add one with `syncctl projects add`");
+        return Err(Fault::usage(why).into());
+    }
+    Ok(named)
+}

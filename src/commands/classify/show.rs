@@ -1,0 +1,140 @@
+//! `syncctl classify explain`, `eval` and `review`.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::classify::score::Score;
+use crate::commands::{Output, jobs, table};
+use crate::db::classify::review;
+use crate::engine::Context;
+use crate::error::{Exit, Fault};
+use crate::services::classify::explain::{self, Explained, Near};
+use crate::services::classify::replay::{self, Replay};
+
+pub(super) fn no_document(document: Uuid) -> Fault {
+    Fault::usage(format!("no document {document}; see `syncctl documents list`"))
+}
+
+pub(super) async fn explain(context: &Context, document: Uuid, output: Output) -> anyhow::Result<Exit> {
+    let named = review::named(&context.pool, &[document]).await?.pop().ok_or_else(|| no_document(document))?;
+    let explained = explain::explain(&context.pool, named.user, document).await?.ok_or_else(|| no_document(document))?;
+    output.print(&explained, || explanation(&explained))?;
+    Ok(Exit::Done)
+}
+
+fn explanation(told: &Explained) -> String {
+    let mut lines = vec![("document", format!("{} {:?}", told.document, told.title)), ("author", told.author.clone())];
+    lines.push(match &told.holds {
+        Some(holds) => ("decided", format!("{}, by {}", holds.label.name, holds.decided_by)),
+        None => ("decided", "not yet".into()),
+    });
+    let now = &told.now;
+    lines.push(match (&now.label, now.by, now.confidence) {
+        (Some(label), Some(by), Some(confidence)) => {
+            ("now", format!("{}, by {by} (confidence {confidence:.2}): {}", label.name, now.reason))
+        }
+        _ => ("now", format!("unsure: {}", now.reason)),
+    });
+    let near = |near: &Near| format!("{}, right {} of {} times before", near.label.name, near.right, near.of);
+    if let Some(kin) = &told.kin {
+        lines.push(("kin", format!("same {}: {}", kin.what, near(kin))));
+    }
+    if let Some(sender) = &told.sender {
+        lines.push(("sender", format!("its last {} assignments: {}", sender.what, near(sender))));
+    }
+    let model = &told.model;
+    let threshold = model.threshold.map_or_else(|| "no threshold yet".into(), |threshold| format!("threshold {threshold:.2}"));
+    lines.push((
+        "model",
+        format!(
+            "version {}, {} assignments to {} projects (it needs {} to 2), {threshold}",
+            model.version, model.assignments, model.projects, model.needs
+        ),
+    ));
+    let candidates = told.candidates.iter().take(5).map(|one| format!("{} {:.2}", one.label.name, one.confidence));
+    lines.push(("candidates", candidates.collect::<Vec<_>>().join(", ")));
+    let words = told.words.iter().map(|word| format!("{} +{:.2}", word.part, word.weight));
+    lines.push(("words", words.collect::<Vec<_>>().join(", ")));
+    let refused: Vec<&str> = told.refused.iter().map(|label| label.name.as_str()).collect();
+    lines.push(("refused", refused.join(", ")));
+    let shown = lines.into_iter().filter(|(_, value)| !value.is_empty());
+    shown.map(|(name, value)| format!("{name:<11}{}\n", value.replace(char::is_control, " "))).collect()
+}
+
+pub(super) async fn eval(context: &Context, name: &str, since: Option<DateTime<Utc>>, output: Output) -> anyhow::Result<Exit> {
+    let user = jobs::named(context, name).await?;
+    let replay = replay::replay(&context.pool, user, since).await?;
+    output.print(&figures(&replay), || evaluation(&replay))?;
+    Ok(Exit::Done)
+}
+
+/// The ways, as they are shown.
+fn ways(replay: &Replay) -> [(&'static str, &Score); 3] {
+    [("as decided", &replay.whole), ("sender alone", &replay.sender), ("without a threshold", &replay.eager)]
+}
+
+fn figures(replay: &Replay) -> Value {
+    let share = |share: f64| Some(share).filter(|share| share.is_finite());
+    let score = |score: &Score| {
+        json!({
+            "belong": score.belong, "given": score.given, "right": score.right, "precision": share(score.precision()),
+            "coverage": share(score.coverage()), "precision_with_none": share(score.precision_with_none()),
+        })
+    };
+    let wrong = replay.wrong.iter().map(|wrong| {
+        let label = crate::db::classify::project;
+        json!({
+            "document": wrong.document, "said": label(wrong.said), "decided": label(wrong.decided), "by": wrong.by,
+            "confidence": wrong.confidence,
+        })
+    });
+    let mut figures = serde_json::Map::new();
+    figures.extend(ways(replay).map(|(name, of)| (name.replace(' ', "_"), score(of))));
+    figures.insert("wrong".into(), wrong.collect());
+    Value::Object(figures)
+}
+
+fn evaluation(replay: &Replay) -> String {
+    let percent = |share: f64| if share.is_finite() { format!("{:.1} %", share * 100.0) } else { "-".into() };
+    let mut table = table(&["way", "assigned", "of those that belong", "right", "of those assigned"]);
+    for (name, score) in ways(replay) {
+        table.add_row([
+            name.to_owned(),
+            score.given.to_string(),
+            percent(score.coverage()),
+            score.right.to_string(),
+            percent(score.precision()),
+        ]);
+    }
+    let by_way = replay.whole.by_way();
+    let tail =
+        if by_way.is_empty() { "nothing would have been decided yet".to_owned() } else { format!("right by way: {by_way}") };
+    format!("{}\n{tail}\n", table.trim_fmt())
+}
+
+pub(super) async fn review(context: &Context, user: Option<&str>, limit: i64, output: Output) -> anyhow::Result<Exit> {
+    let user = match user {
+        Some(name) => Some(jobs::named(context, name).await?),
+        None => None,
+    };
+    let (rows, total) = review::undecided(&context.pool, user, limit).await?;
+    output.print(&json!({ "total": total, "documents": rows }), || {
+        if rows.is_empty() {
+            return "no undecided documents; `syncctl classify cron` judges those that wait".into();
+        }
+        let mut table = table(&["document", "user", "title", "perhaps", "confidence", "why not"]);
+        for row in &rows {
+            table.add_row([
+                row.document_id.to_string(),
+                row.email.clone(),
+                row.title.clone().unwrap_or_default().replace(char::is_control, " "),
+                row.best.clone().unwrap_or_default(),
+                row.confidence.map(|confidence| format!("{confidence:.2}")).unwrap_or_default(),
+                row.reason.clone(),
+            ]);
+        }
+        format!("{}\n{} of {total}\n", table.trim_fmt(), rows.len())
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,161 @@
+//! What is thought of one document now, and why: for a person to read.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::by;
+use super::judge::{self, text};
+use super::state::{self, State};
+use crate::classify::decide::{LEAST_ASSIGNMENTS, Outcome, Tallies};
+use crate::classify::explain::contributions;
+use crate::classify::threshold::Tally;
+use crate::classify::{Label, learner::Learner};
+use crate::db::Pool;
+use crate::db::classify::queue::{self, Queued};
+use crate::db::classify::{models, project};
+
+/// Words that are named.
+const WORDS: usize = 12;
+
+/// Why a document is where it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explained {
+    pub document: Uuid,
+    pub user: Uuid,
+    pub title: String,
+    pub author: String,
+    /// What holds; `None`: nothing was decided.
+    pub holds: Option<Holds>,
+    /// What a judgement would say now.
+    pub now: Now,
+    /// Labels that a person took away from it, which it is not given again.
+    pub refused: Vec<Named>,
+    pub kin: Option<Near>,
+    pub sender: Option<Near>,
+    pub model: ModelFigures,
+    /// The model's labels, the best first.
+    pub candidates: Vec<Candidate>,
+    /// What in the text speaks for the best of them, the strongest first.
+    pub words: Vec<Word>,
+}
+
+/// A label by name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Named {
+    /// `null`: it belongs to none of the user's projects.
+    pub project_id: Option<Uuid>,
+    pub name: String,
+}
+
+/// The decision that holds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Holds {
+    pub label: Named,
+    pub decided_by: String,
+}
+
+/// What a judgement says.
+#[derive(Debug, Clone, Serialize)]
+pub struct Now {
+    /// `None`: unsure.
+    pub label: Option<Named>,
+    pub by: Option<&'static str>,
+    pub confidence: Option<f32>,
+    pub reason: String,
+}
+
+/// What people said of documents near this one, where all said the same.
+#[derive(Debug, Clone, Serialize)]
+pub struct Near {
+    /// `thread`, `series`, `folder`; the number of documents for a sender.
+    pub what: String,
+    pub label: Named,
+    /// How often this way was right before.
+    pub right: u32,
+    pub of: u32,
+}
+
+/// The model's figures.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelFigures {
+    pub version: i32,
+    pub assignments: u32,
+    pub projects: usize,
+    /// The confidence from which on it decides; `None`: it has none.
+    pub threshold: Option<f32>,
+    /// Assignments below which it is silent.
+    pub needs: u32,
+}
+
+/// One of the model's labels.
+#[derive(Debug, Clone, Serialize)]
+pub struct Candidate {
+    pub label: Named,
+    pub confidence: f32,
+}
+
+/// A part of the text and how much it adds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Word {
+    pub part: String,
+    pub weight: f32,
+}
+
+/// Explains a document of a user; `None`: there is none with this id.
+///
+/// # Errors
+/// The database failed.
+pub async fn explain(pool: &Pool, user: Uuid, document: Uuid) -> anyhow::Result<Option<Explained>> {
+    let Some(queued) = queue::one(pool, user, document).await? else { return Ok(None) };
+    let state = state::read(pool, user, &models::standing(pool, user).await?).await?;
+    Ok(Some(explained(&state, user, &queued)))
+}
+
+fn explained(state: &State, user: Uuid, queued: &Queued) -> Explained {
+    let named = |label: Label| Named { project_id: project(label), name: name(state, label) };
+    let decision = judge::decision(state, queued);
+    let now = match decision.outcome {
+        Outcome::Decided { label, by: way, confidence } => {
+            Now { label: Some(named(label)), by: Some(by(way)), confidence: Some(confidence), reason: decision.reason }
+        }
+        Outcome::Unsure => Now { label: None, by: None, confidence: None, reason: decision.reason },
+    };
+    let ranked = judge::ranked(state, queued);
+    let best = ranked.first().map(|best| best.label);
+    let words = best.map(|label| contributions(state.learner.model(), &text(queued), label, WORDS)).unwrap_or_default();
+    let near = state.people.near(queued.id, &queued.traits);
+    let (neighbours, Tallies { kin, sender }) = (near.neighbours(), state.learner.tallies());
+    let told = |what: String, label, Tally { right, total }| Near { what, label: named(label), right, of: total };
+    Explained {
+        document: queued.id,
+        user,
+        title: queued.title.clone(),
+        author: queued.author.clone(),
+        holds: queued.decision.as_ref().map(|(label, by)| Holds { label: named(*label), decided_by: by.clone() }),
+        now,
+        refused: queued.refused.iter().map(|label| named(*label)).collect(),
+        kin: neighbours.kin().map(|(kinship, label)| told(kinship.to_string(), label, kin)),
+        sender: neighbours.sender().map(|(count, label)| told(count.to_string(), label, sender)),
+        model: figures(state.version, &state.learner),
+        candidates: ranked.iter().map(|one| Candidate { label: named(one.label), confidence: one.confidence }).collect(),
+        words: words.into_iter().map(|one| Word { part: one.part, weight: one.weight }).collect(),
+    }
+}
+
+fn figures(version: i32, learner: &Learner) -> ModelFigures {
+    let model = learner.model();
+    ModelFigures {
+        version,
+        assignments: model.documents(),
+        projects: model.projects(),
+        threshold: learner.threshold(),
+        needs: LEAST_ASSIGNMENTS,
+    }
+}
+
+fn name(state: &State, label: Label) -> String {
+    match label {
+        Label::NoneOfThem => "none of them".into(),
+        Label::Project(id) => state.projects.get(&id).cloned().unwrap_or_else(|| format!("{id} (closed)")),
+    }
+}

@@ -1,0 +1,143 @@
+//! Classification: which project a document belongs to, by what people have said of others. One stream a user with projects; its pages are the
+//! documents in the user's queue. What is asked for stands in our own database: `fetch` reads there, and `apply` alone writes.
+
+pub mod explain;
+mod judge;
+mod learn;
+mod people;
+pub mod replay;
+mod state;
+mod store;
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use deadpool_postgres::Transaction;
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::classify::decide::Way;
+use crate::db::Pool;
+use crate::db::classify::judgements::Judgement;
+use crate::db::classify::models::Learnt;
+use crate::db::classify::queue;
+use crate::db::items::Poison;
+use crate::db::runs::Tables;
+use crate::engine::pace::Bounds;
+use crate::engine::single::Single;
+use crate::engine::{Calls, Counts, Item, Page, Position, Source, Stream};
+use crate::error::Failure;
+
+use state::States;
+
+/// `streams.service`
+pub const SERVICE: &str = queue::SERVICE;
+
+/// Documents of a page.
+const PAGE: i64 = 200;
+/// Users whose models are in memory at once: up to 13 MiB each.
+const MODELS: usize = 2;
+/// How often a user is polled of whom nothing is known to be due: `Classify::wake` makes due whoever has something to judge.
+const IDLE: Duration = Duration::from_secs(6 * 3600);
+
+/// The service of one run.
+pub struct Classify {
+    pool: Pool,
+    /// In a dry run nothing that a page brings is ever there for the next one.
+    is_rehearsal: bool,
+    states: States,
+    room: Semaphore,
+}
+
+/// What a page brings.
+pub enum Change {
+    /// A model that has learnt what people have said since.
+    Learnt(Box<Learnt>, Vec<Uuid>),
+    /// Of a document in the queue.
+    Judged(Box<Judgement>),
+    /// Of a document that was asked for.
+    Asked(Box<Judgement>),
+    /// A queued document that needs no judgement.
+    Settled(Uuid),
+    /// A document to queue again: one that left quarantine.
+    Again(Uuid),
+}
+
+impl Classify {
+    /// The service, reading from this database.
+    pub fn new(pool: Pool, dry_run: bool) -> Self {
+        Self { pool, is_rehearsal: dry_run, states: States::default(), room: Semaphore::new(MODELS) }
+    }
+
+    /// Makes due whoever has documents to judge or words to learn: before a run that polls what is due.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn wake(pool: &Pool) -> anyhow::Result<()> {
+        queue::wake(pool).await?;
+        Ok(())
+    }
+}
+
+impl Source for Classify {
+    const TABLES: Tables = Tables { service: SERVICE, total: "total_users", successes: "polls" };
+    const SCOPE: Option<&'static str> = None;
+    type Change = Change;
+
+    async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
+        let _room = self.room.acquire().await.map_err(anyhow::Error::from)?;
+        Ok(judge::page(self, stream.user_id, at.page_token.as_deref(), &calls.digest).await?)
+    }
+
+    fn decode(_kind: &str, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
+        judge::decode(raw)
+    }
+
+    async fn apply(
+        &self,
+        tx: &Transaction<'_>,
+        stream: &Stream,
+        _pass: Option<i64>,
+        items: &[Item<Change>],
+    ) -> anyhow::Result<Counts> {
+        store::apply(tx, stream, items).await
+    }
+
+    async fn known(tx: &Transaction<'_>, _stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
+        store::known(tx, id).await
+    }
+
+    /// Nothing is gone because no page named it.
+    async fn sweep(_tx: &Transaction<'_>, _stream: &Stream, _pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
+        Ok(Counts::default())
+    }
+
+    fn cost(_kind: &str) -> u64 {
+        0
+    }
+
+    fn page_cost(&self, _kind: &str, _at: &Position) -> RangeInclusive<u64> {
+        0..=0
+    }
+
+    fn bounds(&self, _stream: &Stream) -> Bounds {
+        Bounds { min: IDLE, max: IDLE, prior: 1.0, full_pass_every: None }
+    }
+}
+
+impl Single for Classify {
+    async fn fetch_one(&self, stream: &Stream, _calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
+        let _room = self.room.acquire().await.map_err(anyhow::Error::from)?;
+        judge::one(self, stream.user_id, id).await
+    }
+}
+
+/// `document_projects.decided_by`
+fn by(way: Way) -> &'static str {
+    match way {
+        Way::Kin => "kin",
+        Way::Sender => "sender",
+        Way::Model => "model",
+    }
+}

@@ -1,0 +1,71 @@
+//! A user's own words in their order: how each document would have been decided on just before a person spoke of it.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::by;
+use super::learn::{self, Seen};
+use crate::classify::Label;
+use crate::classify::decide::Outcome;
+use crate::classify::learner::Learner;
+use crate::classify::score::Score;
+use crate::db::Pool;
+use crate::db::classify::words;
+
+/// How the ways would have done. All see the same documents.
+#[derive(Debug, Clone, Default)]
+pub struct Replay {
+    /// Kin, sender, model at its own threshold.
+    pub whole: Score,
+    /// The last three or more of the sender alike, nothing else.
+    pub sender: Score,
+    /// Kin, sender, then the model however unsure.
+    pub eager: Score,
+    /// What would have been decided wrongly: document, what a person said, what would have been decided, by what, and how surely.
+    pub wrong: Vec<Wrong>,
+}
+
+/// A decision that a person contradicts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wrong {
+    pub document: Uuid,
+    pub said: Label,
+    pub decided: Label,
+    pub by: &'static str,
+    pub confidence: f32,
+}
+
+/// Replays the words of a user; those before `since` are learnt and not counted.
+///
+/// # Errors
+/// The database failed.
+pub async fn replay(pool: &Pool, user: Uuid, since: Option<DateTime<Utc>>) -> anyhow::Result<Replay> {
+    let said = words::all(pool, user).await?;
+    let mut replay = Replay::default();
+    learn::learn_seen(pool, &said, Learner::default(), i64::MIN, |seen| {
+        if since.is_none_or(|since| seen.word.at >= since) {
+            replay.add(seen);
+        }
+    })
+    .await?;
+    Ok(replay)
+}
+
+impl Replay {
+    fn add(&mut self, seen: &Seen<'_>) {
+        let (near, said) = (seen.near.neighbours(), seen.word.label);
+        let by_sender = near.sender().map(|(_, label)| (label, "sender"));
+        self.sender.add(said, by_sender);
+        let decided = match seen.learner.judge(seen.features, &near, |_| true).outcome {
+            Outcome::Decided { label, by: way, confidence } => Some((label, by(way), confidence)),
+            Outcome::Unsure => None,
+        };
+        self.whole.add(said, decided.map(|(label, by, _)| (label, by)));
+        let best = || seen.learner.model().rank(seen.features).first().map(|best| (best.label, "model"));
+        let by_kin = near.kin().map(|(_, label)| (label, "kin"));
+        self.eager.add(said, by_kin.or(by_sender).or_else(best));
+        if let Some((label, by, confidence)) = decided.filter(|(label, ..)| *label != said) {
+            self.wrong.push(Wrong { document: seen.word.document, said, decided: label, by, confidence });
+        }
+    }
+}
