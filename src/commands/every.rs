@@ -24,6 +24,11 @@ pub(super) fn services(settings: &Settings) -> [(&'static str, bool); 3] {
     [("calendar", settings.calendar.enabled), ("drive", settings.drive.enabled), ("gmail", settings.gmail.enabled)]
 }
 
+/// Every service that has run tables.
+pub(super) fn recorded(settings: &Settings) -> Vec<&'static str> {
+    services(settings).into_iter().map(|(service, _)| service).chain([attendee::SERVICE, classify::SERVICE]).collect()
+}
+
 /// Runs a job of a service. Events are not handed on.
 ///
 /// # Errors

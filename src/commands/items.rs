@@ -15,6 +15,7 @@ use crate::engine::{Context, Source};
 use crate::error::{Exit, Fault};
 use crate::services::attendee::Attendee;
 use crate::services::calendar;
+use crate::services::classify::Classify;
 
 /// What can be done with quarantined items.
 #[derive(Debug, Subcommand)]
@@ -71,6 +72,7 @@ async fn retry(context: &Context, id: Option<i64>, output: Output) -> anyhow::Re
     let mailboxes = gmail::mailboxes(context).await?;
     let drive = drive::source(context, &everything).await?;
     let attendee = Attendee::load(context, &everything).await?;
+    let classify = Classify::new(context.pool.clone(), false);
     let mut results = Vec::new();
     for row in &came {
         let retried = match row.service.as_str() {
@@ -78,6 +80,7 @@ async fn retry(context: &Context, id: Option<i64>, output: Output) -> anyhow::Re
             "gmail" => retry_items::retry(context, &mailboxes, row).await?,
             "attendee" => retry_items::retry(context, &attendee, row).await?,
             "drive" => retry_items::retry(context, &drive, row).await?,
+            "classify" => retry_items::retry(context, &classify, row).await?,
             service => Retried::Kept(format!("this syncctl has no service {service:?}")),
         };
         results.push((row.id, retried));

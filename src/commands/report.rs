@@ -24,7 +24,6 @@ use crate::db::{self, channels_read, troubles};
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::progress;
-use crate::services::attendee;
 
 /// As the run tables call it.
 const JOB: &str = "report";
@@ -89,8 +88,7 @@ async fn told(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<Tol
     figures.jobs.retain(|job| job.job != JOB || job.last_status != "running");
     // By the clock that runs are dated by.
     let made_at = figures.at;
-    let services: Vec<&str> =
-        every::services(&context.settings).map(|(service, _)| service).into_iter().chain([attendee::SERVICE]).collect();
+    let services = every::recorded(&context.settings);
     let since = match since {
         Some(since) => since,
         None => usual(db::history::first(pool, &services).await?, made_at),

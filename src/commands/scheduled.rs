@@ -66,7 +66,7 @@ fn recorded(words: &[&str], settings: &Settings) -> Vec<String> {
         ["verify"] => enabled().map(|service| format!("{service} verify")).collect(),
         ["verify", services @ ..] => services.iter().map(|service| format!("{service} verify")).collect(),
         [
-            service @ ("calendar" | "drive" | "gmail" | "attendee"),
+            service @ ("calendar" | "drive" | "gmail" | "attendee" | "classify"),
             verb @ ("cron" | "batch-poll" | "poll" | "smart-poll" | "renew-watches" | "renew-webhooks" | "schedule"),
             ..,
         ] => vec![format!("{service} {verb}")],

@@ -9,12 +9,14 @@ use uuid::Uuid;
 use super::verbs::{Bounds, CronArgs};
 use super::{Output, activity, complain, every, explain, jobs, pace_metrics, reading, simulate, table, with_context};
 use crate::config::Settings;
+use crate::db;
 use crate::db::claims::Selection;
 use crate::db::runs;
 use crate::engine::job::{self, Job};
 use crate::engine::{Context, Report};
 use crate::error::Exit;
 use crate::services::attendee::{self, projects};
+use crate::services::classify;
 
 /// What can be done with all services.
 #[derive(Debug, Subcommand)]
@@ -64,6 +66,9 @@ async fn cron(args: &CronArgs, context: &Context, output: Output) -> anyhow::Res
     let mut services = enabled(context);
     if !projects::list(&context.pool).await?.is_empty() {
         services.push(attendee::SERVICE);
+    }
+    if db::projects::are_there(&context.pool).await? {
+        services.push(classify::SERVICE);
     }
     let job = |service| {
         // The name, and with it the lock, of the service's own job: both may be in one crontab.

@@ -111,6 +111,13 @@ pub async fn list(pool: &Pool, user: Option<Uuid>, closed: bool) -> anyhow::Resu
     select(pool, "($1::uuid IS NULL OR p.user_id = $1) AND ($2 OR p.status = 'active')", user, closed).await
 }
 
+/// Whether any user has projects.
+pub async fn are_there(pool: &Pool) -> anyhow::Result<bool> {
+    let row =
+        pool.get().await?.query_typed_one("SELECT EXISTS (SELECT FROM projects)", &[]).await.context("looking for projects")?;
+    Ok(row.try_get(0)?)
+}
+
 /// One project by its id.
 pub async fn get(pool: &Pool, id: Uuid) -> anyhow::Result<Option<Project>> {
     Ok(select(pool, "p.id = $1 AND $2", Some(id), true).await?.pop())

@@ -101,7 +101,7 @@ fn all_services_stand_in_one_text_that_prometheus_reads() {
     assert!(users.iter().all(|user| !text.contains(user.as_str())), "an address in {text}");
 
     let json = world.syncctl(&["metrics", "--json"]).expect(0).json();
-    assert_eq!(json["services"].as_array().expect("a list").len(), 4);
+    assert_eq!(json["services"].as_array().expect("a list").len(), 5);
     assert_eq!(json["now"]["accounts_failing"], json!([{ "class": "transient", "service": "calendar", "accounts": 1 }]));
     let table = world.syncctl(&["metrics"]).expect(0).stdout;
     assert!(table.contains("calendar cron") && table.contains("1 transient"), "{table}");

@@ -110,7 +110,7 @@ fn age_everything(world: &mut World) {
     .expect("settings");
     world.set("SYNCCTL_CONFIG", settings.display().to_string());
     let old = "now() - interval '2 years'";
-    for service in ["calendar", "drive", "gmail", "attendee"] {
+    for service in ["calendar", "drive", "gmail", "attendee", "classify"] {
         world.execute(&format!(
             "INSERT INTO {service}_cron_results (execution_id, start_time, status)
                SELECT n, {old}, s FROM unnest(ARRAY['a', 'b', 'c'], ARRAY['completed', 'failed', 'running']) AS t (n, s);

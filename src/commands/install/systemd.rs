@@ -56,6 +56,7 @@ static UNITS: &[Unit] = &units![
     "syncctl-gmail" "timer",
     "syncctl-attendee-schedule" "timer",
     "syncctl-attendee" "timer",
+    "syncctl-classify" "timer",
     "syncctl-renew-watches@" "timer",
     "syncctl-renew-webhooks@" "timer",
     "syncctl-webhook" "socket",

@@ -11,7 +11,6 @@ use crate::commands::{Output, every, file, print, reading, table, with_context};
 use crate::config::{Settings, duration};
 use crate::db;
 use crate::error::Exit;
-use crate::services::attendee;
 
 /// What to print, and where.
 #[derive(Debug, clap::Args)]
@@ -45,10 +44,9 @@ struct All<'a> {
 /// Runs the command.
 pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     let told = with_context(settings, |context| async move {
-        let names = every::services(&context.settings).map(|(service, _)| service).into_iter().chain([attendee::SERVICE]);
         let asked = async {
             let mut services = Vec::new();
-            for service in names {
+            for service in every::recorded(&context.settings) {
                 services.push(Metrics::of(&context, every::tables(service)?, args.since).await?);
             }
             Ok((services, figures::read(&context).await?))
