@@ -17,6 +17,7 @@ pub const AHEAD: &str = "CHAOS_AHEAD";
 /// In seconds. Back only by as much as leases may last longer for it.
 const FORWARD: std::ops::Range<i64> = 3..30;
 const BACK: std::ops::Range<i64> = 2..12;
+pub const BACK_AT_MOST: Duration = Duration::from_secs(BACK.end.unsigned_abs());
 /// Steps so close that a heartbeat hardly comes before others find the lease lapsed.
 const STEPS: usize = 6;
 const STEP: Duration = Duration::from_millis(200);
