@@ -8,7 +8,8 @@ use std::process::Command;
 use crate::support::World;
 
 /// Jobs that take one look at the database, mostly: they may begin at any time.
-const LIGHT: [&str; 7] = ["attendee cron", "classify cron", "attendee schedule", "deliver", "webhook drain", "sync cron", "metrics"];
+const LIGHT: [&str; 7] =
+    ["attendee cron", "classify cron", "attendee schedule", "deliver", "webhook drain", "sync cron", "metrics"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
