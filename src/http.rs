@@ -1,5 +1,6 @@
 //! The HTTP client of one run, whoever is asked: connections, time limits, and how many calls were made. Knows no provider.
 
+pub mod address;
 mod width;
 
 use std::collections::HashMap;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use reqwest::header::RETRY_AFTER;
 use url::Url;
@@ -18,7 +20,7 @@ use crate::error::{Class, Failure};
 pub use width::{Turn, Width};
 
 // "gzip" in the User-Agent is what makes Google compress.
-const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"), " (gzip)");
+pub(crate) const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"), " (gzip)");
 
 /// The answer to one call: status, `Retry-After`, body.
 pub type Answer = (u16, Option<String>, Vec<u8>);
@@ -98,13 +100,7 @@ impl Client {
         let mut builder = reqwest::Client::builder();
         if !secure {
             // The platform's certificates take longer to load than many a run takes; without https nothing asks for them.
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let config = rustls::ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .map_err(|error| Failure::new(Class::Internal, format!("building the TLS settings: {error}")))?
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth();
-            builder = builder.tls_backend_preconfigured(config);
+            builder = without_certificates(builder)?;
         }
         let http = builder
             .user_agent(USER_AGENT)
@@ -117,6 +113,17 @@ impl Client {
         clients.insert((std::thread::current().id(), secure), http.clone());
         Ok(http)
     }
+}
+
+/// What builds a client for http alone: it loads no certificates.
+pub fn without_certificates(builder: reqwest::ClientBuilder) -> anyhow::Result<reqwest::ClientBuilder> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .context("building the TLS settings")?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    Ok(builder.tls_backend_preconfigured(config))
 }
 
 /// The whole answer to a request. The body may be cut after a good status: that is a failure too.
@@ -190,7 +197,20 @@ pub fn transient(what: &str, error: reqwest::Error) -> Failure {
     } else {
         "the connection broke"
     };
-    Failure::new(Class::Transient, format!("{what}: {kind}{}", cause(&error.without_url())))
+    let class = if is_misplaced(&error) { Class::Settings } else { Class::Transient };
+    Failure::new(class, format!("{what}: {kind}{}", cause(&error.without_url())))
+}
+
+/// Whether the host has no address at which it may be called.
+fn is_misplaced(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if inner.is::<address::Private>() || inner.is::<address::Public>() {
+            return true;
+        }
+        source = inner.source();
+    }
+    false
 }
 
 /// A client that cannot be built. What a machine lacks for it is root certificates: a container that holds one binary has none.

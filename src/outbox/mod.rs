@@ -4,7 +4,6 @@
 //! in bulk (`db::deliveries`). A process killed anywhere leaves only leases, which lapse: what it had sent and not recorded is sent again, with
 //! the same idempotency key. Knows no service and no Google.
 
-mod address;
 mod pace;
 mod reach;
 mod sender;
@@ -24,6 +23,7 @@ use crate::config::{Outbox, Settings};
 use crate::db::routing::{self, Route, Waiting};
 use crate::db::{Pool, deliveries};
 use crate::error::{Exit, Fault};
+use crate::http::address::Private;
 
 pub use reach::{Reached, reach};
 
@@ -33,6 +33,11 @@ const OPEN: &str = "open";
 const ROUTE_CHUNK: i64 = 5000;
 /// Events forgotten by one statement.
 const FORGET_CHUNK: i64 = 1000;
+
+/// What to say of a target that is not called because of where it is.
+pub fn refused(private: Private) -> String {
+    format!("{private}, where events are not sent: set outbox.allow_private=true if that is where it belongs (n8n on localhost)")
+}
 
 /// What to deliver.
 #[derive(Debug, Clone, Copy, Default)]

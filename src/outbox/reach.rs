@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::address::{self, Private};
+use crate::http::address::{self, Private};
 
 /// How a look for a target came out; each text in words, without the path of the url.
 #[derive(Debug)]

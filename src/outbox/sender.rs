@@ -12,10 +12,10 @@ use secrecy::ExposeSecret as _;
 use sha2::Sha256;
 use url::Url;
 
-use super::address::{self, Private, PublicOnly};
 use crate::config::{Outbox, Target};
 use crate::db::deliveries::Delivery;
-use crate::http::{SMALL, beginning, log_call};
+use crate::http::address::{self, Private, PublicOnly};
+use crate::http::{SMALL, beginning, log_call, without_certificates};
 
 const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"));
 /// Characters of an answer that are kept.
@@ -55,13 +55,7 @@ impl Sender {
         }
         if settings.targets.iter().all(|target| target.url.starts_with("http://")) {
             // The platform's certificates take longer to load than a delivery takes.
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let config = rustls::ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .context("building the TLS settings")?
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth();
-            builder = builder.tls_backend_preconfigured(config);
+            builder = without_certificates(builder)?;
         }
         Ok(Self { http: builder.build().context("building the HTTP client")?, allow_private: settings.allow_private })
     }

@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
-use super::address::Private;
 use super::pace::{self, Circuit};
 use super::sender::{Outcome, Sender};
 use crate::config::{Outbox, Target};
 use crate::db::Pool;
 use crate::db::deliveries::{self, Claim, Delivery, Failed};
+use crate::http::address::Private;
 
 /// Deliveries claimed by one statement.
 const CHUNK: i64 = 500;
@@ -206,7 +206,7 @@ impl Chunk<'_> {
             // No try of the event: it is the settings that are wrong.
             Some(Outcome::Refused(private)) => {
                 served.refused = true;
-                served.error = Some(private.to_string());
+                served.error = Some(super::refused(private));
                 results.unsent.push(delivery.event);
             }
             None => results.unsent.push(delivery.event),

@@ -1,16 +1,19 @@
-//! Which addresses a target may have, checked on the address that is connected to: a name that resolves anew for each look cannot get around it.
+//! Which addresses may be called, checked on the address that is connected to: a name that resolves anew for each look cannot get around it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// A target that is not on the public internet.
+/// A host that is not on the public internet.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error(
-    "its host is on loopback or in a private network, where events are not sent: set outbox.allow_private=true if that is where it belongs (n8n on localhost)"
-)]
+#[error("its host is on loopback or in a private network")]
 pub struct Private;
+
+/// A host on the public internet, where only a private one may be called.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("its host is on the public internet")]
+pub struct Public;
 
 /// Resolves names to public addresses only.
 #[derive(Debug)]
@@ -18,29 +21,50 @@ pub struct PublicOnly;
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let public: Vec<SocketAddr> = found.iter().copied().filter(|address| is_public(address.ip())).collect();
-            // A name without any address is a failed look-up, not a refusal.
-            if public.is_empty() && !found.is_empty() {
-                return Err(Private.into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
+        Box::pin(async move { found(&name, is_public, Private).await })
     }
+}
+
+/// Resolves names to addresses on loopback and in private networks only: what is sent without TLS stays there.
+#[derive(Debug)]
+pub struct PrivateOnly;
+
+impl Resolve for PrivateOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move { found(&name, |ip| !is_public(ip), Public).await })
+    }
+}
+
+/// The addresses of a name that may be called.
+async fn found(
+    name: &Name,
+    may: fn(IpAddr) -> bool,
+    refusal: impl std::error::Error + Send + Sync + 'static,
+) -> Result<Addrs, Box<dyn std::error::Error + Send + Sync>> {
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+    let usable: Vec<SocketAddr> = found.iter().copied().filter(|address| may(address.ip())).collect();
+    // A name without any address is a failed look-up, not a refusal.
+    if usable.is_empty() && !found.is_empty() {
+        return Err(refusal.into());
+    }
+    Ok(Box::new(usable.into_iter()))
 }
 
 /// Refuses an address that stands in the URL itself, of which no resolver is asked.
 pub fn check(url: &Url) -> Result<(), Private> {
-    let literal = match url.host() {
-        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
-        Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
-        Some(Host::Domain(_)) | None => return Ok(()),
-    };
-    if is_public(literal) { Ok(()) } else { Err(Private) }
+    if literal(url).is_none_or(is_public) { Ok(()) } else { Err(Private) }
 }
 
-/// Whether events may be sent there without `outbox.allow_private`.
+/// The address that stands in the URL itself.
+pub fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(ip) => Some(IpAddr::V4(ip)),
+        Host::Ipv6(ip) => Some(IpAddr::V6(ip)),
+        Host::Domain(_) => None,
+    }
+}
+
+/// Whether it is an address on the public internet.
 pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
