@@ -103,6 +103,8 @@ pub enum Class {
     Transient,
     /// A request that will never be answered: 400 and other 4xx.
     Permanent,
+    /// A model answered something that is no answer to the question: not JSON, or an id that was not offered.
+    BadAnswer,
     /// Another run took the stream over.
     LeaseLost,
     /// The settings of this host are wrong, its seal keys among them: no stream's fault, and another host may poll it.
@@ -130,6 +132,7 @@ impl Class {
             Self::Gone => "gone",
             Self::Transient => "transient",
             Self::Permanent => "permanent",
+            Self::BadAnswer => "bad_answer",
             Self::LeaseLost => "lease_lost",
             Self::Settings => "settings",
             Self::Internal => "internal",
@@ -176,6 +179,9 @@ impl Class {
             Self::Gone => "nothing if it was deleted; else give the user access again",
             Self::Transient => "nothing if it passes; else look at the network and at the provider's status page",
             Self::Permanent => "read the message: the provider refuses this request; check the settings, or report it",
+            Self::BadAnswer => {
+                "nothing: the document stays undecided; if it recurs, let classify.endpoint.model name a model that keeps to a JSON schema"
+            }
             Self::LeaseLost => "nothing: another run is at it",
             Self::Settings => {
                 "correct what the message names on this host; where it is a seal key, copy the key file from a host that syncs"
@@ -184,7 +190,7 @@ impl Class {
         }
     }
 
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::TokenStale,
         Self::AuthRevoked,
         Self::ClientRefused,
@@ -200,6 +206,7 @@ impl Class {
         Self::Gone,
         Self::Transient,
         Self::Permanent,
+        Self::BadAnswer,
         Self::LeaseLost,
         Self::Settings,
         Self::Internal,

@@ -63,7 +63,7 @@ pub fn after_failure(class: Class, failing_for: Duration, hint: Option<Duration>
         }
         Class::UserQuota => (SOON, 6 * HOUR),
         Class::ScopeMissing | Class::ApiDisabled | Class::Gone | Class::AuthRevoked => (SOON, DAY),
-        Class::Permanent | Class::PageExpired => (SOON, DAY),
+        Class::Permanent | Class::PageExpired | Class::BadAnswer => (SOON, DAY),
         // `accounts.ask_at` says when the endpoint is asked.
         Class::ClientRefused => (10 * MINUTE, HOUR),
         // Too many full passes for one day.
