@@ -2,6 +2,7 @@
 
 mod attendee;
 mod calendar;
+mod classify;
 mod drive;
 pub mod duration;
 mod gmail;
@@ -30,6 +31,7 @@ use url::Url;
 
 pub use attendee::Attendee;
 pub use calendar::Calendar;
+pub use classify::{Classify, Endpoint};
 pub use drive::{Drive, DriveDocuments};
 pub use gmail::{Gmail, MailStore};
 pub use google::Google;
@@ -59,6 +61,7 @@ pub struct Settings {
     pub quota: Quota,
     pub calendar: Calendar,
     pub gmail: Gmail,
+    pub classify: Classify,
     pub outbox: Outbox,
     pub drive: Drive,
     pub push: Push,
@@ -233,6 +236,7 @@ impl Settings {
         .into_iter()
         .chain(self.attendee.bounds())
         .chain(self.calendar.bounds())
+        .chain(self.classify.bounds())
         .chain(self.drive.bounds())
         .chain(self.gmail.bounds())
         .chain(self.google.bounds())

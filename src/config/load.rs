@@ -252,6 +252,8 @@ impl Layers {
             secrets::complete(target, credentials)
                 .map_err(|wrong| self.refused_inside("outbox.targets", &format!("outbox.targets[{at}]"), &wrong))?;
         }
+        secrets::complete_endpoint(&mut settings.classify.endpoint, credentials)
+            .map_err(|wrong| self.refused("classify.endpoint.key_file", &wrong))?;
         let shown = self.leaves.iter().map(|(key, (value, origin))| (key.clone(), masked(key, value), origin.clone())).collect();
         Ok(Loaded { settings, shown, file })
     }

@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use toml::Value;
 use url::Url;
 
-use super::Target;
 use super::load::MACHINE_SETTINGS;
+use super::{Endpoint, Target};
 use crate::error::Fault;
 use crate::trusted;
 
@@ -77,29 +77,40 @@ impl Credentials {
 
 /// Reads the key of a target that keeps it in a file, which may be a credential; answers what is wrong with it.
 pub(super) fn complete(target: &mut Target, credentials: &Credentials) -> Result<(), String> {
-    let named = &target.secret_file;
-    if named.as_os_str().is_empty() {
+    if target.secret_file.as_os_str().is_empty() {
         return Ok(());
     }
+    if !target.secret.expose_secret().is_empty() {
+        return Err("has both secret and secret_file".into());
+    }
+    // Unsigned requests would look like a choice.
+    target.secret = named_secret(&target.secret_file, credentials).map_err(|wrong| format!("secret_file {wrong}"))?;
+    Ok(())
+}
+
+/// Reads the key of the model endpoint, in the same way.
+pub(super) fn complete_endpoint(endpoint: &mut Endpoint, credentials: &Credentials) -> Result<(), String> {
+    if !endpoint.key_file.as_os_str().is_empty() {
+        endpoint.key = named_secret(&endpoint.key_file, credentials)?;
+    }
+    Ok(())
+}
+
+/// What the file holds that the settings name; a credential, if there is one of that name. Answers what is wrong with it.
+fn named_secret(named: &PathBuf, credentials: &Credentials) -> Result<SecretString, String> {
     let file = &match credentials {
         Credentials::Handed(folder) => folder.join(named),
         Credentials::Kept(_) | Credentials::None => {
             named.to_str().and_then(|name| credentials.file(name)).unwrap_or_else(|| named.clone())
         }
     };
-    if !target.secret.expose_secret().is_empty() {
-        return Err("has both secret and secret_file".into());
-    }
     // What systemd hands on, and what only root finds in its store, is as it must be.
     let text = if file == named { trusted::read_keys(file) } else { std::fs::read_to_string(file) };
-    let text = text.map_err(|error| format!("secret_file {}: {error}", file.display()))?;
-    let secret = text.trim_end_matches(['\n', '\r']);
-    // Unsigned requests would look like a choice.
-    if secret.is_empty() {
-        return Err(format!("secret_file {} is empty", file.display()));
+    let text = text.map_err(|error| format!("{}: {error}", file.display()))?;
+    match text.trim_end_matches(['\n', '\r']) {
+        "" => Err(format!("{} is empty", file.display())),
+        secret => Ok(SecretString::from(secret)),
     }
-    target.secret = SecretString::from(secret);
-    Ok(())
 }
 
 /// A value as it may be shown.

@@ -46,7 +46,11 @@ async fn reach(settings: &Outbox, target: &Target, offline: bool, found: &mut Fi
     match outbox::reach(&url, settings.allow_private, offline, PATIENCE).await {
         Reached::NotAsked => {}
         Reached::Refused(private) => {
-            found.fail(CHECK, format!("{name}: {}", outbox::refused(private)), format!("set outbox.allow_private = true, or {correct}"));
+            found.fail(
+                CHECK,
+                format!("{name}: {}", outbox::refused(private)),
+                format!("set outbox.allow_private = true, or {correct}"),
+            );
         }
         Reached::Unresolved(why) => found.fail(CHECK, format!("{name}: {why}"), correct),
         Reached::Silent(why) => found.fail(CHECK, format!("{name}: {why}"), format!("start the receiver, or {correct}")),
