@@ -22,6 +22,7 @@ pub mod history;
 pub mod holder;
 pub mod items;
 pub mod migrate;
+pub mod model_usage;
 pub mod notifications;
 pub mod outbox;
 pub mod overview;

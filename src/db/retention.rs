@@ -49,8 +49,8 @@ const fn tombstone(table: &'static str, since: &'static str, only: &'static str)
 }
 
 /// Every table that grows with time, but for what has a `forget` of its own (`outbox_events`, `notifications`) or is tidied by its runs (`channels`,
-/// `quota_usage`, `quota_minutes`).
-pub const RULES: [Rule; 28] = [
+/// `quota_usage`, `quota_minutes`, `model_budgets`).
+pub const RULES: [Rule; 29] = [
     run("calendar_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("drive_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("gmail_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
@@ -70,6 +70,7 @@ pub const RULES: [Rule; 28] = [
     run("calendar_webhook_renewal_summaries", "timestamp", "true"),
     run("sync_cron_summaries", "timestamp", "true"),
     run("runs", "started_at", "status <> 'running'"),
+    run("model_usage", "day", "true"),
     Rule {
         table: "gmail_messages",
         kept: Kept::Texts,

@@ -139,6 +139,7 @@ fn age_everything(world: &mut World) {
          INSERT INTO drives (user_id, drive_id, raw, deleted_at) SELECT id, 'gone', '{{}}', {old} FROM users;
          INSERT INTO quarantined_items (stream_id, item_id, raw, error, last_tried_at)
            SELECT id, kind, '', '', {old} FROM streams UNION ALL SELECT id, 'young', '', '', now() FROM streams;
+         INSERT INTO model_usage SELECT d, 'api.example.com', 'm', 1, 1, 1, 1, 0 FROM unnest(ARRAY[({old})::date, now()::date]) d;
          INSERT INTO notifications (source, key, received_at) VALUES ('attendee', 'a', {old}), ('attendee', 'b', {old}), ('attendee', 'c', now());
          INSERT INTO outbox_events (id, type, subject, user_id, payload, created_at, routed)
            SELECT gen_random_uuid(), 't', gen_random_uuid(), gen_random_uuid(), '{{}}', {old}, routed FROM unnest(ARRAY[true, true, true, false]) routed;
