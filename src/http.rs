@@ -29,6 +29,8 @@ pub type Answer = (u16, Option<String>, Vec<u8>);
 pub const SMALL: usize = 64 << 10;
 /// The reason of a failure: the answer is larger than what is read of one.
 pub const TOO_LARGE: &str = "answerTooLarge";
+/// The reason of a failure: no connection was made, so that the request was not sent.
+pub const UNREACHED: &str = "unreached";
 
 /// Connections of one run.
 pub struct Client {
@@ -198,7 +200,8 @@ pub fn transient(what: &str, error: reqwest::Error) -> Failure {
         "the connection broke"
     };
     let class = if is_misplaced(&error) { Class::Settings } else { Class::Transient };
-    Failure::new(class, format!("{what}: {kind}{}", cause(&error.without_url())))
+    let reason = if error.is_connect() { UNREACHED } else { "" };
+    Failure { reason: reason.into(), ..Failure::new(class, format!("{what}: {kind}{}", cause(&error.without_url()))) }
 }
 
 /// Whether the host has no address at which it may be called.

@@ -1,6 +1,7 @@
 //! Classification: which project a document belongs to, by what people have said of others. One stream a user with projects; its pages are the
 //! documents in the user's queue. What is asked for stands in our own database: `fetch` reads there, and `apply` alone writes.
 
+pub mod endpoint;
 pub mod explain;
 mod judge;
 mod learn;

@@ -1,0 +1,94 @@
+//! How many tokens a call uses, without a tokenizer: never more than `most`, ordinarily `about` so many. And what they cost. Pure.
+
+use super::prompt::Prompt;
+use super::request::{self, Format};
+use crate::config;
+use crate::db::model_usage::Spending;
+
+/// What a chat template adds to two messages: marks of roles, and the lines that some templates put before the system message.
+const TEMPLATE: i64 = 128;
+
+/// Tokens of one call, or of those that it may use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub prompt_tokens: i64,
+    pub completion_tokens: i64,
+}
+
+/// The most that a call can use. A tokenizer that works on bytes, as those of all common chat models do, makes at most one token of each; the schema
+/// counts as if it were part of the prompt, which it is for some endpoints.
+pub fn most(prompt: &Prompt, format: Format) -> Usage {
+    let format = request::response_format(prompt, format).map_or(0, |format| format.to_string().len());
+    let bytes = prompt.system.len() + prompt.user.len() + format;
+    Usage {
+        prompt_tokens: i64::try_from(bytes).unwrap_or(i64::MAX - TEMPLATE) + TEMPLATE,
+        completion_tokens: request::MOST_ANSWER,
+    }
+}
+
+/// Roughly how many tokens a text is: a token for three ASCII characters, which is a little more than English has, and one for each other character.
+pub fn about(text: &str) -> usize {
+    let others = text.chars().filter(|c| !c.is_ascii()).count();
+    let ascii = text.chars().count() - others;
+    ascii.div_ceil(3) + others
+}
+
+/// Billionths of the currency for one token.
+#[derive(Debug, Clone, Copy)]
+pub struct Prices {
+    prompt: f64,
+    completion: f64,
+}
+
+impl Prices {
+    pub fn of(settings: &config::Endpoint) -> Self {
+        // The price of a million, times a billion for the unit.
+        let each = |million: f64| million * 1_000.0;
+        Self {
+            prompt: each(settings.cost_per_million_prompt_tokens),
+            completion: each(settings.cost_per_million_completion_tokens),
+        }
+    }
+
+    /// Tokens with their cost, rounded up.
+    pub fn spending(&self, usage: Usage) -> Spending {
+        let cost = usage.prompt_tokens as f64 * self.prompt + usage.completion_tokens as f64 * self.completion;
+        // A product such as 3 * 0.1 must not be rounded up for its last bit.
+        Spending { tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens), cost: (cost - 1e-6).ceil() as i64 }
+    }
+
+    /// What a day may use; 0: no limit.
+    pub fn limits(&self, settings: &config::Endpoint) -> Spending {
+        let tokens = i64::try_from(settings.tokens_per_day).unwrap_or(i64::MAX);
+        // A limit below one billionth is none that can be kept, and must not read as no limit.
+        let cost = if settings.cost_per_day > 0.0 { ((settings.cost_per_day * 1e9) as i64).max(1) } else { 0 };
+        Spending { tokens, cost }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_are_of_a_million_tokens() {
+        let mut settings = config::Endpoint {
+            cost_per_million_prompt_tokens: 0.15,
+            cost_per_million_completion_tokens: 0.6,
+            ..Default::default()
+        };
+        let prices = Prices::of(&settings);
+        let million = Usage { prompt_tokens: 1_000_000, completion_tokens: 1_000_000 };
+        assert_eq!(prices.spending(million), Spending { tokens: 2_000_000, cost: 750_000_000 });
+        assert_eq!(prices.spending(Usage { prompt_tokens: 1, completion_tokens: 0 }).cost, 150);
+        assert_eq!(prices.spending(Usage::default()), Spending { tokens: 0, cost: 0 });
+        assert_eq!(prices.limits(&settings), Spending { tokens: 1_000_000, cost: 0 });
+        settings.cost_per_day = 2.5;
+        assert_eq!(prices.limits(&settings).cost, 2_500_000_000);
+    }
+
+    #[test]
+    fn other_scripts_count_by_the_character() {
+        assert_eq!((about(""), about("abcd"), about("жж a")), (0, 2, 3));
+    }
+}
