@@ -1,7 +1,8 @@
-//! A simulated Google and Attendee on loopback: OAuth, Calendar, Gmail, Drive and meeting bots with the real rules, faults on demand, and a
-//! ledger of every call.
+//! A simulated Google, Attendee and model endpoint on loopback: OAuth, Calendar, Gmail, Drive and meeting bots with the real rules, faults on demand,
+//! and a ledger of every call.
 //!
-//! Google's side lies under `/token`, `/o/oauth2`, `/revoke`, `/admin/directory/v1`, `/calendar/v3`, `/gmail/v1`, `/drive/v3`, `/oauth2/v3` and `/batch`, Attendee's under `/api/v1`, the test's side under `/admin` (see the README beside this crate).
+//! Google's side lies under `/token`, `/o/oauth2`, `/revoke`, `/admin/directory/v1`, `/calendar/v3`, `/gmail/v1`, `/drive/v3`, `/oauth2/v3` and `/batch`, Attendee's under `/api/v1`, the model
+//! endpoint under `/v1`, the test's side under `/admin` (see the README beside this crate).
 
 mod admin;
 mod attendee;
@@ -23,6 +24,7 @@ mod ics;
 mod instances;
 mod latency;
 mod ledger;
+mod models;
 mod oauth;
 mod place;
 mod push;
@@ -70,6 +72,7 @@ impl Sim {
         };
         let admin = admin::routes().merge(gmail::admin_routes()).merge(drive::admin_routes());
         let admin = admin.merge(push::admin_routes()).merge(directory::admin_routes()).merge(attendee::admin_routes());
+        let admin = admin.merge(models::admin_routes());
         let recorded = |api: Router<Arc<World>>| api.layer(from_fn_with_state(Arc::clone(&world), requests::record));
         let (calendar, drive) = (recorded(calendar::routes()), recorded(drive::routes()));
         let (gmail, directory) = (recorded(gmail::routes()), recorded(directory::routes()));
@@ -87,6 +90,7 @@ impl Sim {
         let router = oauth::routes()
             .merge(google)
             .merge(attendee::routes())
+            .merge(models::routes())
             .merge(sink::routes())
             .merge(push::routes())
             .nest("/admin", admin)

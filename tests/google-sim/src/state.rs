@@ -16,6 +16,7 @@ use crate::feed::{Feed, Outside};
 use crate::gmail::Mailbox;
 use crate::latency::Latency;
 use crate::ledger::Ledger;
+use crate::models::Models;
 use crate::oauth::Grants;
 use crate::push::Push;
 use crate::quota::Quota;
@@ -47,6 +48,7 @@ pub struct World {
     pub sink: Mutex<Sink>,
     pub push: Push,
     pub attendee: Attendee,
+    pub models: Models,
     pub api_enabled: AtomicBool,
     /// Probability, in thousandths, that a page comes empty with a token for more.
     pub empty_pages: AtomicU64,
@@ -110,6 +112,7 @@ impl World {
             sink: Mutex::default(),
             push: Push::default(),
             attendee: Attendee::default(),
+            models: Models::default(),
             api_enabled: AtomicBool::new(true),
             empty_pages: AtomicU64::new(0),
             decoded_headers: AtomicBool::new(false),
