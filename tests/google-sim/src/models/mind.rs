@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::reading::Prompt;
+use super::reading::{Prompt, plain};
 use super::store::Control;
 
 /// How it answers.
@@ -31,7 +31,7 @@ pub enum Mode {
     Nan,
     /// Stops in the middle of its JSON.
     Truncated,
-    /// Does what the document or a project's name says, schema or not.
+    /// Does what the document or a project says, schema or not.
     Obeys,
 }
 
@@ -86,8 +86,7 @@ fn judge(control: &Control, prompt: &Prompt, chance: &mut StdRng) -> String {
 
 /// What it was ordered to say: a word becomes the choice, more is said as it stands.
 fn obey(prompt: &Prompt) -> Option<String> {
-    let names = prompt.projects.iter().map(|(_, name)| name.as_str());
-    let read = names.chain([prompt.document.as_str()]).collect::<Vec<_>>().join("\n");
+    let read = plain(&prompt.user);
     // Of ASCII, so that places stay what they are.
     let lower = read.to_ascii_lowercase();
     if REVEAL.iter().any(|order| lower.contains(order)) {

@@ -37,7 +37,8 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
     inside.rsplit_once(end).map_or("", |(inside, _)| inside)
 }
 
-fn plain(text: &str) -> String {
+/// A text as it was before it was escaped.
+pub fn plain(text: &str) -> String {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 
