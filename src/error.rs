@@ -233,8 +233,7 @@ pub struct Failure {
     pub of_token: bool,
     /// The HTTP status of the answer that it is; `None`: there was no answer, or it was no error.
     pub status: Option<u16>,
-    /// The provider's code for it, such as `channelIdNotUnique`, or PostgreSQL's (SQLSTATE), for whoever handles one refusal in another way than the
-    /// rest of its class. Empty: none.
+    /// The provider's code for it, such as `channelIdNotUnique`, or PostgreSQL's (SQLSTATE), which tells it from the rest of its class. Empty: none.
     pub reason: String,
 }
 

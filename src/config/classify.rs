@@ -38,7 +38,8 @@ pub struct Endpoint {
     pub url: String,
     /// The model to ask, as the endpoint names it.
     pub model: String,
-    /// A file with the API key, private to its owner (mode 0600); a relative path is one in `$CREDENTIALS_DIRECTORY` where there is such a folder, or `syncctl.` and the name in `/etc/credstore`. Empty: no key is sent.
+    /// A file with the API key, private to its owner (mode 0600); a relative path is one in `$CREDENTIALS_DIRECTORY` where there is such a folder, or
+    /// `syncctl.` and the name in `/etc/credstore`. Empty: no key is sent.
     pub key_file: PathBuf,
     /// Whether the endpoint may be on loopback or in a private network; plain http is allowed there only.
     pub allow_private: bool,

@@ -11,7 +11,8 @@ use super::DAY;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    /// Runs that have ended: their rows in `runs` and in the tables of results, metrics and summaries, and the counts of calls of the model endpoint; 0s: kept for ever.
+    /// Runs that have ended: their rows in `runs` and in the tables of results, metrics and summaries, and the counts of calls
+    /// of the model endpoint; 0s: kept for ever.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub runs: Duration,

@@ -17,6 +17,7 @@ mod drive_content;
 mod drive_documents;
 mod drive_poll;
 mod drive_shared;
+mod endpoint;
 mod faults;
 mod first_sync;
 mod gmail;

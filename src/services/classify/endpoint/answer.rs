@@ -158,6 +158,7 @@ fn bad(reason: &str, message: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
     use uuid::Uuid;
 
@@ -235,6 +236,25 @@ mod tests {
         assert_eq!(said_as(&silent), Err("empty".into()));
         for body in [json!({}), json!({ "choices": [] }), json!({ "error": "overloaded" }), json!([])] {
             assert_eq!(said_as(&body), Err("no_completion".into()), "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_said_one_of_the_offers_comes_out_or_a_bad_answer(
+            before in "(|<think>|[a-z<>/ ]{0,9}</think>|```|```json\n)", choice in "(p[0-3]{1,2}|none|unsure|.{0,8})",
+            confidence in "(0\\.5|1|-?[0-9]{1,3}(e[0-9]{1,3})?|NaN|\"1\"|null)", after in "(|```|\\}|\\PC{0,12})",
+        ) {
+            let content = format!("{before}{{\"choice\": \"{choice}\", \"confidence\": {confidence}}}{after}");
+            if let Ok((choice, confidence)) = said(&content) {
+                let offered = [Choice::Project(Uuid::from_u128(1)), Choice::Project(Uuid::from_u128(2)), Choice::NoneOfThem, Choice::Unsure];
+                prop_assert!(offered.contains(&choice) && (0.0..=1.0).contains(&confidence), "{content}");
+            }
+        }
+
+        #[test]
+        fn no_body_is_too_odd(body in "\\PC{0,60}") {
+            prop_assert!(completion(body.as_bytes()).is_err());
         }
     }
 
