@@ -37,8 +37,14 @@ CREATE TABLE document_judgements (
   candidates jsonb NOT NULL,
   -- Of the best candidate.
   confidence real,
-  judged_at timestamptz NOT NULL DEFAULT now()
+  judged_at timestamptz NOT NULL DEFAULT now(),
+  -- documents.content_hash for which the model endpoint has answered: it is not asked about that again.
+  asked_hash bytea,
+  -- When the endpoint is to be asked, and how often it gave no answer that could be used.
+  ask_at timestamptz,
+  asks int NOT NULL DEFAULT 0
 );
+CREATE INDEX document_judgements_to_ask ON document_judgements (ask_at) WHERE ask_at IS NOT NULL;
 CREATE INDEX document_judgements_undecided ON document_judgements (user_id, confidence DESC NULLS LAST) WHERE NOT is_decided;
 
 CREATE TABLE classify_cron_results (

@@ -86,13 +86,17 @@ pub struct ReviewArgs {
 
 /// Runs the command.
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
+    let is_job = matches!(verb, Verb::Cron(_) | Verb::BatchPoll(_) | Verb::Poll(_) | Verb::SmartPoll(_));
+    if is_job && !settings.classify.enabled {
+        return Err(Fault::settings("classify.enabled is false: no document is judged").into());
+    }
     with_context(settings, |context| async move {
         match verb {
             Verb::Cron(args) => {
                 if !args.bounds.dry_run {
                     Classify::wake(&context.pool).await?;
                 }
-                jobs::cron(args, &context, Classify::new(context.pool.clone(), args.bounds.dry_run), output).await
+                jobs::cron(args, &context, Classify::new(&context, args.bounds.dry_run)?, output).await
             }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
@@ -113,7 +117,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
         let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
-        return jobs::finish(jobs::ran(context, Classify::new(context.pool.clone(), job.dry_run), &job).await?, output);
+        return jobs::finish(jobs::ran(context, Classify::new(context, job.dry_run)?, &job).await?, output);
     }
     let names: HashSet<String> = names.into_iter().collect();
     let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
@@ -153,7 +157,7 @@ async fn poll(
     job.selection.users = Some(documents.iter().map(|document| document.user).collect::<HashSet<_>>().into_iter().collect());
     job.unknown = unknown;
     let asked = documents.iter().filter_map(|document| Some(Asked { stream: document.stream?, id: document.id.to_string() }));
-    let report = single::run(context, Classify::new(context.pool.clone(), job.dry_run), &job, &asked.collect::<Vec<_>>()).await?;
+    let report = single::run(context, Classify::new(context, job.dry_run)?, &job, &asked.collect::<Vec<_>>()).await?;
     jobs::hand_on(context, &job).await;
     Ok(report)
 }

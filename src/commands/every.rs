@@ -48,7 +48,7 @@ pub(super) async fn run(context: &Context, service: &str, job: &Job) -> anyhow::
             if !job.dry_run {
                 Classify::wake(&context.pool).await?;
             }
-            job::run(context, Classify::new(context.pool.clone(), job.dry_run), job).await
+            job::run(context, Classify::new(context, job.dry_run)?, job).await
         }
         other => Err(unknown(other).into()),
     }

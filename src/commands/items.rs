@@ -72,7 +72,7 @@ async fn retry(context: &Context, id: Option<i64>, output: Output) -> anyhow::Re
     let mailboxes = gmail::mailboxes(context).await?;
     let drive = drive::source(context, &everything).await?;
     let attendee = Attendee::load(context, &everything).await?;
-    let classify = Classify::new(context.pool.clone(), false);
+    let classify = Classify::new(context, true)?;
     let mut results = Vec::new();
     for row in &came {
         let retried = match row.service.as_str() {

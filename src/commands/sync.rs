@@ -67,7 +67,7 @@ async fn cron(args: &CronArgs, context: &Context, output: Output) -> anyhow::Res
     if !projects::list(&context.pool).await?.is_empty() {
         services.push(attendee::SERVICE);
     }
-    if db::projects::are_there(&context.pool).await? {
+    if context.settings.classify.enabled && db::projects::are_there(&context.pool).await? {
         services.push(classify::SERVICE);
     }
     let job = |service| {

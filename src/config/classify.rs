@@ -1,4 +1,4 @@
-//! Settings of classification: how often, which documents stay on this host, and the model endpoint that may be asked. Knows no file;
+//! Settings of classification: which documents stay on this host, and the model endpoint that may be asked. Knows no file;
 //! `config/load.rs` reads the key that lies in one.
 
 use std::path::PathBuf;
@@ -9,18 +9,12 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::MINUTE;
-
 /// Which project a document belongs to.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Classify {
     /// Whether documents are classified.
     pub enabled: bool,
-    /// Time between two passes over the documents of a user.
-    #[serde(with = "super::duration")]
-    #[schemars(with = "String")]
-    pub interval: Duration,
     /// Gmail labels whose mail is never sent to an endpoint.
     pub never_labels: Vec<String>,
     /// Ids of Drive folders whose files are never sent to an endpoint.
@@ -66,7 +60,6 @@ impl Default for Classify {
     fn default() -> Self {
         Self {
             enabled: true,
-            interval: Duration::from_secs(5 * MINUTE),
             never_labels: Vec::new(),
             never_folders: Vec::new(),
             never_senders: Vec::new(),
@@ -99,7 +92,6 @@ impl Classify {
         let named = |list: &[String]| list.iter().all(|name| !name.trim().is_empty());
         let senders = self.never_senders.iter().all(|sender| is_sender(sender));
         [
-            (!self.interval.is_zero(), "classify.interval", "more than 0s"),
             (named(&self.never_labels), "classify.never_labels", "labels, none of them empty"),
             (named(&self.never_folders), "classify.never_folders", "ids of folders, none of them empty"),
             (senders, "classify.never_senders", "addresses, or domains such as example.com"),

@@ -202,6 +202,9 @@ fn ended<S: Source>(shared: &Shared<S>, job: &Job, is_well: bool) -> Report {
         log::warn!("{}: {} items quarantined: `syncctl items list` shows them", job.name, report.quarantined);
     }
     report.details = shared.source.details();
+    if let Some(failure) = shared.source.trouble() {
+        report.be_troubled(&failure);
+    }
     let (units, retries) = shared.meter.totals();
     (report.quota_units, report.retries) = (report.quota_units + units, report.retries + retries);
     report

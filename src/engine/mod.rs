@@ -277,6 +277,11 @@ pub trait Source: Send + Sync + 'static {
         1
     }
 
+    /// What went wrong beside the streams, and somebody must do something about: the run ends `partial` then.
+    fn trouble(&self) -> Option<Failure> {
+        None
+    }
+
     /// What the run should tell besides its figures, as the service puts it.
     fn details(&self) -> Option<serde_json::Value> {
         None

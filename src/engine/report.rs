@@ -113,6 +113,9 @@ pub struct Report {
     pub peak_rss_kib: Option<u64>,
     #[serde(skip)]
     classes: BTreeSet<Class>,
+    /// Something went wrong beside the streams (`Source::trouble`).
+    #[serde(skip)]
+    is_troubled: bool,
     #[serde(skip)]
     users: BTreeMap<Uuid, bool>,
     /// Streams that gave way to others and were not polled again since: interrupted ones.
@@ -225,6 +228,13 @@ impl Report {
     /// Counts a failure.
     pub(super) fn fail(&mut self, failure: &Failure) {
         self.failed_streams += 1;
+        self.classes.insert(failure.class);
+        tally(&mut self.errors, failure);
+    }
+
+    /// Counts what went wrong beside the streams.
+    pub(super) fn be_troubled(&mut self, failure: &Failure) {
+        self.is_troubled = true;
         self.classes.insert(failure.class);
         tally(&mut self.errors, failure);
     }

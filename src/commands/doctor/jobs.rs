@@ -31,7 +31,7 @@ fn expected(overview: &Overview, settings: &Settings) -> Vec<(String, f64)> {
     if has("attendee") {
         jobs.extend([("attendee cron".to_owned(), HOUR), ("attendee schedule".to_owned(), HOUR)]);
     }
-    if has("classify") {
+    if settings.classify.enabled && has("classify") {
         jobs.push(("classify cron".to_owned(), HOUR));
     }
     jobs

@@ -21,6 +21,7 @@ pub(super) fn wanted(settings: &Settings, command: &str) -> bool {
         _ if offered(command) => false,
         ["deliver", ..] => !settings.outbox.targets.is_empty(),
         ["webhook", ..] => takes_notifications(settings) || ["calendar", "gmail"].into_iter().any(announced),
+        ["classify", ..] => settings.classify.enabled,
         [service, verb, ..] => {
             let enabled = every::services(settings).into_iter().all(|(name, enabled)| name != *service || enabled);
             enabled && (!matches!(*verb, "renew-watches" | "renew-webhooks") || announced(service))

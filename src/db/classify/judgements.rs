@@ -3,6 +3,7 @@
 mod rows;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use anyhow::Context;
 use deadpool_postgres::Transaction;
@@ -25,6 +26,22 @@ pub struct Judgement {
     pub reason: String,
     /// The model's, the best first: label and confidence.
     pub candidates: Vec<(Label, f32)>,
+    pub asked: Asked,
+}
+
+/// What the model endpoint had to do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing, now or before.
+    No,
+    /// It has answered for this text.
+    Answered,
+    /// It is to be asked after so long.
+    Later {
+        wait: Duration,
+        /// How often it gave no answer that could be used.
+        asks: i32,
+    },
 }
 
 /// What follows for the document.
@@ -126,7 +143,7 @@ pub async fn skip(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Result<()
            LEFT JOIN document_judgements j ON j.document_id = d.id LEFT JOIN project_models m ON m.user_id = d.user_id
          WHERE q.document_id = ANY ($1) AND d.id = q.document_id
            AND (d.status = 'deleted' OR coalesce(p.decided_by = 'human', d.project_id IS NOT NULL)
-             OR (j.content_hash = d.content_hash AND j.model_version = m.version))",
+             OR (j.content_hash = d.content_hash AND j.model_version = m.version AND (j.ask_at IS NULL OR j.ask_at > now())))",
         &[(&documents, Type::UUID_ARRAY)],
     )
     .await

@@ -33,15 +33,33 @@ pub struct Queued {
     pub decision: Option<(Label, String)>,
     /// What a person took away from it.
     pub refused: Vec<Label>,
+    /// The model endpoint has answered for this very text.
+    pub was_asked: bool,
+    /// How often it gave no answer that could be used.
+    pub asks: i32,
+    /// It is in a folder, or has a label, that no endpoint is to see.
+    pub is_private: bool,
+}
+
+/// Documents that no endpoint is to see: by Gmail's labels and Drive's folders.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Private<'a> {
+    pub labels: &'a [String],
+    pub folders: &'a [String],
 }
 
 fn select(from: &str) -> String {
     format!(
         "SELECT d.id, d.content_hash,
            d.status = 'deleted' OR coalesce(p.decided_by = 'human', d.project_id IS NOT NULL)
-             OR coalesce(j.content_hash = d.content_hash AND j.model_version = $2, false),
+             OR coalesce(j.content_hash = d.content_hash AND j.model_version = $2 AND (j.ask_at IS NULL OR j.ask_at > now()), false),
            coalesce(d.title, ''), coalesce(d.author, ''), left(coalesce(d.body, d.snippet, ''), $3), p.decided_by, p.project_id,
-           ARRAY(SELECT c.was_project_id FROM project_corrections c WHERE c.document_id = d.id AND c.was_decided_by IS NOT NULL), {TRAITS}
+           ARRAY(SELECT c.was_project_id FROM project_corrections c WHERE c.document_id = d.id AND c.was_decided_by IS NOT NULL),
+           coalesce(j.asked_hash = d.content_hash, false), CASE WHEN j.content_hash = d.content_hash THEN j.asks ELSE 0 END,
+           d.source = 'drive' AND coalesce(d.details -> 'parents' ?| $5, false)
+             OR d.source = 'gmail' AND cardinality($4) > 0 AND EXISTS (
+               SELECT FROM gmail_detections g JOIN gmail_messages m USING (stream_id, message_id) WHERE g.document_id = d.id AND m.labels && $4),
+           {TRAITS}
          FROM {from}
          LEFT JOIN document_projects p ON p.document_id = d.id LEFT JOIN document_judgements j ON j.document_id = d.id"
     )
@@ -60,7 +78,10 @@ fn queued(row: &Row) -> anyhow::Result<Queued> {
         text: row.try_get(5)?,
         decision: decided_by.map(|by| (label(project), by)),
         refused: refused.into_iter().map(label).collect(),
-        traits: traits(row, 9)?,
+        was_asked: row.try_get(9)?,
+        asks: row.try_get::<_, Option<i32>>(10)?.unwrap_or(0),
+        is_private: row.try_get(11)?,
+        traits: traits(row, 12)?,
     })
 }
 
@@ -73,41 +94,57 @@ pub enum From {
     Documents,
 }
 
-/// The next documents of a user to judge, by id, after `after`. `version`: of the model that will judge them.
-pub async fn next(pool: &Pool, user: Uuid, from: From, version: i32, after: Uuid, limit: i64) -> anyhow::Result<Vec<Queued>> {
-    let from = match from {
-        From::Queue => {
-            "(SELECT document_id FROM classify_queue WHERE user_id = $1 AND document_id > $4 ORDER BY document_id LIMIT $5) q
-             JOIN documents d ON d.id = q.document_id"
-        }
-        From::Documents => {
-            "(SELECT id FROM documents WHERE user_id = $1 AND id > $4 AND status <> 'deleted' ORDER BY id LIMIT $5) q JOIN documents d ON d.id = q.id"
-        }
-    };
-    let rows = pool
-        .get()
-        .await?
-        .query_typed(
-            &format!("{} ORDER BY d.id", select(from)),
-            &[(&user, Type::UUID), (&version, Type::INT4), (&MOST_TEXT, Type::INT4), (&after, Type::UUID), (&limit, Type::INT8)],
-        )
-        .await
-        .context("reading documents to judge")?;
-    rows.iter().map(queued).collect()
+/// Of which documents, and as judged by what.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    pub user: Uuid,
+    /// Of the model that will judge them.
+    pub version: i32,
+    pub private: Private<'a>,
 }
 
-/// One document of a user, queued or not. What was judged by any model is not settled.
-pub async fn one(pool: &Pool, user: Uuid, document: Uuid) -> anyhow::Result<Option<Queued>> {
-    let row = pool
-        .get()
-        .await?
-        .query_typed_opt(
-            &format!("{} WHERE d.id = $4 AND d.user_id = $1", select("documents d")),
-            &[(&user, Type::UUID), (&-1_i32, Type::INT4), (&MOST_TEXT, Type::INT4), (&document, Type::UUID)],
-        )
-        .await
-        .context("reading a document to judge")?;
-    row.as_ref().map(queued).transpose()
+impl Reading<'_> {
+    async fn query(&self, pool: &Pool, statement: &str, document: Uuid, limit: i64) -> anyhow::Result<Vec<Queued>> {
+        let rows = pool
+            .get()
+            .await?
+            .query_typed(
+                statement,
+                &[
+                    (&self.user, Type::UUID),
+                    (&self.version, Type::INT4),
+                    (&MOST_TEXT, Type::INT4),
+                    (&self.private.labels, Type::TEXT_ARRAY),
+                    (&self.private.folders, Type::TEXT_ARRAY),
+                    (&document, Type::UUID),
+                    (&limit, Type::INT8),
+                ],
+            )
+            .await
+            .context("reading documents to judge")?;
+        rows.iter().map(queued).collect()
+    }
+
+    /// The next documents, by id, after `after`.
+    pub async fn next(&self, pool: &Pool, from: From, after: Uuid, limit: i64) -> anyhow::Result<Vec<Queued>> {
+        let from = match from {
+            From::Queue => {
+                "(SELECT document_id FROM classify_queue WHERE user_id = $1 AND document_id > $6 ORDER BY document_id LIMIT $7) q
+                 JOIN documents d ON d.id = q.document_id"
+            }
+            From::Documents => {
+                "(SELECT id FROM documents WHERE user_id = $1 AND id > $6 AND status <> 'deleted' ORDER BY id LIMIT $7) q
+                 JOIN documents d ON d.id = q.id"
+            }
+        };
+        self.query(pool, &format!("{} ORDER BY d.id", select(from)), after, limit).await
+    }
+
+    /// One document of the user, queued or not.
+    pub async fn one(&self, pool: &Pool, document: Uuid) -> anyhow::Result<Option<Queued>> {
+        let statement = format!("{} WHERE d.id = $6 AND d.user_id = $1 LIMIT $7", select("documents d"));
+        Ok(self.query(pool, &statement, document, 1).await?.pop())
+    }
 }
 
 /// Queues one document.
@@ -152,14 +189,19 @@ pub async fn add_near(tx: &Transaction<'_>, user: Uuid, spoken_of: &[Uuid]) -> a
     .context("queueing documents near those that were spoken of")
 }
 
-/// Makes the streams due of users whose queue is not empty, or who have said something that was not learnt.
+/// Queues documents that the endpoint is to be asked about, and makes the streams due of users whose queue is not empty, or who have said something that
+/// was not learnt.
 pub async fn wake(pool: &Pool) -> anyhow::Result<u64> {
     pool.get()
         .await?
         .execute_typed(
-            "UPDATE streams s SET due_at = now()
+            "WITH to_ask AS (
+               INSERT INTO classify_queue (document_id, user_id)
+               SELECT document_id, user_id FROM document_judgements WHERE ask_at <= now() ORDER BY document_id ON CONFLICT DO NOTHING
+               RETURNING user_id)
+             UPDATE streams s SET due_at = now()
              WHERE s.service = $1 AND s.due_at > now() AND s.failures = 0 AND s.state NOT IN ('removed', 'revoked', 'off')
-               AND (EXISTS (SELECT FROM classify_queue q WHERE q.user_id = s.user_id)
+               AND (s.user_id IN (SELECT user_id FROM to_ask) OR EXISTS (SELECT FROM classify_queue q WHERE q.user_id = s.user_id)
                  OR EXISTS (SELECT FROM project_corrections c WHERE c.user_id = s.user_id
                       AND c.id > coalesce((SELECT m.learnt_to FROM project_models m WHERE m.user_id = s.user_id), 0)))",
             &[(&SERVICE, Type::TEXT)],

@@ -76,13 +76,24 @@ pub async fn contents(pool: &Pool, documents: &[Uuid]) -> anyhow::Result<HashMap
         .collect()
 }
 
-/// The open projects of a user, with their names.
-pub async fn open_projects(pool: &Pool, user: Uuid) -> anyhow::Result<HashMap<Uuid, String>> {
+/// A project that is open.
+#[derive(Debug, Clone)]
+pub struct Open {
+    pub id: Uuid,
+    pub name: String,
+    pub description: Option<String>,
+}
+
+/// The open projects of a user, those that changed last first.
+pub async fn open_projects(pool: &Pool, user: Uuid) -> anyhow::Result<Vec<Open>> {
     let rows = pool
         .get()
         .await?
-        .query_typed("SELECT id, name FROM projects WHERE user_id = $1 AND status = 'active'", &[(&user, Type::UUID)])
+        .query_typed(
+            "SELECT id, name, description FROM projects WHERE user_id = $1 AND status = 'active' ORDER BY updated_at DESC, id",
+            &[(&user, Type::UUID)],
+        )
         .await
         .context("reading a user's projects")?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    rows.iter().map(|row| Ok(Open { id: row.try_get(0)?, name: row.try_get(1)?, description: row.try_get(2)? })).collect()
 }

@@ -19,7 +19,7 @@ impl Report {
             () if !self.paused.is_empty() && !has_polled => "paused",
             () if self.held_streams > 0 && !has_polled => "skipped",
             () if !self.paused.is_empty() || self.held_streams > 0 || self.refused_many() => "partial",
-            () if self.unprepared.is_some() || self.came_to_nothing() => "partial",
+            () if self.unprepared.is_some() || self.is_troubled || self.came_to_nothing() => "partial",
             () => "completed",
         }
     }
@@ -108,6 +108,8 @@ impl Report {
             "completed" => Exit::Done,
             "skipped" => Exit::Busy,
             "partial" if is_busy && self.unknown_users == 0 => Exit::Busy,
+            "partial" if self.is_troubled && self.failed_only_by(&[Class::AuthRevoked]) => Exit::Refused,
+            "partial" if self.is_troubled && self.failed_only_by(&[Class::Settings]) => Exit::Settings,
             "failed" if self.error.is_some() => self.error_exit.unwrap_or(Exit::SomeFailed),
             "failed" if self.unknown_users > 0 => Exit::SomeFailed,
             "failed" if self.refused_all() => self.exit_of_refusal(),

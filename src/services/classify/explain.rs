@@ -11,7 +11,7 @@ use crate::classify::explain::contributions;
 use crate::classify::threshold::Tally;
 use crate::classify::{Label, learner::Learner};
 use crate::db::Pool;
-use crate::db::classify::queue::{self, Queued};
+use crate::db::classify::queue::{Private, Queued, Reading};
 use crate::db::classify::{models, project};
 
 /// Words that are named.
@@ -106,7 +106,8 @@ pub struct Word {
 /// # Errors
 /// The database failed.
 pub async fn explain(pool: &Pool, user: Uuid, document: Uuid) -> anyhow::Result<Option<Explained>> {
-    let Some(queued) = queue::one(pool, user, document).await? else { return Ok(None) };
+    let reading = Reading { user, version: -1, private: Private::default() };
+    let Some(queued) = reading.one(pool, document).await? else { return Ok(None) };
     let state = state::read(pool, user, &models::standing(pool, user).await?).await?;
     Ok(Some(explained(&state, user, &queued)))
 }
@@ -156,6 +157,6 @@ fn figures(version: i32, learner: &Learner) -> ModelFigures {
 fn name(state: &State, label: Label) -> String {
     match label {
         Label::NoneOfThem => "none of them".into(),
-        Label::Project(id) => state.projects.get(&id).cloned().unwrap_or_else(|| format!("{id} (closed)")),
+        Label::Project(id) => state.project(id).map(|project| project.name.clone()).unwrap_or_else(|| format!("{id} (closed)")),
     }
 }

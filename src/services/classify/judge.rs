@@ -6,64 +6,86 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::asks::Pending;
 use super::learn::is_open;
 use super::state::State;
 use super::{Change, Classify, PAGE, by};
 use crate::classify::decide::{Decision, Outcome, Way};
 use crate::classify::features::{Text, features};
 use crate::classify::linear::Candidate;
-use crate::db::classify::judgements::{Judgement, Verdict};
-use crate::db::classify::queue::{self, From, Queued};
+use crate::db::classify::judgements::{Asked, Judgement, Verdict};
+use crate::db::classify::queue::{From, Queued, Reading};
 use crate::db::items::Poison;
 use crate::engine::digest::Digest;
 use crate::engine::{Item, Next, Page};
 use crate::error::{Class, Failure};
 
+/// A page, and what the endpoint is to be asked about it.
+pub type Judged = (Page<Change>, Vec<Pending>);
+
 /// The next page of a user: a model that has learnt more, by itself, or documents after the one that `token` names.
-pub async fn page(classify: &Classify, user: Uuid, token: Option<&str>, digest: &Digest) -> anyhow::Result<Page<Change>> {
+pub async fn page(classify: &Classify, user: Uuid, token: Option<&str>, digest: &Digest) -> anyhow::Result<Judged> {
     let (state, is_stored) = classify.states.of(&classify.pool, user).await?;
     if state.beyond > 0 {
-        digest.tell(
-            "assignments to more projects than a model can tell apart (10,000): not learnt",
-            None,
-            user,
-            &state.beyond.to_string(),
-        );
+        let why = "assignments to more projects than a model can tell apart (10,000): not learnt";
+        digest.tell(why, None, user, &state.beyond.to_string());
     }
-    let page = |items, next| Page { items, poison: Vec::new(), pinned: None, expected: None, next };
     let anew = || Next::Page(Uuid::nil().to_string());
     if let (false, Some((learnt, new))) = (is_stored, &state.learnt) {
         if !state.is_told.swap(true, Ordering::Relaxed) {
-            return Ok(page(vec![item(user, Change::Learnt(Box::new(learnt.clone()), new.clone()))?], anew()));
+            let item = item(user, Change::Learnt(Box::new(learnt.clone()), new.clone()))?;
+            return Ok((page_of(vec![item], anew()), Vec::new()));
         }
         // Pages are asked for ahead: until that one is written, the queue is that of before.
         if !classify.is_rehearsal {
-            return Ok(page(Vec::new(), anew()));
+            return Ok((page_of(Vec::new(), anew()), Vec::new()));
         }
     }
     // A token of another version: from the beginning, which costs nothing that is done.
     let after = token.and_then(|token| token.parse().ok()).unwrap_or_default();
     // In a dry run, what the new model would have queued.
     let from = if is_stored { From::Queue } else { From::Documents };
-    let queued = queue::next(&classify.pool, user, from, state.version, after, PAGE).await?;
+    let reading = Reading { user, version: state.version, private: classify.asks.private() };
+    let queued = reading.next(&classify.pool, from, after, PAGE).await?;
     let next = match queued.last() {
         Some(last) if queued.len() as i64 == PAGE => Next::Page(last.id.to_string()),
         _ => Next::Cursor(state.version.to_string()),
     };
-    let items = queued.iter().map(|queued| item(queued.id, change(&state, queued, false))).collect::<anyhow::Result<_>>()?;
-    Ok(page(items, next))
+    let (mut items, mut pending) = (Vec::new(), Vec::new());
+    for queued in &queued {
+        let change = change(&state, queued, false);
+        pending.extend(asked(classify, &state, queued, &change, items.len()));
+        items.push(item(queued.id, change)?);
+    }
+    Ok((page_of(items, next), pending))
+}
+
+fn page_of(items: Vec<Item<Change>>, next: Next) -> Page<Change> {
+    Page { items, poison: Vec::new(), pinned: None, expected: None, next }
 }
 
 /// One document by its id, queued or not.
 ///
 /// # Errors
 /// It is none of the user's, or the database failed.
-pub async fn one(classify: &Classify, user: Uuid, id: &str) -> Result<Item<Change>, Failure> {
+pub async fn one(classify: &Classify, user: Uuid, id: &str) -> Result<(Item<Change>, Option<Pending>), Failure> {
     let missing = || Failure::new(Class::Permanent, format!("document {id}: not there"));
     let document: Uuid = id.parse().map_err(|_| missing())?;
     let (state, _) = classify.states.of(&classify.pool, user).await?;
-    let queued = queue::one(&classify.pool, user, document).await?.ok_or_else(missing)?;
-    Ok(item(document, change(&state, &queued, true))?)
+    // No model has this version: it is judged again.
+    let reading = Reading { user, version: -1, private: classify.asks.private() };
+    let queued = reading.one(&classify.pool, document).await?.ok_or_else(missing)?;
+    let change = change(&state, &queued, true);
+    let pending = asked(classify, &state, &queued, &change, 0);
+    Ok((item(document, change)?, pending))
+}
+
+fn asked(classify: &Classify, state: &State, queued: &Queued, change: &Change, place: usize) -> Option<Pending> {
+    match change {
+        Change::Judged(judgement) => classify.asks.pending(state, queued, judgement, place, false),
+        Change::Asked(judgement) => classify.asks.pending(state, queued, judgement, place, true),
+        _ => None,
+    }
 }
 
 fn item(id: Uuid, change: Change) -> anyhow::Result<Item<Change>> {
@@ -83,7 +105,7 @@ fn judgement(state: &State, queued: &Queued) -> Judgement {
     let decision = decision(state, queued);
     let verdict = match decision.outcome {
         Outcome::Decided { label, by: way, confidence } => Verdict::Decided { label, by: by(way), confidence },
-        Outcome::Unsure if holds_on(queued, &decision) => Verdict::Kept,
+        Outcome::Unsure if holds_on(state, queued, &decision) => Verdict::Kept,
         Outcome::Unsure => Verdict::Unsure,
     };
     let chosen = match decision.outcome {
@@ -98,13 +120,14 @@ fn judgement(state: &State, queued: &Queued) -> Judgement {
         verdict,
         reason: decision.reason,
         candidates: chosen.into_iter().chain(others).collect(),
+        asked: if queued.was_asked { Asked::Answered } else { Asked::No },
     }
 }
 
 /// The decision on a document by all that is known now.
 pub fn decision(state: &State, queued: &Queued) -> Decision {
     let near = state.people.near(queued.id, &queued.traits);
-    let open = |label| is_open(label, |id| state.projects.contains_key(&id), &queued.refused);
+    let open = |label| is_open(label, |id| state.project(id).is_some(), &queued.refused);
     state.learner.judge(&features(&text(queued)), &near.neighbours(), open)
 }
 
@@ -114,10 +137,14 @@ pub fn ranked(state: &State, queued: &Queued) -> Vec<Candidate> {
 }
 
 /// A decision of the model outlasts a confidence that falls below the threshold while the model knows nothing better: it would come and go with
-/// every few words that are learnt.
-fn holds_on(queued: &Queued, decision: &Decision) -> bool {
+/// every few words that are learnt. One of the endpoint holds for the text that it was asked about.
+fn holds_on(state: &State, queued: &Queued, decision: &Decision) -> bool {
     let Some((label, by)) = &queued.decision else { return false };
-    by == "model" && decision.alternatives.first().is_some_and(|best| best.label == *label)
+    match by.as_str() {
+        "model" => decision.alternatives.first().is_some_and(|best| best.label == *label),
+        "endpoint" => queued.was_asked && is_open(*label, |id| state.project(id).is_some(), &queued.refused),
+        _ => false,
+    }
 }
 
 /// A document as features are made of it.

@@ -1,6 +1,7 @@
 //! Classification: which project a document belongs to, by what people have said of others. One stream a user with projects; its pages are the
 //! documents in the user's queue. What is asked for stands in our own database: `fetch` reads there, and `apply` alone writes.
 
+mod asks;
 pub mod endpoint;
 pub mod explain;
 mod judge;
@@ -11,25 +12,29 @@ mod state;
 mod store;
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::classify::decide::Way;
 use crate::db::Pool;
-use crate::db::classify::judgements::Judgement;
+use crate::db::classify::judgements::{Asked, Judgement};
 use crate::db::classify::models::Learnt;
 use crate::db::classify::queue;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::single::Single;
-use crate::engine::{Calls, Counts, Item, Page, Position, Source, Stream};
-use crate::error::Failure;
+use crate::engine::{Calls, Context, Counts, Item, Page, Position, Source, Stream};
+use crate::error::{Class, Failure};
 
+use asks::Asks;
+use endpoint::Endpoint;
 use state::States;
 
 /// `streams.service`
@@ -48,6 +53,7 @@ pub struct Classify {
     /// In a dry run nothing that a page brings is ever there for the next one.
     is_rehearsal: bool,
     states: States,
+    asks: Asks,
     room: Semaphore,
 }
 
@@ -66,9 +72,24 @@ pub enum Change {
 }
 
 impl Classify {
-    /// The service, reading from this database.
-    pub fn new(pool: Pool, dry_run: bool) -> Self {
-        Self { pool, is_rehearsal: dry_run, states: States::default(), room: Semaphore::new(MODELS) }
+    /// The service with these settings; a dry run asks no endpoint.
+    ///
+    /// # Errors
+    /// The settings of the endpoint are wrong (exit 78).
+    pub fn new(context: &Context, dry_run: bool) -> anyhow::Result<Self> {
+        let settings = &context.settings.classify;
+        let endpoint = match settings.endpoint.is_on() && !dry_run {
+            true => Some(Endpoint::new(Arc::clone(&context.http), &settings.endpoint)?),
+            false => None,
+        };
+        let asks = Asks::new(endpoint, settings);
+        Ok(Self {
+            pool: context.pool.clone(),
+            is_rehearsal: dry_run,
+            states: States::default(),
+            asks,
+            room: Semaphore::new(MODELS),
+        })
     }
 
     /// Makes due whoever has documents to judge or words to learn: before a run that polls what is due.
@@ -87,8 +108,12 @@ impl Source for Classify {
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
-        let _room = self.room.acquire().await.map_err(anyhow::Error::from)?;
-        Ok(judge::page(self, stream.user_id, at.page_token.as_deref(), &calls.digest).await?)
+        let (mut page, pending) = {
+            let _room = self.room.acquire().await.map_err(anyhow::Error::from)?;
+            judge::page(self, stream.user_id, at.page_token.as_deref(), &calls.digest).await?
+        };
+        page.poison = self.asks.fill(&self.pool, pending, &mut page.items, &calls.digest).await?;
+        Ok(page)
     }
 
     fn decode(_kind: &str, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
@@ -122,15 +147,36 @@ impl Source for Classify {
         0..=0
     }
 
+    /// One that is still to be asked about may lie in quarantine for that.
+    fn is_whole(change: &Change) -> bool {
+        !matches!(change, Change::Judged(judgement) if matches!(judgement.asked, Asked::Later { .. }))
+    }
+
+    fn details(&self) -> Option<Value> {
+        self.asks.details()
+    }
+
+    fn trouble(&self) -> Option<Failure> {
+        self.asks.trouble()
+    }
+
     fn bounds(&self, _stream: &Stream) -> Bounds {
         Bounds { min: IDLE, max: IDLE, prior: 1.0, full_pass_every: None }
     }
 }
 
 impl Single for Classify {
-    async fn fetch_one(&self, stream: &Stream, _calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
-        let _room = self.room.acquire().await.map_err(anyhow::Error::from)?;
-        judge::one(self, stream.user_id, id).await
+    async fn fetch_one(&self, stream: &Stream, calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
+        let (mut item, pending) = {
+            let _room = self.room.acquire().await.map_err(anyhow::Error::from)?;
+            judge::one(self, stream.user_id, id).await?
+        };
+        let pending = pending.into_iter().collect();
+        let aside = self.asks.fill(&self.pool, pending, std::slice::from_mut(&mut item), &calls.digest).await?;
+        match aside.into_iter().next() {
+            Some(poison) => Err(Failure::new(Class::BadAnswer, poison.error)),
+            None => Ok(item),
+        }
     }
 }
 

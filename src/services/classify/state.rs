@@ -12,7 +12,7 @@ use super::people::People;
 use crate::classify::learner::Learner;
 use crate::db::Pool;
 use crate::db::classify::models::{self, Learnt, Standing};
-use crate::db::classify::words;
+use crate::db::classify::words::{self, Open};
 
 /// What is known of a user.
 pub struct State {
@@ -20,8 +20,10 @@ pub struct State {
     pub learner: Learner,
     /// `project_models.version`, also of a model that is not stored yet.
     pub version: i32,
-    /// Open projects and their names.
-    pub projects: HashMap<Uuid, String>,
+    /// Open projects, those that changed last first.
+    pub projects: Vec<Open>,
+    /// Their places.
+    places: HashMap<Uuid, usize>,
     /// What is to be stored, with the documents whose words it learnt; `None`: the stored model knows all words.
     pub learnt: Option<(Learnt, Vec<Uuid>)>,
     /// Words of projects beyond those that a model can tell apart.
@@ -55,6 +57,11 @@ impl States {
 }
 
 impl State {
+    /// An open project.
+    pub fn project(&self, id: Uuid) -> Option<&Open> {
+        self.places.get(&id).and_then(|place| self.projects.get(*place))
+    }
+
     /// Whether it is still what would be read.
     fn holds(&self, now: &Standing) -> bool {
         let same_words = self.read_at.said_to == now.said_to;
@@ -88,7 +95,8 @@ pub async fn read(pool: &Pool, user: Uuid, now: &Standing) -> anyhow::Result<Sta
     };
     let version = learnt.as_ref().map_or(now.version, |(learnt, _)| learnt.version);
     let projects = words::open_projects(pool, user).await?;
-    Ok(State { people, learner, version, projects, learnt, beyond, is_told: AtomicBool::new(false), read_at: *now })
+    let places = projects.iter().enumerate().map(|(place, project)| (project.id, place)).collect();
+    Ok(State { people, learner, version, projects, places, learnt, beyond, is_told: AtomicBool::new(false), read_at: *now })
 }
 
 fn learnt(learner: &Learner, now: &Standing, is_anew: bool) -> anyhow::Result<Learnt> {

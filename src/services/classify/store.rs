@@ -25,7 +25,10 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, items: &[Item<Change>]
             Change::Judged(judgement) => judged.push(&**judgement),
             Change::Asked(judgement) => asked.push(&**judgement),
             Change::Settled(document) => settled.push(*document),
-            Change::Again(document) => queue::add(tx, *document).await?,
+            Change::Again(document) => {
+                judgements::forget(tx, *document).await?;
+                queue::add(tx, *document).await?;
+            }
         }
     }
     judgements::skip(tx, &settled).await?;

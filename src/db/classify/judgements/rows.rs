@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::super::project;
-use super::{Judgement, Known, New, Verdict};
+use super::{Asked, Judgement, Known, New, Verdict};
 use crate::classify::Label;
 use crate::db::assignments::{CLASSIFIED, about};
 use crate::db::outbox::{self, Event};
@@ -27,14 +27,22 @@ pub(super) async fn store(tx: &Transaction<'_>, user: Uuid, judged: &[&Judgement
     let reasons: Vec<&str> = judged.iter().map(|judgement| judgement.reason.as_str()).collect();
     let best: Vec<Option<f32>> =
         judged.iter().map(|judgement| judgement.candidates.first().map(|(_, confidence)| *confidence)).collect();
+    let answered: Vec<bool> = judged.iter().map(|judgement| judgement.asked == Asked::Answered).collect();
+    let later = |judgement: &&Judgement| match judgement.asked {
+        Asked::Later { wait, asks } => (Some(wait.as_secs_f64()), asks),
+        Asked::No | Asked::Answered => (None, 0),
+    };
+    let (waits, asks): (Vec<Option<f64>>, Vec<i32>) = judged.iter().map(later).unzip();
     tx.execute_typed(
-        "INSERT INTO document_judgements (document_id, user_id, content_hash, model_version, is_decided, reason, candidates, confidence)
-         SELECT t.id, $1, t.hash, t.version, t.decided, t.reason, t.candidates, t.best
-         FROM unnest($2::uuid[], $3::bytea[], $4::int[], $5::bool[], $6::text[], $7::jsonb[], $8::real[])
-           AS t (id, hash, version, decided, reason, candidates, best)
+        "INSERT INTO document_judgements (document_id, user_id, content_hash, model_version, is_decided, reason, candidates, confidence,
+           asked_hash, ask_at, asks)
+         SELECT t.id, $1, t.hash, t.version, t.decided, t.reason, t.candidates, t.best, CASE WHEN t.answered THEN t.hash END,
+           now() + make_interval(secs => t.wait), t.asks
+         FROM unnest($2::uuid[], $3::bytea[], $4::int[], $5::bool[], $6::text[], $7::jsonb[], $8::real[], $9::bool[], $10::float8[], $11::int[])
+           AS t (id, hash, version, decided, reason, candidates, best, answered, wait, asks)
          ON CONFLICT (document_id) DO UPDATE SET content_hash = excluded.content_hash, model_version = excluded.model_version,
            is_decided = excluded.is_decided, reason = excluded.reason, candidates = excluded.candidates, confidence = excluded.confidence,
-           judged_at = now()",
+           judged_at = now(), asked_hash = excluded.asked_hash, ask_at = excluded.ask_at, asks = excluded.asks",
         &[
             (&user, Type::UUID),
             (&ids, Type::UUID_ARRAY),
@@ -44,6 +52,9 @@ pub(super) async fn store(tx: &Transaction<'_>, user: Uuid, judged: &[&Judgement
             (&reasons, Type::TEXT_ARRAY),
             (&candidates, Type::JSONB_ARRAY),
             (&best, Type::FLOAT4_ARRAY),
+            (&answered, Type::BOOL_ARRAY),
+            (&waits, Type::FLOAT8_ARRAY),
+            (&asks, Type::INT4_ARRAY),
         ],
     )
     .await

@@ -1,0 +1,185 @@
+//! The model endpoint, asked about what everything else is unsure of.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Desk, mail_of};
+use crate::support::World;
+
+const KEY: &str = "sk-simulated-5ecret";
+
+/// Ann, whose settings name an endpoint that knows what is about bridges and gardens.
+fn asking() -> Desk {
+    let mut desk = Desk::new();
+    let truth = json!({ "girder": "Bridge", "rose": "Garden", "lottery": "none" });
+    desk.world.sim.admin("models", json!({ "key": KEY, "truth": truth }));
+    let key = desk.world.folder.path().join("key");
+    std::fs::write(&key, KEY).expect("a key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("its mode");
+    let url = format!("{}/v1", desk.world.sim.url);
+    for (name, value) in [
+        ("URL", url.as_str()),
+        ("MODEL", "small"),
+        ("KEY_FILE", key.to_str().expect("a path")),
+        ("ALLOW_PRIVATE", "true"),
+        ("REQUESTS_PER_MINUTE", "10000"),
+    ] {
+        desk.world.set(&*format!("SYNCCTL_CLASSIFY_ENDPOINT_{name}").leak(), value);
+    }
+    desk
+}
+
+/// What the endpoint was asked: how often, and the prompts.
+fn asked(world: &World) -> (u64, String) {
+    let ledger = world.sim.get("models/ledger");
+    (ledger["requests"].as_u64().expect("a count"), ledger["calls"].to_string())
+}
+
+fn by_endpoint(project: Option<&str>) -> Option<(String, Option<String>)> {
+    Some(("endpoint".into(), project.map(str::to_owned)))
+}
+
+fn open_mail(desk: &Desk, id: &str, body: &str) -> Uuid {
+    desk.mail(id, id, &format!("{id}@example.org"), body)
+}
+
+#[test]
+fn what_is_unsure_is_asked_about_once_for_each_text() {
+    let desk = asking();
+    let (bridge, lottery) = (open_mail(&desk, "m1", "about a girder"), open_mail(&desk, "m2", "a lottery"));
+    let open = open_mail(&desk, "m3", "hello");
+    let report = desk.cron();
+    assert_eq!(
+        (desk.holds(bridge), desk.holds(lottery), desk.holds(open)),
+        (by_endpoint(Some("Bridge")), by_endpoint(None), None)
+    );
+    assert_eq!(report["details"]["endpoint"]["documents"], json!({ "decided": 2, "unsure": 1 }), "{report}");
+    assert_eq!(desk.told(bridge), [(json!("Bridge"), json!("endpoint"))]);
+    // Neither another run nor another model asks again; what the endpoint said holds.
+    desk.assign(&[(open_mail(&desk, "m4", "nothing of this"), "Garden")]);
+    let asked_so_far = asked(&desk.world).0;
+    desk.cron();
+    desk.cron();
+    assert_eq!((asked(&desk.world).0, desk.holds(bridge)), (asked_so_far, by_endpoint(Some("Bridge"))));
+    // Another text is another question.
+    open_mail(&desk, "m1", "about a rose");
+    desk.cron();
+    assert_eq!((asked(&desk.world).0, desk.holds(bridge)), (asked_so_far + 1, by_endpoint(Some("Garden"))));
+    assert_eq!(desk.world.count("SELECT sum(calls)::bigint FROM model_usage"), asked_so_far as i64 + 1);
+    let rehearsed = open_mail(&desk, "m5", "one more girder");
+    desk.world.syncctl(&["classify", "cron", "--dry-run"]).expect(0);
+    assert_eq!((asked(&desk.world).0, desk.holds(rehearsed)), (asked_so_far + 1, None));
+}
+
+#[test]
+fn what_people_and_kin_say_is_not_asked_about() {
+    let desk = asking();
+    let first = desk.mail("m1", "t1", "bob@example.org", "a girder");
+    let second = desk.mail("m2", "t1", "bob@example.org", "a girder");
+    desk.assign(&[(first, "Garden")]);
+    desk.cron();
+    assert_eq!((desk.holds(second), asked(&desk.world).0), (super::by("kin", "Garden"), 0));
+}
+
+#[test]
+fn an_endpoint_that_is_away_holds_nothing_up_and_is_asked_when_it_is_back() {
+    let desk = asking();
+    desk.world.sim.fault(json!({ "fault": "unavailable_503", "method": "chat.completions" }));
+    let open: Vec<Uuid> = (0..20).map(|n| open_mail(&desk, &format!("m{n}"), "a girder")).collect();
+    let first = desk.mail("k1", "t1", "bob@example.org", "x");
+    let kin = desk.mail("k2", "t1", "bob@example.org", "y");
+    desk.assign(&[(first, "Garden")]);
+    let ran = desk.world.syncctl(&["classify", "cron", "--json"]).expect(1).json();
+    let classes: Vec<&str> = ran["errors"].as_object().expect("classes").keys().map(String::as_str).collect();
+    assert_eq!((&ran["status"], classes), (&json!("partial"), vec!["transient"]), "{ran}");
+    assert_eq!((desk.holds(kin), desk.queued()), (super::by("kin", "Garden"), 0));
+    assert!(asked(&desk.world).0 < 10, "it is not asked about each");
+    // Nothing is asked before its time.
+    desk.world.sim.clear_faults();
+    desk.cron();
+    assert_eq!(desk.holds(open[0]), None);
+    desk.world.execute("UPDATE document_judgements SET ask_at = now() WHERE ask_at IS NOT NULL");
+    desk.cron();
+    assert!(open.iter().all(|document| desk.holds(*document) == by_endpoint(Some("Bridge"))));
+    assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL OR asks > 0"), 0);
+}
+
+#[test]
+fn a_refused_key_is_said_by_the_exit_code_and_an_account_without_credit_waits() {
+    let desk = asking();
+    let open = open_mail(&desk, "m1", "a girder");
+    desk.world.sim.admin("models", json!({ "key": "another" }));
+    let refused = desk.world.syncctl(&["classify", "cron", "--json"]).expect(77);
+    assert_eq!(refused.json()["errors"]["auth_revoked"]["count"], json!(1));
+    assert!(refused.stdout.contains("classify.endpoint.key_file") && !refused.stdout.contains(KEY), "{}", refused.stdout);
+    let again = "UPDATE document_judgements SET ask_at = now() WHERE ask_at IS NOT NULL";
+    desk.world.execute(again);
+    desk.world.sim.admin("models", json!({ "key": KEY, "credit": 0 }));
+    let report = desk.cron();
+    assert_eq!((&report["status"], &report["details"]["endpoint"]["documents"]), (&json!("completed"), &json!({ "waiting": 1 })));
+    assert!(report["details"]["endpoint"]["not_asked_because"].as_str().is_some_and(|why| why.contains("credit")), "{report}");
+    assert_eq!(desk.holds(open), None);
+    desk.world.execute(again);
+    desk.world.sim.admin("models", json!({ "credit": null }));
+    desk.cron();
+    assert_eq!(desk.holds(open), by_endpoint(Some("Bridge")));
+}
+
+#[test]
+fn what_gets_no_usable_answer_three_times_is_put_aside_and_can_be_asked_about_again() {
+    let desk = asking();
+    let (open, other) = (open_mail(&desk, "m1", "a girder"), desk.mail("k1", "t1", "bob@example.org", "x"));
+    desk.world.sim.admin("models", json!({ "mode": "foreign_id" }));
+    desk.assign(&[(other, "Garden")]);
+    for asks in 1..=2 {
+        desk.cron();
+        let waits = desk
+            .world
+            .query("SELECT asks, extract(epoch FROM ask_at - now())::float8 FROM document_judgements WHERE ask_at > now()");
+        assert_eq!((waits[0].get::<_, i32>(0), waits[0].get::<_, f64>(1) > 3500.0), (asks, true));
+        desk.world.execute("UPDATE document_judgements SET ask_at = now()");
+    }
+    let report = desk.cron();
+    assert_eq!((&report["quarantined"], desk.holds(open)), (&json!(1), None), "{report}");
+    let asked_so_far = asked(&desk.world).0;
+    desk.cron();
+    assert_eq!(asked(&desk.world).0, asked_so_far, "a person has to look at it");
+    let items = desk.world.syncctl(&["items", "list", "--json"]).expect(0).json();
+    assert!(items[0]["error"].as_str().is_some_and(|why| why.contains("no answer that can be used")), "{items}");
+    desk.world.sim.admin("models", json!({ "mode": "strict" }));
+    desk.world.syncctl(&["items", "retry"]).expect(0);
+    desk.cron();
+    assert_eq!((desk.holds(open), desk.world.count("SELECT count(*) FROM quarantined_items")), (by_endpoint(Some("Bridge")), 0));
+}
+
+#[test]
+fn private_documents_and_those_of_other_users_are_in_no_prompt() {
+    let mut desk = asking();
+    desk.world.set("SYNCCTL_CLASSIFY_NEVER_SENDERS", "[\"secret.example\", \"max@example.org\"]");
+    desk.world.set("SYNCCTL_CLASSIFY_NEVER_FOLDERS", "[\"1vault\"]");
+    let other = desk.world.user("eve@example.com");
+    desk.world.syncctl(&["projects", "add", "eve@example.com", "Submarine"]).expect(0);
+    mail_of(&desk.world, other, "e1", "e1", "", "periscope of the lottery");
+    let by = |id: &str, from: &str, body: &str| desk.mail(id, id, from, body);
+    by("m1", "Max <MAX@example.org>", "password of Max");
+    by("m2", "boss@secret.example", "password of the boss");
+    let file = |id: &str, parent: &str| {
+        desk.world.document(&syncctl::db::documents::Document {
+            source: "drive",
+            details: json!({ "parents": [parent] }),
+            ..crate::support::library::email(desk.user, id, "", "password in a file")
+        })
+    };
+    file("f1", "1vault");
+    by("m3", "bob@example.org", "a girder");
+    desk.cron();
+    let (requests, calls) = asked(&desk.world);
+    assert_eq!(requests, 2);
+    assert!(!calls.contains("password") && calls.contains("girder") && calls.contains("periscope"), "{calls}");
+    let calls: Vec<Value> = serde_json::from_str(&calls).expect("a list");
+    let mixed = calls.iter().map(Value::to_string).filter(|call| call.contains("Submarine") == call.contains("Bridge"));
+    assert_eq!(mixed.count(), 0, "each sees its own projects alone");
+    assert!(calls.iter().all(|call| !call["prompt"].to_string().contains(KEY)));
+}
