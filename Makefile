@@ -54,6 +54,7 @@ bench-week: ## A week of simulated time through the real binary: how the budget 
 	scripts/week
 
 bench-classify: ## How often documents come into the right project, on texts from the package registries; writes target/bench-classify.json
+	scripts/ensure-postgres
 	scripts/corpora
 	cargo bench --locked --bench classify -- net
 

@@ -46,5 +46,5 @@ pub fn read(name: &str) -> Vec<Document> {
 
 /// In cargo's target folder.
 pub fn figures_path(file: &str) -> String {
-    crate::figures::path(file)
+    crate::shared::figures::path(file)
 }

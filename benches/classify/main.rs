@@ -8,21 +8,27 @@
 //! - bbc, changes: articles of five kinds; entries of changelogs by crate. There are neither threads nor senders: the model alone
 //! - a hundred articles learnt, and all others judged
 //! - documents a second, and memory (a process of its own)
+//! - the real binary over documents in a real PostgreSQL: documents a second, memory, and the statements of a run with nothing to do
 //!
 //! Precision: of the documents that were given a project, how many were given the right one. Coverage: of those that belong into a project,
 //! how many were given one, right or wrong. Constants of the model were chosen on bbc and the first half of the mails.
 
 mod corpus;
-#[path = "../shared/figures.rs"]
-#[allow(dead_code)]
-mod figures;
 mod memory;
 mod net;
+mod product;
+#[path = "../shared/mod.rs"]
+#[allow(dead_code)]
+mod shared;
 mod speed;
 mod stream;
+#[path = "../../tests/it/support/mod.rs"]
+#[allow(dead_code)]
+mod support;
 mod table;
 
 use corpus::Document;
+use shared::figures;
 use syncctl::classify::score::Score;
 use table::Table;
 
@@ -50,6 +56,7 @@ fn main() {
     table.add("bbc_cold_right", stream::cold(&bbc, 100), Some(">= 0.90"), "100 learnt, all others judged without a threshold");
     speed::tell(&mail, &mut table);
     table.add("peak_rss_mib", memory::peak(), Some("<= 64"), "5,000 documents learnt, saved, loaded, judged");
+    product::tell(&mail, &mut table);
     figures::write(FILE, &table.figures());
 }
 
@@ -57,6 +64,7 @@ fn tell_mail(mail: &[Document], table: &mut Table) {
     let score = stream::replay(mail, stream::whole);
     table.add("mail_precision", score.precision(), Some(">= 0.97"), &score.by_way());
     table.add("mail_coverage", score.coverage(), Some(">= 0.60"), "");
+    table.add("mail_asked", score.undecided(), Some("<= 0.40"), "documents that an endpoint would be asked about, of all");
     table.add("mail_precision_with_none", score.precision_with_none(), None, "\"none of them\" counted as well");
     let second: Score = stream::replay_from(mail, mail.len() / 2, stream::whole);
     table.add("mail_second_half_precision", second.precision(), None, "no constant was chosen on it");

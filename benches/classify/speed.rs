@@ -8,7 +8,7 @@ use syncctl::classify::features::{Text, features};
 use syncctl::classify::learner::Learner;
 
 use crate::corpus::Document;
-use crate::figures::{median, timed};
+use crate::shared::figures::{median, timed};
 use crate::table::Table;
 
 const SIZE: usize = 2048;
@@ -16,7 +16,7 @@ const DOCUMENTS: usize = 5_000;
 const ROUNDS: usize = 3;
 
 pub fn tell(mail: &[Document], table: &mut Table) {
-    let documents = pieces(mail);
+    let documents = pieces(mail, DOCUMENTS);
     let none = Neighbours::default();
     let mut learnt = Learner::default();
     let (seconds, cpu) = measured(|| {
@@ -59,8 +59,8 @@ fn text_of(body: &str) -> Text<'_> {
     Text { title: "", sender: "ada@example.com", body }
 }
 
-/// The mails of each list, one after the other, in pieces.
-fn pieces(mail: &[Document]) -> Vec<(Label, String)> {
+/// The mails of each list, one after the other, in so many pieces.
+pub fn pieces(mail: &[Document], count: usize) -> Vec<(Label, String)> {
     let mut left: std::collections::BTreeMap<Label, String> = std::collections::BTreeMap::new();
     let mut pieces = Vec::new();
     for document in mail.iter().cycle() {
@@ -69,7 +69,7 @@ fn pieces(mail: &[Document]) -> Vec<(Label, String)> {
         while text.len() >= SIZE {
             let rest = text.split_off(text.floor_char_boundary(SIZE));
             pieces.push((document.label(), std::mem::replace(text, rest)));
-            if pieces.len() == DOCUMENTS {
+            if pieces.len() == count {
                 return pieces;
             }
         }

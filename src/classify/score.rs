@@ -7,7 +7,9 @@ use super::Label;
 /// What was decided, and what of it was right.
 #[derive(Debug, Clone, Default)]
 pub struct Score {
-    /// Documents that belong into a project.
+    /// All documents.
+    pub documents: usize,
+    /// Those that belong into a project.
     pub belong: usize,
     /// Of those, given a project.
     pub covered: usize,
@@ -24,6 +26,7 @@ pub struct Score {
 impl Score {
     /// Counts a document that is `truth`; `decided`: the label that it was given, and by what.
     pub fn add(&mut self, truth: Label, decided: Option<(Label, &'static str)>) {
+        self.documents += 1;
         self.belong += usize::from(truth != Label::NoneOfThem);
         let Some((label, way)) = decided else { return };
         let is_right = usize::from(label == truth);
@@ -36,6 +39,11 @@ impl Score {
             self.right += is_right;
             self.covered += usize::from(truth != Label::NoneOfThem);
         }
+    }
+
+    /// Of all documents, how many nothing was decided on.
+    pub fn undecided(&self) -> f64 {
+        1.0 - self.decided as f64 / self.documents as f64
     }
 
     /// Of the documents that were given a project, how many were given the right one; NaN where none was.

@@ -150,7 +150,7 @@ fn shown(whole: &Whole) -> String {
         ("document", Some(format!("{}, version {}, {}", entry.id, entry.version, entry.status))),
         ("source", Some(format!("{} {} {}", entry.source, entry.kind, entry.source_id))),
         ("user", Some(entry.user_id.to_string())),
-        ("project", whole.project_id.map(|id| id.to_string())),
+        ("project", project(whole)),
         ("type", whole.mime_type.clone()),
         ("changed", Some(time(entry.updated_at))),
         ("note", whole.note.clone()),
@@ -166,6 +166,16 @@ fn shown(whole: &Whole) -> String {
     text.push('\n');
     text.extend(body.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()));
     text
+}
+
+/// Its project, and who decided that.
+fn project(whole: &Whole) -> Option<String> {
+    let name = whole.project.clone().or_else(|| whole.project_id.map(|id| id.to_string()));
+    match (name, &whole.decided_by) {
+        (Some(name), Some(by)) => Some(format!("{name}, decided by {by}")),
+        (None, Some(by)) => Some(format!("none, decided by {by}")),
+        (name, None) => name,
+    }
 }
 
 fn found(hits: &[Hit]) -> String {

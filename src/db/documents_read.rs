@@ -79,6 +79,10 @@ pub struct Whole {
     #[serde(flatten)]
     pub entry: Entry,
     pub project_id: Option<Uuid>,
+    /// The project's name, where it is one of `projects`.
+    pub project: Option<String>,
+    /// Who or what decided on its project, "none of them" included.
+    pub decided_by: Option<String>,
     pub mime_type: Option<String>,
     pub snippet: Option<String>,
     /// Why something is missing.
@@ -95,7 +99,8 @@ pub async fn get(pool: &Pool, id: Uuid) -> anyhow::Result<Option<Whole>> {
         .await?
         .query_typed_opt(
             &format!(
-                "SELECT {ENTRY}, d.project_id, d.mime_type, d.snippet, d.note, d.details, d.created_at, d.body FROM documents d WHERE d.id = $1"
+                "SELECT {ENTRY}, d.project_id, d.mime_type, d.snippet, d.note, d.details, d.created_at, d.body, p.name, c.decided_by
+                 FROM documents d LEFT JOIN projects p ON p.id = d.project_id LEFT JOIN document_projects c ON c.document_id = d.id WHERE d.id = $1"
             ),
             &[(&id, Type::UUID)],
         )
@@ -111,6 +116,8 @@ pub async fn get(pool: &Pool, id: Uuid) -> anyhow::Result<Option<Whole>> {
             details: row.try_get(15)?,
             created_at: row.try_get(16)?,
             body: row.try_get(17)?,
+            project: row.try_get(18)?,
+            decided_by: row.try_get(19)?,
         })
     })
     .transpose()

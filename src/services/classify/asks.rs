@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -34,6 +34,8 @@ const LEAST_CONFIDENCE: f32 = 0.5;
 /// Answers that could not be used, after which a document is put aside; between them an hour and a day.
 const MOST_ASKS: i32 = 3;
 const AGAIN: [Duration; 2] = [Duration::from_secs(3600), Duration::from_secs(86_400)];
+/// A page asks for so long; what is left over is asked about in the next run, because this one may be told to end.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// After so many failures of the network or the server a run asks no more.
 const MOST_TRANSIENT: u32 = 2;
 
@@ -122,7 +124,11 @@ impl Asks {
         digest: &Digest,
     ) -> Result<Vec<Poison>, Failure> {
         let Some(endpoint) = &self.endpoint else { return Ok(Vec::new()) };
-        let questions = pending.into_iter().map(async |one| (self.ask(endpoint, pool, &one, digest).await, one));
+        let began = Instant::now();
+        let questions = pending.into_iter().map(async |one| match began.elapsed() < PATIENCE {
+            true => (self.ask(endpoint, pool, &one, digest).await, one),
+            false => (Ok(None), one),
+        });
         let mut answers = futures_util::stream::iter(questions).buffer_unordered(AT_ONCE);
         let mut aside = Vec::new();
         while let Some((answer, one)) = answers.next().await {
@@ -216,11 +222,11 @@ impl Asks {
         }
     }
 
-    /// How long what was not asked waits.
+    /// How long what was not asked about waits.
     fn wait(&self) -> Duration {
         let mut state = self.state();
         *state.told.entry("waiting").or_default() += 1;
-        state.off.as_ref().map_or(Duration::from_secs(600), |(_, wait)| *wait)
+        state.off.as_ref().map_or(Duration::ZERO, |(_, wait)| *wait)
     }
 
     fn count(&self, what: &'static str) {
