@@ -132,7 +132,10 @@ fn outcome(neighbours: &Neighbours, opinion: &Opinion, tallies: &Tallies, is_ope
         && !is_refuted(tallies.kin)
     {
         if !is_open(label) {
-            return (Outcome::Unsure, format!("the project of the same {kinship} is not open"));
+            return (
+                Outcome::Unsure,
+                format!("the project of the same {kinship} is closed, or a person took it away from this document"),
+            );
         }
         let confidence = tallies.kin.expected() as f32;
         return (
@@ -169,7 +172,7 @@ fn model(opinion: &Opinion, is_open: &impl Fn(Label) -> bool) -> (Outcome, Strin
         return unsure(format!("confidence {confidence:.2} is below the threshold {threshold:.2}"));
     }
     if !is_open(best.label) {
-        return unsure("the best project is not open".into());
+        return unsure("the best project is closed, or a person took it away from this document".into());
     }
     let reason = format!("confidence {confidence:.2}, threshold {threshold:.2}");
     (Outcome::Decided { label: best.label, by: Way::Model, confidence }, reason)
@@ -271,9 +274,15 @@ mod tests {
         let open = |label| label != A;
         let decide = |neighbours| decide(&neighbours, &SURE, &RIGHT, open);
         let decision = decide(Neighbours { kin: &[(Kinship::Thread, A)], sender: &[B; 3] });
-        assert_eq!((decision.outcome, decision.reason.as_str()), (Outcome::Unsure, "the project of the same thread is not open"));
+        assert_eq!(
+            (decision.outcome, decision.reason.as_str()),
+            (Outcome::Unsure, "the project of the same thread is closed, or a person took it away from this document")
+        );
         let decision = decide(Neighbours { kin: &[], sender: &[A; 3] });
-        assert_eq!((decision.outcome, decision.reason.as_str()), (Outcome::Unsure, "the best project is not open"));
+        assert_eq!(
+            (decision.outcome, decision.reason.as_str()),
+            (Outcome::Unsure, "the best project is closed, or a person took it away from this document")
+        );
         assert_eq!(decision.alternatives, RANKED[1..]);
     }
 

@@ -11,6 +11,10 @@ use super::classify::{judgements, queue};
 use super::outbox::{self, Event};
 use super::projects::{self, Named};
 use super::{Pool, documents};
+use crate::error::sql_state;
+
+/// How often a word is said again that met a deadlock.
+const SACRIFICES: u32 = 5;
 
 /// The event of a decision.
 pub const CLASSIFIED: &str = "document.classified";
@@ -59,6 +63,17 @@ struct Known {
 
 /// Stores a person's word about a document: decision, correction, `documents.project_id` and event in one transaction.
 pub async fn say(pool: &Pool, document: Uuid, word: &Word) -> anyhow::Result<Said> {
+    let mut tries = SACRIFICES;
+    loop {
+        match say_once(pool, document, word).await {
+            // PostgreSQL gave it up for another transaction's sake: nothing is wrong with it.
+            Err(error) if tries > 0 && matches!(sql_state(&error), Some("40P01" | "40001")) => tries -= 1,
+            said => return said,
+        }
+    }
+}
+
+async fn say_once(pool: &Pool, document: Uuid, word: &Word) -> anyhow::Result<Said> {
     let mut client = pool.get().await?;
     let tx = client.begin("beginning an assignment").await?;
     let said = said(&tx, document, word).await?;
@@ -118,7 +133,7 @@ async fn known(tx: &Transaction<'_>, document: Uuid) -> anyhow::Result<Option<Kn
     let row = tx
         .query_typed_opt(
             "SELECT d.user_id, d.project_id, (SELECT p.decided_by FROM document_projects p WHERE p.document_id = d.id)
-             FROM documents d WHERE d.id = $1 FOR UPDATE OF d",
+             FROM documents d WHERE d.id = $1 FOR NO KEY UPDATE OF d",
             &[(&document, Type::UUID)],
         )
         .await

@@ -15,7 +15,7 @@ use crate::classify::Label;
 const TRAITS: &str = "CASE d.source WHEN 'gmail' THEN nullif(d.details ->> 'thread_id', '') END,
   CASE d.source WHEN 'attendee' THEN (
     SELECT e.ical_uid FROM meetings m JOIN calendar_events e ON e.stream_id = m.stream_id AND e.event_id = m.event_id
-    WHERE m.id::text = d.details ->> 'meeting_id') END,
+    WHERE m.id = CASE WHEN d.details ->> 'meeting_id' ~ '^[0-9a-f-]{36}$' THEN (d.details ->> 'meeting_id')::uuid END) END,
   -- The root of a drive, whose id begins so, says nothing about what lies in it.
   CASE WHEN d.source = 'drive' AND d.details #>> '{parents,0}' NOT LIKE '0A%' THEN d.details #>> '{parents,0}' END,
   nullif(lower(coalesce(substring(d.author FROM '<([^<>]+)>'), d.author)), '')";

@@ -168,7 +168,13 @@ fn a_persons_word_stands_and_what_was_taken_away_does_not_come_back() {
     let refused: Vec<&str> =
         explained["refused"].as_array().expect("a list").iter().filter_map(|one| one["name"].as_str()).collect();
     assert_eq!(refused, ["Bridge", "none of them"], "{explained}");
-    assert_eq!(explained["now"]["reason"], "the project of the same thread is not open");
+    assert_eq!(
+        explained["now"]["reason"],
+        "the project of the same thread is closed, or a person took it away from this document"
+    );
+    // Once all is learnt there is nothing to do.
+    desk.cron();
+    assert_eq!(desk.cron()["polls"], json!(0));
 }
 
 #[test]

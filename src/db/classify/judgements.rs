@@ -20,8 +20,10 @@ pub struct Judgement {
     pub document: Uuid,
     /// Of the text that was judged.
     pub content_hash: Vec<u8>,
-    /// `project_models.version`
+    /// `project_models.version` of the stored model, also where one that is not stored yet has judged.
     pub model_version: i32,
+    /// The last word of a person on it that was known then (`project_corrections.id`); 0: there was none.
+    pub said: i64,
     pub verdict: Verdict,
     pub reason: String,
     /// The model's, the best first: label and confidence.
@@ -36,6 +38,8 @@ pub enum Asked {
     No,
     /// It has answered for this text.
     Answered,
+    /// It gave no answer that could be used, so often, and is not asked any more.
+    GivenUp { asks: i32 },
     /// It is to be asked after so long.
     Later {
         wait: Duration,
@@ -75,6 +79,7 @@ struct Known {
     content_hash: Vec<u8>,
     is_settled: bool,
     decision: Option<Label>,
+    said: i64,
 }
 
 /// A label that is to hold.
@@ -102,8 +107,9 @@ pub async fn write(tx: &Transaction<'_>, user: Uuid, stream: Option<i64>, judgem
             over.push(judgement.document);
             continue;
         }
-        // It is judged again.
-        if now.content_hash != judgement.content_hash {
+        // It is judged again: its text is another, or a person has taken back a word.
+        let is_outdated = now.content_hash != judgement.content_hash || now.said != judgement.said;
+        if is_outdated || (judgement.verdict == Verdict::Kept && now.decision.is_none()) {
             continue;
         }
         match judgement.verdict {
@@ -138,6 +144,8 @@ pub async fn skip(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Result<()
     if documents.is_empty() {
         return Ok(());
     }
+    // Whoever changes one of them meanwhile waits, and queues it again.
+    lock(tx, documents).await?;
     tx.execute_typed(
         "DELETE FROM classify_queue q USING documents d LEFT JOIN document_projects p ON p.document_id = d.id
            LEFT JOIN document_judgements j ON j.document_id = d.id LEFT JOIN project_models m ON m.user_id = d.user_id
@@ -151,20 +159,27 @@ pub async fn skip(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Result<()
     Ok(())
 }
 
-/// Locks the documents, in one order for everybody, so that nothing else decides about them meanwhile.
-async fn known(tx: &Transaction<'_>, user: Uuid, judgements: &[&Judgement]) -> anyhow::Result<HashMap<Uuid, Known>> {
-    let ids: Vec<Uuid> = judgements.iter().map(|judgement| judgement.document).collect();
+/// Locks the documents, in one order for everybody, so that nothing else decides about them, or changes them, meanwhile.
+async fn lock(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Result<()> {
     tx.execute_typed(
-        "SELECT 1 FROM documents WHERE id = ANY ($1) AND user_id = $2 ORDER BY id FOR NO KEY UPDATE",
-        &[(&ids, Type::UUID_ARRAY), (&user, Type::UUID)],
+        "SELECT 1 FROM documents WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
+        &[(&documents, Type::UUID_ARRAY)],
     )
     .await
     .context("locking judged documents")?;
+    Ok(())
+}
+
+/// The documents as they stand, locked.
+async fn known(tx: &Transaction<'_>, user: Uuid, judgements: &[&Judgement]) -> anyhow::Result<HashMap<Uuid, Known>> {
+    let ids: Vec<Uuid> = judgements.iter().map(|judgement| judgement.document).collect();
+    lock(tx, &ids).await?;
     // A statement of its own, which sees what others have committed before they let the documents go.
     let rows = tx
         .query_typed(
             "SELECT d.id, d.content_hash, d.status = 'deleted' OR coalesce(p.decided_by = 'human', d.project_id IS NOT NULL),
-               p.document_id IS NOT NULL, p.project_id
+               p.document_id IS NOT NULL, p.project_id,
+               coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0)
              FROM documents d LEFT JOIN document_projects p ON p.document_id = d.id WHERE d.id = ANY ($1) AND d.user_id = $2",
             &[(&ids, Type::UUID_ARRAY), (&user, Type::UUID)],
         )
@@ -175,7 +190,10 @@ async fn known(tx: &Transaction<'_>, user: Uuid, judgements: &[&Judgement]) -> a
             let is_decided: bool = row.try_get(3)?;
             let project: Option<Uuid> = row.try_get(4)?;
             let decision = is_decided.then(|| label(project));
-            Ok((row.try_get(0)?, Known { content_hash: row.try_get(1)?, is_settled: row.try_get(2)?, decision }))
+            Ok((
+                row.try_get(0)?,
+                Known { content_hash: row.try_get(1)?, is_settled: row.try_get(2)?, decision, said: row.try_get(5)? },
+            ))
         })
         .collect()
 }

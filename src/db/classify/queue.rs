@@ -35,8 +35,11 @@ pub struct Queued {
     pub refused: Vec<Label>,
     /// The model endpoint has answered for this very text.
     pub was_asked: bool,
-    /// How often it gave no answer that could be used.
+    /// How often it gave no answer that could be used, and seconds until it is to be asked again.
     pub asks: i32,
+    pub asked_again_in: Option<f64>,
+    /// The last word of a person on it (`project_corrections.id`); 0: there was none.
+    pub said: i64,
     /// It is in a folder, or has a label, that no endpoint is to see.
     pub is_private: bool,
 }
@@ -56,6 +59,8 @@ fn select(from: &str) -> String {
            coalesce(d.title, ''), coalesce(d.author, ''), left(coalesce(d.body, d.snippet, ''), $3), p.decided_by, p.project_id,
            ARRAY(SELECT c.was_project_id FROM project_corrections c WHERE c.document_id = d.id AND c.was_decided_by IS NOT NULL),
            coalesce(j.asked_hash = d.content_hash, false), CASE WHEN j.content_hash = d.content_hash THEN j.asks ELSE 0 END,
+           CASE WHEN j.content_hash = d.content_hash THEN extract(epoch FROM j.ask_at - now()) END::float8,
+           coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0),
            d.source = 'drive' AND coalesce(d.details -> 'parents' ?| $5, false)
              OR d.source = 'gmail' AND cardinality($4) > 0 AND EXISTS (
                SELECT FROM gmail_detections g JOIN gmail_messages m USING (stream_id, message_id) WHERE g.document_id = d.id AND m.labels && $4),
@@ -80,8 +85,10 @@ fn queued(row: &Row) -> anyhow::Result<Queued> {
         refused: refused.into_iter().map(label).collect(),
         was_asked: row.try_get(9)?,
         asks: row.try_get::<_, Option<i32>>(10)?.unwrap_or(0),
-        is_private: row.try_get(11)?,
-        traits: traits(row, 12)?,
+        asked_again_in: row.try_get(11)?,
+        said: row.try_get(12)?,
+        is_private: row.try_get(13)?,
+        traits: traits(row, 14)?,
     })
 }
 
@@ -197,7 +204,7 @@ pub async fn wake(pool: &Pool) -> anyhow::Result<u64> {
         .execute_typed(
             "WITH to_ask AS (
                INSERT INTO classify_queue (document_id, user_id)
-               SELECT document_id, user_id FROM document_judgements WHERE ask_at <= now() ORDER BY document_id ON CONFLICT DO NOTHING
+               SELECT document_id, user_id FROM document_judgements WHERE ask_at <= now() ORDER BY ask_at LIMIT 500 ON CONFLICT DO NOTHING
                RETURNING user_id)
              UPDATE streams s SET due_at = now()
              WHERE s.service = $1 AND s.due_at > now() AND s.failures = 0 AND s.state NOT IN ('removed', 'revoked', 'off')

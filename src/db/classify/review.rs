@@ -39,7 +39,7 @@ pub async fn undecided(pool: &Pool, user: Option<Uuid>, limit: i64) -> anyhow::R
             "SELECT d.id, u.email, d.title, d.author, d.occurred_at, p.name, j.confidence, m.threshold, j.reason, j.candidates, count(*) OVER ()
              FROM document_judgements j JOIN documents d ON d.id = j.document_id JOIN users u ON u.id = j.user_id
              LEFT JOIN project_models m ON m.user_id = j.user_id LEFT JOIN projects p ON p.id::text = j.candidates #>> '{0,project_id}'
-             WHERE NOT j.is_decided AND d.status <> 'deleted' AND ($1::uuid IS NULL OR j.user_id = $1)
+             WHERE NOT j.is_decided AND d.status <> 'deleted' AND d.project_id IS NULL AND ($1::uuid IS NULL OR j.user_id = $1)
              ORDER BY m.threshold - j.confidence, j.confidence DESC NULLS LAST, d.id LIMIT $2",
             &[(&user, Type::UUID), (&limit, Type::INT8)],
         )

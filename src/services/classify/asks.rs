@@ -32,7 +32,7 @@ const MOST_TEXT: usize = 4_000;
 /// A choice that the endpoint itself is less sure of is none.
 const LEAST_CONFIDENCE: f32 = 0.5;
 /// Answers that could not be used, after which a document is put aside; between them an hour and a day.
-const MOST_ASKS: i32 = 3;
+pub const MOST_ASKS: i32 = 3;
 const AGAIN: [Duration; 2] = [Duration::from_secs(3600), Duration::from_secs(86_400)];
 /// A page asks for so long; what is left over is asked about in the next run, because this one may be told to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -81,7 +81,7 @@ impl Asks {
 
     /// The question about a document, if it is one for the endpoint. `anew`: also if it has answered before.
     pub fn pending(&self, state: &State, queued: &Queued, judgement: &Judgement, place: usize, anew: bool) -> Option<Pending> {
-        let is_open = judgement.verdict == Verdict::Unsure && (anew || !queued.was_asked);
+        let is_open = judgement.verdict == Verdict::Unsure && (anew || judgement.asked == Asked::No);
         let may_see = !queued.is_private && !self.is_private_sender(queued);
         if self.endpoint.is_none() || !is_open || !may_see {
             return None;
@@ -142,7 +142,7 @@ impl Asks {
                 None => judgement.asked = Asked::Later { wait: self.wait(), asks: one.asks },
             }
             if let Asked::Later { asks: MOST_ASKS.., .. } = judgement.asked {
-                judgement.asked = Asked::No;
+                judgement.asked = Asked::GivenUp { asks: MOST_ASKS };
                 aside.push(unanswerable(judgement));
             }
         }

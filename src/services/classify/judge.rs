@@ -1,12 +1,12 @@
 //! Pages of judgements: the documents of a user's queue, and before them what is to be learnt. Reads our database, and writes nothing.
 
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::asks::Pending;
+use super::asks::{MOST_ASKS, Pending};
 use super::learn::is_open;
 use super::state::State;
 use super::{Change, Classify, PAGE, by};
@@ -25,35 +25,44 @@ pub type Judged = (Page<Change>, Vec<Pending>);
 
 /// The next page of a user: a model that has learnt more, by itself, or documents after the one that `token` names.
 pub async fn page(classify: &Classify, user: Uuid, token: Option<&str>, digest: &Digest) -> anyhow::Result<Judged> {
-    let (state, is_stored) = classify.states.of(&classify.pool, user).await?;
+    let (state, now) = classify.states.of(&classify.pool, user).await?;
+    let is_stored = state.version == now;
     if state.beyond > 0 {
         let why = "assignments to more projects than a model can tell apart (10,000): not learnt";
         digest.tell(why, None, user, &state.beyond.to_string());
     }
-    let anew = || Next::Page(Uuid::nil().to_string());
     if let (false, Some((learnt, new))) = (is_stored, &state.learnt) {
-        if !state.is_told.swap(true, Ordering::Relaxed) {
-            let item = item(user, Change::Learnt(Box::new(learnt.clone()), new.clone()))?;
-            return Ok((page_of(vec![item], anew()), Vec::new()));
-        }
-        // Pages are asked for ahead: until that one is written, the queue is that of before.
-        if !classify.is_rehearsal {
-            return Ok((page_of(Vec::new(), anew()), Vec::new()));
+        match Lesson::of(token) {
+            // Pages are asked for ahead: until the one that brings the lesson is written, the queue is that of before.
+            Some(lesson) if lesson.version == state.version && !classify.is_rehearsal => {
+                let next = match lesson.looks < MOST_LOOKS {
+                    true => Next::Page(Lesson { looks: lesson.looks + 1, ..lesson }.token()),
+                    // It could not be written; the next run learns again.
+                    false => Next::Cursor(now.to_string()),
+                };
+                return Ok((page_of(Vec::new(), next), Vec::new()));
+            }
+            Some(lesson) if lesson.version == state.version => {}
+            _ => {
+                let item = item(user, Change::Learnt(Box::new(learnt.clone()), new.clone()))?;
+                return Ok((page_of(vec![item], Next::Page(Lesson { version: state.version, looks: 0 }.token())), Vec::new()));
+            }
         }
     }
-    // A token of another version: from the beginning, which costs nothing that is done.
+    // Behind a lesson, and with a token of another version, from the beginning, which costs nothing that is done.
     let after = token.and_then(|token| token.parse().ok()).unwrap_or_default();
     // In a dry run, what the new model would have queued.
     let from = if is_stored { From::Queue } else { From::Documents };
-    let reading = Reading { user, version: state.version, private: classify.asks.private() };
+    let version = if is_stored { now } else { -1 };
+    let reading = Reading { user, version, private: classify.asks.private() };
     let queued = reading.next(&classify.pool, from, after, PAGE).await?;
     let next = match queued.last() {
         Some(last) if queued.len() as i64 == PAGE => Next::Page(last.id.to_string()),
-        _ => Next::Cursor(state.version.to_string()),
+        _ => Next::Cursor(now.to_string()),
     };
     let (mut items, mut pending) = (Vec::new(), Vec::new());
     for queued in &queued {
-        let change = change(&state, queued, false);
+        let change = change(&state, queued, now, false);
         pending.extend(asked(classify, &state, queued, &change, items.len()));
         items.push(item(queued.id, change)?);
     }
@@ -71,11 +80,11 @@ fn page_of(items: Vec<Item<Change>>, next: Next) -> Page<Change> {
 pub async fn one(classify: &Classify, user: Uuid, id: &str) -> Result<(Item<Change>, Option<Pending>), Failure> {
     let missing = || Failure::new(Class::Permanent, format!("document {id}: not there"));
     let document: Uuid = id.parse().map_err(|_| missing())?;
-    let (state, _) = classify.states.of(&classify.pool, user).await?;
+    let (state, now) = classify.states.of(&classify.pool, user).await?;
     // No model has this version: it is judged again.
     let reading = Reading { user, version: -1, private: classify.asks.private() };
     let queued = reading.one(&classify.pool, document).await?.ok_or_else(missing)?;
-    let change = change(&state, &queued, true);
+    let change = change(&state, &queued, now, true);
     let pending = asked(classify, &state, &queued, &change, 0);
     Ok((item(document, change)?, pending))
 }
@@ -92,16 +101,39 @@ fn item(id: Uuid, change: Change) -> anyhow::Result<Item<Change>> {
     Ok(Item { id: id.to_string(), raw: serde_json::value::to_raw_value(&json!({ "document": id }))?, changed_at: None, change })
 }
 
-fn change(state: &State, queued: &Queued, asked: bool) -> Change {
+/// `version`: of the stored model, so that what one judged that is not stored yet is judged again when it is.
+fn change(state: &State, queued: &Queued, version: i32, asked: bool) -> Change {
     match queued.is_settled {
         true => Change::Settled(queued.id),
-        false if asked => Change::Asked(Box::new(judgement(state, queued))),
-        false => Change::Judged(Box::new(judgement(state, queued))),
+        false if asked => Change::Asked(Box::new(judgement(state, queued, version))),
+        false => Change::Judged(Box::new(judgement(state, queued, version))),
+    }
+}
+
+/// How often a page looks whether the lesson before it is written.
+const MOST_LOOKS: u32 = 3;
+
+/// A page token: the page before brings the lesson by which a model gets this version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Lesson {
+    version: i32,
+    /// Pages without anything that have passed since.
+    looks: u32,
+}
+
+impl Lesson {
+    fn of(token: Option<&str>) -> Option<Self> {
+        let (version, looks) = token?.strip_prefix("lesson ")?.split_once(' ')?;
+        Some(Self { version: version.parse().ok()?, looks: looks.parse().ok()? })
+    }
+
+    fn token(self) -> String {
+        format!("lesson {} {}", self.version, self.looks)
     }
 }
 
 /// What is thought of a document.
-fn judgement(state: &State, queued: &Queued) -> Judgement {
+fn judgement(state: &State, queued: &Queued, version: i32) -> Judgement {
     let decision = decision(state, queued);
     let verdict = match decision.outcome {
         Outcome::Decided { label, by: way, confidence } => Verdict::Decided { label, by: by(way), confidence },
@@ -116,11 +148,23 @@ fn judgement(state: &State, queued: &Queued) -> Judgement {
     Judgement {
         document: queued.id,
         content_hash: queued.content_hash.clone(),
-        model_version: state.version,
+        model_version: version,
+        said: queued.said,
         verdict,
         reason: decision.reason,
         candidates: chosen.into_iter().chain(others).collect(),
-        asked: if queued.was_asked { Asked::Answered } else { Asked::No },
+        asked: asked_before(queued),
+    }
+}
+
+/// What the endpoint has had to do with this text so far.
+fn asked_before(queued: &Queued) -> Asked {
+    let wait = queued.asked_again_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    match wait.filter(|wait| !wait.is_zero()) {
+        _ if queued.was_asked => Asked::Answered,
+        Some(wait) => Asked::Later { wait, asks: queued.asks },
+        None if queued.asks >= MOST_ASKS => Asked::GivenUp { asks: queued.asks },
+        None => Asked::No,
     }
 }
 

@@ -1,7 +1,6 @@
 //! What is known of a user when documents are judged: the model, what people said, which projects are open. Read once for many pages.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
@@ -28,8 +27,6 @@ pub struct State {
     pub learnt: Option<(Learnt, Vec<Uuid>)>,
     /// Words of projects beyond those that a model can tell apart.
     pub beyond: usize,
-    /// Whether a page has brought `learnt`.
-    pub is_told: AtomicBool,
     /// What it was read from.
     read_at: Standing,
 }
@@ -39,11 +36,11 @@ pub struct State {
 pub struct States(Mutex<Option<(Uuid, Arc<State>)>>);
 
 impl States {
-    /// The state of a user as it is now, and whether its model is stored.
+    /// The state of a user as it is now, and the version of the model that is stored; 0: none is.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn of(&self, pool: &Pool, user: Uuid) -> anyhow::Result<(Arc<State>, bool)> {
+    pub async fn of(&self, pool: &Pool, user: Uuid) -> anyhow::Result<(Arc<State>, i32)> {
         let now = models::standing(pool, user).await?;
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let state = match kept {
@@ -51,8 +48,7 @@ impl States {
             _ => Arc::new(read(pool, user, &now).await?),
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((user, Arc::clone(&state)));
-        let is_stored = state.version == now.version;
-        Ok((state, is_stored))
+        Ok((state, now.version))
     }
 }
 
@@ -74,7 +70,9 @@ impl State {
 /// # Errors
 /// The database failed.
 pub async fn read(pool: &Pool, user: Uuid, now: &Standing) -> anyhow::Result<State> {
-    let said = words::all(pool, user).await?;
+    // What was said since the look is for the next one.
+    let mut said = words::all(pool, user).await?;
+    said.retain(|word| word.said <= now.said_to);
     let stored = models::learner(pool, user).await?;
     let known = match stored.as_deref().map(Learner::from_bytes) {
         // It cannot unlearn.
@@ -89,14 +87,14 @@ pub async fn read(pool: &Pool, user: Uuid, now: &Standing) -> anyhow::Result<Sta
     let lesson = learn::learn(pool, &said, known.unwrap_or_default(), learnt_to).await?;
     let is_stored = !is_anew && now.said_to == now.learnt_to;
     let Lesson { learner, people, new, beyond } = lesson;
-    let learnt = match is_stored || (said.is_empty() && now.version == 0) {
+    let learnt = match is_stored || (now.said_to == now.learnt_to && now.version == 0) {
         true => None,
         false => Some((learnt(&learner, now, is_anew)?, new)),
     };
     let version = learnt.as_ref().map_or(now.version, |(learnt, _)| learnt.version);
     let projects = words::open_projects(pool, user).await?;
     let places = projects.iter().enumerate().map(|(place, project)| (project.id, place)).collect();
-    Ok(State { people, learner, version, projects, places, learnt, beyond, is_told: AtomicBool::new(false), read_at: *now })
+    Ok(State { people, learner, version, projects, places, learnt, beyond, read_at: *now })
 }
 
 fn learnt(learner: &Learner, now: &Standing, is_anew: bool) -> anyhow::Result<Learnt> {

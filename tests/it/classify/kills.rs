@@ -83,17 +83,31 @@ fn a_hundred_kills_lose_no_word_and_double_no_decision() {
     assert!(desk.world.count("SELECT count(*) FROM classify_cron_results WHERE status = 'abandoned'") > 0);
 }
 
-#[test]
-fn a_person_who_speaks_while_a_run_judges_is_not_overridden() {
-    let desk = Desk::new();
-    let first = desk.mail("m1", "t1", "bob@example.com", "a");
-    desk.assign(&[(first, "Bridge")]);
-    // A page waits here with its judgements in hand, before it has locked any document.
+/// Lets a page wait with its judgements in hand, before it has locked any document, as long as somebody holds the row of `gate`.
+fn gate(desk: &Desk) {
     desk.world.execute(
         "CREATE TABLE gate (id int); INSERT INTO gate VALUES (1);
          CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM 1 FROM gate FOR UPDATE; RETURN NEW; END $$;
          CREATE TRIGGER wait_at_gate BEFORE UPDATE OF cursor ON streams FOR EACH ROW EXECUTE FUNCTION wait_at_gate()",
     );
+}
+
+/// Waits until so many sessions wait for a lock.
+fn until(desk: &Desk, sessions: i64) {
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let patience = Instant::now() + Duration::from_secs(60);
+    while desk.world.count(waits) != sessions {
+        assert!(Instant::now() < patience, "not {sessions} sessions that wait");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_person_who_speaks_while_a_run_judges_is_not_overridden() {
+    let desk = Desk::new();
+    let first = desk.mail("m1", "t1", "bob@example.com", "a");
+    desk.assign(&[(first, "Bridge")]);
+    gate(&desk);
     for (n, (project, holds)) in
         [("Garden", Some("Garden")), ("--none", None), ("Bridge", Some("Bridge"))].into_iter().enumerate()
     {
@@ -103,12 +117,7 @@ fn a_person_who_speaks_while_a_run_judges_is_not_overridden() {
         let mut hold = desk.world.database.connect();
         hold.batch_execute("BEGIN; SELECT 1 FROM gate FOR UPDATE").expect("the gate");
         let run = desk.world.spawn(&["classify", "cron"]);
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let patience = Instant::now() + Duration::from_secs(60);
-        while desk.world.count(waits) == 0 {
-            assert!(Instant::now() < patience, "no page came to the gate");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(&desk, 1);
         desk.assign(&[(document, project)]);
         hold.batch_execute("COMMIT").expect("the gate opens");
         assert!(run.wait_with_output().expect("the run ends").status.success());
@@ -119,6 +128,58 @@ fn a_person_who_speaks_while_a_run_judges_is_not_overridden() {
     }
     desk.cron();
     nothing_is_doubled_or_lost(&desk.world);
+}
+
+#[test]
+fn a_word_that_is_taken_back_while_a_run_judges_stays_taken_back() {
+    let desk = Desk::new();
+    let (first, second) = (desk.mail("m1", "t1", "bob@example.com", "a"), desk.mail("m2", "t1", "bob@example.com", "b"));
+    desk.assign(&[(first, "Bridge")]);
+    desk.cron();
+    gate(&desk);
+    desk.mail("m2", "t1", "bob@example.com", "another text");
+    let mut hold = desk.world.database.connect();
+    hold.batch_execute("BEGIN; SELECT 1 FROM gate FOR UPDATE").expect("the gate");
+    let run = desk.world.spawn(&["classify", "cron"]);
+    until(&desk, 1);
+    desk.world.syncctl(&["projects", "unassign", &second.to_string()]).expect(0);
+    hold.batch_execute("COMMIT").expect("the gate opens");
+    assert!(run.wait_with_output().expect("the run ends").status.success());
+    assert_eq!(desk.holds(second), None);
+    desk.cron();
+    desk.cron();
+    assert_eq!((desk.holds(second), desk.queued()), (None, 0));
+    nothing_is_doubled_or_lost(&desk.world);
+}
+
+#[test]
+fn a_lesson_that_has_to_wait_for_rows_is_learnt_after_all() {
+    let desk = Desk::new();
+    let (first, second) = (desk.mail("m1", "t1", "bob@example.com", "a"), desk.mail("m2", "t1", "bob@example.com", "b"));
+    desk.assign(&[(first, "Bridge")]);
+    let mut hold = desk.world.database.connect();
+    hold.batch_execute("BEGIN; DELETE FROM classify_queue").expect("the queue");
+    let run = desk.world.spawn(&["classify", "cron"]);
+    // It waits for the queue, gives up, and waits aside.
+    until(&desk, 1);
+    until(&desk, 0);
+    hold.batch_execute("ROLLBACK").expect("the queue is free");
+    let ended = run.wait_with_output().expect("the run ends");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    desk.cron();
+    assert_eq!((desk.holds(second), desk.queued()), (super::by("kin", "Bridge"), 0));
+}
+
+#[test]
+fn a_poll_before_a_lesson_keeps_nothing_from_it() {
+    let desk = Desk::new();
+    let (first, open) = (desk.mail("m1", "t1", "bob@example.com", "a"), desk.mail("m2", "t2", "eve@example.com", "b"));
+    let near = desk.mail("m3", "t2", "eve@example.com", "c");
+    desk.assign(&[(first, "Bridge")]);
+    desk.world.syncctl(&["classify", "poll", &open.to_string()]).expect(0);
+    desk.assign(&[(near, "Garden")]);
+    desk.cron();
+    assert_eq!(desk.holds(open), super::by("kin", "Garden"));
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(super) async fn store(tx: &Transaction<'_>, user: Uuid, judged: &[&Judgement
     let answered: Vec<bool> = judged.iter().map(|judgement| judgement.asked == Asked::Answered).collect();
     let later = |judgement: &&Judgement| match judgement.asked {
         Asked::Later { wait, asks } => (Some(wait.as_secs_f64()), asks),
+        Asked::GivenUp { asks } => (None, asks),
         Asked::No | Asked::Answered => (None, 0),
     };
     let (waits, asks): (Vec<Option<f64>>, Vec<i32>) = judged.iter().map(later).unzip();
