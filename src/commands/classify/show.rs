@@ -48,7 +48,7 @@ fn explanation(told: &Explained) -> String {
     lines.push((
         "model",
         format!(
-            "version {}, {} assignments to {} projects (it needs {} to 2), {threshold}",
+            "version {}, {} assignments to {} projects (at least {} to 2 are needed), {threshold}",
             model.version, model.assignments, model.projects, model.needs
         ),
     ));
