@@ -28,7 +28,7 @@ pub struct Classify {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
-    /// Base of the API, such as https://api.example.com/v1: `/chat/completions` follows. Empty: no text leaves this host.
+    /// Base of the API, such as `https://api.example.com/v1`; `/chat/completions` follows. Empty: no text leaves this host.
     pub url: String,
     /// The model to ask, as the endpoint names it.
     pub model: String,
