@@ -53,8 +53,8 @@ fn fill(world: &World, mail: &[Document]) {
     for (place, (label, text)) in pieces.iter().enumerate() {
         let id = Uuid::now_v7();
         tx.execute(
-            "INSERT INTO documents (id, user_id, source, source_id, kind, body, content_hash) VALUES ($1, $2, 'gmail', $1::text, 'email', $3, '')",
-            &[&id, &user, text],
+            "INSERT INTO documents (id, user_id, source, source_id, kind, body, content_hash) VALUES ($1, $2, 'gmail', $4, 'email', $3, '')",
+            &[&id, &user, text, &place.to_string()],
         )
         .expect("a document");
         if place % every == 0 {
