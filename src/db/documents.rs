@@ -55,7 +55,8 @@ pub enum Change {
     Unchanged,
 }
 
-/// Creates or updates a document: its version rises when what it says has changed, or when it comes back from deletion.
+/// Creates or updates a document: its version rises when what it says has changed, or when it comes back from deletion. It is queued to be judged then, if its
+/// user has projects that it could belong to.
 pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Result<Stored> {
     let clean = |text: Option<&str>| text.map(nul::replaced);
     let [title, author, mime, snippet, body, note] =
@@ -78,7 +79,6 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
              WHERE d.content_hash <> $15 || coalesce($16, substring(d.content_hash FROM 33)) OR d.status = 'deleted'
              RETURNING id, version, xmax = 0 AS is_new, user_id
              ), queued AS (
-             -- To be judged, where there is anything that it could belong to.
              INSERT INTO classify_queue (document_id, user_id)
              SELECT id, user_id FROM put WHERE EXISTS (SELECT FROM projects p WHERE p.user_id = put.user_id) ON CONFLICT DO NOTHING
              )

@@ -35,11 +35,8 @@ pub async fn page(classify: &Classify, user: Uuid, token: Option<&str>, digest: 
         match Lesson::of(token) {
             // Pages are asked for ahead: until the one that brings the lesson is written, the queue is that of before.
             Some(lesson) if lesson.version == state.version && !classify.is_rehearsal => {
-                let next = match lesson.looks < MOST_LOOKS {
-                    true => Next::Page(Lesson { looks: lesson.looks + 1, ..lesson }.token()),
-                    // It could not be written; the next run learns again.
-                    false => Next::Cursor(now.to_string()),
-                };
+                anyhow::ensure!(lesson.looks < MOST_LOOKS, "what was learnt could not be stored: see `syncctl items list`");
+                let next = Next::Page(Lesson { looks: lesson.looks + 1, ..lesson }.token());
                 return Ok((page_of(Vec::new(), next), Vec::new()));
             }
             Some(lesson) if lesson.version == state.version => {}

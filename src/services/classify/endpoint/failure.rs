@@ -126,100 +126,102 @@ mod tests {
         classify(status, Some("7"), body.as_bytes(), Utc::now())
     }
 
+    /// Status, body, and what they mean: class and reason.
+    const SAID: &[(u16, &str, Class, &str)] = &[
+        // OpenAI
+        (
+            400,
+            r#"{"error":{"message":"This model's maximum context length is 4096 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#,
+            Class::Permanent,
+            TOO_LONG,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.","type":"invalid_request_error","param":null,"code":null}}"#,
+            Class::Permanent,
+            NO_SUCH_FORMAT,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#,
+            Class::DailyQuota,
+            NO_CREDIT,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"Rate limit reached","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#,
+            Class::RateLimited,
+            "",
+        ),
+        (
+            404,
+            r#"{"error":{"message":"The model `x` does not exist","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#,
+            Class::Settings,
+            "",
+        ),
+        (
+            401,
+            r#"{"error":{"message":"Incorrect API key provided: sk-1***2.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#,
+            Class::AuthRevoked,
+            "",
+        ),
+        // vLLM
+        (
+            400,
+            r#"{"object":"error","message":"This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.","type":"BadRequestError","param":null,"code":400}"#,
+            Class::Permanent,
+            TOO_LONG,
+        ),
+        (
+            404,
+            r#"{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","param":null,"code":404}"#,
+            Class::Settings,
+            "",
+        ),
+        (401, r#"{"error":"Unauthorized"}"#, Class::AuthRevoked, ""),
+        // llama.cpp
+        (
+            400,
+            r#"{"error":{"code":400,"message":"the request exceeds the available context size, try increasing it","type":"exceed_context_size_error","n_prompt_tokens":5000,"n_ctx":4096}}"#,
+            Class::Permanent,
+            TOO_LONG,
+        ),
+        (
+            500,
+            r#"{"error":{"code":500,"message":"the request exceeds the available context size","type":"server_error"}}"#,
+            Class::Permanent,
+            TOO_LONG,
+        ),
+        (
+            400,
+            r#"{"error":{"code":400,"message":"Failed to parse grammar","type":"invalid_request_error"}}"#,
+            Class::Permanent,
+            NO_SUCH_FORMAT,
+        ),
+        (503, r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#, Class::Transient, ""),
+        // Ollama
+        (404, r#"{"error":"model 'x' not found"}"#, Class::Settings, ""),
+        (
+            400,
+            r#"{"error":"invalid format: expected \"json\" or a JSON schema in response_format"}"#,
+            Class::Permanent,
+            NO_SUCH_FORMAT,
+        ),
+        (500, r#"{"error":"llama runner process has terminated"}"#, Class::Transient, ""),
+        // Front ends, and what has no words
+        (413, "<html>", Class::Permanent, TOO_LONG),
+        (402, "", Class::DailyQuota, NO_CREDIT),
+        (403, "<html>", Class::AuthRevoked, ""),
+        (302, "", Class::Settings, ""),
+        (408, "", Class::Transient, ""),
+        (429, "", Class::RateLimited, ""),
+        (502, "<html>", Class::Transient, ""),
+        (400, "", Class::Permanent, ""),
+    ];
+
     #[test]
     fn each_dialect_is_understood() {
-        let table = [
-            // OpenAI
-            (
-                400,
-                r#"{"error":{"message":"This model's maximum context length is 4096 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#,
-                Class::Permanent,
-                TOO_LONG,
-            ),
-            (
-                400,
-                r#"{"error":{"message":"Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.","type":"invalid_request_error","param":null,"code":null}}"#,
-                Class::Permanent,
-                NO_SUCH_FORMAT,
-            ),
-            (
-                429,
-                r#"{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#,
-                Class::DailyQuota,
-                NO_CREDIT,
-            ),
-            (
-                429,
-                r#"{"error":{"message":"Rate limit reached","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#,
-                Class::RateLimited,
-                "",
-            ),
-            (
-                404,
-                r#"{"error":{"message":"The model `x` does not exist","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#,
-                Class::Settings,
-                "",
-            ),
-            (
-                401,
-                r#"{"error":{"message":"Incorrect API key provided: sk-1***2.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#,
-                Class::AuthRevoked,
-                "",
-            ),
-            // vLLM
-            (
-                400,
-                r#"{"object":"error","message":"This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.","type":"BadRequestError","param":null,"code":400}"#,
-                Class::Permanent,
-                TOO_LONG,
-            ),
-            (
-                404,
-                r#"{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","param":null,"code":404}"#,
-                Class::Settings,
-                "",
-            ),
-            (401, r#"{"error":"Unauthorized"}"#, Class::AuthRevoked, ""),
-            // llama.cpp
-            (
-                400,
-                r#"{"error":{"code":400,"message":"the request exceeds the available context size, try increasing it","type":"exceed_context_size_error","n_prompt_tokens":5000,"n_ctx":4096}}"#,
-                Class::Permanent,
-                TOO_LONG,
-            ),
-            (
-                500,
-                r#"{"error":{"code":500,"message":"the request exceeds the available context size","type":"server_error"}}"#,
-                Class::Permanent,
-                TOO_LONG,
-            ),
-            (
-                400,
-                r#"{"error":{"code":400,"message":"Failed to parse grammar","type":"invalid_request_error"}}"#,
-                Class::Permanent,
-                NO_SUCH_FORMAT,
-            ),
-            (503, r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#, Class::Transient, ""),
-            // Ollama
-            (404, r#"{"error":"model 'x' not found"}"#, Class::Settings, ""),
-            (
-                400,
-                r#"{"error":"invalid format: expected \"json\" or a JSON schema in response_format"}"#,
-                Class::Permanent,
-                NO_SUCH_FORMAT,
-            ),
-            (500, r#"{"error":"llama runner process has terminated"}"#, Class::Transient, ""),
-            // Front ends, and what has no words
-            (413, "<html>", Class::Permanent, TOO_LONG),
-            (402, "", Class::DailyQuota, NO_CREDIT),
-            (403, "<html>", Class::AuthRevoked, ""),
-            (302, "", Class::Settings, ""),
-            (408, "", Class::Transient, ""),
-            (429, "", Class::RateLimited, ""),
-            (502, "<html>", Class::Transient, ""),
-            (400, "", Class::Permanent, ""),
-        ];
-        for (status, body, class, reason) in table {
+        for &(status, body, class, reason) in SAID {
             let failure = said(status, body);
             assert_eq!((failure.class, failure.reason.as_str()), (class, reason), "{status} {body}");
             assert_eq!((failure.status, failure.retry_after), (Some(status), Some(Duration::from_secs(7))));
