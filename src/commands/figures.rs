@@ -125,7 +125,7 @@ fn of(overview: Overview) -> Figures {
 }
 
 fn job_of(job: JobState, at: DateTime<Utc>) -> Job {
-    let ago = |seconds: f64| at - TimeDelta::milliseconds((seconds * 1000.0).round() as i64);
+    let ago = |seconds: f64| at - TimeDelta::microseconds((seconds * 1e6).round() as i64);
     Job {
         job: job.job,
         last_started_at: ago(job.age_seconds),

@@ -54,8 +54,10 @@ pub struct Database {
 
 /// Reads it all. `silent_after`: so many changes in a row that a channel did not announce make it silent.
 pub async fn read(pool: &Pool, silent_after: i32) -> anyhow::Result<Overview> {
-    let client = pool.get().await?;
-    let client = &client;
+    let mut client = pool.get().await?;
+    // Of one moment, so that an age and the time that it counts from belong together.
+    let tx = client.snapshot("reading how things stand").await?;
+    let client = &*tx;
     let row = client
         .query_typed_one("SELECT now(), pg_database_size(current_database()), current_setting('server_version')", &[])
         .await

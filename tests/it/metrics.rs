@@ -91,6 +91,11 @@ fn all_services_stand_in_one_text_that_prometheus_reads() {
     // The run that failed in part is no success.
     assert_eq!(success("calendar cron").floor() as i64, ended("job = 'calendar cron' AND status = 'completed'"));
     assert_eq!(success("drive cron").floor() as i64, ended("job = 'drive cron'"));
+    let again = prometheus::read(&world.syncctl(&["metrics", "--prometheus"]).expect(0).stdout);
+    for job in ["calendar cron", "drive cron", "gmail cron"] {
+        let of = format!("syncctl_last_run_timestamp_seconds{{syncctl_job=\"{job}\"}}");
+        assert_eq!(again.value(&of), read.value(&of), "a run that ended moves from scrape to scrape");
+    }
     assert!(success("calendar cron") < read.value("syncctl_last_run_timestamp_seconds{syncctl_job=\"calendar cron\"}"));
     let streams = world.count("SELECT count(*) FROM streams WHERE service = 'calendar' AND state <> 'removed'");
     assert_eq!(read.value("syncctl_streams{service=\"calendar\"}"), streams as f64);
