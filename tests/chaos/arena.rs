@@ -191,7 +191,10 @@ fn sync(
             // The profile's.
             world.set(name, "0");
         }
-        limit(&world);
+        for (service, project, user) in QUOTAS {
+            let limits = json!({ "service": service, "project_per_minute": project, "user_per_minute": user, "sliding": true });
+            world.sim.admin("quota", limits);
+        }
     }
     let settings: PathBuf = world.folder.path().join("settings.toml");
     let mut text = "[outbox]\nallow_private = true\nbackoff_base = \"0s\"\n".to_owned();
@@ -208,14 +211,6 @@ fn sync(
     );
     world.import();
     world
-}
-
-/// Sets Google's limits. What was spent in the last minute is forgotten.
-pub fn limit(world: &World) {
-    for (service, project, user) in QUOTAS {
-        let limits = json!({ "service": service, "project_per_minute": project, "user_per_minute": user, "sliding": true });
-        world.sim.admin("quota", limits);
-    }
 }
 
 fn meetings(server: &'static Postgres, settings: &[(&'static str, String)]) -> World {

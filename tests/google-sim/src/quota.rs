@@ -29,11 +29,23 @@ pub struct Limits {
     pub sliding: bool,
 }
 
+/// POST it to `/admin/quota/leap` when the clock by which a client counts its minutes goes forward by so many seconds: calls of a minute before are
+/// longer ago for it, and in any sixty seconds with a leap it may rightly make as many more calls as minutes went by on its clock.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leap {
+    pub seconds: u32,
+}
+
 #[derive(Default)]
 pub struct Quota {
     /// By service.
     states: Mutex<HashMap<String, State>>,
+    leaps: Mutex<VecDeque<(DateTime<Utc>, u32)>>,
 }
+
+/// For so long a leap is seen in what arrives: a minute, and what may go by until a call arrives that was reserved before.
+const SEEN: TimeDelta = TimeDelta::seconds(62);
 
 /// Stands for the services that have no limits of their own.
 const OTHERS: &str = "";
@@ -143,8 +155,21 @@ impl Quota {
         states.insert(service, State { limits, ..State::default() });
     }
 
+    /// Widens the limits of a minute for as long as a leap is seen.
+    pub fn leap(&self, leap: &Leap, now: DateTime<Utc>) {
+        lock(&self.leaps).push_back((now, leap.seconds));
+    }
+
+    /// How many minutes of a client's clock go by in one minute at most.
+    fn minutes(&self, now: DateTime<Utc>) -> u64 {
+        let mut leaps = lock(&self.leaps);
+        while leaps.pop_front_if(|(at, _)| *at + SEEN <= now).is_some() {}
+        1 + leaps.iter().map(|(_, seconds)| u64::from(*seconds)).sum::<u64>().div_ceil(60)
+    }
+
     /// Counts a call's units under every limit; over one it is refused, by which and in what words, and counted under none.
     pub fn spend(&self, service: &str, user: &str, units: u64, now: DateTime<Utc>) -> Result<(), (Limit, Box<Response>)> {
+        let minutes = self.minutes(now);
         let mut states = lock(&self.states);
         let service = if states.contains_key(service) { service } else { OTHERS };
         let Some(State { limits, day, project, users }) = states.get_mut(service) else { return Ok(()) };
@@ -153,12 +178,12 @@ impl Quota {
         if project_per_day.is_some_and(|limit| day.room(units, limit, TimeDelta::days(1), now).is_err()) {
             return refused(Limit::Day, "rateLimitExceeded", errors::DAY);
         }
-        if project_per_minute.is_some_and(|limit| !project.has_room(units, limit, *sliding, now)) {
+        if project_per_minute.is_some_and(|limit| !project.has_room(units, limit * minutes, *sliding, now)) {
             return refused(Limit::ProjectMinute, "rateLimitExceeded", errors::MINUTE);
         }
         if let Some(limit) = *user_per_minute {
             let minute = users.entry(user.to_owned()).or_default();
-            if !minute.has_room(units, limit, *sliding, now) {
+            if !minute.has_room(units, limit * minutes, *sliding, now) {
                 return refused(Limit::UserMinute, "userRateLimitExceeded", errors::USER_MINUTE);
             }
             minute.add(units, *sliding, now);
@@ -216,5 +241,21 @@ mod tests {
     fn a_sliding_minute_gives_back_each_call_a_minute_after_it() {
         let seconds = [0.0, 50.0, 59.8, 60.0, 60.1, 109.8, 110.0, 119.0, 120.0];
         assert_eq!(answers(true, seconds), [true, true, false, true, false, false, true, false, true]);
+    }
+
+    #[test]
+    fn a_leap_of_a_clients_clock_widens_its_minute_and_forgets_nothing() {
+        let quota = Quota::default();
+        quota.set(Limits { project_per_minute: Some(2), sliding: true, ..Limits::default() });
+        let at = |second: i64| DateTime::from_timestamp(second, 0).expect("a moment");
+        let calls = |second, calls: u64| (0..calls).filter(|_| quota.spend("calendar", "someone", 1, at(second)).is_ok()).count();
+        assert_eq!(calls(0, 3), 2);
+        quota.leap(&Leap { seconds: 30 }, at(1));
+        assert_eq!(calls(2, 3), 2);
+        quota.leap(&Leap { seconds: 31 }, at(3));
+        assert_eq!(calls(4, 3), 2);
+        assert_eq!(calls(63, 3), 2, "the second leap is seen yet");
+        assert_eq!(calls(66, 3), 0, "two of the last minute are not forgotten");
+        assert_eq!(calls(123, 3), 2);
     }
 }

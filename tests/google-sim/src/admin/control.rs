@@ -17,7 +17,7 @@ use crate::faults::Fault;
 use crate::feed::Outside;
 use crate::latency;
 use crate::oauth;
-use crate::quota::Limits;
+use crate::quota::{Leap, Limits};
 use crate::state::{User, World, lock};
 
 pub fn routes() -> Router<Arc<World>> {
@@ -30,6 +30,10 @@ pub fn routes() -> Router<Arc<World>> {
         .route("/consent", post(consent))
         .route("/api", post(api))
         .route("/quota", post(|State(world): Shared, Json(limits): Json<Limits>| async move { world.quota.set(limits) }))
+        .route(
+            "/quota/leap",
+            post(|State(world): Shared, Json(leap): Json<Leap>| async move { world.quota.leap(&leap, world.now()) }),
+        )
         .route(
             "/latency",
             get(|State(world): Shared| async move { Json(world.latency.shown()) })
