@@ -1,6 +1,7 @@
 //! The HTTP client of one run, whoever is asked: connections, time limits, and how many calls were made. Knows no provider.
 
 pub mod address;
+pub mod signature;
 mod width;
 
 use std::collections::HashMap;

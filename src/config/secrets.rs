@@ -18,8 +18,15 @@ use crate::trusted;
 const MASK: &str = "***";
 
 /// Keys whose values are never printed.
-pub(super) const SECRETS: [&str; 6] =
-    ["db.url", "db.password", "seal.keys", "webhook.gmail_token", "webhook.attendee_secret", "healthchecks.url"];
+pub(super) const SECRETS: [&str; 7] = [
+    "db.url",
+    "db.password",
+    "seal.keys",
+    "webhook.gmail_token",
+    "webhook.attendee_secret",
+    "webhook.classify_secret",
+    "healthchecks.url",
+];
 
 /// Sections whose keys are names of the user's choice, and whose values are secret texts.
 const NAMED: [&str; 1] = ["healthchecks.jobs."];

@@ -43,6 +43,10 @@ pub struct Webhook {
     #[serde(serialize_with = "expose")]
     #[schemars(with = "String")]
     pub attendee_secret: SecretString,
+    /// Classification: the key by which programs sign what they decide of undecided documents (`document.undecided`); empty: none is told of them.
+    #[serde(serialize_with = "expose")]
+    #[schemars(with = "String")]
+    pub classify_secret: SecretString,
 }
 
 impl Default for Webhook {
@@ -58,14 +62,21 @@ impl Default for Webhook {
             keys_url: "https://www.googleapis.com/oauth2/v3/certs".into(),
             gmail_token: SecretString::default(),
             attendee_secret: SecretString::default(),
+            classify_secret: SecretString::default(),
         }
     }
 }
 
 impl Webhook {
+    /// Whether programs are told of documents that stay undecided, and may decide on them.
+    pub fn lets_programs_decide(&self) -> bool {
+        !self.classify_secret.expose_secret().is_empty()
+    }
+
     /// Bounds that types cannot say: whether each holds, its key, and what it must be.
-    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 8] {
+    pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 9] {
         let token = self.gmail_token.expose_secret();
+        let classify = self.classify_secret.expose_secret();
         [
             ((1..=100_000).contains(&self.max_connections), "webhook.max_connections", "1 to 100000"),
             (self.max_connections_per_address >= 1, "webhook.max_connections_per_address", "1 or more"),
@@ -84,6 +95,7 @@ impl Webhook {
             (Url::parse(&self.keys_url).is_ok_and(|url| url.has_host()), "webhook.keys_url", "an http or https URL"),
             (token.is_empty() || token.len() >= 16, "webhook.gmail_token", "16 characters or more"),
             (BASE64.decode(self.attendee_secret.expose_secret().as_bytes()).is_ok(), "webhook.attendee_secret", "base64"),
+            (classify.is_empty() || classify.len() >= 16, "webhook.classify_secret", "16 characters or more"),
         ]
     }
 }

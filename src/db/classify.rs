@@ -1,7 +1,9 @@
 //! What classification reads and writes (tables `classify_queue`, `project_models`, `document_judgements`, `document_projects`).
 
+pub mod answers;
 pub mod judgements;
 pub mod models;
+pub mod offers;
 pub mod queue;
 pub mod review;
 pub mod words;

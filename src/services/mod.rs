@@ -10,6 +10,7 @@ use google_apis_common::GetToken;
 
 use crate::config::Settings;
 use crate::db::assignments::CLASSIFIED;
+use crate::db::classify::offers::UNDECIDED;
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -69,7 +70,7 @@ pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Registered>
 
 /// The types of all events that go to the outbox.
 pub fn event_types() -> Vec<&'static str> {
-    [drive::EVENTS.as_slice(), &gmail::EVENTS, &attendee::EVENTS, &[CLASSIFIED]].concat()
+    [drive::EVENTS.as_slice(), &gmail::EVENTS, &attendee::EVENTS, &[CLASSIFIED, UNDECIDED]].concat()
 }
 
 /// The scopes that a token must carry.

@@ -6,6 +6,7 @@
 
 mod attendee;
 mod channel;
+mod decision;
 mod drainer;
 mod impatient;
 mod listen;
@@ -53,8 +54,14 @@ enum Outcome {
     Malformed,
     /// A token, signature or key that is not ours.
     Refused,
-    /// A channel or path that is not there, or not any more.
+    /// A channel, document or path that is not there, or not any more.
     Unknown,
+    /// A decision that is less sure than one must be: it changes nothing.
+    Unsure,
+    /// A decision for a project that was not offered.
+    NotOffered,
+    /// A decision that came too late: a person, another decision or another text was first.
+    Outdated,
     Slow,
     TooLarge,
     /// The database is away, or more comes than it takes: to be sent again.
@@ -69,6 +76,9 @@ impl Outcome {
             Self::Malformed => "malformed",
             Self::Refused => "refused",
             Self::Unknown => "unknown",
+            Self::Unsure => "unsure",
+            Self::NotOffered => "not_offered",
+            Self::Outdated => "outdated",
             Self::Slow => "slow",
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
@@ -79,10 +89,12 @@ impl Outcome {
 impl IntoResponse for Outcome {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::Accepted | Self::Duplicate => StatusCode::OK,
+            Self::Accepted | Self::Duplicate | Self::Unsure => StatusCode::OK,
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::Refused => StatusCode::UNAUTHORIZED,
             Self::Unknown => StatusCode::NOT_FOUND,
+            Self::NotOffered => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Outdated => StatusCode::CONFLICT,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unavailable => {
@@ -99,6 +111,7 @@ struct Intake {
     metrics: Metrics,
     mail: mail::Authorization,
     attendee: Option<attendee::Key>,
+    decisions: Option<decision::Decisions>,
     pool: Pool,
     places: Arc<Places>,
 }
@@ -122,6 +135,7 @@ pub async fn serve(
         metrics: Metrics::new(),
         mail: mail::Authorization::new(settings),
         attendee: attendee::Key::new(&settings.attendee_secret)?,
+        decisions: decision::Decisions::new(&settings.classify_secret),
         pool,
         places: Arc::clone(&places),
     });
@@ -153,6 +167,7 @@ fn routes(intake: &Arc<Intake>) -> Router {
         .route("/drive", post(async |state, headers, body| taken(state, "/drive", headers, body).await))
         .route("/gmail", post(gmail))
         .route("/attendee", post(bots))
+        .route("/classify", post(decided))
         .with_state(Arc::clone(intake))
 }
 
@@ -189,6 +204,16 @@ async fn bots(State(intake): Shared, headers: HeaderMap, body: Body) -> Outcome 
         let body = read(&headers, body).await?;
         let key = intake.attendee.as_ref().ok_or(Outcome::Unknown)?;
         Ok(intake.writer.put(key.read(&headers, &body)?).await)
+    })
+    .await
+}
+
+/// A program that decides on a document.
+async fn decided(State(intake): Shared, headers: HeaderMap, body: Body) -> Outcome {
+    answered(&intake, "/classify", async {
+        let body = read(&headers, body).await?;
+        let decisions = intake.decisions.as_ref().ok_or(Outcome::Unknown)?;
+        Ok(decisions.take(&intake.pool, &decisions.read(&headers, &body)?).await)
     })
     .await
 }
@@ -265,6 +290,7 @@ pub(crate) fn read_any(input: &[u8]) {
         channel::read("calendar", &headers).is_ok(),
         mail::read(body).is_ok(),
         attendee.read(&headers, body).is_ok(),
+        decision::read(body).is_ok(),
     ));
     if let Some(bearer) = text(&headers, "authorization") {
         std::hint::black_box(oidc::read_any(bearer.trim_start_matches("Bearer ")));

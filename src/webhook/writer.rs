@@ -22,9 +22,9 @@ const BATCH: usize = 1000;
 /// Notifications that may wait; further ones are told to come again.
 const QUEUE: usize = 8192;
 /// How long a request waits for the database: the sender gives up not much later.
-const WAIT: Duration = Duration::from_secs(2);
+pub(super) const WAIT: Duration = Duration::from_secs(2);
 /// How long a statement may take at the server.
-const AT_SERVER: Duration = Duration::from_millis(1500);
+pub(super) const AT_SERVER: Duration = Duration::from_millis(1500);
 /// How long what was left out, or could not be stored, waits before it is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
 

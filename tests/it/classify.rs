@@ -4,6 +4,7 @@ mod asks;
 mod bad;
 mod kills;
 mod model;
+mod programs;
 
 use serde_json::{Value, json};
 use syncctl::db::documents::Document;

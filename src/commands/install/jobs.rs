@@ -30,10 +30,10 @@ pub(super) fn wanted(settings: &Settings, command: &str) -> bool {
     }
 }
 
-/// Whether somebody other than Google's channels announces changes.
+/// Whether somebody other than Google's channels calls.
 fn takes_notifications(settings: &Settings) -> bool {
     use secrecy::ExposeSecret as _;
-    !settings.webhook.attendee_secret.expose_secret().is_empty()
+    !settings.webhook.attendee_secret.expose_secret().is_empty() || settings.webhook.lets_programs_decide()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::label;
+use super::offers::Offer;
 use crate::classify::Label;
 
 /// What is thought of a document.
@@ -29,6 +30,16 @@ pub struct Judgement {
     /// The model's, the best first: label and confidence.
     pub candidates: Vec<(Label, f32)>,
     pub asked: Asked,
+    /// What programs are told of it, if it stays undecided and they were not told of this text before.
+    pub offer: Option<Box<Offer>>,
+}
+
+impl Judgement {
+    /// What programs are told: nothing, while the endpoint is still to be asked.
+    fn offer(&self) -> Option<&Offer> {
+        let is_last = self.verdict == Verdict::Unsure && !matches!(self.asked, Asked::Later { .. });
+        self.offer.as_deref().filter(|_| is_last)
+    }
 }
 
 /// What the model endpoint had to do with it.
@@ -80,6 +91,8 @@ struct Known {
     is_settled: bool,
     decision: Option<Label>,
     said: i64,
+    /// Programs were told of this text.
+    is_told: bool,
 }
 
 /// A label that is to hold.
@@ -99,7 +112,8 @@ pub async fn write(tx: &Transaction<'_>, user: Uuid, stream: Option<i64>, judgem
     let known = known(tx, user, judgements).await?;
     let open = open(tx, judgements).await?;
     let mut done = Done::default();
-    let (mut judged, mut new, mut withdrawn, mut over) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut judged, mut new, mut withdrawn, mut over, mut offered) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for &judgement in judgements {
         let Some(now) = known.get(&judgement.document) else { continue };
         // A person has spoken, or the document is gone.
@@ -128,6 +142,9 @@ pub async fn write(tx: &Transaction<'_>, user: Uuid, stream: Option<i64>, judgem
             }
             Verdict::Kept | Verdict::Unsure => done.unchanged += 1,
         }
+        if let (Some(offer), false) = (judgement.offer(), now.is_told) {
+            offered.push((judgement, offer));
+        }
         judged.push(judgement);
         over.push(judgement.document);
     }
@@ -135,6 +152,7 @@ pub async fn write(tx: &Transaction<'_>, user: Uuid, stream: Option<i64>, judgem
     rows::withdraw(tx, &withdrawn).await?;
     rows::decide(tx, user, stream, &new).await?;
     rows::tell(tx, user, &known, &new, &withdrawn).await?;
+    rows::offer(tx, user, &offered).await?;
     rows::dequeue(tx, &over).await?;
     Ok(done)
 }
@@ -160,7 +178,7 @@ pub async fn skip(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Result<()
 }
 
 /// Locks the documents, in one order for everybody, so that nothing else decides about them, or changes them, meanwhile.
-async fn lock(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Result<()> {
+pub(super) async fn lock(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Result<()> {
     tx.execute_typed(
         "SELECT 1 FROM documents WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
         &[(&documents, Type::UUID_ARRAY)],
@@ -179,8 +197,9 @@ async fn known(tx: &Transaction<'_>, user: Uuid, judgements: &[&Judgement]) -> a
         .query_typed(
             "SELECT d.id, d.content_hash, d.status = 'deleted' OR coalesce(p.decided_by = 'human', d.project_id IS NOT NULL),
                p.document_id IS NOT NULL, p.project_id,
-               coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0)
-             FROM documents d LEFT JOIN document_projects p ON p.document_id = d.id WHERE d.id = ANY ($1) AND d.user_id = $2",
+               coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0), coalesce(j.told_hash = d.content_hash, false)
+             FROM documents d LEFT JOIN document_projects p ON p.document_id = d.id LEFT JOIN document_judgements j ON j.document_id = d.id
+             WHERE d.id = ANY ($1) AND d.user_id = $2",
             &[(&ids, Type::UUID_ARRAY), (&user, Type::UUID)],
         )
         .await
@@ -192,7 +211,13 @@ async fn known(tx: &Transaction<'_>, user: Uuid, judgements: &[&Judgement]) -> a
             let decision = is_decided.then(|| label(project));
             Ok((
                 row.try_get(0)?,
-                Known { content_hash: row.try_get(1)?, is_settled: row.try_get(2)?, decision, said: row.try_get(5)? },
+                Known {
+                    content_hash: row.try_get(1)?,
+                    is_settled: row.try_get(2)?,
+                    decision,
+                    said: row.try_get(5)?,
+                    is_told: row.try_get(6)?,
+                },
             ))
         })
         .collect()

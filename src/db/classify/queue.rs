@@ -35,6 +35,8 @@ pub struct Queued {
     pub refused: Vec<Label>,
     /// The model endpoint has answered for this very text.
     pub was_asked: bool,
+    /// Programs were told of this very text.
+    pub was_told: bool,
     /// How often it gave no answer that could be used, and seconds until it is to be asked again.
     pub asks: i32,
     pub asked_again_in: Option<f64>,
@@ -64,6 +66,7 @@ fn select(from: &str) -> String {
            d.source = 'drive' AND coalesce(d.details -> 'parents' ?| $5, false)
              OR d.source = 'gmail' AND cardinality($4) > 0 AND EXISTS (
                SELECT FROM gmail_detections g JOIN gmail_messages m USING (stream_id, message_id) WHERE g.document_id = d.id AND m.labels && $4),
+           coalesce(j.told_hash = d.content_hash, false),
            {TRAITS}
          FROM {from}
          LEFT JOIN document_projects p ON p.document_id = d.id LEFT JOIN document_judgements j ON j.document_id = d.id"
@@ -88,7 +91,8 @@ fn queued(row: &Row) -> anyhow::Result<Queued> {
         asked_again_in: row.try_get(11)?,
         said: row.try_get(12)?,
         is_private: row.try_get(13)?,
-        traits: traits(row, 14)?,
+        was_told: row.try_get(14)?,
+        traits: traits(row, 15)?,
     })
 }
 

@@ -1,23 +1,25 @@
 //! The model endpoint, asked about documents of which everything else is unsure. What it answers becomes part of their judgements; what it does not
 //! answer is asked again later. Nothing else waits for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::Change;
 use super::endpoint::{Answered, Candidate, Choice, Endpoint, Question};
 use super::state::State;
 use crate::classify::Label;
+use crate::classify::threshold::LEAST;
 use crate::config;
 use crate::db::Pool;
 use crate::db::classify::judgements::{Asked, Judgement, Verdict};
+use crate::db::classify::offers::{Offer, Offered};
 use crate::db::classify::project;
 use crate::db::classify::queue::{Private, Queued};
+use crate::db::classify::words::Open;
 use crate::db::items::Poison;
 use crate::engine::Item;
 use crate::engine::digest::Digest;
@@ -29,8 +31,6 @@ const AT_ONCE: usize = 4;
 const OFFERED: usize = 20;
 /// Characters of a text that are kept for a question; the endpoint sends fewer.
 const MOST_TEXT: usize = 4_000;
-/// A choice that the endpoint itself is less sure of is none.
-const LEAST_CONFIDENCE: f32 = 0.5;
 /// Answers that could not be used, after which a document is put aside; between them an hour and a day.
 pub const MOST_ASKS: i32 = 3;
 const AGAIN: [Duration; 2] = [Duration::from_secs(3600), Duration::from_secs(86_400)];
@@ -42,6 +42,8 @@ const MOST_TRANSIENT: u32 = 2;
 /// Asks, for one run.
 pub struct Asks {
     endpoint: Option<Endpoint>,
+    /// Whether programs may decide what stays undecided.
+    programs: bool,
     settings: config::Classify,
     state: Mutex<Standing>,
 }
@@ -59,19 +61,16 @@ struct Standing {
 pub struct Pending {
     /// Its place in the page.
     place: usize,
-    title: String,
-    author: String,
-    text: String,
-    /// Project, name and description, the likeliest first.
-    offered: Vec<(Uuid, String, Option<String>)>,
+    offer: Offer,
     refused: Vec<Label>,
     asks: i32,
 }
 
 impl Asks {
     /// `endpoint`: absent where the settings name none, and in dry runs.
-    pub fn new(endpoint: Option<Endpoint>, settings: &config::Classify) -> Self {
-        Self { endpoint, settings: settings.clone(), state: Mutex::default() }
+    pub fn new(endpoint: Option<Endpoint>, settings: &config::Settings) -> Self {
+        let programs = settings.webhook.lets_programs_decide();
+        Self { endpoint, programs, settings: settings.classify.clone(), state: Mutex::default() }
     }
 
     /// Documents that the endpoint is not to see.
@@ -82,24 +81,41 @@ impl Asks {
     /// The question about a document, if it is one for the endpoint. `anew`: also if it has answered before.
     pub fn pending(&self, state: &State, queued: &Queued, judgement: &Judgement, place: usize, anew: bool) -> Option<Pending> {
         let is_open = judgement.verdict == Verdict::Unsure && (anew || judgement.asked == Asked::No);
-        let may_see = !queued.is_private && !self.is_private_sender(queued);
-        if self.endpoint.is_none() || !is_open || !may_see {
+        if self.endpoint.is_none() || !is_open {
             return None;
         }
-        let ranked = judgement.candidates.iter().filter_map(|(label, _)| state.project(project(*label)?));
-        let mut offered: Vec<_> =
-            ranked.chain(&state.projects).filter(|one| !queued.refused.contains(&Label::Project(one.id))).collect();
-        let mut seen = std::collections::HashSet::new();
-        offered.retain(|one| seen.insert(one.id));
-        offered.truncate(OFFERED);
-        (!offered.is_empty()).then(|| Pending {
-            place,
+        let offer = self.question(state, queued, &judgement.candidates)?;
+        Some(Pending { place, offer, refused: queued.refused.clone(), asks: queued.asks })
+    }
+
+    /// What programs are told of a document, if it stays undecided.
+    pub fn offer(&self, state: &State, queued: &Queued, verdict: Verdict, ranked: &[(Label, f32)]) -> Option<Box<Offer>> {
+        let is_open = self.programs && verdict == Verdict::Unsure && !queued.was_told;
+        if is_open { self.question(state, queued, ranked).map(Box::new) } else { None }
+    }
+
+    /// `None`: nobody outside is to see it, or there is no project to choose.
+    fn question(&self, state: &State, queued: &Queued, ranked: &[(Label, f32)]) -> Option<Offer> {
+        if queued.is_private || self.is_private_sender(queued) {
+            return None;
+        }
+        let ranked = ranked.iter().filter_map(|(label, confidence)| Some((state.project(project(*label)?)?, Some(*confidence))));
+        let mut projects: Vec<_> = ranked.chain(state.projects.iter().map(|one| (one, None))).collect();
+        let mut seen = HashSet::new();
+        projects.retain(|(one, _)| !queued.refused.contains(&Label::Project(one.id)) && seen.insert(one.id));
+        projects.truncate(OFFERED);
+        let offered = |(one, confidence): (&Open, Option<f32>)| Offered {
+            id: one.id,
+            name: one.name.clone(),
+            description: one.description.clone(),
+            confidence,
+        };
+        (!projects.is_empty()).then(|| Offer {
             title: queued.title.clone(),
             author: queued.author.clone(),
             text: queued.text.chars().take(MOST_TEXT).collect(),
-            offered: offered.into_iter().map(|one| (one.id, one.name.clone(), one.description.clone())).collect(),
-            refused: queued.refused.clone(),
-            asks: queued.asks,
+            projects: projects.into_iter().map(offered).collect(),
+            may_be_none: !queued.refused.contains(&Label::NoneOfThem),
         })
     }
 
@@ -129,9 +145,10 @@ impl Asks {
             true => (self.ask(endpoint, pool, &one, digest).await, one),
             false => (Ok(None), one),
         });
-        let mut answers = futures_util::stream::iter(questions).buffer_unordered(AT_ONCE);
+        // All of them first: how long those wait that were not asked about shows at the end.
+        let answers: Vec<_> = futures_util::stream::iter(questions).buffer_unordered(AT_ONCE).collect().await;
         let mut aside = Vec::new();
-        while let Some((answer, one)) = answers.next().await {
+        for (answer, one) in answers {
             let Some(Change::Judged(judgement) | Change::Asked(judgement)) =
                 items.get_mut(one.place).map(|item| &mut item.change)
             else {
@@ -160,12 +177,12 @@ impl Asks {
         if self.state().off.is_some() {
             return Ok(None);
         }
-        let candidates: Vec<Candidate> = one
-            .offered
+        let Offer { title, author, text, projects, .. } = &one.offer;
+        let candidates: Vec<Candidate> = projects
             .iter()
-            .map(|(id, name, description)| Candidate { id: *id, name, description: description.as_deref() })
+            .map(|one| Candidate { id: one.id, name: &one.name, description: one.description.as_deref() })
             .collect();
-        let question = Question { title: &one.title, author: &one.author, text: &one.text, candidates: &candidates };
+        let question = Question { title, author, text, candidates: &candidates };
         let failure = match endpoint.ask(pool, &question).await {
             Ok(answered) => return Ok(Some(Ok(answered))),
             Err(failure) => failure,
@@ -208,7 +225,7 @@ impl Asks {
             Choice::NoneOfThem => Some(Label::NoneOfThem),
             Choice::Unsure => None,
         };
-        match label.filter(|label| answered.confidence >= LEAST_CONFIDENCE && !one.refused.contains(label)) {
+        match label.filter(|label| answered.confidence >= LEAST && !one.refused.contains(label)) {
             Some(label) => {
                 self.count("decided");
                 judgement.verdict = Verdict::Decided { label, by: "endpoint", confidence: answered.confidence };

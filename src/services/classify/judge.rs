@@ -10,9 +10,11 @@ use super::asks::{MOST_ASKS, Pending};
 use super::learn::is_open;
 use super::state::State;
 use super::{Change, Classify, PAGE, by};
+use crate::classify::Label;
 use crate::classify::decide::{Decision, Outcome, Way};
 use crate::classify::features::{Text, features};
 use crate::classify::linear::Candidate;
+use crate::db::classify::answers::WEBHOOK;
 use crate::db::classify::judgements::{Asked, Judgement, Verdict};
 use crate::db::classify::queue::{From, Queued, Reading};
 use crate::db::items::Poison;
@@ -59,7 +61,7 @@ pub async fn page(classify: &Classify, user: Uuid, token: Option<&str>, digest: 
     };
     let (mut items, mut pending) = (Vec::new(), Vec::new());
     for queued in &queued {
-        let change = change(&state, queued, now, false);
+        let change = change(classify, &state, queued, now, false);
         pending.extend(asked(classify, &state, queued, &change, items.len()));
         items.push(item(queued.id, change)?);
     }
@@ -81,7 +83,7 @@ pub async fn one(classify: &Classify, user: Uuid, id: &str) -> Result<(Item<Chan
     // No model has this version: it is judged again.
     let reading = Reading { user, version: -1, private: classify.asks.private() };
     let queued = reading.one(&classify.pool, document).await?.ok_or_else(missing)?;
-    let change = change(&state, &queued, now, true);
+    let change = change(classify, &state, &queued, now, true);
     let pending = asked(classify, &state, &queued, &change, 0);
     Ok((item(document, change)?, pending))
 }
@@ -99,11 +101,11 @@ fn item(id: Uuid, change: Change) -> anyhow::Result<Item<Change>> {
 }
 
 /// `version`: of the stored model, so that what one judged that is not stored yet is judged again when it is.
-fn change(state: &State, queued: &Queued, version: i32, asked: bool) -> Change {
+fn change(classify: &Classify, state: &State, queued: &Queued, version: i32, asked: bool) -> Change {
     match queued.is_settled {
         true => Change::Settled(queued.id),
-        false if asked => Change::Asked(Box::new(judgement(state, queued, version))),
-        false => Change::Judged(Box::new(judgement(state, queued, version))),
+        false if asked => Change::Asked(Box::new(judgement(classify, state, queued, version))),
+        false => Change::Judged(Box::new(judgement(classify, state, queued, version))),
     }
 }
 
@@ -130,7 +132,7 @@ impl Lesson {
 }
 
 /// What is thought of a document.
-fn judgement(state: &State, queued: &Queued, version: i32) -> Judgement {
+fn judgement(classify: &Classify, state: &State, queued: &Queued, version: i32) -> Judgement {
     let decision = decision(state, queued);
     let verdict = match decision.outcome {
         Outcome::Decided { label, by: way, confidence } => Verdict::Decided { label, by: by(way), confidence },
@@ -142,6 +144,7 @@ fn judgement(state: &State, queued: &Queued, version: i32) -> Judgement {
         _ => None,
     };
     let others = decision.alternatives.iter().map(|candidate| (candidate.label, candidate.confidence));
+    let candidates: Vec<(Label, f32)> = chosen.into_iter().chain(others).collect();
     Judgement {
         document: queued.id,
         content_hash: queued.content_hash.clone(),
@@ -149,7 +152,8 @@ fn judgement(state: &State, queued: &Queued, version: i32) -> Judgement {
         said: queued.said,
         verdict,
         reason: decision.reason,
-        candidates: chosen.into_iter().chain(others).collect(),
+        offer: classify.asks.offer(state, queued, verdict, &candidates),
+        candidates,
         asked: asked_before(queued),
     }
 }
@@ -183,7 +187,7 @@ fn holds_on(state: &State, queued: &Queued, decision: &Decision) -> bool {
     let Some((label, by)) = &queued.decision else { return false };
     match by.as_str() {
         "model" => decision.alternatives.first().is_some_and(|best| best.label == *label),
-        "endpoint" => queued.was_asked && is_open(*label, |id| state.project(id).is_some(), &queued.refused),
+        "endpoint" | WEBHOOK => queued.was_asked && is_open(*label, |id| state.project(id).is_some(), &queued.refused),
         _ => false,
     }
 }

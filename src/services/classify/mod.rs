@@ -77,9 +77,9 @@ impl Classify {
     /// # Errors
     /// The settings of the endpoint are wrong (exit 78).
     pub fn new(context: &Context, dry_run: bool) -> anyhow::Result<Self> {
-        let settings = &context.settings.classify;
-        let endpoint = match settings.endpoint.is_on() && !dry_run {
-            true => Some(Endpoint::new(Arc::clone(&context.http), &settings.endpoint)?),
+        let settings = &context.settings;
+        let endpoint = match settings.classify.endpoint.is_on() && !dry_run {
+            true => Some(Endpoint::new(Arc::clone(&context.http), &settings.classify.endpoint)?),
             false => None,
         };
         let asks = Asks::new(endpoint, settings);

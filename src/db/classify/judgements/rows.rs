@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::super::offers::{self, Offer};
 use super::super::project;
 use super::{Asked, Judgement, Known, New, Verdict};
 use crate::classify::Label;
@@ -151,6 +152,18 @@ async fn names(tx: &Transaction<'_>, new: &[New<'_>]) -> anyhow::Result<HashMap<
         .await
         .context("reading the names of projects")?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Tells programs of documents that stay undecided.
+pub(super) async fn offer(tx: &Transaction<'_>, user: Uuid, offered: &[(&Judgement, &Offer)]) -> anyhow::Result<()> {
+    if offered.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<_> = offered.iter().map(|(judgement, offer)| (judgement.document, *offer)).collect();
+    offers::told(tx, &told).await?;
+    let event =
+        |(judgement, offer): &(&Judgement, &Offer)| offers::event(judgement.document, user, &judgement.content_hash, offer);
+    outbox::emit(tx, &offered.iter().map(event).collect::<Vec<_>>()).await
 }
 
 pub(super) async fn dequeue(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Result<()> {

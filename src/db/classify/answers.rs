@@ -1,0 +1,131 @@
+//! Decisions of programs on documents that they were told of (tables `document_judgements`, `document_projects`), under the rules of a model's answer.
+
+use anyhow::Context;
+use deadpool_postgres::Transaction;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::judgements::{self, Asked, Judgement, Verdict};
+use super::{label, project};
+use crate::classify::Label;
+use crate::classify::threshold::LEAST;
+
+/// `document_projects.decided_by`
+pub const WEBHOOK: &str = "webhook";
+
+/// What a program says of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// `documents.id`
+    pub document: Uuid,
+    /// Of the text that it was told of.
+    pub content_hash: Vec<u8>,
+    pub label: Label,
+    /// From 0 to 1.
+    pub confidence: f32,
+    pub reason: String,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It holds now.
+    Decided,
+    /// It held already.
+    Unchanged,
+    /// It is less sure than a decision must be: nothing was changed.
+    Unsure,
+    /// It was not offered.
+    NotOffered,
+    /// Something else came first: a person, another decision, another text, or the project was closed.
+    Outdated,
+    /// There is no such document.
+    Unknown,
+}
+
+/// What is known of the document.
+struct Known {
+    user: Uuid,
+    /// It waits for an answer about this very text.
+    is_asked: bool,
+    /// What holds, by whom.
+    decision: Option<(Label, String)>,
+    /// `None` among them: "none of them" was.
+    offered: Vec<Option<Uuid>>,
+    judgement: Judgement,
+}
+
+/// Stores a decision, its event with it, if it may hold.
+pub async fn take(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Taken> {
+    judgements::lock(tx, &[answer.document]).await?;
+    let Some(known) = known(tx, answer).await? else { return Ok(Taken::Unknown) };
+    let Some(Known { user, is_asked, decision, offered, judgement }) = known else { return Ok(Taken::Outdated) };
+    match decision {
+        Some((label, by)) if is_asked && by == WEBHOOK && label == answer.label => return Ok(Taken::Unchanged),
+        Some(_) => return Ok(Taken::Outdated),
+        None if !is_asked => return Ok(Taken::Outdated),
+        None => {}
+    }
+    if !offered.contains(&project(answer.label)) {
+        return Ok(Taken::NotOffered);
+    }
+    if answer.confidence < LEAST {
+        return Ok(Taken::Unsure);
+    }
+    let done = judgements::write(tx, user, None, &[&judgement]).await?;
+    Ok(if done.decided == 1 { Taken::Decided } else { Taken::Outdated })
+}
+
+/// `None`: there is no such document; inside: nothing is thought of it, because a person has spoken or because it was not judged yet.
+async fn known(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Option<Option<Known>>> {
+    let row = tx
+        .query_typed_opt(
+            "SELECT d.user_id, d.status <> 'deleted' AND d.content_hash = $2 AND coalesce(j.told_hash = d.content_hash, false), p.project_id,
+               p.decided_by, coalesce(j.offered, '[]'), j.model_version, j.candidates, j.reason,
+               coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0)
+             FROM documents d LEFT JOIN document_projects p ON p.document_id = d.id LEFT JOIN document_judgements j ON j.document_id = d.id
+             WHERE d.id = $1",
+            &[(&answer.document, Type::UUID), (&answer.content_hash, Type::BYTEA)],
+        )
+        .await
+        .context("reading a document that a program decided on")?;
+    let Some(row) = row else { return Ok(None) };
+    let Some(model_version) = row.try_get::<_, Option<i32>>(5)? else { return Ok(Some(None)) };
+    let decided_by: Option<String> = row.try_get(3)?;
+    let holding: Option<Uuid> = row.try_get(2)?;
+    let reason: String = row.try_get(7)?;
+    let judgement = Judgement {
+        document: answer.document,
+        content_hash: answer.content_hash.clone(),
+        model_version,
+        said: row.try_get(8)?,
+        verdict: Verdict::Decided { label: answer.label, by: WEBHOOK, confidence: answer.confidence },
+        reason: format!("a program chose it with confidence {:.2}{}; {reason}", answer.confidence, said(&answer.reason)),
+        candidates: candidates(row.try_get(6)?)?,
+        asked: Asked::Answered,
+        offer: None,
+    };
+    Ok(Some(Some(Known {
+        user: row.try_get(0)?,
+        is_asked: row.try_get(1)?,
+        decision: decided_by.map(|by| (label(holding), by)),
+        offered: serde_json::from_value(row.try_get(4)?).context("document_judgements.offered")?,
+        judgement,
+    })))
+}
+
+fn said(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+}
+
+fn candidates(stored: Value) -> anyhow::Result<Vec<(Label, f32)>> {
+    #[derive(Deserialize)]
+    struct Candidate {
+        project_id: Option<Uuid>,
+        confidence: f32,
+    }
+    let stored: Vec<Candidate> = serde_json::from_value(stored).context("document_judgements.candidates")?;
+    Ok(stored.into_iter().map(|one| (label(one.project_id), one.confidence)).collect())
+}

@@ -1,0 +1,122 @@
+//! What programs decide of documents that they were told of (`document.undecided`): signature, form, and what becomes of it.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::http::HeaderMap;
+use chrono::Utc;
+use data_encoding::HEXLOWER_PERMISSIVE;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::writer::{AT_SERVER, WAIT};
+use super::{Outcome, text};
+use crate::classify::Label;
+use crate::db::Pool;
+use crate::db::classify::answers::{self, Answer, Taken};
+use crate::db::connection::Bounds;
+use crate::http::signature;
+
+/// Decisions that are stored at once; further ones wait, as long as a notification does.
+const AT_ONCE: usize = 4;
+/// Characters of a reason.
+const MOST_REASON: usize = 500;
+
+/// The body, `{"document_id": …, "content_hash": …, "project_id": …, "confidence": 0.9}`: `project_id` is one of those offered, or "none".
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    document_id: Uuid,
+    /// As the event has it.
+    content_hash: String,
+    project_id: String,
+    confidence: f32,
+    #[serde(default)]
+    reason: String,
+}
+
+/// Who may decide.
+pub struct Decisions {
+    secret: SecretString,
+    room: Semaphore,
+}
+
+impl Decisions {
+    /// `None` where no secret is set.
+    pub fn new(secret: &SecretString) -> Option<Self> {
+        let is_set = !secret.expose_secret().is_empty();
+        is_set.then(|| Self { secret: secret.clone(), room: Semaphore::new(AT_ONCE) })
+    }
+
+    /// Checks and reads a decision.
+    pub fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Outcome> {
+        let signature = text(headers, signature::HEADER).ok_or(Outcome::Refused)?;
+        if !signature::holds(self.secret.expose_secret(), signature, body, Utc::now().timestamp()) {
+            return Err(Outcome::Refused);
+        }
+        read(body)
+    }
+
+    /// Stores it; answers within two seconds, or that it is not known to be stored.
+    pub async fn take(&self, pool: &Pool, answer: &Answer) -> Outcome {
+        let stored = async {
+            let _room = self.room.acquire().await.context("waiting for other decisions")?;
+            store(pool, answer).await
+        };
+        match tokio::time::timeout(WAIT, stored).await {
+            Ok(Ok(taken)) => outcome(taken),
+            Ok(Err(error)) => {
+                log::error!("a decision on document {} is not taken: {error:#}", answer.document);
+                Outcome::Unavailable
+            }
+            Err(_) => Outcome::Unavailable,
+        }
+    }
+}
+
+/// Reads a decision.
+pub fn read(body: &[u8]) -> Result<Answer, Outcome> {
+    let body: Body = serde_json::from_slice(body).map_err(|_| Outcome::Malformed)?;
+    let label = match body.project_id.as_str() {
+        "none" => Label::NoneOfThem,
+        id => Label::Project(id.parse().map_err(|_| Outcome::Malformed)?),
+    };
+    // NaN is not in it.
+    if !(0.0..=1.0).contains(&body.confidence) {
+        return Err(Outcome::Malformed);
+    }
+    let printable = body.reason.chars().filter(|char| !char.is_control());
+    Ok(Answer {
+        document: body.document_id,
+        content_hash: HEXLOWER_PERMISSIVE.decode(body.content_hash.as_bytes()).map_err(|_| Outcome::Malformed)?,
+        label,
+        confidence: body.confidence,
+        reason: printable.take(MOST_REASON).collect(),
+    })
+}
+
+async fn store(pool: &Pool, answer: &Answer) -> anyhow::Result<Taken> {
+    let mut client = pool.get().await?;
+    // The server ends it while we still listen: given up here, it would go on there.
+    let patience: Duration = AT_SERVER / 2;
+    let bounds = Bounds { locks: patience, idle: WAIT, statement: Some(patience) };
+    let tx = client.begin_within(&bounds, "beginning a decision").await?;
+    let taken = answers::take(&tx, answer).await?;
+    if taken == Taken::Decided {
+        tx.commit().await.context("committing a decision")?;
+    }
+    Ok(taken)
+}
+
+fn outcome(taken: Taken) -> Outcome {
+    match taken {
+        Taken::Decided => Outcome::Accepted,
+        Taken::Unchanged => Outcome::Duplicate,
+        Taken::Unsure => Outcome::Unsure,
+        Taken::NotOffered => Outcome::NotOffered,
+        Taken::Outdated => Outcome::Outdated,
+        Taken::Unknown => Outcome::Unknown,
+    }
+}
