@@ -9,7 +9,7 @@ use super::linear::Model;
 /// A part of a text and how much it adds to a label's score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contribution {
-    /// A word, two words, or `from` and a sender or its domain; in lower case.
+    /// A word, a word of the title, two words, or `from` and a sender or its domain; in lower case.
     pub part: String,
     /// More than 0; the score is a sum of these, before the logistic function.
     pub weight: f32,
@@ -37,6 +37,7 @@ fn shown(part: Part) -> String {
     let cut = |word: &str| word.chars().take(MOST_CHARACTERS).collect::<String>().to_lowercase();
     match part {
         Part::Word(word) => cut(word),
+        Part::TitleWord(word) => format!("{} in the title", cut(word)),
         Part::Pair(first, second) => format!("{} {}", cut(first), cut(second)),
         Part::Sender(address) => format!("from {}", address.to_lowercase()),
     }
@@ -65,6 +66,10 @@ mod tests {
         }
         assert!(!parts.contains(&"garden") && told.iter().all(|one| one.weight > 0.0), "{told:?}");
         assert!(told.is_sorted_by(|a, b| a.weight >= b.weight));
+        let titled = Text { title: "Steel", ..text };
+        model.learn(&features(&titled), bridge).expect("room");
+        let told = contributions(&model, &titled, bridge, 100);
+        assert!(told.iter().any(|one| one.part == "steel in the title"), "{told:?}");
         assert_eq!(contributions(&model, &text, bridge, 1).len(), 1);
         assert_eq!(contributions(&model, &text, Label::NoneOfThem, 5), []);
     }

@@ -78,7 +78,7 @@ pub fn features(text: &Text) -> Features {
     let mut found = Vec::new();
     walk(text, &mut |bucket, part| {
         found.push(match part {
-            Part::Word(_) => bucket | WORD,
+            Part::Word(_) | Part::TitleWord(_) => bucket | WORD,
             Part::Pair(_, _) => bucket | PAIR,
             Part::Sender(_) => bucket | SENDER,
         });
@@ -112,6 +112,8 @@ fn weighed(entry: u32) -> f32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part<'a> {
     Word(&'a str),
+    /// A word of the title once more, which says more than one of the body.
+    TitleWord(&'a str),
     /// Two words, one after the other.
     Pair(&'a str, &'a str),
     /// The sender's address, or its domain with the `@`.
@@ -135,8 +137,7 @@ pub fn walk<'a>(text: &Text<'a>, name: &mut impl FnMut(u32, Part<'a>)) {
             let own = hash(WORD_SEED, word);
             name(bucket(own), Part::Word(word));
             if is_title {
-                // Once more as a word of the title, which says more than one of the body.
-                name(bucket(own ^ TITLE_SEED), Part::Word(word));
+                name(bucket(own ^ TITLE_SEED), Part::TitleWord(word));
             }
             if let Some((hashed, previous)) = before {
                 name(bucket(hashed.wrapping_mul(PRIME).rotate_left(17) ^ own), Part::Pair(previous, word));
