@@ -1,5 +1,5 @@
-//! Pages that name tests: `docs/google.md` claims a test for each behaviour, `docs/security.md` for each attack and `SECURITY.md` for each
-//! promise, and each of them must exist.
+//! Pages that name tests: `docs/google.md` claims a test for each behaviour, `docs/security.md` for each attack, `SECURITY.md` for each
+//! promise and `docs/contributing/invariants.md` for each invariant, and each of them must exist.
 
 use std::collections::HashSet;
 use std::fs;
@@ -27,6 +27,7 @@ fn every_test_that_a_page_names_exists() {
     assert_named("docs/google.md", 4, 50);
     assert_named("docs/security.md", 3, 8);
     assert_named("SECURITY.md", 4, 8);
+    assert_named("docs/contributing/invariants.md", 3, 15);
 }
 
 /// Asserts that the last cell of each row of the page's tables names tests that exist, of which there are at least so many.
