@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use crate::corpus::Document;
 use crate::shared::figures::median;
-use crate::shared::statements;
 use crate::speed;
 use crate::support::World;
 use crate::table::Table;
@@ -28,9 +27,9 @@ pub fn tell(mail: &[Document], table: &mut Table) {
     let mib = report["peak_rss_kib"].as_f64().unwrap_or(f64::NAN) / 1024.0;
     table.add("product_peak_rss_mib", mib, Some("<= 64"), "that run");
     let idle = (0..3).map(|_| {
-        statements::reset(&world);
+        world.reset_statements();
         world.syncctl(&["classify", "cron"]).expect(0);
-        statements::count(&world) as f64
+        world.statements() as f64
     });
     table.add("product_idle_statements", median(idle.collect()), Some("<= 3"), "a run with nothing to do");
 }

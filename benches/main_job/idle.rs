@@ -4,7 +4,6 @@ use serde_json::json;
 
 use crate::bare::{self, Loop, Request};
 use crate::shared::figures::{median, timed};
-use crate::shared::statements;
 use crate::support::World;
 use crate::support::service::{CALENDAR, DRIVE, Service};
 
@@ -85,7 +84,7 @@ fn pass(service: &'static Service, kind: &str, request: impl Fn(&World, &str, &s
         bare.push(timed(|| bare_loop.get(&requests)).0);
         ours.push(run(&world, kind));
         calls = world.sim.ledger()["total"].as_f64().expect("a number") / f64::from(FEEDS);
-        statements = statements::count(&world) as f64 / f64::from(FEEDS);
+        statements = world.statements() as f64 / f64::from(FEEDS);
         world.set("SYNCCTL_GOOGLE_BATCH_SIZE", "1");
         alone.push(run(&world, kind));
         world.settings.pop();
@@ -111,7 +110,7 @@ fn run(world: &World, kind: &str) -> f64 {
     // What autovacuum does in the minutes between two runs; here only moments pass.
     world.execute("VACUUM streams");
     world.sim.reset_ledger();
-    statements::reset(world);
+    world.reset_statements();
     let (seconds, report) = timed(|| world.syncctl(&[world.service.name, "cron", "--json"]).expect(0).json());
     assert_eq!(report["idle_streams"], json!(FEEDS), "{report}");
     seconds

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::ground::Ground;
 use crate::scale;
-use crate::shared::statements;
 
 /// A process of the binary; what it writes goes to files, so that no pipe fills.
 pub struct Started {
@@ -123,7 +122,7 @@ pub struct Look<'a> {
 
 impl<'a> Look<'a> {
     pub fn at(ground: &'a Ground) -> Self {
-        statements::reset(ground);
+        ground.reset_statements();
         ground.sim.reset_ledger();
         Self { ground, cpu: cpu_of_children(), began: Instant::now() }
     }
@@ -131,7 +130,7 @@ impl<'a> Look<'a> {
     pub fn end(self, reports: Vec<Value>) -> Seen {
         let seconds = self.began.elapsed().as_secs_f64();
         let cpu = cpu_of_children() - self.cpu;
-        Seen { seconds, reports, ledger: self.ground.sim.ledger(), statements: statements::count(self.ground), cpu }
+        Seen { seconds, reports, ledger: self.ground.sim.ledger(), statements: self.ground.statements(), cpu }
     }
 }
 

@@ -3,4 +3,3 @@
 pub mod changes;
 pub mod delays;
 pub mod figures;
-pub mod statements;

@@ -92,12 +92,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     }
     with_context(settings, |context| async move {
         match verb {
-            Verb::Cron(args) => {
-                if !args.bounds.dry_run {
-                    Classify::wake(&context.pool).await?;
-                }
-                jobs::cron(args, &context, Classify::new(&context, args.bounds.dry_run)?, output).await
-            }
+            Verb::Cron(args) => jobs::cron(args, &context, Classify::new(&context, args.bounds.dry_run)?, output).await,
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
                 let document = known(&context, "poll", args).await?;

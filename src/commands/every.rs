@@ -44,12 +44,7 @@ pub(super) async fn run(context: &Context, service: &str, job: &Job) -> anyhow::
             }
             job::run(context, Attendee::load(context, &job.selection).await?, job).await
         }
-        classify::SERVICE => {
-            if !job.dry_run {
-                Classify::wake(&context.pool).await?;
-            }
-            job::run(context, Classify::new(context, job.dry_run)?, job).await
-        }
+        classify::SERVICE => job::run(context, Classify::new(context, job.dry_run)?, job).await,
         other => Err(unknown(other).into()),
     }
 }

@@ -13,7 +13,7 @@ use super::streams::{Changes, Position};
 
 pub use unclaimed::{Unclaimed, Why, unclaimed};
 
-const LIST_DUE: &str = include_str!("sql/list_due_streams.sql");
+pub(super) const LIST_DUE: &str = include_str!("sql/list_due_streams.sql");
 const CLAIM: &str = include_str!("sql/claim_streams.sql");
 
 /// A claimed row of `streams`, with the account that it is asked with.
@@ -150,17 +150,24 @@ pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selecti
         )
         .await
         .context("listing due streams")?;
-    let ids = |place: usize| row.try_get::<_, Option<Vec<i64>>>(place).map(Option::unwrap_or_default);
-    let (firsts, held): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
-    Ok(Due {
-        polls: ids(0)?,
-        passes: ids(1)?,
-        firsts: usize::try_from(firsts)?,
-        held: usize::try_from(held)?,
-        paused: row.try_get(4)?,
-        refused: row.try_get(5)?,
-        apart: ids(6)?,
-    })
+    Due::of(&row, 0)
+}
+
+impl Due {
+    /// The columns of `list_due_streams.sql`, of which the first is at this place.
+    pub(super) fn of(row: &Row, place: usize) -> anyhow::Result<Self> {
+        let ids = |at: usize| row.try_get::<_, Option<Vec<i64>>>(place + at).map(Option::unwrap_or_default);
+        let (firsts, held): (i64, i64) = (row.try_get(place + 2)?, row.try_get(place + 3)?);
+        Ok(Self {
+            polls: ids(0)?,
+            passes: ids(1)?,
+            firsts: usize::try_from(firsts)?,
+            held: usize::try_from(held)?,
+            paused: row.try_get(place + 4)?,
+            refused: row.try_get(place + 5)?,
+            apart: ids(6)?,
+        })
+    }
 }
 
 /// Streams with their accounts, claimed or not.

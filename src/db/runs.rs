@@ -2,6 +2,7 @@
 
 mod alone;
 mod heartbeat;
+mod open;
 
 use anyhow::Context;
 use futures_util::{Stream, StreamExt as _};
@@ -12,6 +13,7 @@ use super::Pool;
 
 pub use alone::{begin, end};
 pub use heartbeat::{Progress, heartbeat, keep_lock};
+pub use open::{Look, Opened, Opening, open};
 
 /// The run tables of one service: how its columns are called.
 #[derive(Debug, Clone, Copy)]
@@ -39,19 +41,6 @@ pub(super) fn summary_tables(service: &str) -> Vec<(String, String)> {
     tables
 }
 
-/// What a run says of itself when it starts.
-#[derive(Debug, Clone)]
-pub struct Opening<'a> {
-    /// `execution_id` of all its rows.
-    pub run: Uuid,
-    /// `calendar cron`
-    pub job: &'a str,
-    /// Take the job's lock, or be skipped.
-    pub exclusive: bool,
-    /// Seconds between heartbeats after which others may take over.
-    pub lease: f64,
-}
-
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub struct Closing<'a> {
@@ -64,88 +53,6 @@ pub struct Closing<'a> {
     /// Decides where the summary goes.
     pub job: &'a str,
     pub summary: &'a serde_json::Value,
-}
-
-/// Opens a run: takes the job's lock and writes the run row in one statement, then closes the rows of runs that died, if there are any.
-/// Answers whether the run may go on; if not, its row reads `skipped`.
-pub async fn open(pool: &Pool, tables: Tables, opening: &Opening<'_>) -> anyhow::Result<bool> {
-    let Tables { service, total, successes } = tables;
-    let statement = format!(
-        "WITH lock AS (
-           INSERT INTO job_locks (job, run_id, held_until)
-           SELECT $3, $1, now() + make_interval(secs => $5) WHERE $4
-           ON CONFLICT (job) DO UPDATE SET run_id = excluded.run_id, held_until = excluded.held_until
-           WHERE job_locks.held_until < now()
-           RETURNING 1
-         ), opened AS (
-           INSERT INTO runs (id, service, job, host, pid, version, alive_until)
-           SELECT $1, $2, $3, $6, $7, $8, now() + make_interval(secs => $5)
-         ), result AS (
-           INSERT INTO {service}_cron_results (execution_id, start_time, status, {total}, successful_{successes}, failed_{successes})
-           VALUES ($1::text, now(), 'running', 0, 0, 0)
-         )
-         SELECT NOT $4 OR EXISTS (SELECT 1 FROM lock),
-           EXISTS (SELECT 1 FROM runs WHERE service = $2 AND status = 'running' AND alive_until < now())"
-    );
-    let pid = i32::try_from(std::process::id()).unwrap_or(0);
-    let row = pool
-        .get()
-        .await?
-        .query_typed_one(
-            &statement,
-            &[
-                (&opening.run, Type::UUID),
-                (&service, Type::TEXT),
-                (&opening.job, Type::TEXT),
-                (&opening.exclusive, Type::BOOL),
-                (&opening.lease, Type::FLOAT8),
-                (&host(), Type::TEXT),
-                (&pid, Type::INT4),
-                (&env!("CARGO_PKG_VERSION"), Type::TEXT),
-            ],
-        )
-        .await
-        .context("opening the run row")?;
-    if row.try_get(1)? {
-        close_died(pool, tables, opening.run).await?;
-    }
-    Ok(row.try_get(0)?)
-}
-
-/// Closes the runs of a service whose heartbeat has stopped: `abandoned`, with the metrics and summary rows that every run has.
-async fn close_died(pool: &Pool, tables: Tables, by: Uuid) -> anyhow::Result<()> {
-    let Tables { service, successes, .. } = tables;
-    let summaries: String = summary_tables(service)
-        .into_iter()
-        .map(|(table, condition)| {
-            format!(
-                ", {table}_written AS (
-                   INSERT INTO {table} (summary_data)
-                   SELECT jsonb_build_object('execution_id', id, 'job', job, 'status', 'abandoned', 'closed_by', $1) FROM died WHERE {condition}
-                 )"
-            )
-        })
-        .collect();
-    let statement = format!(
-        "WITH died AS (
-           UPDATE runs SET status = 'abandoned', ended_at = now()
-           WHERE service = $2 AND status = 'running' AND alive_until < now()
-           RETURNING id, job, (extract(epoch FROM alive_until - started_at) * 1000)::int AS lived_ms
-         ), died_results AS (
-           UPDATE {service}_cron_results r
-           SET status = 'abandoned', end_time = now(), total_processing_time_ms = died.lived_ms,
-               error_message = 'the process died before it could close this run'
-           FROM died WHERE r.execution_id = died.id::text AND r.status = 'running'
-         ){summaries}
-         INSERT INTO {service}_cron_metrics (execution_id, successful_{successes}, failed_{successes}, total_processing_time_ms)
-         SELECT id::text, 0, 0, lived_ms FROM died"
-    );
-    pool.get()
-        .await?
-        .execute_typed(&statement, &[(&by, Type::UUID), (&service, Type::TEXT)])
-        .await
-        .context("closing the rows of runs that died")?;
-    Ok(())
 }
 
 /// Closes a run in one statement: result, metrics and summary rows, and the job's lock. A run that was suspended for longer than its lease is

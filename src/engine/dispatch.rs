@@ -205,7 +205,10 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         let is_first = self.looked.is_none();
         self.looked = Some(Instant::now());
         let known = self.polls.len() + self.passes.len();
-        let due = claims::list_due(&self.shared.context.pool, self.shared.run, S::TABLES.service, self.selection).await?;
+        let due = match self.shared.first_look() {
+            Some(due) => due,
+            None => claims::list_due(&self.shared.context.pool, self.shared.run, S::TABLES.service, self.selection).await?,
+        };
         self.shared.progress.found((due.polls.len() + due.passes.len()).saturating_sub(known));
         if !is_first {
             log::debug!(polls = due.polls.len(), passes = due.passes.len(); "looked for what has fallen due");

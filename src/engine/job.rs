@@ -1,5 +1,6 @@
 //! One execution of one job: run row, lock, heartbeat, the streams, and the rows that tell of it.
 
+mod opened;
 mod ready;
 
 use std::sync::Arc;
@@ -17,11 +18,11 @@ use super::{Context, Report, Source, apart, budget, dispatch, left, probe, reviv
 use crate::db::claims::Selection;
 use crate::db::pool::CANCELLED;
 use crate::db::prices;
-use crate::db::runs::{self, Closing, Opening, Tables};
-use crate::db::{explained, holder, streams};
+use crate::db::runs::{self, Closing, Look, Opening, Tables};
+use crate::db::{explained, streams};
 use crate::error::{one_line, sql_state};
 use crate::telemetry;
-use crate::telemetry::healthchecks::{self, Check};
+use crate::telemetry::healthchecks::Check;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -56,9 +57,13 @@ impl Job {
 /// # Errors
 /// Only when the run could not be recorded at all.
 pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
-    recorded(context, source, job, async |shared| {
+    // Between the opening and the look of all others, accounts are revived and paused projects probed.
+    let look = (!S::AUTH.makes_calls()).then_some(Look { selection: &job.selection, wake: S::WAKE });
+    recorded_from(context, source, job, look, async |shared| {
         if !job.dry_run && job.is_for_everybody() {
-            revive::revive(&shared).await?;
+            if S::AUTH.scope().is_some() {
+                revive::revive(&shared).await?;
+            }
             if shared.meter.has_paused() {
                 probe::probe(&shared).await?;
             }
@@ -102,7 +107,7 @@ pub async fn refused(context: &Context, tables: Tables, job: &Job, why: &anyhow:
     report.covered = Some(Covered { total: 1, failed: 1 });
     let recorded = async {
         let lease = context.settings.engine.lease.as_secs_f64();
-        runs::open(&context.pool, tables, &Opening { run, job: &job.name, exclusive: false, lease }).await?;
+        runs::open(&context.pool, tables, &Opening { run, job: &job.name, exclusive: false, lease, look: None }).await?;
         record(context, tables, job, &mut report, started, |_| 0).await
     };
     if let Err(error) = recorded.await {
@@ -121,12 +126,23 @@ pub(super) async fn recorded<S: Source>(
     job: &Job,
     work: impl AsyncFnOnce(Arc<Shared<S>>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
+    recorded_from(context, source, job, None, work).await
+}
+
+/// The same; `look`: the look for what is due that the run is opened with.
+async fn recorded_from<S: Source>(
+    context: &Context,
+    source: S,
+    job: &Job,
+    look: Option<Look<'_>>,
+    work: impl AsyncFnOnce(Arc<Shared<S>>) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
     let run = job.part_of.unwrap_or_else(Uuid::now_v7);
     let mut check = Check::none();
     let began = SystemTime::now();
     // What it has under way is its own: it may be cancelled, and that of other runs in this process goes on.
     let own = Context { pool: context.pool.of_one_run(), ..context.clone() };
-    let ended = executed(&own, source, job, run, &mut check, work).await.map_err(explained);
+    let ended = executed(&own, source, job, run, look, &mut check, work).await.map_err(explained);
     let telemetry = async {
         if !job.dry_run && job.part_of.is_none() {
             telemetry::export(&context.http, &told::run(&job.name, run, began, &ended)).await;
@@ -141,18 +157,24 @@ async fn executed<S: Source>(
     source: S,
     job: &Job,
     run: Uuid,
+    look: Option<Look<'_>>,
     check: &mut Check,
     work: impl AsyncFnOnce(Arc<Shared<S>>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
     let started = Instant::now();
     let mut report = Report::new(run, &job.name, job.dry_run);
     report.add_unknown(&job.unknown);
-    let keys = ready::keys(context).await?;
+    let keys = ready::keys(context, S::AUTH).await?;
     // A host that can do nothing for lack of keys takes the job from nobody.
     let exclusive = job.exclusive && keys.is_ok();
-    if !job.dry_run && job.part_of.is_none() && !opened::<S>(context, job, exclusive, &mut report, check).await? {
-        record(context, S::TABLES, job, &mut report, started, |user| source.covers(user)).await?;
-        return Ok(report);
+    let mut seen = None;
+    if !job.dry_run && job.part_of.is_none() {
+        let opened = opened::open(context, S::TABLES, job, exclusive, look, &mut report, check).await?;
+        if !opened.is_ours {
+            record(context, S::TABLES, job, &mut report, started, |user| source.covers(user)).await?;
+            return Ok(report);
+        }
+        seen = opened.due;
     }
     let prices = match ready::ready(context, &source, job, keys).await {
         Ok(prices) => prices,
@@ -166,7 +188,7 @@ async fn executed<S: Source>(
             return Ok(report);
         }
     };
-    let shared = ready::shared(context, source, job, prices, report)?;
+    let shared = ready::shared(context, source, job, (prices, seen), report)?;
     let calls_before = context.http.calls();
     let watch = tokio::spawn(watch::over(Arc::clone(&shared), job.max_duration, exclusive));
     let drained = watch::in_time(&context.pool, &shared.wind_down, watch::WORK, work(Arc::clone(&shared))).await;
@@ -208,31 +230,6 @@ fn ended<S: Source>(shared: &Shared<S>, job: &Job, is_well: bool) -> Report {
     let (units, retries) = shared.meter.totals();
     (report.quota_units, report.retries) = (report.quota_units + units, report.retries + retries);
     report
-}
-
-/// Writes the run's row and takes its lock. False: another run holds the job, which is then in the report.
-async fn opened<S: Source>(
-    context: &Context,
-    job: &Job,
-    exclusive: bool,
-    report: &mut Report,
-    check: &mut Check,
-) -> anyhow::Result<bool> {
-    let (run, lease) = (report.execution_id, context.settings.engine.lease.as_secs_f64());
-    let opening = Opening { run, job: &job.name, exclusive, lease };
-    let is_ours = runs::open(&context.pool, S::TABLES, &opening).await?;
-    if !is_ours {
-        report.status = "skipped".into();
-        let who = holder::of_job(&context.pool, &job.name).await?.map(|who| format!(": {who}")).unwrap_or_default();
-        let why = format!("another run of `{}` holds the job; this one was skipped{who}", job.name);
-        if job.is_for_everybody() {
-            healthchecks::skipped(&context.settings.healthchecks, &context.http, &job.name, run, &why).await;
-        }
-        report.error = Some(why);
-    } else if job.is_for_everybody() {
-        *check = Check::begin(&context.settings.healthchecks, &context.http, &job.name, run);
-    }
-    Ok(is_ours)
 }
 
 /// Gives back what the run still holds and closes its row. If the database is gone, the leases lapse and the next run closes the row.

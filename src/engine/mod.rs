@@ -3,6 +3,7 @@
 pub mod again;
 pub mod apart;
 mod apply;
+mod auth;
 mod budget;
 mod calls;
 pub mod delays;
@@ -57,6 +58,7 @@ use crate::http;
 use crate::seal::Vault;
 
 pub use crate::db::streams::Position;
+pub use auth::Auth;
 pub use calls::Calls;
 pub use report::{ClassCount, Report};
 
@@ -186,8 +188,11 @@ impl Counts {
 pub trait Source: Send + Sync + 'static {
     /// The service's run tables.
     const TABLES: Tables;
-    /// The OAuth scope that its calls need; `None`: it knows no scopes.
-    const SCOPE: Option<&'static str>;
+    /// How its calls are authorized.
+    const AUTH: Auth;
+    /// Makes due what has become so since: parts of a `WITH`, the last of which is called `woken` and names what it woke. Goes out with the first look of
+    /// a service that calls no provider.
+    const WAKE: Option<&'static str> = None;
     /// What the service makes of an item.
     type Change: Send + Sync + 'static;
 

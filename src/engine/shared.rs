@@ -16,7 +16,7 @@ use super::slice::{Granted, Task};
 use super::tokens::Broker;
 use super::{Calls, Context, Report, Source};
 use crate::db::Connection;
-use crate::db::claims::{AccountRow, StreamRow};
+use crate::db::claims::{AccountRow, Due, StreamRow};
 use crate::db::prices::Prices;
 use crate::progress::Progress;
 
@@ -43,6 +43,8 @@ pub struct Shared<S> {
     pub stage: tokio::sync::Mutex<Option<Connection>>,
     /// Streams that this run has claimed and not given back: what a heartbeat renews.
     pub held: Mutex<HashSet<i64>>,
+    /// What the first look has found, where the run was opened with it.
+    pub seen: Mutex<Option<Due>>,
     /// Streams that were due at the last look and are to be polled apart.
     pub apart: Left,
     /// Workers that were started: they divide `engine.concurrency` among them.
@@ -59,6 +61,11 @@ impl<S> Shared<S> {
     /// The streams held, to add to, take from or list.
     pub fn held(&self) -> MutexGuard<'_, HashSet<i64>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was due when the run was opened, once.
+    pub fn first_look(&self) -> Option<Due> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Threads that may poll.
@@ -140,7 +147,7 @@ impl<S: Source> Shared<S> {
             credential: self.broker.credential(account),
             user: account.user_id,
             project: account.project.clone(),
-            scope: S::SCOPE,
+            scope: S::AUTH.scope(),
             meter: Arc::clone(&self.meter),
             settings: Arc::clone(&self.context.settings),
             gate: self.meter.gate(account.user_id, &self.context.settings.engine),

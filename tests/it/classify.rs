@@ -2,6 +2,7 @@
 
 mod asks;
 mod bad;
+mod idle;
 mod kills;
 mod model;
 mod programs;

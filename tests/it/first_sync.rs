@@ -14,16 +14,13 @@ fn two_hundred_users_are_stored_and_an_idle_run_costs_one_call_a_stream() {
     assert_eq!(world.sim.truth().len(), 200 * 50);
 
     world.sim.reset_ledger();
-    world.database.connect().batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()), 0)").expect("statistics");
+    world.reset_statements();
     let second = world.sync_all().expect(0).json();
     let streams = second["streams"].as_u64().expect("a number");
     assert_eq!(second["idle_streams"].as_u64(), Some(streams));
     assert_eq!(streams, 400, "a list and a calendar for each user");
     assert_eq!(world.sim.ledger()["total"].as_u64(), Some(streams), "{}", world.sim.ledger());
-    let statements = world.count(
-        "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
-         WHERE d.datname = current_database() AND query NOT LIKE '%pg_stat_statements%'",
-    );
+    let statements = world.statements();
     let per_stream = statements as f64 / streams as f64;
     assert!(per_stream <= 0.05, "{statements} statements for {streams} idle streams");
     world.assert_in_step();

@@ -201,22 +201,16 @@ pub async fn add_near(tx: &Transaction<'_>, user: Uuid, spoken_of: &[Uuid]) -> a
 }
 
 /// Queues documents that the endpoint is to be asked about, and makes the streams due of users whose queue is not empty, or who have said something that
-/// was not learnt.
-pub async fn wake(pool: &Pool) -> anyhow::Result<u64> {
-    pool.get()
-        .await?
-        .execute_typed(
-            "WITH to_ask AS (
-               INSERT INTO classify_queue (document_id, user_id)
-               SELECT document_id, user_id FROM document_judgements WHERE ask_at <= now() ORDER BY ask_at LIMIT 500 ON CONFLICT DO NOTHING
-               RETURNING user_id)
-             UPDATE streams s SET due_at = now()
-             WHERE s.service = $1 AND s.due_at > now() AND s.failures = 0 AND s.state NOT IN ('removed', 'revoked', 'off')
-               AND (s.user_id IN (SELECT user_id FROM to_ask) OR EXISTS (SELECT FROM classify_queue q WHERE q.user_id = s.user_id)
-                 OR EXISTS (SELECT FROM project_corrections c WHERE c.user_id = s.user_id
-                      AND c.id > coalesce((SELECT m.learnt_to FROM project_models m WHERE m.user_id = s.user_id), 0)))",
-            &[(&SERVICE, Type::TEXT)],
-        )
-        .await
-        .context("making users due whose documents are to be judged")
-}
+/// was not learnt. Parts of a `WITH`, as `Source::WAKE` has them.
+pub const WAKE: &str = "to_ask AS (
+    INSERT INTO classify_queue (document_id, user_id)
+    SELECT document_id, user_id FROM document_judgements WHERE ask_at <= now() ORDER BY ask_at LIMIT 500 ON CONFLICT DO NOTHING
+    RETURNING user_id
+  ), woken AS (
+    UPDATE streams s SET due_at = now()
+    WHERE s.service = 'classify' AND s.due_at > now() AND s.failures = 0 AND s.state NOT IN ('removed', 'revoked', 'off')
+      AND (s.user_id IN (SELECT user_id FROM to_ask) OR EXISTS (SELECT FROM classify_queue q WHERE q.user_id = s.user_id)
+        OR EXISTS (SELECT FROM project_corrections c WHERE c.user_id = s.user_id
+             AND c.id > coalesce((SELECT m.learnt_to FROM project_models m WHERE m.user_id = s.user_id), 0)))
+    RETURNING s.id
+  )";

@@ -7,16 +7,21 @@ use tokio::sync::Notify;
 
 use super::{Context, Job, Meter, Queue, Report, Room, Shared, Source, budget};
 use crate::config;
+use crate::db::claims::Due;
 use crate::db::prices::Prices;
 use crate::db::{explained, health};
+use crate::engine::Auth;
 use crate::engine::apart::Left;
 use crate::engine::tokens::Broker;
 use crate::error::Fault;
 use crate::progress::Progress;
 
 /// Whether this host has keys, and they open anything of what is sealed. Where they do not, that is no stream's fault: nothing must be put off for
-/// the hosts that have the right ones.
-pub(super) async fn keys(context: &Context) -> anyhow::Result<Result<(), Fault>> {
+/// the hosts that have the right ones. What calls no provider needs none.
+pub(super) async fn keys(context: &Context, auth: Auth) -> anyhow::Result<Result<(), Fault>> {
+    if !auth.makes_calls() {
+        return Ok(Ok(()));
+    }
     if let Err(none) = context.vault.writing_key() {
         return Ok(Err(none));
     }
@@ -38,15 +43,18 @@ pub(super) async fn ready<S: Source>(
     keys: Result<(), Fault>,
 ) -> anyhow::Result<Prices> {
     keys?;
+    if !S::AUTH.makes_calls() {
+        return Ok(Prices::default());
+    }
     budget::prices(context, source, !job.dry_run).await.map_err(explained)
 }
 
-/// What the streams of the run share.
+/// What the streams of the run share; `seen`: what was due when it was opened.
 pub(super) fn shared<S: Source>(
     context: &Context,
     source: S,
     job: &Job,
-    prices: Prices,
+    (prices, seen): (Prices, Option<Due>),
     report: Report,
 ) -> anyhow::Result<Arc<Shared<S>>> {
     let engine = &context.settings.engine;
@@ -69,6 +77,7 @@ pub(super) fn shared<S: Source>(
         prices,
         stage: tokio::sync::Mutex::default(),
         held: Mutex::default(),
+        seen: Mutex::new(seen),
         apart: Left::default(),
         workers: AtomicUsize::new(0),
         // An eighth of a chunk keeps the statements few and the end of the run short.

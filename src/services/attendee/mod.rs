@@ -37,7 +37,7 @@ use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::single::Single;
-use crate::engine::{Calls, Context, Counts, Item, Page, Position, Source, Stream};
+use crate::engine::{Auth, Calls, Context, Counts, Item, Page, Position, Source, Stream};
 use crate::error::Failure;
 
 use bot::Change;
@@ -84,7 +84,7 @@ impl Attendee {
 
 impl Source for Attendee {
     const TABLES: Tables = Tables { service: SERVICE, total: "total_meetings", successes: "polls" };
-    const SCOPE: Option<&'static str> = None;
+    const AUTH: Auth = Auth::Key;
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, _at: &Position) -> Result<Page<Change>, Failure> {

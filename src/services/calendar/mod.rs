@@ -27,7 +27,7 @@ use crate::config;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
-use crate::engine::{Calls, Context, Counts, Found, Item, Page, Position, Source, Stream};
+use crate::engine::{Auth, Calls, Context, Counts, Found, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -81,7 +81,7 @@ impl Calendar {
 
 impl Source for Calendar {
     const TABLES: Tables = Tables { service: "calendar", total: "total_users", successes: "syncs" };
-    const SCOPE: Option<&'static str> = Some(google::SCOPE_CALENDAR);
+    const AUTH: Auth = Auth::Scope(google::SCOPE_CALENDAR);
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {

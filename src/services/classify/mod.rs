@@ -30,7 +30,7 @@ use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::single::Single;
-use crate::engine::{Calls, Context, Counts, Item, Page, Position, Source, Stream};
+use crate::engine::{Auth, Calls, Context, Counts, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
 
 use asks::Asks;
@@ -44,7 +44,7 @@ pub const SERVICE: &str = queue::SERVICE;
 const PAGE: i64 = 200;
 /// Users whose models are in memory at once: up to 13 MiB each.
 const MODELS: usize = 2;
-/// How often a user is polled of whom nothing is known to be due: `Classify::wake` makes due whoever has something to judge.
+/// How often a user is polled of whom nothing is known to be due: `queue::WAKE` makes due whoever has something to judge.
 const IDLE: Duration = Duration::from_secs(6 * 3600);
 
 /// The service of one run.
@@ -91,20 +91,12 @@ impl Classify {
             room: Semaphore::new(MODELS),
         })
     }
-
-    /// Makes due whoever has documents to judge or words to learn: before a run that polls what is due.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn wake(pool: &Pool) -> anyhow::Result<()> {
-        queue::wake(pool).await?;
-        Ok(())
-    }
 }
 
 impl Source for Classify {
     const TABLES: Tables = Tables { service: SERVICE, total: "total_users", successes: "polls" };
-    const SCOPE: Option<&'static str> = None;
+    const AUTH: Auth = Auth::NoCalls;
+    const WAKE: Option<&'static str> = Some(queue::WAKE);
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {

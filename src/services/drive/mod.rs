@@ -33,7 +33,7 @@ use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::single::Single;
-use crate::engine::{Calls, Counts, Found, Item, Page, Position, Source, Stream};
+use crate::engine::{Auth, Calls, Counts, Found, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -97,7 +97,7 @@ impl Drive {
 
 impl Source for Drive {
     const TABLES: Tables = Tables { service: "drive", total: "total_files", successes: "polls" };
-    const SCOPE: Option<&'static str> = Some(google::SCOPE_DRIVE);
+    const AUTH: Auth = Auth::Scope(google::SCOPE_DRIVE);
     type Change = Change;
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {

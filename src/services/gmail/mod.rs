@@ -26,7 +26,7 @@ use crate::config::{self, QuotaProfile};
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
-use crate::engine::{Calls, Counts, Found, Item, Page, Position, Source, Stream};
+use crate::engine::{Auth, Calls, Counts, Found, Item, Page, Position, Source, Stream};
 use crate::error::{Failure, Fault};
 use crate::google::{self, Host};
 
@@ -129,7 +129,7 @@ impl Gmail {
 
 impl Source for Gmail {
     const TABLES: Tables = Tables { service: "gmail", total: "total_users", successes: "polls" };
-    const SCOPE: Option<&'static str> = Some(google::SCOPE_GMAIL);
+    const AUTH: Auth = Auth::Scope(google::SCOPE_GMAIL);
     type Change = Change;
 
     async fn fetch(&self, _stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {

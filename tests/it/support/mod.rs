@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod receiver;
 pub mod service;
 pub mod sim;
+pub mod statements;
 pub mod tls;
 pub mod world;
 

@@ -1,0 +1,36 @@
+//! A run's row and lock, and who is told that it begins.
+
+use crate::config::Settings;
+use crate::db::holder;
+use crate::db::runs::{self, Look, Opened, Opening, Tables};
+use crate::engine::job::Job;
+use crate::engine::{Context, Report};
+use crate::telemetry::healthchecks::{self, Check};
+
+/// Writes the run's row and takes its lock; where another run holds the job, the report says whose it is.
+pub(super) async fn open(
+    context: &Context,
+    tables: Tables,
+    job: &Job,
+    exclusive: bool,
+    look: Option<Look<'_>>,
+    report: &mut Report,
+    check: &mut Check,
+) -> anyhow::Result<Opened> {
+    let Settings { engine, healthchecks, .. } = &*context.settings;
+    let run = report.execution_id;
+    let opening = Opening { run, job: &job.name, exclusive, lease: engine.lease.as_secs_f64(), look };
+    let opened = runs::open(&context.pool, tables, &opening).await?;
+    if !opened.is_ours {
+        report.status = "skipped".into();
+        let who = holder::of_job(&context.pool, &job.name).await?.map(|who| format!(": {who}")).unwrap_or_default();
+        let why = format!("another run of `{}` holds the job; this one was skipped{who}", job.name);
+        if job.is_for_everybody() {
+            healthchecks::skipped(healthchecks, &context.http, &job.name, run, &why).await;
+        }
+        report.error = Some(why);
+    } else if job.is_for_everybody() {
+        *check = Check::begin(healthchecks, &context.http, &job.name, run);
+    }
+    Ok(opened)
+}
