@@ -12,7 +12,7 @@ use uuid::Uuid;
 #[derive(Deserialize)]
 pub struct Document {
     /// What people said; `None`: none of them.
-    label: Option<String>,
+    pub label: Option<String>,
     pub thread: Option<String>,
     pub sender: String,
     pub title: String,

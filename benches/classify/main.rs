@@ -1,19 +1,22 @@
 //! How often documents come into the right project, on texts that people sorted. Prints a table and writes `target/bench-classify.json`.
 //!
-//!     scripts/corpora && cargo bench --bench classify [-- net]
+//!     scripts/corpora && cargo bench --bench classify [-- net] [texts] [fulltext] [speed] [product] [endpoint]
 //!
 //! - mail: 4,150 mails of 13 mailing lists and of none of them, in order of arrival. Each is decided on by what people said of those before it,
-//!   then its own label is learnt. Beside that, on the same mails: the sender rule alone, the model without a threshold, and, with `net`,
-//!   scikit-learn's counts of words and neural net (`scripts/classify-net`), learnt anew from time to time
+//!   then its own label is learnt. Beside that, on the same mails: the sender rule alone, the model without a threshold, PostgreSQL's full-text search,
+//!   and, with `net`, scikit-learn's counts of words and neural net (`scripts/classify-net`), learnt anew from time to time
 //! - bbc, changes: articles of five kinds; entries of changelogs by crate. There are neither threads nor senders: the model alone
 //! - a hundred articles learnt, and all others judged
 //! - documents a second, and memory (a process of its own)
 //! - the real binary over documents in a real PostgreSQL: documents a second, memory, and the statements of a run with nothing to do
+//! - the same with the simulator's model endpoint: how much is asked, budgets that bind, injections, and a day without it
 //!
-//! Precision: of the documents that were given a project, how many were given the right one. Coverage: of those that belong into a project,
+//! Without names of parts all are measured. Precision: of the documents that were given a project, how many were given the right one. Coverage: of those that belong into a project,
 //! how many were given one, right or wrong. Constants of the model were chosen on bbc and the first half of the mails.
 
 mod corpus;
+mod endpoint;
+mod fulltext;
 mod memory;
 mod net;
 mod product;
@@ -39,14 +42,35 @@ fn main() {
     if words == [memory::COMMAND] {
         return memory::learn_all();
     }
-    let mut table = Table::default();
     let mail = corpus::read("mail");
-    tell_mail(&mail, &mut table);
-    if words.iter().any(|word| word == "net") {
-        let score = net::run(&mail);
-        table.add("mail_net_precision", score.precision(), None, "scikit-learn's counts and net, no threshold");
-        table.add("mail_net_coverage", score.coverage(), None, "");
+    let chosen = |part: &str| words.iter().all(|word| word == "net") || words.iter().any(|word| word == part);
+    let mut table = Table::default();
+    if chosen("texts") {
+        tell_mail(&mail, &mut table);
+        tell_texts(&mut table);
     }
+    if words.iter().any(|word| word == "net") {
+        tell_baseline("net", &net::run(&mail), "scikit-learn's counts and net, no threshold", &mut table);
+    }
+    if chosen("fulltext") {
+        let about = "PostgreSQL's full-text search: the seven nearest, nine tenths of whose weight agree";
+        tell_baseline("fulltext", &fulltext::run(&mail), about, &mut table);
+    }
+    if chosen("speed") {
+        speed::tell(&mail, &mut table);
+        table.add("peak_rss_mib", memory::peak(), Some("<= 64"), "5,000 documents learnt, saved, loaded, judged");
+    }
+    if chosen("product") {
+        product::tell(&mail, &mut table);
+    }
+    if chosen("endpoint") {
+        endpoint::tell(&mail, &mut table);
+    }
+    figures::write(FILE, &table.figures());
+}
+
+/// Articles, and entries of changelogs.
+fn tell_texts(table: &mut Table) {
     let bbc = corpus::read("bbc");
     for (name, documents) in [("bbc", &bbc), ("changes", &corpus::read("changes"))] {
         let score = stream::replay(documents, stream::whole);
@@ -54,10 +78,12 @@ fn main() {
         table.add(&format!("{name}_coverage"), score.coverage(), None, "");
     }
     table.add("bbc_cold_right", stream::cold(&bbc, 100), Some(">= 0.90"), "100 learnt, all others judged without a threshold");
-    speed::tell(&mail, &mut table);
-    table.add("peak_rss_mib", memory::peak(), Some("<= 64"), "5,000 documents learnt, saved, loaded, judged");
-    product::tell(&mail, &mut table);
-    figures::write(FILE, &table.figures());
+}
+
+/// Another way to sort the same mails.
+fn tell_baseline(name: &str, score: &Score, about: &str, table: &mut Table) {
+    table.add(&format!("mail_{name}_precision"), score.precision(), None, about);
+    table.add(&format!("mail_{name}_coverage"), score.coverage(), None, "");
 }
 
 fn tell_mail(mail: &[Document], table: &mut Table) {

@@ -18,8 +18,8 @@ use syncctl::services::classify::endpoint::{Answered, Candidate, Choice, Endpoin
 use uuid::Uuid;
 
 use crate::support::World;
+use crate::support::models::KEY;
 
-const KEY: &str = "sk-simulated-5ecret";
 const NAMES: [&str; 3] = ["River bridge", "Tunnel", "Harbour"];
 
 /// An endpoint that knows three projects by a word each, and its settings.
@@ -53,12 +53,12 @@ impl Desk {
 
     /// Tells the simulator how to be.
     fn tell(&self, change: Value) {
-        self.world.sim.admin("models", change);
+        self.world.tell_model(change);
     }
 
     /// What the simulator was asked.
     fn ledger(&self) -> Value {
-        self.world.sim.get("models/ledger")
+        self.world.model_ledger()
     }
 
     fn host(&self) -> Host {

@@ -1,39 +1,22 @@
 //! The model endpoint, asked about what everything else is unsure of.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Desk, mail_of};
 use crate::support::World;
-
-const KEY: &str = "sk-simulated-5ecret";
+use crate::support::models::KEY;
 
 /// Ann, whose settings name an endpoint that knows what is about bridges and gardens.
 fn asking() -> Desk {
     let mut desk = Desk::new();
-    let truth = json!({ "girder": "Bridge", "rose": "Garden", "lottery": "none" });
-    desk.world.sim.admin("models", json!({ "key": KEY, "truth": truth }));
-    let key = desk.world.folder.path().join("key");
-    std::fs::write(&key, KEY).expect("a key");
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("its mode");
-    let url = format!("{}/v1", desk.world.sim.url);
-    for (name, value) in [
-        ("URL", url.as_str()),
-        ("MODEL", "small"),
-        ("KEY_FILE", key.to_str().expect("a path")),
-        ("ALLOW_PRIVATE", "true"),
-        ("REQUESTS_PER_MINUTE", "10000"),
-    ] {
-        desk.world.set(&*format!("SYNCCTL_CLASSIFY_ENDPOINT_{name}").leak(), value);
-    }
+    desk.world.name_endpoint(json!({ "girder": "Bridge", "rose": "Garden", "lottery": "none" }));
     desk
 }
 
 /// What the endpoint was asked: how often, and the prompts.
 fn asked(world: &World) -> (u64, String) {
-    let ledger = world.sim.get("models/ledger");
+    let ledger = world.model_ledger();
     (ledger["requests"].as_u64().expect("a count"), ledger["calls"].to_string())
 }
 

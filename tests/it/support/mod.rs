@@ -8,6 +8,7 @@ pub mod collector;
 pub mod drive;
 pub mod gate;
 pub mod library;
+pub mod models;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod prometheus;
