@@ -11,8 +11,8 @@
 //! - the real binary over documents in a real PostgreSQL: documents a second, memory, and the statements of a run with nothing to do
 //! - the same with the simulator's model endpoint: how much is asked, budgets that bind, injections, and a day without it
 //!
-//! Without names of parts all are measured. Precision: of the documents that were given a project, how many were given the right one. Coverage: of those that belong into a project,
-//! how many were given one, right or wrong. Constants of the model were chosen on bbc and the first half of the mails.
+//! Without names of parts all are measured. Precision: of the documents that were given a project, how many were given the right one. Coverage: of
+//! those that belong into a project, how many were given one, right or wrong. Constants of the model were chosen on bbc and the first half of the mails.
 
 mod corpus;
 mod endpoint;
