@@ -8,6 +8,7 @@ mod derived;
 mod events;
 mod failure;
 mod fetch;
+mod moved;
 mod notes;
 mod open;
 mod plan;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::audience::{self, Part};
 use super::bot::SCHEDULED;
 use super::bounds::{Bounds, Days};
+use super::moved::Why;
 
 /// An occurrence as its calendar knows it: it stays the same when it is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,8 +124,8 @@ pub enum Step {
     Create(Meeting),
     /// The bot is there, or was asked for: it is found again, told who wants it, and moved if the meeting was.
     Keep(Known, Meeting),
-    /// Nobody wants it any more.
-    Remove(Known),
+    /// No meeting of the window has it any more.
+    Remove(Known, Why),
 }
 
 impl Step {
@@ -132,7 +133,7 @@ impl Step {
     pub fn start(&self) -> DateTime<Utc> {
         match self {
             Self::Create(meeting) | Self::Keep(_, meeting) => meeting.start,
-            Self::Remove(bot) => bot.start,
+            Self::Remove(bot, _) => bot.start,
         }
     }
 
@@ -147,12 +148,10 @@ impl Step {
             Self::Create(meeting) => ("create", of(meeting)),
             Self::Keep(bot, meeting) if bot.is_elsewhere(meeting) => ("move", of(meeting)),
             Self::Keep(_, meeting) => ("keep", of(meeting)),
-            Self::Remove(bot) => {
-                ("remove", json!({ "title": bot.title, "start_at": bot.start, "why": "nobody wants it any more" }))
-            }
+            Self::Remove(bot, why) => ("remove", json!({ "title": bot.title, "start_at": bot.start, "why": why.to_string() })),
         };
         shown["action"] = json!(action);
-        if let Self::Keep(Known { bot_id, .. }, _) | Self::Remove(Known { bot_id, .. }) = self {
+        if let Self::Keep(Known { bot_id, .. }, _) | Self::Remove(Known { bot_id, .. }, _) = self {
             shown["bot_id"] = json!(bot_id);
         }
         shown
@@ -223,7 +222,7 @@ pub fn plan(
             }
         }
     }
-    steps.extend(unwanted.into_iter().map(Step::Remove));
+    steps.extend(unwanted.into_iter().map(|bot| Step::Remove(bot, Why::Unwanted)));
     // What begins first is done first: a run may be stopped.
     steps.sort_by_key(Step::start);
     (steps, without)

@@ -122,8 +122,11 @@ fn two_meetings_that_change_places_keep_one_bot_each() {
 #[test]
 fn a_bot_that_nobody_wants_is_removed_unless_it_has_joined() {
     let one = wanted(1, "a", at(60));
-    assert!(matches!(steps(vec![], vec![known(at(60), "open", "scheduled", &[&one])]).as_slice(), [Step::Remove(_)]));
-    assert!(matches!(steps(vec![], vec![known(at(60), "creating", "", &[&one])]).as_slice(), [Step::Remove(_)]));
+    assert!(matches!(
+        steps(vec![], vec![known(at(60), "open", "scheduled", &[&one])]).as_slice(),
+        [Step::Remove(_, Why::Unwanted)]
+    ));
+    assert!(matches!(steps(vec![], vec![known(at(60), "creating", "", &[&one])]).as_slice(), [Step::Remove(_, Why::Unwanted)]));
     for (state, raw) in
         [("open", "joined_recording"), ("open", "joining"), ("open", "dancing"), ("ended", "ended"), ("settled", "ended")]
     {

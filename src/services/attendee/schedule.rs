@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::bounds::Bounds;
 use super::plan::{self, Occurrence, Step, Without};
 use super::wanted::{self, Left, Window};
-use super::{Attendee, projects, reasons, rows};
+use super::{Attendee, moved, projects, reasons, rows};
 use crate::address::Pattern;
 use crate::engine::Counts;
 use crate::engine::desk::Desk;
@@ -31,10 +31,12 @@ pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern, inside: &BTreeSe
     let (attendee, pool, now) = (desk.source(), desk.pool(), Utc::now());
     let window = chrono::Duration::from_std(attendee.settings.window).context("attendee.window")?;
     let with_overlaid = attendee.settings.overlaid_calendars;
-    let mut found = wanted::find(pool, &Window { now, until: now + window, pattern, inside, with_overlaid }).await?;
+    let window = Window { now, until: now + window, pattern, inside, with_overlaid };
+    let mut found = wanted::find(pool, &window).await?;
     let projects = projects::by_name(pool).await?;
     let bounds = Bounds::from(&attendee.settings);
-    let (steps, without) = plan::plan(found.wanted, rows::known(pool).await?, &projects, bounds, now);
+    let (mut steps, without) = plan::plan(found.wanted, rows::known(pool).await?, &projects, bounds, now);
+    moved::explain(pool, &window, &mut steps).await?;
     for left in found.left.iter().filter(|left| left.why == wanted::UNREADABLE) {
         desk.digest().tell("no bots", None, format!("meeting {}", left.meeting), &left.why);
     }
@@ -83,7 +85,7 @@ impl Run<'_> {
         let started = Instant::now();
         let (project, row) = match step {
             Step::Create(meeting) => (meeting.project, None),
-            Step::Keep(bot, _) | Step::Remove(bot) => (bot.project, Some(bot.id)),
+            Step::Keep(bot, _) | Step::Remove(bot, _) => (bot.project, Some(bot.id)),
         };
         let done = self.try_step(project, step).await;
         if matches!(&done, Err(failure) if failure.class == Class::LeaseLost) {
@@ -91,7 +93,7 @@ impl Run<'_> {
             return None;
         }
         // What was left as it is, and why, was said where it was decided.
-        if !matches!((step, &done), (Step::Keep(..) | Step::Remove(_), Ok(Counts { unchanged: 1, .. }))) {
+        if !matches!((step, &done), (Step::Keep(..) | Step::Remove(..), Ok(Counts { unchanged: 1, .. }))) {
             let mut shown = step.shown();
             if let Err(failure) = &done {
                 let whose = row.map_or_else(|| format!("project {project}"), |bot| format!("bot {bot} of project {project}"));
@@ -123,7 +125,7 @@ impl Run<'_> {
         match step {
             Step::Create(meeting) => self.create(&calls, meeting).await,
             Step::Keep(bot, meeting) => self.keep(&calls, bot, meeting).await,
-            Step::Remove(bot) => self.remove(&calls, bot).await,
+            Step::Remove(bot, _) => self.remove(&calls, bot).await,
         }
     }
 }

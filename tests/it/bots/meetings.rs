@@ -198,3 +198,35 @@ fn an_answer_that_was_lost_is_found_again_by_the_key() {
     assert_eq!(bots(&world).len(), 1);
     assert_eq!(world.count("SELECT count(*) FROM meetings WHERE bot_status = 'bot_scheduled'"), 1);
 }
+
+#[test]
+fn a_bot_that_is_taken_back_says_why() {
+    let mut world = world();
+    world.set("SYNCCTL_ATTENDEE_WINDOW", "2days");
+    let link = |n: u8| json!({ "hangoutLink": format!("https://meet.google.com/aaa-bbbb-cc{}", char::from(b'a' + n)) });
+    for n in 0..3_u8 {
+        put(&world, ANN, event(&format!("m{n}"), ahead(60 + i64::from(n)), link(n)));
+    }
+    schedule(&world);
+    put(&world, ANN, event("m0", ahead(10 * 24 * 60), link(0)));
+    cancel(&world, ANN, "m1");
+    world.syncctl(&["calendar", "cron", "--force"]).expect(0);
+    let dry = world.syncctl(&["attendee", "schedule", "--dry-run", "--json"]).expect(0).json();
+    let whys = |run: &serde_json::Value| {
+        let told = run["details"]["meetings"].as_array().expect("meetings").clone();
+        let mut whys: Vec<String> = told
+            .iter()
+            .filter(|one| one["action"] == "remove")
+            .map(|one| one["why"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        whys.sort();
+        whys
+    };
+    let beyond = format!("the meeting moved to {}, beyond attendee.window", ahead(10 * 24 * 60).format("%F %R UTC"));
+    for run in [&dry, &schedule(&world)] {
+        let whys = whys(run);
+        assert_eq!(whys.len(), 2, "{run}");
+        assert_eq!(whys[0], "nobody wants it any more", "{run}");
+        assert!(whys[1].starts_with(&beyond), "{run}");
+    }
+}

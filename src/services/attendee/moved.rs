@@ -1,0 +1,86 @@
+//! Bots that are taken back because their meetings moved beyond the window, told apart from those that nobody wants. Writes nothing.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::plan::{Event, Step};
+use super::wanted::{self, Window};
+use crate::db::Pool;
+
+/// Why a bot is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    Unwanted,
+    /// Its meeting takes place at this time now, beyond the window: it gets a bot again when its time comes.
+    MovedTo(DateTime<Utc>),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Unwanted => f.write_str("nobody wants it any more"),
+            Self::MovedTo(at) => {
+                write!(
+                    f,
+                    "the meeting moved to {}, beyond attendee.window; it gets a bot when its time comes",
+                    at.format("%F %R UTC")
+                )
+            }
+        }
+    }
+}
+
+/// Says of the bots that are to be taken back why.
+///
+/// # Errors
+/// The database failed.
+pub async fn explain(pool: &Pool, window: &Window<'_>, steps: &mut [Step]) -> anyhow::Result<()> {
+    let bots: Vec<Uuid> = steps.iter().filter_map(removed).collect();
+    let Some(latest) = latest(pool, window, &bots).await? else { return Ok(()) };
+    // Who moves a meeting may have left it too: as if the window reached there, would it have its bot?
+    let further = Window { until: latest + chrono::Duration::seconds(1), ..*window };
+    let found = wanted::find(pool, &further).await?;
+    let later = found.wanted.into_iter().filter(|one| one.start >= window.until);
+    let later: HashMap<(Uuid, Event), DateTime<Utc>> = later.map(|one| ((one.user, one.event), one.start)).collect();
+    for step in steps {
+        if let Step::Remove(bot, why) = step
+            && let Some(at) = bot.links.iter().filter_map(|link| later.get(link)).min()
+        {
+            *why = Why::MovedTo(*at);
+        }
+    }
+    Ok(())
+}
+
+fn removed(step: &Step) -> Option<Uuid> {
+    match step {
+        Step::Remove(bot, _) => Some(bot.id),
+        Step::Create(_) | Step::Keep(..) => None,
+    }
+}
+
+/// When the last of these bots' meetings takes place, of those beyond the window. `None`: none of them does.
+async fn latest(pool: &Pool, window: &Window<'_>, bots: &[Uuid]) -> anyhow::Result<Option<DateTime<Utc>>> {
+    if bots.is_empty() {
+        return Ok(None);
+    }
+    let row = pool
+        .get()
+        .await?
+        .query_typed_one(
+            "SELECT max(m.start_at) FROM attendee_bot_meetings bm
+             JOIN calendar_events e ON e.stream_id = bm.stream_id
+               AND (e.event_id = bm.event_id OR (e.recurring_event_id = bm.event_id AND e.original_start_at = bm.original_start))
+             JOIN meetings m ON m.stream_id = e.stream_id AND m.event_id = e.event_id
+             WHERE bm.bot = ANY ($1) AND NOT m.is_series AND m.event_status <> 'cancelled' AND e.deleted_at IS NULL AND m.start_at >= $2",
+            &[(&bots, Type::UUID_ARRAY), (&window.until, Type::TIMESTAMPTZ)],
+        )
+        .await
+        .context("looking where the meetings of bots moved to")?;
+    Ok(row.try_get(0)?)
+}
