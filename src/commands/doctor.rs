@@ -186,6 +186,8 @@ async fn within(
     }
     let checked = work::quota(pool, settings, found).await;
     found.attempt("quota", checked);
+    let checked = work::classification(pool, settings, found).await;
+    found.attempt("classify", checked);
     let checked = settings::since_last_pass(pool, settings, found).await;
     found.attempt("settings", checked);
     match overview::read(pool, i32::try_from(settings.push.silent_after).unwrap_or(i32::MAX)).await {

@@ -4,6 +4,7 @@ use super::{Findings, jobs};
 use crate::commands::metrics::seconds_text;
 use crate::commands::remedies;
 use crate::config::Settings;
+use crate::db::classify::queue;
 use crate::db::overview::Overview;
 use crate::db::{Pool, health};
 use crate::error::Class;
@@ -162,6 +163,22 @@ fn outbox(overview: &Overview, settings: &Settings, found: &mut Findings) {
     } else if found.0.len() == before {
         found.ok(CHECK, format!("{} wait", outbox.pending()));
     }
+}
+
+/// Documents wait for a classification that is off, until it is on: all that came since are judged then.
+pub async fn classification(pool: &Pool, settings: &Settings, found: &mut Findings) -> anyhow::Result<()> {
+    if settings.classify.enabled {
+        return Ok(());
+    }
+    let waiting = queue::waiting(pool).await?;
+    if waiting > 0 {
+        found.warn(
+            "classify",
+            format!("{waiting} documents wait to be judged, and classify.enabled is false"),
+            "set classify.enabled=true and run `syncctl classify cron`; where it is off for good, nothing: each document waits once",
+        );
+    }
+    Ok(())
 }
 
 /// What is left of the quotas, by project.

@@ -200,6 +200,12 @@ pub async fn add_near(tx: &Transaction<'_>, user: Uuid, spoken_of: &[Uuid]) -> a
     .context("queueing documents near those that were spoken of")
 }
 
+/// Documents that wait to be judged, of all users.
+pub async fn waiting(pool: &Pool) -> anyhow::Result<i64> {
+    let row = pool.get().await?.query_typed_one("SELECT count(*) FROM classify_queue", &[]).await;
+    Ok(row.context("counting documents that wait to be judged")?.try_get(0)?)
+}
+
 /// Queues documents that the endpoint is to be asked about, and makes the streams due of users whose queue is not empty, or who have said something that
 /// was not learnt. Parts of a `WITH`, as `Source::WAKE` has them.
 pub const WAKE: &str = "to_ask AS (

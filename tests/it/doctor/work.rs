@@ -100,3 +100,21 @@ fn what_fails_and_what_lies_in_quarantine_is_told_with_its_remedy() {
     found.has("fail", "drive: 2 streams of 1 owners fail: api_disabled: accessNotConfigured (2 streams in all)");
     found.has("warn", "gmail: 1 streams are degraded").has("warn", "1 items could not be applied");
 }
+
+#[test]
+fn documents_that_wait_for_a_classification_that_is_off_are_told_with_their_number() {
+    let world = World::empty();
+    let user = world.user("ann@example.com");
+    world.syncctl(&["projects", "add", "ann@example.com", "Bridge"]).expect(0);
+    let off = ["--set", "classify.enabled=false"];
+    let about = |found: &super::Found| found.lines("warn").into_iter().filter(|line| line.contains("classify")).count();
+    assert_eq!(about(&doctor(&world, &off)), 0, "nothing waits");
+    for n in 0..3 {
+        world.document(&crate::support::library::email(user, &format!("m{n}"), "", "steel"));
+    }
+    doctor(&world, &off).has("warn", "3 documents wait to be judged, and classify.enabled is false");
+    assert_eq!(about(&doctor(&world, &[])), 0);
+    // Once it is on, they are judged.
+    world.syncctl(&["classify", "cron"]).expect(0);
+    assert_eq!(world.count("SELECT count(*) FROM document_judgements"), 3);
+}
