@@ -14,9 +14,9 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::Pool;
 use super::claims::AccountRow;
 use super::path::Reads;
+use super::{Pool, streams};
 use crate::address::Name;
 
 pub use credentials::{Sealed, note_client_id, reseal, sealed_after, store_credentials};
@@ -184,11 +184,12 @@ pub async fn revoke(pool: &Pool, user: Uuid) -> anyhow::Result<()> {
         .await?
         .execute_typed(
             // A refresh under way must not bring it back: it stores only what it has the right to.
-            "WITH streams AS (UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND state NOT IN ('removed', 'off'))
+            "WITH streams AS (
+               UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND state NOT IN ('removed', 'off') AND service <> ALL ($3))
              UPDATE accounts SET state = 'ended', state_reason = $2, state_since = now(), access_token = NULL, token_expires_at = NULL,
                refreshing_by = NULL, refreshing_until = NULL, refused_at = NULL, ask_at = NULL
              WHERE user_id = $1",
-            &[(&user, Type::UUID), (&ENDED, Type::TEXT)],
+            &[(&user, Type::UUID), (&ENDED, Type::TEXT), (&streams::WITHOUT_ACCOUNT, Type::TEXT_ARRAY)],
         )
         .await
         .context("ending an account")?;

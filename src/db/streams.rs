@@ -13,6 +13,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
+use super::classify::queue;
 use crate::error::{Class, Failure};
 use crate::http::TOO_LARGE;
 
@@ -20,6 +21,9 @@ pub use failed::{fail, postpone, turn_off};
 pub use idle::{Closed, Idle, close_idle};
 pub use passes::{PassedWith, ask_for_pass, begun, passed_with};
 pub use standing::{Standing, of_user};
+
+/// Services whose work is all in our own database: they go on for a user whose account is revoked or ended.
+pub const WITHOUT_ACCOUNT: &[&str] = &[queue::SERVICE];
 
 /// Where a stream stands at the provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Which project a document belongs to: judged by the real binary, from what people said.
 
+mod accounts;
 mod asks;
 mod bad;
 mod idle;

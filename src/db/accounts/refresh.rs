@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::db::Pool;
 use crate::db::claims::AccountRow;
+use crate::db::{Pool, streams};
 
 /// Takes the right to refresh this user's token for `seconds`. False: another process has it.
 pub async fn begin_refresh(pool: &Pool, user: Uuid, by: Uuid, seconds: f64) -> anyhow::Result<bool> {
@@ -90,7 +90,7 @@ pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, refusal: Refusal<'_>
             "WITH old AS (SELECT state FROM accounts WHERE user_id = $1 AND refreshing_by = $2 FOR UPDATE),
              streams AS (
                UPDATE streams SET state = 'revoked'
-               WHERE user_id = $1 AND $4 AND EXISTS (SELECT FROM old) AND state NOT IN ('removed', 'off'))
+               WHERE user_id = $1 AND $4 AND EXISTS (SELECT FROM old) AND state NOT IN ('removed', 'off') AND service <> ALL ($5))
              UPDATE accounts a SET refreshing_by = NULL, refreshing_until = NULL,
                state = CASE WHEN $4 THEN 'revoked' ELSE a.state END,
                state_reason = coalesce($3, a.state_reason),
@@ -106,7 +106,13 @@ pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, refusal: Refusal<'_>
                access_token = CASE WHEN NOT $4 THEN a.access_token END
              FROM old WHERE a.user_id = $1
              RETURNING $4 AND old.state <> 'revoked'",
-            &[(&user, Type::UUID), (&by, Type::UUID), (&reason, Type::TEXT), (&revoked, Type::BOOL)],
+            &[
+                (&user, Type::UUID),
+                (&by, Type::UUID),
+                (&reason, Type::TEXT),
+                (&revoked, Type::BOOL),
+                (&streams::WITHOUT_ACCOUNT, Type::TEXT_ARRAY),
+            ],
         )
         .await
         .context("ending a token refresh")?;

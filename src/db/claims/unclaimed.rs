@@ -40,7 +40,7 @@ pub async fn unclaimed(pool: &Pool, run: Uuid, service: &str, users: &[Uuid]) ->
         .get()
         .await?
         .query_typed(
-            "SELECT s.id, s.user_id, s.kind, CASE WHEN a.state = 'ended' THEN 'ended' ELSE s.state END, coalesce(a.state_reason, ''),
+            "SELECT s.id, s.user_id, s.kind, CASE WHEN a.state = 'ended' AND s.state = 'revoked' THEN 'ended' ELSE s.state END, coalesce(a.state_reason, ''),
                EXISTS (SELECT FROM quota_pauses p WHERE p.service = s.service AND p.project = a.project AND p.until > now()),
                CASE WHEN s.claimed_until > now() THEN s.claimed_by END, s.claimed_until, r.job, r.host, r.pid
              FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id LEFT JOIN runs r ON r.id = s.claimed_by
