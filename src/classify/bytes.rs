@@ -246,7 +246,7 @@ mod tests {
             let at = 8 + at % (content.len() - 8);
             content[at] = byte;
             if let Ok(learner) = Learner::from_bytes(&summed(content)) {
-                let ranked = learner.model.rank(&of(WORDS[0]));
+                let ranked = learner.model.rank(&of(WORDS[0]), |_| true);
                 prop_assert!(ranked.iter().all(|one| (0.0..=1.0).contains(&one.confidence)), "{:?}", ranked);
             }
         }

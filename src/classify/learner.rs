@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use super::Label;
-use super::decide::{Decision, Neighbours, Opinion, Tallies, decide, is_refuted};
+use super::decide::{Decision, May, Neighbours, Opinion, Tallies, decide, is_refuted};
 use super::features::Features;
 use super::linear::Model;
 use super::threshold::{Past, Record};
@@ -24,15 +24,15 @@ impl Learner {
         Self { model, past, tallies, threshold: OnceLock::new() }
     }
 
-    /// Decides on a document. `is_open`: whether a label may be given.
-    pub fn judge(&self, features: &Features, neighbours: &Neighbours, is_open: impl Fn(Label) -> bool) -> Decision {
+    /// Decides on a document. `may`: whether a label may be given to it.
+    pub fn judge(&self, features: &Features, neighbours: &Neighbours, may: impl Fn(Label) -> May) -> Decision {
         let opinion = Opinion {
-            ranked: &self.model.rank(features),
+            ranked: &self.model.rank(features, |label| may(label) != May::Refused),
             assignments: self.model.documents(),
             projects: self.model.projects(),
             threshold: self.threshold(),
         };
-        decide(neighbours, &opinion, &self.tallies, is_open)
+        decide(neighbours, &opinion, &self.tallies, may)
     }
 
     /// Learns what a person said of a document. `neighbours`: what people had said before this.
@@ -45,7 +45,7 @@ impl Learner {
         let by_kin = kin.is_some() && !is_refuted(self.tallies.kin);
         let by_sender = !by_kin && sender.is_some() && !is_refuted(self.tallies.sender);
         // Only documents that come to the model measure it: those with kin are easier.
-        let best = if by_kin || by_sender { None } else { self.model.rank(features).first().copied() };
+        let best = if by_kin || by_sender { None } else { self.model.rank(features, |_| true).first().copied() };
         self.model.learn(features, label)?;
         if let Some(kin) = kin {
             self.tallies.kin.push(kin == label);
@@ -112,7 +112,7 @@ pub(super) mod tests {
 
     #[test]
     fn it_decides_once_it_has_been_right_often_enough() {
-        let outcome = |documents| taught(documents).judge(&of(WORDS[1]), &Neighbours::default(), |_| true).outcome;
+        let outcome = |documents| taught(documents).judge(&of(WORDS[1]), &Neighbours::default(), |_| May::Given).outcome;
         assert_eq!(outcome(29), Outcome::Unsure);
         assert_eq!(outcome(60), Outcome::Unsure);
         assert!(matches!(outcome(200), Outcome::Decided { label: given, by: Way::Model, .. } if given == label(1)));
@@ -147,7 +147,7 @@ pub(super) mod tests {
     fn a_sender_rule_that_is_always_wrong_gives_way_to_the_model() {
         let mut learner = taught(300);
         let sender = Neighbours { kin: &[], sender: &[label(1); 3] };
-        let by = |learner: &Learner| match learner.judge(&of(WORDS[0]), &sender, |_| true).outcome {
+        let by = |learner: &Learner| match learner.judge(&of(WORDS[0]), &sender, |_| May::Given).outcome {
             Outcome::Decided { label, by, .. } => (label, by),
             Outcome::Unsure => panic!("unsure"),
         };

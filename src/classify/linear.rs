@@ -73,7 +73,7 @@ impl Model {
     }
 
     /// The labels that fit best, the best first, at most 20 of them; none where nothing could be read.
-    pub fn rank(&self, features: &Features) -> Vec<Candidate> {
+    pub fn rank(&self, features: &Features, is_among: impl Fn(Label) -> bool) -> Vec<Candidate> {
         if features.is_empty() {
             return Vec::new();
         }
@@ -82,6 +82,7 @@ impl Model {
             .into_iter()
             .map(logistic)
             .zip(self.classes.iter().map(|class| class.label))
+            .filter(|(_, label)| is_among(*label))
             .collect();
         let best_first = |a: &(f32, Label), b: &(f32, Label)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         if ranked.len() > MOST_CANDIDATES {
@@ -222,7 +223,7 @@ mod tests {
     fn what_was_learnt_is_found_again_and_none_of_them_is_a_label_like_any_other() {
         let model = taught();
         for (text, label) in [("steel for a bridge", project(1)), ("water", project(2)), ("a lottery", Label::NoneOfThem)] {
-            let ranked = model.rank(&of(text));
+            let ranked = model.rank(&of(text), |_| true);
             assert_eq!((ranked.len(), ranked[0].label), (3, label), "{text}");
             assert!(ranked[0].confidence > 4.0 * ranked[1].confidence, "{ranked:?}");
         }
@@ -231,15 +232,15 @@ mod tests {
 
     #[test]
     fn what_two_projects_claim_and_what_none_has_seen_is_not_sure() {
-        let mixed = taught().rank(&of("water under the bridge: steel for the garden"));
+        let mixed = taught().rank(&of("water under the bridge: steel for the garden"), |_| true);
         assert!(mixed[0].confidence < 0.6, "{mixed:?}");
         let mut even = taught();
         even.classes.iter_mut().for_each(|class| class.bias = 0.0);
-        assert!(even.rank(&of("unbekannt")).iter().all(|one| one.confidence == 0.25));
-        let unknown = taught().rank(&of("un texte tout autre"));
+        assert!(even.rank(&of("unbekannt"), |_| true).iter().all(|one| one.confidence == 0.25));
+        let unknown = taught().rank(&of("un texte tout autre"), |_| true);
         assert!(unknown[0].confidence < 0.3, "{unknown:?}");
-        assert_eq!(taught().rank(&of("")), []);
-        assert_eq!(Model::default().rank(&of("bridge")), []);
+        assert_eq!(taught().rank(&of(""), |_| true), []);
+        assert_eq!(Model::default().rank(&of("bridge"), |_| true), []);
     }
 
     #[test]
@@ -281,7 +282,7 @@ mod tests {
             }
         }
         assert!(model.weights < 250_000, "{}", model.weights);
-        let ranked = model.rank(&of("p1234 q1234"));
+        let ranked = model.rank(&of("p1234 q1234"), |_| true);
         assert_eq!((ranked.len(), ranked[0].label), (MOST_CANDIDATES, project(1234)));
     }
 
@@ -294,6 +295,6 @@ mod tests {
         assert!(model.learn(&of("bridge"), project(u128::MAX)).is_err());
         assert_eq!(model, before);
         model.learn(&of("bridge"), project(9_999)).expect("a known label");
-        assert_eq!(model.rank(&of("bridge"))[0].label, project(9_999));
+        assert_eq!(model.rank(&of("bridge"), |_| true)[0].label, project(9_999));
     }
 }

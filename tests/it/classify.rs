@@ -7,6 +7,7 @@ mod idle;
 mod kills;
 mod model;
 mod programs;
+mod refused;
 
 use serde_json::{Value, json};
 use syncctl::db::documents::Document;
@@ -173,7 +174,7 @@ fn a_persons_word_stands_and_what_was_taken_away_does_not_come_back() {
     assert_eq!(refused, ["Bridge", "none of them"], "{explained}");
     assert_eq!(
         explained["now"]["reason"],
-        "the project of the same thread is closed, or a person took it away from this document"
+        "a person took the project of the same thread away from this document, and too few assignments by people: 1 of 30"
     );
     // Once all is learnt there is nothing to do.
     desk.cron();

@@ -31,7 +31,7 @@ pub struct Queued {
     pub traits: Traits,
     /// What holds, by whom (`document_projects.decided_by`).
     pub decision: Option<(Label, String)>,
-    /// What a person took away from it.
+    /// Labels that a person took away from it.
     pub refused: Vec<Label>,
     /// The model endpoint has answered for this very text.
     pub was_asked: bool,
@@ -59,7 +59,10 @@ fn select(from: &str) -> String {
            d.status = 'deleted' OR coalesce(p.decided_by = 'human', d.project_id IS NOT NULL)
              OR coalesce(j.content_hash = d.content_hash AND j.model_version = $2 AND (j.ask_at IS NULL OR j.ask_at > now()), false),
            coalesce(d.title, ''), coalesce(d.author, ''), left(coalesce(d.body, d.snippet, ''), $3), p.decided_by, p.project_id,
-           ARRAY(SELECT c.was_project_id FROM project_corrections c WHERE c.document_id = d.id AND c.was_decided_by IS NOT NULL),
+           ARRAY(SELECT DISTINCT c.was_project_id FROM project_corrections c WHERE c.document_id = d.id AND c.was_decided_by IS NOT NULL
+             -- Who confirms what was decided takes nothing away, and who assigns it again takes that back.
+             AND (c.action = 'unassigned' OR c.project_id IS DISTINCT FROM c.was_project_id)
+             AND NOT (coalesce(p.decided_by = 'human', false) AND c.was_project_id IS NOT DISTINCT FROM p.project_id)),
            coalesce(j.asked_hash = d.content_hash, false), CASE WHEN j.content_hash = d.content_hash THEN j.asks ELSE 0 END,
            CASE WHEN j.content_hash = d.content_hash THEN extract(epoch FROM j.ask_at - now()) END::float8,
            coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0),

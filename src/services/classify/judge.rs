@@ -7,11 +7,11 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::asks::{MOST_ASKS, Pending};
-use super::learn::is_open;
+use super::learn::may;
 use super::state::State;
 use super::{Change, Classify, PAGE, by};
 use crate::classify::Label;
-use crate::classify::decide::{Decision, Outcome, Way};
+use crate::classify::decide::{Decision, May, Outcome, Way};
 use crate::classify::features::{Text, features};
 use crate::classify::linear::Candidate;
 use crate::db::classify::answers::WEBHOOK;
@@ -172,13 +172,16 @@ fn asked_before(queued: &Queued) -> Asked {
 /// The decision on a document by all that is known now.
 pub fn decision(state: &State, queued: &Queued) -> Decision {
     let near = state.people.near(queued.id, &queued.traits);
-    let open = |label| is_open(label, |id| state.project(id).is_some(), &queued.refused);
-    state.learner.judge(&features(&text(queued)), &near.neighbours(), open)
+    state.learner.judge(&features(&text(queued)), &near.neighbours(), |label| may_get(state, queued, label))
 }
 
-/// The model's labels for a document, the best first.
+fn may_get(state: &State, queued: &Queued, label: Label) -> May {
+    may(label, |id| state.project(id).is_some(), &queued.refused)
+}
+
+/// The model's labels for a document without those that a person took away, the best first.
 pub fn ranked(state: &State, queued: &Queued) -> Vec<Candidate> {
-    state.learner.model().rank(&features(&text(queued)))
+    state.learner.model().rank(&features(&text(queued)), |label| !queued.refused.contains(&label))
 }
 
 /// A decision of the model outlasts a confidence that falls below the threshold while the model knows nothing better: it would come and go with
@@ -187,7 +190,7 @@ fn holds_on(state: &State, queued: &Queued, decision: &Decision) -> bool {
     let Some((label, by)) = &queued.decision else { return false };
     match by.as_str() {
         "model" => decision.alternatives.first().is_some_and(|best| best.label == *label),
-        "endpoint" | WEBHOOK => queued.was_asked && is_open(*label, |id| state.project(id).is_some(), &queued.refused),
+        "endpoint" | WEBHOOK => queued.was_asked && may_get(state, queued, *label) == May::Given,
         _ => false,
     }
 }

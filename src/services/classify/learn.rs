@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::people::{Near, People};
 use crate::classify::Label;
+use crate::classify::decide::May;
 use crate::classify::features::{Features, Text, features};
 use crate::classify::learner::Learner;
 use crate::db::Pool;
@@ -71,11 +72,11 @@ fn text(content: &Content) -> Text<'_> {
     Text { title: &content.title, sender: &content.author, body: &content.text }
 }
 
-/// Whether a label may be given: "none of them", or an open project that nobody took away from the document.
-pub fn is_open(label: Label, open: impl Fn(Uuid) -> bool, refused: &[Label]) -> bool {
-    let exists = match label {
-        Label::Project(id) => open(id),
-        Label::NoneOfThem => true,
-    };
-    exists && !refused.contains(&label)
+/// Whether a label may be given to a document: "none of them", or a project that is open, unless a person took it away.
+pub fn may(label: Label, is_open: impl Fn(Uuid) -> bool, refused: &[Label]) -> May {
+    match label {
+        _ if refused.contains(&label) => May::Refused,
+        Label::Project(id) if !is_open(id) => May::Closed,
+        Label::Project(_) | Label::NoneOfThem => May::Given,
+    }
 }

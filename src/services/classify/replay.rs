@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::by;
 use super::learn::{self, Seen};
 use crate::classify::Label;
-use crate::classify::decide::Outcome;
+use crate::classify::decide::{May, Outcome};
 use crate::classify::learner::Learner;
 use crate::classify::score::Score;
 use crate::db::Pool;
@@ -56,12 +56,12 @@ impl Replay {
         let (near, said) = (seen.near.neighbours(), seen.word.label);
         let by_sender = near.sender().map(|(_, label)| (label, "sender"));
         self.sender.add(said, by_sender);
-        let decided = match seen.learner.judge(seen.features, &near, |_| true).outcome {
+        let decided = match seen.learner.judge(seen.features, &near, |_| May::Given).outcome {
             Outcome::Decided { label, by: way, confidence } => Some((label, by(way), confidence)),
             Outcome::Unsure => None,
         };
         self.whole.add(said, decided.map(|(label, by, _)| (label, by)));
-        let best = || seen.learner.model().rank(seen.features).first().map(|best| (best.label, "model"));
+        let best = || seen.learner.model().rank(seen.features, |_| true).first().map(|best| (best.label, "model"));
         let by_kin = near.kin().map(|(_, label)| (label, "kin"));
         self.eager.add(said, by_kin.or(by_sender).or_else(best));
         if let Some((label, by, confidence)) = decided.filter(|(label, ..)| *label != said) {
