@@ -48,8 +48,10 @@ pub enum Taken {
 /// What is known of the document.
 struct Known {
     user: Uuid,
-    /// It waits for an answer about this very text.
+    /// Programs were told of this very text.
     is_asked: bool,
+    /// A program, or the model endpoint, has answered for it.
+    is_answered: bool,
     /// What holds, by whom.
     decision: Option<(Label, String)>,
     /// `None` among them: "none of them" was.
@@ -61,12 +63,15 @@ struct Known {
 pub async fn take(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Taken> {
     judgements::lock(tx, &[answer.document]).await?;
     let Some(known) = known(tx, answer).await? else { return Ok(Taken::Unknown) };
-    let Some(Known { user, is_asked, decision, offered, judgement }) = known else { return Ok(Taken::Outdated) };
+    let Some(Known { user, is_asked, is_answered, decision, offered, judgement }) = known else { return Ok(Taken::Outdated) };
     match decision {
-        Some((label, by)) if is_asked && by == WEBHOOK && label == answer.label => return Ok(Taken::Unchanged),
-        Some(_) => return Ok(Taken::Outdated),
-        None if !is_asked => return Ok(Taken::Outdated),
-        None => {}
+        _ if !is_asked => return Ok(Taken::Outdated),
+        Some((label, by)) if is_answered => {
+            return Ok(if by == WEBHOOK && label == answer.label { Taken::Unchanged } else { Taken::Outdated });
+        }
+        Some((_, by)) if by != WEBHOOK => return Ok(Taken::Outdated),
+        // Undecided, or decided by a program that had seen an earlier text.
+        Some(_) | None => {}
     }
     if !offered.contains(&project(answer.label)) {
         return Ok(Taken::NotOffered);
@@ -75,7 +80,7 @@ pub async fn take(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Taken
         return Ok(Taken::Unsure);
     }
     let done = judgements::write(tx, user, None, &[&judgement]).await?;
-    Ok(if done.decided == 1 { Taken::Decided } else { Taken::Outdated })
+    Ok(if done.decided + done.changed + done.unchanged == 1 { Taken::Decided } else { Taken::Outdated })
 }
 
 /// `None`: there is no such document; inside: nothing is thought of it, because a person has spoken or because it was not judged yet.
@@ -84,7 +89,7 @@ async fn known(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Option<O
         .query_typed_opt(
             "SELECT d.user_id, d.status <> 'deleted' AND d.content_hash = $2 AND coalesce(j.told_hash = d.content_hash, false), p.project_id,
                p.decided_by, coalesce(j.offered, '[]'), j.model_version, j.candidates, j.reason,
-               coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0)
+               coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0), coalesce(j.asked_hash = d.content_hash, false)
              FROM documents d LEFT JOIN document_projects p ON p.document_id = d.id LEFT JOIN document_judgements j ON j.document_id = d.id
              WHERE d.id = $1",
             &[(&answer.document, Type::UUID), (&answer.content_hash, Type::BYTEA)],
@@ -110,6 +115,7 @@ async fn known(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Option<O
     Ok(Some(Some(Known {
         user: row.try_get(0)?,
         is_asked: row.try_get(1)?,
+        is_answered: row.try_get(9)?,
         decision: decided_by.map(|by| (label(holding), by)),
         offered: serde_json::from_value(row.try_get(4)?).context("document_judgements.offered")?,
         judgement,

@@ -30,14 +30,14 @@ pub struct Judgement {
     /// The model's, the best first: label and confidence.
     pub candidates: Vec<(Label, f32)>,
     pub asked: Asked,
-    /// What programs are told of it, if it stays undecided and they were not told of this text before.
+    /// What programs are told of it, if nothing else decides on this text and they were not told of it before.
     pub offer: Option<Box<Offer>>,
 }
 
 impl Judgement {
     /// What programs are told: nothing, while the endpoint is still to be asked.
     fn offer(&self) -> Option<&Offer> {
-        let is_last = self.verdict == Verdict::Unsure && !matches!(self.asked, Asked::Later { .. });
+        let is_last = matches!(self.verdict, Verdict::Unsure | Verdict::Kept) && !matches!(self.asked, Asked::Later { .. });
         self.offer.as_deref().filter(|_| is_last)
     }
 }

@@ -15,6 +15,7 @@ use crate::classify::Label;
 use crate::classify::threshold::LEAST;
 use crate::config;
 use crate::db::Pool;
+use crate::db::classify::answers::WEBHOOK;
 use crate::db::classify::judgements::{Asked, Judgement, Verdict};
 use crate::db::classify::offers::{Offer, Offered};
 use crate::db::classify::project;
@@ -80,7 +81,11 @@ impl Asks {
 
     /// The question about a document, if it is one for the endpoint. `anew`: also if it has answered before.
     pub fn pending(&self, state: &State, queued: &Queued, judgement: &Judgement, place: usize, anew: bool) -> Option<Pending> {
-        let is_open = judgement.verdict == Verdict::Unsure && (anew || judgement.asked == Asked::No);
+        // What it said of an earlier text holds until it has seen this one. A closed project keeps what it has.
+        let is_open_label = |label: &Label| project(*label).is_none_or(|id| state.project(id).is_some());
+        let is_its_own = matches!(&queued.decision, Some((label, by)) if by == "endpoint" && is_open_label(label));
+        let is_unsure = judgement.verdict == Verdict::Unsure || (judgement.verdict == Verdict::Kept && is_its_own);
+        let is_open = is_unsure && (anew || judgement.asked == Asked::No);
         if self.endpoint.is_none() || !is_open {
             return None;
         }
@@ -90,8 +95,10 @@ impl Asks {
 
     /// What programs are told of a document, if it stays undecided.
     pub fn offer(&self, state: &State, queued: &Queued, verdict: Verdict, ranked: &[(Label, f32)]) -> Option<Box<Offer>> {
-        let is_open = self.programs && verdict == Verdict::Unsure && !queued.was_told;
-        if is_open { self.question(state, queued, ranked).map(Box::new) } else { None }
+        // What one said of an earlier text holds until one has seen this.
+        let is_their_own = matches!(&queued.decision, Some((_, by)) if by == WEBHOOK);
+        let is_unsure = verdict == Verdict::Unsure || (verdict == Verdict::Kept && is_their_own);
+        if self.programs && is_unsure && !queued.was_told { self.question(state, queued, ranked).map(Box::new) } else { None }
     }
 
     /// `None`: nobody outside is to see it, or there is no project to choose.
@@ -234,6 +241,8 @@ impl Asks {
             }
             None => {
                 self.count("unsure");
+                // It has seen the text: what it said of another one holds no longer.
+                judgement.verdict = Verdict::Unsure;
                 judgement.reason.push_str("; the endpoint was unsure as well");
             }
         }

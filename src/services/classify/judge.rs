@@ -185,12 +185,12 @@ pub fn ranked(state: &State, queued: &Queued) -> Vec<Candidate> {
 }
 
 /// A decision of the model outlasts a confidence that falls below the threshold while the model knows nothing better: it would come and go with
-/// every few words that are learnt. One of the endpoint holds for the text that it was asked about.
+/// every few words that are learnt. One of the endpoint, or of a program, holds until that, or anything else, says otherwise of the text as it is now.
 fn holds_on(state: &State, queued: &Queued, decision: &Decision) -> bool {
     let Some((label, by)) = &queued.decision else { return false };
     match by.as_str() {
         "model" => decision.alternatives.first().is_some_and(|best| best.label == *label),
-        "endpoint" | WEBHOOK => queued.was_asked && may_get(state, queued, *label) == May::Given,
+        "endpoint" | WEBHOOK => may_get(state, queued, *label) == May::Given,
         _ => false,
     }
 }

@@ -166,3 +166,47 @@ fn private_documents_and_those_of_other_users_are_in_no_prompt() {
     assert_eq!(mixed.count(), 0, "each sees its own projects alone");
     assert!(calls.iter().all(|call| !call["prompt"].to_string().contains(KEY)));
 }
+
+#[test]
+fn what_the_endpoint_decided_holds_until_something_better_is_known() {
+    let mut desk = asking();
+    let (bridge, lottery) = (open_mail(&desk, "m1", "about a girder"), open_mail(&desk, "m2", "a lottery"));
+    desk.cron();
+    // Its texts change while the endpoint is away.
+    let away = json!({ "fault": "unavailable_503", "method": "chat.completions" });
+    desk.world.sim.fault(away.clone());
+    open_mail(&desk, "m1", "about a girder and more");
+    open_mail(&desk, "m2", "about a rose");
+    desk.world.syncctl(&["classify", "cron", "--json"]).expect(1);
+    let held = (by_endpoint(Some("Bridge")), by_endpoint(None));
+    assert_eq!((desk.holds(bridge), desk.holds(lottery)), held);
+    assert_eq!(
+        (desk.told(bridge).len(), desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL")),
+        (1, 2)
+    );
+    // Its budget is used up, or what it says is no answer.
+    desk.world.sim.clear_faults();
+    let again = "UPDATE document_judgements SET ask_at = now() WHERE ask_at IS NOT NULL";
+    desk.world.execute(again);
+    desk.world.set("SYNCCTL_CLASSIFY_ENDPOINT_TOKENS_PER_DAY", "50000");
+    desk.world.execute("UPDATE model_budgets SET tokens = 50000");
+    let report = desk.cron();
+    assert_eq!(report["details"]["endpoint"]["documents"], json!({ "waiting": 2 }), "{report}");
+    assert_eq!((desk.holds(bridge), desk.holds(lottery)), held);
+    desk.world.settings.retain(|(name, _)| *name != "SYNCCTL_CLASSIFY_ENDPOINT_TOKENS_PER_DAY");
+    desk.world.sim.admin("models", json!({ "mode": "foreign_id" }));
+    desk.world.execute(again);
+    desk.cron();
+    assert_eq!((desk.holds(bridge), desk.holds(lottery)), held);
+    assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL AND asks = 1"), 2);
+    // It is back, and says the same of one, and something else of the other.
+    desk.world.sim.admin("models", json!({ "mode": "strict" }));
+    desk.world.execute(again);
+    desk.cron();
+    assert_eq!((desk.holds(bridge), desk.holds(lottery)), (by_endpoint(Some("Bridge")), by_endpoint(Some("Garden"))));
+    assert_eq!((desk.told(bridge).len(), desk.told(lottery).len()), (1, 2));
+    // It has read the new text and is unsure.
+    open_mail(&desk, "m1", "hello");
+    desk.cron();
+    assert_eq!(desk.holds(bridge), None);
+}
