@@ -129,9 +129,11 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
 
 async fn smart_poll(args: &PollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let document = known(context, "smart-poll", args).await?;
-    let skipped: Vec<String> = match (&document.decided_by, document.is_queued) {
-        (Some(by), _) if by == "human" => vec![format!("document {}: a person has decided on it", document.id)],
-        (_, false) => vec![format!("document {}: judged already, and neither it nor the model has changed since", document.id)],
+    let id = document.id;
+    let skipped: Vec<String> = match (&document.decided_by, document.by_source, document.is_queued) {
+        (Some(by), ..) if by == "human" => vec![format!("document {id}: a person has decided on it")],
+        (_, Some(project), _) => vec![format!("document {id}: its source names its project, {project} (`drive watch-file`)")],
+        (_, _, false) => vec![format!("document {id}: judged already, and neither it nor the model has changed since")],
         _ => Vec::new(),
     };
     let due = if skipped.is_empty() { vec![document] } else { Vec::new() };

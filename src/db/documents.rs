@@ -70,8 +70,9 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
                body, details, note, content_hash)
              VALUES (coalesce($1, gen_random_uuid()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 || coalesce($16, ''))
              ON CONFLICT (source, source_id, user_id) DO UPDATE SET kind = excluded.kind,
-               -- A decision about the document outweighs the project that its source names.
+               -- A decision about the document outweighs the project that its source names, and a person who took that one away is not contradicted.
                project_id = CASE WHEN excluded.project_id IS NULL OR EXISTS (SELECT FROM document_projects p WHERE p.document_id = d.id)
+                   OR EXISTS (SELECT FROM project_corrections c WHERE c.document_id = d.id AND c.was_project_id = excluded.project_id)
                  THEN d.project_id ELSE excluded.project_id END,
                title = excluded.title, author = excluded.author, occurred_at = excluded.occurred_at, mime_type = excluded.mime_type,
                snippet = excluded.snippet, body = coalesce(excluded.body, d.body), details = excluded.details, note = excluded.note,

@@ -8,6 +8,7 @@ mod kills;
 mod model;
 mod programs;
 mod refused;
+mod sources;
 
 use serde_json::{Value, json};
 use syncctl::db::documents::Document;

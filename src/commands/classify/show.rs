@@ -34,6 +34,7 @@ fn explanation(told: &Explained) -> String {
         (Some(label), Some(by), Some(confidence)) => {
             ("now", format!("{}, by {by} (confidence {confidence:.2}): {}", label.name, now.reason))
         }
+        _ if told.holds.as_ref().is_some_and(|holds| holds.decided_by == "source") => ("now", now.reason.clone()),
         _ => ("now", format!("unsure: {}", now.reason)),
     });
     let near = |near: &Near| format!("{}, right {} of {} times before", near.label.name, near.right, near.of);

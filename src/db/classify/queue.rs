@@ -44,6 +44,8 @@ pub struct Queued {
     pub said: i64,
     /// It is in a folder, or has a label, that no endpoint is to see.
     pub is_private: bool,
+    /// The project that its source names, where nobody has decided otherwise.
+    pub by_source: Option<Uuid>,
 }
 
 /// Documents that no endpoint is to see: by Gmail's labels and Drive's folders.
@@ -59,7 +61,8 @@ fn select(from: &str) -> String {
            d.status = 'deleted' OR coalesce(p.decided_by = 'human', d.project_id IS NOT NULL)
              OR coalesce(j.content_hash = d.content_hash AND j.model_version = $2 AND (j.ask_at IS NULL OR j.ask_at > now()), false),
            coalesce(d.title, ''), coalesce(d.author, ''), left(coalesce(d.body, d.snippet, ''), $3), p.decided_by, p.project_id,
-           ARRAY(SELECT DISTINCT c.was_project_id FROM project_corrections c WHERE c.document_id = d.id AND c.was_decided_by IS NOT NULL
+           ARRAY(SELECT DISTINCT c.was_project_id FROM project_corrections c WHERE c.document_id = d.id
+             AND (c.was_decided_by IS NOT NULL OR c.was_project_id IS NOT NULL)
              -- Who confirms what was decided takes nothing away, and who assigns it again takes that back.
              AND (c.action = 'unassigned' OR c.project_id IS DISTINCT FROM c.was_project_id)
              AND NOT (coalesce(p.decided_by = 'human', false) AND c.was_project_id IS NOT DISTINCT FROM p.project_id)),
@@ -70,6 +73,7 @@ fn select(from: &str) -> String {
              OR d.source = 'gmail' AND cardinality($4) > 0 AND EXISTS (
                SELECT FROM gmail_detections g JOIN gmail_messages m USING (stream_id, message_id) WHERE g.document_id = d.id AND m.labels && $4),
            coalesce(j.told_hash = d.content_hash, false),
+           CASE WHEN p.document_id IS NULL THEN d.project_id END,
            {TRAITS}
          FROM {from}
          LEFT JOIN document_projects p ON p.document_id = d.id LEFT JOIN document_judgements j ON j.document_id = d.id"
@@ -95,7 +99,8 @@ fn queued(row: &Row) -> anyhow::Result<Queued> {
         said: row.try_get(12)?,
         is_private: row.try_get(13)?,
         was_told: row.try_get(14)?,
-        traits: traits(row, 15)?,
+        by_source: row.try_get(15)?,
+        traits: traits(row, 16)?,
     })
 }
 

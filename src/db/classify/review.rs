@@ -77,6 +77,8 @@ pub struct Named {
     pub is_queued: bool,
     /// Who has decided on it, if somebody has.
     pub decided_by: Option<String>,
+    /// The project that its source names, where nobody has decided otherwise.
+    pub by_source: Option<Uuid>,
 }
 
 /// Those of the ids that are documents.
@@ -85,7 +87,8 @@ pub async fn named(pool: &Pool, ids: &[Uuid]) -> anyhow::Result<Vec<Named>> {
         .get()
         .await?
         .query_typed(
-            "SELECT d.id, d.user_id, s.id, q.document_id IS NOT NULL, p.decided_by
+            "SELECT d.id, d.user_id, s.id, q.document_id IS NOT NULL, p.decided_by,
+               CASE WHEN p.document_id IS NULL THEN d.project_id END
              FROM documents d LEFT JOIN streams s ON s.user_id = d.user_id AND s.service = $2 AND s.state <> 'removed'
              LEFT JOIN classify_queue q ON q.document_id = d.id LEFT JOIN document_projects p ON p.document_id = d.id
              WHERE d.id = ANY ($1)",
@@ -101,6 +104,7 @@ pub async fn named(pool: &Pool, ids: &[Uuid]) -> anyhow::Result<Vec<Named>> {
                 stream: row.try_get(2)?,
                 is_queued: row.try_get(3)?,
                 decided_by: row.try_get(4)?,
+                by_source: row.try_get(5)?,
             })
         })
         .collect()

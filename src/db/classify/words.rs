@@ -84,16 +84,24 @@ pub struct Open {
     pub description: Option<String>,
 }
 
-/// The open projects of a user, those that changed last first.
-pub async fn open_projects(pool: &Pool, user: Uuid) -> anyhow::Result<Vec<Open>> {
+/// The projects of a user: the open ones, those that changed last first, and the names of the closed ones.
+pub async fn projects(pool: &Pool, user: Uuid) -> anyhow::Result<(Vec<Open>, HashMap<Uuid, String>)> {
     let rows = pool
         .get()
         .await?
         .query_typed(
-            "SELECT id, name, description FROM projects WHERE user_id = $1 AND status = 'active' ORDER BY updated_at DESC, id",
+            "SELECT id, name, description, status = 'closed' FROM projects WHERE user_id = $1 ORDER BY updated_at DESC, id",
             &[(&user, Type::UUID)],
         )
         .await
         .context("reading a user's projects")?;
-    rows.iter().map(|row| Ok(Open { id: row.try_get(0)?, name: row.try_get(1)?, description: row.try_get(2)? })).collect()
+    let (mut open, mut closed) = (Vec::new(), HashMap::new());
+    for row in &rows {
+        let (id, name) = (row.try_get(0)?, row.try_get(1)?);
+        match row.try_get(3)? {
+            true => drop(closed.insert(id, name)),
+            false => open.push(Open { id, name, description: row.try_get(2)? }),
+        }
+    }
+    Ok((open, closed))
 }

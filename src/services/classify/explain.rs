@@ -51,6 +51,7 @@ pub struct Named {
 #[derive(Debug, Clone, Serialize)]
 pub struct Holds {
     pub label: Named,
+    /// `document_projects.decided_by`; `source`: the document's source names the project.
     pub decided_by: String,
 }
 
@@ -116,6 +117,10 @@ fn explained(state: &State, user: Uuid, queued: &Queued) -> Explained {
     let named = |label: Label| Named { project_id: project(label), name: name(state, label) };
     let decision = judge::decision(state, queued);
     let now = match decision.outcome {
+        _ if queued.by_source.is_some() => {
+            let reason = "its source names the project (`drive watch-file`): it is not judged".to_owned();
+            Now { label: None, by: None, confidence: None, reason }
+        }
         Outcome::Decided { label, by: way, confidence } => {
             Now { label: Some(named(label)), by: Some(by(way)), confidence: Some(confidence), reason: decision.reason }
         }
@@ -132,7 +137,7 @@ fn explained(state: &State, user: Uuid, queued: &Queued) -> Explained {
         user,
         title: queued.title.clone(),
         author: queued.author.clone(),
-        holds: queued.decision.as_ref().map(|(label, by)| Holds { label: named(*label), decided_by: by.clone() }),
+        holds: holds(state, queued),
         now,
         refused: queued.refused.iter().map(|label| named(*label)).collect(),
         kin: neighbours.kin().map(|(kinship, label)| told(kinship.to_string(), label, kin)),
@@ -140,6 +145,15 @@ fn explained(state: &State, user: Uuid, queued: &Queued) -> Explained {
         model: figures(state.version, &state.learner),
         candidates: ranked.iter().map(|one| Candidate { label: named(one.label), confidence: one.confidence }).collect(),
         words: words.into_iter().map(|one| Word { part: one.part, weight: one.weight }).collect(),
+    }
+}
+
+fn holds(state: &State, queued: &Queued) -> Option<Holds> {
+    let named = |label: Label| Named { project_id: project(label), name: name(state, label) };
+    match (&queued.decision, queued.by_source) {
+        (Some((label, by)), _) => Some(Holds { label: named(*label), decided_by: by.clone() }),
+        (None, Some(id)) => Some(Holds { label: named(Label::Project(id)), decided_by: "source".into() }),
+        (None, None) => None,
     }
 }
 
@@ -157,6 +171,10 @@ fn figures(version: i32, learner: &Learner) -> ModelFigures {
 fn name(state: &State, label: Label) -> String {
     match label {
         Label::NoneOfThem => "none of them".into(),
-        Label::Project(id) => state.project(id).map(|project| project.name.clone()).unwrap_or_else(|| format!("{id} (closed)")),
+        Label::Project(id) => match (state.project(id), state.closed.get(&id)) {
+            (Some(open), _) => open.name.clone(),
+            (None, Some(closed)) => format!("{closed} (closed)"),
+            (None, None) => format!("{id} (no project of this user)"),
+        },
     }
 }

@@ -23,6 +23,8 @@ pub struct State {
     pub projects: Vec<Open>,
     /// Their places.
     places: HashMap<Uuid, usize>,
+    /// Names of closed projects.
+    pub closed: HashMap<Uuid, String>,
     /// What is to be stored, with the documents whose words it learnt; `None`: the stored model knows all words.
     pub learnt: Option<(Learnt, Vec<Uuid>)>,
     /// Words of projects beyond those that a model can tell apart.
@@ -92,9 +94,9 @@ pub async fn read(pool: &Pool, user: Uuid, now: &Standing) -> anyhow::Result<Sta
         false => Some((learnt(&learner, now, is_anew)?, new)),
     };
     let version = learnt.as_ref().map_or(now.version, |(learnt, _)| learnt.version);
-    let projects = words::open_projects(pool, user).await?;
+    let (projects, closed) = words::projects(pool, user).await?;
     let places = projects.iter().enumerate().map(|(place, project)| (project.id, place)).collect();
-    Ok(State { people, learner, version, projects, places, learnt, beyond, read_at: *now })
+    Ok(State { people, learner, version, projects, places, closed, learnt, beyond, read_at: *now })
 }
 
 fn learnt(learner: &Learner, now: &Standing, is_anew: bool) -> anyhow::Result<Learnt> {
