@@ -37,7 +37,7 @@ pub fn model_alone(learner: &Learner, features: &Features, _: &Neighbours) -> Op
 }
 
 pub fn without_threshold(learner: &Learner, features: &Features, neighbours: &Neighbours) -> Option<(Label, &'static str)> {
-    let best = || learner.model().rank(features).first().map(|best| (best.label, "model"));
+    let best = || learner.model().rank(features, |_| true).first().map(|best| (best.label, "model"));
     kin_alone(learner, features, neighbours).or_else(|| sender_alone(learner, features, neighbours)).or_else(best)
 }
 
@@ -85,6 +85,6 @@ pub fn cold(documents: &[Document], learnt: usize) -> f64 {
     }
     let others = &documents[learnt..];
     let is_right =
-        |document: &&Document| model.rank(&document.features()).first().is_some_and(|best| best.label == document.label());
+        |document: &&Document| model.rank(&document.features(), |_| true).first().is_some_and(|best| best.label == document.label());
     others.iter().filter(is_right).count() as f64 / others.len() as f64
 }

@@ -26,7 +26,7 @@ pub async fn paused<S: Source>(shared: &Shared<S>, selection: &Selection) -> any
 /// Counts the accounts that are refused, for a run that is for everybody.
 pub async fn refused<S: Source>(shared: &Shared<S>, job: &Job) -> anyhow::Result<()> {
     // What is asked of nobody is refused by nobody.
-    if !job.is_for_everybody() || S::SCOPE.is_none() {
+    if !job.is_for_everybody() || S::AUTH.scope().is_none() {
         return Ok(());
     }
     let client = shared.context.pool.get().await?;
@@ -47,7 +47,7 @@ pub async fn unclaimed<S: Source>(shared: &Shared<S>, selection: &Selection) -> 
     for Unclaimed { id, user_id, kind, why } in left {
         let why = match why {
             // It stands for a user without an account.
-            Why::Refused(_) if id == 0 && S::SCOPE.is_none() => continue,
+            Why::Refused(_) if id == 0 && S::AUTH.scope().is_none() => continue,
             Why::Refused(reason) => {
                 report.fail_unclaimed(user_id, &Failure::new(Class::AuthRevoked, reason));
                 continue;

@@ -80,13 +80,18 @@ fn an_undecided_document_is_told_once_for_each_text_and_what_a_program_decides_h
     desk.cron();
     desk.world.syncctl(&["classify", "poll", &open.to_string()]).expect(0);
     assert_eq!((desk.holds(open), desk.told(open).len(), offers(&desk, open).len()), (by("webhook", "Bridge"), 1, 1));
-    // Another text is another question, and an answer to the first one comes too late.
+    // Another text is another question. What was said of the first holds until it is answered, and comes too late when it is said again.
     desk.mail("m1", "t1", "bob@example.org", "about a rose");
     desk.cron();
-    assert_eq!(post(&server, &answer(offer, &bridge, 0.9)), 409);
+    assert_eq!((post(&server, &answer(offer, &bridge, 0.9)), desk.holds(open)), (409, by("webhook", "Bridge")));
     let again = &offers(&desk, open)[1];
-    assert_eq!(post(&server, &answer(again, &json!("none"), 0.5)), 200);
-    assert_eq!(desk.holds(open), Some(("webhook".into(), None)));
+    assert_eq!((post(&server, &answer(again, &json!("none"), 0.5)), desk.holds(open)), (200, Some(("webhook".into(), None))));
+    assert_eq!((post(&server, &answer(again, &bridge, 0.5)), desk.told(open).len()), (409, 2));
+    // The same answer to a third text is told of as taken, and nothing has changed.
+    desk.mail("m1", "t1", "bob@example.org", "about a pond");
+    desk.cron();
+    let third = answer(&offers(&desk, open)[2], &json!("none"), 0.5);
+    assert_eq!((post(&server, &third), post(&server, &third), desk.told(open).len()), (200, 200, 2));
 }
 
 #[test]
