@@ -44,8 +44,8 @@ pub struct Opened {
 /// Opens a run: takes the job's lock, writes the run row and looks for what is due in one statement, then closes the rows of runs that died, if there
 /// are any.
 pub async fn open(pool: &Pool, tables: Tables, opening: &Opening<'_>) -> anyhow::Result<Opened> {
-    let nobody = Selection::default();
-    let selection = opening.look.map_or(&nobody, |look| look.selection);
+    let everybody = Selection::default();
+    let selection = opening.look.map_or(&everybody, |look| look.selection);
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
     let row = pool
         .get()
