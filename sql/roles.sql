@@ -108,7 +108,7 @@ WITH tables AS (
     AND EXISTS (SELECT 1 FROM pg_class m WHERE m.relnamespace = n.oid AND m.relname = 'schema_migrations')
     AND (c.relname IN ('schema_migrations', 'runs', 'job_locks', 'users', 'accounts', 'streams', 'quarantined_items', 'calendars', 'calendar_events',
            'meetings', 'documents', 'drives', 'channels', 'notifications', 'user_activity',
-           'projects', 'document_projects', 'project_corrections', 'project_models', 'document_judgements', 'classify_queue',
+           'projects', 'document_projects', 'project_corrections', 'project_models', 'document_judgements', 'classify_queue', 'classify_passes',
            'model_usage', 'model_budgets')
       OR c.relname ~ '^((calendar|drive|gmail|attendee|classify|sync)_cron_(results|metrics|summaries)|calendar_(watch|webhook)_renewal_summaries)$'
       OR c.relname ~ '^(outbox_(events|deliveries|targets)|gmail_(messages|detections)|drive_(files|file_access|file_watches)|quota_(usage|minutes|pauses)|pace_(prices|user_prices|runs)|attendee_(projects|bots|bot_meetings|utterances|transcripts))$')

@@ -84,7 +84,8 @@ pub fn cold(documents: &[Document], learnt: usize) -> f64 {
         model.learn(&document.features(), document.label()).expect("room for a label");
     }
     let others = &documents[learnt..];
-    let is_right =
-        |document: &&Document| model.rank(&document.features(), |_| true).first().is_some_and(|best| best.label == document.label());
+    let is_right = |document: &&Document| {
+        model.rank(&document.features(), |_| true).first().is_some_and(|best| best.label == document.label())
+    };
     others.iter().filter(is_right).count() as f64 / others.len() as f64
 }

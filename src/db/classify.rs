@@ -1,9 +1,10 @@
-//! What classification reads and writes (tables `classify_queue`, `project_models`, `document_judgements`, `document_projects`).
+//! What classification reads and writes (tables `classify_queue`, `classify_passes`, `project_models`, `document_judgements`, `document_projects`).
 
 pub mod answers;
 pub mod judgements;
 pub mod models;
 pub mod offers;
+pub mod passes;
 pub mod queue;
 pub mod review;
 pub mod words;

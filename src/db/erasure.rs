@@ -47,12 +47,13 @@ const OF_STREAMS: &str = "t.stream_id IN (SELECT id FROM streams WHERE user_id =
 const OF_USER: &str = "t.user_id = $1";
 
 /// Tables with what is to go of each. In this order: what tells whose something is goes after it.
-const OWN: [(&str, &str); 32] = [
+const OWN: [(&str, &str); 33] = [
     ("attendee_utterances", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", alone!("b"), ")")),
     ("attendee_transcripts", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", alone!("b"), ")")),
     ("attendee_bots", concat!(alone!("t"), " AND NOT ", awaited!("t"))),
     ("attendee_bot_meetings", OF_USER),
     ("classify_queue", OF_USER),
+    ("classify_passes", OF_USER),
     ("document_judgements", OF_USER),
     ("project_models", OF_USER),
     ("project_corrections", OF_USER),

@@ -46,6 +46,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (33, "classify", include_str!("../../sql/migrations/0033_classify.sql")),
     (34, "model_usage", include_str!("../../sql/migrations/0034_model_usage.sql")),
     (35, "offers", include_str!("../../sql/migrations/0035_offers.sql")),
+    (36, "passes", include_str!("../../sql/migrations/0036_passes.sql")),
 ];
 
 /// Any number does, as long as nobody else takes it: "syncctl" in ASCII.

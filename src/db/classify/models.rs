@@ -1,10 +1,12 @@
 //! What was learnt of each user's words (table `project_models`).
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::passes::Scope;
 use crate::db::Pool;
 
 /// Where a user's model stands beside what people have said.
@@ -18,8 +20,11 @@ pub struct Standing {
     pub said_to: i64,
     /// A word that was not learnt takes back, or changes, what was said before.
     pub takes_back: bool,
-    /// Assignments when all documents were last queued again.
+    /// Assignments when all documents were last looked at again.
     pub queued_at_assignments: i32,
+    /// Open projects, and when the last of them was opened.
+    pub open: i64,
+    pub opened_at: Option<DateTime<Utc>>,
 }
 
 /// Where a user's model stands.
@@ -29,11 +34,12 @@ pub async fn standing(pool: &Pool, user: Uuid) -> anyhow::Result<Standing> {
         .await?
         .query_typed_one(
             "SELECT coalesce(m.version, 0), coalesce(m.learnt_to, 0), coalesce(c.said_to, m.learnt_to, 0), coalesce(c.takes_back, false),
-               coalesce(m.queued_at_assignments, 0)
+               coalesce(m.queued_at_assignments, 0), o.count, o.opened_at
              FROM (SELECT $1::uuid AS id) u LEFT JOIN project_models m ON m.user_id = u.id
              CROSS JOIN LATERAL (
                SELECT max(c.id) AS said_to, bool_or(c.was_decided_by IS NOT DISTINCT FROM 'human') AS takes_back
-               FROM project_corrections c WHERE c.user_id = u.id AND c.id > coalesce(m.learnt_to, 0)) c",
+               FROM project_corrections c WHERE c.user_id = u.id AND c.id > coalesce(m.learnt_to, 0)) c
+             CROSS JOIN LATERAL (SELECT count(*), max(p.opened_at) AS opened_at FROM projects p WHERE p.user_id = u.id AND p.status = 'active') o",
             &[(&user, Type::UUID)],
         )
         .await
@@ -44,6 +50,8 @@ pub async fn standing(pool: &Pool, user: Uuid) -> anyhow::Result<Standing> {
         said_to: row.try_get(2)?,
         takes_back: row.try_get(3)?,
         queued_at_assignments: row.try_get(4)?,
+        open: row.try_get(5)?,
+        opened_at: row.try_get(6)?,
     })
 }
 
@@ -67,8 +75,15 @@ pub struct Learnt {
     pub assignments: i32,
     pub projects: i32,
     pub threshold: Option<f32>,
-    /// All documents are queued again with it.
+    /// All documents are looked at again with it.
     pub queues_all: bool,
+}
+
+impl Learnt {
+    /// Which documents are looked at again with it. `new`: those whose words it has learnt.
+    pub fn looks_at(&self, new: &[Uuid]) -> Scope {
+        if self.queues_all { Scope::everything() } else { Scope::near(new) }
+    }
 }
 
 /// Stores what was learnt.

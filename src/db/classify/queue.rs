@@ -1,9 +1,10 @@
 //! Documents that are to be judged (table `classify_queue`).
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::{TRAITS, Traits, label, traits};
@@ -56,17 +57,19 @@ pub struct Private<'a> {
 }
 
 fn select(from: &str) -> String {
+    // Undecided, and judged before there was the choice that there is now.
+    let anew = "coalesce(p.document_id IS NULL AND j.judged_at < $8, false)";
     format!(
         "SELECT d.id, d.content_hash,
            d.status = 'deleted' OR coalesce(p.decided_by = 'human', d.project_id IS NOT NULL)
-             OR coalesce(j.content_hash = d.content_hash AND j.model_version = $2 AND (j.ask_at IS NULL OR j.ask_at > now()), false),
+             OR coalesce(j.content_hash = d.content_hash AND j.model_version = $2 AND (j.ask_at IS NULL OR j.ask_at > now()), false) AND NOT {anew},
            coalesce(d.title, ''), coalesce(d.author, ''), left(coalesce(d.body, d.snippet, ''), $3), p.decided_by, p.project_id,
            ARRAY(SELECT DISTINCT c.was_project_id FROM project_corrections c WHERE c.document_id = d.id
              AND (c.was_decided_by IS NOT NULL OR c.was_project_id IS NOT NULL)
              -- Who confirms what was decided takes nothing away, and who assigns it again takes that back.
              AND (c.action = 'unassigned' OR c.project_id IS DISTINCT FROM c.was_project_id)
              AND NOT (coalesce(p.decided_by = 'human', false) AND c.was_project_id IS NOT DISTINCT FROM p.project_id)),
-           coalesce(j.asked_hash = d.content_hash, false), CASE WHEN j.content_hash = d.content_hash THEN j.asks ELSE 0 END,
+           coalesce(j.asked_hash = d.content_hash, false) AND NOT {anew}, CASE WHEN j.content_hash = d.content_hash THEN j.asks ELSE 0 END,
            CASE WHEN j.content_hash = d.content_hash THEN extract(epoch FROM j.ask_at - now()) END::float8,
            coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0),
            d.source = 'drive' AND coalesce(d.details -> 'parents' ?| $5, false)
@@ -104,26 +107,22 @@ fn queued(row: &Row) -> anyhow::Result<Queued> {
     })
 }
 
-/// Where documents to judge come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
-    /// The user's queue.
-    Queue,
-    /// All of the user's documents, as they are queued for a model that has learnt more.
-    Documents,
-}
-
 /// Of which documents, and as judged by what.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading<'a> {
     pub user: Uuid,
     /// Of the model that will judge them.
     pub version: i32,
+    /// When the last of the user's open projects was opened; `None`: there is none.
+    pub opened_at: Option<DateTime<Utc>>,
     pub private: Private<'a>,
 }
 
+/// `$6`
+type Which<'a> = (&'a (dyn ToSql + Sync), Type);
+
 impl Reading<'_> {
-    async fn query(&self, pool: &Pool, statement: &str, document: Uuid, limit: i64) -> anyhow::Result<Vec<Queued>> {
+    async fn query(&self, pool: &Pool, statement: &str, which: Which<'_>, limit: i64) -> anyhow::Result<Vec<Queued>> {
         let rows = pool
             .get()
             .await?
@@ -135,8 +134,9 @@ impl Reading<'_> {
                     (&MOST_TEXT, Type::INT4),
                     (&self.private.labels, Type::TEXT_ARRAY),
                     (&self.private.folders, Type::TEXT_ARRAY),
-                    (&document, Type::UUID),
+                    which,
                     (&limit, Type::INT8),
+                    (&self.opened_at, Type::TIMESTAMPTZ),
                 ],
             )
             .await
@@ -144,25 +144,18 @@ impl Reading<'_> {
         rows.iter().map(queued).collect()
     }
 
-    /// The next documents, by id, after `after`.
-    pub async fn next(&self, pool: &Pool, from: From, after: Uuid, limit: i64) -> anyhow::Result<Vec<Queued>> {
-        let from = match from {
-            From::Queue => {
-                "(SELECT document_id FROM classify_queue WHERE user_id = $1 AND document_id > $6 ORDER BY document_id LIMIT $7) q
-                 JOIN documents d ON d.id = q.document_id"
-            }
-            From::Documents => {
-                "(SELECT id FROM documents WHERE user_id = $1 AND id > $6 AND status <> 'deleted' ORDER BY id LIMIT $7) q
-                 JOIN documents d ON d.id = q.id"
-            }
-        };
-        self.query(pool, &format!("{} ORDER BY d.id", select(from)), after, limit).await
+    /// The next documents of the user's queue, by id, after `after`.
+    pub async fn next(&self, pool: &Pool, after: Uuid, limit: i64) -> anyhow::Result<Vec<Queued>> {
+        let from =
+            "(SELECT document_id FROM classify_queue WHERE user_id = $1 AND document_id > $6 ORDER BY document_id LIMIT $7) q
+          JOIN documents d ON d.id = q.document_id";
+        self.query(pool, &format!("{} ORDER BY d.id", select(from)), (&after, Type::UUID), limit).await
     }
 
-    /// One document of the user, queued or not.
-    pub async fn one(&self, pool: &Pool, document: Uuid) -> anyhow::Result<Option<Queued>> {
-        let statement = format!("{} WHERE d.id = $6 AND d.user_id = $1 LIMIT $7", select("documents d"));
-        Ok(self.query(pool, &statement, document, 1).await?.pop())
+    /// These documents of the user, queued or not, by id.
+    pub async fn these(&self, pool: &Pool, documents: &[Uuid]) -> anyhow::Result<Vec<Queued>> {
+        let statement = format!("{} WHERE d.id = ANY ($6) AND d.user_id = $1 ORDER BY d.id LIMIT $7", select("documents d"));
+        self.query(pool, &statement, (&documents, Type::UUID_ARRAY), documents.len() as i64).await
     }
 }
 
@@ -177,35 +170,13 @@ pub async fn add(tx: &Transaction<'_>, document: Uuid) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Queues all documents of a user on which no person has decided.
-pub async fn add_all(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<u64> {
-    tx.execute_typed(
-        "INSERT INTO classify_queue (document_id, user_id)
-         SELECT d.id, d.user_id FROM documents d LEFT JOIN document_projects p ON p.document_id = d.id
-         WHERE d.user_id = $1 AND d.status <> 'deleted' AND p.decided_by IS DISTINCT FROM 'human'
-         ORDER BY d.id ON CONFLICT DO NOTHING",
-        &[(&user, Type::UUID)],
-    )
-    .await
-    .context("queueing a user's documents")
-}
-
-/// Queues the kin of documents that people have spoken of, and what came from the same senders.
-pub async fn add_near(tx: &Transaction<'_>, user: Uuid, spoken_of: &[Uuid]) -> anyhow::Result<u64> {
-    tx.execute_typed(
-        &format!(
-            "WITH t (id, thread, series, folder, sender) AS (SELECT d.id, {TRAITS} FROM documents d WHERE d.user_id = $1 AND d.status <> 'deleted'),
-               s AS (SELECT * FROM t WHERE id = ANY ($2))
-             INSERT INTO classify_queue (document_id, user_id)
-             SELECT t.id, $1 FROM t LEFT JOIN document_projects p ON p.document_id = t.id
-             WHERE p.decided_by IS DISTINCT FROM 'human' AND (t.thread IN (SELECT thread FROM s) OR t.series IN (SELECT series FROM s)
-               OR t.folder IN (SELECT folder FROM s) OR t.sender IN (SELECT sender FROM s))
-             ORDER BY t.id ON CONFLICT DO NOTHING"
-        ),
-        &[(&user, Type::UUID), (&spoken_of, Type::UUID_ARRAY)],
-    )
-    .await
-    .context("queueing documents near those that were spoken of")
+/// What a user has waiting, for a stream `s`: documents, a pass, or words that were not learnt.
+macro_rules! waits {
+    () => {
+        "(EXISTS (SELECT FROM classify_queue q WHERE q.user_id = s.user_id) OR EXISTS (SELECT FROM classify_passes p WHERE p.user_id = s.user_id)
+  OR EXISTS (SELECT FROM project_corrections c WHERE c.user_id = s.user_id
+    AND c.id > coalesce((SELECT m.learnt_to FROM project_models m WHERE m.user_id = s.user_id), 0)))"
+    };
 }
 
 /// Documents that wait to be judged, of all users.
@@ -214,17 +185,19 @@ pub async fn waiting(pool: &Pool) -> anyhow::Result<i64> {
     Ok(row.context("counting documents that wait to be judged")?.try_get(0)?)
 }
 
-/// Queues documents that the endpoint is to be asked about, and makes the streams due of users whose queue is not empty, or who have said something that
-/// was not learnt. Parts of a `WITH`, as `Source::WAKE` has them.
-pub const WAKE: &str = "to_ask AS (
+/// Queues documents that the endpoint is to be asked about, and makes the streams due of users who have something waiting. Parts of a `WITH`, as
+/// `Source::WAKE` has them.
+pub const WAKE: &str = concat!(
+    "to_ask AS (
     INSERT INTO classify_queue (document_id, user_id)
     SELECT document_id, user_id FROM document_judgements WHERE ask_at <= now() ORDER BY ask_at LIMIT 500 ON CONFLICT DO NOTHING
     RETURNING user_id
   ), woken AS (
     UPDATE streams s SET due_at = now()
     WHERE s.service = 'classify' AND s.due_at > now() AND s.failures = 0 AND s.state NOT IN ('removed', 'revoked', 'off')
-      AND (s.user_id IN (SELECT user_id FROM to_ask) OR EXISTS (SELECT FROM classify_queue q WHERE q.user_id = s.user_id)
-        OR EXISTS (SELECT FROM project_corrections c WHERE c.user_id = s.user_id
-             AND c.id > coalesce((SELECT m.learnt_to FROM project_models m WHERE m.user_id = s.user_id), 0)))
+      AND (s.user_id IN (SELECT user_id FROM to_ask) OR ",
+    waits!(),
+    ")
     RETURNING s.id
-  )";
+  )"
+);

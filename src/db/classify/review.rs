@@ -81,17 +81,26 @@ pub struct Named {
     pub by_source: Option<Uuid>,
 }
 
+/// Whether a document `d`, with `p` of `document_projects`, was judged as it is now, by all that is known now.
+const JUDGED: &str = "EXISTS (
+  SELECT FROM document_judgements j LEFT JOIN project_models m ON m.user_id = j.user_id
+  WHERE j.document_id = d.id AND j.content_hash = d.content_hash AND j.model_version = coalesce(m.version, 0) AND (p.document_id IS NOT NULL
+    OR j.judged_at >= (SELECT max(o.opened_at) FROM projects o WHERE o.user_id = d.user_id AND o.status = 'active')))";
+
 /// Those of the ids that are documents.
 pub async fn named(pool: &Pool, ids: &[Uuid]) -> anyhow::Result<Vec<Named>> {
     let rows = pool
         .get()
         .await?
         .query_typed(
-            "SELECT d.id, d.user_id, s.id, q.document_id IS NOT NULL, p.decided_by,
+            &format!(
+                "SELECT d.id, d.user_id, s.id, q.document_id IS NOT NULL OR (NOT {JUDGED} AND EXISTS (
+                   SELECT FROM classify_passes c WHERE c.user_id = d.user_id AND c.looked_to < d.id)), p.decided_by,
                CASE WHEN p.document_id IS NULL THEN d.project_id END
              FROM documents d LEFT JOIN streams s ON s.user_id = d.user_id AND s.service = $2 AND s.state <> 'removed'
              LEFT JOIN classify_queue q ON q.document_id = d.id LEFT JOIN document_projects p ON p.document_id = d.id
-             WHERE d.id = ANY ($1)",
+             WHERE d.id = ANY ($1)"
+            ),
             &[(&ids, Type::UUID_ARRAY), (&SERVICE, Type::TEXT)],
         )
         .await

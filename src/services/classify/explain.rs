@@ -107,9 +107,10 @@ pub struct Word {
 /// # Errors
 /// The database failed.
 pub async fn explain(pool: &Pool, user: Uuid, document: Uuid) -> anyhow::Result<Option<Explained>> {
-    let reading = Reading { user, version: -1, private: Private::default() };
-    let Some(queued) = reading.one(pool, document).await? else { return Ok(None) };
-    let state = state::read(pool, user, &models::standing(pool, user).await?).await?;
+    let now = models::standing(pool, user).await?;
+    let reading = Reading { user, version: -1, opened_at: now.opened_at, private: Private::default() };
+    let Some(queued) = reading.these(pool, &[document]).await?.pop() else { return Ok(None) };
+    let state = state::read(pool, user, &now).await?;
     Ok(Some(explained(&state, user, &queued)))
 }
 

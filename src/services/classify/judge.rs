@@ -1,4 +1,4 @@
-//! Pages of judgements: the documents of a user's queue, and before them what is to be learnt. Reads our database, and writes nothing.
+//! The judgement on one document. Reads our database, and writes nothing.
 
 use std::time::Duration;
 
@@ -9,68 +9,18 @@ use uuid::Uuid;
 use super::asks::{MOST_ASKS, Pending};
 use super::learn::may;
 use super::state::State;
-use super::{Change, Classify, PAGE, by};
+use super::{Change, Classify, by};
 use crate::classify::Label;
 use crate::classify::decide::{Decision, May, Outcome, Way};
 use crate::classify::features::{Text, features};
 use crate::classify::linear::Candidate;
 use crate::db::classify::answers::WEBHOOK;
 use crate::db::classify::judgements::{Asked, Judgement, Verdict};
-use crate::db::classify::queue::{From, Queued, Reading};
+use crate::db::classify::models;
+use crate::db::classify::queue::{Queued, Reading};
 use crate::db::items::Poison;
-use crate::engine::digest::Digest;
-use crate::engine::{Item, Next, Page};
+use crate::engine::Item;
 use crate::error::{Class, Failure};
-
-/// A page, and what the endpoint is to be asked about it.
-pub type Judged = (Page<Change>, Vec<Pending>);
-
-/// The next page of a user: a model that has learnt more, by itself, or documents after the one that `token` names.
-pub async fn page(classify: &Classify, user: Uuid, token: Option<&str>, digest: &Digest) -> anyhow::Result<Judged> {
-    let (state, now) = classify.states.of(&classify.pool, user).await?;
-    let is_stored = state.version == now;
-    if state.beyond > 0 {
-        let why = "assignments to more projects than a model can tell apart (10,000): not learnt";
-        digest.tell(why, None, user, &state.beyond.to_string());
-    }
-    if let (false, Some((learnt, new))) = (is_stored, &state.learnt) {
-        match Lesson::of(token) {
-            // Pages are asked for ahead: until the one that brings the lesson is written, the queue is that of before.
-            Some(lesson) if lesson.version == state.version && !classify.is_rehearsal => {
-                anyhow::ensure!(lesson.looks < MOST_LOOKS, "what was learnt could not be stored: see `syncctl items list`");
-                let next = Next::Page(Lesson { looks: lesson.looks + 1, ..lesson }.token());
-                return Ok((page_of(Vec::new(), next), Vec::new()));
-            }
-            Some(lesson) if lesson.version == state.version => {}
-            _ => {
-                let item = item(user, Change::Learnt(Box::new(learnt.clone()), new.clone()))?;
-                return Ok((page_of(vec![item], Next::Page(Lesson { version: state.version, looks: 0 }.token())), Vec::new()));
-            }
-        }
-    }
-    // Behind a lesson, and with a token of another version, from the beginning, which costs nothing that is done.
-    let after = token.and_then(|token| token.parse().ok()).unwrap_or_default();
-    // In a dry run, what the new model would have queued.
-    let from = if is_stored { From::Queue } else { From::Documents };
-    let version = if is_stored { now } else { -1 };
-    let reading = Reading { user, version, private: classify.asks.private() };
-    let queued = reading.next(&classify.pool, from, after, PAGE).await?;
-    let next = match queued.last() {
-        Some(last) if queued.len() as i64 == PAGE => Next::Page(last.id.to_string()),
-        _ => Next::Cursor(now.to_string()),
-    };
-    let (mut items, mut pending) = (Vec::new(), Vec::new());
-    for queued in &queued {
-        let change = change(classify, &state, queued, now, false);
-        pending.extend(asked(classify, &state, queued, &change, items.len()));
-        items.push(item(queued.id, change)?);
-    }
-    Ok((page_of(items, next), pending))
-}
-
-fn page_of(items: Vec<Item<Change>>, next: Next) -> Page<Change> {
-    Page { items, poison: Vec::new(), pinned: None, expected: None, next }
-}
 
 /// One document by its id, queued or not.
 ///
@@ -79,16 +29,17 @@ fn page_of(items: Vec<Item<Change>>, next: Next) -> Page<Change> {
 pub async fn one(classify: &Classify, user: Uuid, id: &str) -> Result<(Item<Change>, Option<Pending>), Failure> {
     let missing = || Failure::new(Class::Permanent, format!("document {id}: not there"));
     let document: Uuid = id.parse().map_err(|_| missing())?;
-    let (state, now) = classify.states.of(&classify.pool, user).await?;
+    let now = models::standing(&classify.pool, user).await?;
+    let state = classify.states.of(&classify.pool, user, &now).await?;
     // No model has this version: it is judged again.
-    let reading = Reading { user, version: -1, private: classify.asks.private() };
-    let queued = reading.one(&classify.pool, document).await?.ok_or_else(missing)?;
-    let change = change(classify, &state, &queued, now, true);
+    let reading = Reading { user, version: -1, opened_at: now.opened_at, private: classify.asks.private() };
+    let queued = reading.these(&classify.pool, &[document]).await?.pop().ok_or_else(missing)?;
+    let change = change(classify, &state, &queued, now.version, true);
     let pending = asked(classify, &state, &queued, &change, 0);
     Ok((item(document, change)?, pending))
 }
 
-fn asked(classify: &Classify, state: &State, queued: &Queued, change: &Change, place: usize) -> Option<Pending> {
+pub(super) fn asked(classify: &Classify, state: &State, queued: &Queued, change: &Change, place: usize) -> Option<Pending> {
     match change {
         Change::Judged(judgement) => classify.asks.pending(state, queued, judgement, place, false),
         Change::Asked(judgement) => classify.asks.pending(state, queued, judgement, place, true),
@@ -96,38 +47,16 @@ fn asked(classify: &Classify, state: &State, queued: &Queued, change: &Change, p
     }
 }
 
-fn item(id: Uuid, change: Change) -> anyhow::Result<Item<Change>> {
+pub(super) fn item(id: Uuid, change: Change) -> anyhow::Result<Item<Change>> {
     Ok(Item { id: id.to_string(), raw: serde_json::value::to_raw_value(&json!({ "document": id }))?, changed_at: None, change })
 }
 
 /// `version`: of the stored model, so that what one judged that is not stored yet is judged again when it is.
-fn change(classify: &Classify, state: &State, queued: &Queued, version: i32, asked: bool) -> Change {
+pub(super) fn change(classify: &Classify, state: &State, queued: &Queued, version: i32, asked: bool) -> Change {
     match queued.is_settled {
         true => Change::Settled(queued.id),
         false if asked => Change::Asked(Box::new(judgement(classify, state, queued, version))),
         false => Change::Judged(Box::new(judgement(classify, state, queued, version))),
-    }
-}
-
-/// How often a page looks whether the lesson before it is written.
-const MOST_LOOKS: u32 = 3;
-
-/// A page token: the page before brings the lesson by which a model gets this version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Lesson {
-    version: i32,
-    /// Pages without anything that have passed since.
-    looks: u32,
-}
-
-impl Lesson {
-    fn of(token: Option<&str>) -> Option<Self> {
-        let (version, looks) = token?.strip_prefix("lesson ")?.split_once(' ')?;
-        Some(Self { version: version.parse().ok()?, looks: looks.parse().ok()? })
-    }
-
-    fn token(self) -> String {
-        format!("lesson {} {}", self.version, self.looks)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Classification: which project a document belongs to, by what people have said of others. One stream a user with projects; its pages are the
-//! documents in the user's queue. What is asked for stands in our own database: `fetch` reads there, and `apply` alone writes.
+//! documents in the user's queue, and before them those of a pass. What is asked for stands in our own database: `fetch` reads there, and `apply` alone writes.
 
 mod asks;
 pub mod endpoint;
 pub mod explain;
 mod judge;
 mod learn;
+mod pages;
 mod people;
 pub mod replay;
 mod state;
@@ -35,6 +36,7 @@ use crate::error::{Class, Failure};
 
 use asks::Asks;
 use endpoint::Endpoint;
+use pages::Seen;
 use state::States;
 
 /// `streams.service`
@@ -52,6 +54,7 @@ pub struct Classify {
     pool: Pool,
     /// In a dry run nothing that a page brings is ever there for the next one.
     is_rehearsal: bool,
+    seen: Seen,
     states: States,
     asks: Asks,
     room: Semaphore,
@@ -67,6 +70,8 @@ pub enum Change {
     Asked(Box<Judgement>),
     /// A queued document that needs no judgement.
     Settled(Uuid),
+    /// A part of a pass, behind its documents: from where to where; `None`: it is through.
+    Passed { from: Uuid, to: Option<Uuid> },
     /// A document to queue again: one that left quarantine.
     Again(Uuid),
 }
@@ -86,6 +91,7 @@ impl Classify {
         Ok(Self {
             pool: context.pool.clone(),
             is_rehearsal: dry_run,
+            seen: Seen::default(),
             states: States::default(),
             asks,
             room: Semaphore::new(MODELS),
@@ -102,7 +108,7 @@ impl Source for Classify {
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
         let (mut page, pending) = {
             let _room = self.room.acquire().await.map_err(anyhow::Error::from)?;
-            judge::page(self, stream.user_id, at.page_token.as_deref(), &calls.digest).await?
+            pages::page(self, stream.user_id, at.page_token.as_deref(), &calls.digest).await?
         };
         page.poison = self.asks.fill(&self.pool, pending, &mut page.items, &calls.digest).await?;
         Ok(page)

@@ -38,19 +38,18 @@ pub struct State {
 pub struct States(Mutex<Option<(Uuid, Arc<State>)>>);
 
 impl States {
-    /// The state of a user as it is now, and the version of the model that is stored; 0: none is.
+    /// The state of a user as it is `now`.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn of(&self, pool: &Pool, user: Uuid) -> anyhow::Result<(Arc<State>, i32)> {
-        let now = models::standing(pool, user).await?;
+    pub async fn of(&self, pool: &Pool, user: Uuid, now: &Standing) -> anyhow::Result<Arc<State>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let state = match kept {
-            Some((of, state)) if of == user && state.holds(&now) => state,
-            _ => Arc::new(read(pool, user, &now).await?),
+            Some((of, state)) if of == user && state.holds(now) => state,
+            _ => Arc::new(read(pool, user, now).await?),
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((user, Arc::clone(&state)));
-        Ok((state, now.version))
+        Ok(state)
     }
 }
 
@@ -63,7 +62,8 @@ impl State {
     /// Whether it is still what would be read.
     fn holds(&self, now: &Standing) -> bool {
         let same_words = self.read_at.said_to == now.said_to;
-        same_words && (*now == self.read_at || (now.version == self.version && now.learnt_to == now.said_to))
+        let same_projects = (self.read_at.open, self.read_at.opened_at) == (now.open, now.opened_at);
+        same_words && same_projects && (*now == self.read_at || (now.version == self.version && now.learnt_to == now.said_to))
     }
 }
 

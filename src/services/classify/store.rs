@@ -6,7 +6,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Change;
-use crate::db::classify::{judgements, models, queue};
+use crate::db::classify::{judgements, models, passes, queue};
 use crate::engine::{Counts, Item, Stream};
 
 /// Writes a page of a user: all or nothing.
@@ -17,11 +17,9 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, items: &[Item<Change>]
         match &item.change {
             Change::Learnt(learnt, new) => {
                 models::save(tx, user, learnt).await?;
-                match learnt.queues_all {
-                    true => queue::add_all(tx, user).await?,
-                    false => queue::add_near(tx, user, new).await?,
-                };
+                passes::begin(tx, user, &learnt.looks_at(new)).await?;
             }
+            Change::Passed { from, to } => passes::advance(tx, user, *from, *to).await?,
             Change::Judged(judgement) => judged.push(&**judgement),
             Change::Asked(judgement) => asked.push(&**judgement),
             Change::Settled(document) => settled.push(*document),

@@ -158,12 +158,15 @@ fn a_lesson_that_has_to_wait_for_rows_is_learnt_after_all() {
     let (first, second) = (desk.mail("m1", "t1", "bob@example.com", "a"), desk.mail("m2", "t1", "bob@example.com", "b"));
     desk.assign(&[(first, "Bridge")]);
     let mut hold = desk.world.database.connect();
-    hold.batch_execute("BEGIN; DELETE FROM classify_queue").expect("the queue");
+    hold.batch_execute(
+        "BEGIN; INSERT INTO classify_passes (user_id) SELECT id FROM users ON CONFLICT (user_id) DO UPDATE SET near = '{}'",
+    )
+    .expect("the pass");
     let run = desk.world.spawn(&["classify", "cron"]);
-    // It waits for the queue, gives up, and waits aside.
+    // It waits for the pass, gives up, and waits aside.
     until(&desk, 1);
     until(&desk, 0);
-    hold.batch_execute("ROLLBACK").expect("the queue is free");
+    hold.batch_execute("ROLLBACK").expect("the pass is free");
     let ended = run.wait_with_output().expect("the run ends");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     desk.cron();

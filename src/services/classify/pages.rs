@@ -1,0 +1,223 @@
+//! Pages of judgements. In this order: what is to be learnt, a part of the pass that follows from it, the documents of the user's queue. Reads our
+//! database, and writes nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use super::asks::Pending;
+use super::judge::{asked, change, item};
+use super::state::State;
+use super::{Change, Classify, PAGE};
+use crate::db::classify::models::{self, Standing};
+use crate::db::classify::passes::{self, Pass};
+use crate::db::classify::queue::{Queued, Reading};
+use crate::engine::digest::Digest;
+use crate::engine::{Item, Next, Page};
+
+/// A page, and what the endpoint is to be asked about it.
+pub type Judged = (Page<Change>, Vec<Pending>);
+
+/// How often a page looks whether the lesson before it is written.
+const MOST_LOOKS: u32 = 3;
+
+/// A document by its id, with its text and the last word of a person on it.
+type Version = (Uuid, Vec<u8>, i64);
+
+/// Documents of passes that may still be in the queue, by user: those of the page before, which is written while the next one is read, and in a dry run,
+/// which takes nothing out of the queue, all.
+#[derive(Default)]
+pub struct Seen(Mutex<HashMap<Uuid, HashSet<Version>>>);
+
+impl Seen {
+    /// Forgets the documents of a user.
+    fn forget(&self, user: Uuid) {
+        self.all().remove(&user);
+    }
+
+    /// Whether a document was not seen yet. `keep`: it is from now on.
+    fn is_new(&self, user: Uuid, queued: &Queued, keep: bool) -> bool {
+        let version = (queued.id, queued.content_hash.clone(), queued.said);
+        match keep {
+            true => self.all().entry(user).or_default().insert(version),
+            false => self.all().get(&user).is_none_or(|seen| !seen.contains(&version)),
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Uuid, HashSet<Version>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The next page of a user: a model that has learnt more, by itself, or documents after those that `token` names.
+pub async fn page(classify: &Classify, user: Uuid, token: Option<&str>, digest: &Digest) -> anyhow::Result<Judged> {
+    let now = models::standing(&classify.pool, user).await?;
+    let state = classify.states.of(&classify.pool, user, &now).await?;
+    let token = token.and_then(Token::of);
+    if state.beyond > 0 {
+        let why = "assignments to more projects than a model can tell apart (10,000): not learnt";
+        digest.tell(why, None, user, &state.beyond.to_string());
+    }
+    if let Some(page) = lesson(classify, &state, &now, user, token)? {
+        return Ok((page, Vec::new()));
+    }
+    let pass = pass(classify, &state, &now, user).await?;
+    match (token, &pass) {
+        (Some(Token::Queue(after)), _) => queue_page(classify, &state, &now, user, after).await,
+        (Some(Token::Pass(after)), Some(pass)) => pass_page(classify, &state, &now, user, (pass, after)).await,
+        (_, Some(pass)) => pass_page(classify, &state, &now, user, (pass, pass.looked_to)).await,
+        (_, None) => queue_page(classify, &state, &now, user, Uuid::nil()).await,
+    }
+}
+
+/// The page with what was learnt, or one that waits until that is written; `None`: there is nothing to learn, or a dry run has done so.
+fn lesson(
+    classify: &Classify,
+    state: &State,
+    now: &Standing,
+    user: Uuid,
+    token: Option<Token>,
+) -> anyhow::Result<Option<Page<Change>>> {
+    let (false, Some((learnt, new))) = (state.version == now.version, &state.learnt) else { return Ok(None) };
+    let has_begun = match token {
+        // Pages are asked for ahead: until the one that brings the lesson is written, the queue is that of before.
+        Some(Token::Lesson { version, looks }) if version == state.version && !classify.is_rehearsal => {
+            anyhow::ensure!(looks < MOST_LOOKS, "what was learnt could not be stored: see `syncctl items list`");
+            return Ok(Some(page_of(Vec::new(), Next::Page(Token::Lesson { version, looks: looks + 1 }.text()))));
+        }
+        Some(Token::Lesson { version, .. }) => version == state.version,
+        // In a dry run nothing is ever stored.
+        Some(Token::Pass(_) | Token::Queue(_)) => classify.is_rehearsal,
+        None => false,
+    };
+    if has_begun {
+        return Ok(None);
+    }
+    let item = item(user, Change::Learnt(Box::new(learnt.clone()), new.clone()))?;
+    Ok(Some(page_of(vec![item], Next::Page(Token::Lesson { version: state.version, looks: 0 }.text()))))
+}
+
+/// The pass of a user; in a dry run as it will be behind what is to be learnt.
+async fn pass(classify: &Classify, state: &State, now: &Standing, user: Uuid) -> anyhow::Result<Option<Pass>> {
+    let stored = passes::of(&classify.pool, user).await?;
+    match &state.learnt {
+        Some((learnt, new)) if classify.is_rehearsal && state.version != now.version => {
+            let scope = stored.map(|pass| pass.scope).unwrap_or_default().and(&learnt.looks_at(new));
+            Ok(Some(Pass { looked_to: Uuid::nil(), scope }))
+        }
+        _ => Ok(stored),
+    }
+}
+
+async fn pass_page(
+    classify: &Classify,
+    state: &State,
+    now: &Standing,
+    user: Uuid,
+    (pass, after): (&Pass, Uuid),
+) -> anyhow::Result<Judged> {
+    let (documents, to) = passes::part(&classify.pool, user, &pass.scope, after, PAGE).await?;
+    let queued = reading(classify, state, now, user).these(&classify.pool, &documents).await?;
+    let next = to.map_or(Token::Queue(Uuid::nil()), Token::Pass);
+    if !classify.is_rehearsal {
+        classify.seen.forget(user);
+    }
+    let new = queued.iter().filter(|queued| classify.seen.is_new(user, queued, true));
+    let (mut items, pending) = judged(classify, state, now, new)?;
+    items.push(item(user, Change::Passed { from: after, to })?);
+    Ok((page_of(items, Next::Page(next.text())), pending))
+}
+
+async fn queue_page(classify: &Classify, state: &State, now: &Standing, user: Uuid, after: Uuid) -> anyhow::Result<Judged> {
+    let queued = reading(classify, state, now, user).next(&classify.pool, after, PAGE).await?;
+    let next = match queued.last() {
+        Some(last) if queued.len() as i64 == PAGE => Next::Page(Token::Queue(last.id).text()),
+        _ => Next::Cursor(now.version.to_string()),
+    };
+    let new = queued.iter().filter(|queued| classify.seen.is_new(user, queued, classify.is_rehearsal));
+    let (items, pending) = judged(classify, state, now, new)?;
+    if matches!(next, Next::Cursor(_)) {
+        classify.seen.forget(user);
+    }
+    Ok((page_of(items, next), pending))
+}
+
+fn reading<'a>(classify: &'a Classify, state: &State, now: &Standing, user: Uuid) -> Reading<'a> {
+    // No model has this version: nothing was judged by one that is not stored.
+    let version = if state.version == now.version { now.version } else { -1 };
+    Reading { user, version, opened_at: now.opened_at, private: classify.asks.private() }
+}
+
+fn judged<'a>(
+    classify: &Classify,
+    state: &State,
+    now: &Standing,
+    documents: impl Iterator<Item = &'a Queued>,
+) -> anyhow::Result<(Vec<Item<Change>>, Vec<Pending>)> {
+    let (mut items, mut pending) = (Vec::new(), Vec::new());
+    for queued in documents {
+        let change = change(classify, state, queued, now.version, false);
+        pending.extend(asked(classify, state, queued, &change, items.len()));
+        items.push(item(queued.id, change)?);
+    }
+    Ok((items, pending))
+}
+
+fn page_of(items: Vec<Item<Change>>, next: Next) -> Page<Change> {
+    Page { items, poison: Vec::new(), pinned: None, expected: None, next }
+}
+
+/// A page token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    /// The page before brings the lesson by which a model gets this version.
+    Lesson {
+        version: i32,
+        /// Pages without anything that have passed since.
+        looks: u32,
+    },
+    /// Documents of the pass, and of the queue, behind this one.
+    Pass(Uuid),
+    Queue(Uuid),
+}
+
+impl Token {
+    /// `None`: of another version of this program; it begins anew, which costs nothing that is done.
+    fn of(text: &str) -> Option<Self> {
+        let (kind, rest) = text.split_once(' ')?;
+        match kind {
+            "lesson" => {
+                let (version, looks) = rest.split_once(' ')?;
+                Some(Self::Lesson { version: version.parse().ok()?, looks: looks.parse().ok()? })
+            }
+            "pass" => rest.parse().ok().map(Self::Pass),
+            "queue" => rest.parse().ok().map(Self::Queue),
+            _ => None,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Lesson { version, looks } => format!("lesson {version} {looks}"),
+            Self::Pass(document) => format!("pass {document}"),
+            Self::Queue(document) => format!("queue {document}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_read_as_they_were_written_and_others_begin_anew() {
+        let id = Uuid::from_u128(7);
+        for token in [Token::Lesson { version: 3, looks: 1 }, Token::Pass(id), Token::Queue(id)] {
+            assert_eq!(Token::of(&token.text()), Some(token));
+        }
+        for other in ["", "pass", "pass x", "lesson 1", &id.to_string(), "other 1"] {
+            assert_eq!(Token::of(other), None, "{other}");
+        }
+    }
+}
