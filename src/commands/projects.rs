@@ -60,6 +60,12 @@ pub enum Verb {
         #[arg(value_parser = id)]
         project: Uuid,
     },
+    /// Open a closed project again; undecided documents of its user are judged once more
+    Reopen {
+        /// The id in `projects list --all`
+        #[arg(value_parser = id)]
+        project: Uuid,
+    },
     /// Add projects from JSON lines, or update those that exist by name: {user, name, description?, keywords?, people?}
     Import {
         /// A file, or - for standard input
@@ -95,6 +101,13 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 output.print(&serde_json::json!({ "closed": project }), || format!("{project} is closed"))?;
                 Ok(Exit::Done)
             }
+            Verb::Reopen { project } => {
+                if !projects::reopen(&context.pool, *project).await? {
+                    return Err(no_project(*project).into());
+                }
+                output.print(&serde_json::json!({ "open": project }), || format!("{project} is open"))?;
+                Ok(Exit::Done)
+            }
             Verb::Import { file } => import::run(&context, file, output).await,
             Verb::Assign(arguments) => assign::assign(&context, arguments, output).await,
             Verb::Unassign(arguments) => assign::unassign(&context, arguments, output).await,
@@ -107,10 +120,18 @@ async fn add(context: &Context, project: &NewProject, output: Output) -> anyhow:
         return Err(Fault::usage(wrong).into());
     }
     let Some(id) = projects::add(&context.pool, project).await? else {
-        return Err(Fault::usage(format!("the user already has a project {:?}", project.name)).into());
+        return Err(exists(context, project).await?.into());
     };
     output.print(&serde_json::json!({ "project": id }), || format!("{id} added"))?;
     Ok(Exit::Done)
+}
+
+/// Why a project cannot be added, and what to do instead.
+async fn exists(context: &Context, project: &NewProject) -> anyhow::Result<Fault> {
+    let found = projects::named(&context.pool.get().await?, project.user, &project.name).await?;
+    let closed = found.filter(|found| found.is_closed && found.name == project.name);
+    let instead = closed.map(|found| format!(", which is closed; open it with `syncctl projects reopen {}`", found.id));
+    Ok(Fault::usage(format!("the user already has a project {:?}{}", project.name, instead.unwrap_or_default())))
 }
 
 async fn list(context: &Context, user: Option<&str>, all: bool, output: Output) -> anyhow::Result<Exit> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::classify::passes::{self, Scope};
 use super::classify::queue;
 use super::path::Reads;
 use super::{Pool, streams};
@@ -64,31 +65,35 @@ pub async fn add(pool: &Pool, project: &NewProject) -> anyhow::Result<Option<Uui
     Ok(Some(row.try_get(0)?))
 }
 
-/// Has the documents of a user classified from now on.
+/// Has the documents of a user classified from now on, and what is undecided looked at again: there is another project that it may belong to.
 async fn follow(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<()> {
     streams::ensure(tx, user, queue::SERVICE, queue::KIND, &[""]).await?;
-    Ok(())
+    passes::begin(tx, user, &Scope::undecided()).await
 }
 
-/// Adds projects, or updates those that their users already have by name; a closed one is reopened. Returns how many are new.
+/// Adds projects, or updates those that their users already have by name; a closed one is opened again. Returns how many are new.
 pub async fn import(pool: &Pool, projects: &[NewProject]) -> anyhow::Result<u64> {
     let mut client = pool.get().await?;
     let tx = client.begin("beginning to import projects").await?;
-    let mut added = 0;
+    let (mut added, mut users) = (0, BTreeSet::new());
     for project in projects {
         let row = tx
             .query_typed_one(
                 "INSERT INTO projects AS p (user_id, name, description, keywords, people) VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT (user_id, name) DO UPDATE SET description = excluded.description, keywords = excluded.keywords,
-                   people = excluded.people, status = 'active', updated_at = now()
-                 RETURNING xmax = 0",
+                   people = excluded.people, opened_at = CASE p.status WHEN 'closed' THEN now() ELSE p.opened_at END, status = 'active',
+                   updated_at = now()
+                 RETURNING xmax = 0, opened_at = now()",
                 &columns(project),
             )
             .await
             .context("importing a project")?;
         added += u64::from(row.try_get::<_, bool>(0)?);
+        if row.try_get(1)? {
+            users.insert(project.user);
+        }
     }
-    for user in projects.iter().map(|project| project.user).collect::<BTreeSet<_>>() {
+    for user in users {
         follow(&tx, user).await?;
     }
     tx.commit().await.context("committing imported projects")?;
@@ -170,6 +175,28 @@ pub async fn close(pool: &Pool, id: Uuid) -> anyhow::Result<bool> {
         .await
         .context("closing a project")?;
     Ok(closed > 0)
+}
+
+/// Opens a closed project again; one that is open stays so. Returns `false` if there is none with this id.
+pub async fn reopen(pool: &Pool, id: Uuid) -> anyhow::Result<bool> {
+    let mut client = pool.get().await?;
+    let tx = client.begin("beginning to open a project again").await?;
+    let row = tx
+        .query_typed_opt("SELECT user_id, status = 'closed' FROM projects WHERE id = $1 FOR UPDATE", &[(&id, Type::UUID)])
+        .await
+        .context("looking for a project")?;
+    let Some(row) = row else { return Ok(false) };
+    if row.try_get(1)? {
+        tx.execute_typed(
+            "UPDATE projects SET status = 'active', opened_at = now(), updated_at = now() WHERE id = $1",
+            &[(&id, Type::UUID)],
+        )
+        .await
+        .context("opening a project again")?;
+        follow(&tx, row.try_get(0)?).await?;
+    }
+    tx.commit().await.context("committing an open project")?;
+    Ok(true)
 }
 
 /// A project as an assignment finds it.

@@ -6,6 +6,7 @@ mod bad;
 mod idle;
 mod kills;
 mod model;
+mod opened;
 mod programs;
 mod refused;
 mod sources;

@@ -81,11 +81,7 @@ impl Asks {
 
     /// The question about a document, if it is one for the endpoint. `anew`: also if it has answered before.
     pub fn pending(&self, state: &State, queued: &Queued, judgement: &Judgement, place: usize, anew: bool) -> Option<Pending> {
-        // What it said of an earlier text holds until it has seen this one. A closed project keeps what it has.
-        let is_open_label = |label: &Label| project(*label).is_none_or(|id| state.project(id).is_some());
-        let is_its_own = matches!(&queued.decision, Some((label, by)) if by == "endpoint" && is_open_label(label));
-        let is_unsure = judgement.verdict == Verdict::Unsure || (judgement.verdict == Verdict::Kept && is_its_own);
-        let is_open = is_unsure && (anew || judgement.asked == Asked::No);
+        let is_open = is_open(state, queued, judgement.verdict, "endpoint") && (anew || judgement.asked == Asked::No);
         if self.endpoint.is_none() || !is_open {
             return None;
         }
@@ -95,10 +91,11 @@ impl Asks {
 
     /// What programs are told of a document, if it stays undecided.
     pub fn offer(&self, state: &State, queued: &Queued, verdict: Verdict, ranked: &[(Label, f32)]) -> Option<Box<Offer>> {
-        // What one said of an earlier text holds until one has seen this.
-        let is_their_own = matches!(&queued.decision, Some((_, by)) if by == WEBHOOK);
-        let is_unsure = verdict == Verdict::Unsure || (verdict == Verdict::Kept && is_their_own);
-        if self.programs && is_unsure && !queued.was_told { self.question(state, queued, ranked).map(Box::new) } else { None }
+        if self.programs && is_open(state, queued, verdict, WEBHOOK) && !queued.was_told {
+            self.question(state, queued, ranked).map(Box::new)
+        } else {
+            None
+        }
     }
 
     /// `None`: nobody outside is to see it, or there is no project to choose.
@@ -276,6 +273,14 @@ impl Asks {
         let (failure, _) = state.off.as_ref()?;
         (!matches!(failure.class, Class::RateLimited | Class::DailyQuota)).then(|| failure.clone())
     }
+}
+
+/// Whether a document is for the endpoint, or for programs, to decide: what `by` said of an earlier text holds until it has seen this one. A closed project
+/// keeps what it has.
+fn is_open(state: &State, queued: &Queued, verdict: Verdict, by: &str) -> bool {
+    let has_open_label = |label: &Label| project(*label).is_none_or(|id| state.project(id).is_some());
+    let is_its_own = || matches!(&queued.decision, Some((label, who)) if who == by && has_open_label(label));
+    verdict == Verdict::Unsure || (verdict == Verdict::Kept && is_its_own())
 }
 
 /// A document that the endpoint could not answer so often.

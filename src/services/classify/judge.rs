@@ -113,14 +113,18 @@ pub fn ranked(state: &State, queued: &Queued) -> Vec<Candidate> {
     state.learner.model().rank(&features(&text(queued)), |label| !queued.refused.contains(&label))
 }
 
-/// A decision of the model outlasts a confidence that falls below the threshold while the model knows nothing better: it would come and go with
-/// every few words that are learnt. One of the endpoint, or of a program, holds until that, or anything else, says otherwise of the text as it is now.
+/// Whether what was decided before still holds, although nothing decides it now. What a closed project has it keeps.
 fn holds_on(state: &State, queued: &Queued, decision: &Decision) -> bool {
     let Some((label, by)) = &queued.decision else { return false };
-    match by.as_str() {
-        "model" => decision.alternatives.first().is_some_and(|best| best.label == *label),
-        "endpoint" | WEBHOOK => may_get(state, queued, *label) == May::Given,
-        _ => false,
+    match (may_get(state, queued, *label), by.as_str()) {
+        (May::Refused, _) => false,
+        (May::Closed, _) => true,
+        // It would come and go with every few words that are learnt: it outlasts a confidence that falls below the threshold while the model knows
+        // nothing better.
+        (May::Given, "model") => decision.alternatives.first().is_some_and(|best| best.label == *label),
+        // Until the endpoint, a program, or anything else says otherwise of the text as it is now.
+        (May::Given, "endpoint" | WEBHOOK) => true,
+        (May::Given, _) => false,
     }
 }
 

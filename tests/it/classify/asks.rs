@@ -210,3 +210,26 @@ fn what_the_endpoint_decided_holds_until_something_better_is_known() {
     desk.cron();
     assert_eq!(desk.holds(bridge), None);
 }
+
+#[test]
+fn a_project_that_is_added_is_offered_for_what_is_undecided() {
+    let desk = asking();
+    let open = open_mail(&desk, "m1", "the harbour");
+    let decided = open_mail(&desk, "m2", "a girder");
+    desk.cron();
+    assert_eq!((desk.holds(open), asked(&desk.world).0), (None, 2));
+    desk.world.sim.admin("models", json!({ "truth": { "girder": "Bridge", "harbour": "Harbour" } }));
+    desk.world.syncctl(&["projects", "add", "ann@example.com", "Harbour"]).expect(0);
+    desk.cron();
+    assert_eq!((desk.holds(open), desk.holds(decided)), (by_endpoint(Some("Harbour")), by_endpoint(Some("Bridge"))));
+    // Once, and of what was undecided alone.
+    desk.cron();
+    assert_eq!(asked(&desk.world).0, 3);
+    // The first project of a user brings in all the documents that are there.
+    let other = desk.world.user("eve@example.com");
+    let early = mail_of(&desk.world, other, "e1", "e1", "", "periscope");
+    desk.world.sim.admin("models", json!({ "truth": { "periscope": "Submarine" } }));
+    desk.world.syncctl(&["projects", "add", "eve@example.com", "Submarine"]).expect(0);
+    desk.cron();
+    assert_eq!(desk.holds(early), by_endpoint(Some("Submarine")));
+}
