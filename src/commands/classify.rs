@@ -92,6 +92,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     }
     with_context(settings, |context| async move {
         match verb {
+            Verb::Cron(args) if args.bounds.dry_run && !args.force => rehearse(args, &context, output).await,
             Verb::Cron(args) => jobs::cron(args, &context, Classify::new(&context, args.bounds.dry_run)?, output).await,
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
@@ -105,6 +106,14 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             Verb::Review(args) => reading(&context, show::review(&context, args.user.as_deref(), args.limit, output)).await,
         }
     })
+}
+
+/// A dry run wakes nobody: it takes those whom the real one would wake.
+async fn rehearse(args: &CronArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
+    let users = Classify::awaited(&context.pool).await?;
+    let selection = Selection { users: Some(users), force: true, ..Selection::default() };
+    let job = jobs::job(context, SERVICE, "cron", selection, args.bounds);
+    jobs::finish(jobs::ran(context, Classify::new(context, true)?, &job).await?, output)
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {

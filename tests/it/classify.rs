@@ -9,6 +9,7 @@ mod model;
 mod opened;
 mod programs;
 mod refused;
+mod rehearsed;
 mod sources;
 
 use serde_json::{Value, json};

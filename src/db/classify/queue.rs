@@ -179,6 +179,25 @@ macro_rules! waits {
     };
 }
 
+/// Users whose documents a run would judge that woke them before.
+pub async fn awaited(pool: &Pool) -> anyhow::Result<Vec<Uuid>> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            concat!(
+                "SELECT s.user_id FROM streams s
+                 WHERE s.service = $1 AND s.state NOT IN ('removed', 'revoked', 'off') AND (s.due_at <= now() OR (s.failures = 0 AND ",
+                waits!(),
+                "))"
+            ),
+            &[(&SERVICE, Type::TEXT)],
+        )
+        .await
+        .context("looking whose documents are to be judged")?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
 /// Documents that wait to be judged, of all users.
 pub async fn waiting(pool: &Pool) -> anyhow::Result<i64> {
     let row = pool.get().await?.query_typed_one("SELECT count(*) FROM classify_queue", &[]).await;

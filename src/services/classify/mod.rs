@@ -97,6 +97,14 @@ impl Classify {
             room: Semaphore::new(MODELS),
         })
     }
+
+    /// Users whose documents a run would judge that woke them before.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn awaited(pool: &Pool) -> anyhow::Result<Vec<Uuid>> {
+        queue::awaited(pool).await
+    }
 }
 
 impl Source for Classify {
