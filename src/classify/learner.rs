@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::Label;
 use super::decide::{Decision, May, Neighbours, Opinion, Tallies, decide, is_refuted};
 use super::features::Features;
-use super::linear::Model;
+use super::linear::{Model, Weight};
 use super::threshold::{Past, Record};
 
 /// What was learnt of one user, in the order in which people assigned. It cannot unlearn: where a person takes a word back, or moves a document,
@@ -68,6 +68,12 @@ impl Learner {
     /// The model alone.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// About so many bytes of memory.
+    pub fn bytes(&self) -> usize {
+        let Model { rows, classes, weights, .. } = &self.model;
+        size_of_val(rows.as_slice()) + size_of_val(classes.as_slice()) + weights * size_of::<Weight>()
     }
 
     /// The model's latest predictions, and what they were worth.

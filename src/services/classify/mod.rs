@@ -44,7 +44,7 @@ pub const SERVICE: &str = queue::SERVICE;
 
 /// Documents of a page.
 const PAGE: i64 = 200;
-/// Users whose models are in memory at once: up to 13 MiB each.
+/// Pages that are judged at once, each with a model of up to 13 MiB, and up to 7 MiB more while that is to be stored.
 const MODELS: usize = 2;
 /// How often a user is polled of whom nothing is known to be due: `queue::WAKE` makes due whoever has something to judge.
 const IDLE: Duration = Duration::from_secs(6 * 3600);

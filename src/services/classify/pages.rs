@@ -139,6 +139,7 @@ async fn queue_page(classify: &Classify, state: &State, now: &Standing, user: Uu
     let (items, pending) = judged(classify, state, now, new)?;
     if matches!(next, Next::Cursor(_)) {
         classify.seen.forget(user);
+        classify.states.forget(user);
     }
     Ok((page_of(items, next), pending))
 }

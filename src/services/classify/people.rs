@@ -51,6 +51,12 @@ impl People {
         }
     }
 
+    /// About so many bytes of memory.
+    pub fn bytes(&self) -> usize {
+        let kinds = [&self.threads, &self.series, &self.folders, &self.senders].into_iter().flatten();
+        kinds.map(|(key, words)| key.capacity() + size_of::<(String, Vec<(Uuid, Label)>)>() + size_of_val(words.as_slice())).sum()
+    }
+
     /// What was said of other documents near this one.
     pub fn near(&self, document: Uuid, traits: &Traits) -> Near {
         let of = |words: &Words, key: &Option<String>| {

@@ -1,7 +1,8 @@
 //! What is known of a user when documents are judged: the model, what people said, which projects are open. Read once for many pages.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use uuid::Uuid;
@@ -33,9 +34,15 @@ pub struct State {
     read_at: Standing,
 }
 
-/// The state that was read last: pages of one user follow each other.
+/// Bytes of states that are kept for the pages to come. With the two in use that may be none of them the process stays below 64 MiB of states.
+const KEPT: usize = 36 << 20;
+/// A user of whom no page was asked for so long is through, or was given up.
+const LONG_AGO: Duration = Duration::from_secs(10);
+
+/// States of users whose pages are under way. A run in parallel takes turns between users, and reading a state takes longer than judging a page: where
+/// there is no room for all, some stay until their users are through, and only the others are read for each page.
 #[derive(Default)]
-pub struct States(Mutex<Option<(Uuid, Arc<State>)>>);
+pub struct States(Mutex<Kept<Arc<State>>>);
 
 impl States {
     /// The state of a user as it is `now`.
@@ -43,13 +50,57 @@ impl States {
     /// # Errors
     /// The database failed.
     pub async fn of(&self, pool: &Pool, user: Uuid, now: &Standing) -> anyhow::Result<Arc<State>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = self.kept().get(user);
         let state = match kept {
-            Some((of, state)) if of == user && state.holds(now) => state,
-            _ => Arc::new(read(pool, user, now).await?),
+            Some(state) if state.holds(now) => state,
+            _ => {
+                log::debug!(user:%; "reading what is known of a user");
+                Arc::new(read(pool, user, now).await?)
+            }
         };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((user, Arc::clone(&state)));
+        let bytes = state.bytes();
+        self.kept().put(user, Arc::clone(&state), bytes, Instant::now());
         Ok(state)
+    }
+
+    /// No more pages of this user are to come.
+    pub fn forget(&self, user: Uuid) {
+        self.kept().take(user);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept<Arc<State>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Things by their users, with their bytes and when they were used last.
+struct Kept<T>(HashMap<Uuid, (T, usize, Instant)>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T: Clone> Kept<T> {
+    fn get(&self, user: Uuid) -> Option<T> {
+        self.0.get(&user).map(|(thing, ..)| thing.clone())
+    }
+
+    fn take(&mut self, user: Uuid) {
+        self.0.remove(&user);
+    }
+
+    /// Keeps a thing if there is room for it, or nothing else.
+    fn put(&mut self, user: Uuid, thing: T, bytes: usize, now: Instant) {
+        self.take(user);
+        let sum = |kept: &Self| kept.0.values().map(|(_, bytes, _)| bytes).sum::<usize>();
+        if sum(self) + bytes > KEPT {
+            self.0.retain(|_, (_, _, used)| now.saturating_duration_since(*used) < LONG_AGO);
+        }
+        if sum(self) + bytes <= KEPT || self.0.is_empty() {
+            self.0.insert(user, (thing, bytes, now));
+        }
     }
 }
 
@@ -57,6 +108,14 @@ impl State {
     /// An open project.
     pub fn project(&self, id: Uuid) -> Option<&Open> {
         self.places.get(&id).and_then(|place| self.projects.get(*place))
+    }
+
+    /// About so many bytes of memory.
+    fn bytes(&self) -> usize {
+        let learnt = self.learnt.as_ref().map_or(0, |(learnt, new)| learnt.learner.len() + size_of_val(new.as_slice()));
+        let texts = |one: &Open| one.name.len() + one.description.as_ref().map_or(0, String::len) + size_of::<Open>();
+        let projects: usize = self.projects.iter().map(texts).sum();
+        self.learner.bytes() + self.people.bytes() + learnt + projects
     }
 
     /// Whether it is still what would be read.
@@ -112,4 +171,42 @@ fn learnt(learner: &Learner, now: &Standing, is_anew: bool) -> anyhow::Result<Le
         threshold: learner.threshold(),
         queues_all: is_anew || assignments >= enough,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often something is read when so many users of so many MiB each take turns, ten times.
+    fn reads(users: u128, size: usize) -> u32 {
+        let (mut kept, mut reads, now) = (Kept::default(), 0, Instant::now());
+        for user in (0..10).flat_map(|_| 0..users).map(Uuid::from_u128) {
+            reads += u32::from(kept.get(user).is_none());
+            kept.put(user, (), size << 20, now);
+            let sum: usize = kept.0.values().map(|(_, bytes, _)| bytes).sum();
+            assert!(sum <= KEPT.max(size << 20), "{sum}");
+        }
+        reads
+    }
+
+    #[test]
+    fn users_that_take_turns_are_read_once_as_far_as_there_is_room() {
+        assert_eq!((reads(1, 100), reads(4, 9)), (1, 4));
+        // Four stay, and two are read each time; with room for the last alone it was sixty.
+        assert_eq!(reads(6, 9), 4 + 2 * 10);
+    }
+
+    #[test]
+    fn who_is_through_or_was_given_up_makes_room() {
+        let (mut kept, now) = (Kept::default(), Instant::now());
+        let user = Uuid::from_u128;
+        kept.put(user(1), (), KEPT, now);
+        kept.put(user(2), (), KEPT, now);
+        assert_eq!((kept.get(user(1)).is_some(), kept.get(user(2)).is_some()), (true, false));
+        kept.put(user(2), (), KEPT, now + LONG_AGO);
+        assert_eq!((kept.get(user(1)).is_some(), kept.get(user(2)).is_some()), (false, true));
+        kept.take(user(2));
+        kept.put(user(1), (), KEPT, now);
+        assert!(kept.get(user(1)).is_some());
+    }
 }
