@@ -31,3 +31,8 @@ pub fn token(input: &[u8]) {
 pub fn settings(input: &[u8]) {
     crate::config::read_any(input);
 }
+
+/// A stored model, as it is and with a checksum that fits.
+pub fn model(input: &[u8]) {
+    crate::classify::bytes::read_any(input);
+}

@@ -9,7 +9,7 @@ mod numbers;
 use anyhow::{Context as _, bail, ensure};
 
 use super::decide::Tallies;
-use super::features::FEATURES_VERSION;
+use super::features::{FEATURES_VERSION, Text, features};
 use super::learner::Learner;
 use super::threshold::{LATEST, Past, Record, Tally};
 use numbers::{Reader, Writer, checksum};
@@ -62,6 +62,22 @@ impl Learner {
         let past = read_past(&mut input)?;
         ensure!(input.0.is_empty(), "the model is longer than it says");
         Ok(Self::of(model, past, tallies))
+    }
+}
+
+/// Any bytes, also with a checksum that fits: for `fuzz`. What loads can be asked, and saved and loaded again.
+pub fn read_any(bytes: &[u8]) {
+    let content = [bytes, &checksum(bytes).to_le_bytes()].concat();
+    // Good ones have a sum of their own.
+    let own = bytes.split_last_chunk::<8>().map(|(content, _)| [content, &checksum(content).to_le_bytes()].concat());
+    for bytes in [Some(bytes.to_vec()), Some(content), own].into_iter().flatten() {
+        let Ok(learner) = Learner::from_bytes(&bytes) else { continue };
+        let ranked = learner.model.rank(&features(&Text { body: "steel roses", ..Text::default() }), |_| true);
+        assert!(ranked.iter().all(|one| (0.0..=1.0).contains(&one.confidence)), "{ranked:?}");
+        let (threshold, saved) = (learner.threshold(), learner.to_bytes());
+        drop(learner);
+        let again = Learner::from_bytes(&saved).map(|again| again.threshold());
+        assert_eq!(again.ok(), Some(threshold), "what was loaded is saved as something else");
     }
 }
 

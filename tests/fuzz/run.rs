@@ -12,8 +12,8 @@ use crate::targets::Target;
 
 /// What a thread of syncctl has, in bytes: Rust's default.
 const STACK: usize = 2 << 20;
-/// Bytes that an input may take: so many in any case, and so many for each of its own.
-const MEMORY: (usize, usize) = (4 << 20, 400);
+/// Bytes that an input may take for each of its own, beside what its target may take in any case.
+const MEMORY: usize = 400;
 /// Inputs between two lines of progress.
 const STEP: u64 = 1_000;
 
@@ -34,7 +34,7 @@ pub fn child(target: &'static Target, seed: u64, from: u64, until: u64, trace: b
             let took = memory::of(|| (target.read)(&input));
             slowest = slowest.max(started.elapsed());
             peak = peak.max(took);
-            let most = MEMORY.0 + MEMORY.1 * input.len();
+            let most = target.memory + MEMORY * input.len();
             assert!(took <= most, "{took} bytes of memory for {} bytes of input, and {most} are allowed", input.len());
         }
         say(&format!("peak {} KiB, slowest {} ms", peak >> 10, slowest.as_millis()));

@@ -3,6 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use syncctl::classify::Label;
+use syncctl::classify::decide::Neighbours;
+use syncctl::classify::features::{Text, features};
+use syncctl::classify::learner::Learner;
+
 /// A reader.
 pub struct Target {
     pub name: &'static str,
@@ -11,7 +16,14 @@ pub struct Target {
     pub good: &'static [&'static str],
     pub cases: (&'static str, &'static str),
     pub words: &'static [&'static str],
+    /// Good inputs that are no text.
+    pub made: fn() -> Vec<Vec<u8>>,
+    /// Bytes of memory that any input may take.
+    pub memory: usize,
 }
+
+/// What most readers may take.
+const LITTLE: usize = 4 << 20;
 
 impl Target {
     pub fn corpus(&self) -> Vec<Vec<u8>> {
@@ -24,24 +36,56 @@ impl Target {
         // The same order on every machine.
         names.sort();
         let cases = names.iter().map(|name| fs::read(folder.join(name)).expect("a case"));
-        self.good.iter().map(|text| text.as_bytes().to_vec()).chain(cases).collect()
+        self.good.iter().map(|text| text.as_bytes().to_vec()).chain(cases).chain((self.made)()).collect()
     }
 }
 
-pub static TARGETS: [Target; 6] = [
-    Target { name: "mail", read: syncctl::fuzz::mail, good: MAIL, cases: ("mail-", ".eml"), words: MAIL_WORDS },
-    Target { name: "event", read: syncctl::fuzz::event, good: EVENT, cases: ("", ".json"), words: EVENT_WORDS },
-    Target { name: "batch", read: syncctl::fuzz::batch, good: BATCH, cases: ("", ""), words: BATCH_WORDS },
+pub static TARGETS: [Target; 7] = [
+    texts("mail", syncctl::fuzz::mail, MAIL, ("mail-", ".eml"), MAIL_WORDS),
+    texts("event", syncctl::fuzz::event, EVENT, ("", ".json"), EVENT_WORDS),
+    texts("batch", syncctl::fuzz::batch, BATCH, ("", ""), BATCH_WORDS),
+    texts("notification", syncctl::fuzz::notification, NOTIFICATION, ("", ""), NOTIFICATION_WORDS),
+    texts("token", syncctl::fuzz::token, TOKEN, ("", ""), TOKEN_WORDS),
+    texts("settings", syncctl::fuzz::settings, SETTINGS, ("", ""), SETTINGS_WORDS),
+    // A model has a row for each bucket, whatever it has learnt: 8 MiB.
     Target {
-        name: "notification",
-        read: syncctl::fuzz::notification,
-        good: NOTIFICATION,
+        name: "model",
+        read: syncctl::fuzz::model,
+        good: &[],
         cases: ("", ""),
-        words: NOTIFICATION_WORDS,
+        words: MODEL_WORDS,
+        made: models,
+        memory: 12 << 20,
     },
-    Target { name: "token", read: syncctl::fuzz::token, good: TOKEN, cases: ("", ""), words: TOKEN_WORDS },
-    Target { name: "settings", read: syncctl::fuzz::settings, good: SETTINGS, cases: ("", ""), words: SETTINGS_WORDS },
 ];
+
+const fn texts(
+    name: &'static str,
+    read: fn(&[u8]),
+    good: &'static [&'static str],
+    cases: (&'static str, &'static str),
+    words: &'static [&'static str],
+) -> Target {
+    Target { name, read, good, cases, words, made: Vec::new, memory: LITTLE }
+}
+
+/// Models that have learnt nothing, one document, and some of three kinds.
+fn models() -> Vec<Vec<u8>> {
+    let models = [0, 1, 9].map(|documents| {
+        let mut learner = Learner::default();
+        for number in 0..documents {
+            let label = if number % 3 == 2 { Label::NoneOfThem } else { Label::Project(uuid::Uuid::from_u128(number % 3)) };
+            let text = Text { body: ["steel", "roses", "a lottery"][number as usize % 3], ..Text::default() };
+            learner.learn(&features(&text), &Neighbours::default(), label).expect("room for a label");
+        }
+        learner.to_bytes()
+    });
+    models.to_vec()
+}
+
+/// Counts, and numbers: those that are none, endless, and the largest.
+const MODEL_WORDS: &[&str] =
+    &["SCLF\u{1}\0\u{1}\0", "\0", "\u{1}", "\u{7f}", "\0\0\u{40}\u{7f}", "\0\0\0\0", "\0\0\0?", "(knN", "\u{80}\u{1}"];
 
 const MAIL: &[&str] = &[
     "From: =?utf-8?Q?J=C3=B6rg?= <joerg@example.com>\r\nTo: \"Doe, Jane\" <jane@example.com>, Team: a@example.com, b@example.com;\r\nCc: ai+bob@example.com\r\nDate: Tue, 3 Nov 2026 10:00:00 +0100\r\nMessage-ID: <1@example.com>\r\nSubject: =?ISO-8859-1?B?/A==?= x\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: multipart/alternative; boundary=\"b\"\r\n\r\n--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe =\r\nhttps://docs.google.com/document/d/1\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>Gr&uuml;sse<br>&#x1f600;<script>x</script></p>\r\n--b--\r\n--a\r\nContent-Type: application/pdf; name*0*=UTF-8''%C3%BC; name*1=.pdf\r\nContent-Disposition: attachment; filename*=UTF-8''%C3%BC.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nAAECAw==\r\n--a\r\nContent-Type: message/rfc822\r\n\r\nSubject: inside\r\n\r\ntext\r\n--a--\r\n",
