@@ -4,6 +4,7 @@ mod accounts;
 mod asks;
 mod bad;
 mod idle;
+mod beside;
 mod kills;
 mod model;
 mod opened;

@@ -12,8 +12,9 @@ pub mod replay;
 mod state;
 mod store;
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
@@ -55,6 +56,8 @@ pub struct Classify {
     /// In a dry run nothing that a page brings is ever there for the next one.
     is_rehearsal: bool,
     seen: Seen,
+    /// Lessons that this run has brought: of which user, by which a model gets which version.
+    taught: Mutex<HashSet<(Uuid, i32)>>,
     states: States,
     asks: Asks,
     room: Semaphore,
@@ -92,6 +95,7 @@ impl Classify {
             pool: context.pool.clone(),
             is_rehearsal: dry_run,
             seen: Seen::default(),
+            taught: Mutex::default(),
             states: States::default(),
             asks,
             room: Semaphore::new(MODELS),

@@ -80,19 +80,17 @@ fn lesson(
     token: Option<Token>,
 ) -> anyhow::Result<Option<Page<Change>>> {
     let (false, Some((learnt, new))) = (state.version == now.version, &state.learnt) else { return Ok(None) };
-    let has_begun = match token {
+    // A run before this one may have given it up: what it could not store may be stored now.
+    let is_told = !classify.taught.lock().unwrap_or_else(PoisonError::into_inner).insert((user, state.version));
+    match token {
+        // In a dry run nothing is ever stored.
+        Some(_) if classify.is_rehearsal && is_told => return Ok(None),
         // Pages are asked for ahead: until the one that brings the lesson is written, the queue is that of before.
-        Some(Token::Lesson { version, looks }) if version == state.version && !classify.is_rehearsal => {
+        Some(Token::Lesson { version, looks }) if version == state.version && is_told => {
             anyhow::ensure!(looks < MOST_LOOKS, "what was learnt could not be stored: see `syncctl items list`");
             return Ok(Some(page_of(Vec::new(), Next::Page(Token::Lesson { version, looks: looks + 1 }.text()))));
         }
-        Some(Token::Lesson { version, .. }) => version == state.version,
-        // In a dry run nothing is ever stored.
-        Some(Token::Pass(_) | Token::Queue(_)) => classify.is_rehearsal,
-        None => false,
-    };
-    if has_begun {
-        return Ok(None);
+        _ => {}
     }
     let item = item(user, Change::Learnt(Box::new(learnt.clone()), new.clone()))?;
     Ok(Some(page_of(vec![item], Next::Page(Token::Lesson { version: state.version, looks: 0 }.text()))))

@@ -233,3 +233,28 @@ fn a_project_that_is_added_is_offered_for_what_is_undecided() {
     desk.cron();
     assert_eq!(desk.holds(early), by_endpoint(Some("Submarine")));
 }
+
+#[test]
+fn documents_that_wait_for_the_endpoint_wait_for_no_lesson() {
+    let mut desk = asking();
+    let first = desk.mail("m1", "t1", "bob@example.org", "a girder");
+    let away = json!({ "fault": "unavailable_503", "method": "chat.completions" });
+    desk.world.sim.fault(away);
+    let open: Vec<Uuid> = (2..8).map(|n| desk.mail(&format!("m{n}"), "t1", "eve@example.org", "a girder")).collect();
+    desk.world.syncctl(&["classify", "cron"]).expect(1);
+    assert_eq!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at IS NOT NULL"), 7);
+    desk.assign(&[(first, "Garden")]);
+    // It is not asked about them: kin decide at once.
+    desk.cron();
+    assert!(open.iter().all(|document| desk.holds(*document) == super::by("kin", "Garden")));
+    // The same where its minute is used up.
+    desk.world.sim.clear_faults();
+    desk.world.set("SYNCCTL_CLASSIFY_ENDPOINT_REQUESTS_PER_MINUTE", "1");
+    let second = desk.mail("n1", "t2", "bob@example.org", "a rose");
+    let open: Vec<Uuid> = (2..8).map(|n| desk.mail(&format!("n{n}"), "t2", "eve@example.org", "hello")).collect();
+    desk.cron();
+    assert!(desk.world.count("SELECT count(*) FROM document_judgements WHERE ask_at > now()") > 0);
+    desk.assign(&[(second, "Bridge")]);
+    desk.cron();
+    assert!(open.iter().all(|document| desk.holds(*document) == super::by("kin", "Bridge")));
+}
