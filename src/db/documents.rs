@@ -81,8 +81,7 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
              RETURNING id, version, xmax = 0 AS is_new, user_id
              ), queued AS (
              INSERT INTO classify_queue (document_id, user_id)
-             SELECT id, user_id FROM put WHERE EXISTS (SELECT FROM projects p WHERE p.user_id = put.user_id) ON CONFLICT DO NOTHING
-             )
+             SELECT id, user_id FROM put WHERE EXISTS (SELECT FROM projects p WHERE p.user_id = put.user_id) ON CONFLICT DO NOTHING)
              SELECT id, version, is_new FROM put",
             &[
                 (&document.id, Type::UUID),

@@ -3,8 +3,8 @@
 mod accounts;
 mod asks;
 mod bad;
-mod idle;
 mod beside;
+mod idle;
 mod kills;
 mod model;
 mod opened;
