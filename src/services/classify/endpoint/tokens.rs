@@ -26,11 +26,23 @@ pub fn most(prompt: &Prompt, format: Format) -> Usage {
     }
 }
 
-/// Roughly how many tokens a text is: a token for three ASCII characters, which is a little more than English has, and one for each other character.
+/// Roughly how many tokens a text is, and rather more than fewer.
 pub fn about(text: &str) -> usize {
-    let others = text.chars().filter(|c| !c.is_ascii()).count();
-    let ascii = text.chars().count() - others;
-    ascii.div_ceil(3) + others
+    text.chars().map(parts).sum::<usize>().div_ceil(PARTS)
+}
+
+/// Parts of a token.
+pub const PARTS: usize = 14;
+
+/// Parts of a token that a character takes: seven characters of English are two tokens, two of another alphabet are one, and so is each sign and each
+/// ideograph.
+pub fn parts(c: char) -> usize {
+    match c {
+        _ if c.is_ascii_alphanumeric() || c.is_ascii_whitespace() => 4,
+        // Above are the scripts of East Asia, and symbols.
+        '\u{80}'..'\u{2e80}' if c.is_alphabetic() => 7,
+        _ => 14,
+    }
 }
 
 /// Billionths of the currency for one token.
@@ -88,7 +100,10 @@ mod tests {
     }
 
     #[test]
-    fn other_scripts_count_by_the_character() {
-        assert_eq!((about(""), about("abcd"), about("жж a")), (0, 2, 3));
+    fn other_alphabets_signs_and_ideographs_count_for_more() {
+        assert_eq!(
+            [about(""), about("abcd"), about("abc abc abc"), about("жжжж"), about("漢字"), about("<-->")],
+            [0, 2, 4, 2, 2, 4]
+        );
     }
 }
