@@ -37,7 +37,7 @@ pub use gmail::{Gmail, MailStore};
 pub use google::Google;
 pub use healthchecks::Healthchecks;
 pub(crate) use load::read_any;
-pub use load::{Flags, Loaded, MACHINE_SETTINGS, Origin, load};
+pub use load::{Flags, Loaded, Origin, load};
 pub use logs::Log;
 pub use outbox::{Outbox, Target};
 pub use pace::Pace;
@@ -46,6 +46,7 @@ pub use push::Push;
 pub use quota::{Limits, Quota, QuotaProfile};
 pub use reference::{example, markdown, schema};
 pub use retention::Retention;
+pub use secrets::MACHINE_SETTINGS;
 pub use webhook::Webhook;
 
 /// Every setting. `syncctl config show` prints them with where each came from.

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use super::Settings;
 use super::reference::default_values;
-use super::secrets::{self, Credentials, SECRETS, masked, read_secret};
+use super::secrets::{self, Credentials, MACHINE_SETTINGS, SECRETS, masked, read_secret};
 use super::tree::{flatten, key_lines, kind, line_of, nest, too_deep};
 use crate::error::Fault;
 
@@ -22,9 +22,6 @@ pub use origin::Origin;
 const ALIASES: [(&str, &str); 1] = [("DATABASE_URL", "db.url")];
 /// Names with our prefix that are not settings.
 const RESERVED: [&str; 1] = ["SYNCCTL_CONFIG"];
-
-/// The settings of the machine.
-pub const MACHINE_SETTINGS: &str = "/etc/syncctl/syncctl.toml";
 
 /// What the command line says of the settings.
 #[derive(Debug, Default, Clone)]

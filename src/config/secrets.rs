@@ -9,10 +9,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use toml::Value;
 use url::Url;
 
-use super::load::MACHINE_SETTINGS;
 use super::{Endpoint, Target};
 use crate::error::Fault;
 use crate::trusted;
+
+/// The settings of the machine.
+pub const MACHINE_SETTINGS: &str = "/etc/syncctl/syncctl.toml";
 
 /// What is printed in the place of a secret.
 const MASK: &str = "***";

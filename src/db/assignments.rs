@@ -3,10 +3,10 @@
 use anyhow::Context;
 use deadpool_postgres::Transaction;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::classify::classified::{CLASSIFIED, about};
 use super::classify::{judgements, queue};
 use super::outbox::{self, Event};
 use super::projects::{self, Named};
@@ -15,9 +15,6 @@ use crate::error::sql_state;
 
 /// How often a word is said again that met a deadlock.
 const SACRIFICES: u32 = 5;
-
-/// The event of a decision.
-pub const CLASSIFIED: &str = "document.classified";
 
 /// What a person says of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,21 +180,4 @@ fn event(document: Uuid, known: &Known, project: Option<&Named>, word: &Word) ->
     let named = project.map(|project| (project.id, project.name.as_str()));
     let about = about(named, decided_by, None, known.project);
     Event { kind: CLASSIFIED, document, user: known.user, project: project.map(|project| project.id), about }
-}
-
-/// What `document.classified` says beside what every event does. `project`: id and name.
-pub(super) fn about(
-    project: Option<(Uuid, &str)>,
-    decided_by: Option<&str>,
-    confidence: Option<f32>,
-    previous: Option<Uuid>,
-) -> Map<String, Value> {
-    [
-        ("project".to_owned(), json!(project.map(|(id, name)| json!({ "id": id, "name": name })))),
-        ("decided_by".to_owned(), json!(decided_by)),
-        ("confidence".to_owned(), json!(confidence)),
-        ("previous_project_id".to_owned(), json!(previous)),
-    ]
-    .into_iter()
-    .collect()
 }

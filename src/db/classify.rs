@@ -1,6 +1,7 @@
 //! What classification reads and writes (tables `classify_queue`, `classify_passes`, `project_models`, `document_judgements`, `document_projects`).
 
 pub mod answers;
+pub mod classified;
 pub mod judgements;
 pub mod models;
 pub mod offers;

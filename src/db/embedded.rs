@@ -211,7 +211,7 @@ impl Cluster {
     /// A `Fault` (exit 78) for a folder that is somebody else's, or could be.
     fn owner(&self) -> anyhow::Result<Owner> {
         match User::me().folder_of(&self.named) {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(owner::unusable(&self.named, &error).into()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(files::unusable(&self.named, &error).into()),
             // What is not there yet is made, or what is wrong with it is told.
             _ => Owner::of(&self.data_dir),
         }

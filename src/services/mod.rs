@@ -9,7 +9,7 @@ pub mod gmail;
 use google_apis_common::GetToken;
 
 use crate::config::Settings;
-use crate::db::assignments::CLASSIFIED;
+use crate::db::classify::classified::CLASSIFIED;
 use crate::db::classify::offers::UNDECIDED;
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};

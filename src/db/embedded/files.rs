@@ -12,7 +12,6 @@ use rustix::fs::{Dir, OFlags, Stat, lstat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::owner::unusable;
 use crate::error::Fault;
 use crate::trusted::{self, User};
 
@@ -159,6 +158,11 @@ pub(super) fn size(path: &Path) -> u64 {
         _ => entry.metadata().map_or(0, |metadata| metadata.blocks() * 512),
     };
     entries.flatten().map(entry_size).sum()
+}
+
+/// Of a path that cannot be used.
+pub(super) fn unusable(path: &Path, error: &io::Error) -> Fault {
+    Fault::settings(format!("{} cannot be used for the private cluster (db.data_dir): {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use anyhow::Context;
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, lstat, open};
 use rustix::io::Errno;
 
-use super::files;
+use super::files::{self, unusable};
 use crate::error::Fault;
 use crate::trusted::{self, User};
 
@@ -191,9 +191,4 @@ fn give_up_rights(uid: u32, gid: u32) -> anyhow::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn give_up_rights(_: u32, _: u32) -> anyhow::Result<()> {
     Err(Fault::settings("root can have a private cluster on Linux only: run syncctl as an ordinary user, or set db.url").into())
-}
-
-/// Of a path that cannot be used.
-pub(super) fn unusable(path: &Path, error: &io::Error) -> Fault {
-    Fault::settings(format!("{} cannot be used for the private cluster (db.data_dir): {error}", path.display()))
 }

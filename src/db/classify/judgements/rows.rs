@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::super::classified::{CLASSIFIED, about};
 use super::super::offers::{self, Offer};
 use super::super::project;
 use super::{Asked, Judgement, Known, New, Verdict};
 use crate::classify::Label;
-use crate::db::assignments::{CLASSIFIED, about};
 use crate::db::outbox::{self, Event};
 
 pub(super) async fn store(tx: &Transaction<'_>, user: Uuid, judged: &[&Judgement]) -> anyhow::Result<()> {
