@@ -6,6 +6,7 @@ use url::Url;
 
 use super::Findings;
 use crate::config::{Outbox, Settings, Target};
+use crate::db::classify::offers::UNDECIDED;
 use crate::outbox::{self, Reached};
 use crate::services;
 
@@ -15,9 +16,34 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `offline`: nobody is looked for on the network. No target is sent anything.
 pub async fn check(settings: &Settings, offline: bool, found: &mut Findings) {
+    programs(settings, found);
     for target in &settings.outbox.targets {
         events(target, found);
         reach(&settings.outbox, target, offline, found).await;
+    }
+}
+
+/// Programs that may decide and are told of nothing, or are told of nothing because they may not decide.
+fn programs(settings: &Settings, found: &mut Findings) {
+    let targets = &settings.outbox.targets;
+    let takes =
+        |target: &Target| target.events.is_empty() || target.events.iter().any(|pattern| outbox::matches(pattern, UNDECIDED));
+    if settings.webhook.lets_programs_decide() {
+        if !targets.iter().any(takes) {
+            found.warn(
+                CHECK,
+                format!("webhook.classify_secret is set, and no target takes {UNDECIDED}"),
+                format!("add {UNDECIDED} to the events of a target, or remove webhook.classify_secret"),
+            );
+        }
+        return;
+    }
+    for target in targets.iter().filter(|target| target.events.iter().any(|event| event == UNDECIDED)) {
+        found.fail(
+            CHECK,
+            format!("{}: no {UNDECIDED} is written without webhook.classify_secret", target.name),
+            "set webhook.classify_secret, or take the event off the target",
+        );
     }
 }
 

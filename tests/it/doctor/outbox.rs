@@ -53,3 +53,23 @@ fn events_that_match_no_type_are_told_with_the_types_that_there_are() {
     let remedy = found.checks.iter().filter_map(|line| line["remedy"].as_str()).find(|text| text.contains("drive.file.modified"));
     assert!(remedy.is_some_and(|text| text.contains("gmail.message.detected") && text.contains("attendee.transcript.created")));
 }
+
+#[test]
+fn programs_that_may_decide_and_are_told_of_nothing_are_told() {
+    let mut world = synced(1);
+    let of_programs = |world: &World| {
+        let found = doctor(world, &["--offline"]);
+        [found.lines("fail"), found.lines("warn")]
+            .concat()
+            .into_iter()
+            .filter(|line| line.contains("document.undecided"))
+            .collect::<Vec<_>>()
+    };
+    target(&mut world, "https://n8n.invalid/hook", ", events = [\"document.undecided\"]");
+    assert_eq!(of_programs(&world), ["outbox: n8n: no document.undecided is written without webhook.classify_secret"]);
+    world.set("SYNCCTL_WEBHOOK_CLASSIFY_SECRET", "0123456789abcdef");
+    assert_eq!(of_programs(&world), Vec::<String>::new());
+    world.settings.retain(|(name, _)| *name != "SYNCCTL_OUTBOX_TARGETS");
+    target(&mut world, "https://n8n.invalid/hook", ", events = [\"drive.*\"]");
+    assert_eq!(of_programs(&world), ["outbox: webhook.classify_secret is set, and no target takes document.undecided"]);
+}
