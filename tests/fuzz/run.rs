@@ -14,6 +14,8 @@ use crate::targets::Target;
 const STACK: usize = 2 << 20;
 /// Bytes that an input may take for each of its own, beside what its target may take in any case.
 const MEMORY: usize = 400;
+/// The slowest input that took longer is kept, to be looked at.
+const SLOW: Duration = Duration::from_millis(500);
 /// Inputs between two lines of progress.
 const STEP: u64 = 1_000;
 
@@ -32,7 +34,11 @@ pub fn child(target: &'static Target, seed: u64, from: u64, until: u64, trace: b
             }
             let started = Instant::now();
             let took = memory::of(|| (target.read)(&input));
-            slowest = slowest.max(started.elapsed());
+            let elapsed = started.elapsed();
+            if elapsed > slowest.max(SLOW) {
+                fs::write(kept(target).with_extension("slowest"), &input).expect("writing the slowest input");
+            }
+            slowest = slowest.max(elapsed);
             peak = peak.max(took);
             let most = target.memory + MEMORY * input.len();
             assert!(took <= most, "{took} bytes of memory for {} bytes of input, and {most} are allowed", input.len());
