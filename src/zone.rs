@@ -3,6 +3,9 @@
 use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
 
+/// Bytes that are read of a name, from its end: the longest of all is shorter, and anybody may send one of a megabyte.
+const MOST_NAME: usize = 128;
+
 /// A place's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Zone {
@@ -25,6 +28,7 @@ impl Zone {
     /// calendar programs write before it (`/freeassociation.sourceforge.net/Europe/Berlin`).
     pub fn named(name: &str) -> Option<Self> {
         let name = name.trim().trim_matches('"').trim();
+        let name = &name[name.ceil_char_boundary(name.len().saturating_sub(MOST_NAME))..];
         let place = |name: &str| {
             let known = || TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(name)).copied();
             name.parse().ok().or_else(known).map(Self::Place)
@@ -97,6 +101,14 @@ fn offset(name: &str) -> Option<FixedOffset> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_an_endless_name_the_end_alone_is_read() {
+        let long = format!("{}/Europe/Berlin", "ä/".repeat(1 << 20));
+        assert_eq!(Zone::named(&long), Some(Zone::Place(Tz::Europe__Berlin)));
+        assert_eq!(Zone::named(&"e/".repeat(1 << 20)), None);
+        assert_eq!(Zone::named(&"ä".repeat(MOST_NAME)), None);
+    }
 
     #[test]
     fn a_zone_is_known_by_all_its_names() {
