@@ -91,7 +91,7 @@ struct Known {
     is_settled: bool,
     decision: Option<Label>,
     said: i64,
-    /// Programs were told of this text.
+    /// Programs were told of this text, with all projects that are open now.
     is_told: bool,
 }
 
@@ -197,8 +197,9 @@ async fn known(tx: &Transaction<'_>, user: Uuid, judgements: &[&Judgement]) -> a
         .query_typed(
             "SELECT d.id, d.content_hash, d.status = 'deleted' OR coalesce(p.decided_by = 'human', d.project_id IS NOT NULL),
                p.document_id IS NOT NULL, p.project_id,
-               coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0), coalesce(j.told_hash = d.content_hash, false)
+               coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0), coalesce(j.told_hash = d.content_hash AND j.judged_at >= o.opened_at, false)
              FROM documents d LEFT JOIN document_projects p ON p.document_id = d.id LEFT JOIN document_judgements j ON j.document_id = d.id
+               CROSS JOIN (SELECT max(opened_at) AS opened_at FROM projects WHERE user_id = $2 AND status = 'active') o
              WHERE d.id = ANY ($1) AND d.user_id = $2",
             &[(&ids, Type::UUID_ARRAY), (&user, Type::UUID)],
         )

@@ -36,7 +36,7 @@ pub struct Queued {
     pub refused: Vec<Label>,
     /// The model endpoint has answered for this very text.
     pub was_asked: bool,
-    /// Programs were told of this very text.
+    /// Programs were told of this very text, with all projects that are open now.
     pub was_told: bool,
     /// How often it gave no answer that could be used, and seconds until it is to be asked again.
     pub asks: i32,
@@ -75,7 +75,7 @@ fn select(from: &str) -> String {
            d.source = 'drive' AND coalesce(d.details -> 'parents' ?| $5, false)
              OR d.source = 'gmail' AND cardinality($4) > 0 AND EXISTS (
                SELECT FROM gmail_detections g JOIN gmail_messages m USING (stream_id, message_id) WHERE g.document_id = d.id AND m.labels && $4),
-           coalesce(j.told_hash = d.content_hash, false),
+           coalesce(j.told_hash = d.content_hash, false) AND NOT {anew},
            CASE WHEN p.document_id IS NULL THEN d.project_id END,
            {TRAITS}
          FROM {from}
@@ -212,11 +212,14 @@ pub const WAKE: &str = concat!(
     SELECT document_id, user_id FROM document_judgements WHERE ask_at <= now() ORDER BY ask_at LIMIT 500 ON CONFLICT DO NOTHING
     RETURNING user_id
   ), woken AS (
-    UPDATE streams s SET due_at = now()
-    WHERE s.service = 'classify' AND s.due_at > now() AND s.failures = 0 AND s.state NOT IN ('removed', 'revoked', 'off')
-      AND (s.user_id IN (SELECT user_id FROM to_ask) OR ",
+    -- Nobody waits for a stream that is held: the run's own row is written by this statement, and a run under way looks again.
+    UPDATE streams SET due_at = now() WHERE id IN (
+      SELECT s.id FROM streams s
+      WHERE s.service = 'classify' AND s.due_at > now() AND s.failures = 0 AND s.state NOT IN ('removed', 'revoked', 'off')
+        AND (s.user_id IN (SELECT user_id FROM to_ask) OR ",
     waits!(),
     ")
-    RETURNING s.id
+      FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING id
   )"
 );

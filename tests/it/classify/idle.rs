@@ -59,3 +59,27 @@ fn a_run_beside_another_one_is_skipped_and_judges_nothing() {
     desk.cron();
     assert_eq!(desk.holds(second), by("kin", "Bridge"));
 }
+
+#[test]
+fn a_stream_that_somebody_holds_holds_up_neither_the_run_nor_anybody_else() {
+    let desk = Desk::new();
+    let eve = desk.world.user("eve@example.com");
+    desk.world.syncctl(&["projects", "add", "eve@example.com", "Hers"]).expect(0);
+    desk.cron();
+    desk.mail("m1", "t1", "bob@example.com", "a");
+    super::mail_of(&desk.world, eve, "e1", "t1", "bob@example.com", "a");
+    let mut other = desk.world.database.connect();
+    let held = format!("BEGIN; SELECT FROM streams WHERE service = 'classify' AND user_id = '{}' FOR UPDATE", desk.user);
+    other.batch_execute(&held).expect("a stream");
+    let mut run = desk.world.spawn(&["classify", "cron"]);
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while run.try_wait().expect("its state").is_none() {
+        assert!(std::time::Instant::now() < patience, "it waits for a stream that somebody holds");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(desk.world.count("SELECT count(*) FROM runs WHERE job = 'classify cron' AND status = 'completed'"), 2);
+    assert_eq!(desk.queued(), 1, "hers is judged");
+    other.batch_execute("COMMIT").expect("its end");
+    desk.cron();
+    assert_eq!(desk.queued(), 0);
+}

@@ -177,4 +177,10 @@ fn what_is_private_decided_or_rehearsed_is_told_to_nobody() {
     // What was undecided before is told when it is judged again.
     desk.world.syncctl(&["classify", "poll", &open.to_string()]).expect(0);
     assert_eq!((desk.world.count(told), offers(&desk, open).len()), (1, 1), "all else is private, or decided");
+    // Another project is another choice.
+    desk.world.syncctl(&["projects", "add", "ann@example.com", "Late"]).expect(0);
+    desk.cron();
+    desk.cron();
+    let [_, again] = &offers(&desk, open)[..] else { panic!("{:?}", offers(&desk, open)) };
+    assert!(offered(again, "Late").is_string() && desk.world.count(told) == 2, "{again}");
 }
