@@ -173,3 +173,23 @@ fn a_run_ends_in_its_time_although_every_statement_waits() {
         world.assert_in_step();
     }
 }
+
+#[test]
+fn no_transaction_is_open_while_a_provider_is_asked() {
+    let world = World::with_users(1, 3);
+    world.sim.fault(json!({ "fault": "stall", "method": "events.list" }));
+    let run = world.spawn(&["calendar", "cron"]);
+    world.wait_for_stall();
+    // What began before may end yet. One that belonged to the page would stay.
+    let open = "SELECT count(*) FROM pg_stat_activity
+      WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND xact_start IS NOT NULL";
+    let patience = Instant::now() + Duration::from_secs(60);
+    while world.count(open) > 0 {
+        assert!(Instant::now() < patience, "a transaction is open while Google is asked");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    world.sim.clear_faults();
+    world.sim.admin("release", json!({}));
+    assert!(run.wait_with_output().expect("it ends").status.success());
+    assert_eq!(world.count("SELECT count(*) FROM calendar_events"), 3);
+}

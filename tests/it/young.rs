@@ -56,3 +56,12 @@ fn reads_no_table_through(service: &'static Service, table: &str) {
     println!("{rows} rows stored; {read:?}");
     assert!(read[0].1 <= MOST * rows, "{rows} rows were stored, and read were {read:?}");
 }
+
+#[test]
+fn no_index_of_streams_has_the_time_at_which_they_are_due() {
+    let world = World::with_users(1, 1);
+    // Each poll moves it: with an index each poll would write to all indexes of its row.
+    let indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = 'streams'";
+    assert_eq!(world.count(&format!("{indexes} AND indexdef LIKE '%due_at%'")), 0);
+    assert!(world.count(indexes) > 0, "it has others");
+}
