@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::commands;
 use crate::config::{self, Flags, Settings};
 use crate::db;
-use crate::engine::apart;
+use crate::engine::isolated;
 use crate::error::{EXIT_HELP, Exit, one_line};
 use crate::progress;
 
@@ -126,7 +126,7 @@ enum Package {
         folder: PathBuf,
     },
     /// Polls streams for a run, which starts this by itself where the processes that held them died twice
-    #[command(name = apart::COMMAND, hide = true)]
+    #[command(name = isolated::COMMAND, hide = true)]
     PollApart,
 }
 
@@ -189,9 +189,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             return Ok(Exit::Done);
         }
         Word::Package(Package::PollApart) => {
-            let order = commands::apart::order()?;
+            let order = commands::poll_isolated::order()?;
             prepare(&order.settings, cli.global.verbose);
-            return commands::apart::run(order);
+            return commands::poll_isolated::run(order);
         }
         Word::Package(Package::Man { folder }) => return commands::man::write(Cli::command(), &folder, output),
     };

@@ -1,8 +1,8 @@
 //! The HTTP client of one run, whoever is asked: connections, time limits, and how many calls were made. Knows no provider.
 
 pub mod address;
+mod concurrency;
 pub mod signature;
-mod width;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use url::Url;
 use crate::config;
 use crate::error::{Class, Failure};
 
-pub use width::{Turn, Width};
+pub use concurrency::{Turn, Width};
 
 // "gzip" in the User-Agent is what makes Google compress.
 pub(crate) const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"), " (gzip)");

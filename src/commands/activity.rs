@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Output, every, explain, jobs};
+use super::{Output, any_service, explain, jobs};
 use crate::db::activity;
 use crate::engine::Context;
 use crate::error::Exit;
@@ -66,7 +66,7 @@ struct Recorded {
 /// Records it, and makes what is more urgent now due earlier.
 pub async fn run(args: &ActivityArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let user = jobs::named(context, &args.user).await?;
-    let services: Vec<&str> = every::services(&context.settings).map(|(service, _)| service).into();
+    let services: Vec<&str> = any_service::services(&context.settings).map(|(service, _)| service).into();
     let weights: Vec<f64> = services.iter().map(|service| args.kind.weight(service)).collect();
     let half_life = context.settings.pace.activity_half_life.as_secs_f64();
     activity::record(&context.pool, user, args.kind.name(), &services, &weights, half_life).await?;

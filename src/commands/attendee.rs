@@ -6,14 +6,14 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
-use super::{Output, attendee_project, complain, jobs, metrics, reading, told, with_context};
+use super::{Output, attendee_output, attendee_project, complain, jobs, metrics, reading, with_context};
 use crate::address::{self, Pattern};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::{accounts, streams};
 use crate::engine::job::Job;
 use crate::engine::single::{self, Asked};
-use crate::engine::{Context, Report, Source, desk};
+use crate::engine::{Context, Report, Source, task_runner};
 use crate::error::{Exit, Fault};
 use crate::services::attendee::schedule::schedule;
 use crate::services::attendee::stored::{self, Named};
@@ -100,12 +100,12 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 }
                 let source = Attendee::load(&context, &selection).await?;
                 let job = Job { exclusive: !args.parallel, ..jobs::job(&context, SERVICE, "cron", selection, args.bounds) };
-                told::finish(jobs::ran(&context, source, &job).await?, output)
+                attendee_output::finish(jobs::ran(&context, source, &job).await?, output)
             }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
                 let bots = vec![known(&context, "poll", args).await?];
-                told::finish(poll(&context, "poll", &bots, args.bounds, Vec::new()).await?, output)
+                attendee_output::finish(poll(&context, "poll", &bots, args.bounds, Vec::new()).await?, output)
             }
             Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
             Verb::Schedule(bounds) => scheduled(*bounds, &context, output).await,
@@ -141,7 +141,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 }
 
 async fn scheduled(bounds: Bounds, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    told::finish(schedule_now(context, bounds).await?, output)
+    attendee_output::finish(schedule_now(context, bounds).await?, output)
 }
 
 /// One run of the schedule.
@@ -153,7 +153,7 @@ pub async fn schedule_now(context: &Context, bounds: Bounds) -> anyhow::Result<R
     // Nothing is polled.
     let source = Attendee::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
     let job = Job { exclusive: true, ..jobs::job(context, SERVICE, "schedule", Selection::default(), bounds) };
-    desk::run(context, source, &job, async |desk| schedule(desk, &pattern, &inside).await).await
+    task_runner::run(context, source, &job, async |desk| schedule(desk, &pattern, &inside).await).await
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
@@ -162,7 +162,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
         let selection = Selection { force: true, ..Selection::default() };
         let source = Attendee::load(context, &selection).await?;
         let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
-        return told::finish(jobs::ran(context, source, &job).await?, output);
+        return attendee_output::finish(jobs::ran(context, source, &job).await?, output);
     }
     // What holds a NUL is no id, and PostgreSQL would refuse the others with it.
     let given: HashSet<&str> = names.iter().map(String::as_str).collect();
@@ -173,7 +173,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     for name in &unknown {
         complain(format!("no bot {name}, and no meeting with one"));
     }
-    told::finish(poll(context, "batch-poll", &bots, args.bounds, unknown).await?, output)
+    attendee_output::finish(poll(context, "batch-poll", &bots, args.bounds, unknown).await?, output)
 }
 
 async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
@@ -189,7 +189,7 @@ async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> 
     };
     let mut report = poll(context, "smart-poll", &due, args.poll.bounds, Vec::new()).await?;
     report.skipped = if args.force { Vec::new() } else { skipped };
-    told::finish(report, output)
+    attendee_output::finish(report, output)
 }
 
 /// Polls bots one by one.
@@ -217,7 +217,7 @@ async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyho
     }
     let stored = stored::read(&context.pool, &bot.bot_id).await?;
     let stored = stored.ok_or_else(|| unknown(&args.id))?;
-    output.print(&stored, || told::transcript(&stored))?;
+    output.print(&stored, || attendee_output::transcript(&stored))?;
     Ok(exit)
 }
 

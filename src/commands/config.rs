@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::passes::{self, Changed};
+use super::stale_settings::{self, Changed};
 use super::{Output, table};
 use crate::config::{self, Loaded};
 use crate::db::{Pool, migrate, pool};
@@ -86,7 +86,7 @@ fn changed(loaded: &Loaded) -> anyhow::Result<Vec<Changed>> {
     let asked = async {
         let pool = Pool::new(place.target.clone(), &loaded.settings.db)?;
         match pool.check_schema().await? {
-            migrate::Schema::Current => passes::changed(&pool, &loaded.settings).await,
+            migrate::Schema::Current => stale_settings::changed(&pool, &loaded.settings).await,
             _ => Ok(Vec::new()),
         }
     };

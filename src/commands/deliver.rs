@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::recorded::{Alone, recorded};
+use super::standalone_runs::{Alone, recorded};
 use super::{Output, complain, reading, table, with_context};
 use crate::config::{Settings, duration};
 use crate::db::routing;

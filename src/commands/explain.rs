@@ -10,19 +10,19 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Output, every, jobs, remedies};
+use super::{Output, any_service, jobs, remedies};
 use crate::config::Settings;
 use crate::db::accounts::{self, Listed};
 use crate::db::activity::{self, Activity};
 use crate::db::claims::{self, Selection, StreamRow};
-use crate::db::prices;
+use crate::db::poll_prices;
 use crate::db::quota::{self, Pause};
 use crate::db::streams::{self, Standing};
 use crate::engine::pace::in_words;
 use crate::engine::pacing::{self, Outlook};
 use crate::engine::{Context, Stream};
 use crate::error::{Class, Exit};
-use crate::services::calendar::soon;
+use crate::services::calendar::upcoming;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -75,7 +75,7 @@ pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyho
         account,
         now: Utc::now(),
         active: activity::of_user(&context.pool, user).await?.into_iter().next(),
-        meetings: soon::coming(&context.pool, user).await?,
+        meetings: upcoming::coming(&context.pool, user).await?,
         pauses,
     };
     let outlooks = outlooks(context, user).await?;
@@ -96,11 +96,11 @@ pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyho
 pub(super) async fn outlooks(context: &Context, user: Uuid) -> anyhow::Result<Vec<(StreamRow, &'static str, Standing, Outlook)>> {
     let now = Utc::now();
     let mut outlooks = Vec::new();
-    for (service, _) in every::services(&context.settings) {
+    for (service, _) in any_service::services(&context.settings) {
         let standings = streams::of_user(&context.pool, service, user).await?;
         let ids: Vec<i64> = standings.iter().map(|standing| standing.id).collect();
-        let prices = prices::load(&context.pool, service).await?;
-        let judge = every::judge(context, service).await?;
+        let prices = poll_prices::load(&context.pool, service).await?;
+        let judge = any_service::judge(context, service).await?;
         for row in claims::read(&context.pool, &ids).await? {
             let Some(standing) = standings.iter().find(|standing| standing.id == row.id) else { continue };
             let (bounds, urgency) = judge(&Stream::of(&row));

@@ -9,7 +9,7 @@ use super::{Output, drive, gmail, jobs, reading, table, with_context};
 use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::items::{self, Quarantined};
-use crate::engine::again;
+use crate::engine::refetch;
 use crate::engine::retry_items::{self, Retried};
 use crate::engine::{Context, Source};
 use crate::error::{Exit, Fault};
@@ -112,5 +112,5 @@ async fn ask_again<S: Source>(context: &Context, source: S, things: &[Quarantine
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
     let bounds = Bounds { max_duration: None, dry_run: false };
     let job = jobs::job(context, S::TABLES.service, "items-retry", selection, bounds);
-    again::run(context, source, &job, &things).await
+    refetch::run(context, source, &job, &things).await
 }

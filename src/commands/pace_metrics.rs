@@ -6,9 +6,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::metrics::{seconds_text, window_length, windows};
-use super::{Output, every, table};
+use super::{Output, any_service, table};
 use crate::config::duration;
-use crate::db::prices::{self, Computed};
+use crate::db::poll_prices::{self, Computed};
 use crate::engine::Context;
 use crate::engine::delays::Delays;
 use crate::error::Exit;
@@ -44,8 +44,8 @@ struct Service {
 /// Prints them.
 pub async fn run(args: &MetricsArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let mut services = Vec::new();
-    for (service, _) in every::services(&context.settings) {
-        let (window, _) = windows(context, every::tables(service)?, args.since).await?;
+    for (service, _) in any_service::services(&context.settings) {
+        let (window, _) = windows(context, any_service::tables(service)?, args.since).await?;
         let Delays { count, max_seconds, .. } = window.delays;
         services.push(Service {
             service,
@@ -59,7 +59,7 @@ pub async fn run(args: &MetricsArgs, context: &Context, output: Output) -> anyho
             delay_max_seconds: max_seconds,
         });
     }
-    let projects = prices::computed(&context.pool).await?;
+    let projects = poll_prices::computed(&context.pool).await?;
     let paces = Paces { window_seconds: args.since.as_secs(), services, projects };
     output.print(&paces, || text(&paces, args.since))?;
     Ok(Exit::Done)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::recorded::{Alone, recorded};
+use super::standalone_runs::{Alone, recorded};
 use super::{Output, table};
 use crate::config::{Settings, duration};
 use crate::db::retention::{self, Kept};

@@ -1,12 +1,12 @@
 //! `syncctl report`: one page for people, on what runs did and how things stand.
 
 mod chart;
+mod format;
 mod history;
 mod now;
 mod page;
 mod remedy;
 mod window;
-mod words;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use serde::Serialize;
 
 use self::history::{History, Pieces};
 use self::page::Told;
-use super::recorded::{Alone, recorded};
-use super::{Output, every, figures, file, metrics, reading, with_context};
+use super::standalone_runs::{Alone, recorded};
+use super::{Output, any_service, file, gauges, metrics, reading, with_context};
 use crate::config::Settings;
-use crate::db::{self, channels_read, troubles};
+use crate::db::{self, channels_read, problems};
 use crate::engine::Context;
 use crate::error::Exit;
 use crate::progress;
@@ -60,7 +60,8 @@ pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Ex
         let job = Alone { name: JOB, is_announced: false };
         let written = recorded(&context, job, write(&context, args), |_| Exit::Done, |_| None).await?;
         let Written { written: path, bytes, runs } = &written;
-        output.print(&written, || format!("{path}: {runs} runs, {}", words::bytes(i64::try_from(*bytes).unwrap_or(i64::MAX))))?;
+        output
+            .print(&written, || format!("{path}: {runs} runs, {}", format::bytes(i64::try_from(*bytes).unwrap_or(i64::MAX))))?;
         Ok(Exit::Done)
     })
 }
@@ -83,12 +84,12 @@ async fn write(context: &Context, args: &Args) -> anyhow::Result<Written> {
 
 async fn told(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<Told> {
     let pool = &context.pool;
-    let mut figures = figures::read(context).await?;
+    let mut figures = gauges::read(context).await?;
     // What is under way is the page itself.
     figures.jobs.retain(|job| job.job != JOB || job.last_status != "running");
     // By the clock that runs are dated by.
     let made_at = figures.at;
-    let services = every::recorded(&context.settings);
+    let services = any_service::recorded(&context.settings);
     let since = match since {
         Some(since) => since,
         None => usual(db::history::first(pool, &services).await?, made_at),
@@ -102,19 +103,19 @@ async fn told(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<Tol
     }
     let silent_after = i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX);
     let mut channels = Vec::new();
-    for (service, _) in every::services(&context.settings) {
+    for (service, _) in any_service::services(&context.settings) {
         channels.push((service, channels_read::standing(pool, service, silent_after).await?));
     }
-    let (failing, accounts_failing) = troubles::failing(pool, MOST_FAILING).await?;
+    let (failing, accounts_failing) = problems::failing(pool, MOST_FAILING).await?;
     Ok(Told {
         made_at,
-        deliveries: troubles::deliveries(pool, history.pieces.start).await?,
+        deliveries: problems::deliveries(pool, history.pieces.start).await?,
         history,
         figures,
-        ages: troubles::ages(pool).await?,
+        ages: problems::ages(pool).await?,
         failing,
         accounts_failing,
-        spent: troubles::spent_today(pool).await?,
+        spent: problems::spent_today(pool).await?,
         quota: context.settings.quota.clone(),
         channels,
     })

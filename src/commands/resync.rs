@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::{Output, every, jobs, passes, table, with_context};
+use super::{Output, any_service, jobs, stale_settings, table, with_context};
 use crate::config::Settings;
 use crate::db::streams;
 use crate::engine::Context;
@@ -58,9 +58,9 @@ pub fn run(args: &ResyncArgs, settings: Settings, output: Output) -> anyhow::Res
 }
 
 async fn ask(args: &ResyncArgs, context: &Context, users: Option<&[uuid::Uuid]>) -> anyhow::Result<Vec<OfService>> {
-    let changed = passes::changed(&context.pool, &context.settings).await?;
+    let changed = stale_settings::changed(&context.pool, &context.settings).await?;
     let mut asked = Vec::new();
-    for (service, enabled) in every::services(&context.settings) {
+    for (service, enabled) in any_service::services(&context.settings) {
         match &args.service {
             Some(only) if only != service => continue,
             Some(_) if !enabled => {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::verbs::{Bounds, CronArgs};
-use super::{Output, activity, complain, every, explain, jobs, pace_metrics, reading, simulate, table, with_context};
+use super::{Output, activity, any_service, complain, explain, jobs, pace_metrics, reading, simulate, table, with_context};
 use crate::config::Settings;
 use crate::db;
 use crate::db::claims::Selection;
@@ -87,7 +87,7 @@ async fn user(args: &UserArgs, context: &Context, output: Output) -> anyhow::Res
     for (service, job) in &mut jobs {
         match &user {
             Ok(user) => job.selection.users = Some(vec![*user]),
-            Err(error) => job::refused(context, every::tables(service)?, job, error).await,
+            Err(error) => job::refused(context, any_service::tables(service)?, job, error).await,
         }
     }
     user?;
@@ -96,7 +96,7 @@ async fn user(args: &UserArgs, context: &Context, output: Output) -> anyhow::Res
 
 /// The services of users that the settings want.
 fn enabled(context: &Context) -> Vec<&'static str> {
-    every::services(&context.settings).into_iter().filter_map(|(service, enabled)| enabled.then_some(service)).collect()
+    any_service::services(&context.settings).into_iter().filter_map(|(service, enabled)| enabled.then_some(service)).collect()
 }
 
 /// What one run of all services did.
@@ -125,7 +125,7 @@ struct Ran {
 async fn together(context: &Context, verb: &str, jobs: &[(&'static str, Job)], output: Output) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let mut runs = Vec::new();
-    for (&(service, _), ran) in jobs.iter().zip(every::run_all(context, jobs).await) {
+    for (&(service, _), ran) in jobs.iter().zip(any_service::run_all(context, jobs).await) {
         runs.push(match ran {
             Ok(report) => Ran { service, exit: report.exit(), error: report.error_message(), report: Some(report) },
             Err(error) => Ran { service, exit: Exit::of(&error), error: Some(format!("{error:#}")), report: None },

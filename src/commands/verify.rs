@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::verbs::Bounds;
-use super::{Output, complain, drive, every, gmail, jobs, table, with_context};
+use super::{Output, any_service, complain, drive, gmail, jobs, table, with_context};
 use crate::config::{Settings, duration};
 use crate::db::claims::Selection;
 use crate::engine::job::Job;
@@ -86,7 +86,7 @@ pub fn run(args: &VerifyArgs, settings: Settings, output: Output) -> anyhow::Res
 }
 
 async fn chosen(context: &Context, args: &VerifyArgs) -> anyhow::Result<Vec<&'static str>> {
-    let mut services: Vec<(&str, bool)> = every::services(&context.settings).into();
+    let mut services: Vec<(&str, bool)> = any_service::services(&context.settings).into();
     let bots = args.user.is_none() && !projects::list(&context.pool).await?.is_empty();
     services.push((attendee::SERVICE, bots));
     for name in &args.services {

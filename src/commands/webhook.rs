@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::recorded::{Alone, recorded};
+use super::standalone_runs::{Alone, recorded};
 use super::verbs::Bounds;
-use super::{Output, complain, every, jobs, with_context};
+use super::{Output, any_service, complain, jobs, with_context};
 use crate::config::{Flags, Settings, duration};
 use crate::db::claims::Selection;
 use crate::db::notifications;
@@ -142,11 +142,11 @@ async fn drained(args: &DrainArgs, context: &Context) -> anyhow::Result<Drained>
         if context.stop.is_cancelled() {
             break;
         }
-        if every::services(&context.settings).contains(&(service.as_str(), false)) {
+        if any_service::services(&context.settings).contains(&(service.as_str(), false)) {
             continue;
         }
         let job = jobs::job(context, &service, "drain", selection.clone(), bounds);
-        runs.push(every::run(context, &service, &job).await?);
+        runs.push(any_service::run(context, &service, &job).await?);
         jobs::hand_on(context, &job).await;
     }
     let mut forgotten = 0;

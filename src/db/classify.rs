@@ -2,13 +2,13 @@
 
 pub mod answers;
 pub mod classified;
+pub mod corrections;
 pub mod judgements;
 pub mod models;
 pub mod offers;
 pub mod passes;
 pub mod queue;
 pub mod review;
-pub mod words;
 
 use tokio_postgres::Row;
 use uuid::Uuid;

@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use tokio_postgres::types::{BorrowToSql, ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Error, IsolationLevel, Row, RowStream};
 
-use super::path;
-use super::target::Target;
+use super::conninfo::Target;
+use super::search_path;
 
 /// How long a statement in a transaction waits for what another transaction holds.
 const LOCKS: Duration = Duration::from_secs(5);
@@ -151,11 +151,11 @@ impl Connection {
     }
 
     pub async fn query_typed(&self, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Error> {
-        path::alone(self.client(), self.path.as_deref(), self.client().query_typed(statement, parameters)).await
+        search_path::alone(self.client(), self.path.as_deref(), self.client().query_typed(statement, parameters)).await
     }
 
     pub async fn query_typed_one(&self, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Row, Error> {
-        path::alone(self.client(), self.path.as_deref(), self.client().query_typed_one(statement, parameters)).await
+        search_path::alone(self.client(), self.path.as_deref(), self.client().query_typed_one(statement, parameters)).await
     }
 
     pub async fn query_typed_opt(
@@ -163,11 +163,11 @@ impl Connection {
         statement: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Option<Row>, Error> {
-        path::alone(self.client(), self.path.as_deref(), self.client().query_typed_opt(statement, parameters)).await
+        search_path::alone(self.client(), self.path.as_deref(), self.client().query_typed_opt(statement, parameters)).await
     }
 
     pub async fn execute_typed(&self, statement: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<u64, Error> {
-        path::alone(self.client(), self.path.as_deref(), self.client().execute_typed(statement, parameters)).await
+        search_path::alone(self.client(), self.path.as_deref(), self.client().execute_typed(statement, parameters)).await
     }
 
     /// Rows as they come.
@@ -176,6 +176,6 @@ impl Connection {
         P: BorrowToSql,
         I: IntoIterator<Item = (P, Type)>,
     {
-        path::streamed(self.client(), self.path.as_deref(), self.client().query_typed_raw(statement, parameters)).await
+        search_path::streamed(self.client(), self.path.as_deref(), self.client().query_typed_raw(statement, parameters)).await
     }
 }

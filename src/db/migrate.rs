@@ -5,8 +5,8 @@ use postgres::types::Type;
 use postgres::{Client, SimpleQueryMessage};
 use sha2::{Digest, Sha256};
 
-use super::target::{self, Target};
-use super::{foreign, path};
+use super::conninfo::{self, Target};
+use super::{foreign_grants, search_path};
 use crate::error::Fault;
 
 /// Number, name, text. A migration is never edited once it has landed.
@@ -118,7 +118,7 @@ pub struct Entry {
 /// A `Fault` that says why the database cannot be reached.
 pub fn connect(target: &Target) -> anyhow::Result<Client> {
     let config = postgres::Config::from(target.config());
-    config.connect(target.tls()?).map_err(|error| target::explain(&error, target).into())
+    config.connect(target.tls()?).map_err(|error| conninfo::explain(&error, target).into())
 }
 
 /// Applies what is missing; answers the names of what it applied. Two hosts at once are safe: the second waits, then finds nothing to do.
@@ -130,7 +130,7 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     let mut tx = client.transaction().context("beginning the migration")?;
     // A host that dies in here must not keep every table to itself. What comes before the lock is had may take as long as another host's migration.
     tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '30s'").context("bounding the migration")?;
-    tx.batch_execute(path::OURS).context("setting the search path of the migration")?;
+    tx.batch_execute(search_path::OURS).context("setting the search path of the migration")?;
     tx.batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})")).context("taking the migration lock")?;
     // Not by IF NOT EXISTS, which asks for the right to make tables: a role without it can still be told that nothing is missing.
     tx.batch_execute(
@@ -140,7 +140,7 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     )
     .context("making schema_migrations")?;
     // What a migration makes belongs to whoever owns the rest, with the rights that are taken from others by default.
-    let owner = tx.query_typed_opt(foreign::OWNER, &[]).context("looking for the owner of the schema")?;
+    let owner = tx.query_typed_opt(foreign_grants::OWNER, &[]).context("looking for the owner of the schema")?;
     if let Some(owner) = owner {
         tx.batch_execute(&format!("SET LOCAL ROLE {}", owner.try_get::<_, &str>(0)?))
             .context("becoming the owner of the schema")?;
@@ -191,9 +191,10 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
 pub fn creators(target: &Target) -> anyhow::Result<Vec<String>> {
     let mut client = connect(target)?;
     let mut tx = client.transaction().context("beginning to look at the rights of others")?;
-    let schema: Option<String> = tx.query_typed_one(foreign::SCHEMA, &[]).context("asking for the schema")?.try_get(0)?;
-    tx.batch_execute(foreign::NO_NAMES).context("setting the search path")?;
-    let rows = tx.query_typed(foreign::CREATORS, &[(&schema, Type::TEXT)]).context(foreign::LOOKING_FOR_CREATORS)?;
+    let schema: Option<String> = tx.query_typed_one(foreign_grants::SCHEMA, &[]).context("asking for the schema")?.try_get(0)?;
+    tx.batch_execute(foreign_grants::NO_NAMES).context("setting the search path")?;
+    let rows =
+        tx.query_typed(foreign_grants::CREATORS, &[(&schema, Type::TEXT)]).context(foreign_grants::LOOKING_FOR_CREATORS)?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 

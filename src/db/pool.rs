@@ -11,10 +11,10 @@ use tokio::sync::OnceCell;
 use tokio_postgres::error::SqlState;
 
 use super::connection::{Connection, InUse};
+use super::conninfo::{self, Target};
 use super::embedded::{self, Cluster};
 use super::migrate;
-use super::path;
-use super::target::{self, Target};
+use super::search_path;
 use crate::config::{AutoMigrate, Db, duration};
 use crate::error::{Fault, sql_state};
 use crate::progress;
@@ -108,7 +108,7 @@ impl Pool {
     /// A `Fault` that says why the database cannot be reached.
     pub async fn get(&self) -> anyhow::Result<Connection> {
         let object = self.object().await?;
-        let path = self.path.get_or_try_init(async || anyhow::Ok(path::read(&object).await?.map(Arc::from))).await?;
+        let path = self.path.get_or_try_init(async || anyhow::Ok(search_path::read(&object).await?.map(Arc::from))).await?;
         let path = path.clone();
         Ok(self.in_use.lend(object, path))
     }
@@ -116,7 +116,7 @@ impl Pool {
     async fn object(&self) -> anyhow::Result<Object> {
         match self.inner.get().await {
             Ok(object) => Ok(object),
-            Err(PoolError::Backend(error)) => Err(target::explain(&error, &self.target).into()),
+            Err(PoolError::Backend(error)) => Err(conninfo::explain(&error, &self.target).into()),
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
                 let busy = self.inner.status().max_size;
                 let message = format!(
@@ -153,11 +153,11 @@ impl Pool {
     pub async fn check_schema(&self) -> anyhow::Result<migrate::Schema> {
         let client = self.object().await?;
         // Every command begins with this: the search path comes in the same round trip.
-        let statement = format!("SELECT (SELECT pg_catalog.max(version) FROM schema_migrations), {}", path::MIXED);
+        let statement = format!("SELECT (SELECT pg_catalog.max(version) FROM schema_migrations), {}", search_path::MIXED);
         match client.query_typed_one(&statement, &[]).await {
             Ok(row) => {
                 // It may be known already.
-                self.path.set(path::setting(row.try_get(1)?).map(Arc::from)).ok();
+                self.path.set(search_path::setting(row.try_get(1)?).map(Arc::from)).ok();
                 Ok(migrate::compare(row.try_get::<_, Option<i32>>(0)?.unwrap_or(0)))
             }
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(migrate::Schema::Behind { version: 0 }),

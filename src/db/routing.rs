@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Pool;
-use super::path::Reads;
+use super::search_path::Reads;
 
 /// A target and the types it wants, as patterns of LIKE; none: all.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 //! Run rows, job locks and heartbeats (tables `runs`, `job_locks`, `*_cron_results`, `*_cron_metrics`, `*_cron_summaries`).
 
-mod alone;
 mod heartbeat;
 mod open;
+mod standalone;
 
 use anyhow::Context;
 use futures_util::{Stream, StreamExt as _};
@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::Pool;
 
-pub use alone::{begin, end};
 pub use heartbeat::{Progress, heartbeat, keep_lock};
 pub use open::{Look, Opened, Opening, open};
+pub use standalone::{begin, end};
 
 /// The run tables of one service: how its columns are called.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::pace::{self, Demand, Fit, Steering};
 use super::{Context, Source, Stream, pacing};
 use crate::config::{Limits, Pace};
-use crate::db::prices::{self, Before, Computed, Paced, Prices};
+use crate::db::poll_prices::{self, Before, Computed, Paced, Prices};
 use crate::db::runs;
 
 /// Hours between two runs, at the most, for them to be of the same line of cron.
@@ -22,9 +22,9 @@ const LEDGER: f64 = 71.0;
 /// The prices of a service; made anew first, if they are old and nobody else is at it.
 pub async fn prices<S: Source>(context: &Context, source: &S, writes: bool) -> anyhow::Result<Prices> {
     let (pool, service) = (&context.pool, S::TABLES.service);
-    let prices = prices::load(pool, service).await?;
+    let prices = poll_prices::load(pool, service).await?;
     let every = context.settings.pace.reprice_every.as_secs_f64();
-    if !writes || prices.age.is_some_and(|age| age < every) || !prices::take(pool, service, every).await? {
+    if !writes || prices.age.is_some_and(|age| age < every) || !poll_prices::take(pool, service, every).await? {
         return Ok(prices);
     }
     reprice(context, source, &prices).await
@@ -76,7 +76,7 @@ async fn ask<S: Source, K: std::hash::Hash + Eq>(
     let safety = 3600.0 / context.settings.push.safety_interval.as_secs_f64();
     let now = Utc::now();
     let mut asked: HashMap<K, Asked> = HashMap::new();
-    let streams = prices::paced(&context.pool, S::TABLES.service, users).await?;
+    let streams = poll_prices::paced(&context.pool, S::TABLES.service, users).await?;
     pin_mut!(streams);
     while let Some(mut paced) = streams.try_next().await? {
         let near = near.of(&paced.project, paced.user_id, pace.price);
@@ -112,7 +112,7 @@ async fn reprice<S: Source>(context: &Context, source: &S, near: &Prices) -> any
     let late = runs::apart(pool, service, MOST_APART).await? / 2.0;
     let projects = ask(context, source, None, near, late, |stream| std::mem::take(&mut stream.project)).await?;
     let names: Vec<&str> = projects.keys().map(String::as_str).collect();
-    let ledgers = prices::ledgers(pool, service, &names).await?;
+    let ledgers = poll_prices::ledgers(pool, service, &names).await?;
     let limits = settings.quota.limits(service);
     let mut computed = Vec::new();
     for (project, asked) in &projects {
@@ -142,7 +142,7 @@ async fn reprice<S: Source>(context: &Context, source: &S, near: &Prices) -> any
         });
     }
     let users = user_prices(context, source, near, late, &projects).await?;
-    prices::store(pool, service, &computed, &users).await?;
+    poll_prices::store(pool, service, &computed, &users).await?;
     let streams: i64 = computed.iter().map(|project| project.streams).sum();
     log::info!(service, streams, users = users.len(); "prices made anew in {} ms", started.elapsed().as_millis());
     let projects = computed.into_iter().map(|project| (project.project, project.price)).collect();
@@ -176,7 +176,7 @@ async fn user_prices<S: Source>(
     if projects.values().all(|asked| (asked.streams as f64) <= crowd) {
         return Ok(HashMap::new());
     }
-    let users = prices::crowded(&context.pool, S::TABLES.service, crowd as i64).await?;
+    let users = poll_prices::crowded(&context.pool, S::TABLES.service, crowd as i64).await?;
     if users.is_empty() {
         return Ok(HashMap::new());
     }

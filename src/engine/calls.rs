@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Item;
-use super::apart;
 use super::digest::Digest;
 use super::gate::Gate;
+use super::isolated;
 use super::meter::{Booking, For, Meter};
 use super::retry;
 use super::tokens::Credential;
@@ -57,18 +57,18 @@ impl Calls {
 
     /// The same work. Where the stream is polled apart, it is said before each step which thing it is about, in case the process ends there.
     pub fn on<F: Future>(&self, id: &str, work: F) -> Either<F, impl Future<Output = F::Output> + use<F>> {
-        apart::on(apart::place(self.stream, Some(id)), work)
+        isolated::on(isolated::place(self.stream, Some(id)), work)
     }
 
     /// Makes an item of its JSON, unless it must not be read.
     pub(super) fn decoded<C>(&self, raw: &RawValue, decode: Decode<C>) -> Result<Item<C>, Poison> {
-        if self.deadly.is_empty() && !apart::is_on() {
+        if self.deadly.is_empty() && !isolated::is_on() {
             return decode(raw.to_owned());
         }
         let named = Poison::of(raw, items::DEADLY);
         match self.is_deadly(&named.item_id) {
             true => Err(named),
-            false => apart::at(apart::place(self.stream, Some(&named.item_id)), || decode(raw.to_owned())),
+            false => isolated::at(isolated::place(self.stream, Some(&named.item_id)), || decode(raw.to_owned())),
         }
     }
 

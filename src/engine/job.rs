@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::meter::Meter;
+use super::page_memory::Room;
 use super::queue::Queue;
 use super::report::Covered;
-use super::room::Room;
 use super::shared::Shared;
-use super::{Context, Report, Source, apart, budget, dispatch, left, probe, revive, told, watch};
+use super::{Context, Report, Source, budget, dispatch, isolated, probe, revive, run_summary, skipped, watch};
 use crate::db::claims::Selection;
+use crate::db::poll_prices;
 use crate::db::pool::CANCELLED;
-use crate::db::prices;
 use crate::db::runs::{self, Closing, Look, Opening, Tables};
 use crate::db::{explained, streams};
 use crate::error::{one_line, sql_state};
@@ -83,13 +83,13 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
             drained
         };
         // Whatever becomes of those that are polled apart, the others are served.
-        let (_, apart) = tokio::try_join!(drain, async { Ok(apart::beside(&shared, job, &served).await) })?;
-        left::paused(&shared, &job.selection).await?;
-        left::unclaimed(&shared, &job.selection).await?;
+        let (_, apart) = tokio::try_join!(drain, async { Ok(isolated::beside(&shared, job, &served).await) })?;
+        skipped::paused(&shared, &job.selection).await?;
+        skipped::unclaimed(&shared, &job.selection).await?;
         // Mostly none is: an idle run makes few statements.
         let may_be_refused = shared.report().may_be_refused();
         if may_be_refused {
-            left::refused(&shared, job).await?;
+            skipped::refused(&shared, job).await?;
         }
         apart
     })
@@ -113,7 +113,7 @@ pub async fn refused(context: &Context, tables: Tables, job: &Job, why: &anyhow:
     if let Err(error) = recorded.await {
         log::warn!("the run of `{}` is not recorded: {error:#}", job.name);
     }
-    telemetry::export(&context.http, &told::run(&job.name, run, began, &Ok(report))).await;
+    telemetry::export(&context.http, &run_summary::run(&job.name, run, began, &Ok(report))).await;
 }
 
 /// Does `work` as a run: with its row, lock, heartbeat and report.
@@ -145,7 +145,7 @@ async fn recorded_from<S: Source>(
     let ended = executed(&own, source, job, run, look, &mut check, work).await.map_err(explained);
     let telemetry = async {
         if !job.dry_run && job.part_of.is_none() {
-            telemetry::export(&context.http, &told::run(&job.name, run, began, &ended)).await;
+            telemetry::export(&context.http, &run_summary::run(&job.name, run, began, &ended)).await;
         }
     };
     tokio::join!(check.end(&ended, Report::exit, Report::error_message), telemetry);
@@ -237,7 +237,7 @@ async fn closed<S: Source>(shared: &Shared<S>, job: &Job, report: &mut Report, s
     let pool = &shared.context.pool;
     shared.meter.settle().await?;
     if report.changes.values().any(|counts| counts.streams > 0) {
-        prices::outdate(pool, S::TABLES.service).await?;
+        poll_prices::outdate(pool, S::TABLES.service).await?;
     }
     // It was stopped before it came to these, or their project is paused.
     let held: Vec<i64> = shared.held().iter().copied().collect();

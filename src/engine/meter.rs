@@ -4,7 +4,7 @@ mod account;
 mod allowance;
 mod ledger;
 mod pauses;
-mod settle;
+mod reservation;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;

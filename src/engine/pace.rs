@@ -2,8 +2,8 @@
 
 mod forecast;
 mod history;
-mod price;
 mod profile;
+mod shadow_price;
 pub mod simulation;
 mod weight;
 
@@ -13,8 +13,8 @@ use crate::error::Class;
 
 pub use forecast::Forecast;
 pub use history::History;
-pub use price::{Demand, Fit, Price, Steering};
 pub use profile::{Profile, Week};
+pub use shadow_price::{Demand, Fit, Price, Steering};
 pub use weight::{faded, in_words};
 
 /// How often a kind of stream may be polled, and what is believed of it before anything is known.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::pace::{self, Bounds, Forecast, History, Profile};
 use crate::config::{self, Settings};
 use crate::db::claims::StreamRow;
-use crate::db::prices::Prices;
+use crate::db::poll_prices::Prices;
 use crate::db::streams::Changes;
 
 /// What a stream's next poll hangs on.

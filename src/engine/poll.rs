@@ -1,7 +1,7 @@
 //! One slice of a stream: pages from its position, until the stream ends or others want its place.
 
-mod aside;
-mod rehearse;
+mod dry_run;
+mod parked;
 mod turns;
 
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use super::delays::Delays;
 use super::outcome::{End, Outcome};
 use super::pace::Bounds;
 use super::page::{change_times, is_idle, json, wait_of};
-use super::room::Held;
+use super::page_memory::Held;
 use super::shared::Shared;
 use super::slice::{Granted, Sliced, Task};
-use super::{Calls, Counts, Next, Page, Position, Source, Stream, again, apply, failed, pacing, recover};
+use super::{Calls, Counts, Next, Page, Position, Source, Stream, apply, failed, pacing, recover, refetch};
 use crate::db::claims::StreamRow;
 use crate::db::pool::CANCELLED;
 use crate::db::streams::{Finish, Idle};
@@ -193,7 +193,7 @@ impl<S: Source> Slice<'_, S> {
         // Google writes the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
         let ahead = Box::pin(self.ask_ahead(task));
         let (written, ahead) = match self.shared.dry_run {
-            true => (applied.await, rehearse::alive(rehearsed.as_deref(), ahead).await),
+            true => (applied.await, dry_run::alive(rehearsed.as_deref(), ahead).await),
             false => tokio::join!(applied, ahead),
         };
         match written {
@@ -241,7 +241,7 @@ impl<S: Source> Slice<'_, S> {
         let page = async {
             let mut page = shared.source.fetch(stream, calls, &row.position).await?;
             if !row.unfetched.is_empty() && matches!(page.next, Next::Cursor(_)) {
-                Box::pin(again::add(&shared.source, stream, calls, &row.unfetched, &mut page)).await;
+                Box::pin(refetch::add(&shared.source, stream, calls, &row.unfetched, &mut page)).await;
             }
             Ok(page)
         };

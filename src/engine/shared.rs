@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::apart::Left;
 use super::digest::Digest;
+use super::isolated::Left;
 use super::meter::{For, Meter};
+use super::page_memory::Room;
 use super::queue::{Admitted, Queue};
-use super::room::Room;
 use super::slice::{Granted, Task};
 use super::tokens::Broker;
 use super::{Calls, Context, Report, Source};
 use crate::db::Connection;
 use crate::db::claims::{AccountRow, Due, StreamRow};
-use crate::db::prices::Prices;
+use crate::db::poll_prices::Prices;
 use crate::progress::Progress;
 
 /// Streams under way at once in a dry run.

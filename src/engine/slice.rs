@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::meter::Booking;
 use super::outcome::{End, Outcome};
 use super::pace::{Bounds, History};
-use super::room::Held;
+use super::page_memory::Held;
 use super::{Position, Source, Stream, pacing};
 use crate::db::claims::StreamRow;
 

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::job::{self, Job};
 use super::outcome::{End, Outcome};
 use super::shared::Shared;
-use super::{Calls, Context, Report, Stream, left};
+use super::{Calls, Context, Report, Stream, skipped};
 use crate::db::claims::{self, StreamRow};
 use crate::db::verify::{self as streams, Standing};
 use crate::error::{Class, Failure};
@@ -105,7 +105,7 @@ pub async fn run<S: Verify>(context: &Context, source: S, job: &Job, ask: &Ask) 
             let repaired = repair::passes(&shared, differing).await?;
             looked_at(&shared, &repaired, |report| report.left_mut()).await;
         }
-        left::refused(&shared, job).await
+        skipped::refused(&shared, job).await
     })
     .await
 }

@@ -12,7 +12,7 @@ use super::poll::{self, Until};
 use super::queue::{Queue, Taken};
 use super::shared::Shared;
 use super::slice::Sliced;
-use super::{Source, apart};
+use super::{Source, isolated};
 use crate::error::Class;
 
 /// Polls what comes to the queue until nothing will come any more.
@@ -32,8 +32,8 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
         while slices.len() < width && !shared.wind_down.is_cancelled() && (slices.is_empty() || shared.room.is_left()) {
             match queue.take(shared.turns(), |task| shared.admit(task)) {
                 Taken::Task(task, granted) => {
-                    let place = apart::place(task.row.id, None);
-                    slices.push(apart::on(place, poll::slice(Arc::clone(&shared), task, Some(granted), Until::Others)));
+                    let place = isolated::place(task.row.id, None);
+                    slices.push(isolated::on(place, poll::slice(Arc::clone(&shared), task, Some(granted), Until::Others)));
                 }
                 Taken::Nothing(until) => {
                     wake = until;

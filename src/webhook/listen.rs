@@ -19,9 +19,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
-use super::impatient::Impatient;
+use super::connection_slots::Places;
 use super::metrics::Metrics;
-use super::places::Places;
+use super::write_timeout::Impatient;
 use crate::error::Fault;
 
 /// How long requests in hand may take after a signal, or at the end of their connection's life.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use syncctl::config::{self, Db};
 use syncctl::db::Pool;
-use syncctl::db::target::Target;
+use syncctl::db::conninfo::Target;
 use syncctl::error::Failure;
 use syncctl::http::Client;
 use syncctl::services::classify::endpoint::{Answered, Candidate, Choice, Endpoint, Question};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Findings;
+use crate::commands::installed_schedules;
 use crate::commands::metrics::seconds_text;
-use crate::commands::scheduled;
 use crate::config::Settings;
 use crate::db::overview::{JobState, Overview};
 use crate::error::Class;
@@ -40,9 +40,9 @@ fn expected(overview: &Overview, settings: &Settings) -> Vec<(String, f64)> {
 pub fn check(overview: &Overview, settings: &Settings, found: &mut Findings) {
     let expected = expected(overview, settings);
     let scheduled: Vec<String> =
-        scheduled::jobs(settings).into_iter().filter(|job| expected.iter().all(|(name, _)| name != job)).collect();
+        installed_schedules::jobs(settings).into_iter().filter(|job| expected.iter().all(|(name, _)| name != job)).collect();
     // How those went that other hosts may schedule counts too. What a person did by hand was told to that person, and is no alarm for weeks.
-    let mut judged: BTreeSet<String> = scheduled::called_for(settings);
+    let mut judged: BTreeSet<String> = installed_schedules::called_for(settings);
     judged.extend(expected.iter().map(|(name, _)| name.clone()).chain(scheduled.iter().cloned()));
     for (name, pause) in &expected {
         match overview.jobs.iter().find(|job| job.job == *name) {

@@ -2,14 +2,14 @@
 
 use super::Findings;
 use crate::db::Pool;
-use crate::db::foreign::{self, Foreign, Right};
+use crate::db::foreign_grants::{self, Foreign, Right};
 
 const CHECK: &str = "privacy";
 /// So many names stand for more.
 const SHOWN: usize = 5;
 
 pub async fn check(pool: &Pool, found: &mut Findings) -> anyhow::Result<()> {
-    if let Some(foreign) = foreign::read(pool).await? {
+    if let Some(foreign) = foreign_grants::read(pool).await? {
         told(&foreign, found);
     }
     Ok(())

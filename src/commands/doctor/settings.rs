@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::Findings;
-use crate::commands::passes;
+use crate::commands::stale_settings;
 use crate::config::{Loaded, Origin, Settings, duration};
 use crate::db::Pool;
 use crate::db::pool::Place;
@@ -36,7 +36,7 @@ pub fn check(loaded: &Loaded, place: Option<&Place>, found: &mut Findings) {
 
 /// Settings by which what is stored already is not what a pass would store now.
 pub async fn since_last_pass(pool: &Pool, settings: &Settings, found: &mut Findings) -> anyhow::Result<()> {
-    for changed in passes::changed(pool, settings).await? {
+    for changed in stale_settings::changed(pool, settings).await? {
         found.warn(CHECK, format!("{} is {}, and {}", changed.key, changed.now, changed.text()), changed.remedy());
     }
     Ok(())

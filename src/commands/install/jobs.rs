@@ -2,7 +2,7 @@
 
 use crate::config::Settings;
 
-use super::super::every;
+use super::super::any_service;
 
 /// Whether a job is there for those who have a use for it, and started by no schedule that is installed.
 pub(super) fn offered(command: &str) -> bool {
@@ -23,7 +23,7 @@ pub(super) fn wanted(settings: &Settings, command: &str) -> bool {
         ["webhook", ..] => takes_notifications(settings) || ["calendar", "gmail"].into_iter().any(announced),
         ["classify", ..] => settings.classify.enabled,
         [service, verb, ..] => {
-            let enabled = every::services(settings).into_iter().all(|(name, enabled)| name != *service || enabled);
+            let enabled = any_service::services(settings).into_iter().all(|(name, enabled)| name != *service || enabled);
             enabled && (!matches!(*verb, "renew-watches" | "renew-webhooks") || announced(service))
         }
         _ => true,

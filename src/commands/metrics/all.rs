@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Metrics, ROWS, alarm, channels, prometheus, seconds_text};
-use crate::commands::figures::{self, Figures};
-use crate::commands::{Output, every, file, print, reading, table, with_context};
+use crate::commands::gauges::{self, Figures};
+use crate::commands::{Output, any_service, file, print, reading, table, with_context};
 use crate::config::{Settings, duration};
 use crate::db;
 use crate::error::Exit;
@@ -46,10 +46,10 @@ pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result
     let told = with_context(settings, |context| async move {
         let asked = async {
             let mut services = Vec::new();
-            for service in every::recorded(&context.settings) {
-                services.push(Metrics::of(&context, every::tables(service)?, args.since).await?);
+            for service in any_service::recorded(&context.settings) {
+                services.push(Metrics::of(&context, any_service::tables(service)?, args.since).await?);
             }
-            Ok((services, figures::read(&context).await?))
+            Ok((services, gauges::read(&context).await?))
         };
         let (services, now) = reading(&context, asked).await?;
         match &args.textfile {

@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::Metrics;
-use crate::commands::figures::{Figures, Job, Streams};
+use crate::commands::gauges::{Figures, Job, Streams};
 use crate::db::channels_read::Standing;
 use crate::db::quota::Pause;
 

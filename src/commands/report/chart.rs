@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
+use super::format::{Unit, round_times};
 use super::history::Pieces;
-use super::words::{Unit, round_times};
 
 /// The drawing, in its own units: about the width of a phone, so that its text is readable there too.
 const WIDTH: f64 = 400.0;

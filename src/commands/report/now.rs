@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 
+use super::format::{self, counted, percent, seconds};
 use super::remedy::remedy;
 use super::window::shares;
-use super::words::{self, counted, percent, seconds};
-use crate::commands::figures::{Figures, Outbox};
+use crate::commands::gauges::{Figures, Outbox};
 use crate::config::Quota;
 use crate::db::channels_read::Standing;
-use crate::db::troubles::{AGES, Ages, Deliveries, Failing, Spent};
+use crate::db::problems::{AGES, Ages, Deliveries, Failing, Spent};
 
 fn card(head: &[(&str, bool)], rows: Markup) -> Markup {
     html! {
@@ -33,10 +33,10 @@ pub fn jobs(figures: &Figures) -> Markup {
                     @for job in &figures.jobs {
                         tr {
                             th scope="row" { (job.job) }
-                            td.time { (words::time(job.last_started_at)) }
+                            td.time { (format::time(job.last_started_at)) }
                             td { span.status.(job.last_status) { (job.last_status) } }
                             td.number { (job.last_seconds.map_or_else(|| "–".into(), seconds)) }
-                            td.time { (job.last_success_at.map_or_else(|| "never".into(), words::time)) }
+                            td.time { (job.last_success_at.map_or_else(|| "never".into(), format::time)) }
                         }
                     }
                 },
@@ -87,13 +87,13 @@ pub fn quota(spent: &[Spent], quota: &Quota) -> Markup {
                         @let limit = quota.limits(&of.service).per_day;
                         tr {
                             th scope="row" { (of.service) }
-                            td { code { (of.project) } @if let Some(until) = of.paused_until { " paused until " (words::time(until)) } }
+                            td { code { (of.project) } @if let Some(until) = of.paused_until { " paused until " (format::time(until)) } }
                             td.number { (counted(of.units)) }
                             @if limit == u64::MAX {
                                 td.number { "no limit" }
                                 td.number { "–" }
                             } @else {
-                                td.number { (words::count(limit)) }
+                                td.number { (format::count(limit)) }
                                 td.number { (percent(of.units as f64 / limit as f64)) }
                             }
                         }
@@ -119,7 +119,7 @@ pub fn accounts(failing: &[Failing], all: i64) -> Markup {
                             th scope="row" { code { (of.user_id) } }
                             td.time data-label="Class" { code { (of.class) } }
                             td data-label="Services" { (of.services) }
-                            td.time data-label="Since" { (of.since.map_or_else(|| "–".into(), words::time)) }
+                            td.time data-label="Since" { (of.since.map_or_else(|| "–".into(), format::time)) }
                             td.words data-label="What to do" { (remedy(&of.class)) }
                         }
                     }

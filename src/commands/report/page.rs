@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::format::{self, count, counted, percent, seconds};
 use super::history::{History, STATUSES};
-use super::words::{self, count, counted, percent, seconds};
 use super::{now, window};
-use crate::commands::figures::Figures;
+use crate::commands::gauges::Figures;
 use crate::config::Quota;
 use crate::db::channels_read::Standing;
-use crate::db::troubles::{Ages, Deliveries, Failing, Spent};
+use crate::db::problems::{Ages, Deliveries, Failing, Spent};
 
 /// Everything that the page tells.
 pub struct Told {
@@ -61,7 +61,7 @@ pub fn page(told: &Told) -> String {
                 header {
                     h1 { "syncctl report" }
                     p.faint {
-                        (words::time(pieces.start)) " to " (words::time(told.made_at)) ". All times are UTC. "
+                        (format::time(pieces.start)) " to " (format::time(told.made_at)) ". All times are UTC. "
                         (count(told.history.runs)) " runs, in steps of " (seconds(pieces.step.num_seconds() as f64)) "."
                     }
                     nav aria-label="Sections" { ul { @for (anchor, heading, _) in &sections { li { a href={ "#" (anchor) } { (heading) } } } } }
@@ -73,7 +73,7 @@ pub fn page(told: &Told) -> String {
                     }
                 }
                 footer {
-                    "Made by syncctl " (env!("CARGO_PKG_VERSION")) " at " (words::time(told.made_at)) " UTC. Users are named by their ids."
+                    "Made by syncctl " (env!("CARGO_PKG_VERSION")) " at " (format::time(told.made_at)) " UTC. Users are named by their ids."
                 }
             }
         }
@@ -101,7 +101,7 @@ fn tiles(told: &Told) -> Markup {
             (tile(counted(failing), "accounts fail now".into(), failing > 0))
             (tile(counted(quarantined), "items in quarantine".into(), quarantined > 0))
             (tile(counted(figures.outbox.pending), format!("events wait, {} given up", counted(figures.outbox.dead)), figures.outbox.dead > 0))
-            (tile(words::bytes(figures.database_bytes), "database".into(), false))
+            (tile(format::bytes(figures.database_bytes), "database".into(), false))
         }
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::chart::{Series, Shape, figure};
+use super::format::{self, Unit, count, percent, seconds};
 use super::history::{History, Job, STATUSES, Service, quantile};
 use super::remedy::remedy;
-use super::words::{self, Unit, count, percent, seconds};
 use crate::engine::delays::Delays;
 
 /// The colour of a service, where it has one.
@@ -131,7 +131,7 @@ pub fn errors(history: &History) -> Markup {
                             tr {
                                 th.time scope="row" { code { (class) } }
                                 td.number data-label="Times" { (count(failures.count)) }
-                                td.time data-label="Last" { (words::time(failures.last_at)) }
+                                td.time data-label="Last" { (format::time(failures.last_at)) }
                                 td data-label="Jobs" { (failures.jobs.iter().map(String::as_str).collect::<Vec<_>>().join(", ")) }
                                 td.words data-label="Example" { (failures.example) }
                                 td.words data-label="What to do" { (remedy(class)) }

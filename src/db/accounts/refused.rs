@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::db::path::Reads;
+use crate::db::search_path::Reads;
 
 /// Accounts that are refused, of how many. Those that were ended here, on purpose, count on neither side.
 #[derive(Debug, Clone, Default, Serialize)]

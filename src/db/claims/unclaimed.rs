@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::db::Pool;
-use crate::db::holder::Holder;
+use crate::db::lease_holder::Holder;
 
 /// A stream that was named and not claimed.
 #[derive(Debug, Clone)]

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::db::path::Reads;
 use crate::db::runs::Progress;
+use crate::db::search_path::Reads;
 
 /// Runs from which the usual time between two is taken.
 const LOOKED_AT: i64 = 20;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::db::path::Reads;
+use crate::db::search_path::Reads;
 
 /// Owners that are named of those that fail for the same reason.
 const FIRST: i32 = 5;

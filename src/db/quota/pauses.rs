@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use super::DAY_START;
 use crate::db::Pool;
 use crate::db::claims::Selection;
-use crate::db::path::Reads;
+use crate::db::search_path::Reads;
 
 /// From the beginning of a pause to the first probe; the next one comes when the pause is twice as old, and so on.
 const FIRST_PROBE: &str = "interval '15 minutes'";

@@ -1,7 +1,7 @@
 //! A run's row and lock, and who is told that it begins.
 
 use crate::config::Settings;
-use crate::db::holder;
+use crate::db::lease_holder;
 use crate::db::runs::{self, Look, Opened, Opening, Tables};
 use crate::engine::job::Job;
 use crate::engine::{Context, Report};
@@ -23,7 +23,7 @@ pub(super) async fn open(
     let opened = runs::open(&context.pool, tables, &opening).await?;
     if !opened.is_ours {
         report.status = "skipped".into();
-        let who = holder::of_job(&context.pool, &job.name).await?.map(|who| format!(": {who}")).unwrap_or_default();
+        let who = lease_holder::of_job(&context.pool, &job.name).await?.map(|who| format!(": {who}")).unwrap_or_default();
         let why = format!("another run of `{}` holds the job; this one was skipped{who}", job.name);
         if job.is_for_everybody() {
             healthchecks::skipped(healthchecks, &context.http, &job.name, run, &why).await;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Db;
-use crate::db::target::Target;
+use crate::db::conninfo::Target;
 
 /// A hundred units a minute for a user, a thousand for the project.
 fn meter() -> Arc<Meter> {

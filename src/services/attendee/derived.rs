@@ -5,7 +5,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{SERVICE, settle, store};
+use super::{SERVICE, finish, store};
 use crate::engine::Stream;
 use crate::engine::verify::{Derived, Differences, Found, wrong};
 
@@ -51,7 +51,7 @@ pub async fn made(tx: &Transaction<'_>, found: &Differences) -> anyhow::Result<(
     .context("distrusting documents of transcripts")?;
     for bot in &bots {
         if let Some(row) = store::held(tx, *bot).await?.filter(|row| row.state == "settled") {
-            settle::again(tx, &row).await?;
+            finish::again(tx, &row).await?;
         }
     }
     store::show(tx, &bots).await

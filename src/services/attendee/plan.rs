@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::audience::{self, Part};
 use super::bot::SCHEDULED;
 use super::bounds::{Bounds, Days};
-use super::moved::Why;
+use super::rescheduled::Why;
 
 /// An occurrence as its calendar knows it: it stays the same when it is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,8 +7,8 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::eligible::Left;
 use super::store;
-use super::wanted::Left;
 use crate::db::{Connection, Pool};
 
 /// Says of meetings why they have no bot (`meetings.bot_reason`). Answers those of which it is new.

@@ -12,12 +12,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::bounds::Bounds;
+use super::eligible::{self, Left, Window};
 use super::plan::{self, Occurrence, Step, Without};
-use super::wanted::{self, Left, Window};
-use super::{Attendee, moved, projects, reasons, rows};
+use super::{Attendee, projects, reasons, rescheduled, rows};
 use crate::address::Pattern;
 use crate::engine::Counts;
-use crate::engine::desk::Desk;
+use crate::engine::task_runner::Desk;
 use crate::error::{Class, Failure};
 
 /// Longest time between two tries for a bot that Attendee refuses to make.
@@ -32,12 +32,12 @@ pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern, inside: &BTreeSe
     let window = chrono::Duration::from_std(attendee.settings.window).context("attendee.window")?;
     let with_overlaid = attendee.settings.overlaid_calendars;
     let window = Window { now, until: now + window, pattern, inside, with_overlaid };
-    let mut found = wanted::find(pool, &window).await?;
+    let mut found = eligible::find(pool, &window).await?;
     let projects = projects::by_name(pool).await?;
     let bounds = Bounds::from(&attendee.settings);
     let (mut steps, without) = plan::plan(found.wanted, rows::known(pool).await?, &projects, bounds, now);
-    moved::explain(pool, &window, &mut steps).await?;
-    for left in found.left.iter().filter(|left| left.why == wanted::UNREADABLE) {
+    rescheduled::explain(pool, &window, &mut steps).await?;
+    for left in found.left.iter().filter(|left| left.why == eligible::UNREADABLE) {
         desk.digest().tell("no bots", None, format!("meeting {}", left.meeting), &left.why);
     }
     for Without { occurrence, what, why } in without {

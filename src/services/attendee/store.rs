@@ -10,8 +10,8 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::bot::{Bot, Change, Heard, SCHEDULED, Whole};
+use super::finish::{self, Row};
 use super::open::next_look;
-use super::settle::{self, Row};
 use super::transcript::Utterance;
 use crate::engine::{Counts, Item, Stream};
 
@@ -101,9 +101,9 @@ async fn lost(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
     .await
     .context("marking a lost bot")?;
     if row.raw_state.as_deref() != Some(SCHEDULED) {
-        settle::with_what_there_is(tx, row, &[], Some("the bot is not there at Attendee any more")).await?;
+        finish::with_what_there_is(tx, row, &[], Some("the bot is not there at Attendee any more")).await?;
     }
-    settle::close(tx, row).await?;
+    finish::close(tx, row).await?;
     show(tx, &[row.id]).await
 }
 
@@ -125,23 +125,23 @@ async fn told(tx: &Transaction<'_>, row: &Row, live: Duration, bot: &Bot, raw: &
     let (mut news, mut settled) = (false, false);
     match heard {
         Heard::Unasked => {}
-        Heard::Late(why) => settle::note(tx, row, why).await?,
+        Heard::Late(why) => finish::note(tx, row, why).await?,
         Heard::News(utterances, _) => news = hear(tx, row.id, utterances).await? > 0,
         Heard::Whole(whole) => {
             news = replace(tx, row, whole).await?;
             settled = whole.is_final;
         }
         Heard::Over(why) => {
-            settle::with_what_there_is(tx, row, &[], Some(why)).await?;
+            finish::with_what_there_is(tx, row, &[], Some(why)).await?;
             settled = true;
         }
         Heard::Deleted => {
-            settle::deleted(tx, row).await?;
+            finish::deleted(tx, row).await?;
             settled = true;
         }
     }
     if settled {
-        settle::close(tx, row).await?;
+        finish::close(tx, row).await?;
     }
     if moved || settled || news {
         show(tx, &[row.id]).await?;
@@ -187,7 +187,7 @@ async fn replace(tx: &Transaction<'_>, row: &Row, whole: &Whole) -> anyhow::Resu
         .await
         .context("replacing what was heard")?;
     hear(tx, row.id, &whole.said).await?;
-    settle::with_what_there_is(tx, row, &whole.present, whole.note).await
+    finish::with_what_there_is(tx, row, &whole.present, whole.note).await
 }
 
 /// Stores what was said; answers how much of it is new or different.

@@ -8,7 +8,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, EVENTS, REGISTERED, gone};
+use super::{Change, EVENTS, REGISTERED, removed};
 use crate::db::items::{self, Poison};
 use crate::db::streams;
 use crate::engine::{Counts, Item, Stream};
@@ -130,7 +130,7 @@ async fn retire(tx: &Transaction<'_>, stream: &Stream, calendars: &[&str]) -> an
     )
     .await
     .context("retiring streams")?;
-    gone::bury(tx, Some(stream.user_id)).await
+    removed::bury(tx, Some(stream.user_id)).await
 }
 
 /// Retires the calendars that a complete list did not name. What this pass put into quarantine was named.

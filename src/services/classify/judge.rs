@@ -6,7 +6,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::asks::{MOST_ASKS, Pending};
+use super::endpoint_calls::{MOST_ASKS, Pending};
 use super::learn::may;
 use super::state::State;
 use super::{Change, Classify, by};

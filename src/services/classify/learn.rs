@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
-use super::people::{Near, People};
+use super::corrections::{Near, People};
 use crate::classify::Label;
 use crate::classify::decide::May;
 use crate::classify::features::{Features, Text, features};
 use crate::classify::learner::Learner;
 use crate::db::Pool;
-use crate::db::classify::words::{self, Content, Word};
+use crate::db::classify::corrections::{self, Content, Word};
 
 /// Documents that are read at once.
 const AT_ONCE: usize = 200;
@@ -52,7 +52,7 @@ pub async fn learn_seen(
     }
     for part in said[known..].chunks(AT_ONCE) {
         let ids: Vec<Uuid> = part.iter().map(|word| word.document).collect();
-        let contents = words::contents(pool, &ids).await?;
+        let contents = corrections::contents(pool, &ids).await?;
         for word in part {
             if let Some(content) = contents.get(&word.document) {
                 let (features, near) = (features(&text(content)), people.near(word.document, &word.traits));

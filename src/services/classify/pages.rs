@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use super::asks::Pending;
+use super::endpoint_calls::Pending;
 use super::judge::{asked, change, item};
 use super::state::State;
 use super::{Change, Classify, PAGE};

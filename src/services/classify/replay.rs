@@ -10,7 +10,7 @@ use crate::classify::decide::{May, Outcome};
 use crate::classify::learner::Learner;
 use crate::classify::score::Score;
 use crate::db::Pool;
-use crate::db::classify::words;
+use crate::db::classify::corrections;
 
 /// How the ways would have done. All see the same documents.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +40,7 @@ pub struct Wrong {
 /// # Errors
 /// The database failed.
 pub async fn replay(pool: &Pool, user: Uuid, since: Option<DateTime<Utc>>) -> anyhow::Result<Replay> {
-    let said = words::all(pool, user).await?;
+    let said = corrections::all(pool, user).await?;
     let mut replay = Replay::default();
     learn::learn_seen(pool, &said, Learner::default(), i64::MIN, |seen| {
         if since.is_none_or(|since| seen.word.at >= since) {

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use uuid::Uuid;
 
+use super::corrections::People;
 use super::learn::{self, Lesson};
-use super::people::People;
 use crate::classify::learner::Learner;
 use crate::db::Pool;
+use crate::db::classify::corrections::{self, Open};
 use crate::db::classify::models::{self, Learnt, Standing};
-use crate::db::classify::words::{self, Open};
 
 /// What is known of a user.
 pub struct State {
@@ -132,7 +132,7 @@ impl State {
 /// The database failed.
 pub async fn read(pool: &Pool, user: Uuid, now: &Standing) -> anyhow::Result<State> {
     // What was said since the look is for the next one.
-    let mut said = words::all(pool, user).await?;
+    let mut said = corrections::all(pool, user).await?;
     said.retain(|word| word.said <= now.said_to);
     let stored = models::learner(pool, user).await?;
     let known = match stored.as_deref().map(Learner::from_bytes) {
@@ -153,7 +153,7 @@ pub async fn read(pool: &Pool, user: Uuid, now: &Standing) -> anyhow::Result<Sta
         false => Some((learnt(&learner, now, is_anew)?, new)),
     };
     let version = learnt.as_ref().map_or(now.version, |(learnt, _)| learnt.version);
-    let (projects, closed) = words::projects(pool, user).await?;
+    let (projects, closed) = corrections::projects(pool, user).await?;
     let places = projects.iter().enumerate().map(|(place, project)| (project.id, place)).collect();
     Ok(State { people, learner, version, projects, places, closed, learnt, beyond, read_at: *now })
 }

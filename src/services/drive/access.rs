@@ -9,7 +9,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::action::Known;
-use super::told::Told;
+use super::last_seen::Told;
 use super::{documents, files};
 use crate::db::{items, streams};
 use crate::engine::Stream;

@@ -6,10 +6,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::data_urls::{Readable, Rest};
 use super::file::{Content, File};
-use super::whole::Received;
+use super::integrity::Received;
 use super::{Change, Drive, workbook};
 use crate::charset;
-use crate::engine::{Calls, Item, Stream, apart};
+use crate::engine::{Calls, Item, Stream, isolated};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -167,7 +167,7 @@ impl<'a> Reading<'a> {
             return Ok(Err(format!("the workbook is larger than {MOST_RECEIVED} bytes")));
         }
         // Reading it takes long, and what another program wrote must not end this one.
-        let read = apart::blocking(move || workbook::read(&bytes, most)).await;
+        let read = isolated::blocking(move || workbook::read(&bytes, most)).await;
         Ok(read.unwrap_or_else(|| Err("the workbook cannot be read".into())))
     }
 

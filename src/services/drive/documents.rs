@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::REGISTERED;
 use super::action::Action;
 use super::file::{Content, File};
-use super::told::Told;
+use super::last_seen::Told;
 use crate::db::documents::{self, Document};
 use crate::db::outbox::{self, Event};
 use crate::engine::Stream;

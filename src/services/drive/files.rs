@@ -6,7 +6,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::file::File;
-use super::told::Told;
+use super::last_seen::Told;
 
 /// Keeps files to this transaction, so that what follows sees who else sees them.
 pub async fn lock(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()> {

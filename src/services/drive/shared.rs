@@ -9,7 +9,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::action::{Action, Known};
-use super::told::Told;
+use super::last_seen::Told;
 use super::{CHANGES, Change, MY_DRIVE, REGISTERED};
 use crate::db::items;
 use crate::engine::{Item, Stream};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use deadpool_postgres::Transaction;
 
 use super::action::{self, Action};
-use super::told::Told;
+use super::last_seen::Told;
 use super::{Change, MY_DRIVE, access, documents, files, shared, watches};
 use crate::config::DriveDocuments;
 use crate::db::{items, streams};

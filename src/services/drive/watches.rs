@@ -10,7 +10,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::file::File;
-use super::told::Told;
+use super::last_seen::Told;
 use super::{CHANGES, MY_DRIVE, REGISTERED};
 use crate::config::DriveDocuments;
 use crate::db::Pool;

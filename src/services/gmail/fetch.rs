@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::message::{Change, Resource, Told, decode};
+use super::partial_page::Rest;
 use super::read::Read;
-use super::rest::Rest;
 use super::{Gmail, read};
 use crate::engine::{Calls, Next, Page, Position};
 use crate::error::{Class, Failure};

@@ -3,11 +3,11 @@
 mod addresses;
 mod body;
 mod date;
+mod encoded_words;
 mod html;
 mod part;
 mod parts;
 mod transfer;
-mod words;
 
 use std::sync::LazyLock;
 
@@ -100,7 +100,7 @@ pub fn of_headers(headers: &[(String, String)]) -> Mail {
         from_name: from_name.as_deref().map(nul::replaced),
         from_address: from_address.as_deref().map(nul::replaced),
         recipients: to.iter().chain(&cc).cloned().chain(others).collect(),
-        subject: all("Subject").next().map(|subject| nul::replaced(words::decoded(&one_line(subject)).trim())),
+        subject: all("Subject").next().map(|subject| nul::replaced(encoded_words::decoded(&one_line(subject)).trim())),
         sent_at: all("Date").next().and_then(date::parse),
         message_id: all("Message-ID").next().and_then(message_id),
         to,

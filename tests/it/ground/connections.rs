@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use postgres::types::Type;
-use syncctl::db::target::{Target, explain};
+use syncctl::db::conninfo::{Target, explain};
 use syncctl::error::{Exit, Fault};
 
 use crate::support::postgres as server;

@@ -3,8 +3,8 @@
 use deadpool_postgres::Transaction;
 use serde_json::{Map, Value, json};
 use syncctl::config::Db;
+use syncctl::db::conninfo::Target;
 use syncctl::db::outbox::{self, Event};
-use syncctl::db::target::Target;
 use syncctl::db::{Pool, documents};
 use uuid::Uuid;
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use mail_parser::{Address, HeaderName, MessageParser};
 
-use super::{one_line, words};
+use super::{encoded_words, one_line};
 
 /// Most entries of a list that are read: Gmail sends no message to more people.
 pub const MOST: usize = 2_000;
@@ -20,13 +20,13 @@ pub struct Entry {
 /// Reads a header's value, encoded words decoded or not. Of a list that is too long one entry more is read than are kept.
 pub fn read(value: &str) -> Vec<Entry> {
     let value = one_line(value);
-    let entries = parse(&words::unified(&value));
+    let entries = parse(&encoded_words::unified(&value));
     let found = |entries: &[Entry]| entries.iter().any(|entry| entry.address.is_some());
     if found(&entries) || !value.contains("=?") {
         return entries;
     }
     // Against the rule some encode the address as well.
-    let decoded = parse(&words::decoded(&value));
+    let decoded = parse(&encoded_words::decoded(&value));
     if found(&decoded) { decoded } else { entries }
 }
 

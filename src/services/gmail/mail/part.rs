@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use mail_parser::{MessageParser, MimeHeaders as _};
 
-use super::words;
+use super::encoded_words;
 use crate::charset;
 
 /// Longest header of a part, in bytes.
@@ -45,7 +45,7 @@ impl Part<'_> {
             let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
             if let Some((_, value)) = found {
                 let value = value.get(..MOST_HEADER).unwrap_or(value);
-                block.push_str(&format!("{wanted}: {}\r\n", words::unified(&text(value).replace('\0', " "))));
+                block.push_str(&format!("{wanted}: {}\r\n", encoded_words::unified(&text(value).replace('\0', " "))));
             }
         }
         block.push_str("\r\n");
@@ -65,7 +65,7 @@ impl Part<'_> {
         let part = Self {
             mime_type: full.unwrap_or_else(|| usual.to_owned()),
             charset: attribute("charset"),
-            name: root.and_then(|part| part.attachment_name()).map(words::decoded),
+            name: root.and_then(|part| part.attachment_name()).map(encoded_words::decoded),
             is_named: attribute("name").is_some(),
             is_attachment: disposition.is_some_and(|disposition| disposition.is_attachment()),
             encoding: encoding.trim().trim_matches(['"', '\'', ';']).to_ascii_lowercase(),

@@ -6,9 +6,9 @@ mod fetch;
 mod headers;
 mod mail;
 mod message;
+mod partial_page;
 mod push;
 mod read;
-mod rest;
 mod store;
 mod verify;
 
@@ -42,7 +42,7 @@ pub const REGISTERED: Registered = Registered {
     root_kind: MAILBOX,
     scope: google::SCOPE_GMAIL,
     enabled: |settings| settings.gmail.enabled,
-    change_times: include_str!("sql/change_times.sql"),
+    change_times: include_str!("gmail/sql/change_times.sql"),
     probe: Probe {
         method: "users.getProfile",
         host: Host::Gmail,
@@ -133,7 +133,7 @@ impl Source for Gmail {
     type Change = Change;
 
     async fn fetch(&self, _stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
-        match (rest::Rest::of(at)?, &at.cursor) {
+        match (partial_page::Rest::of(at)?, &at.cursor) {
             (Some(rest), _) => fetch::rest(self, calls, at, rest).await,
             (None, Some(cursor)) => fetch::history(self, calls, cursor, at).await,
             (None, None) => fetch::listing(self, calls, at).await,
@@ -178,7 +178,7 @@ impl Source for Gmail {
     }
 
     fn page_cost(&self, _kind: &str, at: &Position) -> RangeInclusive<u64> {
-        let messages = match rest::Rest::of(at) {
+        let messages = match partial_page::Rest::of(at) {
             Ok(Some(rest)) => rest.rest.len().min(read::AT_MOST),
             _ => read::AT_MOST.min(self.settings.page_size as usize),
         };

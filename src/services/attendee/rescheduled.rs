@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::eligible::{self, Window};
 use super::plan::{Event, Step};
-use super::wanted::{self, Window};
 use crate::db::Pool;
 
 /// Why a bot is taken back.
@@ -44,7 +44,7 @@ pub async fn explain(pool: &Pool, window: &Window<'_>, steps: &mut [Step]) -> an
     let Some(latest) = latest(pool, window, &bots).await? else { return Ok(()) };
     // Who moves a meeting may have left it too: as if the window reached there, would it have its bot?
     let further = Window { until: latest + chrono::Duration::seconds(1), ..*window };
-    let found = wanted::find(pool, &further).await?;
+    let found = eligible::find(pool, &further).await?;
     let later = found.wanted.into_iter().filter(|one| one.start >= window.until);
     let later: HashMap<(Uuid, Event), DateTime<Utc>> = later.map(|one| ((one.user, one.event), one.start)).collect();
     for step in steps {

@@ -2,6 +2,7 @@
 
 mod assertion;
 mod batch;
+mod batcher;
 mod channel;
 mod client;
 pub mod consent;
@@ -12,16 +13,15 @@ mod keys;
 mod list;
 pub mod oauth;
 pub mod rs256;
-mod together;
 pub mod verdict;
 
 pub use batch::Endpoint;
+pub use batcher::Together;
 pub use channel::{Ask, Watched, expiration};
 pub use client::{Client, Host};
 pub use failure::classify;
 pub use keys::Keys;
 pub use list::List;
-pub use together::Together;
 
 pub use crate::http::whole;
 

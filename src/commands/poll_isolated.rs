@@ -1,10 +1,10 @@
-//! `syncctl poll-apart`: what a run starts for streams whose process died twice. Not for people.
+//! `syncctl poll-isolated`: what a run starts for streams whose process died twice. Not for people.
 
 use anyhow::Context as _;
 
-use super::{every, with_context};
+use super::{any_service, with_context};
 use crate::db::claims::Selection;
-use crate::engine::apart::{self, Order};
+use crate::engine::isolated::{self, Order};
 use crate::engine::job::Job;
 use crate::error::Exit;
 use crate::services;
@@ -17,7 +17,7 @@ pub fn order() -> anyhow::Result<Order> {
 
 /// Polls what it says, and tells on standard output what it is at.
 pub fn run(order: Order) -> anyhow::Result<Exit> {
-    apart::begin();
+    isolated::begin();
     let Order { settings, service, run, job, streams, max_duration } = order;
     with_context(settings, |context| async move {
         let job = Job {
@@ -30,7 +30,7 @@ pub fn run(order: Order) -> anyhow::Result<Exit> {
             unknown: Vec::new(),
             part_of: Some(run),
         };
-        apart::tell(every::run(&context, &service, &job).await?)?;
+        isolated::tell(any_service::run(&context, &service, &job).await?)?;
         Ok(Exit::Done)
     })
 }

@@ -5,25 +5,25 @@ mod audience;
 mod bot;
 mod bounds;
 mod derived;
+mod eligible;
 mod events;
 mod failure;
 mod fetch;
-mod moved;
+mod finish;
 mod notes;
 mod open;
 mod plan;
 pub mod probe;
 pub mod projects;
 mod reasons;
+mod rescheduled;
 mod rows;
 pub mod schedule;
-mod settle;
-mod steps;
 mod store;
 pub mod stored;
 mod transcript;
+mod transitions;
 mod verify;
-mod wanted;
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ use crate::error::Failure;
 
 use bot::Change;
 
-pub use settle::EVENTS;
+pub use finish::EVENTS;
 
 /// `streams.service`
 pub const SERVICE: &str = "attendee";

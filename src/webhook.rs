@@ -6,14 +6,14 @@
 
 mod attendee;
 mod channel;
+mod connection_slots;
 mod decision;
 mod drainer;
-mod impatient;
 mod listen;
 mod mail;
 mod metrics;
 mod oidc;
-mod places;
+mod write_timeout;
 mod writer;
 
 use std::sync::{Arc, LazyLock};
@@ -31,8 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Settings};
 use crate::db::Pool;
+use connection_slots::Places;
 use metrics::Metrics;
-use places::Places;
 use writer::Writer;
 
 pub use drainer::Drainer;

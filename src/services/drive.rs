@@ -10,13 +10,13 @@ mod drives;
 mod fetch;
 mod file;
 mod files;
+mod integrity;
+mod last_seen;
 mod push;
 mod shared;
 mod store;
-mod told;
 mod verify;
 pub mod watches;
-mod whole;
 mod workbook;
 
 use std::ops::RangeInclusive;
@@ -55,7 +55,7 @@ pub const REGISTERED: Registered = Registered {
     root_kind: LIST,
     scope: google::SCOPE_DRIVE,
     enabled: |settings| settings.drive.enabled,
-    change_times: include_str!("sql/change_times.sql"),
+    change_times: include_str!("drive/sql/change_times.sql"),
     probe: Probe {
         method: "about.get",
         host: Host::Apis,

@@ -1,8 +1,8 @@
 //! Streams whose process died twice while it held them are polled apart, beside all others: by a process of its own, which says what it is at
 //! before each step, so that what ends it is known by its id. Knows no service.
 
-mod place;
-mod tell;
+mod announce;
+mod checkpoint;
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
@@ -27,11 +27,11 @@ use crate::db::claims;
 use crate::db::{items, streams};
 use crate::error::{Class, Exit, Failure, Fault};
 
-pub use place::Place;
-pub use tell::{at, begin, blocking, is_on, on, place};
+pub use announce::{at, begin, blocking, is_on, on, place};
+pub use checkpoint::Place;
 
 /// The command that such a process is started with.
-pub const COMMAND: &str = "poll-apart";
+pub const COMMAND: &str = "poll-isolated";
 /// How often something ends its process before it is put aside.
 const TWICE: usize = 2;
 /// Processes that may die in one run; what is left is the next run's.
@@ -54,7 +54,7 @@ pub struct Order {
 
 /// Ends the output of a process that has polled what it was to poll.
 pub fn tell(report: Report) -> anyhow::Result<()> {
-    tell::line(&Part::of(report))
+    announce::line(&Part::of(report))
 }
 
 /// How a process ended.

@@ -5,15 +5,15 @@ mod derived;
 mod detect;
 mod event;
 mod fetch;
-mod gone;
 mod list;
 mod meetings;
 mod push;
 mod read;
+mod removed;
 mod series;
-pub mod soon;
 mod store;
 mod sweep;
+pub mod upcoming;
 mod verify;
 
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub const REGISTERED: Registered = Registered {
     root_kind: LIST,
     scope: google::SCOPE_CALENDAR,
     enabled: |settings| settings.calendar.enabled,
-    change_times: include_str!("sql/change_times.sql"),
+    change_times: include_str!("calendar/sql/change_times.sql"),
     probe: Probe {
         method: "calendars.get",
         host: Host::Apis,
@@ -142,10 +142,10 @@ impl Source for Calendar {
     }
 
     async fn prepare(&self, context: &Context) -> anyhow::Result<()> {
-        gone::settle(&context.pool, &self.settings.calendars).await?;
-        soon::follow_series(&context.pool).await?;
+        removed::settle(&context.pool, &self.settings.calendars).await?;
+        upcoming::follow_series(&context.pool).await?;
         self.asks.gather(&context.pool, self.settings.min_interval).await?;
-        let hastened = soon::hasten(&context.pool, self.settings.min_interval, context.settings.pace.price).await?;
+        let hastened = upcoming::hasten(&context.pool, self.settings.min_interval, context.settings.pace.price).await?;
         log::debug!(streams = hastened; "calendars with a meeting soon are due earlier");
         Ok(())
     }
@@ -180,5 +180,5 @@ pub(crate) fn read_any(input: &[u8]) {
     let Some(Ok(Item { change: Change::Event(event), .. })) = raw.map(event::decode) else { return };
     std::hint::black_box(detect::meeting(&event, &config::Calendar::default().meeting_words));
     let now = chrono::DateTime::UNIX_EPOCH;
-    std::hint::black_box((series::reaches(&event, now), soon::next_start(&event, now)));
+    std::hint::black_box((series::reaches(&event, now), upcoming::next_start(&event, now)));
 }

@@ -5,7 +5,7 @@
 //! the same idempotency key. Knows no service and no Google.
 
 mod pace;
-mod reach;
+mod reachability;
 mod sender;
 mod target;
 
@@ -25,7 +25,7 @@ use crate::db::{Pool, deliveries};
 use crate::error::{Exit, Fault};
 use crate::http::address::Private;
 
-pub use reach::{Reached, reach};
+pub use reachability::{Reached, reach};
 
 /// The circuit of a target that failed so often in a row that a run sends it one request only.
 const OPEN: &str = "open";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{every, install};
+use super::{any_service, install};
 use crate::config::Settings;
 
 /// Crontabs of the machine.
@@ -56,7 +56,7 @@ fn command(line: &str) -> Option<Vec<&str>> {
 
 /// How the run tables call what such a command does; empty: it leaves no run.
 fn recorded(words: &[&str], settings: &Settings) -> Vec<String> {
-    let enabled = || every::services(settings).into_iter().filter(|(_, enabled)| *enabled).map(|(service, _)| service);
+    let enabled = || any_service::services(settings).into_iter().filter(|(_, enabled)| *enabled).map(|(service, _)| service);
     match words {
         ["deliver", ..] => vec!["deliver".into()],
         ["report", ..] => vec!["report".into()],

@@ -1,13 +1,13 @@
 //! Classification: which project a document belongs to, by what people have said of others. One stream a user with projects; its pages are the
 //! documents in the user's queue, and before them those of a pass. What is asked for stands in our own database: `fetch` reads there, and `apply` alone writes.
 
-mod asks;
+mod corrections;
 pub mod endpoint;
+mod endpoint_calls;
 pub mod explain;
 mod judge;
 mod learn;
 mod pages;
-mod people;
 pub mod replay;
 mod state;
 mod store;
@@ -35,8 +35,8 @@ use crate::engine::single::Single;
 use crate::engine::{Auth, Calls, Context, Counts, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
 
-use asks::Asks;
 use endpoint::Endpoint;
+use endpoint_calls::Asks;
 use pages::Seen;
 use state::States;
 
