@@ -121,7 +121,7 @@ pub fn with_context<T, Fut>(settings: Settings, work: impl FnOnce(Context) -> Fu
 where
     Fut: Future<Output = anyhow::Result<T>>,
 {
-    let place = pool::place(&settings.db)?;
+    let place = pool::locate(&settings.db)?;
     place.ensure_running()?;
     let key_file = seal_key_file(&settings, place.cluster.is_some())?;
     let vault = seal::open_vault(&settings.seal.keys, &key_file, place.cluster.is_some())?;

@@ -278,7 +278,7 @@ pub trait Source: Send + Sync + 'static {
     }
 
     /// How many of what the run tables count come with a user: the user, or the files that are followed for them.
-    fn covers(&self, _user: Uuid) -> u64 {
+    fn subjects(&self, _user: Uuid) -> u64 {
         1
     }
 

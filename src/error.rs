@@ -145,7 +145,7 @@ impl Class {
     }
 
     /// The class that a stored name means; `None`: of another version.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 

@@ -16,14 +16,14 @@ pub mod rs256;
 pub mod verdict;
 
 pub use batch::Endpoint;
-pub use batcher::Together;
+pub use batcher::Batcher;
 pub use channel::{Ask, Watched, expiration};
 pub use client::{Client, Host};
 pub use failure::classify;
 pub use keys::Keys;
 pub use list::List;
 
-pub use crate::http::whole;
+pub use crate::http::parse_json;
 
 /// Reads a user's mail.
 pub const SCOPE_GMAIL: &str = "https://www.googleapis.com/auth/gmail.readonly";
@@ -44,7 +44,7 @@ pub(crate) fn read_any_batch(input: &[u8]) {
 /// Reads bytes as the answer of a token endpoint, as an address of one, and as keys of all kinds, for `crate::fuzz`.
 pub(crate) fn read_any_token(input: &[u8]) {
     for (status, whose) in [(200, verdict::Whose::Person), (400, verdict::Whose::Person), (403, verdict::Whose::Domain)] {
-        std::hint::black_box(oauth::granted((status, None, input), whose, verdict::Known::default()).is_ok());
+        std::hint::black_box(oauth::granted((status, None, input), whose, verdict::GrantHistory::default()).is_ok());
     }
     let text = String::from_utf8_lossy(input);
     std::hint::black_box((

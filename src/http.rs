@@ -18,7 +18,7 @@ use url::Url;
 use crate::config;
 use crate::error::{Class, Failure};
 
-pub use concurrency::{Turn, Width};
+pub use concurrency::{ConcurrencyLimit, RequestPermit};
 
 // "gzip" in the User-Agent is what makes Google compress.
 pub(crate) const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"), " (gzip)");
@@ -44,7 +44,7 @@ pub struct Client {
     clients: Mutex<HashMap<(ThreadId, bool), reqwest::Client>>,
     calls: AtomicU64,
     /// Bounds the requests under way.
-    width: Width,
+    width: ConcurrencyLimit,
 }
 
 impl Client {
@@ -56,7 +56,7 @@ impl Client {
             most: usize::try_from(engine.answer_max_size).unwrap_or(usize::MAX),
             clients: Mutex::default(),
             calls: AtomicU64::new(0),
-            width: Width::new(engine.concurrency),
+            width: ConcurrencyLimit::new(engine.concurrency),
         }
     }
 
@@ -71,7 +71,7 @@ impl Client {
     }
 
     /// Waits until one more request may be under way.
-    pub async fn turn(&self) -> Turn<'_> {
+    pub async fn turn(&self) -> RequestPermit<'_> {
         self.width.enter().await
     }
 
@@ -86,7 +86,7 @@ impl Client {
     }
 
     /// The whole answer to a request, which waits for its turn first. `most`: bytes of its body.
-    pub async fn ask(&self, what: &'static str, request: reqwest::RequestBuilder, most: usize) -> Result<Answer, Failure> {
+    pub async fn send(&self, what: &'static str, request: reqwest::RequestBuilder, most: usize) -> Result<Answer, Failure> {
         let turn = self.turn().await;
         let answer = sent(what, request, most).await;
         turn.answered(what, answer.as_ref().map_or_else(|_| true, |(status, ..)| is_overloaded(*status)));
@@ -258,7 +258,7 @@ pub fn without_addresses(message: &str) -> String {
 ///
 /// # Errors
 /// `Transient`: a body that ends early can still have come with a good status and length.
-pub fn whole<'a, T: serde::Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, Failure> {
+pub fn parse_json<'a, T: serde::Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(body)
         .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))
 }

@@ -31,28 +31,28 @@ impl Progress {
     }
 
     /// Streams that the run will work at.
-    pub fn found(&self, streams: usize) {
+    pub fn add_streams(&self, streams: usize) {
         self.bar.inc_length(streams as u64);
     }
 
     /// A page came: what moves while a large first sync goes on.
     pub fn page(&self, users: impl FnOnce() -> usize) {
         self.pages.fetch_add(1, Ordering::Relaxed);
-        self.tell(users);
+        self.redraw(users);
     }
 
     /// A stream is done.
     pub fn ended(&self, users: impl FnOnce() -> usize) {
         self.bar.inc(1);
-        self.tell(users);
+        self.redraw(users);
     }
 
     /// Takes the bar off the terminal.
-    pub fn over(&self) {
+    pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
 
-    fn tell(&self, users: impl FnOnce() -> usize) {
+    fn redraw(&self, users: impl FnOnce() -> usize) {
         if !self.bar.is_hidden() {
             self.bar.set_message(format!("{} users, {} pages", users(), self.pages.load(Ordering::Relaxed)));
         }

@@ -48,11 +48,11 @@ impl Probe {
     ///
     /// # Errors
     /// As `google::Client::get`.
-    pub async fn ask(&self, google: &google::Client, token: &dyn GetToken, scope: &str) -> Result<String, Failure> {
+    pub async fn probe(&self, google: &google::Client, token: &dyn GetToken, scope: &str) -> Result<String, Failure> {
         let mut url = google.url(self.host, self.path)?;
         url.query_pairs_mut().append_pair("fields", self.fields);
         let body = google.get(self.method, token, scope, url).await?;
-        let answer: serde_json::Value = google::whole(self.method, &body)?;
+        let answer: serde_json::Value = google::parse_json(self.method, &body)?;
         let address = answer.pointer(self.address).and_then(|address| address.as_str()).filter(|address| address.contains('@'));
         address.map(str::to_owned).ok_or_else(|| {
             Failure::new(Class::Permanent, format!("{}: the answer has no address at {}", self.method, self.address))

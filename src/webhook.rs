@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Settings};
 use crate::db::Pool;
-use connection_slots::Places;
+use connection_slots::ConnectionSlots;
 use metrics::Metrics;
 use writer::Writer;
 
@@ -113,7 +113,7 @@ struct Intake {
     attendee: Option<attendee::Key>,
     decisions: Option<decision::Decisions>,
     pool: Pool,
-    places: Arc<Places>,
+    places: Arc<ConnectionSlots>,
 }
 
 /// Serves until told to stop, then finishes the requests in hand. `apart`: where health and figures are served instead.
@@ -129,7 +129,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let settings = &settings.webhook;
     let pushed = Arc::new(Notify::new());
-    let places = Places::new(settings.max_connections, settings.max_connections_per_address);
+    let places = ConnectionSlots::new(settings.max_connections, settings.max_connections_per_address);
     let intake = Arc::new(Intake {
         writer: Writer::start(pool.clone(), Arc::clone(&pushed)),
         metrics: Metrics::new(),
@@ -148,7 +148,9 @@ pub async fn serve(
     let life = settings.connection_life;
     let (router, apart) = match apart {
         None => (router.merge(status(&intake)), None),
-        Some(listener) => (router, Some((listener, status(&intake), Places::new(STATUS_CONNECTIONS, STATUS_CONNECTIONS)))),
+        Some(listener) => {
+            (router, Some((listener, status(&intake), ConnectionSlots::new(STATUS_CONNECTIONS, STATUS_CONNECTIONS))))
+        }
     };
     let serving = listen::serve(listener, router, (&places, life), &intake.metrics, &stop);
     let telling = async {

@@ -19,14 +19,14 @@ impl Zone {
     /// The zone of something that names one, or else was given with an offset. `None`: the name means nothing and no offset is known.
     pub fn of(name: Option<&str>, offset: Option<FixedOffset>) -> Option<Self> {
         match name {
-            Some(name) => Self::named(name).or(offset.map(Self::Offset)),
+            Some(name) => Self::from_name(name).or(offset.map(Self::Offset)),
             None => Some(offset.map_or(Self::Place(Tz::UTC), Self::Offset)),
         }
     }
 
     /// The zone of a name, as in `Europe/Berlin`, `W. Europe Standard Time`, `(UTC+01:00) Amsterdam, Berlin`, `GMT+02:00`, or with what
     /// calendar programs write before it (`/freeassociation.sourceforge.net/Europe/Berlin`).
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         let name = name.trim().trim_matches('"').trim();
         let name = &name[name.ceil_char_boundary(name.len().saturating_sub(MOST_NAME))..];
         let place = |name: &str| {
@@ -105,9 +105,9 @@ mod tests {
     #[test]
     fn of_an_endless_name_the_end_alone_is_read() {
         let long = format!("{}/Europe/Berlin", "ä/".repeat(1 << 20));
-        assert_eq!(Zone::named(&long), Some(Zone::Place(Tz::Europe__Berlin)));
-        assert_eq!(Zone::named(&"e/".repeat(1 << 20)), None);
-        assert_eq!(Zone::named(&"ä".repeat(MOST_NAME)), None);
+        assert_eq!(Zone::from_name(&long), Some(Zone::Place(Tz::Europe__Berlin)));
+        assert_eq!(Zone::from_name(&"e/".repeat(1 << 20)), None);
+        assert_eq!(Zone::from_name(&"ä".repeat(MOST_NAME)), None);
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
             ("", None),
         ];
         for (name, zone) in table {
-            let found = Zone::named(name);
+            let found = Zone::from_name(name);
             let same = match (found, zone) {
                 (Some(Zone::Place(a)), Some(Zone::Place(b))) => a == b || name.starts_with("India"),
                 (found, zone) => found == zone,

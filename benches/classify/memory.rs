@@ -23,7 +23,7 @@ pub fn learn_all() {
     drop(learner);
     let loaded = Learner::from_bytes(&saved).expect("its own bytes");
     let decided = documents().filter(|document| {
-        loaded.judge(&document.features(), &Neighbours::default(), |_| May::Given).outcome
+        loaded.decide(&document.features(), &Neighbours::default(), |_| May::Given).outcome
             != syncctl::classify::decide::Outcome::Unsure
     });
     assert!(decided.count() > 0, "nothing was decided");

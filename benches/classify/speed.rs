@@ -29,7 +29,7 @@ pub fn tell(mail: &[Document], table: &mut Table) {
     table.add("learn_5000_cpu_s", cpu, None, "");
     let (seconds, cpu) = measured(|| {
         for (_, text) in &documents {
-            black_box(learnt.judge(&features(&text_of(text)), &none, |_| May::Given));
+            black_box(learnt.decide(&features(&text_of(text)), &none, |_| May::Given));
         }
     });
     table.add("judge_per_s", DOCUMENTS as f64 / seconds, Some(">= 10000"), "documents of 2 KB, by a model of 5,000");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use syncctl::classify::Label;
-use syncctl::classify::decide::{Kinship, LATEST_OF_SENDER, May, Neighbours, Outcome, Way as By};
+use syncctl::classify::decide::{Evidence as By, Kinship, LATEST_OF_SENDER, May, Neighbours, Outcome};
 use syncctl::classify::features::Features;
 use syncctl::classify::learner::Learner;
 use syncctl::classify::linear::Model;
@@ -16,7 +16,7 @@ pub type Way = fn(&Learner, &Features, &Neighbours) -> Option<(Label, &'static s
 
 /// As the product decides.
 pub fn whole(learner: &Learner, features: &Features, neighbours: &Neighbours) -> Option<(Label, &'static str)> {
-    match learner.judge(features, neighbours, |_| May::Given).outcome {
+    match learner.decide(features, neighbours, |_| May::Given).outcome {
         Outcome::Decided { label, by: By::Kin, .. } => Some((label, "kin")),
         Outcome::Decided { label, by: By::Sender, .. } => Some((label, "sender")),
         Outcome::Decided { label, by: By::Model, .. } => Some((label, "model")),

@@ -93,7 +93,7 @@ pub fn is_refuted(tally: Tally) -> bool {
 
 /// Who decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Evidence {
     Kin,
     Sender,
     Model,
@@ -103,7 +103,7 @@ pub enum Way {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Outcome {
     /// Confidence from 0 to 1: the share of this way's decisions that was right, or the model's own.
-    Decided { label: Label, by: Way, confidence: f32 },
+    Decided { label: Label, by: Evidence, confidence: f32 },
     /// It stays without a project.
     Unsure,
 }
@@ -143,7 +143,7 @@ fn outcome(neighbours: &Neighbours, opinion: &Opinion, tallies: &Tallies, may: &
         Some((kinship, label, May::Given)) => {
             let confidence = tallies.kin.expected() as f32;
             let reason = format!("a person assigned a document of the same {kinship}");
-            return (Outcome::Decided { label, by: Way::Kin, confidence }, reason);
+            return (Outcome::Decided { label, by: Evidence::Kin, confidence }, reason);
         }
         Some((kinship, _, May::Closed)) => return (Outcome::Unsure, format!("the project of the same {kinship} is closed")),
         Some((_, _, May::Refused)) | None => {}
@@ -154,7 +154,7 @@ fn outcome(neighbours: &Neighbours, opinion: &Opinion, tallies: &Tallies, may: &
     {
         let confidence = tallies.sender.expected() as f32;
         let reason = format!("the last {count} assignments of this sender are the same");
-        return (Outcome::Decided { label, by: Way::Sender, confidence }, reason);
+        return (Outcome::Decided { label, by: Evidence::Sender, confidence }, reason);
     }
     let (outcome, reason) = model(opinion, may);
     match (kin, outcome) {
@@ -186,7 +186,7 @@ fn model(opinion: &Opinion, may: &impl Fn(Label) -> May) -> (Outcome, String) {
         return unsure("the best project is closed".into());
     }
     let reason = format!("confidence {confidence:.2}, threshold {threshold:.2}");
-    (Outcome::Decided { label: best.label, by: Way::Model, confidence }, reason)
+    (Outcome::Decided { label: best.label, by: Evidence::Model, confidence }, reason)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl Learner {
     }
 
     /// Decides on a document. `may`: whether a label may be given to it.
-    pub fn judge(&self, features: &Features, neighbours: &Neighbours, may: impl Fn(Label) -> May) -> Decision {
+    pub fn decide(&self, features: &Features, neighbours: &Neighbours, may: impl Fn(Label) -> May) -> Decision {
         let opinion = Opinion {
             ranked: &self.model.rank(features, |label| may(label) != May::Refused),
             assignments: self.model.documents(),
@@ -91,7 +91,7 @@ impl Learner {
 pub(super) mod tests {
     use uuid::Uuid;
 
-    use super::super::decide::{Kinship, Outcome, Way};
+    use super::super::decide::{Evidence, Kinship, Outcome};
     use super::super::features::{Text, features};
     use super::super::threshold::Tally;
     use super::*;
@@ -118,10 +118,10 @@ pub(super) mod tests {
 
     #[test]
     fn it_decides_once_it_has_been_right_often_enough() {
-        let outcome = |documents| taught(documents).judge(&of(WORDS[1]), &Neighbours::default(), |_| May::Given).outcome;
+        let outcome = |documents| taught(documents).decide(&of(WORDS[1]), &Neighbours::default(), |_| May::Given).outcome;
         assert_eq!(outcome(29), Outcome::Unsure);
         assert_eq!(outcome(60), Outcome::Unsure);
-        assert!(matches!(outcome(200), Outcome::Decided { label: given, by: Way::Model, .. } if given == label(1)));
+        assert!(matches!(outcome(200), Outcome::Decided { label: given, by: Evidence::Model, .. } if given == label(1)));
     }
 
     #[test]
@@ -153,15 +153,15 @@ pub(super) mod tests {
     fn a_sender_rule_that_is_always_wrong_gives_way_to_the_model() {
         let mut learner = taught(300);
         let sender = Neighbours { kin: &[], sender: &[label(1); 3] };
-        let by = |learner: &Learner| match learner.judge(&of(WORDS[0]), &sender, |_| May::Given).outcome {
+        let by = |learner: &Learner| match learner.decide(&of(WORDS[0]), &sender, |_| May::Given).outcome {
             Outcome::Decided { label, by, .. } => (label, by),
             Outcome::Unsure => panic!("unsure"),
         };
-        assert_eq!(by(&learner), (label(1), Way::Sender));
+        assert_eq!(by(&learner), (label(1), Evidence::Sender));
         for number in 0..40 {
             learner.learn(&of(&format!("{} {number}", WORDS[0])), &sender, label(0)).expect("room");
         }
-        assert_eq!(by(&learner), (label(0), Way::Model));
+        assert_eq!(by(&learner), (label(0), Evidence::Model));
         // It is measured on these, now that they come to it.
         assert!(learner.past().records().len() > 300);
     }

@@ -70,7 +70,7 @@ pub enum Verb {
 /// Runs the command.
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     if let Verb::Rekey { new_key: true } = verb {
-        let file = seal_key_file(&settings, pool::place(&settings.db)?.cluster.is_some())?;
+        let file = seal_key_file(&settings, pool::locate(&settings.db)?.cluster.is_some())?;
         if file.as_os_str().is_empty() {
             return Err(Fault::settings("--new-key writes to a key file: set seal.key_file (SYNCCTL_SEAL_KEY_FILE)").into());
         }
@@ -141,7 +141,7 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn named(context: &Context, name: &str) -> anyhow::Result<Uuid> {
+async fn find_user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
     let found = accounts::find(&context.pool, &[name]).await?;
     found.into_iter().next().flatten().ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
 }

@@ -65,14 +65,14 @@ struct Recorded {
 
 /// Records it, and makes what is more urgent now due earlier.
 pub async fn run(args: &ActivityArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let user = jobs::named(context, &args.user).await?;
+    let user = jobs::find_user(context, &args.user).await?;
     let services: Vec<&str> = any_service::services(&context.settings).map(|(service, _)| service).into();
     let weights: Vec<f64> = services.iter().map(|service| args.kind.weight(service)).collect();
     let half_life = context.settings.pace.activity_half_life.as_secs_f64();
     activity::record(&context.pool, user, args.kind.name(), &services, &weights, half_life).await?;
     let paced = explain::outlooks(context, user).await?.into_iter().filter(|(.., outlook)| !outlook.fixed);
     let (ids, waits): (Vec<i64>, Vec<f64>) = paced.map(|(row, .., outlook)| (row.id, outlook.interval.as_secs_f64())).unzip();
-    let hastened = activity::hasten(&context.pool, &ids, &waits).await?;
+    let hastened = activity::advance_due(&context.pool, &ids, &waits).await?;
     let recorded = Recorded { user_id: user, kind: args.kind.name(), hastened };
     output.print(&recorded, || format!("{} of {user} recorded; {hastened} streams are due earlier", recorded.kind))?;
     Ok(Exit::Done)

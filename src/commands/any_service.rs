@@ -53,7 +53,7 @@ pub(super) async fn run(context: &Context, service: &str, job: &Job) -> anyhow::
 type Judge = Box<dyn Fn(&Stream) -> (Bounds, f64)>;
 
 /// What a service makes of its streams.
-pub(super) async fn judge(context: &Context, service: &str) -> anyhow::Result<Judge> {
+pub(super) async fn assessor(context: &Context, service: &str) -> anyhow::Result<Judge> {
     fn of(source: impl Source) -> Judge {
         Box::new(move |stream| (source.bounds(stream), source.urgency(stream.id)))
     }

@@ -12,11 +12,11 @@ use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::{accounts, streams};
 use crate::engine::job::Job;
-use crate::engine::single::{self, Asked};
+use crate::engine::single::{self, ItemRef};
 use crate::engine::{Context, Report, Source, task_runner};
 use crate::error::{Exit, Fault};
 use crate::services::attendee::schedule::schedule;
-use crate::services::attendee::stored::{self, Named};
+use crate::services::attendee::stored::{self, BotOrMeeting};
 use crate::services::attendee::{Attendee, SERVICE, projects};
 
 /// What Attendee can do.
@@ -100,7 +100,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
                 }
                 let source = Attendee::load(&context, &selection).await?;
                 let job = Job { exclusive: !args.parallel, ..jobs::job(&context, SERVICE, "cron", selection, args.bounds) };
-                attendee_output::finish(jobs::ran(&context, source, &job).await?, output)
+                attendee_output::finish(jobs::run(&context, source, &job).await?, output)
             }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
@@ -153,7 +153,7 @@ pub async fn schedule_now(context: &Context, bounds: Bounds) -> anyhow::Result<R
     // Nothing is polled.
     let source = Attendee::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
     let job = Job { exclusive: true, ..jobs::job(context, SERVICE, "schedule", Selection::default(), bounds) };
-    task_runner::run(context, source, &job, async |desk| schedule(desk, &pattern, &inside).await).await
+    task_runner::run(context, source, &job, async |runner| schedule(runner, &pattern, &inside).await).await
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
@@ -162,12 +162,12 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
         let selection = Selection { force: true, ..Selection::default() };
         let source = Attendee::load(context, &selection).await?;
         let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
-        return attendee_output::finish(jobs::ran(context, source, &job).await?, output);
+        return attendee_output::finish(jobs::run(context, source, &job).await?, output);
     }
     // What holds a NUL is no id, and PostgreSQL would refuse the others with it.
     let given: HashSet<&str> = names.iter().map(String::as_str).collect();
     let ids: Vec<&str> = given.iter().copied().filter(|name| !name.contains('\0')).collect();
-    let bots = stored::named(&context.pool, &ids).await?;
+    let bots = stored::find(&context.pool, &ids).await?;
     let found: HashSet<&str> = bots.iter().map(|bot| bot.name.as_str()).collect();
     let unknown: Vec<String> = given.iter().filter(|name| !found.contains(*name)).map(|name| (*name).to_owned()).collect();
     for name in &unknown {
@@ -193,20 +193,26 @@ async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> 
 }
 
 /// Polls bots one by one.
-async fn poll(context: &Context, verb: &str, bots: &[Named], bounds: Bounds, unknown: Vec<String>) -> anyhow::Result<Report> {
+async fn poll(
+    context: &Context,
+    verb: &str,
+    bots: &[BotOrMeeting],
+    bounds: Bounds,
+    unknown: Vec<String>,
+) -> anyhow::Result<Report> {
     let projects: HashSet<Uuid> = bots.iter().map(|bot| bot.project).collect();
     let selection = Selection { users: Some(projects.into_iter().collect()), force: true, ..Selection::default() };
     let source = Attendee::load(context, &selection).await?;
     let mut job = jobs::job(context, SERVICE, verb, selection, bounds);
     job.unknown = unknown;
-    let asked: Vec<Asked> = bots.iter().map(|bot| Asked { stream: bot.stream, id: bot.bot_id.clone() }).collect();
+    let asked: Vec<ItemRef> = bots.iter().map(|bot| ItemRef { stream: bot.stream, id: bot.bot_id.clone() }).collect();
     let report = single::run(context, source, &job, &asked).await?;
     jobs::hand_on(context, &job).await;
     Ok(report)
 }
 
 async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let bot = named(context, &args.id).await?;
+    let bot = find_bot(context, &args.id).await?;
     let mut exit = Exit::Done;
     if !bot.is_settled {
         let report = poll(context, "transcript", std::slice::from_ref(&bot), args.bounds, Vec::new()).await?;
@@ -222,15 +228,15 @@ async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyho
 }
 
 /// The bot that a job names; the row of the job says where there is none.
-async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result<Named> {
+async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result<BotOrMeeting> {
     let job = jobs::job(context, SERVICE, verb, Selection::default(), args.bounds);
-    jobs::begun(context, Attendee::TABLES, &job, named(context, &args.id).await).await
+    jobs::begun(context, Attendee::TABLES, &job, find_bot(context, &args.id).await).await
 }
 
-async fn named(context: &Context, id: &str) -> anyhow::Result<Named> {
+async fn find_bot(context: &Context, id: &str) -> anyhow::Result<BotOrMeeting> {
     let found = match id.contains('\0') {
         true => Vec::new(),
-        false => stored::named(&context.pool, &[id]).await?,
+        false => stored::find(&context.pool, &[id]).await?,
     };
     found.into_iter().next().ok_or_else(|| unknown(id).into())
 }

@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::classify::review::{self, Named};
 use crate::engine::job::Job;
-use crate::engine::single::{self, Asked};
+use crate::engine::single::{self, ItemRef};
 use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
 use crate::services::classify::{Classify, SERVICE};
@@ -113,7 +113,7 @@ async fn rehearse(args: &CronArgs, context: &Context, output: Output) -> anyhow:
     let users = Classify::awaited(&context.pool).await?;
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
     let job = jobs::job(context, SERVICE, "cron", selection, args.bounds);
-    jobs::finish(jobs::ran(context, Classify::new(context, true)?, &job).await?, output)
+    jobs::finish(jobs::run(context, Classify::new(context, true)?, &job).await?, output)
 }
 
 async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
@@ -121,11 +121,11 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     if names.is_empty() && !args.stdin {
         let selection = Selection { force: true, ..Selection::default() };
         let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
-        return jobs::finish(jobs::ran(context, Classify::new(context, job.dry_run)?, &job).await?, output);
+        return jobs::finish(jobs::run(context, Classify::new(context, job.dry_run)?, &job).await?, output);
     }
     let names: HashSet<String> = names.into_iter().collect();
     let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
-    let documents = review::named(&context.pool, &ids).await?;
+    let documents = review::existing(&context.pool, &ids).await?;
     let found: HashSet<Uuid> =
         documents.iter().filter(|document| document.stream.is_some()).map(|document| document.id).collect();
     let unknown: Vec<String> =
@@ -162,7 +162,7 @@ async fn poll(
     let mut job: Job = jobs::job(context, SERVICE, verb, Selection { force: true, ..Selection::default() }, bounds);
     job.selection.users = Some(documents.iter().map(|document| document.user).collect::<HashSet<_>>().into_iter().collect());
     job.unknown = unknown;
-    let asked = documents.iter().filter_map(|document| Some(Asked { stream: document.stream?, id: document.id.to_string() }));
+    let asked = documents.iter().filter_map(|document| Some(ItemRef { stream: document.stream?, id: document.id.to_string() }));
     let report = single::run(context, Classify::new(context, job.dry_run)?, &job, &asked.collect::<Vec<_>>()).await?;
     jobs::hand_on(context, &job).await;
     Ok(report)
@@ -171,11 +171,11 @@ async fn poll(
 /// The document that a job names; the row of the job says where there is none.
 async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result<Named> {
     let job = jobs::job(context, SERVICE, verb, Selection::default(), args.bounds);
-    jobs::begun(context, Classify::TABLES, &job, found(context, args.id).await).await
+    jobs::begun(context, Classify::TABLES, &job, find_document(context, args.id).await).await
 }
 
-async fn found(context: &Context, document: Uuid) -> anyhow::Result<Named> {
-    let named = review::named(&context.pool, &[document]).await?.pop();
+async fn find_document(context: &Context, document: Uuid) -> anyhow::Result<Named> {
+    let named = review::existing(&context.pool, &[document]).await?.pop();
     let named = named.ok_or_else(|| show::no_document(document))?;
     if named.stream.is_none() {
         let why = format!("the user of document {document} has no projects; add one with `syncctl projects add`");

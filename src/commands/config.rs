@@ -76,7 +76,7 @@ fn show(loaded: &Loaded, output: Output) -> anyhow::Result<()> {
 
 /// What was changed since the last complete passes, as far as the database says so at once. A private cluster is not started for it.
 fn changed(loaded: &Loaded) -> anyhow::Result<Vec<Changed>> {
-    let place = pool::place(&loaded.settings.db)?;
+    let place = pool::locate(&loaded.settings.db)?;
     if let Some(cluster) = &place.cluster
         && !cluster.status()?.running
     {

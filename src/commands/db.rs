@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::db::embedded::backup::BEFORE;
 use crate::db::embedded::{Cluster, Stopped};
 use crate::db::migrate;
-use crate::db::pool::{self, Place};
+use crate::db::pool::{self, DatabaseLocation};
 use crate::error::{Exit, Fault};
 
 /// What can be done with the database.
@@ -52,7 +52,7 @@ pub enum Verb {
 
 /// Runs the command.
 pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<Exit> {
-    let place = pool::place(&settings.db)?;
+    let place = pool::locate(&settings.db)?;
     match verb {
         Verb::Migrate => migrate(&place, output)?,
         Verb::Status => status(&place, output)?,
@@ -87,7 +87,7 @@ pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<E
     Ok(Exit::Done)
 }
 
-fn migrate(place: &Place, output: Output) -> anyhow::Result<()> {
+fn migrate(place: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
     place.ensure_running()?;
     let applied = migrate::migrate(&place.target)?;
     let creators = migrate::creators(&place.target)?;
@@ -103,7 +103,7 @@ fn migrate(place: &Place, output: Output) -> anyhow::Result<()> {
     })
 }
 
-fn dump(place: &Place, file: &Path, settings: &Settings, output: Output) -> anyhow::Result<()> {
+fn dump(place: &DatabaseLocation, file: &Path, settings: &Settings, output: Output) -> anyhow::Result<()> {
     place.ensure_running()?;
     cluster(place)?.dump(file)?;
     let keys = seal_key_file(settings, true)?;
@@ -112,7 +112,7 @@ fn dump(place: &Place, file: &Path, settings: &Settings, output: Output) -> anyh
     })
 }
 
-fn restore(place: &Place, file: &Path, replace: bool, output: Output) -> anyhow::Result<()> {
+fn restore(place: &DatabaseLocation, file: &Path, replace: bool, output: Output) -> anyhow::Result<()> {
     place.ensure_running()?;
     cluster(place)?.restore(file, replace)?;
     let migrated = migrate::migrate(&place.target)?;
@@ -122,7 +122,7 @@ fn restore(place: &Place, file: &Path, replace: bool, output: Output) -> anyhow:
 }
 
 /// Becomes psql: comes back only if that cannot be done.
-fn psql(place: &Place, args: &[String]) -> anyhow::Result<Infallible> {
+fn psql(place: &DatabaseLocation, args: &[String]) -> anyhow::Result<Infallible> {
     place.ensure_running()?;
     let mut psql = match &place.cluster {
         Some(cluster) => cluster.client("psql", args)?,
@@ -139,7 +139,7 @@ fn psql(place: &Place, args: &[String]) -> anyhow::Result<Infallible> {
     Err(Fault::usage(format!("psql cannot be run ({error}): {advice}")).into())
 }
 
-fn cluster(place: &Place) -> anyhow::Result<&Cluster> {
+fn cluster(place: &DatabaseLocation) -> anyhow::Result<&Cluster> {
     place.cluster.as_ref().ok_or_else(|| {
         Fault::usage(format!(
             "{} is not ours to start, stop, dump or restore: a database is configured (db.url); use PostgreSQL's own tools",
@@ -149,7 +149,7 @@ fn cluster(place: &Place) -> anyhow::Result<&Cluster> {
     })
 }
 
-fn status(place: &Place, output: Output) -> anyhow::Result<()> {
+fn status(place: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
     let cluster = place.cluster.as_ref().map(Cluster::status).transpose()?;
     let reachable = cluster.as_ref().is_none_or(|cluster| cluster.running);
     let entries = match reachable {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::standalone_runs::{Alone, recorded};
+use super::standalone_runs::{StandaloneJob, recorded};
 use super::{Output, complain, reading, table, with_context};
 use crate::config::{Settings, duration};
 use crate::db::routing;
@@ -68,7 +68,7 @@ pub fn deliver(args: &DeliverArgs, settings: Settings, output: Output) -> anyhow
             return preview(&context, &order, output).await;
         }
         // What a person orders says nothing of the job in the schedule.
-        let job = Alone { name: "deliver", is_announced: order.replay.is_none() && !order.dead };
+        let job = StandaloneJob { name: "deliver", is_announced: order.replay.is_none() && !order.dead };
         let delivered = outbox::deliver(&context.pool, &context.settings.outbox, &order, &context.stop);
         let report = recorded(&context, job, delivered, Report::exit, Report::error_message).await?;
         output.print(&report, || text(&report))?;

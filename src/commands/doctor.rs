@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Output, complain};
 use crate::config::Loaded;
-use crate::db::pool::{self, Place};
+use crate::db::pool::{self, DatabaseLocation};
 use crate::db::{Pool, overview};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
@@ -108,7 +108,7 @@ pub fn run(args: &DoctorArgs, loaded: anyhow::Result<Loaded>, output: Output) ->
 
 fn examine(args: &DoctorArgs, loaded: &Loaded, found: &mut Findings) -> anyhow::Result<()> {
     let settings = &loaded.settings;
-    let place = match pool::place(&settings.db) {
+    let place = match pool::locate(&settings.db) {
         Ok(place) => Some(place),
         Err(error) => {
             found.fail("database", format!("{error:#}"), "correct db.url");
@@ -200,7 +200,7 @@ async fn within(
 }
 
 /// Starts the private cluster, as any command would; one that was never made is left so.
-fn started(place: &Place, found: &mut Findings) -> bool {
+fn started(place: &DatabaseLocation, found: &mut Findings) -> bool {
     let Some(cluster) = &place.cluster else { return true };
     match cluster.status() {
         Ok(status) if !has_server(status.running, cluster.installed(), found) => return false,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Output, reading, table, with_context};
 use crate::config::Settings;
 use crate::db::accounts;
-use crate::db::documents_read::{self, Entry, Filter, Hit, MARKS, Whole};
+use crate::db::documents_read::{self, Entry, Filter, FullDocument, Hit, MARKS};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
 
@@ -68,13 +68,13 @@ impl Status {
 
 /// Runs the command.
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
-    with_context(settings, |context| async move { reading(&context, told(verb, &context, output)).await })
+    with_context(settings, |context| async move { reading(&context, show(verb, &context, output)).await })
 }
 
-async fn told(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<Exit> {
+async fn show(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<Exit> {
     match verb {
         Verb::List { user, source, status, limit } => {
-            let user = named(context, user.as_deref()).await?;
+            let user = find_user(context, user.as_deref()).await?;
             let filter = Filter { user, source: source.as_deref(), status: status.map(Status::name) };
             let rows = documents_read::list(&context.pool, &filter, i64::from(*limit)).await?;
             output.print(&rows, || listed(&rows))?;
@@ -83,10 +83,10 @@ async fn told(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<
             let Some(whole) = documents_read::get(&context.pool, *id).await? else {
                 return Err(Fault::usage(format!("no document {id}; see `syncctl documents list`")).into());
             };
-            output.print(&whole, || shown(&whole))?;
+            output.print(&whole, || format_document(&whole))?;
         }
         Verb::Search { query, user, limit } => {
-            let user = named(context, user.as_deref()).await?;
+            let user = find_user(context, user.as_deref()).await?;
             let hits = documents_read::search(&context.pool, query, user, i64::from(*limit)).await?;
             let Some(mut hits) = hits else {
                 return Err(Fault::usage(format!("there is no word to search for in {query:?}")).into());
@@ -96,13 +96,13 @@ async fn told(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<
             for hit in &mut hits {
                 hit.passages = marked(&hit.passages, bold);
             }
-            output.print(&hits, || found(&hits))?;
+            output.print(&hits, || format_hits(&hits))?;
         }
     }
     Ok(Exit::Done)
 }
 
-async fn named(context: &Context, user: Option<&str>) -> anyhow::Result<Option<Uuid>> {
+async fn find_user(context: &Context, user: Option<&str>) -> anyhow::Result<Option<Uuid>> {
     let Some(name) = user else { return Ok(None) };
     let found = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
     found.map(Some).ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
@@ -140,7 +140,7 @@ fn listed(rows: &[Entry]) -> String {
     table.trim_fmt()
 }
 
-fn shown(whole: &Whole) -> String {
+fn format_document(whole: &FullDocument) -> String {
     let entry = &whole.entry;
     let time = |at: chrono::DateTime<chrono::Utc>| at.format("%F %T UTC").to_string();
     let rows = [
@@ -169,7 +169,7 @@ fn shown(whole: &Whole) -> String {
 }
 
 /// Its project, and who decided that.
-fn project(whole: &Whole) -> Option<String> {
+fn project(whole: &FullDocument) -> Option<String> {
     let name = whole.project.clone().or_else(|| whole.project_id.map(|id| id.to_string()));
     match (name, &whole.decided_by) {
         (Some(name), Some(by)) => Some(format!("{name}, decided by {by}")),
@@ -178,7 +178,7 @@ fn project(whole: &Whole) -> Option<String> {
     }
 }
 
-fn found(hits: &[Hit]) -> String {
+fn format_hits(hits: &[Hit]) -> String {
     if hits.is_empty() {
         return "nothing found".into();
     }

@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::db::claims::Selection;
 use crate::db::streams;
 use crate::engine::push::Mode;
-use crate::engine::single::{self, Asked};
+use crate::engine::single::{self, ItemRef};
 use crate::engine::{Context, Source};
 use crate::error::{Exit, Fault};
 use crate::services::drive::watches::{self, Watched};
@@ -110,7 +110,7 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
         let selection = Selection { force: true, ..Selection::default() };
         let source = source(context, &selection).await?;
         let job = jobs::job(context, REGISTERED.service, "batch-poll", selection, args.bounds);
-        return jobs::finish(jobs::ran(context, source, &job).await?, output);
+        return jobs::finish(jobs::run(context, source, &job).await?, output);
     }
     // What holds a NUL is no id, and PostgreSQL would refuse the others with it.
     let named: HashSet<&str> = names.iter().map(String::as_str).collect();
@@ -143,12 +143,12 @@ async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> 
 struct Way {
     file: String,
     user: uuid::Uuid,
-    asked: Asked,
+    asked: ItemRef,
 }
 
 async fn ways(context: &Context, files: &[&str]) -> anyhow::Result<Vec<Way>> {
     let ways = watches::ways(&context.pool, files).await?;
-    Ok(ways.into_iter().map(|(file, user, stream)| Way { asked: Asked { stream, id: file.clone() }, file, user }).collect())
+    Ok(ways.into_iter().map(|(file, user, stream)| Way { asked: ItemRef { stream, id: file.clone() }, file, user }).collect())
 }
 
 /// How the one file is asked for that a job names; the row of the job says where there is no way.
@@ -175,7 +175,7 @@ async fn poll(
     let source = source(context, &selection).await?;
     let mut job = jobs::job(context, REGISTERED.service, verb, selection, bounds);
     job.unknown = left.0;
-    let asked: Vec<Asked> = ways.iter().map(|way| way.asked.clone()).collect();
+    let asked: Vec<ItemRef> = ways.iter().map(|way| way.asked.clone()).collect();
     let mut report = single::run(context, source, &job, &asked).await?;
     jobs::hand_on(context, &job).await;
     report.skipped = left.1;

@@ -17,7 +17,7 @@ use crate::db::activity::{self, Activity};
 use crate::db::claims::{self, Selection, StreamRow};
 use crate::db::poll_prices;
 use crate::db::quota::{self, Pause};
-use crate::db::streams::{self, Standing};
+use crate::db::streams::{self, Timing};
 use crate::engine::pace::in_words;
 use crate::engine::pacing::{self, Outlook};
 use crate::engine::{Context, Stream};
@@ -66,7 +66,7 @@ const DEAREST: f64 = 1e6;
 
 /// Prints the pace of a user's streams.
 pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let user = jobs::named(context, &args.user).await?;
+    let user = jobs::find_user(context, &args.user).await?;
     let account =
         accounts::list(&context.pool, Some(&[user])).await?.pop().context("the user has no credentials: import the account")?;
     let pauses = quota::list(&context.pool.get().await?, None, &Selection::default()).await?;
@@ -93,14 +93,14 @@ pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyho
 }
 
 /// Every living stream of a user with its service, where it stands, and its outlook.
-pub(super) async fn outlooks(context: &Context, user: Uuid) -> anyhow::Result<Vec<(StreamRow, &'static str, Standing, Outlook)>> {
+pub(super) async fn outlooks(context: &Context, user: Uuid) -> anyhow::Result<Vec<(StreamRow, &'static str, Timing, Outlook)>> {
     let now = Utc::now();
     let mut outlooks = Vec::new();
     for (service, _) in any_service::services(&context.settings) {
         let standings = streams::of_user(&context.pool, service, user).await?;
         let ids: Vec<i64> = standings.iter().map(|standing| standing.id).collect();
         let prices = poll_prices::load(&context.pool, service).await?;
-        let judge = any_service::judge(context, service).await?;
+        let judge = any_service::assessor(context, service).await?;
         for row in claims::read(&context.pool, &ids).await? {
             let Some(standing) = standings.iter().find(|standing| standing.id == row.id) else { continue };
             let (bounds, urgency) = judge(&Stream::of(&row));
@@ -125,7 +125,7 @@ struct Facts {
 }
 
 impl Facts {
-    fn explain(&self, row: StreamRow, service: &'static str, standing: &Standing, outlook: &Outlook) -> Explained {
+    fn explain(&self, row: StreamRow, service: &'static str, standing: &Timing, outlook: &Outlook) -> Explained {
         let due_at = self.now + TimeDelta::milliseconds((standing.due_in * 1000.0) as i64);
         Explained {
             stream_id: row.id,
@@ -154,7 +154,7 @@ impl Facts {
     }
 
     /// Why a stream is not polled at all, what there is to do, and when it is looked at again. `None`: it is polled.
-    fn not_polled(&self, service: &str, standing: &Standing) -> Option<String> {
+    fn not_polled(&self, service: &str, standing: &Timing) -> Option<String> {
         let account = &self.account;
         let since = time(account.state_since);
         let reason = account.state_reason.as_deref().unwrap_or("no reason was given");
@@ -176,7 +176,7 @@ impl Facts {
     }
 
     /// `polled every 11 min: about 14 changes a day, active 20 min ago (x3.0), no push; next at 14:32`
-    fn reason(&self, row: &StreamRow, service: &str, standing: &Standing, outlook: &Outlook, due_at: DateTime<Utc>) -> String {
+    fn reason(&self, row: &StreamRow, service: &str, standing: &Timing, outlook: &Outlook, due_at: DateTime<Utc>) -> String {
         let pause = self.pauses.iter().find(|pause| pause.service == service && pause.project == row.account.project);
         let next = match (standing.claimed, pause, standing.due_in <= 0.0) {
             (true, ..) => "a run is at it".to_owned(),
@@ -192,7 +192,7 @@ impl Facts {
                 Some(at) => format!("the account is asked for a token again at {}", time(at)),
                 None => next,
             };
-            let remedy = Class::named(class).map_or_else(String::new, |class| format!("; {}", self.remedy(class)));
+            let remedy = Class::from_name(class).map_or_else(String::new, |class| format!("; {}", self.remedy(class)));
             return format!(
                 "failing ({class}, {} in a row), tried again after longer and longer waits; {next}{remedy}",
                 standing.failures

@@ -20,7 +20,7 @@ use crate::outbox;
 use crate::services;
 
 /// Runs the job, and what follows it.
-pub(super) async fn ran<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
+pub(super) async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
     let report = job::run(context, source, job).await?;
     hand_on(context, job).await;
     Ok(report)
@@ -37,7 +37,7 @@ pub(super) async fn hand_on(context: &Context, job: &Job) {
 pub(super) async fn cron<S: Source>(args: &CronArgs, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
     let selection = Selection { force: args.force, ..Selection::default() };
     let job = Job { exclusive: !args.parallel, ..job(context, S::TABLES.service, "cron", selection, args.bounds) };
-    finish(ran(context, source, &job).await?, output)
+    finish(run(context, source, &job).await?, output)
 }
 
 /// The names on the command line, and those on standard input, one a line.
@@ -66,7 +66,7 @@ pub(super) fn job(context: &Context, service: &str, verb: &str, selection: Selec
 }
 
 /// The user that a name means.
-pub(super) async fn named(context: &Context, name: &str) -> anyhow::Result<Uuid> {
+pub(super) async fn find_user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
     let found = accounts::find(&context.pool, &[name]).await?;
     found.into_iter().next().flatten().ok_or_else(|| {
         Fault::usage(format!("no user {name}: give the UUID or the address of a user that `syncctl accounts list` shows")).into()
@@ -75,7 +75,7 @@ pub(super) async fn named(context: &Context, name: &str) -> anyhow::Result<Uuid>
 
 /// The user that a single poll names; one whose account is not called any more is told so at once.
 pub(super) async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
-    let user = named(context, name).await?;
+    let user = find_user(context, name).await?;
     match accounts::get(&context.pool, user).await? {
         Some(account) => match account.revoked {
             Some(reason) => Err(Fault::refused(format!("the account of user {user} is not called: {reason}")).into()),
@@ -101,7 +101,7 @@ pub(super) async fn begun<T>(context: &Context, tables: Tables, job: &Job, neede
 }
 
 /// Why each stream that was not due is left alone.
-pub(super) fn reasons(streams: &[streams::Standing]) -> Vec<String> {
+pub(super) fn reasons(streams: &[streams::Timing]) -> Vec<String> {
     let minutes = |seconds: f64| duration::text(std::time::Duration::from_secs(seconds.abs().round() as u64));
     streams
         .iter()
@@ -166,11 +166,11 @@ pub(super) fn text(report: &Report) -> String {
     if let Some(why) = &report.stopped_early {
         text.push_str(&format!("stopped   early: {why}; the rest is due in the next run\n"));
     }
-    text + &left(report)
+    text + &format_skipped(report)
 }
 
 /// What was left alone, and why, a line each.
-pub(super) fn left(report: &Report) -> String {
+pub(super) fn format_skipped(report: &Report) -> String {
     let mut text = String::new();
     if report.status == "skipped" && report.held_streams == 0 {
         text.push_str(&format!("skipped   {}\n", report.error.as_deref().unwrap_or_default()));

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::{Output, print, table};
 use crate::config::duration;
-use crate::db::channels_read::{self, Standing};
+use crate::db::channels_read::{self, ChannelCounts};
 use crate::db::runs::Tables;
 use crate::engine::Context;
 use crate::error::Exit;
@@ -46,7 +46,7 @@ struct Metrics {
     service: &'static str,
     window_seconds: u64,
     /// Push channels as they stand now; `silent` ones are an alarm.
-    channels: Standing,
+    channels: ChannelCounts,
     window: Window,
     before: Window,
 }
@@ -58,7 +58,7 @@ impl Metrics {
         Ok(Self {
             service: tables.service,
             window_seconds: since.as_secs(),
-            channels: channels_read::standing(&context.pool, tables.service, silent_after).await?,
+            channels: channels_read::counts(&context.pool, tables.service, silent_after).await?,
             window,
             before,
         })
@@ -121,8 +121,8 @@ fn text(metrics: &Metrics, since: Duration) -> String {
     text
 }
 
-fn channels(standing: &Standing) -> String {
-    let Standing { live, silent, refused, to_stop } = standing;
+fn channels(standing: &ChannelCounts) -> String {
+    let ChannelCounts { live, silent, refused, to_stop } = standing;
     let states = [(live, "live"), (silent, "silent"), (refused, "refused"), (to_stop, "to stop")];
     let there: Vec<String> =
         states.iter().filter(|(count, _)| **count > 0).map(|(count, state)| format!("{count} {state}")).collect();
@@ -131,7 +131,7 @@ fn channels(standing: &Standing) -> String {
 
 /// What to say of push channels that announce nothing.
 fn alarm(metrics: &Metrics) -> Option<String> {
-    let (Metrics { service, .. }, Standing { live, silent, .. }) = (metrics, &metrics.channels);
+    let (Metrics { service, .. }, ChannelCounts { live, silent, .. }) = (metrics, &metrics.channels);
     (*silent > 0).then(|| {
         format!(
             "ALARM: {silent} of {live} push channels are silent: polls find what they do not announce. `syncctl {service} renew-webhooks` \

@@ -30,7 +30,7 @@ pub fn run(order: Order) -> anyhow::Result<Exit> {
             unknown: Vec::new(),
             part_of: Some(run),
         };
-        isolated::tell(any_service::run(&context, &service, &job).await?)?;
+        isolated::print_report(any_service::run(&context, &service, &job).await?)?;
         Ok(Exit::Done)
     })
 }

@@ -128,7 +128,7 @@ async fn add(context: &Context, project: &NewProject, output: Output) -> anyhow:
 
 /// Why a project cannot be added, and what to do instead.
 async fn exists(context: &Context, project: &NewProject) -> anyhow::Result<Fault> {
-    let found = projects::named(&context.pool.get().await?, project.user, &project.name).await?;
+    let found = projects::find(&context.pool.get().await?, project.user, &project.name).await?;
     let closed = found.filter(|found| found.is_closed && found.name == project.name);
     let instead = closed.map(|found| format!(", which is closed; open it with `syncctl projects reopen {}`", found.id));
     Ok(Fault::usage(format!("the user already has a project {:?}{}", project.name, instead.unwrap_or_default())))

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::standalone_runs::{Alone, recorded};
+use super::standalone_runs::{StandaloneJob, recorded};
 use super::{Output, table};
 use crate::config::{Settings, duration};
 use crate::db::retention::{self, Kept};
@@ -50,7 +50,7 @@ struct Report {
 
 /// Runs the command.
 pub async fn run(context: &Context, args: &PruneArgs, output: Output) -> anyhow::Result<Exit> {
-    let job = Alone { name: "db prune", is_announced: false };
+    let job = StandaloneJob { name: "db prune", is_announced: false };
     let report = match args.dry_run {
         true => prune(context, args).await?,
         false => recorded(context, job, prune(context, args), |_| Exit::Done, |_| None).await?,

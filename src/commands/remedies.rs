@@ -16,7 +16,7 @@ pub(super) const ADMIN_CONSOLE: &str =
 /// Of one account; `None`: all is well.
 pub(super) fn of_account(account: &Listed, settings: &Settings) -> Option<String> {
     let refused = (account.state == "revoked").then_some(Class::AuthRevoked);
-    let classes = refused.into_iter().chain(account.failing_classes.iter().filter_map(|class| Class::named(class)));
+    let classes = refused.into_iter().chain(account.failing_classes.iter().filter_map(|class| Class::from_name(class)));
     let remedies: Vec<String> = match account.state.as_str() {
         "ended" => vec!["nothing, if that is meant; `syncctl accounts login` or an import brings it back".into()],
         _ => classes.map(|class| of(class, [account.kind.as_str()], account.client_id.as_slice(), settings)).collect(),
@@ -26,7 +26,7 @@ pub(super) fn of_account(account: &Listed, settings: &Settings) -> Option<String
 
 /// Of what fails for one reason.
 pub(super) fn of_failing(failing: &Failing, settings: &Settings) -> Option<String> {
-    Some(of(Class::named(&failing.class)?, failing.kinds.iter().map(String::as_str), &failing.client_ids, settings))
+    Some(of(Class::from_name(&failing.class)?, failing.kinds.iter().map(String::as_str), &failing.client_ids, settings))
 }
 
 /// Of a class of failure, for accounts of these kinds; `clients`: the client ids of their service accounts, as far as they are known.

@@ -16,8 +16,8 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use self::history::{History, Pieces};
-use self::page::Told;
-use super::standalone_runs::{Alone, recorded};
+use self::page::ReportData;
+use super::standalone_runs::{StandaloneJob, recorded};
 use super::{Output, any_service, file, gauges, metrics, reading, with_context};
 use crate::config::Settings;
 use crate::db::{self, channels_read, problems};
@@ -57,7 +57,7 @@ fn window_length(text: &str) -> Result<TimeDelta, String> {
 /// Runs the command.
 pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     with_context(settings, |context| async move {
-        let job = Alone { name: JOB, is_announced: false };
+        let job = StandaloneJob { name: JOB, is_announced: false };
         let written = recorded(&context, job, write(&context, args), |_| Exit::Done, |_| None).await?;
         let Written { written: path, bytes, runs } = &written;
         output
@@ -76,13 +76,13 @@ struct Written {
 }
 
 async fn write(context: &Context, args: &Args) -> anyhow::Result<Written> {
-    let told = reading(context, told(context, args.since)).await?;
+    let told = reading(context, collect(context, args.since)).await?;
     let page = progress::harmless(&page::page(&told));
     file::replace(&args.html, &page)?;
     Ok(Written { written: args.html.display().to_string(), bytes: page.len(), runs: told.history.runs })
 }
 
-async fn told(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<Told> {
+async fn collect(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<ReportData> {
     let pool = &context.pool;
     let mut figures = gauges::read(context).await?;
     // What is under way is the page itself.
@@ -104,10 +104,10 @@ async fn told(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<Tol
     let silent_after = i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX);
     let mut channels = Vec::new();
     for (service, _) in any_service::services(&context.settings) {
-        channels.push((service, channels_read::standing(pool, service, silent_after).await?));
+        channels.push((service, channels_read::counts(pool, service, silent_after).await?));
     }
     let (failing, accounts_failing) = problems::failing(pool, MOST_FAILING).await?;
-    Ok(Told {
+    Ok(ReportData {
         made_at,
         deliveries: problems::deliveries(pool, history.pieces.start).await?,
         history,

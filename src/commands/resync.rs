@@ -48,16 +48,16 @@ struct OfService {
 pub fn run(args: &ResyncArgs, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     with_context(settings, |context| async move {
         let users = match &args.user {
-            Some(name) => Some(vec![jobs::named(&context, name).await?]),
+            Some(name) => Some(vec![jobs::find_user(&context, name).await?]),
             None => None,
         };
-        let asked = Asked { dry_run: args.dry_run, services: ask(args, &context, users.as_deref()).await? };
+        let asked = Asked { dry_run: args.dry_run, services: request(args, &context, users.as_deref()).await? };
         output.print(&asked, || text(&asked))?;
         Ok(Exit::Done)
     })
 }
 
-async fn ask(args: &ResyncArgs, context: &Context, users: Option<&[uuid::Uuid]>) -> anyhow::Result<Vec<OfService>> {
+async fn request(args: &ResyncArgs, context: &Context, users: Option<&[uuid::Uuid]>) -> anyhow::Result<Vec<OfService>> {
     let changed = stale_settings::changed(&context.pool, &context.settings).await?;
     let mut asked = Vec::new();
     for (service, enabled) in any_service::services(&context.settings) {

@@ -36,19 +36,19 @@ pub(super) async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source
                 }
                 job.selection.users = Some(found.into_iter().flatten().collect());
             }
-            jobs::finish(jobs::ran(context, source, &job).await?, output)
+            jobs::finish(jobs::run(context, source, &job).await?, output)
         }
         ServiceVerb::Poll(args) => {
             let mut job = jobs::job(context, service, "poll", Selection { force: true, ..Selection::default() }, args.bounds);
             jobs::only(context, S::TABLES, &mut job, &args.user).await?;
-            jobs::finish(jobs::ran(context, source, &job).await?, output)
+            jobs::finish(jobs::run(context, source, &job).await?, output)
         }
         ServiceVerb::SmartPoll(args) => {
             let selection = Selection { force: args.force, ..Selection::default() };
             let mut job = jobs::job(context, service, "smart-poll", selection, args.poll.bounds);
             let user = jobs::only(context, S::TABLES, &mut job, &args.poll.user).await?;
             let before = streams::of_user(&context.pool, service, user).await?;
-            let mut report = jobs::ran(context, source, &job).await?;
+            let mut report = jobs::run(context, source, &job).await?;
             if !args.force {
                 report.skipped = jobs::reasons(&before);
             }

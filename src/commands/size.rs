@@ -11,12 +11,12 @@ const WORTH_TELLING: i64 = 1 << 20;
 /// Runs the command.
 pub async fn run(context: &Context, output: Output) -> anyhow::Result<Exit> {
     let tables = size::read(&context.pool).await?;
-    let total: i64 = tables.iter().map(whole).sum();
+    let total: i64 = tables.iter().map(total_bytes).sum();
     output.print(&serde_json::json!({ "bytes": total, "tables": tables }), || text(&tables, total))?;
     Ok(Exit::Done)
 }
 
-fn whole(table: &Table) -> i64 {
+fn total_bytes(table: &Table) -> i64 {
     table.bytes + table.index_bytes
 }
 
@@ -24,7 +24,13 @@ fn text(tables: &[Table], total: i64) -> String {
     let mut shown = table(&["table, index", "rows", "size", "share", "a day"]);
     let share = |bytes: i64| format!("{:.1} %", bytes as f64 * 100.0 / total.max(1) as f64);
     for entry in tables {
-        shown.add_row([&entry.table, &entry.rows.to_string(), &bytes(whole(entry)), &share(whole(entry)), &growth(entry)]);
+        shown.add_row([
+            &entry.table,
+            &entry.rows.to_string(),
+            &bytes(total_bytes(entry)),
+            &share(total_bytes(entry)),
+            &growth(entry),
+        ]);
         for index in entry.indexes.iter().filter(|index| index.bytes > WORTH_TELLING) {
             shown.add_row([&format!("  {}", index.index), "", &bytes(index.bytes), &share(index.bytes), ""]);
         }
@@ -55,8 +61,8 @@ fn growth(table: &Table) -> String {
     let mark = if growth.by == Books::Counters { "~ " } else { "" };
     let rows = format!("{:.0} rows", growth.rows_a_day);
     // What a row takes now, indexes included, is what another one will take.
-    match whole(table) >= WORTH_TELLING && table.rows > 0 {
-        true => format!("{mark}+{} ({rows})", bytes((growth.rows_a_day * whole(table) as f64 / table.rows as f64) as i64)),
+    match total_bytes(table) >= WORTH_TELLING && table.rows > 0 {
+        true => format!("{mark}+{} ({rows})", bytes((growth.rows_a_day * total_bytes(table) as f64 / table.rows as f64) as i64)),
         false => format!("{mark}+{rows}"),
     }
 }

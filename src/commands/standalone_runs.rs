@@ -13,7 +13,7 @@ use crate::telemetry::healthchecks::Check;
 
 /// A job that is of no service.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Alone {
+pub(super) struct StandaloneJob {
     /// As the run tables call it: `db prune`.
     pub name: &'static str,
     /// A schedule runs it: whoever watches over it by health checks is told.
@@ -26,7 +26,7 @@ pub(super) struct Alone {
 /// Those of the work, or that its end could not be recorded. A row that cannot be begun, as by a role that only reads, keeps nobody from the work.
 pub(super) async fn recorded<T: Serialize>(
     context: &Context,
-    job: Alone,
+    job: StandaloneJob,
     work: impl Future<Output = anyhow::Result<T>>,
     exit: impl Fn(&T) -> Exit,
     line: impl Fn(&T) -> Option<String>,

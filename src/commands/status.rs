@@ -28,7 +28,7 @@ pub struct StatusArgs {
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Told<'a> {
+struct StatusOutput<'a> {
     #[serde(flatten)]
     overview: &'a Overview,
     /// 95 of 100 changes of the last 24 hours waited no longer, by service.
@@ -41,7 +41,7 @@ pub fn run(args: &StatusArgs, settings: Settings, output: Output) -> anyhow::Res
     with_context(settings, |context| async move {
         let Some(every) = every else {
             let overview = reading(&context, read(&context)).await?;
-            output.print(&told(&overview), || view::text(&overview, &context.settings, colours()))?;
+            output.print(&to_output(&overview), || view::text(&overview, &context.settings, colours()))?;
             return Ok(Exit::Done);
         };
         // What cannot be read at all is an error and no screen.
@@ -50,11 +50,11 @@ pub fn run(args: &StatusArgs, settings: Settings, output: Output) -> anyhow::Res
         loop {
             match (&read_so_far, &screen) {
                 (Ok(overview), Some(_)) => {
-                    Screen::draw(&output.text(&told(overview), || view::text(overview, &context.settings, colours()))?)?
+                    Screen::draw(&output.text(&to_output(overview), || view::text(overview, &context.settings, colours()))?)?
                 }
                 // Nobody interrupts what nobody sees.
                 (Ok(overview), None) => {
-                    match printed(&output.text(&told(overview), || view::text(overview, &context.settings, colours()))?)? {
+                    match printed(&output.text(&to_output(overview), || view::text(overview, &context.settings, colours()))?)? {
                         true => {}
                         false => return Ok(Exit::Done),
                     }
@@ -79,9 +79,9 @@ async fn read(context: &Context) -> anyhow::Result<Overview> {
     overview::read(&context.pool, i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX)).await
 }
 
-fn told(overview: &Overview) -> Told<'_> {
+fn to_output(overview: &Overview) -> StatusOutput<'_> {
     let p95 = overview.services.iter().map(|service| (service.service.as_str(), Delays::from(&service.delays).p95()));
-    Told { overview, delay_p95_seconds: p95.collect() }
+    StatusOutput { overview, delay_p95_seconds: p95.collect() }
 }
 
 /// A terminal gets colours, unless it asks for none.

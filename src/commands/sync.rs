@@ -188,7 +188,9 @@ fn text(together: &Together) -> String {
         .runs
         .iter()
         .filter_map(|ran| Some((ran.service, ran.report.as_ref()?)))
-        .map(|(service, report)| jobs::left(report).lines().map(|line| format!("{service}: {line}\n")).collect::<String>())
+        .map(|(service, report)| {
+            jobs::format_skipped(report).lines().map(|line| format!("{service}: {line}\n")).collect::<String>()
+        })
         .collect();
     format!("{}{head} in {:.2} s\n{}\n{left}", together.job, together.elapsed_ms as f64 / 1000.0, table.trim_fmt())
 }

@@ -12,7 +12,7 @@ use super::{Output, any_service, complain, drive, gmail, jobs, table, with_conte
 use crate::config::{Settings, duration};
 use crate::db::claims::Selection;
 use crate::engine::job::Job;
-use crate::engine::verify::{self, Ask, Compared, Figures, Found};
+use crate::engine::verify::{self, Ask, Compared, Figures, Mismatch};
 use crate::engine::{Context, Report};
 use crate::error::{Exit, Fault};
 use crate::services::attendee::{self, Attendee, projects};
@@ -170,7 +170,7 @@ fn text(verified: &Verified) -> String {
         }
         text.push('\n');
     }
-    text.extend(verified.runs.iter().map(jobs::left));
+    text.extend(verified.runs.iter().map(jobs::format_skipped));
     let stopped = verified.runs.iter().any(|report| report.stopped_early.is_some());
     text.push_str(match verified.in_step {
         true => "in step",
@@ -209,11 +209,11 @@ fn figures(kinds: &BTreeMap<String, Figures>, text: &mut String) {
         }
         for example in &figures.examples {
             let found = match example.found {
-                Found::Missing => "missing",
-                Found::Excess => "excess",
-                Found::Stale => "stale",
-                Found::NotPolled => "not polled",
-                Found::Quarantined => "quarantined",
+                Mismatch::Missing => "missing",
+                Mismatch::Excess => "excess",
+                Mismatch::Stale => "stale",
+                Mismatch::NotPolled => "not polled",
+                Mismatch::Quarantined => "quarantined",
             };
             text.push_str(&format!(
                 "{found:<12} {kind} {} (user {}, stream {})\n",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::standalone_runs::{Alone, recorded};
+use super::standalone_runs::{StandaloneJob, recorded};
 use super::verbs::Bounds;
 use super::{Output, any_service, complain, jobs, with_context};
 use crate::config::{Flags, Settings, duration};
@@ -116,7 +116,7 @@ impl Drained {
 }
 
 async fn drain(args: &DrainArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let job = Alone { name: "webhook drain", is_announced: true };
+    let job = StandaloneJob { name: "webhook drain", is_announced: true };
     let drained = recorded(context, job, drained(args, context), Drained::exit, Drained::error_message).await?;
     for message in drained.runs.iter().filter_map(Report::error_message) {
         complain(message);

@@ -51,7 +51,7 @@ pub async fn record(
 }
 
 /// Makes streams due within so many seconds of their last poll; none is put off. Those that another run is at are left to it.
-pub async fn hasten(pool: &Pool, ids: &[i64], waits: &[f64]) -> anyhow::Result<u64> {
+pub async fn advance_due(pool: &Pool, ids: &[i64], waits: &[f64]) -> anyhow::Result<u64> {
     pool.get()
         .await?
         .execute_typed(

@@ -18,7 +18,7 @@ const SACRIFICES: u32 = 5;
 
 /// What a person says of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
+pub enum Assignment {
     /// It belongs to this project of its user, by name or id.
     Project(String),
     /// It belongs to none of the user's projects.
@@ -27,7 +27,7 @@ pub enum Word {
     Unassigned,
 }
 
-impl Word {
+impl Assignment {
     /// `project_corrections.action`
     fn action(&self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ impl Word {
 /// What a word did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Said {
+pub enum AssignOutcome {
     /// It holds now.
     Changed,
     /// It held already.
@@ -59,7 +59,7 @@ struct Known {
 }
 
 /// Stores a person's word about a document: decision, correction, `documents.project_id` and event in one transaction.
-pub async fn say(pool: &Pool, document: Uuid, word: &Word) -> anyhow::Result<Said> {
+pub async fn say(pool: &Pool, document: Uuid, word: &Assignment) -> anyhow::Result<AssignOutcome> {
     let mut tries = SACRIFICES;
     loop {
         match say_once(pool, document, word).await {
@@ -70,47 +70,49 @@ pub async fn say(pool: &Pool, document: Uuid, word: &Word) -> anyhow::Result<Sai
     }
 }
 
-async fn say_once(pool: &Pool, document: Uuid, word: &Word) -> anyhow::Result<Said> {
+async fn say_once(pool: &Pool, document: Uuid, word: &Assignment) -> anyhow::Result<AssignOutcome> {
     let mut client = pool.get().await?;
     let tx = client.begin("beginning an assignment").await?;
-    let said = said(&tx, document, word).await?;
-    if said == Said::Changed {
+    let said = assign_one(&tx, document, word).await?;
+    if said == AssignOutcome::Changed {
         tx.commit().await.context("committing an assignment")?;
     }
     Ok(said)
 }
 
-async fn said(tx: &Transaction<'_>, document: Uuid, word: &Word) -> anyhow::Result<Said> {
+async fn assign_one(tx: &Transaction<'_>, document: Uuid, word: &Assignment) -> anyhow::Result<AssignOutcome> {
     one_by_one(tx, document).await?;
     let Some(known) = known(tx, document).await? else {
-        return Ok(Said::Refused(format!("no document {document}")));
+        return Ok(AssignOutcome::Refused(format!("no document {document}")));
     };
     let project = match word {
-        Word::Project(name) => match projects::named(&**tx, known.user, name).await? {
-            None => return Ok(Said::Refused(format!("the document's user has no project {name:?}"))),
-            Some(Named { is_closed: true, name, .. }) => return Ok(Said::Refused(format!("project {name:?} is closed"))),
+        Assignment::Project(name) => match projects::find(&**tx, known.user, name).await? {
+            None => return Ok(AssignOutcome::Refused(format!("the document's user has no project {name:?}"))),
+            Some(Named { is_closed: true, name, .. }) => {
+                return Ok(AssignOutcome::Refused(format!("project {name:?} is closed")));
+            }
             Some(project) => Some(project),
         },
-        Word::None | Word::Unassigned => None,
+        Assignment::None | Assignment::Unassigned => None,
     };
     let id = project.as_ref().map(|project| project.id);
     let is_human = known.decided_by.as_deref() == Some("human");
     let holds = match word {
-        Word::Unassigned => known.decided_by.is_none() && known.project.is_none(),
+        Assignment::Unassigned => known.decided_by.is_none() && known.project.is_none(),
         _ => is_human && known.project == id,
     };
     if holds {
-        return Ok(Said::Unchanged);
+        return Ok(AssignOutcome::Unchanged);
     }
     decide(tx, document, word, id).await?;
     judgements::forget(tx, document).await?;
-    if *word == Word::Unassigned {
+    if *word == Assignment::Unassigned {
         queue::add(tx, document).await?;
     }
     correct(tx, document, &known, word, id).await?;
     documents::set_project(tx, document, id).await?;
     outbox::emit(tx, &[event(document, &known, project.as_ref(), word)]).await?;
-    Ok(Said::Changed)
+    Ok(AssignOutcome::Changed)
 }
 
 /// Lets the words on documents of one user come one after the other, so that the ids of `project_corrections` are committed in their order: what has
@@ -138,8 +140,8 @@ async fn known(tx: &Transaction<'_>, document: Uuid) -> anyhow::Result<Option<Kn
     row.map(|row| Ok(Known { user: row.try_get(0)?, project: row.try_get(1)?, decided_by: row.try_get(2)? })).transpose()
 }
 
-async fn decide(tx: &Transaction<'_>, document: Uuid, word: &Word, project: Option<Uuid>) -> anyhow::Result<()> {
-    if *word == Word::Unassigned {
+async fn decide(tx: &Transaction<'_>, document: Uuid, word: &Assignment, project: Option<Uuid>) -> anyhow::Result<()> {
+    if *word == Assignment::Unassigned {
         tx.execute_typed("DELETE FROM document_projects WHERE document_id = $1", &[(&document, Type::UUID)])
             .await
             .context("withdrawing an assignment")?;
@@ -157,7 +159,13 @@ async fn decide(tx: &Transaction<'_>, document: Uuid, word: &Word, project: Opti
     Ok(())
 }
 
-async fn correct(tx: &Transaction<'_>, document: Uuid, known: &Known, word: &Word, project: Option<Uuid>) -> anyhow::Result<()> {
+async fn correct(
+    tx: &Transaction<'_>,
+    document: Uuid,
+    known: &Known,
+    word: &Assignment,
+    project: Option<Uuid>,
+) -> anyhow::Result<()> {
     tx.execute_typed(
         "INSERT INTO project_corrections (document_id, user_id, action, project_id, was_project_id, was_decided_by)
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -175,8 +183,8 @@ async fn correct(tx: &Transaction<'_>, document: Uuid, known: &Known, word: &Wor
     Ok(())
 }
 
-fn event(document: Uuid, known: &Known, project: Option<&Named>, word: &Word) -> Event {
-    let decided_by = (*word != Word::Unassigned).then_some("human");
+fn event(document: Uuid, known: &Known, project: Option<&Named>, word: &Assignment) -> Event {
+    let decided_by = (*word != Assignment::Unassigned).then_some("human");
     let named = project.map(|project| (project.id, project.name.as_str()));
     let about = about(named, decided_by, None, known.project);
     Event { kind: CLASSIFIED, document, user: known.user, project: project.map(|project| project.id), about }

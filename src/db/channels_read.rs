@@ -10,7 +10,7 @@ use super::Pool;
 
 /// How the channels of a service stand now.
 #[derive(Debug, Default, Clone, Serialize)]
-pub struct Standing {
+pub struct ChannelCounts {
     pub live: i64,
     /// Live ones whose streams find by polling what they do not announce.
     pub silent: i64,
@@ -21,7 +21,7 @@ pub struct Standing {
 }
 
 /// Counts the channels of a service; `silent_after` changes in a row that were not announced make one silent.
-pub async fn standing(pool: &Pool, service: &str, silent_after: i32) -> anyhow::Result<Standing> {
+pub async fn counts(pool: &Pool, service: &str, silent_after: i32) -> anyhow::Result<ChannelCounts> {
     let row = pool
         .get()
         .await?
@@ -35,7 +35,7 @@ pub async fn standing(pool: &Pool, service: &str, silent_after: i32) -> anyhow::
         )
         .await
         .context("counting channels")?;
-    Ok(Standing { live: row.try_get(0)?, silent: row.try_get(1)?, refused: row.try_get(2)?, to_stop: row.try_get(3)? })
+    Ok(ChannelCounts { live: row.try_get(0)?, silent: row.try_get(1)?, refused: row.try_get(2)?, to_stop: row.try_get(3)? })
 }
 
 /// A channel as `channels list` shows it.

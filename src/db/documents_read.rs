@@ -75,7 +75,7 @@ pub async fn list(pool: &Pool, filter: &Filter<'_>, limit: i64) -> anyhow::Resul
 
 /// A document with its text.
 #[derive(Debug, Clone, Serialize)]
-pub struct Whole {
+pub struct FullDocument {
     #[serde(flatten)]
     pub entry: Entry,
     pub project_id: Option<Uuid>,
@@ -93,7 +93,7 @@ pub struct Whole {
 }
 
 /// One document; `None`: there is none with this id.
-pub async fn get(pool: &Pool, id: Uuid) -> anyhow::Result<Option<Whole>> {
+pub async fn get(pool: &Pool, id: Uuid) -> anyhow::Result<Option<FullDocument>> {
     let row = pool
         .get()
         .await?
@@ -107,7 +107,7 @@ pub async fn get(pool: &Pool, id: Uuid) -> anyhow::Result<Option<Whole>> {
         .await
         .context("reading a document")?;
     row.map(|row| {
-        Ok(Whole {
+        Ok(FullDocument {
             entry: entry(&row)?,
             project_id: row.try_get(11)?,
             mime_type: row.try_get(12)?,

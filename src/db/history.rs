@@ -10,7 +10,7 @@ use super::{Pool, runs};
 
 /// The summary of a run, as far as it is asked for. Rows that others wrote before us can lack anything.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub struct RunSummary {
     pub ended_at: DateTime<Utc>,
     pub job: String,
     pub status: String,
@@ -42,7 +42,7 @@ pub async fn since(
     pool: &Pool,
     services: &[&str],
     start: DateTime<Utc>,
-) -> anyhow::Result<impl Stream<Item = anyhow::Result<Told>> + use<>> {
+) -> anyhow::Result<impl Stream<Item = anyhow::Result<RunSummary>> + use<>> {
     let tables: Vec<String> = services
         .iter()
         .flat_map(|service| runs::summary_tables(service))
@@ -68,7 +68,7 @@ pub async fn since(
         let row = row.context("reading the summaries of runs")?;
         let json = |at: usize| -> anyhow::Result<Value> { Ok(row.try_get::<_, Option<Value>>(at)?.unwrap_or_default()) };
         let number = |at: usize| -> anyhow::Result<Option<u64>> { Ok(json(at)?.as_u64()) };
-        Ok(Told {
+        Ok(RunSummary {
             ended_at: row.try_get(0)?,
             job: row.try_get(1)?,
             status: row.try_get(2)?,

@@ -188,7 +188,7 @@ pub async fn clear(tx: &Transaction<'_>, stream: i64, item_ids: &[&str]) -> anyh
 
 /// What moves when the feed tells of an item that is not stored: how it lies in quarantine, and behind which page the feed stands. The pages of a
 /// first pass tell of nothing that is gone, and do not count.
-pub async fn standing(tx: &Transaction<'_>, stream: i64, item_id: &str) -> anyhow::Result<(Option<String>, Option<String>)> {
+pub async fn feed_state(tx: &Transaction<'_>, stream: i64, item_id: &str) -> anyhow::Result<(Option<String>, Option<String>)> {
     let row = tx
         .query_typed_opt(
             "SELECT (SELECT md5(q::text) FROM quarantined_items q WHERE q.stream_id = s.id AND q.item_id = $2),

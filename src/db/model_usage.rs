@@ -74,7 +74,7 @@ pub async fn reserve(pool: &Pool, most: Spending, limits: Spending) -> anyhow::R
 }
 
 /// Counts a call, and gives back what was reserved for it and not used.
-pub async fn settle(pool: &Pool, day: NaiveDate, reserved: Spending, call: &Call<'_>) -> anyhow::Result<()> {
+pub async fn record_call(pool: &Pool, day: NaiveDate, reserved: Spending, call: &Call<'_>) -> anyhow::Result<()> {
     let left =
         Spending { tokens: reserved.tokens - call.prompt_tokens - call.completion_tokens, cost: reserved.cost - call.cost };
     pool.get()

@@ -23,7 +23,7 @@ use crate::progress;
 const WAIT: Duration = Duration::from_secs(60);
 
 /// Where the database is, before anything is connected.
-pub struct Place {
+pub struct DatabaseLocation {
     /// How to connect.
     pub target: Target,
     /// The private cluster, where no database is configured.
@@ -34,18 +34,18 @@ pub struct Place {
 ///
 /// # Errors
 /// Settings that name no usable database (exit 78).
-pub fn place(settings: &Db) -> anyhow::Result<Place> {
+pub fn locate(settings: &Db) -> anyhow::Result<DatabaseLocation> {
     let password = Some(settings.password.expose_secret()).filter(|password| !password.is_empty());
     let url = settings.url.expose_secret();
     if !url.is_empty() {
         let target = Target::parse(url, password, settings.connect_timeout)?;
         log::info!("database: {}", target.display());
-        return Ok(Place { target, cluster: None });
+        return Ok(DatabaseLocation { target, cluster: None });
     }
     let cluster = Cluster::at(&data_dir(settings)?);
     let target = Target::parse(&cluster.url(), None, settings.connect_timeout)?;
     log::info!("database: the private cluster, {}", target.display());
-    Ok(Place { target, cluster: Some(cluster) })
+    Ok(DatabaseLocation { target, cluster: Some(cluster) })
 }
 
 /// The folder of the private cluster.
@@ -56,7 +56,7 @@ pub fn data_dir(settings: &Db) -> anyhow::Result<PathBuf> {
     }
 }
 
-impl Place {
+impl DatabaseLocation {
     /// Starts the private cluster if that is what we have and it does not run. That one was made is said on standard error, once.
     pub fn ensure_running(&self) -> anyhow::Result<()> {
         if let Some(cluster) = &self.cluster

@@ -208,7 +208,7 @@ pub struct Named {
 }
 
 /// The project of a user that has this name or id.
-pub async fn named(client: &impl Reads, user: Uuid, name: &str) -> anyhow::Result<Option<Named>> {
+pub async fn find(client: &impl Reads, user: Uuid, name: &str) -> anyhow::Result<Option<Named>> {
     let rows = client
         .query_typed(
             "SELECT id, name, status = 'closed' FROM projects WHERE user_id = $1 AND (name = $2 OR id::text = lower($2)) ORDER BY name = $2 DESC LIMIT 1",

@@ -147,7 +147,7 @@ pub struct Unspent {
 
 /// Gives back what was reserved and not spent, and writes down what polls spent of each project in this hour: beside first syncs and resyncs,
 /// which no pace foretells. Forgets what is long over.
-pub async fn settle(pool: &Pool, service: &str, unspent: &[Unspent], polled: &[(String, i64)]) -> anyhow::Result<()> {
+pub async fn release(pool: &Pool, service: &str, unspent: &[Unspent], polled: &[(String, i64)]) -> anyhow::Result<()> {
     let (projects, units): (Vec<&str>, Vec<i64>) = polled.iter().map(|(project, units)| (project.as_str(), *units)).unzip();
     let subjects: Vec<&str> = unspent.iter().map(|unspent| unspent.subject.as_str()).collect();
     let left: Vec<i64> = unspent.iter().map(|unspent| unspent.left.units).collect();

@@ -105,7 +105,7 @@ pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>
 }
 
 /// Hours from one `cron` of a service to the next, in the mean over the last day; gaps of more than `most` hours do not count.
-pub async fn apart(pool: &Pool, service: &str, most: f64) -> anyhow::Result<f64> {
+pub async fn mean_interval_hours(pool: &Pool, service: &str, most: f64) -> anyhow::Result<f64> {
     let row = pool
         .get()
         .await?

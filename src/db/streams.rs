@@ -20,7 +20,7 @@ use crate::http::TOO_LARGE;
 pub use failed::{fail, postpone, turn_off};
 pub use idle::{Closed, Idle, close_idle};
 pub use passes::{PassedWith, ask_for_pass, begun, passed_with};
-pub use timing::{Standing, of_user};
+pub use timing::{Timing, of_user};
 
 /// Services whose work is all in our own database: they go on for a user whose account is revoked or ended.
 pub const WITHOUT_ACCOUNT: &[&str] = &[queue::SERVICE];

@@ -52,7 +52,7 @@ pub async fn choose(pool: &Pool, service: &str, users: Option<&[Uuid]>, most: Op
 
 /// Where a stream stands, as a transaction sees it beside its rows.
 #[derive(Debug, Clone)]
-pub struct Standing {
+pub struct StreamState {
     pub position: Position,
     /// When its last complete pass ended.
     pub full_pass_at: Option<DateTime<Utc>>,
@@ -61,7 +61,7 @@ pub struct Standing {
 }
 
 /// Reads where a stream stands. `None`: it is not followed any more.
-pub async fn standing(tx: &Transaction<'_>, id: i64) -> anyhow::Result<Option<Standing>> {
+pub async fn state(tx: &Transaction<'_>, id: i64) -> anyhow::Result<Option<StreamState>> {
     let row = tx
         .query_typed_opt(
             "SELECT cursor, page_token, pinned, pass, full_pass_at,
@@ -72,7 +72,7 @@ pub async fn standing(tx: &Transaction<'_>, id: i64) -> anyhow::Result<Option<St
         .await
         .context("reading where a stream stands")?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some(Standing {
+    Ok(Some(StreamState {
         position: Position {
             cursor: row.try_get(0)?,
             page_token: row.try_get(1)?,

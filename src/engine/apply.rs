@@ -114,7 +114,7 @@ async fn apply_items<S: Source>(
     };
     while let Some(part) = pending.pop() {
         let Some(first) = part.first() else { continue };
-        let place = isolated::place(stream.id, Some(&first.id));
+        let place = isolated::checkpoint(stream.id, Some(&first.id));
         let savepoint = tx.transaction().await.context("setting a savepoint")?;
         match isolated::on(place, source.apply(&savepoint, stream, write.at.pass, part)).await {
             Ok(done) => {

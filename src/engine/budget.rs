@@ -51,7 +51,7 @@ impl Budgets {
 }
 
 /// What the streams of a project, or of a user, ask for.
-struct Asked {
+struct Demands {
     streams: i64,
     demand: Demand,
     /// Polls an hour of those that a channel leaves a safety poll only.
@@ -64,18 +64,18 @@ struct Asked {
 
 /// Adds up what streams ask for, under the key that `key` gives each; `near`: what their polls cost so far; `late`: hours from when a
 /// poll is due to the run that makes it, in the mean.
-async fn ask<S: Source, K: std::hash::Hash + Eq>(
+async fn add_demands<S: Source, K: std::hash::Hash + Eq>(
     context: &Context,
     source: &S,
     users: Option<&[Uuid]>,
     near: &Prices,
     late: f64,
     key: impl Fn(&mut Paced) -> K,
-) -> anyhow::Result<HashMap<K, Asked>> {
+) -> anyhow::Result<HashMap<K, Demands>> {
     let pace = &context.settings.pace;
     let safety = 3600.0 / context.settings.push.safety_interval.as_secs_f64();
     let now = Utc::now();
-    let mut asked: HashMap<K, Asked> = HashMap::new();
+    let mut asked: HashMap<K, Demands> = HashMap::new();
     let streams = poll_prices::paced(&context.pool, S::TABLES.service, users).await?;
     pin_mut!(streams);
     while let Some(mut paced) = streams.try_next().await? {
@@ -90,7 +90,7 @@ async fn ask<S: Source, K: std::hash::Hash + Eq>(
         let polled = paced.polled_at.unwrap_or(now);
         let forecast = pacing::history(&paced.changes).forecast(polled, pace.half_life, bounds.prior);
         let weight = source.urgency(paced.id) * pace::faded(paced.weight, paced.weight_at, now, pace.activity_half_life);
-        let nothing = || Asked { streams: 0, demand: Demand::new(now, near, late), safety: 0.0, most: 0.0, cost };
+        let nothing = || Demands { streams: 0, demand: Demand::new(now, near, late), safety: 0.0, most: 0.0, cost };
         let push_alive = paced.push_alive && !pacing::is_silent(&context.settings.push, paced.push_missed);
         let asked = asked.entry(key(&mut paced)).or_insert_with(nothing);
         asked.streams += 1;
@@ -109,8 +109,8 @@ async fn reprice<S: Source>(context: &Context, source: &S, near: &Prices) -> any
     let service = S::TABLES.service;
     let started = Instant::now();
     // In the mean half of the time from one run to the next.
-    let late = runs::apart(pool, service, MOST_APART).await? / 2.0;
-    let projects = ask(context, source, None, near, late, |stream| std::mem::take(&mut stream.project)).await?;
+    let late = runs::mean_interval_hours(pool, service, MOST_APART).await? / 2.0;
+    let projects = add_demands(context, source, None, near, late, |stream| std::mem::take(&mut stream.project)).await?;
     let names: Vec<&str> = projects.keys().map(String::as_str).collect();
     let ledgers = poll_prices::ledgers(pool, service, &names).await?;
     let limits = settings.quota.limits(service);
@@ -167,7 +167,7 @@ async fn user_prices<S: Source>(
     source: &S,
     near: &Prices,
     late: f64,
-    projects: &HashMap<String, Asked>,
+    projects: &HashMap<String, Demands>,
 ) -> anyhow::Result<HashMap<Uuid, f64>> {
     let limits = context.settings.quota.limits(S::TABLES.service);
     let budget = |cost: u64| Budgets::of(&context.settings.pace, limits, cost).user / cost as f64;
@@ -180,7 +180,7 @@ async fn user_prices<S: Source>(
     if users.is_empty() {
         return Ok(HashMap::new());
     }
-    let asked = ask(context, source, Some(&users), near, late, |stream| stream.user_id).await?;
+    let asked = add_demands(context, source, Some(&users), near, late, |stream| stream.user_id).await?;
     let least = context.settings.pace.price;
     let priced = asked.into_iter().map(|(user, asked)| (user, asked.demand.price(budget(asked.cost) - asked.safety).price));
     Ok(priced.filter(|(_, price)| *price > least).collect())

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::Item;
 use super::digest::Digest;
-use super::gate::Gate;
+use super::gate::UserConcurrency;
 use super::isolated;
 use super::meter::{Booking, For, Meter};
 use super::retry;
@@ -38,7 +38,7 @@ pub struct Calls {
     pub(super) meter: Arc<Meter>,
     pub(super) settings: Arc<Settings>,
     /// Where the provider bounds the calls of a user that are under way at once.
-    pub(super) gate: Option<Arc<Gate>>,
+    pub(super) gate: Option<Arc<UserConcurrency>>,
     /// Cancelled when the run is told to stop: no rest is waited out then.
     pub(super) wind_down: CancellationToken,
     /// Whether they are of a full pass, which yields to incremental polls.
@@ -57,7 +57,7 @@ impl Calls {
 
     /// The same work. Where the stream is polled apart, it is said before each step which thing it is about, in case the process ends there.
     pub fn on<F: Future>(&self, id: &str, work: F) -> Either<F, impl Future<Output = F::Output> + use<F>> {
-        isolated::on(isolated::place(self.stream, Some(id)), work)
+        isolated::on(isolated::checkpoint(self.stream, Some(id)), work)
     }
 
     /// Makes an item of its JSON, unless it must not be read.
@@ -68,7 +68,7 @@ impl Calls {
         let named = Poison::of(raw, items::DEADLY);
         match self.is_deadly(&named.item_id) {
             true => Err(named),
-            false => isolated::at(isolated::place(self.stream, Some(&named.item_id)), || decode(raw.to_owned())),
+            false => isolated::at(isolated::checkpoint(self.stream, Some(&named.item_id)), || decode(raw.to_owned())),
         }
     }
 
@@ -121,7 +121,7 @@ impl Calls {
     /// Units that are left of what was booked for this page of a pass; `None`: it is none, or nothing was.
     pub fn booked(&self) -> Option<u64> {
         let booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
-        booked.as_ref().filter(|booking| booking.is_for_pass()).map(Booking::left)
+        booked.as_ref().filter(|booking| booking.is_for_pass()).map(Booking::remaining)
     }
 
     async fn spend(&self, units: u64) -> Result<(), Failure> {

@@ -25,11 +25,11 @@ struct Troubles {
 impl Digest {
     /// Tells of a failure that concerns a stream.
     pub fn failed(&self, what: &'static str, stream: &Stream, failure: &Failure) {
-        self.tell(what, Some(failure.class), format!("stream {} of {}", stream.id, stream.user_id), &failure.message);
+        self.add(what, Some(failure.class), format!("stream {} of {}", stream.id, stream.user_id), &failure.message);
     }
 
     /// Tells of something that somebody should hear of. `whose`: ids, and no address.
-    pub fn tell(&self, what: &'static str, class: Option<Class>, whose: impl Display, why: &str) {
+    pub fn add(&self, what: &'static str, class: Option<Class>, whose: impl Display, why: &str) {
         log::info!("{what}: {whose}: {}{why}", prefix(class));
         let mut troubles = self.troubles();
         let of = troubles.entry((what, class)).or_default();
@@ -72,9 +72,9 @@ mod tests {
     fn a_line_has_the_count_the_first_reason_and_some_examples() {
         let digest = Digest::default();
         for nth in 0..499 {
-            digest.tell("stream failed", Some(Class::AuthRevoked), nth, &format!("reason {nth}"));
+            digest.add("stream failed", Some(Class::AuthRevoked), nth, &format!("reason {nth}"));
         }
-        digest.tell("bot failed", None, "bot a", "no room");
+        digest.add("bot failed", None, "bot a", "no room");
         let lines: Vec<String> = digest.troubles().iter().map(|((what, class), of)| line(what, *class, of)).collect();
         assert_eq!(
             lines,

@@ -209,7 +209,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
             Some(due) => due,
             None => claims::list_due(&self.shared.context.pool, self.shared.run, S::TABLES.service, self.selection).await?,
         };
-        self.shared.progress.found((due.polls.len() + due.passes.len()).saturating_sub(known));
+        self.shared.progress.add_streams((due.polls.len() + due.passes.len()).saturating_sub(known));
         if !is_first {
             log::debug!(polls = due.polls.len(), passes = due.passes.len(); "looked for what has fallen due");
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::outcome::End;
+use super::outcome::PollEnd;
 use super::shared::Shared;
 use super::{Source, Stream, pace};
 use crate::db::claims::StreamRow;
@@ -13,10 +13,10 @@ use crate::error::{Class, Failure};
 const GONE_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Stores what became of a stream that could not be polled; answers how it ended.
-pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Failure) -> End {
+pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Failure) -> PollEnd {
     // The stream did not fail: it waits for its project, which the call that used the day up has paused.
     if failure.class == Class::DailyQuota {
-        return End::Paused(failure);
+        return PollEnd::Paused(failure);
     }
     let off = failure.class.is_off();
     match off {
@@ -35,7 +35,7 @@ pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Fail
             shared.digest.failed("the failure could not be stored", &Stream::of(row), &error.into());
         }
     }
-    if off { End::Off(failure) } else { End::Failed(failure) }
+    if off { PollEnd::Off(failure) } else { PollEnd::Failed(failure) }
 }
 
 async fn fail<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: &Failure) -> anyhow::Result<()> {

@@ -16,13 +16,13 @@ use crate::error::{Class, Failure};
 const CAREFUL: usize = 1_000;
 
 /// The calls of one user.
-pub struct Gate {
+pub struct UserConcurrency {
     state: Mutex<State>,
     /// A call has ended, or a rest has changed.
     changed: Notify,
 }
 
-impl Gate {
+impl UserConcurrency {
     /// At most so many calls at once. A first rest lasts as long as the first wait between tries, the longest as long as the longest one.
     pub fn new(most: usize, settings: &config::Engine) -> Self {
         let (base, cap) = (settings.backoff_base, settings.backoff_cap);
@@ -46,7 +46,7 @@ impl Gate {
     ///
     /// # Errors
     /// `RateLimited`: calls were refused after one rest after the other since the caller began to wait.
-    pub async fn enter(&self, patience: &Patience) -> Result<Turn<'_>, Failure> {
+    pub async fn enter(&self, patience: &Patience) -> Result<CallPermit<'_>, Failure> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -58,7 +58,7 @@ impl Gate {
                 match state.may_enter(Instant::now()) {
                     May::Enter => {
                         state.under_way += 1;
-                        return Ok(Turn { gate: self, epoch: state.epoch, ended: false });
+                        return Ok(CallPermit { gate: self, epoch: state.epoch, ended: false });
                     }
                     May::At(until) => Some(until),
                     May::Wait => None,
@@ -83,13 +83,13 @@ impl Gate {
 pub struct Patience(u64);
 
 /// A call under way.
-pub struct Turn<'a> {
-    gate: &'a Gate,
+pub struct CallPermit<'a> {
+    gate: &'a UserConcurrency,
     epoch: u64,
     ended: bool,
 }
 
-impl Turn<'_> {
+impl CallPermit<'_> {
     /// The call was answered.
     pub fn passed(mut self) {
         self.end(|state, epoch| state.passed(epoch));
@@ -110,7 +110,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for CallPermit<'_> {
     /// It failed for another reason, or nobody waits for it any more.
     fn drop(&mut self) {
         if !self.ended {

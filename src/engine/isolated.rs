@@ -27,8 +27,8 @@ use crate::db::claims;
 use crate::db::{items, streams};
 use crate::error::{Class, Exit, Failure, Fault};
 
-pub use announce::{at, begin, blocking, is_on, on, place};
-pub use checkpoint::Place;
+pub use announce::{at, begin, blocking, checkpoint, is_on, on};
+pub use checkpoint::Checkpoint;
 
 /// The command that such a process is started with.
 pub const COMMAND: &str = "poll-isolated";
@@ -53,7 +53,7 @@ pub struct Order {
 }
 
 /// Ends the output of a process that has polled what it was to poll.
-pub fn tell(report: Report) -> anyhow::Result<()> {
+pub fn print_report(report: Report) -> anyhow::Result<()> {
     announce::line(&Part::of(report))
 }
 
@@ -61,17 +61,17 @@ pub fn tell(report: Report) -> anyhow::Result<()> {
 enum Ended {
     Done(Part),
     /// While it was at this place, where it had come to one.
-    Died(Option<Place>, ExitStatus),
+    Died(Option<Checkpoint>, ExitStatus),
 }
 
 /// Streams that the looks of a run leave to a process of its own.
 #[derive(Default)]
-pub struct Left {
+pub struct IsolatedStreams {
     ids: Mutex<Vec<i64>>,
     found: Notify,
 }
 
-impl Left {
+impl IsolatedStreams {
     /// As the last look has found them; those of earlier ones are among them, or polled.
     pub fn put(&self, ids: Vec<i64>) {
         let is_any = !ids.is_empty();
@@ -110,7 +110,7 @@ async fn poll<S: Source>(
     shared: &Shared<S>,
     job: &Job,
     streams: Vec<i64>,
-    deaths: &mut Vec<Option<Place>>,
+    deaths: &mut Vec<Option<Checkpoint>>,
 ) -> anyhow::Result<()> {
     let mut groups = vec![streams];
     let may_go_on = |deaths: usize| !shared.dry_run && !shared.wind_down.is_cancelled() && deaths < MOST_DEATHS;
@@ -129,11 +129,11 @@ async fn poll<S: Source>(
         deaths.push(place.clone());
         let is_proven = deaths.iter().filter(|other| **other == place).count() == TWICE;
         match place {
-            Some(Place { stream, item: Some(item) }) if is_proven => {
+            Some(Checkpoint { stream, item: Some(item) }) if is_proven => {
                 items::condemn(&shared.context.pool, stream, &item, &format!("{}: {status}", items::DEADLY)).await?;
                 shared.report().quarantined += 1;
             }
-            Some(Place { stream, item: None }) if is_proven => {
+            Some(Checkpoint { stream, item: None }) if is_proven => {
                 put_off(shared, stream, status).await?;
                 group.retain(|id| *id != stream);
             }
@@ -207,7 +207,7 @@ async fn polled<S: Source>(shared: &Shared<S>, job: &Job, streams: &[i64]) -> an
 }
 
 /// What a process says until its end: where it was last, what it did, and whether it was told to stop, which is handed on to it.
-async fn heard<S>(shared: &Shared<S>, child: &mut Child) -> anyhow::Result<(Option<Place>, Option<Part>, bool)> {
+async fn heard<S>(shared: &Shared<S>, child: &mut Child) -> anyhow::Result<(Option<Checkpoint>, Option<Part>, bool)> {
     let (mut place, mut part, mut was_stopped) = (None, None, false);
     let Some(output) = child.stdout.take() else { return Ok((place, part, was_stopped)) };
     let mut lines = BufReader::new(output).lines();
@@ -253,11 +253,11 @@ mod tests {
 
     #[test]
     fn a_place_is_a_line_and_half_a_line_is_none() {
-        let place = Place { stream: 7, item: Some("a\"\n".into()) };
+        let place = Checkpoint { stream: 7, item: Some("a\"\n".into()) };
         let line = serde_json::to_string(&Some(&place)).expect("JSON");
         assert_eq!(line, r#"[7,"a\"\n"]"#);
-        assert_eq!(serde_json::from_str::<Option<Place>>(&line).expect("a place"), Some(place));
-        assert_eq!(serde_json::from_str::<Option<Place>>("null").expect("no place"), None);
-        assert!(serde_json::from_str::<Option<Place>>(&line[..5]).is_err());
+        assert_eq!(serde_json::from_str::<Option<Checkpoint>>(&line).expect("a place"), Some(place));
+        assert_eq!(serde_json::from_str::<Option<Checkpoint>>("null").expect("no place"), None);
+        assert!(serde_json::from_str::<Option<Checkpoint>>(&line[..5]).is_err());
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::meter::Meter;
-use super::page_memory::Room;
+use super::page_memory::PageMemory;
 use super::queue::Queue;
 use super::report::Covered;
 use super::shared::Shared;
@@ -171,7 +171,7 @@ async fn executed<S: Source>(
     if !job.dry_run && job.part_of.is_none() {
         let opened = opened::open(context, S::TABLES, job, exclusive, look, &mut report, check).await?;
         if !opened.is_ours {
-            record(context, S::TABLES, job, &mut report, started, |user| source.covers(user)).await?;
+            record(context, S::TABLES, job, &mut report, started, |user| source.subjects(user)).await?;
             return Ok(report);
         }
         seen = opened.due;
@@ -181,16 +181,16 @@ async fn executed<S: Source>(
         Err(error) => {
             report.fail_whole(&error);
             if job.dry_run {
-                report.close(started.elapsed(), |user| source.covers(user));
+                report.close(started.elapsed(), |user| source.subjects(user));
             } else {
-                record(context, S::TABLES, job, &mut report, started, |user| source.covers(user)).await?;
+                record(context, S::TABLES, job, &mut report, started, |user| source.subjects(user)).await?;
             }
             return Ok(report);
         }
     };
     let shared = ready::shared(context, source, job, (prices, seen), report)?;
     let calls_before = context.http.calls();
-    let watch = tokio::spawn(watch::over(Arc::clone(&shared), job.max_duration, exclusive));
+    let watch = tokio::spawn(watch::supervise(Arc::clone(&shared), job.max_duration, exclusive));
     let drained = watch::in_time(&context.pool, &shared.wind_down, watch::WORK, work(Arc::clone(&shared))).await;
     let mut report = ended(&shared, job, drained.is_ok());
     watch.abort();
@@ -200,7 +200,7 @@ async fn executed<S: Source>(
         report.fail_whole(error);
     }
     if job.dry_run {
-        report.close(started.elapsed(), |user| shared.source.covers(user));
+        report.close(started.elapsed(), |user| shared.source.subjects(user));
         return Ok(report);
     }
     let closing = closed(&shared, job, &mut report, started);
@@ -218,7 +218,7 @@ fn ended<S: Source>(shared: &Shared<S>, job: &Job, is_well: bool) -> Report {
         let why = if shared.context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };
         report.stopped_early.get_or_insert_with(|| why.into());
     }
-    shared.progress.over();
+    shared.progress.finish();
     shared.digest.log(&job.name);
     if report.quarantined > 0 {
         log::warn!("{}: {} items quarantined: `syncctl items list` shows them", job.name, report.quarantined);
@@ -235,7 +235,7 @@ fn ended<S: Source>(shared: &Shared<S>, job: &Job, is_well: bool) -> Report {
 /// Gives back what the run still holds and closes its row. If the database is gone, the leases lapse and the next run closes the row.
 async fn closed<S: Source>(shared: &Shared<S>, job: &Job, report: &mut Report, started: Instant) -> anyhow::Result<()> {
     let pool = &shared.context.pool;
-    shared.meter.settle().await?;
+    shared.meter.release().await?;
     if report.changes.values().any(|counts| counts.streams > 0) {
         poll_prices::outdate(pool, S::TABLES.service).await?;
     }
@@ -244,7 +244,7 @@ async fn closed<S: Source>(shared: &Shared<S>, job: &Job, report: &mut Report, s
     if !held.is_empty() {
         streams::release(pool, shared.run, &held).await?;
     }
-    record(&shared.context, S::TABLES, job, report, started, |user| shared.source.covers(user)).await
+    record(&shared.context, S::TABLES, job, report, started, |user| shared.source.subjects(user)).await
 }
 
 async fn record(

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::gate::Gate;
+use super::gate::UserConcurrency;
 use crate::config::{self, Limits};
 use crate::db::Pool;
 use crate::error::{Class, Failure};
@@ -47,7 +47,7 @@ pub struct Meter {
     limits: Limits,
     projects: Mutex<HashMap<String, Arc<Project>>>,
     /// By user, where the provider bounds their calls that are under way at once.
-    gates: Mutex<HashMap<Uuid, Arc<Gate>>>,
+    gates: Mutex<HashMap<Uuid, Arc<UserConcurrency>>>,
     /// Projects that are not called, each with why.
     paused: Mutex<HashMap<String, String>>,
     /// A dry run spends, but writes nothing.
@@ -88,9 +88,9 @@ impl Meter {
     }
 
     /// What the calls of a user go through; `None`: as many as there are may be under way.
-    pub fn gate(&self, user: Uuid, engine: &config::Engine) -> Option<Arc<Gate>> {
+    pub fn gate(&self, user: Uuid, engine: &config::Engine) -> Option<Arc<UserConcurrency>> {
         let most = usize::try_from(self.limits.user_concurrency).ok().filter(|most| *most > 0)?;
-        Some(Arc::clone(locked(&self.gates).entry(user).or_insert_with(|| Arc::new(Gate::new(most, engine)))))
+        Some(Arc::clone(locked(&self.gates).entry(user).or_insert_with(|| Arc::new(UserConcurrency::new(most, engine)))))
     }
 
     /// Books what a stream needs to begin: at least and at most so much, as the user has it. A page of a pass gets never more than its

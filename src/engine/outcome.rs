@@ -29,10 +29,10 @@ pub struct Outcome {
     pub fetches: Vec<Duration>,
     /// Of the changes that an incremental pass found.
     pub delays: Delays,
-    pub end: End,
+    pub end: PollEnd,
 }
 
-pub enum End {
+pub enum PollEnd {
     /// Nothing had changed: to be closed together with others.
     Idle(Idle),
     /// The pass is complete and stored.
@@ -64,19 +64,19 @@ impl Outcome {
             took: Duration::ZERO,
             fetches: Vec::new(),
             delays: Delays::default(),
-            end: End::Done,
+            end: PollEnd::Done,
         }
     }
 
     /// One line, at `-v`. What failed is told where it did, with why.
     pub(super) fn log(&self) {
         let how = match self.end {
-            End::Failed(_) | End::Off(_) => return,
-            End::Idle(_) => "nothing new",
-            End::Done => "done",
-            End::Interrupted => "interrupted",
-            End::GaveWay => "gave way to others",
-            End::Paused(_) => "waits for the quota of its project",
+            PollEnd::Failed(_) | PollEnd::Off(_) => return,
+            PollEnd::Idle(_) => "nothing new",
+            PollEnd::Done => "done",
+            PollEnd::Interrupted => "interrupted",
+            PollEnd::GaveWay => "gave way to others",
+            PollEnd::Paused(_) => "waits for the quota of its project",
         };
         let (kind, ms) = (self.kind.as_str(), self.took.as_millis() as u64);
         let Counts { created, updated, deleted, .. } = self.counts;

@@ -16,7 +16,7 @@ const MADE_OF: i64 = 3;
 const FORGETS: f64 = 0.95;
 
 /// The room of one run.
-pub struct Room {
+pub struct PageMemory {
     free: AtomicI64,
     /// By kind of stream: what a page takes, near the largest of late.
     sizes: Mutex<HashMap<String, i64>>,
@@ -25,25 +25,25 @@ pub struct Room {
 }
 
 /// The room of one page.
-pub struct Held {
-    room: Arc<Room>,
+pub struct PageReservation {
+    room: Arc<PageMemory>,
     bytes: i64,
     /// Taken before the page came: what it turns out to take tells of the next one.
     is_guessed: bool,
 }
 
-impl Room {
+impl PageMemory {
     /// For so many bytes together.
     pub fn new(bytes: u64, freed: Arc<Notify>) -> Self {
         Self { free: AtomicI64::new(i64::try_from(bytes).unwrap_or(i64::MAX)), sizes: Mutex::default(), freed }
     }
 
     /// Room for a page of this kind, if there is any: as much as others took.
-    pub fn take(self: &Arc<Self>, kind: &str) -> Option<Held> {
+    pub fn take(self: &Arc<Self>, kind: &str) -> Option<PageReservation> {
         let bytes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner).get(kind).copied().unwrap_or(UNKNOWN);
         // A page that is larger than all there is goes alone.
         let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| (free > 0).then(|| free - bytes));
-        taken.is_ok().then(|| Held { room: Arc::clone(self), bytes, is_guessed: true })
+        taken.is_ok().then(|| PageReservation { room: Arc::clone(self), bytes, is_guessed: true })
     }
 
     /// Whether pages may be read that are not known to be large.
@@ -52,14 +52,14 @@ impl Room {
     }
 
     /// Room for a page that is there already.
-    pub fn keep(self: &Arc<Self>, json: usize) -> Held {
+    pub fn keep(self: &Arc<Self>, json: usize) -> PageReservation {
         let bytes = MADE_OF * i64::try_from(json).unwrap_or(i64::MAX / MADE_OF);
         self.free.fetch_sub(bytes, Ordering::Relaxed);
-        Held { room: Arc::clone(self), bytes, is_guessed: false }
+        PageReservation { room: Arc::clone(self), bytes, is_guessed: false }
     }
 }
 
-impl Held {
+impl PageReservation {
     /// The page came, with so many bytes of JSON.
     pub fn came(&mut self, kind: &str, json: usize) {
         let bytes = (MADE_OF * i64::try_from(json).unwrap_or(i64::MAX / MADE_OF)).max(LEAST);
@@ -76,7 +76,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for PageReservation {
     fn drop(&mut self) {
         self.room.free.fetch_add(self.bytes, Ordering::Relaxed);
         self.room.freed.notify_waiters();
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn pages_take_what_others_of_their_kind_took_and_one_may_always_be_read() {
-        let room = Arc::new(Room::new(4 << 20, Arc::default()));
+        let room = Arc::new(PageMemory::new(4 << 20, Arc::default()));
         let mut first = room.take("events").expect("room");
         first.came("events", 1 << 20);
         let second = room.take("events").expect("room for half a page");
@@ -98,7 +98,7 @@ mod tests {
         drop(first);
         assert!(room.take("events").is_some());
         drop(second);
-        let huge = Arc::new(Room::new(1, Arc::default()));
+        let huge = Arc::new(PageMemory::new(1, Arc::default()));
         assert!(huge.take("events").is_some());
     }
 }

@@ -12,10 +12,10 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 
 use super::delays::Delays;
-use super::outcome::{End, Outcome};
+use super::outcome::{Outcome, PollEnd};
 use super::pace::Bounds;
 use super::page::{change_times, is_idle, json, wait_of};
-use super::page_memory::Held;
+use super::page_memory::PageReservation;
 use super::shared::Shared;
 use super::slice::{Granted, Sliced, Task};
 use super::{Calls, Counts, Next, Page, Position, Source, Stream, apply, failed, pacing, recover, refetch};
@@ -41,7 +41,7 @@ pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome 
     match slice(shared, task, None, Until::End).await {
         Sliced::Over(task) => task.outcome,
         // Only what came from the queue goes back to it.
-        Sliced::Again(task, _) => Outcome { end: End::Interrupted, ..task.outcome },
+        Sliced::Again(task, _) => Outcome { end: PollEnd::Interrupted, ..task.outcome },
     }
 }
 
@@ -54,20 +54,20 @@ pub async fn slice<S: Source>(shared: Arc<Shared<S>>, mut task: Box<Task>, grant
     let ended = slice.run(&mut task, granted).await;
     task.outcome.took += started.elapsed();
     match ended {
-        Ok(Step::Over(end)) => task.over(end),
+        Ok(Step::Over(end)) => task.finish(end),
         Ok(Step::Wait(wait)) => Sliced::Again(task, wait),
         // Boxed, here and below, is what few streams come to: a future has room for everything that it may await, and is moved with it.
-        Err(failure) if shared.wind_down.is_cancelled() && failure.reason == CANCELLED => task.over(End::Interrupted),
+        Err(failure) if shared.wind_down.is_cancelled() && failure.reason == CANCELLED => task.finish(PollEnd::Interrupted),
         Err(failure) => {
             let end = Box::pin(failed::store(&shared, &task.row, failure)).await;
-            task.over(end)
+            task.finish(end)
         }
     }
 }
 
 /// What follows a page.
 enum Step {
-    Over(End),
+    Over(PollEnd),
     /// The next page waits for its turn, and for so long.
     Wait(Option<Duration>),
 }
@@ -115,16 +115,16 @@ impl<S: Source> Slice<'_, S> {
         &self,
         task: &mut Task,
         mut answer: Answer<S::Change>,
-        mut room: Option<Held>,
+        mut room: Option<PageReservation>,
         mut rehearsed: Option<&mut Transaction<'_>>,
     ) -> Result<Step, Failure> {
         loop {
             let page = match answer {
                 Ok(Some(page)) => page,
-                Ok(None) => return Ok(Step::Over(End::Interrupted)),
+                Ok(None) => return Ok(Step::Over(PollEnd::Interrupted)),
                 // Told to stop while it waited for its turn: nothing failed.
                 Err(failure) if self.shared.wind_down.is_cancelled() && failure.class == Class::RateLimited => {
-                    return Ok(Step::Over(End::Interrupted));
+                    return Ok(Step::Over(PollEnd::Interrupted));
                 }
                 Err(failure) => {
                     recover::of(self.shared, task, failure).await?;
@@ -156,7 +156,7 @@ impl<S: Source> Slice<'_, S> {
         &self,
         task: &mut Task,
         page: Page<S::Change>,
-        room: &mut Option<Held>,
+        room: &mut Option<PageReservation>,
         mut rehearsed: Option<&mut Transaction<'_>>,
     ) -> Taken<S::Change> {
         let Shared { source, context, run, pass_settings, .. } = self.shared;
@@ -184,7 +184,7 @@ impl<S: Source> Slice<'_, S> {
             return Ok(Err(match applied.await {
                 Ok(written) => {
                     task.outcome.wrote(written, &delays);
-                    Step::Over(End::Done)
+                    Step::Over(PollEnd::Done)
                 }
                 Err(failure) => self.aside(task, at, known, failure)?,
             }));
@@ -217,7 +217,7 @@ impl<S: Source> Slice<'_, S> {
         at: &Position,
         now: DateTime<Utc>,
         changes: Vec<DateTime<Utc>>,
-    ) -> Result<Result<Position, Finish>, End> {
+    ) -> Result<Result<Position, Finish>, PollEnd> {
         let cursor = match &page.next {
             Next::Page(token) => {
                 return Ok(Ok(Position { page_token: Some(token.clone()), pinned: page.pinned.clone(), ..at.clone() }));
@@ -226,7 +226,7 @@ impl<S: Source> Slice<'_, S> {
         };
         let wait = wait_of(self.shared, &task.row, &task.history, &self.bounds, now, at.pass.is_some());
         if is_idle(page, &task.row) && task.outcome.counts == Counts::default() {
-            return Err(End::Idle(Idle { id: task.row.id, cursor: Some(cursor), wait }));
+            return Err(PollEnd::Idle(Idle { id: task.row.id, cursor: Some(cursor), wait }));
         }
         let changed_at = if task.row.push_left.is_some() { changes } else { Vec::new() };
         Ok(Err(Finish { cursor, pass: at.pass, wait, changes: pacing::changes(&task.history), changed_at }))

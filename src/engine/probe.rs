@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::outcome::End;
+use super::outcome::PollEnd;
 use super::poll::{self, Until};
 use super::queue::Taken;
 use super::shared::Shared;
@@ -43,13 +43,13 @@ pub async fn probe<S: Source>(shared: &Arc<Shared<S>>) -> anyhow::Result<()> {
         ended.push(sliced);
     }
     // Behind all probes: none of them may be taken for another's.
-    ended.into_iter().for_each(|sliced| workers::over(shared, sliced));
+    ended.into_iter().for_each(|sliced| workers::take_back(shared, sliced));
     Ok(())
 }
 
 fn has_answered(sliced: &Sliced) -> bool {
     match sliced {
-        Sliced::Over(task) => matches!(task.outcome.end, End::Idle(_) | End::Done),
+        Sliced::Over(task) => matches!(task.outcome.end, PollEnd::Idle(_) | PollEnd::Done),
         Sliced::Again(task, _) => !task.outcome.fetches.is_empty(),
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::job::{self, Job};
-use super::outcome::{End, Outcome};
+use super::outcome::{Outcome, PollEnd};
 use super::shared::Shared;
 use super::tokens::Credential;
 use super::{Calls, Context, Report, Source, Stream};
@@ -22,7 +22,7 @@ use crate::db::{accounts, channels};
 use crate::error::Failure;
 
 pub use crate::google::{Ask, Watched};
-pub use plan::{Found, Mode};
+pub use plan::{Mode, RenewalReason};
 use plan::{Rules, Task};
 
 /// A service whose streams can be watched. Each call is one request: the engine pays for it and tries it again.
@@ -75,7 +75,7 @@ pub struct Repair {
     pub stream_id: i64,
     /// `None`: there was none.
     pub channel: Option<Uuid>,
-    pub found: Found,
+    pub found: RenewalReason,
     /// `replaced by …`, `failed: …`, `refused: …`
     pub done: String,
 }
@@ -128,7 +128,7 @@ async fn work<S: Pushed>(shared: Arc<Shared<S>>, tasks: Vec<Task>) -> anyhow::Re
     let ids: Vec<i64> = tasks.iter().filter_map(|task| task.stream).collect();
     let rows = claims::read(&shared.context.pool, &ids).await?;
     let rows: HashMap<i64, StreamRow> = rows.into_iter().map(|row| (row.id, row)).collect();
-    shared.progress.found(tasks.len());
+    shared.progress.add_streams(tasks.len());
     let work = tasks.iter().map(|task| one(&shared, task, task.stream.and_then(|id| rows.get(&id))));
     let work: Vec<_> = work.collect();
     let mut work = futures_util::stream::iter(work).buffer_unordered(shared.width());
@@ -147,16 +147,16 @@ async fn one<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&StreamRow>
     let mut outcome = row.map(Outcome::of);
     if shared.wind_down.is_cancelled() {
         if let Some(outcome) = &mut outcome {
-            outcome.end = End::Interrupted;
+            outcome.end = PollEnd::Interrupted;
         }
         return outcome;
     }
     if let Err(failure) = stream::work(shared, task, row).await {
         let whose = task.stream.map_or_else(|| task.user.to_string(), |stream| format!("stream {stream} of {}", task.user));
-        shared.digest.tell("channel not in order", Some(failure.class), whose, &failure.message);
+        shared.digest.add("channel not in order", Some(failure.class), whose, &failure.message);
         match &mut outcome {
-            Some(outcome) if failure.class.is_off() => outcome.end = End::Off(failure),
-            Some(outcome) => outcome.end = End::Failed(failure),
+            Some(outcome) if failure.class.is_off() => outcome.end = PollEnd::Off(failure),
+            Some(outcome) => outcome.end = PollEnd::Failed(failure),
             None => shared.report().fail(&failure),
         }
     }

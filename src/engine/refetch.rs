@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::job::{self, Job};
 use super::retry_items::{Retried, removed};
 use super::shared::Shared;
-use super::single::{self, Held, Known};
+use super::single::{self, ApplyOutcome, KnownState};
 use super::{Calls, Context, Found, Item, Page, Source, Stream};
 use crate::db::claims::{self, StreamRow};
 use crate::db::items::{self, Quarantined};
@@ -68,7 +68,7 @@ pub async fn run<S: Source>(
 async fn one<S: Source>(shared: &Shared<S>, row: &StreamRow, thing: &Quarantined) -> anyhow::Result<Retried> {
     let (stream, calls) = (Stream::of(row), shared.calls(row));
     for _ in 0..single::QUESTIONS {
-        let before = Known::of(shared, &stream, &thing.item_id).await?;
+        let before = KnownState::of(shared, &stream, &thing.item_id).await?;
         match shared.source.fetch_again(&stream, &calls, std::slice::from_ref(&thing.item_id)).await {
             Ok(found) => {
                 if let Some(retried) = written(shared, &stream, &before, found).await? {
@@ -88,7 +88,7 @@ async fn one<S: Source>(shared: &Shared<S>, row: &StreamRow, thing: &Quarantined
 async fn written<S: Source>(
     shared: &Shared<S>,
     stream: &Stream,
-    before: &Known,
+    before: &KnownState,
     (found, poison): Found<S::Change>,
 ) -> anyhow::Result<Option<Retried>> {
     let asked = !found.is_empty() || !poison.is_empty();
@@ -97,10 +97,10 @@ async fn written<S: Source>(
     let mut kept = (!asked).then(|| "its service asks for no single things".to_owned());
     for item in &found {
         match single::held(&shared.source, &mut tx, stream, item, Some(before)).await? {
-            Held::Applied(_) => {}
-            Held::Gone => return Ok(Some(removed())),
-            Held::Overtaken => return Ok(None),
-            Held::Refused(bad) => {
+            ApplyOutcome::Applied(_) => {}
+            ApplyOutcome::Gone => return Ok(Some(removed())),
+            ApplyOutcome::Overtaken => return Ok(None),
+            ApplyOutcome::Refused(bad) => {
                 kept = Some(bad.error.clone());
                 items::quarantine(&tx, stream.id, &[bad], None).await?;
             }

@@ -16,7 +16,7 @@ pub use entries::{ClassCount, Covered, Quantiles, Slow};
 use super::Counts;
 use super::delays::Delays;
 use super::meter::PAUSED;
-use super::outcome::{End, Outcome};
+use super::outcome::{Outcome, PollEnd};
 use super::push::Figures;
 use super::verify::Compared;
 use crate::db::accounts::Refused;
@@ -142,7 +142,7 @@ impl Report {
             return;
         }
         self.unknown_users = ids.len() as u64;
-        let count = ClassCount { count: self.unknown_users, example: unknown::named(ids) };
+        let count = ClassCount { count: self.unknown_users, example: unknown::format_unknown(ids) };
         self.errors.insert("unknown_user", count);
     }
 
@@ -150,7 +150,7 @@ impl Report {
     pub(super) fn add(&mut self, outcome: &Outcome) {
         outcome.log();
         // What a pause kept from being polled is told with its project, unless a part of it was stored.
-        let polled = !matches!(outcome.end, End::Paused(_)) || outcome.counts != Counts::default();
+        let polled = !matches!(outcome.end, PollEnd::Paused(_)) || outcome.counts != Counts::default();
         self.polls += u64::from(polled);
         self.streams += u64::from(polled && !outcome.again);
         self.resyncs += u64::from(outcome.resyncs);
@@ -160,29 +160,29 @@ impl Report {
         let ms = |duration: &Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         self.fetches.extend(outcome.fetches.iter().map(ms));
         // Of a stream that was interrupted nothing is known: a user of such streams alone is no success of this run, and no failure.
-        if !matches!(outcome.end, End::Interrupted | End::GaveWay | End::Paused(_)) {
-            *self.users.entry(outcome.user_id).or_insert(true) &= !matches!(outcome.end, End::Failed(_));
+        if !matches!(outcome.end, PollEnd::Interrupted | PollEnd::GaveWay | PollEnd::Paused(_)) {
+            *self.users.entry(outcome.user_id).or_insert(true) &= !matches!(outcome.end, PollEnd::Failed(_));
         }
         if self.gave_way.remove(&outcome.id) {
             self.interrupted_streams -= 1;
         }
         match &outcome.end {
-            End::Idle(_) => self.idle_streams += 1,
-            End::Done => {}
-            End::GaveWay => {
+            PollEnd::Idle(_) => self.idle_streams += 1,
+            PollEnd::Done => {}
+            PollEnd::GaveWay => {
                 self.gave_way.insert(outcome.id);
                 self.interrupted_streams += 1;
             }
-            End::Interrupted => self.interrupted_streams += 1,
-            End::Paused(failure) => {
+            PollEnd::Interrupted => self.interrupted_streams += 1,
+            PollEnd::Paused(failure) => {
                 self.interrupted_streams += u64::from(polled);
                 // Those that were not asked for any more say nothing new.
                 if failure.reason != PAUSED {
                     tally(&mut self.errors, failure);
                 }
             }
-            End::Failed(failure) => self.fail(failure),
-            End::Off(failure) => tally(&mut self.off, failure),
+            PollEnd::Failed(failure) => self.fail(failure),
+            PollEnd::Off(failure) => tally(&mut self.off, failure),
         }
         let slow = Slow {
             stream_id: outcome.id,
@@ -202,7 +202,7 @@ impl Report {
         for outcome in outcomes {
             match outcome.fetches.is_empty() {
                 true => self.interrupted_streams += u64::from(!self.gave_way.contains(&outcome.id)),
-                false => self.add(&Outcome { end: End::Interrupted, ..outcome }),
+                false => self.add(&Outcome { end: PollEnd::Interrupted, ..outcome }),
             }
         }
     }

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use serde_json::value::RawValue;
 
-use super::single::{self, Held};
+use super::single::{self, ApplyOutcome};
 use super::{Context, Source, Stream};
 use crate::db::items::{self, Poison, Quarantined};
 use crate::db::streams;
@@ -39,13 +39,13 @@ pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined)
             false => return Ok(removed()),
         },
         Ok(decoded) => match single::held(source, &mut tx, &stream, &decoded, None).await? {
-            Held::Applied(_) => {
+            ApplyOutcome::Applied(_) => {
                 tx.commit().await.context("committing the retry")?;
                 return Ok(Retried::Applied);
             }
-            Held::Gone => return Ok(removed()),
-            Held::Overtaken => return Ok(Retried::Kept(single::overtaken().message)),
-            Held::Refused(poison) => poison,
+            ApplyOutcome::Gone => return Ok(removed()),
+            ApplyOutcome::Overtaken => return Ok(Retried::Kept(single::overtaken().message)),
+            ApplyOutcome::Refused(poison) => poison,
         },
     };
     let error = poison.error.clone();

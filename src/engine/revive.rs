@@ -32,7 +32,7 @@ pub async fn revive<S>(shared: &Shared<S>) -> anyhow::Result<()> {
                 log::debug!(user:%; "account asked again: {failure}")
             }
             Some((user, Err(failure))) => {
-                shared.digest.tell("account could not be asked again", Some(failure.class), user, &failure.message);
+                shared.digest.add("account could not be asked again", Some(failure.class), user, &failure.message);
             }
         }
     }

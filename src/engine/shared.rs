@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::digest::Digest;
-use super::isolated::Left;
+use super::isolated::IsolatedStreams;
 use super::meter::{For, Meter};
-use super::page_memory::Room;
+use super::page_memory::PageMemory;
 use super::queue::{Admitted, Queue};
 use super::slice::{Granted, Task};
 use super::tokens::Broker;
@@ -31,7 +31,7 @@ pub struct Shared<S> {
     pub broker: Arc<Broker>,
     pub meter: Arc<Meter>,
     /// For pages that were read and are not written yet.
-    pub room: Arc<Room>,
+    pub room: Arc<PageMemory>,
     /// Cancelled when no further page should be begun: SIGTERM, or the end of `--max-duration`.
     pub wind_down: CancellationToken,
     pub dry_run: bool,
@@ -46,7 +46,7 @@ pub struct Shared<S> {
     /// What the first look has found, where the run was opened with it.
     pub seen: Mutex<Option<Due>>,
     /// Streams that were due at the last look and are to be polled apart.
-    pub apart: Left,
+    pub apart: IsolatedStreams,
     /// Workers that were started: they divide `engine.concurrency` among them.
     pub workers: AtomicUsize,
     pub queue: Queue,

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use futures_util::StreamExt as _;
 
 use super::job::{self, Job};
-use super::outcome::{End, Outcome};
+use super::outcome::{Outcome, PollEnd};
 use super::report::Covered;
 use super::shared::Shared;
 use super::{Calls, Context, Counts, Item, Report, Source, Stream, apply};
@@ -35,7 +35,7 @@ pub trait Single: Source {
 
 /// What is asked for.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ItemRef {
     /// `streams.id`: as whose, and where it is stored.
     pub stream: i64,
     /// The provider's id.
@@ -46,7 +46,7 @@ pub struct Asked {
 ///
 /// # Errors
 /// Only when the run could not be recorded at all.
-pub async fn run<S: Single>(context: &Context, source: S, job: &Job, asked: &[Asked]) -> anyhow::Result<Report> {
+pub async fn run<S: Single>(context: &Context, source: S, job: &Job, asked: &[ItemRef]) -> anyhow::Result<Report> {
     job::recorded(context, source, job, async |shared| {
         let streams: Vec<i64> = asked.iter().map(|one| one.stream).collect();
         let rows: HashMap<i64, StreamRow> =
@@ -59,7 +59,7 @@ pub async fn run<S: Single>(context: &Context, source: S, job: &Job, asked: &[As
         }
         let mut answers = futures_util::stream::iter(answers).buffer_unordered(shared.width());
         while let Some(outcome) = answers.next().await {
-            covered.failed += u64::from(matches!(outcome.end, End::Failed(_)));
+            covered.failed += u64::from(matches!(outcome.end, PollEnd::Failed(_)));
             shared.report().add(&outcome);
         }
         shared.report().covered = Some(covered);
@@ -72,12 +72,12 @@ async fn one_outcome<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str) -
     let started = Instant::now();
     let mut outcome = Outcome::of(row);
     if shared.wind_down.is_cancelled() {
-        outcome.end = End::Interrupted;
+        outcome.end = PollEnd::Interrupted;
         return outcome;
     }
     if let Err(failure) = one(shared, row, id, &mut outcome).await {
         shared.digest.failed("not polled", &Stream::of(row), &failure);
-        outcome.end = End::Failed(failure);
+        outcome.end = PollEnd::Failed(failure);
     }
     outcome.took = started.elapsed();
     outcome
@@ -87,7 +87,7 @@ async fn one<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str, outcome: 
     let stream = Stream::of(row);
     let calls = shared.calls(row);
     for _ in 0..QUESTIONS {
-        let before = Known::of(shared, &stream, id).await?;
+        let before = KnownState::of(shared, &stream, id).await?;
         let started = Instant::now();
         let item = shared.source.fetch_one(&stream, &calls, id).await;
         outcome.fetches.push(started.elapsed());
@@ -111,16 +111,16 @@ async fn write<S: Single>(
     shared: &Shared<S>,
     stream: &Stream,
     item: &Item<S::Change>,
-    before: &Known,
+    before: &KnownState,
     outcome: &mut Outcome,
 ) -> anyhow::Result<bool> {
     let mut client = shared.context.pool.get().await?;
     let mut tx = client.begin("beginning the write").await?;
     match held(&shared.source, &mut tx, stream, item, Some(before)).await? {
-        Held::Applied(counts) => outcome.counts = counts,
-        Held::Gone => return Err(removed().into()),
-        Held::Overtaken => return Ok(false),
-        Held::Refused(poison) => {
+        ApplyOutcome::Applied(counts) => outcome.counts = counts,
+        ApplyOutcome::Gone => return Err(removed().into()),
+        ApplyOutcome::Overtaken => return Ok(false),
+        ApplyOutcome::Refused(poison) => {
             log::info!(stream = stream.id, user:% = stream.user_id; "item quarantined: {}", poison.error);
             outcome.quarantined = 1;
             items::quarantine(&tx, stream.id, &[poison], None).await?;
@@ -135,7 +135,7 @@ async fn write<S: Single>(
 
 /// What is known of a thing.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownState {
     /// As it is stored.
     stored: Option<String>,
     /// As it lies in quarantine.
@@ -144,7 +144,7 @@ pub(super) struct Known {
     feed: Option<String>,
 }
 
-impl Known {
+impl KnownState {
     /// What is known before a question.
     pub async fn of<S: Source>(shared: &Shared<S>, stream: &Stream, id: &str) -> anyhow::Result<Self> {
         let mut client = shared.context.pool.get().await?;
@@ -169,7 +169,7 @@ impl Known {
 
     async fn now<S: Source>(tx: &deadpool_postgres::Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Self> {
         let stored = S::known(tx, stream, id).await?;
-        let (quarantined, feed) = items::standing(tx, stream.id, id).await?;
+        let (quarantined, feed) = items::feed_state(tx, stream.id, id).await?;
         Ok(Self { feed: feed.filter(|_| stored.is_none()), stored, quarantined })
     }
 }
@@ -184,7 +184,7 @@ fn removed() -> Failure {
 }
 
 /// What became of one item.
-pub(super) enum Held {
+pub(super) enum ApplyOutcome {
     /// It is applied, and has left quarantine.
     Applied(Counts),
     /// Its stream is not there any more.
@@ -201,15 +201,15 @@ pub(super) async fn held<S: Source>(
     tx: &mut deadpool_postgres::Transaction<'_>,
     stream: &Stream,
     item: &Item<S::Change>,
-    before: Option<&Known>,
-) -> anyhow::Result<Held> {
+    before: Option<&KnownState>,
+) -> anyhow::Result<ApplyOutcome> {
     let still = match before {
         Some(before) => before.holds::<S>(tx, stream, &item.id).await?,
         None => streams::hold(tx, stream.id).await?.then_some(true),
     };
     match still {
-        None => return Ok(Held::Gone),
-        Some(false) => return Ok(Held::Overtaken),
+        None => return Ok(ApplyOutcome::Gone),
+        Some(false) => return Ok(ApplyOutcome::Overtaken),
         Some(true) => {}
     }
     let savepoint = tx.transaction().await.context("setting a savepoint")?;
@@ -217,11 +217,11 @@ pub(super) async fn held<S: Source>(
         Ok(counts) => {
             savepoint.commit().await.context("releasing the savepoint")?;
             items::clear(tx, stream.id, &[&item.id]).await?;
-            Ok(Held::Applied(counts))
+            Ok(ApplyOutcome::Applied(counts))
         }
         Err(error) if apply::blames_the_data(&error) => {
             savepoint.rollback().await.context("rolling back to the savepoint")?;
-            Ok(Held::Refused(Poison {
+            Ok(ApplyOutcome::Refused(Poison {
                 item_id: item.id.clone(),
                 raw: item.raw.get().to_owned(),
                 error: format!("{error:#}"),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::meter::Booking;
-use super::outcome::{End, Outcome};
+use super::outcome::{Outcome, PollEnd};
 use super::pace::{Bounds, History};
-use super::page_memory::Held;
+use super::page_memory::PageReservation;
 use super::{Position, Source, Stream, pacing};
 use crate::db::claims::StreamRow;
 
@@ -34,7 +34,7 @@ pub struct Task {
 pub struct Granted {
     pub booking: Booking,
     /// For a page of a full pass.
-    pub room: Option<Held>,
+    pub room: Option<PageReservation>,
 }
 
 /// How a slice ended.
@@ -91,7 +91,7 @@ impl Task {
     }
 
     /// Ends it.
-    pub fn over(mut self: Box<Self>, end: End) -> Sliced {
+    pub fn finish(mut self: Box<Self>, end: PollEnd) -> Sliced {
         self.outcome.end = end;
         Sliced::Over(self)
     }

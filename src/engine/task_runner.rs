@@ -9,7 +9,7 @@ use deadpool_postgres::Transaction;
 
 use super::digest::Digest;
 use super::job::{self, Job};
-use super::outcome::{End, Outcome};
+use super::outcome::{Outcome, PollEnd};
 use super::report::Covered;
 use super::shared::Shared;
 use super::{Calls, Context, Counts, Report, Source};
@@ -18,7 +18,7 @@ use crate::db::{Pool, runs, streams};
 use crate::error::{Class, Failure};
 
 /// What such a run works with.
-pub struct Desk<S> {
+pub struct TaskRunner<S> {
     shared: Arc<Shared<S>>,
     rows: HashMap<uuid::Uuid, StreamRow>,
 }
@@ -31,18 +31,18 @@ pub async fn run<S: Source>(
     context: &Context,
     source: S,
     job: &Job,
-    work: impl AsyncFnOnce(&Desk<S>) -> anyhow::Result<()>,
+    work: impl AsyncFnOnce(&TaskRunner<S>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
     job::recorded(context, source, job, async |shared| {
         let ids = streams::of_service(&context.pool, S::TABLES.service).await?;
         let rows = claims::read(&context.pool, &ids).await?;
         let rows = rows.into_iter().map(|row| (row.user_id, row)).collect();
-        work(&Desk { shared, rows }).await
+        work(&TaskRunner { shared, rows }).await
     })
     .await
 }
 
-impl<S: Source> Desk<S> {
+impl<S: Source> TaskRunner<S> {
     pub fn source(&self) -> &S {
         &self.shared.source
     }
@@ -95,7 +95,7 @@ impl<S: Source> Desk<S> {
         outcome.took = started.elapsed();
         match ended {
             Ok(counts) => outcome.counts = counts,
-            Err(failure) => outcome.end = End::Failed(failure),
+            Err(failure) => outcome.end = PollEnd::Failed(failure),
         }
         self.shared.report().add(&outcome);
     }

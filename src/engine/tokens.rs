@@ -13,7 +13,7 @@ use crate::db::Pool;
 use crate::db::accounts::{self, Account, Fresh, Refusal};
 use crate::db::claims::AccountRow;
 use crate::error::{Class, Failure};
-use crate::google::verdict::Known;
+use crate::google::verdict::GrantHistory;
 use crate::google::{self, oauth};
 use crate::seal::{Column, Vault};
 
@@ -166,7 +166,7 @@ impl Inner {
         let Broker { pool, process, stores, .. } = &*self.broker;
         if !stores {
             let account = self.living().await?;
-            return self.ask(&account).await;
+            return self.request_token(&account).await;
         }
         loop {
             let may = accounts::begin_refresh(pool, self.user, *process, REFRESH_LEASE.as_secs_f64()).await?;
@@ -209,7 +209,7 @@ impl Inner {
     /// With the right to refresh in hand; it is given back whatever the endpoint says.
     async fn ask_and_store(&self, account: &Account) -> Result<Access, Failure> {
         let Broker { pool, vault, process, .. } = &*self.broker;
-        match self.ask(account).await {
+        match self.request_token(account).await {
             Ok(access) => {
                 let sealed = vault.seal(self.user, Column::AccessToken, access.secret.expose_secret().as_bytes())?;
                 let lives = access.expires.saturating_duration_since(Instant::now()).as_secs_f64();
@@ -232,7 +232,7 @@ impl Inner {
         }
     }
 
-    async fn ask(&self, account: &Account) -> Result<Access, Failure> {
+    async fn request_token(&self, account: &Account) -> Result<Access, Failure> {
         let Broker { vault, google, scopes, .. } = &*self.broker;
         let opened = vault.open(self.user, Column::Credentials, &account.credentials)?;
         let stored: StoredCredentials = serde_json::from_str(opened.expose_secret())
@@ -240,7 +240,7 @@ impl Inner {
         if let (true, None, Some(id)) = (self.broker.stores, &account.client_id, stored.credentials.client_id()) {
             accounts::note_client_id(&self.broker.pool, self.user, &id).await?;
         }
-        let known = Known { age: account.age, refused_for: account.refused_for };
+        let known = GrantHistory { age: account.age, refused_for: account.refused_for };
         let token = oauth::refresh(google, &stored.credentials, &stored.subject, scopes, known).await?;
         let granted = account.granted.clone().or(token.granted).map(Into::into);
         Ok(Access { secret: token.secret, expires: Instant::now() + token.lives, granted })

@@ -19,14 +19,14 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::job::{self, Job};
-use super::outcome::{End, Outcome};
+use super::outcome::{Outcome, PollEnd};
 use super::shared::Shared;
 use super::{Calls, Context, Report, Stream, skipped};
 use crate::db::claims::{self, StreamRow};
-use crate::db::verify::{self as streams, Standing};
+use crate::db::verify::{self as streams, StreamState};
 use crate::error::{Class, Failure};
 
-pub use compare::{Derived, Differences, Example, Figures, Found, News, Thing, Things, wrong};
+pub use compare::{Derived, Differences, Example, Figures, Mismatch, News, Thing, Things, wrong};
 use compare::{compare, confirmed, explain};
 pub use sides::Verify;
 
@@ -88,7 +88,7 @@ pub async fn run<S: Verify>(context: &Context, source: S, job: &Job, ask: &Ask) 
         for row in claims::read(pool, &paused).await? {
             let mut outcome = Outcome::of(&row);
             let why = reasons.get(&row.id).map_or("", String::as_str);
-            outcome.end = End::Failed(Failure::new(Class::DailyQuota, format!("its project is paused: {why}")));
+            outcome.end = PollEnd::Failed(Failure::new(Class::DailyQuota, format!("its project is paused: {why}")));
             shared.report().add(&outcome);
         }
         shared.report().verify = Some(Compared {
@@ -124,7 +124,7 @@ type Part = fn(&mut Compared) -> &mut BTreeMap<String, Figures>;
 
 /// Compares streams, many at once, and counts them in a part of the report; answers those that differ.
 async fn looked_at<S: Verify>(shared: &Arc<Shared<S>>, rows: &[StreamRow], part: Part) -> Vec<(StreamRow, Look)> {
-    shared.progress.found(rows.len());
+    shared.progress.add_streams(rows.len());
     let mut differing = Vec::new();
     let mut work = futures_util::stream::iter(rows.iter().map(|row| one(shared, row))).buffer_unordered(shared.width());
     while let Some((row, mut outcome, looked)) = work.next().await {
@@ -143,12 +143,12 @@ async fn looked_at<S: Verify>(shared: &Arc<Shared<S>>, rows: &[StreamRow], part:
                     }
                 }
                 Ok(None) => figures.unfinished_streams += 1,
-                Err(Some(failure)) if failure.class.is_off() => outcome.end = End::Off(failure),
+                Err(Some(failure)) if failure.class.is_off() => outcome.end = PollEnd::Off(failure),
                 Err(Some(failure)) => {
                     shared.digest.failed("not compared", &Stream::of(row), &failure);
-                    outcome.end = End::Failed(failure);
+                    outcome.end = PollEnd::Failed(failure);
                 }
-                Err(None) => outcome.end = End::Interrupted,
+                Err(None) => outcome.end = PollEnd::Interrupted,
             }
         }
         report.add(&outcome);
@@ -211,7 +211,7 @@ async fn look<S: Verify>(shared: &Shared<S>, stream: &Stream, calls: &Calls) -> 
     let scope = source.scope(stream, full_pass_at);
     let listed = source.list(stream, calls, &scope, &stored).await?;
     let mut found = compare(&listed, &stored);
-    let is_unnamed = |id: &str, found: &Found| *found == Found::Excess && !listed.contains_key(id);
+    let is_unnamed = |id: &str, found: &Mismatch| *found == Mismatch::Excess && !listed.contains_key(id);
     let unnamed: Vec<&str> = found.iter().filter(|(id, found)| is_unnamed(id, found)).map(|(id, _)| id.as_str()).collect();
     if !unnamed.is_empty() {
         // Most of them lie outside of the scope: years of events, of which each is looked at once.
@@ -227,10 +227,10 @@ async fn look<S: Verify>(shared: &Shared<S>, stream: &Stream, calls: &Calls) -> 
 }
 
 /// Where a stream stands, what is stored of it, and what is wrong with the rows that are made of that, of the same moment.
-async fn stored<S: Verify>(shared: &Shared<S>, stream: &Stream) -> anyhow::Result<Option<(Standing, Things, Derived)>> {
+async fn stored<S: Verify>(shared: &Shared<S>, stream: &Stream) -> anyhow::Result<Option<(StreamState, Things, Derived)>> {
     let mut client = shared.context.pool.get().await?;
     let tx = client.snapshot("beginning the comparison").await?;
-    let Some(standing) = streams::standing(&tx, stream.id).await? else { return Ok(None) };
+    let Some(standing) = streams::state(&tx, stream.id).await? else { return Ok(None) };
     let things = shared.source.stored(&tx, stream).await?;
     let derived = shared.source.derived(&tx, stream).await?;
     tx.rollback().await.context("ending the comparison")?;

@@ -19,7 +19,7 @@ pub const WORK: Duration = Duration::from_secs(10);
 pub const CLOSING: Duration = Duration::from_secs(5);
 
 /// Keeps the run alive in the tables, and winds it down when its time is over. `exclusive`: or when it has lost the lock of its job.
-pub async fn over<S: Source>(shared: Arc<Shared<S>>, max_duration: Option<Duration>, exclusive: bool) {
+pub async fn supervise<S: Source>(shared: Arc<Shared<S>>, max_duration: Option<Duration>, exclusive: bool) {
     let time = async {
         if let Some(limit) = max_duration {
             tokio::time::sleep(limit).await;

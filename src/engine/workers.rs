@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-use super::outcome::{End, Outcome};
+use super::outcome::{Outcome, PollEnd};
 use super::poll::{self, Until};
 use super::queue::{Queue, Taken};
 use super::shared::Shared;
@@ -32,7 +32,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
         while slices.len() < width && !shared.wind_down.is_cancelled() && (slices.is_empty() || shared.room.is_left()) {
             match queue.take(shared.turns(), |task| shared.admit(task)) {
                 Taken::Task(task, granted) => {
-                    let place = isolated::place(task.row.id, None);
+                    let place = isolated::checkpoint(task.row.id, None);
                     slices.push(isolated::on(place, poll::slice(Arc::clone(&shared), task, Some(granted), Until::Others)));
                 }
                 Taken::Nothing(until) => {
@@ -48,7 +48,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
         tokio::select! {
             Some(sliced) = slices.next() => {
                 places += 1;
-                over(&shared, sliced);
+                take_back(&shared, sliced);
             }
             () = filled, if !is_full => {}
             () = sleep_until(wake), if !is_full && wake.is_some() => {}
@@ -63,7 +63,7 @@ async fn sleep_until(wake: Option<Instant>) {
 }
 
 /// Takes a slice back that has ended.
-pub fn over<S: Source>(shared: &Shared<S>, sliced: Sliced) {
+pub fn take_back<S: Source>(shared: &Shared<S>, sliced: Sliced) {
     match sliced {
         Sliced::Over(task) => ended(shared, &task.outcome),
         Sliced::Again(task, wait) => shared.queue.put_back(task, wait.map(|wait| Instant::now() + wait)),
@@ -74,15 +74,15 @@ fn ended<S: Source>(shared: &Shared<S>, outcome: &Outcome) {
     shared.report().add(outcome);
     shared.progress.ended(|| shared.report().users());
     let idle = match &outcome.end {
-        End::Idle(idle) => Some(idle.clone()),
+        PollEnd::Idle(idle) => Some(idle.clone()),
         // Still ours, until the run gives back what it holds: it would claim them again and again.
-        End::Failed(failure) if failure.class == Class::Settings => None,
-        End::Done | End::GaveWay | End::Failed(_) | End::Off(_) => {
+        PollEnd::Failed(failure) if failure.class == Class::Settings => None,
+        PollEnd::Done | PollEnd::GaveWay | PollEnd::Failed(_) | PollEnd::Off(_) => {
             shared.held().remove(&outcome.id);
             None
         }
         // Still ours, until the run gives back what it holds.
-        End::Interrupted | End::Paused(_) => None,
+        PollEnd::Interrupted | PollEnd::Paused(_) => None,
     };
     shared.queue.ended(outcome, idle);
 }

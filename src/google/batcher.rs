@@ -16,10 +16,10 @@ use super::batch::{self, Endpoint};
 use super::client::{judged, token_of};
 use super::{Client, classify};
 use crate::error::{Class, Failure};
-use crate::http::{Answer, Turn, is_overloaded, log_call, received, transient};
+use crate::http::{Answer, RequestPermit, is_overloaded, log_call, received, transient};
 
 /// Sends calls together over a client.
-pub struct Together {
+pub struct Batcher {
     client: Arc<Client>,
     /// Calls of each thread that go next.
     gathered: Mutex<HashMap<(ThreadId, Endpoint), Gathered>>,
@@ -46,7 +46,7 @@ struct Call {
     reply: oneshot::Sender<Result<Answer, Failure>>,
 }
 
-impl Together {
+impl Batcher {
     /// At most `batch_size` calls go in one request; with 1 each goes alone.
     pub fn new(client: Arc<Client>, batch_size: u32) -> Self {
         let (gathered, alone) = (Mutex::default(), Mutex::default());
@@ -104,7 +104,7 @@ impl Together {
     }
 
     /// Sends calls in one request and tells each its answer. A call that is alone goes alone.
-    async fn send_together(&self, endpoint: Endpoint, calls: Vec<Call>, turn: Turn<'_>) {
+    async fn send_together(&self, endpoint: Endpoint, calls: Vec<Call>, turn: RequestPermit<'_>) {
         let together = calls.len() > 1 && !self.refused.load(Ordering::Relaxed);
         let answers = match together {
             true => self.batch(endpoint, &calls, &turn).await,
@@ -153,7 +153,12 @@ impl Together {
 
     /// The answers in the order of the calls. An error is what befell all of them; or `None`: the endpoint wants no batches, which says
     /// nothing of the calls.
-    async fn batch(&self, endpoint: Endpoint, calls: &[Call], turn: &Turn<'_>) -> Result<Vec<Option<Answer>>, Option<Failure>> {
+    async fn batch(
+        &self,
+        endpoint: Endpoint,
+        calls: &[Call],
+        turn: &RequestPermit<'_>,
+    ) -> Result<Vec<Option<Answer>>, Option<Failure>> {
         let url = self.client.url(endpoint.host(), &endpoint.path()).map_err(Failure::from)?;
         let (kind, body) = batch::encode(calls.iter().map(|call| (&call.url, call.token.as_deref())));
         let request = self.client.to(&url)?.post(url).header(CONTENT_TYPE, kind).body(body);

@@ -8,7 +8,7 @@ use serde_json::json;
 use url::Url;
 use uuid::Uuid;
 
-use super::{Client, whole};
+use super::{Client, parse_json};
 use crate::error::Failure;
 
 /// What a channel is asked to be.
@@ -66,7 +66,7 @@ impl Client {
             "expiration": ask.expires_at.timestamp_millis().to_string(),
         });
         let answer = self.post(what, token, scope, url, &body).await?;
-        let answer: Answer = whole(what, &answer)?;
+        let answer: Answer = parse_json(what, &answer)?;
         Ok(Watched { expires_at: expiration(answer.expiration.as_deref(), ask.expires_at), resource_id: answer.resource_id })
     }
 

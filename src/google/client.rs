@@ -11,7 +11,7 @@ use url::Url;
 use super::{classify, endpoint};
 use crate::config;
 use crate::error::{Class, Failure, Fault};
-use crate::http::{self, Answer, SMALL, Turn, is_overloaded, log_call, received, transient};
+use crate::http::{self, Answer, RequestPermit, SMALL, is_overloaded, log_call, received, transient};
 
 /// Google's hosts. One origin setting replaces them all.
 #[derive(Debug, Clone, Copy)]
@@ -147,7 +147,7 @@ impl Client {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        judged(what, self.http.ask(what, request, self.http.most()).await?)
+        judged(what, self.http.send(what, request, self.http.most()).await?)
     }
 
     pub(super) async fn send(&self, what: &'static str, url: Url, token: Option<&str>) -> Result<Answer, Failure> {
@@ -155,7 +155,7 @@ impl Client {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        self.http.ask(what, request, self.http.most()).await
+        self.http.send(what, request, self.http.most()).await
     }
 
     /// Sends a form to a token endpoint; answers status, `Retry-After` and body.
@@ -168,7 +168,7 @@ impl Client {
     pub(super) async fn post_encoded(&self, what: &'static str, url: Url, body: Vec<u8>) -> Result<Answer, Failure> {
         let request = self.http.to(&url)?.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         // An answer that cannot be read says nothing of the grant.
-        self.http.ask(what, request, SMALL).await.map_err(|failure| Failure { class: Class::Transient, ..failure })
+        self.http.send(what, request, SMALL).await.map_err(|failure| Failure { class: Class::Transient, ..failure })
     }
 
     /// Where tokens are asked for when a credential does not say.
@@ -185,7 +185,7 @@ impl Client {
     }
 
     /// Waits until one more request may be under way.
-    pub(super) async fn turn(&self) -> Turn<'_> {
+    pub(super) async fn turn(&self) -> RequestPermit<'_> {
         self.http.turn().await
     }
 

@@ -96,7 +96,7 @@ impl Consent {
     ///
     /// # Errors
     /// An address that is none.
-    pub fn ask(google: &Client, app: App, back: &str, scopes: &[&str], hint: Option<&str>) -> anyhow::Result<Self> {
+    pub fn new(google: &Client, app: App, back: &str, scopes: &[&str], hint: Option<&str>) -> anyhow::Result<Self> {
         let page = google.url(Host::Accounts, &["o", "oauth2", "v2", "auth"])?;
         let oauth = BasicClient::new(ClientId::new(app.id.clone()))
             .set_client_secret(ClientSecret::new(app.secret.expose_secret().to_owned()))
@@ -228,7 +228,7 @@ mod tests {
             .expect("a client");
         let app =
             App::parse(r#"{"installed":{"client_id":"c","client_secret":"s","token_uri":"https://x/"}}"#).expect("a client");
-        Consent::ask(&google, app, "http://127.0.0.1:1", &["https://s/one"], Some("ann@example.com")).expect("a question")
+        Consent::new(&google, app, "http://127.0.0.1:1", &["https://s/one"], Some("ann@example.com")).expect("a question")
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use super::{Client, Host, whole};
+use super::{Client, Host, parse_json};
 use crate::error::Failure;
 
 /// Sees the users of a domain. Only an administrator's token may carry it.
@@ -67,7 +67,7 @@ pub async fn page(client: &Client, token: &SecretString, wanted: &Wanted, page: 
     }
     drop(query);
     let body = client.get("directory.users.list", &token.expose_secret().to_owned(), SCOPE, url).await?;
-    whole("directory.users.list", &body)
+    parse_json("directory.users.list", &body)
 }
 
 #[cfg(test)]

@@ -26,6 +26,6 @@ impl<'a> List<'a> {
     /// # Errors
     /// As `http::whole`.
     pub fn read(what: &str, body: &'a [u8]) -> Result<Self, Failure> {
-        http::whole(what, body)
+        http::parse_json(what, body)
     }
 }

@@ -9,7 +9,7 @@ use url::Url;
 use yup_oauth2::ServiceAccountKey;
 use yup_oauth2::error::AuthError;
 
-use super::verdict::{self, Known, Whose};
+use super::verdict::{self, GrantHistory, Whose};
 use super::{Client, Host, assertion, classify, endpoint};
 use crate::error::{Class, Failure};
 
@@ -105,7 +105,7 @@ pub async fn refresh(
     credentials: &Credentials,
     subject: &str,
     scopes: &[&str],
-    known: Known,
+    known: GrantHistory,
 ) -> Result<AccessToken, Failure> {
     // Not by yup-oauth2's flows: they hide the endpoint's status, and open connections of their own that know no proxy.
     match credentials {
@@ -158,16 +158,22 @@ fn an_hour() -> u64 {
 /// What a token may live that says it lives longer, in seconds.
 const LONGEST: u64 = 24 * 60 * 60;
 
-async fn token(client: &Client, url: Url, form: &[(&str, &str)], whose: Whose, known: Known) -> Result<AccessToken, Failure> {
+async fn token(
+    client: &Client,
+    url: Url,
+    form: &[(&str, &str)],
+    whose: Whose,
+    known: GrantHistory,
+) -> Result<AccessToken, Failure> {
     let (status, retry_after, body) = client.post_form("token", url, form).await?;
     granted((status, retry_after.as_deref(), &body), whose, known)
 }
 
 /// The token in an answer: status, `Retry-After` and body.
-pub(super) fn granted(answer: (u16, Option<&str>, &[u8]), whose: Whose, known: Known) -> Result<AccessToken, Failure> {
+pub(super) fn granted(answer: (u16, Option<&str>, &[u8]), whose: Whose, known: GrantHistory) -> Result<AccessToken, Failure> {
     let (status, _, body) = answer;
     if status != 200 {
-        return Err(verdict::judge(answer, whose, known));
+        return Err(verdict::verdict(answer, whose, known));
     }
     // A cut answer is no verdict on the grant.
     let granted: Granted =

@@ -13,7 +13,7 @@ use crate::http::without_addresses;
 
 /// What is known of a grant before it is asked with.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Known {
+pub struct GrantHistory {
     /// Since the credentials were stored: of a login, since the consent.
     pub age: Duration,
     /// Since the endpoint refuses it, in a row.
@@ -40,13 +40,13 @@ const OF_GOOGLE: [&str; 6] =
     ["admin_policy_enforced", "policy_enforced", "org_internal", "deleted_client", "disabled_client", "restricted_client"];
 
 #[derive(Deserialize)]
-struct Said {
+struct OAuthError {
     #[serde(flatten)]
     error: AuthError,
     error_subtype: Option<String>,
 }
 
-impl Said {
+impl OAuthError {
     fn of(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()
     }
@@ -84,11 +84,11 @@ impl Said {
 }
 
 /// What an answer without a token means: status, `Retry-After` and body.
-pub fn judge((status, retry_after, body): (u16, Option<&str>, &[u8]), whose: Whose, known: Known) -> Failure {
+pub fn verdict((status, retry_after, body): (u16, Option<&str>, &[u8]), whose: Whose, known: GrantHistory) -> Failure {
     if let Some(failure) = passing(status, retry_after, body, Utc::now()) {
         return failure;
     }
-    let Some(said) = Said::of(body) else {
+    let Some(said) = OAuthError::of(body) else {
         return Failure::new(Class::Transient, format!("token: HTTP {status}"));
     };
     let words = without_addresses(said.words());
@@ -110,7 +110,7 @@ pub fn judge((status, retry_after, body): (u16, Option<&str>, &[u8]), whose: Who
 
 /// What an answer means that is no verdict on the grant; `None`: it is one.
 pub fn passing(status: u16, retry_after: Option<&str>, body: &[u8], now: DateTime<Utc>) -> Option<Failure> {
-    let said = Said::of(body);
+    let said = OAuthError::of(body);
     if said.as_ref().is_some_and(|said| said.is_verdict(status)) {
         return None;
     }
@@ -124,7 +124,7 @@ pub fn passing(status: u16, retry_after: Option<&str>, body: &[u8], now: DateTim
 }
 
 /// What to do about a grant that is refused.
-fn hint(said: &Said, whose: Whose, known: Known) -> &'static str {
+fn hint(said: &OAuthError, whose: Whose, known: GrantHistory) -> &'static str {
     if said.names("invalid_rapt") {
         return "the session control of the user's Workspace (Google Cloud session length) ends sessions, and with them this grant: ask the administrator to exempt trusted apps and to mark this one as trusted, or to lengthen the session; then `syncctl accounts login` again";
     }
@@ -164,8 +164,8 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     fn judged(status: u16, body: &str, refused_for: Duration) -> Vec<Failure> {
-        let known = Known { age: 30 * DAY, refused_for };
-        [Whose::Person, Whose::Domain].map(|whose| judge((status, None, body.as_bytes()), whose, known)).into()
+        let known = GrantHistory { age: 30 * DAY, refused_for };
+        [Whose::Person, Whose::Domain].map(|whose| verdict((status, None, body.as_bytes()), whose, known)).into()
     }
 
     #[track_caller]
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_grant_that_died_young_hints_at_a_consent_screen_in_testing_and_an_old_one_does_not() {
         let body = br#"{"error":"invalid_grant","error_description":"Token has been expired or revoked."}"#;
-        let dead = |age| judge((400, None, body), Whose::Person, Known { age, ..Known::default() }).message;
+        let dead = |age| verdict((400, None, body), Whose::Person, GrantHistory { age, ..GrantHistory::default() }).message;
         assert!(dead(7 * DAY).contains("\"Testing\""), "{}", dead(7 * DAY));
         let old = dead(8 * DAY);
         assert!(!old.contains("Testing") && old.contains("6 months") && old.contains("password"), "{old}");

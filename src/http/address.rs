@@ -21,7 +21,7 @@ pub struct PublicOnly;
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move { found(&name, is_public, Private).await })
+        Box::pin(async move { resolve(&name, is_public, Private).await })
     }
 }
 
@@ -31,12 +31,12 @@ pub struct PrivateOnly;
 
 impl Resolve for PrivateOnly {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move { found(&name, |ip| !is_public(ip), Public).await })
+        Box::pin(async move { resolve(&name, |ip| !is_public(ip), Public).await })
     }
 }
 
 /// The addresses of a name that may be called.
-async fn found(
+async fn resolve(
     name: &Name,
     may: fn(IpAddr) -> bool,
     refusal: impl std::error::Error + Send + Sync + 'static,

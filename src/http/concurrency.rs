@@ -29,13 +29,13 @@ const START: f64 = 4.0;
 const NEAR: Duration = Duration::from_millis(20);
 
 /// The requests under way of one process.
-pub struct Width {
+pub struct ConcurrencyLimit {
     state: Mutex<State>,
     /// A request has ended.
     ended: Notify,
 }
 
-impl Width {
+impl ConcurrencyLimit {
     /// At most so many at once; a few at first.
     pub fn new(most: u32) -> Self {
         Self { state: Mutex::new(State::new(most)), ended: Notify::new() }
@@ -47,7 +47,7 @@ impl Width {
     }
 
     /// Waits for a place, in the order of those who ask.
-    pub async fn enter(&self) -> Turn<'_> {
+    pub async fn enter(&self) -> RequestPermit<'_> {
         loop {
             let mut ended = std::pin::pin!(self.ended.notified());
             ended.as_mut().enable();
@@ -55,7 +55,7 @@ impl Width {
                 let mut state = self.state();
                 if state.under_way < state.limit as usize {
                     state.under_way += 1;
-                    return Turn { width: self, began: Instant::now() };
+                    return RequestPermit { width: self, began: Instant::now() };
                 }
             }
             ended.await;
@@ -68,12 +68,12 @@ impl Width {
 }
 
 /// A request under way.
-pub struct Turn<'a> {
-    width: &'a Width,
+pub struct RequestPermit<'a> {
+    width: &'a ConcurrencyLimit,
     began: Instant,
 }
 
-impl Turn<'_> {
+impl RequestPermit<'_> {
     /// The request was answered. `what`: requests of one name take about as long.
     pub fn answered(&self, what: &'static str, is_overloaded: bool) {
         let now = Instant::now();
@@ -81,7 +81,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for RequestPermit<'_> {
     fn drop(&mut self) {
         let mut state = self.width.state();
         state.under_way -= 1;
@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_gets_the_place_of_who_ends() {
-        let width = Width::new(1);
+        let width = ConcurrencyLimit::new(1);
         let first = width.enter().await;
         let second = width.enter();
         tokio::pin!(second);

@@ -47,7 +47,7 @@ pub fn read(line: &str) -> Option<Line> {
         "RDATE" | "EXDATE" => {
             let zone = head.find_map(|parameter| {
                 let (name, value) = parameter.split_once('=')?;
-                name.trim().eq_ignore_ascii_case("TZID").then(|| Zone::named(value))?
+                name.trim().eq_ignore_ascii_case("TZID").then(|| Zone::from_name(value))?
             });
             let values = value.split(',').map(str::trim).filter(|value| !value.is_empty());
             let values = values.map(|value| self::value(value, zone)).collect::<Option<Vec<_>>>()?;

@@ -54,7 +54,7 @@ pub const BOTS: &str = "bots";
 pub struct Attendee {
     api: api::Api,
     settings: config::Attendee,
-    opens: open::Opens,
+    opens: open::OpenBots,
     notes: notes::Notes,
 }
 
@@ -64,7 +64,7 @@ impl Attendee {
     /// # Errors
     /// The database failed.
     pub async fn wake(context: &Context) -> anyhow::Result<()> {
-        open::Opens::wake(&context.pool).await
+        open::OpenBots::wake(&context.pool).await
     }
 
     /// The service with the keys of all projects, and the open bots of those that a selection polls.
@@ -76,7 +76,7 @@ impl Attendee {
         let keys = projects::keys(&context.pool, &context.vault).await?;
         Ok(Self {
             api: api::Api::new(Arc::clone(&context.http), &settings.root, keys)?,
-            opens: open::Opens::load(&context.pool, selection, settings.live_interval / 5).await?,
+            opens: open::OpenBots::load(&context.pool, selection, settings.live_interval / 5).await?,
             notes: notes::Notes::default(),
             settings,
         })
@@ -126,12 +126,12 @@ impl Source for Attendee {
         Bounds { min: wait, max: wait, prior: 1.0, full_pass_every: None }
     }
 
-    fn covers(&self, project: Uuid) -> u64 {
+    fn subjects(&self, project: Uuid) -> u64 {
         self.opens.due(project).len() as u64
     }
 
     fn details(&self) -> Option<Value> {
-        self.notes.told()
+        self.notes.to_json()
     }
 }
 

@@ -56,7 +56,7 @@ pub const REGISTERED: Registered = Registered {
 /// The Calendar service of one run.
 pub struct Calendar {
     google: Arc<google::Client>,
-    together: Arc<google::Together>,
+    together: Arc<google::Batcher>,
     settings: config::Calendar,
     asks: confirm::Asks,
 }
@@ -74,7 +74,7 @@ pub enum Change {
 impl Calendar {
     /// The service with these settings.
     pub fn new(google: Arc<google::Client>, settings: &config::Settings) -> Self {
-        let together = Arc::new(google::Together::new(Arc::clone(&google), settings.google.batch_size));
+        let together = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
         Self { google, together, settings: settings.calendar.clone(), asks: confirm::Asks::default() }
     }
 }
@@ -94,7 +94,7 @@ impl Source for Calendar {
 
     async fn fetch_again(&self, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
         match stream.kind.as_str() {
-            EVENTS => confirm::again(self, stream, calls, ids).await,
+            EVENTS => confirm::refetch(self, stream, calls, ids).await,
             _ => Ok(Found::default()),
         }
     }
@@ -142,10 +142,10 @@ impl Source for Calendar {
     }
 
     async fn prepare(&self, context: &Context) -> anyhow::Result<()> {
-        removed::settle(&context.pool, &self.settings.calendars).await?;
+        removed::clean_up(&context.pool, &self.settings.calendars).await?;
         upcoming::follow_series(&context.pool).await?;
         self.asks.gather(&context.pool, self.settings.min_interval).await?;
-        let hastened = upcoming::hasten(&context.pool, self.settings.min_interval, context.settings.pace.price).await?;
+        let hastened = upcoming::advance_due(&context.pool, self.settings.min_interval, context.settings.pace.price).await?;
         log::debug!(streams = hastened; "calendars with a meeting soon are due earlier");
         Ok(())
     }

@@ -23,9 +23,9 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::classify::decide::Way;
+use crate::classify::decide::Evidence;
 use crate::db::Pool;
-use crate::db::classify::judgements::{Asked, Judgement};
+use crate::db::classify::judgements::{EndpointState, Judgement};
 use crate::db::classify::models::Learnt;
 use crate::db::classify::queue;
 use crate::db::items::Poison;
@@ -37,7 +37,7 @@ use crate::error::{Class, Failure};
 
 use endpoint::Endpoint;
 use endpoint_calls::Asks;
-use pages::Seen;
+use pages::SeenDocuments;
 use state::States;
 
 /// `streams.service`
@@ -55,7 +55,7 @@ pub struct Classify {
     pool: Pool,
     /// In a dry run nothing that a page brings is ever there for the next one.
     is_rehearsal: bool,
-    seen: Seen,
+    seen: SeenDocuments,
     /// Lessons that this run has brought: of which user, by which a model gets which version.
     taught: Mutex<HashSet<(Uuid, i32)>>,
     states: States,
@@ -94,7 +94,7 @@ impl Classify {
         Ok(Self {
             pool: context.pool.clone(),
             is_rehearsal: dry_run,
-            seen: Seen::default(),
+            seen: SeenDocuments::default(),
             taught: Mutex::default(),
             states: States::default(),
             asks,
@@ -159,7 +159,7 @@ impl Source for Classify {
 
     /// One that is still to be asked about may lie in quarantine for that.
     fn is_whole(change: &Change) -> bool {
-        !matches!(change, Change::Judged(judgement) if matches!(judgement.asked, Asked::Later { .. }))
+        !matches!(change, Change::Judged(judgement) if matches!(judgement.asked, EndpointState::Later { .. }))
     }
 
     fn details(&self) -> Option<Value> {
@@ -191,10 +191,10 @@ impl Single for Classify {
 }
 
 /// `document_projects.decided_by`
-fn by(way: Way) -> &'static str {
+fn by(way: Evidence) -> &'static str {
     match way {
-        Way::Kin => "kin",
-        Way::Sender => "sender",
-        Way::Model => "model",
+        Evidence::Kin => "kin",
+        Evidence::Sender => "sender",
+        Evidence::Model => "model",
     }
 }

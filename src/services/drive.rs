@@ -68,7 +68,7 @@ pub const REGISTERED: Registered = Registered {
 /// The Drive service of one run.
 pub struct Drive {
     google: Arc<google::Client>,
-    together: Arc<google::Together>,
+    together: Arc<google::Batcher>,
     settings: config::Drive,
     watched: watches::Watched,
     /// Places for workbooks in memory.
@@ -90,7 +90,7 @@ pub enum Change {
 impl Drive {
     /// The service with these settings. The content of the files in `watched` is read when it has moved.
     pub fn new(google: Arc<google::Client>, settings: &config::Settings, watched: watches::Watched) -> Self {
-        let together = Arc::new(google::Together::new(Arc::clone(&google), settings.google.batch_size));
+        let together = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
         Self { google, together, settings: settings.drive.clone(), watched, workbooks: Semaphore::new(WORKBOOKS) }
     }
 }
@@ -113,7 +113,7 @@ impl Source for Drive {
 
     async fn fetch_again(&self, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
         match stream.kind.as_str() {
-            CHANGES => fetch::again(self, stream, calls, ids).await,
+            CHANGES => fetch::refetch(self, stream, calls, ids).await,
             _ => Ok(Found::default()),
         }
     }
@@ -143,7 +143,7 @@ impl Source for Drive {
     }
 
     async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
-        access::told(tx, stream, id).await
+        access::fingerprint(tx, stream, id).await
     }
 
     async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
@@ -181,7 +181,7 @@ impl Source for Drive {
         }
     }
 
-    fn covers(&self, user: Uuid) -> u64 {
+    fn subjects(&self, user: Uuid) -> u64 {
         self.watched.count(user)
     }
 }

@@ -64,7 +64,7 @@ const SOME_MORE: usize = 4;
 /// The Gmail service of one run.
 pub struct Gmail {
     google: Arc<google::Client>,
-    together: Arc<google::Together>,
+    together: Arc<google::Batcher>,
     settings: config::Gmail,
     pattern: address::Pattern,
     /// Units of `messages.get`.
@@ -91,7 +91,7 @@ impl Gmail {
         let gmail = settings.gmail.clone();
         let domains = if gmail.domains.is_empty() { domains } else { gmail.domains.clone() };
         Ok(Self {
-            together: Arc::new(google::Together::new(Arc::clone(&google), settings.google.batch_size)),
+            together: Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size)),
             google,
             pattern: address::Pattern::new(&gmail.virtual_address, domains)?,
             message_cost: match settings.quota.profile {
@@ -141,7 +141,7 @@ impl Source for Gmail {
     }
 
     async fn fetch_again(&self, _stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
-        read::again(self, calls, ids).await
+        read::refetch(self, calls, ids).await
     }
 
     fn decode(_kind: &str, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The places of a listener.
-pub struct Places {
+pub struct ConnectionSlots {
     free: Arc<Semaphore>,
     most: u32,
     most_each: u32,
@@ -16,13 +16,13 @@ pub struct Places {
 }
 
 /// A connection's place; free again when it is dropped.
-pub struct Place {
-    places: Arc<Places>,
+pub struct ConnectionSlot {
+    places: Arc<ConnectionSlots>,
     address: IpAddr,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Places {
+impl ConnectionSlots {
     /// So many in all, and so many of one address.
     pub fn new(most: u32, most_each: u32) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(most as usize));
@@ -30,7 +30,7 @@ impl Places {
     }
 
     /// A place for a connection of this address; `None`: there is none left, or this address has its share.
-    pub fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub fn take(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionSlot> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         let address = owner(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,7 +39,7 @@ impl Places {
             return None;
         }
         *own += 1;
-        Some(Place { places: Arc::clone(self), address, _permit: permit })
+        Some(ConnectionSlot { places: Arc::clone(self), address, _permit: permit })
     }
 
     /// How many are taken.
@@ -54,7 +54,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = taken.get_mut(&self.address) {
@@ -84,11 +84,12 @@ mod tests {
 
     #[test]
     fn an_address_gets_its_share_and_others_get_the_rest() {
-        let places = Places::new(5, 2);
-        let held: Vec<Place> = ["2001:db8::1", "2001:db8::2"].into_iter().filter_map(|ip| places.take(of(ip))).collect();
+        let places = ConnectionSlots::new(5, 2);
+        let held: Vec<ConnectionSlot> = ["2001:db8::1", "2001:db8::2"].into_iter().filter_map(|ip| places.take(of(ip))).collect();
         // The same network, and an address in two spellings.
         assert!(held.len() == 2 && places.take(of("2001:db8::3")).is_none());
-        let other: Vec<Place> = ["192.0.2.1", "::ffff:192.0.2.1"].into_iter().filter_map(|ip| places.take(of(ip))).collect();
+        let other: Vec<ConnectionSlot> =
+            ["192.0.2.1", "::ffff:192.0.2.1"].into_iter().filter_map(|ip| places.take(of(ip))).collect();
         assert!(other.len() == 2 && places.take(of("192.0.2.1")).is_none());
         let last = places.take(of("2001:db8:0:1::1"));
         assert!(last.is_some() && places.take(of("198.51.100.1")).is_none() && places.taken() == 5);

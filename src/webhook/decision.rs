@@ -15,7 +15,7 @@ use super::writer::{AT_SERVER, WAIT};
 use super::{Outcome, text};
 use crate::classify::Label;
 use crate::db::Pool;
-use crate::db::classify::answers::{self, Answer, Taken};
+use crate::db::classify::answers::{self, Answer, AnswerOutcome};
 use crate::db::connection::Bounds;
 use crate::http::signature;
 
@@ -97,26 +97,26 @@ pub fn read(body: &[u8]) -> Result<Answer, Outcome> {
     })
 }
 
-async fn store(pool: &Pool, answer: &Answer) -> anyhow::Result<Taken> {
+async fn store(pool: &Pool, answer: &Answer) -> anyhow::Result<AnswerOutcome> {
     let mut client = pool.get().await?;
     // The server ends it while we still listen: given up here, it would go on there.
     let patience: Duration = AT_SERVER / 2;
     let bounds = Bounds { locks: patience, idle: WAIT, statement: Some(patience) };
     let tx = client.begin_within(&bounds, "beginning a decision").await?;
     let taken = answers::take(&tx, answer).await?;
-    if taken == Taken::Decided {
+    if taken == AnswerOutcome::Decided {
         tx.commit().await.context("committing a decision")?;
     }
     Ok(taken)
 }
 
-fn outcome(taken: Taken) -> Outcome {
+fn outcome(taken: AnswerOutcome) -> Outcome {
     match taken {
-        Taken::Decided => Outcome::Accepted,
-        Taken::Unchanged => Outcome::Duplicate,
-        Taken::Unsure => Outcome::Unsure,
-        Taken::NotOffered => Outcome::NotOffered,
-        Taken::Outdated => Outcome::Outdated,
-        Taken::Unknown => Outcome::Unknown,
+        AnswerOutcome::Decided => Outcome::Accepted,
+        AnswerOutcome::Unchanged => Outcome::Duplicate,
+        AnswerOutcome::Unsure => Outcome::Unsure,
+        AnswerOutcome::NotOffered => Outcome::NotOffered,
+        AnswerOutcome::Outdated => Outcome::Outdated,
+        AnswerOutcome::Unknown => Outcome::Unknown,
     }
 }

@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
-use super::connection_slots::Places;
+use super::connection_slots::ConnectionSlots;
 use super::metrics::Metrics;
 use super::write_timeout::Impatient;
 use crate::error::Fault;
@@ -123,7 +123,7 @@ fn acceptor(tls: &Tls<'_>) -> anyhow::Result<TlsAcceptor> {
 pub(super) async fn serve(
     listener: Listener,
     router: Router,
-    (places, life): (&Arc<Places>, Duration),
+    (places, life): (&Arc<ConnectionSlots>, Duration),
     metrics: &Metrics,
     stop: &CancellationToken,
 ) {

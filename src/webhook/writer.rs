@@ -100,7 +100,7 @@ async fn write(pool: Pool, mut arriving: mpsc::Receiver<Waiting>, pushed: Arc<No
     while receive(&mut arriving, &mut batch).await {
         // Whoever has given up will send it again.
         batch.retain(|waiting| !waiting.answer.is_closed());
-        let outcomes = match settle(&pool, &batch).await {
+        let outcomes = match store_in_time(&pool, &batch).await {
             Ok((outcomes, due)) => {
                 if std::mem::take(&mut away) {
                     log::warn!("the database is back: notifications are taken again");
@@ -145,7 +145,7 @@ async fn receive(arriving: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting
 }
 
 /// Stores a batch within the time that its requests have; what a broken connection or a deadlock undid is done again. `None`: left out.
-async fn settle(pool: &Pool, batch: &[Waiting]) -> anyhow::Result<(Vec<Option<Outcome>>, bool)> {
+async fn store_in_time(pool: &Pool, batch: &[Waiting]) -> anyhow::Result<(Vec<Option<Outcome>>, bool)> {
     let until = tokio::time::Instant::now() + WAIT;
     let late = || anyhow::anyhow!("the database did not answer within {} s", WAIT.as_secs());
     loop {

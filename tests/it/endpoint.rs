@@ -72,7 +72,7 @@ impl Desk {
 
 impl Host {
     fn ask(&self, question: &Question<'_>) -> Result<Answered, Failure> {
-        self.runtime.block_on(self.endpoint.ask(&self.pool, question))
+        self.runtime.block_on(self.endpoint.request(&self.pool, question))
     }
 
     /// Asks about a text, among the three projects.

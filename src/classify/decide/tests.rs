@@ -15,7 +15,7 @@ const RANKED: [Candidate; 3] = [
 const SURE: Opinion = Opinion { ranked: &RANKED, assignments: 200, projects: 2, threshold: Some(0.8) };
 const RIGHT: Tallies = Tallies { kin: Tally { right: 98, total: 98 }, sender: Tally { right: 8, total: 8 } };
 
-fn decided(neighbours: Neighbours, opinion: Opinion, tallies: &Tallies) -> (Option<(Label, Way)>, String) {
+fn decided(neighbours: Neighbours, opinion: Opinion, tallies: &Tallies) -> (Option<(Label, Evidence)>, String) {
     let decision = decide(&neighbours, &opinion, tallies, |_| May::Given);
     let by = match decision.outcome {
         Outcome::Decided { label, by, .. } => Some((label, by)),
@@ -25,7 +25,7 @@ fn decided(neighbours: Neighbours, opinion: Opinion, tallies: &Tallies) -> (Opti
 }
 
 #[track_caller]
-fn assert_decided(neighbours: Neighbours, by: Option<(Label, Way)>, reason: &str) {
+fn assert_decided(neighbours: Neighbours, by: Option<(Label, Evidence)>, reason: &str) {
     assert_eq!(decided(neighbours, SURE, &RIGHT), (by, reason.to_owned()));
 }
 
@@ -35,28 +35,32 @@ fn kin_come_first_then_the_sender_then_the_model() {
     let model = "confidence 0.90, threshold 0.80";
     assert_decided(
         Neighbours { kin: &kin, sender: &sender },
-        Some((B, Way::Kin)),
+        Some((B, Evidence::Kin)),
         "a person assigned a document of the same thread",
     );
     let reason = "the last 10 assignments of this sender are the same";
-    assert_decided(Neighbours { kin: &[], sender: &sender }, Some((NONE, Way::Sender)), reason);
-    assert_decided(Neighbours::default(), Some((A, Way::Model)), model);
-    assert_decided(Neighbours { kin: &[], sender: &[B, B] }, Some((A, Way::Model)), model);
+    assert_decided(Neighbours { kin: &[], sender: &sender }, Some((NONE, Evidence::Sender)), reason);
+    assert_decided(Neighbours::default(), Some((A, Evidence::Model)), model);
+    assert_decided(Neighbours { kin: &[], sender: &[B, B] }, Some((A, Evidence::Model)), model);
 }
 
 #[test]
 fn kin_and_senders_that_disagree_say_nothing() {
-    let model = Some((A, Way::Model));
+    let model = Some((A, Evidence::Model));
     let reason = "confidence 0.90, threshold 0.80";
     // A thread in two projects is no reason to look at the folder.
     let kin = [(Kinship::Folder, B), (Kinship::Thread, B), (Kinship::Thread, NONE)];
     assert_decided(Neighbours { kin: &kin, sender: &[B, B, B, A] }, model, reason);
     let kin = [(Kinship::Folder, A), (Kinship::Series, B), (Kinship::Series, B)];
-    assert_decided(Neighbours { kin: &kin, sender: &[] }, Some((B, Way::Kin)), "a person assigned a document of the same series");
+    assert_decided(
+        Neighbours { kin: &kin, sender: &[] },
+        Some((B, Evidence::Kin)),
+        "a person assigned a document of the same series",
+    );
     // The eleventh is too long ago.
     let sender = [B, B, B, B, B, B, B, B, B, B, A];
     let reason = "the last 10 assignments of this sender are the same";
-    assert_decided(Neighbours { kin: &[], sender: &sender }, Some((B, Way::Sender)), reason);
+    assert_decided(Neighbours { kin: &[], sender: &sender }, Some((B, Evidence::Sender)), reason);
 }
 
 #[test]
@@ -64,11 +68,11 @@ fn a_way_that_was_often_wrong_is_left_out() {
     let neighbours = Neighbours { kin: &[(Kinship::Folder, B)], sender: &[NONE; 3] };
     let wrong = Tally { right: 80, total: 100 };
     let by = |tallies| decided(neighbours, SURE, &tallies).0;
-    assert_eq!(by(Tallies { kin: wrong, ..RIGHT }), Some((NONE, Way::Sender)));
-    assert_eq!(by(Tallies { kin: wrong, sender: wrong }), Some((A, Way::Model)));
+    assert_eq!(by(Tallies { kin: wrong, ..RIGHT }), Some((NONE, Evidence::Sender)));
+    assert_eq!(by(Tallies { kin: wrong, sender: wrong }), Some((A, Evidence::Model)));
     // That may have been chance.
-    assert_eq!(by(Tallies { kin: Tally { right: 95, total: 100 }, ..RIGHT }), Some((B, Way::Kin)));
-    assert_eq!(by(Tallies { kin: Tally { right: 0, total: 29 }, ..RIGHT }), Some((B, Way::Kin)));
+    assert_eq!(by(Tallies { kin: Tally { right: 95, total: 100 }, ..RIGHT }), Some((B, Evidence::Kin)));
+    assert_eq!(by(Tallies { kin: Tally { right: 0, total: 29 }, ..RIGHT }), Some((B, Evidence::Kin)));
 }
 
 #[test]
@@ -82,7 +86,7 @@ fn the_model_is_silent_for_a_reason() {
     assert_eq!(reason(Opinion { ranked: &[], ..SURE }), "the document has no text");
     assert_eq!(reason(Opinion { threshold: None, ..SURE }), "no confidence has kept 97 % right so far");
     assert_eq!(reason(Opinion { threshold: Some(0.95), ..SURE }), "confidence 0.90 is below the threshold 0.95");
-    assert_eq!(decided(Neighbours::default(), Opinion { assignments: 30, ..SURE }, &RIGHT).0, Some((A, Way::Model)));
+    assert_eq!(decided(Neighbours::default(), Opinion { assignments: 30, ..SURE }, &RIGHT).0, Some((A, Evidence::Model)));
 }
 
 #[test]
@@ -107,8 +111,8 @@ fn a_label_that_was_taken_away_leaves_the_document_to_the_next_way() {
         }
     };
     let kin = [(Kinship::Thread, B)];
-    assert_eq!(by(Neighbours { kin: &kin, sender: &[NONE; 3] }, SURE).0, Some((NONE, Way::Sender)));
-    assert_eq!(by(Neighbours { kin: &kin, sender: &[B; 3] }, SURE).0, Some((A, Way::Model)));
+    assert_eq!(by(Neighbours { kin: &kin, sender: &[NONE; 3] }, SURE).0, Some((NONE, Evidence::Sender)));
+    assert_eq!(by(Neighbours { kin: &kin, sender: &[B; 3] }, SURE).0, Some((A, Evidence::Model)));
     let unsure = by(Neighbours { kin: &kin, sender: &[B; 3] }, Opinion { assignments: 3, ..SURE });
     let reason =
         "a person took the project of the same thread away from this document, and too few assignments by people: 3 of 30";
@@ -118,8 +122,8 @@ fn a_label_that_was_taken_away_leaves_the_document_to_the_next_way() {
 #[test]
 fn alternatives_leave_out_what_was_decided_and_confidence_is_what_was_measured() {
     let decision = decide(&Neighbours { kin: &[(Kinship::Thread, B)], sender: &[] }, &SURE, &RIGHT, |_| May::Given);
-    assert_eq!(decision.outcome, Outcome::Decided { label: B, by: Way::Kin, confidence: 0.99 });
+    assert_eq!(decision.outcome, Outcome::Decided { label: B, by: Evidence::Kin, confidence: 0.99 });
     assert_eq!(decision.alternatives, RANKED[..2]);
     let decision = decide(&Neighbours::default(), &SURE, &RIGHT, |_| May::Given);
-    assert_eq!(decision.outcome, Outcome::Decided { label: A, by: Way::Model, confidence: 0.9 });
+    assert_eq!(decision.outcome, Outcome::Decided { label: A, by: Evidence::Model, confidence: 0.9 });
 }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::named;
+use super::find_user;
 use crate::commands::{Output, complain, remedies, table};
 use crate::db::accounts::{self, Listed};
 use crate::engine::Context;
@@ -38,7 +38,7 @@ struct Checked {
 /// Checks one user, or all, or with `failing` those of whom something fails.
 pub(super) async fn check(context: &Context, user: Option<&str>, failing: bool, output: Output) -> anyhow::Result<Exit> {
     let only = match user {
-        Some(name) => Some(vec![named(context, name).await?]),
+        Some(name) => Some(vec![find_user(context, name).await?]),
         None => None,
     };
     let mut rows = accounts::list(&context.pool, only.as_deref()).await?;
@@ -123,7 +123,7 @@ async fn check_one(context: &Context, broker: &Arc<Broker>, asked: &[&'static Re
                     services.insert(service.service, "off");
                     continue;
                 }
-                let found = ask(context, &credential, service).await;
+                let found = check_access(context, &credential, service).await;
                 services.insert(service.service, found.as_ref().map_or_else(|failure| failure.class.name(), |()| "ok"));
                 match found {
                     Err(failure) if failure.class.is_off() => off.push(failure),
@@ -170,8 +170,8 @@ async fn token(context: &Context, broker: &Arc<Broker>, user: Uuid) -> Result<Cr
     Ok(credential)
 }
 
-async fn ask(context: &Context, credential: &Credential, service: &Registered) -> Result<(), Failure> {
-    let failure = match service.probe.ask(&context.google, credential, service.scope).await {
+async fn check_access(context: &Context, credential: &Credential, service: &Registered) -> Result<(), Failure> {
+    let failure = match service.probe.probe(&context.google, credential, service.scope).await {
         Ok(_) => return Ok(()),
         Err(failure) => credential.told_apart(service.scope, failure).await,
     };

@@ -15,7 +15,7 @@ use crate::engine::Context;
 use crate::engine::retry::with_backoff;
 use crate::error::{Class, Exit, Failure, Fault};
 use crate::google::oauth::{self, Credentials};
-use crate::google::verdict::Known;
+use crate::google::verdict::GrantHistory;
 use crate::{progress, services};
 
 /// Users whose delegation is tried before anybody is stored: one alone may be a slip of the pen.
@@ -66,7 +66,7 @@ pub(super) async fn add(context: &Context, args: &DomainArgs, output: Output) ->
         format!("stopped after {} users were added and {} renewed; run it again for the rest", done.added, done.renewed)
     })?;
     (done.left_out, done.bad, done.gone) = people.end(context, &credentials).await?;
-    tell(&done, output)?;
+    print_summary(&done, output)?;
     Ok(match (done.refused.len() as u64, done.added + done.renewed + done.would.len() as u64) {
         (1.., 0) => Exit::Refused,
         (0, _) if done.bad.is_empty() => Exit::Done,
@@ -122,7 +122,7 @@ fn key(context: &Context, file: &Path) -> anyhow::Result<Credentials> {
 /// A token for this user, which shows that the domain allows it.
 async fn token(context: &Context, credentials: &Credentials, subject: &str) -> Result<(), Failure> {
     let scopes = services::scopes(&context.settings);
-    let ask = || oauth::refresh(&context.google, credentials, subject, &scopes, Known::default());
+    let ask = || oauth::refresh(&context.google, credentials, subject, &scopes, GrantHistory::default());
     with_backoff(&context.settings.engine, ask, |_| {}).await.map(drop)
 }
 
@@ -191,7 +191,7 @@ async fn store(context: &Context, credentials: &Credentials, page: Vec<String>, 
     Ok(())
 }
 
-fn tell(done: &Added, output: Output) -> anyhow::Result<()> {
+fn print_summary(done: &Added, output: Output) -> anyhow::Result<()> {
     for (line, wrong) in &done.bad {
         complain(format!("line {line}: {wrong}"));
     }

@@ -96,7 +96,7 @@ fn app(flag: Option<&Path>, setting: &Path) -> anyhow::Result<App> {
 
 fn question(context: &Context, args: &LoginArgs, wanted: &[&Registered], app: App, back: &str) -> anyhow::Result<Consent> {
     let scopes: Vec<&str> = wanted.iter().map(|service| service.scope).collect();
-    Consent::ask(&context.google, app, back, &scopes, args.email.as_deref())
+    Consent::new(&context.google, app, back, &scopes, args.email.as_deref())
 }
 
 async fn by_browser(context: &Context, args: &LoginArgs, wanted: &[&'static Registered], app: App) -> anyhow::Result<LoggedIn> {
@@ -143,7 +143,7 @@ async fn arrived(
                 (Err(refused(&reason)), Page { good: false, title: "Access was refused", text })
             }
             Answer::Code(code) => {
-                let ended = settle(context, args, wanted, consent, code).await;
+                let ended = complete(context, args, wanted, consent, code).await;
                 let page = match &ended {
                     Ok(done) => good_page(done),
                     Err(error) => {
@@ -193,7 +193,7 @@ async fn by_hand(context: &Context, args: &LoginArgs, wanted: &[&'static Registe
         () = tokio::time::sleep(args.timeout) => return Err(too_late(args.timeout)),
     };
     match consent.pasted(&line) {
-        Answer::Code(code) => settle(context, args, wanted, consent, code).await,
+        Answer::Code(code) => complete(context, args, wanted, consent, code).await,
         Answer::Refused(reason) => Err(refused(&reason)),
         Answer::Foreign if line.trim().is_empty() => {
             Err(Fault::usage("no code or address on standard input: paste what the browser shows when it ends").into())
@@ -220,7 +220,7 @@ fn too_late(timeout: Duration) -> anyhow::Error {
 }
 
 /// Exchanges the code, finds out who consented to what, and stores it if that is as it was asked for.
-async fn settle(
+async fn complete(
     context: &Context,
     args: &LoginArgs,
     wanted: &[&'static Registered],
@@ -250,7 +250,7 @@ async fn who(context: &Context, allowed: &[&Registered], access_token: &SecretSt
     let token = access_token.expose_secret().to_owned();
     let mut last = Failure::new(Class::Internal, "no service was asked");
     for service in allowed {
-        match service.probe.ask(&context.google, &token, service.scope).await {
+        match service.probe.probe(&context.google, &token, service.scope).await {
             Ok(email) => return Ok(email),
             // An API may be switched off in the project, and another one on.
             Err(failure) => last = Failure { message: format!("finding out who consented: {}", failure.message), ..failure },

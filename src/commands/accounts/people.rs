@@ -15,7 +15,7 @@ use crate::engine::retry::with_backoff;
 use crate::error::{Class, Failure, Fault};
 use crate::google::directory::{self, Wanted};
 use crate::google::oauth::{self, Credentials};
-use crate::google::verdict::Known;
+use crate::google::verdict::GrantHistory;
 
 /// Addresses of a list that go together; the directory's pages are as large.
 const PAGE: usize = 500;
@@ -70,7 +70,7 @@ impl People {
             return listed(file);
         };
         let scopes = [directory::SCOPE];
-        let ask = || oauth::refresh(&context.google, credentials, admin, &scopes, Known::default());
+        let ask = || oauth::refresh(&context.google, credentials, admin, &scopes, GrantHistory::default());
         let token = with_backoff(&context.settings.engine, ask, |_| {}).await.map_err(|failure| {
             let message = format!("reading the directory as {admin}: {} (its scope: {})", failure.message, directory::SCOPE);
             failed(Failure { message, ..failure })
@@ -140,7 +140,7 @@ impl Directory {
     async fn next(&mut self, context: &Context) -> anyhow::Result<Option<Vec<String>>> {
         let Some(at) = self.next.take() else { return Ok(None) };
         let ask = || directory::page(&context.google, &self.token, &self.wanted, at.as_deref());
-        let page = with_backoff(&context.settings.engine, ask, |_| {}).await.map_err(told)?;
+        let page = with_backoff(&context.settings.engine, ask, |_| {}).await.map_err(explain)?;
         // A page may be empty and not be the last.
         self.next = page.next_page_token.map(Some);
         let mut addresses = Vec::with_capacity(page.users.len());
@@ -176,7 +176,7 @@ impl Directory {
     }
 }
 
-fn told(failure: Failure) -> anyhow::Error {
+fn explain(failure: Failure) -> anyhow::Error {
     match failure.class {
         Class::Permanent if failure.status == Some(403) => {
             let what = format!("{}: --admin must be an administrator who may read users", failure.message);

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{failed, named, typed};
+use super::{failed, find_user, typed};
 use crate::commands::remedies::ADMIN_CONSOLE;
 use crate::commands::verbs::Bounds;
 use crate::commands::{Output, attendee, channels, complain};
@@ -93,7 +93,7 @@ struct Foretold {
 
 /// Ends the grant at Google; what was synced stays.
 pub(super) async fn revoke(context: &Context, user: &str, output: Output) -> anyhow::Result<Exit> {
-    let user = named(context, user).await?;
+    let user = find_user(context, user).await?;
     let (channels_stopped, channels_left) = stop_channels(context, user).await?;
     let grant = end_grant(context, user).await?;
     accounts::revoke(&context.pool, user).await?;
@@ -109,7 +109,7 @@ pub(super) async fn revoke(context: &Context, user: &str, output: Output) -> any
 
 /// Removes the user with everything that was synced for them alone, and with `--revoke` first ends the grant.
 pub(super) async fn remove(context: &Context, args: &RemoveArgs, output: Output) -> anyhow::Result<Exit> {
-    let user = named(context, &args.user).await?;
+    let user = find_user(context, &args.user).await?;
     if args.dry_run {
         let foretold = Foretold { dry_run: true, user, estate: erasure::count(&context.pool, user).await? };
         output.print(&foretold, || format!("would be removed with {user}:\n{}", text(&foretold.estate)))?;

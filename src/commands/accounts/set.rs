@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::named;
+use super::find_user;
 use crate::commands::{Output, channels};
 use crate::db::{accounts, channels_read};
 use crate::engine::Context;
@@ -51,7 +51,7 @@ struct Set {
 
 /// Switches services; the push channels of those that go off are stopped first.
 pub(super) async fn set(context: &Context, args: &SetArgs, output: Output) -> anyhow::Result<Exit> {
-    let user = named(context, &args.user).await?;
+    let user = find_user(context, &args.user).await?;
     let goes_off = |service: &str| args.switches.iter().any(|switch| switch.service == service && !switch.on);
     let mut open = channels_read::list(&context.pool, false).await?;
     open.retain(|channel| channel.user_id == user && channel.state != "refused" && goes_off(&channel.service));

@@ -17,7 +17,7 @@ pub(super) fn no_document(document: Uuid) -> Fault {
 }
 
 pub(super) async fn explain(context: &Context, document: Uuid, output: Output) -> anyhow::Result<Exit> {
-    let named = review::named(&context.pool, &[document]).await?.pop().ok_or_else(|| no_document(document))?;
+    let named = review::existing(&context.pool, &[document]).await?.pop().ok_or_else(|| no_document(document))?;
     let explained = explain::explain(&context.pool, named.user, document).await?.ok_or_else(|| no_document(document))?;
     output.print(&explained, || explanation(&explained))?;
     Ok(Exit::Done)
@@ -64,7 +64,7 @@ fn explanation(told: &Explained) -> String {
 }
 
 pub(super) async fn eval(context: &Context, name: &str, since: Option<DateTime<Utc>>, output: Output) -> anyhow::Result<Exit> {
-    let user = jobs::named(context, name).await?;
+    let user = jobs::find_user(context, name).await?;
     let replay = replay::replay(&context.pool, user, since).await?;
     output.print(&figures(&replay), || evaluation(&replay))?;
     Ok(Exit::Done)
@@ -116,7 +116,7 @@ fn evaluation(replay: &Replay) -> String {
 
 pub(super) async fn review(context: &Context, user: Option<&str>, limit: i64, output: Output) -> anyhow::Result<Exit> {
     let user = match user {
-        Some(name) => Some(jobs::named(context, name).await?),
+        Some(name) => Some(jobs::find_user(context, name).await?),
         None => None,
     };
     let (rows, total) = review::undecided(&context.pool, user, limit).await?;

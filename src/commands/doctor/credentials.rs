@@ -54,7 +54,7 @@ pub async fn check(context: &Context, all_users: bool, found: &mut Findings) -> 
                 .await;
         let place = format!("project {project}, {kind}, {} of {count} accounts tried", tried.len());
         let clients = clients(&members);
-        tell(&place, &tried, |class| remedies::of(class, [kind], &clients, settings), found);
+        report_access(&place, &tried, |class| remedies::of(class, [kind], &clients, settings), found);
     }
     Ok(())
 }
@@ -120,7 +120,7 @@ async fn one(context: &Context, listed: &Listed) -> Vec<Answer> {
     let mut answers = Vec::new();
     let wanted = |one: &&Registered| listed.switched_off.iter().all(|name| name != one.service);
     for Registered { service, scope, probe, .. } in services::enabled(&context.settings).filter(wanted) {
-        match probe.ask(&context.google, &credential, scope).await {
+        match probe.probe(&context.google, &credential, scope).await {
             Ok(_) => answers.push((*service, Ok(()))),
             Err(failure) => match credential.told_apart(scope, failure).await {
                 // Nothing to sync, and nothing to mend.
@@ -133,7 +133,7 @@ async fn one(context: &Context, listed: &Listed) -> Vec<Answer> {
 }
 
 /// One line for each service and class of failure, and one for what works.
-fn tell(place: &str, tried: &[(Uuid, Vec<Answer>)], remedy: impl Fn(Class) -> String, found: &mut Findings) {
+fn report_access(place: &str, tried: &[(Uuid, Vec<Answer>)], remedy: impl Fn(Class) -> String, found: &mut Findings) {
     let mut failed: BTreeMap<(&str, Class), (Uuid, &Failure, usize)> = BTreeMap::new();
     let mut works: BTreeSet<&str> = BTreeSet::new();
     for (user, answers) in tried {

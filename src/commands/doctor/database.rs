@@ -8,7 +8,7 @@ use tokio_postgres::config::{Host, SslMode};
 use super::{Findings, machine, privacy};
 use crate::config::{Settings, duration};
 use crate::db::migrate::{self, Schema};
-use crate::db::pool::Place;
+use crate::db::pool::DatabaseLocation;
 use crate::db::{OLDEST_POSTGRES, Pool, health};
 
 const CHECK: &str = "database";
@@ -16,7 +16,7 @@ const CHECK: &str = "database";
 const SLOW: f64 = 20.0;
 
 /// Connects. `None`: it cannot be reached.
-pub async fn connect(place: &Place, settings: &Settings, found: &mut Findings) -> Option<Pool> {
+pub async fn connect(place: &DatabaseLocation, settings: &Settings, found: &mut Findings) -> Option<Pool> {
     let connected = async {
         let pool = Pool::new(place.target.clone(), &settings.db)?;
         let first = pool.get().await?;
@@ -33,7 +33,7 @@ pub async fn connect(place: &Place, settings: &Settings, found: &mut Findings) -
 }
 
 /// Answers whether the tables are those that this version knows.
-pub async fn check(pool: &Pool, place: &Place, settings: &Settings, found: &mut Findings) -> bool {
+pub async fn check(pool: &Pool, place: &DatabaseLocation, settings: &Settings, found: &mut Findings) -> bool {
     let before = Utc::now();
     let server = health::server(pool).await;
     let after = Utc::now();
@@ -41,7 +41,7 @@ pub async fn check(pool: &Pool, place: &Place, settings: &Settings, found: &mut 
     let is_current = matches!(schema, Ok(Schema::Current));
     match server {
         Ok(server) => {
-            told(&server, place, found);
+            report_server(&server, place, found);
             machine::compare(found, "the database's", server.now, before, after);
             rights(&server, is_current, found);
         }
@@ -62,7 +62,7 @@ pub async fn check(pool: &Pool, place: &Place, settings: &Settings, found: &mut 
         }
         Err(error) => found.attempt("schema", Err(error)),
     }
-    let checked = way(pool, found).await;
+    let checked = check_pooler(pool, found).await;
     found.attempt(CHECK, checked);
     let checked = privacy::check(pool, found).await;
     found.attempt("privacy", checked);
@@ -71,7 +71,7 @@ pub async fn check(pool: &Pool, place: &Place, settings: &Settings, found: &mut 
     is_current
 }
 
-fn told(server: &health::Server, place: &Place, found: &mut Findings) {
+fn report_server(server: &health::Server, place: &DatabaseLocation, found: &mut Findings) {
     let message = format!("PostgreSQL {}, {:.1} MB ({})", server.version, server.bytes as f64 / 1e6, place.target.display());
     // 150018 is 15.18.
     match server.number / 10_000 >= OLDEST_POSTGRES as i32 {
@@ -118,7 +118,7 @@ fn rights(server: &health::Server, is_current: bool, found: &mut Findings) {
     }
 }
 
-async fn way(pool: &Pool, found: &mut Findings) -> anyhow::Result<()> {
+async fn check_pooler(pool: &Pool, found: &mut Findings) -> anyhow::Result<()> {
     let latency = health::latency(pool).await?.as_secs_f64() * 1e3;
     let message = format!("a round trip takes {latency:.2} ms");
     match latency > SLOW {

@@ -10,12 +10,12 @@ const SHOWN: usize = 5;
 
 pub async fn check(pool: &Pool, found: &mut Findings) -> anyhow::Result<()> {
     if let Some(foreign) = foreign_grants::read(pool).await? {
-        told(&foreign, found);
+        report_grants(&foreign, found);
     }
     Ok(())
 }
 
-fn told(foreign: &Foreign, found: &mut Findings) {
+fn report_grants(foreign: &Foreign, found: &mut Findings) {
     let Foreign { schema, creators, rights, open, code } = foreign;
     if !creators.is_empty() {
         let roles = creators.join(", ");
@@ -82,7 +82,7 @@ mod tests {
         ];
         for (foreign, level, part) in table {
             let mut found = Findings::default();
-            told(&foreign, &mut found);
+            report_grants(&foreign, &mut found);
             assert_eq!(found.0.iter().map(|line| line.level).collect::<Vec<_>>(), [level], "{part}");
             assert!(found.0[0].message.contains(part), "{}", found.0[0].message);
         }

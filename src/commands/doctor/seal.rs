@@ -5,7 +5,7 @@ use crate::commands::seal_key_file;
 use crate::config::Settings;
 use crate::db::Pool;
 use crate::db::health;
-use crate::db::pool::Place;
+use crate::db::pool::DatabaseLocation;
 use crate::seal::{self, Vault};
 
 const CHECK: &str = "seal keys";
@@ -13,7 +13,7 @@ const NEW: &str =
     "copy the key file from the host that made it, or make one with `syncctl accounts rekey --new-key` before the first import";
 
 /// Opens the keys that the settings name; makes none.
-pub fn open(settings: &Settings, place: Option<&Place>, found: &mut Findings) -> Option<Vault> {
+pub fn open(settings: &Settings, place: Option<&DatabaseLocation>, found: &mut Findings) -> Option<Vault> {
     let private = place.is_some_and(|place| place.cluster.is_some());
     let opened =
         seal_key_file(settings, private).and_then(|file| Ok((seal::open_vault(&settings.seal.keys, &file, false)?, file)));

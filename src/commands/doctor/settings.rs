@@ -11,13 +11,13 @@ use super::Findings;
 use crate::commands::stale_settings;
 use crate::config::{Loaded, Origin, Settings, duration};
 use crate::db::Pool;
-use crate::db::pool::Place;
+use crate::db::pool::DatabaseLocation;
 
 const CHECK: &str = "settings";
 /// What stands in the place of a secret that is shown.
 const MASK: &str = "***";
 
-pub fn check(loaded: &Loaded, place: Option<&Place>, found: &mut Findings) {
+pub fn check(loaded: &Loaded, place: Option<&DatabaseLocation>, found: &mut Findings) {
     let set = loaded.shown.iter().filter(|(_, _, origin)| *origin != Origin::Default);
     let files: BTreeSet<&Path> = set.clone().filter_map(|(_, _, origin)| file_of(origin)).collect();
     let from: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
@@ -107,7 +107,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn secret_files(loaded: &Loaded, place: Option<&Place>, found: &mut Findings) {
+fn secret_files(loaded: &Loaded, place: Option<&DatabaseLocation>, found: &mut Findings) {
     let url = loaded.settings.db.url.expose_secret();
     let has_password = place.is_some_and(|place| place.target.config().get_password().is_some()) && !url.is_empty();
     // A URL is shown masked whether it holds a password or not.

@@ -65,7 +65,7 @@ fn failing(overview: &Overview, settings: &Settings, found: &mut Findings) {
         let remedy = remedies::of_failing(failing, settings).unwrap_or_else(|| "read the message".into());
         let of = overview.services.iter().find(|one| one.service == service).map_or(0, |one| one.streams);
         // What passes by itself is no fault of the set-up.
-        let passes = matches!(Class::named(&failing.class), Some(Class::Transient | Class::RateLimited));
+        let passes = matches!(Class::from_name(&failing.class), Some(Class::Transient | Class::RateLimited));
         match !passes && failing.streams as f64 > settings.engine.refused_share * of as f64 {
             true => found.fail("streams", format!("{text} ({of} streams in all)"), remedy),
             false => found.warn("streams", text, remedy),

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 
 use super::Metrics;
 use crate::commands::gauges::{Figures, Job, Streams};
-use crate::db::channels_read::Standing;
+use crate::db::channels_read::ChannelCounts;
 use crate::db::quota::Pause;
 
 type Labels = Vec<(&'static str, String)>;
@@ -177,7 +177,7 @@ fn of_windows(families: &mut Families, services: &[Metrics]) {
     add("errors", "Failed streams by class", &|m| counted("class", &m.window.errors));
     add("channel_repairs", "Push channels found not to be well", &|m| counted("found", &m.window.channel_repairs));
     add("channels", "Push channels now by state; silent ones are live and announce nothing", &|m| {
-        let Standing { live, silent, refused, to_stop } = m.channels;
+        let ChannelCounts { live, silent, refused, to_stop } = m.channels;
         let states = [("live", live), ("silent", silent), ("refused", refused), ("to_stop", to_stop)];
         states.map(|(state, count)| (vec![("state", state.to_owned())], count as f64)).into()
     });

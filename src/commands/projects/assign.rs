@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::commands::{Output, complain, id};
-use crate::db::assignments::{self, Said, Word};
+use crate::db::assignments::{self, AssignOutcome, Assignment};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
 
@@ -48,8 +48,8 @@ struct Told {
 /// Runs `assign`.
 pub async fn assign(context: &Context, arguments: &AssignArgs, output: Output) -> anyhow::Result<Exit> {
     match (arguments.document, &arguments.project) {
-        (Some(document), Some(project)) => one(context, document, &Word::Project(project.clone()), output).await,
-        (Some(document), None) => one(context, document, &Word::None, output).await,
+        (Some(document), Some(project)) => one(context, document, &Assignment::Project(project.clone()), output).await,
+        (Some(document), None) => one(context, document, &Assignment::None, output).await,
         (None, _) => lines(context, parse, output).await,
     }
 }
@@ -57,28 +57,28 @@ pub async fn assign(context: &Context, arguments: &AssignArgs, output: Output) -
 /// Runs `unassign`.
 pub async fn unassign(context: &Context, arguments: &UnassignArgs, output: Output) -> anyhow::Result<Exit> {
     match arguments.document {
-        Some(document) => one(context, document, &Word::Unassigned, output).await,
-        None => lines(context, |line| Ok((id(line.trim())?, Word::Unassigned)), output).await,
+        Some(document) => one(context, document, &Assignment::Unassigned, output).await,
+        None => lines(context, |line| Ok((id(line.trim())?, Assignment::Unassigned)), output).await,
     }
 }
 
-async fn one(context: &Context, document: Uuid, word: &Word, output: Output) -> anyhow::Result<Exit> {
+async fn one(context: &Context, document: Uuid, word: &Assignment, output: Output) -> anyhow::Result<Exit> {
     let changed = match assignments::say(&context.pool, document, word).await? {
-        Said::Refused(why) => return Err(Fault::usage(why).into()),
-        said => said == Said::Changed,
+        AssignOutcome::Refused(why) => return Err(Fault::usage(why).into()),
+        said => said == AssignOutcome::Changed,
     };
     output.print(&serde_json::json!({ "document": document, "changed": changed }), || {
         let held = if changed { "" } else { " already" };
         match word {
-            Word::Project(name) => format!("{document} belongs to {name}{held}"),
-            Word::None => format!("{document} belongs to no project{held}"),
-            Word::Unassigned => format!("{document} is undecided{held}"),
+            Assignment::Project(name) => format!("{document} belongs to {name}{held}"),
+            Assignment::None => format!("{document} belongs to no project{held}"),
+            Assignment::Unassigned => format!("{document} is undecided{held}"),
         }
     })?;
     Ok(Exit::Done)
 }
 
-async fn lines(context: &Context, parse: fn(&str) -> Result<(Uuid, Word), String>, output: Output) -> anyhow::Result<Exit> {
+async fn lines(context: &Context, parse: fn(&str) -> Result<(Uuid, Assignment), String>, output: Output) -> anyhow::Result<Exit> {
     let text = std::io::read_to_string(std::io::stdin()).context("reading documents from standard input")?;
     let mut told = Told::default();
     for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -88,9 +88,9 @@ async fn lines(context: &Context, parse: fn(&str) -> Result<(Uuid, Word), String
         }
         match parse(line) {
             Ok((document, word)) => match assignments::say(&context.pool, document, &word).await? {
-                Said::Changed => told.changed += 1,
-                Said::Unchanged => told.unchanged += 1,
-                Said::Refused(why) => told.bad.push((place + 1, why)),
+                AssignOutcome::Changed => told.changed += 1,
+                AssignOutcome::Unchanged => told.unchanged += 1,
+                AssignOutcome::Refused(why) => told.bad.push((place + 1, why)),
             },
             Err(why) => told.bad.push((place + 1, why)),
         }
@@ -102,15 +102,15 @@ async fn lines(context: &Context, parse: fn(&str) -> Result<(Uuid, Word), String
     Ok(if told.bad.is_empty() { Exit::Done } else { Exit::SomeFailed })
 }
 
-fn parse(line: &str) -> Result<(Uuid, Word), String> {
+fn parse(line: &str) -> Result<(Uuid, Assignment), String> {
     if line.contains('\0') {
         return Err("contains a NUL character".into());
     }
     let wrong = || "not a document id and a project".to_owned();
     let (document, project) = line.trim().split_once(char::is_whitespace).ok_or_else(wrong)?;
     let word = match project.trim() {
-        "--none" => Word::None,
-        name => Word::Project(name.to_owned()),
+        "--none" => Assignment::None,
+        name => Assignment::Project(name.to_owned()),
     };
     Ok((id(document)?, word))
 }
@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn a_line_is_a_document_and_a_project() {
         let document = Uuid::from_u128(7);
-        assert_eq!(parse(&format!(" {document}\tRiver bridge ")), Ok((document, Word::Project("River bridge".into()))));
-        assert_eq!(parse(&format!("{document} --none")), Ok((document, Word::None)));
+        assert_eq!(parse(&format!(" {document}\tRiver bridge ")), Ok((document, Assignment::Project("River bridge".into()))));
+        assert_eq!(parse(&format!("{document} --none")), Ok((document, Assignment::None)));
         for wrong in ["x Bridge", &document.to_string(), &format!("{document} a\0")] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

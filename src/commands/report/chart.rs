@@ -126,7 +126,7 @@ fn drawing(caption: &str, pieces: &Pieces, series: &[&Series], unit: Unit, shape
             // What is pointed at: a whole column, also where its bar is thin.
             @for piece in 0..pieces.count {
                 rect.hit x=(n(x(piece))) y=(n(TOP)) width=(n(wide)) height=(n(HEIGHT - TOP - BOTTOM)) {
-                    title { (told(pieces, series, piece, unit)) }
+                    title { (describe(pieces, series, piece, unit)) }
                 }
             }
         }
@@ -177,7 +177,7 @@ fn path(series: &Series, x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> St
     path
 }
 
-fn told(pieces: &Pieces, series: &[&Series], piece: usize, unit: Unit) -> String {
+fn describe(pieces: &Pieces, series: &[&Series], piece: usize, unit: Unit) -> String {
     let values = series.iter().filter_map(|one| Some(format!("{}: {}", one.name, unit.long(one.at(piece)?))));
     let values: Vec<String> = values.collect();
     let values = if values.is_empty() { "no runs".into() } else { values.join(", ") };

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::db::history::Told;
+use crate::db::history::RunSummary;
 use crate::engine::delays::Delays;
 
 /// Statuses of runs that are over, in the order in which they are drawn.
@@ -36,7 +36,7 @@ impl Pieces {
     }
 
     /// The piece that a time lies in.
-    fn place(&self, time: DateTime<Utc>) -> Option<usize> {
+    fn index_of(&self, time: DateTime<Utc>) -> Option<usize> {
         let at = usize::try_from((time - self.start).num_seconds() / self.step.num_seconds()).ok()?;
         (time >= self.start && at < self.count).then_some(at)
     }
@@ -117,8 +117,8 @@ impl History {
     }
 
     /// Counts a run.
-    pub fn add(&mut self, told: Told) {
-        let Some(at) = self.pieces.place(told.ended_at) else { return };
+    pub fn add(&mut self, told: RunSummary) {
+        let Some(at) = self.pieces.index_of(told.ended_at) else { return };
         let count = self.pieces.count;
         self.runs += 1;
         let service = told.job.split(' ').next().unwrap_or_default().to_owned();
@@ -199,8 +199,8 @@ mod tests {
             assert_eq!(pieces.step.num_seconds(), step, "{hours} h");
             assert_eq!(pieces.start.timestamp() % step, 0);
             assert!(pieces.start <= now - TimeDelta::hours(hours));
-            assert_eq!(pieces.place(now), Some(pieces.count - 1));
-            assert_eq!(pieces.place(pieces.start - TimeDelta::seconds(1)), None);
+            assert_eq!(pieces.index_of(now), Some(pieces.count - 1));
+            assert_eq!(pieces.index_of(pieces.start - TimeDelta::seconds(1)), None);
         }
     }
 
@@ -208,14 +208,14 @@ mod tests {
     fn runs_are_counted_where_they_ended_and_the_last_example_stays() {
         let now = DateTime::from_timestamp(1_795_581_818, 0).expect("a time");
         let mut history = History::new(Pieces::of(TimeDelta::hours(24), now));
-        let told = |minutes: i64, status: &str, ms: u64, example: &str| Told {
+        let told = |minutes: i64, status: &str, ms: u64, example: &str| RunSummary {
             ended_at: now - TimeDelta::minutes(minutes),
             job: "gmail cron".into(),
             status: status.into(),
             elapsed_ms: Some(ms),
             errors: json!({ "transient": { "count": 2, "example": example } }),
             changes: json!({ "mailbox": { "created": 1, "updated": 2, "unchanged": 9 } }),
-            ..Told::default()
+            ..RunSummary::default()
         };
         for run in [told(1, "completed", 3000, "new"), told(2, "failed", 1000, "old"), told(3, "skipped", 9000, "old")] {
             history.add(run);

@@ -7,7 +7,7 @@ use super::remedy::remedy;
 use super::window::shares;
 use crate::commands::gauges::{Figures, Outbox};
 use crate::config::Quota;
-use crate::db::channels_read::Standing;
+use crate::db::channels_read::ChannelCounts;
 use crate::db::problems::{AGES, Ages, Deliveries, Failing, Spent};
 
 fn card(head: &[(&str, bool)], rows: Markup) -> Markup {
@@ -131,8 +131,8 @@ pub fn accounts(failing: &[Failing], all: i64) -> Markup {
 }
 
 /// How push channels stand.
-pub fn channels(channels: &[(&'static str, Standing)]) -> Markup {
-    let some = |of: &Standing| of.live + of.refused + of.to_stop > 0;
+pub fn channels(channels: &[(&'static str, ChannelCounts)]) -> Markup {
+    let some = |of: &ChannelCounts| of.live + of.refused + of.to_stop > 0;
     html! {
         @if !channels.iter().any(|(_, of)| some(of)) {
             p.empty { "There are no push channels: every change is found by polling." }

@@ -8,11 +8,11 @@ use super::history::{History, STATUSES};
 use super::{now, window};
 use crate::commands::gauges::Figures;
 use crate::config::Quota;
-use crate::db::channels_read::Standing;
+use crate::db::channels_read::ChannelCounts;
 use crate::db::problems::{Ages, Deliveries, Failing, Spent};
 
 /// Everything that the page tells.
-pub struct Told {
+pub struct ReportData {
     pub made_at: DateTime<Utc>,
     pub history: History,
     pub figures: Figures,
@@ -23,7 +23,7 @@ pub struct Told {
     pub spent: Vec<Spent>,
     pub quota: Quota,
     /// By service.
-    pub channels: Vec<(&'static str, Standing)>,
+    pub channels: Vec<(&'static str, ChannelCounts)>,
     pub deliveries: Vec<Deliveries>,
 }
 
@@ -31,7 +31,7 @@ pub struct Told {
 type Section = (&'static str, &'static str, Markup);
 
 /// The whole page. It asks nobody for anything: style and drawings are in it, and there is no script.
-pub fn page(told: &Told) -> String {
+pub fn page(told: &ReportData) -> String {
     let sections: [Section; 10] = [
         ("runs", "Runs", window::runs(&told.history)),
         ("durations", "Durations", window::durations(&told.history)),
@@ -81,7 +81,7 @@ pub fn page(told: &Told) -> String {
     page.into_string()
 }
 
-fn tiles(told: &Told) -> Markup {
+fn tiles(told: &ReportData) -> Markup {
     let History { jobs, .. } = &told.history;
     let sum = |status: &str| jobs.values().map(|job| job.count(status)).sum::<u64>();
     let worked: u64 = STATUSES.iter().filter(|status| **status != "skipped").map(|status| sum(status)).sum();

@@ -4,7 +4,7 @@ use crate::error::Class;
 
 /// In a line. Summaries have the classes of `error::Class`, those of other versions, and what a run counts besides.
 pub fn remedy(class: &str) -> String {
-    let told = match (Class::named(class), class) {
+    let told = match (Class::from_name(class), class) {
         // A summary does not say whose grants they are.
         (Some(class @ (Class::AuthRevoked | Class::ClientRefused | Class::ScopeMissing)), _) => {
             let delegated =

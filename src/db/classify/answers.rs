@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::judgements::{self, Asked, Judgement, Verdict};
+use super::judgements::{self, EndpointState, Judgement, Verdict};
 use super::{label, project};
 use crate::classify::Label;
 use crate::classify::threshold::LEAST;
@@ -30,7 +30,7 @@ pub struct Answer {
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub enum AnswerOutcome {
     /// It holds now.
     Decided,
     /// It held already.
@@ -60,27 +60,29 @@ struct Known {
 }
 
 /// Stores a decision, its event with it, if it may hold.
-pub async fn take(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Taken> {
+pub async fn take(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<AnswerOutcome> {
     judgements::lock(tx, &[answer.document]).await?;
-    let Some(known) = known(tx, answer).await? else { return Ok(Taken::Unknown) };
-    let Some(Known { user, is_asked, is_answered, decision, offered, judgement }) = known else { return Ok(Taken::Outdated) };
+    let Some(known) = known(tx, answer).await? else { return Ok(AnswerOutcome::Unknown) };
+    let Some(Known { user, is_asked, is_answered, decision, offered, judgement }) = known else {
+        return Ok(AnswerOutcome::Outdated);
+    };
     match decision {
-        _ if !is_asked => return Ok(Taken::Outdated),
+        _ if !is_asked => return Ok(AnswerOutcome::Outdated),
         Some((label, by)) if is_answered => {
-            return Ok(if by == WEBHOOK && label == answer.label { Taken::Unchanged } else { Taken::Outdated });
+            return Ok(if by == WEBHOOK && label == answer.label { AnswerOutcome::Unchanged } else { AnswerOutcome::Outdated });
         }
-        Some((_, by)) if by != WEBHOOK => return Ok(Taken::Outdated),
+        Some((_, by)) if by != WEBHOOK => return Ok(AnswerOutcome::Outdated),
         // Undecided, or decided by a program that had seen an earlier text.
         Some(_) | None => {}
     }
     if !offered.contains(&project(answer.label)) {
-        return Ok(Taken::NotOffered);
+        return Ok(AnswerOutcome::NotOffered);
     }
     if answer.confidence < LEAST {
-        return Ok(Taken::Unsure);
+        return Ok(AnswerOutcome::Unsure);
     }
     let done = judgements::write(tx, user, None, &[&judgement]).await?;
-    Ok(if done.decided + done.changed + done.unchanged == 1 { Taken::Decided } else { Taken::Outdated })
+    Ok(if done.decided + done.changed + done.unchanged == 1 { AnswerOutcome::Decided } else { AnswerOutcome::Outdated })
 }
 
 /// `None`: there is no such document; inside: nothing is thought of it, because a person has spoken or because it was not judged yet.
@@ -107,9 +109,9 @@ async fn known(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Option<O
         model_version,
         said: row.try_get(8)?,
         verdict: Verdict::Decided { label: answer.label, by: WEBHOOK, confidence: answer.confidence },
-        reason: format!("a program chose it with confidence {:.2}{}; {reason}", answer.confidence, said(&answer.reason)),
+        reason: format!("a program chose it with confidence {:.2}{}; {reason}", answer.confidence, format_reason(&answer.reason)),
         candidates: candidates(row.try_get(6)?)?,
-        asked: Asked::Answered,
+        asked: EndpointState::Answered,
         offer: None,
     };
     Ok(Some(Some(Known {
@@ -122,7 +124,7 @@ async fn known(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Option<O
     })))
 }
 
-fn said(reason: &str) -> String {
+fn format_reason(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 

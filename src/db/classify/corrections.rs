@@ -13,7 +13,7 @@ use crate::db::Pool;
 
 /// A person's word on a document.
 #[derive(Debug, Clone)]
-pub struct Word {
+pub struct Correction {
     /// `documents.id`
     pub document: Uuid,
     pub label: Label,
@@ -24,7 +24,7 @@ pub struct Word {
 }
 
 /// All words that hold, the oldest first.
-pub async fn all(pool: &Pool, user: Uuid) -> anyhow::Result<Vec<Word>> {
+pub async fn all(pool: &Pool, user: Uuid) -> anyhow::Result<Vec<Correction>> {
     let rows = pool
         .get()
         .await?
@@ -41,7 +41,7 @@ pub async fn all(pool: &Pool, user: Uuid) -> anyhow::Result<Vec<Word>> {
         .context("reading what people said")?;
     rows.iter()
         .map(|row| {
-            Ok(Word {
+            Ok(Correction {
                 document: row.try_get(0)?,
                 label: label(row.try_get(1)?),
                 said: row.try_get(2)?,

@@ -29,7 +29,7 @@ pub struct Judgement {
     pub reason: String,
     /// The model's, the best first: label and confidence.
     pub candidates: Vec<(Label, f32)>,
-    pub asked: Asked,
+    pub asked: EndpointState,
     /// What programs are told of it, if nothing else decides on this text and they were not told of it before.
     pub offer: Option<Box<Offer>>,
 }
@@ -37,14 +37,15 @@ pub struct Judgement {
 impl Judgement {
     /// What programs are told: nothing, while the endpoint is still to be asked.
     fn offer(&self) -> Option<&Offer> {
-        let is_last = matches!(self.verdict, Verdict::Unsure | Verdict::Kept) && !matches!(self.asked, Asked::Later { .. });
+        let is_last =
+            matches!(self.verdict, Verdict::Unsure | Verdict::Kept) && !matches!(self.asked, EndpointState::Later { .. });
         self.offer.as_deref().filter(|_| is_last)
     }
 }
 
 /// What the model endpoint had to do with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum EndpointState {
     /// Nothing, now or before.
     No,
     /// It has answered for this text.
@@ -86,7 +87,7 @@ pub struct Done {
 }
 
 /// A document as it stands when a judgement is written.
-struct Known {
+struct DocumentState {
     content_hash: Vec<u8>,
     is_settled: bool,
     decision: Option<Label>,
@@ -151,7 +152,7 @@ pub async fn write(tx: &Transaction<'_>, user: Uuid, stream: Option<i64>, judgem
     rows::store(tx, user, &judged).await?;
     rows::withdraw(tx, &withdrawn).await?;
     rows::decide(tx, user, stream, &new).await?;
-    rows::tell(tx, user, &known, &new, &withdrawn).await?;
+    rows::write_events(tx, user, &known, &new, &withdrawn).await?;
     rows::offer(tx, user, &offered).await?;
     rows::dequeue(tx, &over).await?;
     Ok(done)
@@ -189,7 +190,7 @@ pub(super) async fn lock(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Re
 }
 
 /// The documents as they stand, locked.
-async fn known(tx: &Transaction<'_>, user: Uuid, judgements: &[&Judgement]) -> anyhow::Result<HashMap<Uuid, Known>> {
+async fn known(tx: &Transaction<'_>, user: Uuid, judgements: &[&Judgement]) -> anyhow::Result<HashMap<Uuid, DocumentState>> {
     let ids: Vec<Uuid> = judgements.iter().map(|judgement| judgement.document).collect();
     lock(tx, &ids).await?;
     // A statement of its own, which sees what others have committed before they let the documents go.
@@ -212,7 +213,7 @@ async fn known(tx: &Transaction<'_>, user: Uuid, judgements: &[&Judgement]) -> a
             let decision = is_decided.then(|| label(project));
             Ok((
                 row.try_get(0)?,
-                Known {
+                DocumentState {
                     content_hash: row.try_get(1)?,
                     is_settled: row.try_get(2)?,
                     decision,

@@ -11,7 +11,7 @@ use crate::db::Pool;
 
 /// Where a user's model stands beside what people have said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct ModelState {
     /// `project_models.version`; 0: nothing was learnt yet.
     pub version: i32,
     /// The last word that was learnt (`project_corrections.id`).
@@ -28,7 +28,7 @@ pub struct Standing {
 }
 
 /// Where a user's model stands.
-pub async fn standing(pool: &Pool, user: Uuid) -> anyhow::Result<Standing> {
+pub async fn state(pool: &Pool, user: Uuid) -> anyhow::Result<ModelState> {
     let row = pool
         .get()
         .await?
@@ -44,7 +44,7 @@ pub async fn standing(pool: &Pool, user: Uuid) -> anyhow::Result<Standing> {
         )
         .await
         .context("reading where a model stands")?;
-    Ok(Standing {
+    Ok(ModelState {
         version: row.try_get(0)?,
         learnt_to: row.try_get(1)?,
         said_to: row.try_get(2)?,

@@ -51,7 +51,7 @@ pub(super) fn event(document: Uuid, user: Uuid, content_hash: &[u8], offer: &Off
 }
 
 /// Writes down what was offered for the texts that the judgements of these documents hold for.
-pub(super) async fn told(tx: &Transaction<'_>, offers: &[(Uuid, &Offer)]) -> anyhow::Result<()> {
+pub(super) async fn record_offers(tx: &Transaction<'_>, offers: &[(Uuid, &Offer)]) -> anyhow::Result<()> {
     let choices = |offer: &Offer| {
         let none = offer.may_be_none.then_some(Value::Null);
         offer.projects.iter().map(|one| json!(one.id)).chain(none).collect()

@@ -88,7 +88,7 @@ const JUDGED: &str = "EXISTS (
     OR j.judged_at >= (SELECT max(o.opened_at) FROM projects o WHERE o.user_id = d.user_id AND o.status = 'active')))";
 
 /// Those of the ids that are documents.
-pub async fn named(pool: &Pool, ids: &[Uuid]) -> anyhow::Result<Vec<Named>> {
+pub async fn existing(pool: &Pool, ids: &[Uuid]) -> anyhow::Result<Vec<Named>> {
     let rows = pool
         .get()
         .await?

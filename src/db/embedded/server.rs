@@ -42,7 +42,7 @@ impl Cluster {
     fn start_inside(&self, owner: &Owner) -> anyhow::Result<bool> {
         let _lock = files::lock(&self.lock_file())?;
         // Whoever held the lock before us may have started it.
-        if self.settle()? {
+        if self.wait_until_stable()? {
             return Ok(false);
         }
         let made_by = self.made_by()?;
@@ -70,7 +70,7 @@ impl Cluster {
     }
 
     /// Waits out a server on its way up or down and clears what a dead one left. True: it runs.
-    fn settle(&self) -> anyhow::Result<bool> {
+    fn wait_until_stable(&self) -> anyhow::Result<bool> {
         let data = self.data();
         let pid_file = data.join("postmaster.pid");
         let began = Instant::now();

@@ -8,7 +8,7 @@ use crate::db::Pool;
 
 /// Where a stream of a user or project stands in time, for `smart-poll`.
 #[derive(Debug, Clone)]
-pub struct Standing {
+pub struct Timing {
     pub id: i64,
     pub kind: String,
     /// `streams.state`
@@ -27,7 +27,7 @@ pub struct Standing {
 }
 
 /// The streams of a user or project and when they are due.
-pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<Vec<Standing>> {
+pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<Vec<Timing>> {
     let rows = pool
         .get()
         .await?
@@ -43,7 +43,7 @@ pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<V
         .context("reading a user's streams")?;
     rows.iter()
         .map(|row| {
-            Ok(Standing {
+            Ok(Timing {
                 id: row.try_get(0)?,
                 kind: row.try_get(1)?,
                 due_in: row.try_get(2)?,

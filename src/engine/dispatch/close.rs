@@ -34,7 +34,7 @@ pub(super) async fn idle<S: Source>(shared: &Shared<S>, idle: Vec<(Idle, Uuid)>)
     let mut report = shared.report();
     for stream in &idle {
         let whose = format!("stream {}", stream.id);
-        shared.digest.tell("poll not recorded, and made again", None, whose, "another transaction holds the stream");
+        shared.digest.add("poll not recorded, and made again", None, whose, "another transaction holds the stream");
         shared.held().remove(&stream.id);
         lost.remove(&stream.id);
         report.idle_streams -= 1;

@@ -1,7 +1,7 @@
 //! Whoever has nothing yet comes before the deeper pages of others, also where there are more full passes than a run can hold.
 
 use super::super::Source;
-use super::super::outcome::{End, Outcome};
+use super::super::outcome::{Outcome, PollEnd};
 use super::super::queue::State;
 use super::{Dispatcher, READY_PASSES};
 use crate::db::streams;
@@ -35,7 +35,7 @@ impl<S: Source> Dispatcher<'_, S> {
         let polled: Vec<i64> =
             deep.iter().filter(|outcome| outcome.again || is_begun(outcome)).map(|outcome| outcome.id).collect();
         for outcome in deep.into_iter().filter(is_begun) {
-            self.shared.report().add(&Outcome { end: End::GaveWay, ..outcome });
+            self.shared.report().add(&Outcome { end: PollEnd::GaveWay, ..outcome });
         }
         streams::give_way(&self.shared.context.pool, self.shared.run, &ids, &polled).await?;
         self.shared.held().retain(|id| !ids.contains(id));

@@ -87,7 +87,7 @@ fn a_wish_to_wait_is_heard() {
 async fn who_waits_is_told_when_it_is_given_up() {
     let settings =
         config::Engine { backoff_base: Duration::ZERO, backoff_cap: Duration::ZERO, tries: 1, ..config::Engine::default() };
-    let gate = Gate::new(1, &settings);
+    let gate = UserConcurrency::new(1, &settings);
     let patience = gate.patience();
     for _ in 0..=2 {
         gate.enter(&patience).await.expect("a turn").refused(&too_many());

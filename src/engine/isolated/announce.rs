@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::future::{Either, poll_fn};
 use serde::Serialize;
 
-use super::Place;
+use super::Checkpoint;
 
 static IS_ON: AtomicBool = AtomicBool::new(false);
-static AT: Mutex<Option<Place>> = Mutex::new(None);
+static AT: Mutex<Option<Checkpoint>> = Mutex::new(None);
 
 /// Lets this process say what it is at from now on, and die with the one that started it.
 pub fn begin() {
@@ -28,25 +28,25 @@ pub fn is_on() -> bool {
 }
 
 /// A place to be announced; `None`: this process does not poll apart.
-pub fn place(stream: i64, item: Option<&str>) -> Option<Place> {
-    is_on().then(|| Place { stream, item: item.map(str::to_owned) })
+pub fn checkpoint(stream: i64, item: Option<&str>) -> Option<Checkpoint> {
+    is_on().then(|| Checkpoint { stream, item: item.map(str::to_owned) })
 }
 
 /// The same work, of which each step is announced.
-pub fn on<F: Future>(place: Option<Place>, work: F) -> Either<F, impl Future<Output = F::Output> + use<F>> {
+pub fn on<F: Future>(place: Option<Checkpoint>, work: F) -> Either<F, impl Future<Output = F::Output> + use<F>> {
     match place {
         None => Either::Left(work),
         Some(place) => Either::Right(Box::pin(announced(place, work))),
     }
 }
 
-async fn announced<F: Future>(place: Place, work: F) -> F::Output {
+async fn announced<F: Future>(place: Checkpoint, work: F) -> F::Output {
     let mut work = pin!(work);
     poll_fn(|context| at(Some(place.clone()), || work.as_mut().poll(context))).await
 }
 
 /// The same for work in one step.
-pub fn at<T>(place: Option<Place>, work: impl FnOnce() -> T) -> T {
+pub fn at<T>(place: Option<Checkpoint>, work: impl FnOnce() -> T) -> T {
     if place.is_none() {
         return work();
     }
@@ -65,7 +65,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 }
 
 /// Says where this process is; answers where it was.
-fn say(place: Option<Place>) -> Option<Place> {
+fn say(place: Option<Checkpoint>) -> Option<Checkpoint> {
     let mut now = AT.lock().unwrap_or_else(PoisonError::into_inner);
     if *now != place && line(&place).is_err() {
         // Whoever started it is gone, and so is the run.

@@ -5,21 +5,21 @@ use serde::{Deserialize, Serialize};
 /// A stream, and the item of it that is read or written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(i64, Option<String>)", into = "(i64, Option<String>)")]
-pub struct Place {
+pub struct Checkpoint {
     /// `streams.id`
     pub stream: i64,
     /// The provider's id.
     pub item: Option<String>,
 }
 
-impl From<(i64, Option<String>)> for Place {
+impl From<(i64, Option<String>)> for Checkpoint {
     fn from((stream, item): (i64, Option<String>)) -> Self {
         Self { stream, item }
     }
 }
 
-impl From<Place> for (i64, Option<String>) {
-    fn from(place: Place) -> Self {
+impl From<Checkpoint> for (i64, Option<String>) {
+    fn from(place: Checkpoint) -> Self {
         (place.stream, place.item)
     }
 }

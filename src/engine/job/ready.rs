@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use super::{Context, Job, Meter, Queue, Report, Room, Shared, Source, budget};
+use super::{Context, Job, Meter, PageMemory, Queue, Report, Shared, Source, budget};
 use crate::config;
 use crate::db::claims::Due;
 use crate::db::poll_prices::Prices;
 use crate::db::{explained, health};
 use crate::engine::Auth;
-use crate::engine::isolated::Left;
+use crate::engine::isolated::IsolatedStreams;
 use crate::engine::tokens::Broker;
 use crate::error::Fault;
 use crate::progress::Progress;
@@ -70,7 +70,7 @@ pub(super) fn shared<S: Source>(
         run: report.execution_id,
         broker,
         meter: Arc::new(meter),
-        room: Arc::new(Room::new(engine.page_memory, Arc::clone(&filled))),
+        room: Arc::new(PageMemory::new(engine.page_memory, Arc::clone(&filled))),
         wind_down: context.stop.child_token(),
         dry_run: job.dry_run,
         pass_settings: serde_json::to_value(config::of_passes(&context.settings, S::TABLES.service)?)?,
@@ -78,7 +78,7 @@ pub(super) fn shared<S: Source>(
         stage: tokio::sync::Mutex::default(),
         held: Mutex::default(),
         seen: Mutex::new(seen),
-        apart: Left::default(),
+        apart: IsolatedStreams::default(),
         workers: AtomicUsize::new(0),
         // An eighth of a chunk keeps the statements few and the end of the run short.
         queue: Queue::new((engine.chunk as usize).div_ceil(8), filled),

@@ -94,7 +94,7 @@ pub struct Booking {
 
 impl Booking {
     /// What is left of it.
-    pub fn left(&self) -> u64 {
+    pub fn remaining(&self) -> u64 {
         self.left.load(Ordering::Relaxed)
     }
 

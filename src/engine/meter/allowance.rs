@@ -56,7 +56,7 @@ struct Slot {
 }
 
 impl Slot {
-    fn over(&self) -> Instant {
+    fn minute_end(&self) -> Instant {
         self.began + SLOT + MINUTE
     }
 }
@@ -84,7 +84,7 @@ impl Allowance {
 
     /// Whether there is room for so many units. `Err`: not before that moment.
     pub fn room(&mut self, units: u64, what: For, now: Instant) -> Result<(), Instant> {
-        while let Some(slot) = self.slots.front().filter(|slot| slot.over() <= now) {
+        while let Some(slot) = self.slots.front().filter(|slot| slot.minute_end() <= now) {
             self.spent.polls -= slot.spent.polls;
             self.spent.passes -= slot.spent.passes;
             self.slots.pop_front();
@@ -107,7 +107,7 @@ impl Allowance {
         for slot in &self.slots {
             left.polls -= slot.spent.polls;
             left.passes -= slot.spent.passes;
-            over = slot.over();
+            over = slot.minute_end();
             if self.fits(left, units, what) {
                 break;
             }

@@ -28,7 +28,7 @@ impl Meter {
     }
 
     /// Gives back what was reserved and not spent, and writes down what polls spent.
-    pub async fn settle(&self) -> anyhow::Result<()> {
+    pub async fn release(&self) -> anyhow::Result<()> {
         let projects: Vec<Arc<Project>> = locked(&self.projects).drain().map(|(_, project)| project).collect();
         let (mut unspent, mut polled) = (Vec::new(), Vec::new());
         for project in projects {
@@ -43,7 +43,7 @@ impl Meter {
         polled.retain(|(_, units)| *units > 0);
         match unspent.is_empty() && polled.is_empty() {
             true => Ok(()),
-            false => quota::settle(&self.pool, self.service, &unspent, &polled).await,
+            false => quota::release(&self.pool, self.service, &unspent, &polled).await,
         }
     }
 }

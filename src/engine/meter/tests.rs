@@ -40,9 +40,9 @@ async fn what_a_page_did_not_need_can_be_booked_again() {
     let (meter, user) = (meter(), Uuid::from_u128(1));
     let book = |least| meter.book("p", user, &(least..=40), For::Passes);
     let mut pages: Vec<Booking> = (0..5).map(|_| book(4).expect("room")).collect();
-    assert!(pages.iter().all(|page| page.left() == 8), "a twelfth of the minute each");
+    assert!(pages.iter().all(|page| page.remaining() == 8), "a twelfth of the minute each");
     assert!(matches!(book(1), Err(Lack::User(_))));
     assert!(pages[0].draw(3) && !pages[0].draw(6));
     drop(pages.swap_remove(0));
-    assert_eq!(book(4).expect("room for what came back").left(), 5);
+    assert_eq!(book(4).expect("room for what came back").remaining(), 5);
 }

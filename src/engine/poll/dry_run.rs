@@ -7,7 +7,7 @@ use deadpool_postgres::Transaction;
 
 use super::{Slice, Step};
 use crate::engine::Source;
-use crate::engine::outcome::End;
+use crate::engine::outcome::PollEnd;
 use crate::engine::page::is_idle;
 use crate::engine::slice::Task;
 use crate::error::Failure;
@@ -26,7 +26,7 @@ impl<S: Source> Slice<'_, S> {
         if turn.is_none() {
             *turn = Some(Box::pin(self.shared.context.pool.get()).await?);
         }
-        let Some(client) = turn.as_mut() else { return Ok(Step::Over(End::Interrupted)) };
+        let Some(client) = turn.as_mut() else { return Ok(Step::Over(PollEnd::Interrupted)) };
         let mut tx = Box::pin(client.begin("beginning the dry run")).await?;
         self.pages(task, first, None, Some(&mut tx)).await
     }

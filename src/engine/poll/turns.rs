@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::{Answer, Slice, Step, Until};
 use crate::engine::Source;
 use crate::engine::meter::Lack;
-use crate::engine::outcome::End;
-use crate::engine::page_memory::Held;
+use crate::engine::outcome::PollEnd;
+use crate::engine::page_memory::PageReservation;
 use crate::engine::queue::Admitted;
 use crate::engine::shared::Shared;
 use crate::engine::slice::{Granted, Task};
@@ -17,9 +17,12 @@ const APART: Duration = Duration::from_secs(1);
 
 impl<S: Source> Slice<'_, S> {
     /// The next page, if it need not wait for its turn and the run goes on.
-    pub(super) async fn ask_ahead(&self, task: &mut Task) -> Result<Result<(Answer<S::Change>, Option<Held>), Step>, Failure> {
+    pub(super) async fn ask_ahead(
+        &self,
+        task: &mut Task,
+    ) -> Result<Result<(Answer<S::Change>, Option<PageReservation>), Step>, Failure> {
         if self.shared.wind_down.is_cancelled() {
-            return Ok(Err(Step::Over(End::Interrupted)));
+            return Ok(Err(Step::Over(PollEnd::Interrupted)));
         }
         let granted = match self.waits_for_turns(task) {
             false => None,
@@ -41,7 +44,10 @@ impl<S: Source> Slice<'_, S> {
     }
 
     /// Makes what was granted good: the ledger knows of it, and the calls draw on it. `Err`: how long the minute is full.
-    pub(super) async fn admit(&self, granted: Option<Granted>) -> Result<Result<Option<Held>, Option<Duration>>, Failure> {
+    pub(super) async fn admit(
+        &self,
+        granted: Option<Granted>,
+    ) -> Result<Result<Option<PageReservation>, Option<Duration>>, Failure> {
         let Some(Granted { booking, room }) = granted else { return Ok(Ok(None)) };
         tokio::select! {
             () = self.calls.make_ready() => {}

@@ -19,7 +19,7 @@ pub enum Mode {
 /// Why a stream gets a new channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Found {
+pub enum RenewalReason {
     Missing,
     Expiring,
     /// Made for another address than today's.
@@ -49,7 +49,7 @@ pub struct Task {
     pub stream: Option<i64>,
     pub user: Uuid,
     /// Why a new channel is to be made.
-    pub found: Option<Found>,
+    pub found: Option<RenewalReason>,
     /// The channel that announces the stream's changes until there is a new one.
     pub current: Option<Channel>,
     /// Others, which nothing needs.
@@ -142,23 +142,23 @@ fn window(channel: &Channel, rules: &Rules<'_>) -> f64 {
     rules.renew_within.min(channel.life / 2.0)
 }
 
-fn by_age(current: Option<&Channel>, refused: Option<&str>, rules: &Rules<'_>) -> Option<Found> {
+fn by_age(current: Option<&Channel>, refused: Option<&str>, rules: &Rules<'_>) -> Option<RenewalReason> {
     match current {
         // It announces to nobody; but an address that was refused is not asked for again at each run.
-        Some(channel) if channel.address != rules.address && refused != Some(rules.address) => Some(Found::OldAddress),
-        Some(channel) => (channel.left <= window(channel, rules)).then_some(Found::Expiring),
+        Some(channel) if channel.address != rules.address && refused != Some(rules.address) => Some(RenewalReason::OldAddress),
+        Some(channel) => (channel.left <= window(channel, rules)).then_some(RenewalReason::Expiring),
         // What was refused is asked for again when the address has changed, or by the look at health.
-        None => (refused != Some(rules.address)).then_some(Found::Missing),
+        None => (refused != Some(rules.address)).then_some(RenewalReason::Missing),
     }
 }
 
-fn by_health(current: Option<&Channel>, refused: bool, orphaned: bool, missed: i32, rules: &Rules<'_>) -> Option<Found> {
+fn by_health(current: Option<&Channel>, refused: bool, orphaned: bool, missed: i32, rules: &Rules<'_>) -> Option<RenewalReason> {
     match current {
-        Some(channel) if channel.address != rules.address => Some(Found::OldAddress),
-        Some(_) if missed >= rules.silent_after => Some(Found::Silent),
+        Some(channel) if channel.address != rules.address => Some(RenewalReason::OldAddress),
+        Some(_) if missed >= rules.silent_after => Some(RenewalReason::Silent),
         Some(_) => None,
-        None if refused => Some(Found::Refused),
-        None => orphaned.then_some(Found::Orphaned),
+        None if refused => Some(RenewalReason::Refused),
+        None => orphaned.then_some(RenewalReason::Orphaned),
     }
 }
 
@@ -184,7 +184,7 @@ mod tests {
         }
     }
 
-    fn found(channels: Vec<Channel>, rules: &Rules<'_>, missed: i32) -> Option<Found> {
+    fn renewal_reason(channels: Vec<Channel>, rules: &Rules<'_>, missed: i32) -> Option<RenewalReason> {
         let tasks = plan(&[Watchable { id: 1, user: Uuid::nil(), missed }], channels, rules);
         tasks.first().and_then(|task| task.found)
     }
@@ -192,11 +192,11 @@ mod tests {
     #[test]
     fn a_channel_is_renewed_within_a_day_of_its_end_and_a_short_one_after_half_its_life() {
         let week = 168.0 * HOUR;
-        assert_eq!(found(vec![], &RULES, 0), Some(Found::Missing));
-        assert_eq!(found(vec![channel(State::Live, 25.0 * HOUR, week)], &RULES, 0), None);
-        assert_eq!(found(vec![channel(State::Live, 23.0 * HOUR, week)], &RULES, 0), Some(Found::Expiring));
-        assert_eq!(found(vec![channel(State::Live, 0.6 * HOUR, HOUR)], &RULES, 0), None);
-        assert_eq!(found(vec![channel(State::Live, 0.4 * HOUR, HOUR)], &RULES, 0), Some(Found::Expiring));
+        assert_eq!(renewal_reason(vec![], &RULES, 0), Some(RenewalReason::Missing));
+        assert_eq!(renewal_reason(vec![channel(State::Live, 25.0 * HOUR, week)], &RULES, 0), None);
+        assert_eq!(renewal_reason(vec![channel(State::Live, 23.0 * HOUR, week)], &RULES, 0), Some(RenewalReason::Expiring));
+        assert_eq!(renewal_reason(vec![channel(State::Live, 0.6 * HOUR, HOUR)], &RULES, 0), None);
+        assert_eq!(renewal_reason(vec![channel(State::Live, 0.4 * HOUR, HOUR)], &RULES, 0), Some(RenewalReason::Expiring));
     }
 
     #[test]
@@ -204,22 +204,22 @@ mod tests {
         let health = Rules { mode: Mode::Health, ..RULES };
         let moved = Rules { mode: Mode::Health, address: "https://there/", ..RULES };
         let live = || vec![channel(State::Live, 100.0 * HOUR, 168.0 * HOUR)];
-        assert_eq!(found(live(), &health, 2), None);
-        assert_eq!(found(live(), &health, 3), Some(Found::Silent));
-        assert_eq!(found(live(), &moved, 0), Some(Found::OldAddress));
-        assert_eq!(found(vec![channel(State::Refused, HOUR, HOUR)], &health, 0), Some(Found::Refused));
-        assert_eq!(found(vec![channel(State::Refused, HOUR, HOUR)], &RULES, 0), None);
-        assert_eq!(found(vec![channel(State::Stopping, HOUR, HOUR)], &health, 0), Some(Found::Orphaned));
-        assert_eq!(found(vec![channel(State::Creating, HOUR, HOUR)], &RULES, 0), None, "another run is at it");
+        assert_eq!(renewal_reason(live(), &health, 2), None);
+        assert_eq!(renewal_reason(live(), &health, 3), Some(RenewalReason::Silent));
+        assert_eq!(renewal_reason(live(), &moved, 0), Some(RenewalReason::OldAddress));
+        assert_eq!(renewal_reason(vec![channel(State::Refused, HOUR, HOUR)], &health, 0), Some(RenewalReason::Refused));
+        assert_eq!(renewal_reason(vec![channel(State::Refused, HOUR, HOUR)], &RULES, 0), None);
+        assert_eq!(renewal_reason(vec![channel(State::Stopping, HOUR, HOUR)], &health, 0), Some(RenewalReason::Orphaned));
+        assert_eq!(renewal_reason(vec![channel(State::Creating, HOUR, HOUR)], &RULES, 0), None, "another run is at it");
     }
 
     #[test]
     fn a_channel_at_an_old_address_is_replaced_by_age_too_unless_the_new_one_was_refused() {
         let moved = Rules { address: "https://there/", ..RULES };
         let live = || channel(State::Live, 100.0 * HOUR, 168.0 * HOUR);
-        assert_eq!(found(vec![live()], &moved, 0), Some(Found::OldAddress));
+        assert_eq!(renewal_reason(vec![live()], &moved, 0), Some(RenewalReason::OldAddress));
         let refused = Channel { address: "https://there/".into(), ..channel(State::Refused, HOUR, HOUR) };
-        assert_eq!(found(vec![live(), refused], &moved, 0), None);
+        assert_eq!(renewal_reason(vec![live(), refused], &moved, 0), None);
     }
 
     #[test]

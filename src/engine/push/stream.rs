@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::plan::{Mode, Task};
-use super::{Ask, Found, Pushed, Repair};
+use super::{Ask, Pushed, RenewalReason, Repair};
 use crate::db::channels::{self, Channel, NewChannel};
 use crate::db::claims::StreamRow;
 use crate::engine::shared::Shared;
@@ -187,7 +187,7 @@ async fn stop<S: Pushed>(shared: &Shared<S>, calls: &Calls, channel: Uuid, resou
 }
 
 /// Counts what became of a stream that was to have a new channel.
-fn note<S: Pushed>(shared: &Shared<S>, task: &Task, found: Found, made: &Result<Option<Made>, Failure>) {
+fn note<S: Pushed>(shared: &Shared<S>, task: &Task, found: RenewalReason, made: &Result<Option<Made>, Failure>) {
     let done = match made {
         Ok(Some(made)) => format!("replaced by {}", made.id),
         Ok(None) => "left as it is".into(),
@@ -208,7 +208,7 @@ fn note<S: Pushed>(shared: &Shared<S>, task: &Task, found: Found, made: &Result<
     });
 }
 
-impl Found {
+impl RenewalReason {
     fn mode(self) -> Mode {
         match self {
             Self::Missing | Self::Expiring => Mode::Age,

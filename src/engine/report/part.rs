@@ -75,13 +75,13 @@ impl Report {
         self.quota_units += part.quota_units;
         self.retries += part.retries;
         for (name, count) in part.errors {
-            if let Some(class) = Class::named(&name) {
+            if let Some(class) = Class::from_name(&name) {
                 self.classes.insert(class);
                 add(&mut self.errors, class, count);
             }
         }
         for (name, count) in part.off {
-            if let Some(class) = Class::named(&name) {
+            if let Some(class) = Class::from_name(&name) {
                 add(&mut self.off, class, count);
             }
         }

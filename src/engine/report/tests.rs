@@ -3,7 +3,7 @@
 use super::*;
 use crate::db::claims::StreamRow;
 
-fn polled(again: bool, end: End) -> Outcome {
+fn polled(again: bool, end: PollEnd) -> Outcome {
     let row = StreamRow { again, ..StreamRow::example(1, "project") };
     Outcome { fetches: vec![Duration::from_millis(150)], end, ..Outcome::of(&row) }
 }
@@ -11,12 +11,12 @@ fn polled(again: bool, end: End) -> Outcome {
 #[test]
 fn a_stream_that_gave_way_is_interrupted_until_it_is_polled_again() {
     let mut report = Report::default();
-    report.add(&polled(false, End::GaveWay));
+    report.add(&polled(false, PollEnd::GaveWay));
     assert_eq!((report.streams, report.polls, report.interrupted_streams, report.users()), (1, 1, 1, 0));
-    report.add(&polled(true, End::GaveWay));
+    report.add(&polled(true, PollEnd::GaveWay));
     // Claimed once more, and not come to before the run ended.
-    report.give_back(vec![Outcome { fetches: Vec::new(), ..polled(true, End::Done) }]);
+    report.give_back(vec![Outcome { fetches: Vec::new(), ..polled(true, PollEnd::Done) }]);
     assert_eq!((report.streams, report.polls, report.interrupted_streams, report.users()), (1, 2, 1, 0));
-    report.add(&polled(true, End::Done));
+    report.add(&polled(true, PollEnd::Done));
     assert_eq!((report.streams, report.polls, report.interrupted_streams, report.users()), (1, 3, 0, 1));
 }

@@ -5,7 +5,7 @@ const NAMED: usize = 5;
 const LONGEST: usize = 64;
 
 /// `nothing is known by a, b, c, d, e and 7 more`
-pub(super) fn named(ids: &[String]) -> String {
+pub(super) fn format_unknown(ids: &[String]) -> String {
     // From outside: PostgreSQL takes no NUL, and a line is to stay one.
     let plain = |id: &String| id.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
     let first: Vec<String> = ids.iter().take(NAMED).map(plain).collect();
@@ -23,10 +23,10 @@ mod tests {
     #[test]
     fn a_few_are_named_and_the_rest_is_counted() {
         let ids = |count: usize| (0..count).map(|n| format!("id-{n}")).collect::<Vec<_>>();
-        assert_eq!(named(&ids(1)), "nothing is known by id-0");
-        assert_eq!(named(&ids(5)), "nothing is known by id-0, id-1, id-2, id-3, id-4");
-        assert_eq!(named(&ids(400)), "nothing is known by id-0, id-1, id-2, id-3, id-4 and 395 more");
-        assert_eq!(named(&["a\0\nb".into()]), "nothing is known by a  b");
-        assert!(named(&["x".repeat(1_000_000)]).len() < 100);
+        assert_eq!(format_unknown(&ids(1)), "nothing is known by id-0");
+        assert_eq!(format_unknown(&ids(5)), "nothing is known by id-0, id-1, id-2, id-3, id-4");
+        assert_eq!(format_unknown(&ids(400)), "nothing is known by id-0, id-1, id-2, id-3, id-4 and 395 more");
+        assert_eq!(format_unknown(&["a\0\nb".into()]), "nothing is known by a  b");
+        assert!(format_unknown(&["x".repeat(1_000_000)]).len() < 100);
     }
 }

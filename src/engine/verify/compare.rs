@@ -39,7 +39,7 @@ pub type Things = HashMap<String, Thing>;
 /// How a thing differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Found {
+pub enum Mismatch {
     /// The provider has it, and it is not stored, or as deleted.
     Missing,
     /// It is stored, and the provider does not have it.
@@ -52,7 +52,7 @@ pub enum Found {
     Quarantined,
 }
 
-impl Found {
+impl Mismatch {
     /// Whether something is wrong here that no poll mends.
     pub fn is_wrong(self) -> bool {
         matches!(self, Self::Missing | Self::Excess | Self::Stale)
@@ -60,7 +60,7 @@ impl Found {
 }
 
 /// What differs, by id.
-pub type Differences = BTreeMap<String, Found>;
+pub type Differences = BTreeMap<String, Mismatch>;
 
 /// Rows that are made of stored ones, held against these: the source is the one side, what was made of it the other.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ pub struct Derived {
 
 impl Derived {
     /// Counts one; `found`: how it differs.
-    pub fn add(&mut self, id: &str, found: Option<Found>) {
+    pub fn add(&mut self, id: &str, found: Option<Mismatch>) {
         self.compared += 1;
         self.found.extend(found.map(|found| (id.to_owned(), found)));
     }
@@ -92,16 +92,16 @@ pub fn compare(listed: &Things, stored: &Things) -> Differences {
         let awaited = kept.is_some_and(|kept| kept.awaited);
         let difference = match (seen.alive, kept.map(|kept| kept.alive)) {
             (true, Some(true)) if kept.is_some_and(|kept| kept.version == seen.version) => continue,
-            (true, Some(true)) => Found::Stale,
+            (true, Some(true)) => Mismatch::Stale,
             // A deletion that must be known is a thing too.
-            (true, _) | (false, None) => Found::Missing,
-            (false, Some(true)) => Found::Excess,
+            (true, _) | (false, None) => Mismatch::Missing,
+            (false, Some(true)) => Mismatch::Excess,
             (false, Some(false)) => continue,
         };
-        found.insert(id.clone(), if awaited { Found::NotPolled } else { difference });
+        found.insert(id.clone(), if awaited { Mismatch::NotPolled } else { difference });
     }
     for (id, kept) in stored.iter().filter(|(id, kept)| kept.alive && !listed.contains_key(*id)) {
-        found.insert(id.clone(), if kept.awaited { Found::NotPolled } else { Found::Excess });
+        found.insert(id.clone(), if kept.awaited { Mismatch::NotPolled } else { Mismatch::Excess });
     }
     found
 }
@@ -119,12 +119,12 @@ pub enum News {
 pub fn explain(found: &mut Differences, news: &News, quarantined: &HashSet<String>) {
     for (id, difference) in found.iter_mut().filter(|(_, difference)| difference.is_wrong()) {
         if quarantined.contains(id) {
-            *difference = Found::Quarantined;
+            *difference = Mismatch::Quarantined;
         } else if match news {
             News::Of(ids) => ids.contains(id),
             News::Unknown => true,
         } {
-            *difference = Found::NotPolled;
+            *difference = Mismatch::NotPolled;
         }
     }
 }
@@ -155,7 +155,7 @@ pub struct Figures {
 /// A thing that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Example {
-    pub found: Found,
+    pub found: Mismatch,
     pub user_id: Uuid,
     pub stream_id: i64,
     /// The provider's id; where that holds an address, as ids of calendars do, the address is left out.
@@ -169,14 +169,14 @@ impl Figures {
         self.compared += compared;
         for (id, found) in found {
             let count = match found {
-                Found::Missing => &mut self.missing,
-                Found::Excess => &mut self.excess,
-                Found::Stale => &mut self.stale,
-                Found::NotPolled => &mut self.not_polled,
-                Found::Quarantined => &mut self.quarantined,
+                Mismatch::Missing => &mut self.missing,
+                Mismatch::Excess => &mut self.excess,
+                Mismatch::Stale => &mut self.stale,
+                Mismatch::NotPolled => &mut self.not_polled,
+                Mismatch::Quarantined => &mut self.quarantined,
             };
             *count += 1;
-            if *count <= EXAMPLES as u64 && *found != Found::NotPolled {
+            if *count <= EXAMPLES as u64 && *found != Mismatch::NotPolled {
                 self.examples.push(Example { found: *found, user_id, stream_id, id: without_addresses(id) });
             }
         }
@@ -223,45 +223,49 @@ mod tests {
             ("moving", awaited("1")),
             ("leaving", awaited("1")),
         ]);
-        let found: Vec<(String, Found)> = compare(&listed, &stored).into_iter().collect();
+        let found: Vec<(String, Mismatch)> = compare(&listed, &stored).into_iter().collect();
         let expected = [
-            ("buried", Found::Missing),
-            ("cancelled", Found::Excess),
-            ("leaving", Found::NotPolled),
-            ("lost", Found::Missing),
-            ("made up", Found::Excess),
-            ("moving", Found::NotPolled),
-            ("old", Found::Stale),
-            ("unheard", Found::Missing),
+            ("buried", Mismatch::Missing),
+            ("cancelled", Mismatch::Excess),
+            ("leaving", Mismatch::NotPolled),
+            ("lost", Mismatch::Missing),
+            ("made up", Mismatch::Excess),
+            ("moving", Mismatch::NotPolled),
+            ("old", Mismatch::Stale),
+            ("unheard", Mismatch::Missing),
         ];
         assert_eq!(found, expected.map(|(id, found)| (id.to_owned(), found)));
     }
 
     #[test]
     fn what_the_feed_names_is_not_lost_and_what_lies_in_quarantine_is_called_so() {
-        let differ =
-            || Differences::from([("a".into(), Found::Missing), ("b".into(), Found::Stale), ("c".into(), Found::Excess)]);
+        let differ = || {
+            Differences::from([("a".into(), Mismatch::Missing), ("b".into(), Mismatch::Stale), ("c".into(), Mismatch::Excess)])
+        };
         let mut found = differ();
         explain(&mut found, &News::Of(["a".to_owned()].into()), &["b".to_owned()].into());
-        assert_eq!(found.into_values().collect::<Vec<_>>(), [Found::NotPolled, Found::Quarantined, Found::Excess]);
+        assert_eq!(found.into_values().collect::<Vec<_>>(), [Mismatch::NotPolled, Mismatch::Quarantined, Mismatch::Excess]);
         let mut found = differ();
         explain(&mut found, &News::Unknown, &HashSet::new());
-        assert!(found.values().all(|found| *found == Found::NotPolled));
+        assert!(found.values().all(|found| *found == Mismatch::NotPolled));
     }
 
     #[test]
     fn only_what_two_looks_agree_on_is_wrong() {
-        let first = Differences::from([("a".into(), Found::Missing), ("b".into(), Found::NotPolled)]);
-        let second =
-            Differences::from([("a".into(), Found::Stale), ("b".into(), Found::Missing), ("c".into(), Found::Quarantined)]);
+        let first = Differences::from([("a".into(), Mismatch::Missing), ("b".into(), Mismatch::NotPolled)]);
+        let second = Differences::from([
+            ("a".into(), Mismatch::Stale),
+            ("b".into(), Mismatch::Missing),
+            ("c".into(), Mismatch::Quarantined),
+        ]);
         let found = confirmed(&first, second);
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), [("a".into(), Found::Stale), ("c".into(), Found::Quarantined)]);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [("a".into(), Mismatch::Stale), ("c".into(), Mismatch::Quarantined)]);
     }
 
     #[test]
     fn a_calendars_address_is_in_no_example() {
         let mut figures = Figures::default();
-        figures.add((1, Uuid::nil()), 2, &Differences::from([("ann@example.com".into(), Found::Missing)]));
+        figures.add((1, Uuid::nil()), 2, &Differences::from([("ann@example.com".into(), Mismatch::Missing)]));
         assert_eq!(figures.examples[0].id, "<address>");
         assert_eq!((figures.missing, figures.wrong(), figures.compared), (1, 1, 2));
     }

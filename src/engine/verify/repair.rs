@@ -9,7 +9,7 @@ use super::{Look, Verify, is_wrong, wrong};
 use crate::db;
 use crate::db::claims::{self, Claim, StreamRow};
 use crate::db::verify as streams;
-use crate::engine::outcome::{End, Outcome};
+use crate::engine::outcome::{Outcome, PollEnd};
 use crate::engine::poll;
 use crate::engine::shared::Shared;
 use crate::engine::{Position, Stream};
@@ -22,14 +22,14 @@ pub async fn passes<S: Verify>(shared: &Arc<Shared<S>>, differing: Vec<(StreamRo
     let mut work = futures_util::stream::iter(work).buffer_unordered(shared.width());
     while let Some(outcome) = work.next().await {
         let mut outcome = outcome?;
-        if let End::Idle(_) = outcome.end {
+        if let PollEnd::Idle(_) = outcome.end {
             // A complete pass writes its own end.
-            outcome.end = End::Failed(Failure::new(Class::Internal, "a complete pass ended without being stored"));
+            outcome.end = PollEnd::Failed(Failure::new(Class::Internal, "a complete pass ended without being stored"));
         }
-        if !matches!(outcome.end, End::Interrupted | End::Paused(_)) {
+        if !matches!(outcome.end, PollEnd::Interrupted | PollEnd::Paused(_)) {
             shared.held().remove(&outcome.id);
         }
-        done.extend(matches!(outcome.end, End::Done).then_some(outcome.id));
+        done.extend(matches!(outcome.end, PollEnd::Done).then_some(outcome.id));
         shared.report().add(&outcome);
     }
     if let Some(repair) = shared.report().verify.as_mut().and_then(|compared| compared.repair.as_mut()) {
@@ -45,7 +45,7 @@ async fn one<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) -
         false => Outcome::of(row),
     };
     // After the pass: it has made anew what it came past.
-    if derived && matches!(outcome.end, End::Done) {
+    if derived && matches!(outcome.end, PollEnd::Done) {
         derive(shared, &Stream::of(row)).await?;
     }
     Ok(outcome)
@@ -65,7 +65,7 @@ async fn derive<S: Verify>(shared: &Arc<Shared<S>>, stream: &Stream) -> anyhow::
 async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::of(row);
     if shared.wind_down.is_cancelled() {
-        outcome.end = End::Interrupted;
+        outcome.end = PollEnd::Interrupted;
         return Ok(outcome);
     }
     let pool = &shared.context.pool;
@@ -73,14 +73,14 @@ async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) 
     let claim = Claim { run: shared.run, lease, ids: &[row.id], force: true, settings: &shared.pass_settings };
     let busy = || Failure::new(Class::LeaseLost, "another run is at this stream: repair it again later");
     let Some(mut claimed) = claims::claim(pool, &claim).await?.pop() else {
-        outcome.end = End::Failed(busy());
+        outcome.end = PollEnd::Failed(busy());
         return Ok(outcome);
     };
     shared.held().insert(row.id);
     let mut client = pool.get().await?;
     let tx = client.begin("beginning the repair").await?;
     if !streams::begin_anew(&tx, shared.run, row.id).await? {
-        outcome.end = End::Failed(busy());
+        outcome.end = PollEnd::Failed(busy());
         return Ok(outcome);
     }
     let stream = Stream::of(row);

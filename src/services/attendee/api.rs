@@ -18,7 +18,7 @@ use super::failure;
 use super::projects::Keys;
 use crate::engine::Calls;
 use crate::error::{Class, Failure, Fault};
-use crate::http::{self, whole};
+use crate::http::{self, parse_json};
 use crate::nul;
 
 /// The hosted service.
@@ -59,7 +59,7 @@ pub struct Ask<'a> {
 }
 
 /// The answer to the wish for a bot.
-pub enum Asked {
+pub enum CreateOutcome {
     /// As it was made.
     Made(Box<RawValue>),
     /// A living bot has this key.
@@ -120,7 +120,9 @@ impl Api {
             let mut url = self.url(segments)?;
             url.query_pairs_mut().extend_pairs(query).extend_pairs(cursor.as_ref().map(|cursor| ("cursor", cursor)));
             let page = self
-                .make(calls, async || whole::<Listed>(what, &self.send(what, Method::GET, project, url.clone(), None).await?))
+                .make(calls, async || {
+                    parse_json::<Listed>(what, &self.send(what, Method::GET, project, url.clone(), None).await?)
+                })
                 .await;
             let page = match page {
                 // What is not there is the page.
@@ -155,7 +157,7 @@ impl Api {
     pub async fn get(&self, project: Uuid, calls: &Calls, bot: &str) -> Result<Option<Box<RawValue>>, Failure> {
         let url = self.url(&[bot])?;
         let answer = self
-            .make(calls, async || whole("bots.get", &self.send("bots.get", Method::GET, project, url.clone(), None).await?))
+            .make(calls, async || parse_json("bots.get", &self.send("bots.get", Method::GET, project, url.clone(), None).await?))
             .await;
         Ok(gone(answer)?.map(nul::without))
     }
@@ -175,14 +177,14 @@ impl Api {
         let what = "bots.transcript";
         let answer = self
             .make(calls, async || {
-                whole::<Vec<Box<RawValue>>>(what, &self.send(what, Method::GET, project, url.clone(), None).await?)
+                parse_json::<Vec<Box<RawValue>>>(what, &self.send(what, Method::GET, project, url.clone(), None).await?)
             })
             .await;
         Ok(gone(answer)?.map(|said| said.into_iter().map(nul::without).collect()))
     }
 
     /// Asks for a bot.
-    pub async fn create(&self, project: Uuid, calls: &Calls, ask: &Ask<'_>) -> Result<Asked, Failure> {
+    pub async fn create(&self, project: Uuid, calls: &Calls, ask: &Ask<'_>) -> Result<CreateOutcome, Failure> {
         let url = self.url(&[])?;
         let mut body = json!({
             "meeting_url": ask.meeting_url, "bot_name": ask.bot_name, "deduplication_key": ask.dedup_key,
@@ -193,11 +195,11 @@ impl Api {
         }
         let what = "bots.create";
         let answer = self
-            .make(calls, async || whole(what, &self.send(what, Method::POST, project, url.clone(), Some(&body)).await?))
+            .make(calls, async || parse_json(what, &self.send(what, Method::POST, project, url.clone(), Some(&body)).await?))
             .await;
         match answer {
-            Ok(bot) => Ok(Asked::Made(nul::without(bot))),
-            Err(failure) if failure::is_key_taken(&failure) => Ok(Asked::KeyTaken),
+            Ok(bot) => Ok(CreateOutcome::Made(nul::without(bot))),
+            Err(failure) if failure::is_key_taken(&failure) => Ok(CreateOutcome::KeyTaken),
             Err(failure) => Err(failure),
         }
     }

@@ -64,7 +64,7 @@ pub enum Heard {
     /// What is new, up to a time by our clock.
     News(Vec<Utterance>, DateTime<Utc>),
     /// All that there is.
-    Whole(Whole),
+    Whole(Transcript),
     /// Nothing more will come, and why.
     Over(&'static str),
     /// Nothing has come yet, and why; more may.
@@ -74,7 +74,7 @@ pub enum Heard {
 }
 
 /// A transcript.
-pub struct Whole {
+pub struct Transcript {
     pub said: Vec<Utterance>,
     /// Who was there.
     pub present: Vec<Participant>,

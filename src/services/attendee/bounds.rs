@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::plan::{Known, Meeting, Step};
+use super::plan::{ExistingBot, Meeting, Step};
 use crate::config;
 
 /// Bots on one day of UTC.
@@ -40,7 +40,7 @@ pub struct Days {
 
 impl Days {
     /// With the bots that are kept, and `others` that there are.
-    pub fn new(bounds: Bounds, kept: &[Step], others: &[Known]) -> Self {
+    pub fn new(bounds: Bounds, kept: &[Step], others: &[ExistingBot]) -> Self {
         let mut days = Self { bounds, counts: HashMap::new() };
         for step in kept {
             if let Step::Keep(bot, meeting) = step {
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn bots_that_there_are_count() {
-        let bot = Known {
+        let bot = ExistingBot {
             id: Uuid::nil(),
             project: Uuid::nil(),
             dedup_key: String::new(),

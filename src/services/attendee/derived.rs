@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{SERVICE, finish, store};
 use crate::engine::Stream;
-use crate::engine::verify::{Derived, Differences, Found, wrong};
+use crate::engine::verify::{Derived, Differences, Mismatch, wrong};
 
 /// Of bots that nothing will change any more: a transcript of what was heard, and a document of it for each user whose meeting it was. Of every bot:
 /// the meetings that show one.
@@ -31,8 +31,8 @@ pub async fn compared(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<D
     let mut derived = Derived::default();
     for row in &rows {
         let found = match (row.try_get(1)?, row.try_get(2)?) {
-            (true, _) => Some(Found::Missing),
-            (false, true) => Some(Found::Stale),
+            (true, _) => Some(Mismatch::Missing),
+            (false, true) => Some(Mismatch::Stale),
             (false, false) => None,
         };
         derived.add(row.try_get(0)?, found);
@@ -51,7 +51,7 @@ pub async fn made(tx: &Transaction<'_>, found: &Differences) -> anyhow::Result<(
     .context("distrusting documents of transcripts")?;
     for bot in &bots {
         if let Some(row) = store::held(tx, *bot).await?.filter(|row| row.state == "settled") {
-            finish::again(tx, &row).await?;
+            finish::rebuild(tx, &row).await?;
         }
     }
     store::show(tx, &bots).await

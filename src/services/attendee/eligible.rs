@@ -23,15 +23,15 @@ const TOO_SHORT: chrono::Duration = chrono::Duration::seconds(60);
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct Eligibility {
     pub wanted: Vec<Occurrence>,
     /// Meetings of users who want bots, and virtual addresses in meetings, that come to nothing.
-    pub left: Vec<Left>,
+    pub left: Vec<Ineligible>,
 }
 
 /// A meeting without a bot, and why.
 #[derive(Debug, Clone)]
-pub struct Left {
+pub struct Ineligible {
     pub meeting: Uuid,
     pub title: Option<String>,
     pub start: DateTime<Utc>,
@@ -56,7 +56,7 @@ const UNANSWERED: &str =
     "its organizer is outside gmail.domains and the users' own domains, and its user has not accepted the invitation";
 
 /// Finds the occurrences within the window that want a bot; none in calendars that are switched off.
-pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Found> {
+pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Eligibility> {
     let rows = events::rows(pool, window).await?;
     let replaced = events::replaced(pool, window, &rows).await?;
     let originals = Originals::of(pool, window, &rows).await?;
@@ -65,17 +65,17 @@ pub async fn find(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Found> {
     let users = accounts::by_names(&pool.get().await?, &named).await?;
     let projects = projects_of(pool, &users).await?;
     let judge = Judge { window, originals, users, projects };
-    let mut found = Found::default();
+    let mut found = Eligibility::default();
     for row in &rows {
         let Some(times) = times(row, window, &replaced) else {
             let why = UNREADABLE.to_owned();
-            found.left.push(Left { meeting: row.meeting, title: row.title.clone(), start: row.start, why });
+            found.left.push(Ineligible { meeting: row.meeting, title: row.title.clone(), start: row.start, why });
             continue;
         };
         for (original_start, start) in times {
             let end = start.checked_add_signed(row.end - row.start).unwrap_or(DateTime::<Utc>::MAX_UTC);
             if end - window.now > TOO_SHORT {
-                judge.judge(row, &Time { original_start, start, end }, &mut found);
+                judge.evaluate(row, &Time { original_start, start, end }, &mut found);
             }
         }
     }
@@ -90,7 +90,7 @@ struct Time {
 }
 
 /// A user who wants a bot for an occurrence, and the addresses that the user has in it.
-struct Wish {
+struct BotRequest {
     user: Uuid,
     goes_by: Vec<String>,
     why: &'static str,
@@ -109,15 +109,15 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     /// Who wants a bot for one occurrence, or why nobody does.
-    fn judge(&self, row: &Row, time: &Time, found: &mut Found) {
+    fn evaluate(&self, row: &Row, time: &Time, found: &mut Eligibility) {
         let mut leave =
-            |why: String| found.left.push(Left { meeting: row.meeting, title: row.title.clone(), start: time.start, why });
-        let mut wishes: Vec<Wish> = Vec::new();
+            |why: String| found.left.push(Ineligible { meeting: row.meeting, title: row.title.clone(), start: time.start, why });
+        let mut wishes: Vec<BotRequest> = Vec::new();
         if row.wants {
             match self.objection(row) {
                 None => {
                     let (goes_by, project) = (row.goes_by(), row.project.clone());
-                    wishes.push(Wish { user: row.user, goes_by, why: "setting", project });
+                    wishes.push(BotRequest { user: row.user, goes_by, why: "setting", project });
                 }
                 Some(why) => leave(why),
             }
@@ -131,7 +131,7 @@ impl Judge<'_> {
                 Some(user) if wishes.iter().any(|known| known.user == *user) => {}
                 Some(user) => {
                     let project = self.projects.get(user).cloned().flatten();
-                    wishes.push(Wish { user: *user, goes_by: vec![address], why: "address", project });
+                    wishes.push(BotRequest { user: *user, goes_by: vec![address], why: "address", project });
                 }
                 None => leave("a virtual address is invited that names no user, or several".into()),
             }
@@ -153,7 +153,7 @@ impl Judge<'_> {
         !row.is_organized_by_user() && row.response() != Some("accepted") && !self.window.inside.contains(&row.domain())
     }
 
-    fn occurrence(&self, row: &Row, time: &Time, wish: Wish) -> Option<Occurrence> {
+    fn occurrence(&self, row: &Row, time: &Time, wish: BotRequest) -> Option<Occurrence> {
         let link = row.link.as_ref()?;
         let original = self.originals.find(row, time.original_start);
         let part = Part {

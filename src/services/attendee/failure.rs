@@ -102,7 +102,7 @@ pub fn no_key(project: Uuid) -> Failure {
 mod tests {
     use super::*;
 
-    fn said(status: u16, body: &str) -> Failure {
+    fn failure(status: u16, body: &str) -> Failure {
         classify("bots.create", status, None, body.as_bytes(), Utc::now())
     }
 
@@ -121,32 +121,32 @@ mod tests {
             (402, Class::Permanent),
         ];
         for (status, class) in table {
-            assert_eq!(said(status, "<html>").class, class, "{status}");
+            assert_eq!(failure(status, "<html>").class, class, "{status}");
         }
         for status in [401, 403] {
-            assert_eq!(said(status, r#"{"detail":"Invalid or disabled API key"}"#).class, Class::AuthRevoked);
+            assert_eq!(failure(status, r#"{"detail":"Invalid or disabled API key"}"#).class, Class::AuthRevoked);
         }
         for status in [302, 403, 404] {
-            assert!(said(status, "<html>").message.contains("attendee.root"), "{status}");
+            assert!(failure(status, "<html>").message.contains("attendee.root"), "{status}");
         }
         let internal = r#"{"error":"An error occurred while creating the bot. Error ID: 3f6d1c52-0000"}"#;
-        assert_eq!(said(400, internal).class, Class::Transient);
-        assert_eq!(said(404, r#"{"detail":"Not found."}"#).class, Class::Gone);
+        assert_eq!(failure(400, internal).class, Class::Transient);
+        assert_eq!(failure(404, r#"{"detail":"Not found."}"#).class, Class::Gone);
         let waits = classify("bots.list", 429, Some("7"), b"", Utc::now());
         assert_eq!(waits.retry_after, Some(std::time::Duration::from_secs(7)));
-        assert!(said(401, r#"{"detail":"Invalid token"}"#).message.contains("syncctl attendee project add"));
+        assert!(failure(401, r#"{"detail":"Invalid token"}"#).message.contains("syncctl attendee project add"));
     }
 
     #[test]
     fn a_key_in_use_and_a_bot_that_is_under_way_are_told_from_other_refusals() {
         let taken = r#"{"error":"Deduplication key already in use. A bot in a non-terminal state with this deduplication key already exists."}"#;
-        assert!(is_key_taken(&said(400, taken)));
-        assert!(!is_key_taken(&said(500, taken)));
+        assert!(is_key_taken(&failure(400, taken)));
+        assert!(!is_key_taken(&failure(500, taken)));
         let late = r#"{"error":"Bot is in state joining but can only be deleted when in scheduled state"}"#;
-        assert!(is_too_late(&said(400, late)));
-        let wrong = said(400, r#"{"meeting_url":["Invalid meeting URL for ann@example.com"]}"#);
+        assert!(is_too_late(&failure(400, late)));
+        let wrong = failure(400, r#"{"meeting_url":["Invalid meeting URL for ann@example.com"]}"#);
         assert!(!is_key_taken(&wrong) && !is_too_late(&wrong) && !is_past(&wrong));
-        assert!(is_past(&said(400, r#"{"join_at":["join_at cannot be in the past"]}"#)));
+        assert!(is_past(&failure(400, r#"{"join_at":["join_at cannot be in the past"]}"#)));
         assert_eq!(wrong.message, "bots.create: HTTP 400: meeting_url: Invalid meeting URL for <address>");
     }
 }

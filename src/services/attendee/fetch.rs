@@ -7,8 +7,8 @@ use futures_util::StreamExt as _;
 use serde_json::value::RawValue;
 
 use super::Attendee;
-use super::bot::{self, Bot, Change, Heard, LIVING, Whole};
-use super::open::{self, Open, Sure, Wish};
+use super::bot::{self, Bot, Change, Heard, LIVING, Transcript};
+use super::open::{self, Lookup, OpenBot, Sure};
 use super::transcript;
 use crate::db::items::Poison;
 use crate::engine::{Calls, Item, Next, Page, Stream};
@@ -60,9 +60,9 @@ async fn listed(
     attendee: &Attendee,
     stream: &Stream,
     calls: &Calls,
-    due: &[&Open],
+    due: &[&OpenBot],
 ) -> Result<HashMap<String, Box<RawValue>>, Failure> {
-    let living: Vec<&&Open> = due.iter().filter(|open| open.ended_at.is_none()).collect();
+    let living: Vec<&&OpenBot> = due.iter().filter(|open| open.ended_at.is_none()).collect();
     let Some(latest) = living.iter().map(|open| open.join_at).max() else { return Ok(HashMap::new()) };
     // Bots that join later are not looked at yet. Those that were to join at once have no time, and are asked for by their ids.
     let before = latest + chrono::Duration::seconds(1);
@@ -78,7 +78,7 @@ async fn one(
     attendee: &Attendee,
     stream: &Stream,
     calls: &Calls,
-    open: &Open,
+    open: &OpenBot,
     listed: Option<Box<RawValue>>,
 ) -> Result<Answer, Failure> {
     if calls.is_deadly(&open.bot_id) {
@@ -99,7 +99,7 @@ async fn one(
         Ok(heard) => heard,
         Err(wrong) => return Ok(Err(Poison { item_id: bot.id, raw: raw.get().to_owned(), error: wrong, unfetched: None })),
     };
-    tell(attendee, calls, &bot);
+    note_problems(attendee, calls, &bot);
     let same = open.state.as_deref() == Some(&bot.state) && open.transcription_state == bot.transcription_state;
     // While a transcript is awaited, each look is written down: the next one depends on it.
     let quiet = match &heard {
@@ -117,13 +117,13 @@ async fn one(
 }
 
 /// Says of a bot what somebody should hear of.
-fn tell(attendee: &Attendee, calls: &Calls, bot: &Bot) {
+fn note_problems(attendee: &Attendee, calls: &Calls, bot: &Bot) {
     if bot.is_strange() {
-        calls.digest.tell("state of a bot not known here, stored as it is", None, &bot.id, &format!("{:?}", bot.state));
+        calls.digest.add("state of a bot not known here, stored as it is", None, &bot.id, &format!("{:?}", bot.state));
         attendee.notes.strange(&bot.id, &bot.state);
     }
     if let Some(reason) = bot.reason() {
-        calls.digest.tell("bot in trouble", None, &bot.id, &format!("{} ({reason})", bot.state));
+        calls.digest.add("bot in trouble", None, &bot.id, &format!("{} ({reason})", bot.state));
         attendee.notes.trouble(&bot.id, &reason);
     }
 }
@@ -133,24 +133,24 @@ async fn heard(
     attendee: &Attendee,
     stream: &Stream,
     calls: &Calls,
-    open: &Open,
+    open: &OpenBot,
     bot: &Bot,
 ) -> Result<Result<Heard, String>, Failure> {
     let (project, now) = (stream.user_id, Utc::now());
     Ok(match open::wish(open, bot, now, attendee.settings.transcript_patience) {
-        Wish::Nothing => Ok(Heard::Unasked),
-        Wish::Over(why) => Ok(Heard::Over(why)),
-        Wish::Deleted => Ok(Heard::Deleted),
-        Wish::News(since) => {
+        Lookup::Nothing => Ok(Heard::Unasked),
+        Lookup::Over(why) => Ok(Heard::Over(why)),
+        Lookup::Deleted => Ok(Heard::Deleted),
+        Lookup::News(since) => {
             let raws = attendee.api.transcript(project, calls, &bot.id, since).await?.unwrap_or_default();
             transcript::read(raws).map(|news| Heard::News(news, now - SKEW))
         }
-        Wish::Whole(sure) => whole(attendee, stream, calls, bot, sure).await?,
+        Lookup::Whole(sure) => transcript(attendee, stream, calls, bot, sure).await?,
     })
 }
 
 /// The transcript as far as there is one; an error is what is wrong with it.
-async fn whole(
+async fn transcript(
     attendee: &Attendee,
     stream: &Stream,
     calls: &Calls,
@@ -173,7 +173,7 @@ async fn whole(
         Sure::GivenUp => Some("may be incomplete: the transcription had not ended when it was given up"),
     };
     let is_final = sure != Sure::Late;
-    Ok(transcript::present(&raws).map(|present| Heard::Whole(Whole { said, present, note, is_final })))
+    Ok(transcript::present(&raws).map(|present| Heard::Whole(Transcript { said, present, note, is_final })))
 }
 
 /// What it means that a transcript has no word.
@@ -196,10 +196,10 @@ pub async fn single(attendee: &Attendee, stream: &Stream, calls: &Calls, id: &st
         Some(open) => heard(attendee, stream, calls, open, &bot).await?.map_err(wrong)?,
         // It is settled. Whoever asks for it by name wants what has come since.
         None if bot.is_over() && bot.transcription_state.as_deref() == Some("failed") => {
-            whole(attendee, stream, calls, &bot, Sure::GivenUp).await?.map_err(wrong)?
+            transcript(attendee, stream, calls, &bot, Sure::GivenUp).await?.map_err(wrong)?
         }
         None => Heard::Unasked,
     };
-    tell(attendee, calls, &bot);
+    note_problems(attendee, calls, &bot);
     Ok(bot::item(bot, raw, heard))
 }

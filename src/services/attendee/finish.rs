@@ -77,12 +77,12 @@ pub async fn with_what_there_is(
     let Some(stored) = stored else { return Ok(false) };
     // Those who were there when it was first written, if nobody tells of them now.
     let participants: Vec<Participant> = serde_json::from_value(stored.try_get(0)?).context("reading participants")?;
-    tell(tx, row, &written, &participants, missing).await?;
+    write_documents(tx, row, &written, &participants, missing).await?;
     Ok(true)
 }
 
 /// Makes the documents of a transcript anew, and the transcript itself if it is lost.
-pub async fn again(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
+pub async fn rebuild(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
     let stored = tx
         .query_typed_opt("SELECT participants, note FROM attendee_transcripts WHERE bot = $1", &[(&row.id, Type::UUID)])
         .await
@@ -106,7 +106,7 @@ pub async fn again(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
     };
     let participants: Vec<Participant> = serde_json::from_value(stored.try_get(0)?).context("reading participants")?;
     let written = transcript::write(&stored::lines(&**tx, row.id).await?);
-    tell(tx, row, &written, &participants, stored.try_get(1)?).await
+    write_documents(tx, row, &written, &participants, stored.try_get(1)?).await
 }
 
 /// Notes of a bot why there is no transcript; why it failed says more.
@@ -145,7 +145,7 @@ pub async fn close(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
 }
 
 /// A document and an event for each user whose meeting it was.
-async fn tell(
+async fn write_documents(
     tx: &Transaction<'_>,
     row: &Row,
     written: &Written,

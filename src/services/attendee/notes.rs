@@ -47,7 +47,7 @@ impl Notes {
     }
 
     /// All of it; `None`: nothing.
-    pub fn told(&self) -> Option<Value> {
+    pub fn to_json(&self) -> Option<Value> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut told = Map::new();
         if !noted.strange.is_empty() {

@@ -15,7 +15,7 @@ use crate::db::claims::Selection;
 
 /// A bot that is not done.
 #[derive(Debug, Clone)]
-pub struct Open {
+pub struct OpenBot {
     /// Attendee's id.
     pub bot_id: String,
     pub state: Option<String>,
@@ -31,9 +31,9 @@ pub struct Open {
 
 /// The bots of a run, by project.
 #[derive(Debug, Default)]
-pub struct Opens(HashMap<Uuid, Vec<Open>>);
+pub struct OpenBots(HashMap<Uuid, Vec<OpenBot>>);
 
-impl Opens {
+impl OpenBots {
     /// Those of the projects that a selection polls. All of a project are due when it is polled by force, or when Attendee has announced
     /// something of it; else those whose time has come, or comes within `slack`: they need no poll of their own then.
     pub async fn load(pool: &Pool, selection: &Selection, slack: Duration) -> anyhow::Result<Self> {
@@ -57,7 +57,7 @@ impl Opens {
             .context("reading open bots")?;
         let mut opens = Self::default();
         for row in &rows {
-            let open = Open {
+            let open = OpenBot {
                 bot_id: row.try_get(1)?,
                 state: row.try_get(2)?,
                 transcription_state: row.try_get(3)?,
@@ -92,12 +92,12 @@ impl Opens {
     }
 
     /// Those of a project that are due.
-    pub fn due(&self, project: Uuid) -> Vec<&Open> {
+    pub fn due(&self, project: Uuid) -> Vec<&OpenBot> {
         self.0.get(&project).into_iter().flatten().filter(|open| open.due).collect()
     }
 
     /// One of a project.
-    pub fn find(&self, project: Uuid, bot_id: &str) -> Option<&Open> {
+    pub fn find(&self, project: Uuid, bot_id: &str) -> Option<&OpenBot> {
         self.0.get(&project)?.iter().find(|open| open.bot_id == bot_id)
     }
 
@@ -120,7 +120,7 @@ pub fn next_look(ended_at: Option<DateTime<Utc>>, now: DateTime<Utc>, live: Dura
 
 /// What is to be asked for besides the bot itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum Lookup {
     Nothing,
     /// What was said since then; `None`: so far.
     News(Option<DateTime<Utc>>),
@@ -146,25 +146,25 @@ pub enum Sure {
 }
 
 /// What to ask for, as a bot stands now.
-pub fn wish(open: &Open, bot: &Bot, now: DateTime<Utc>, patience: Duration) -> Wish {
+pub fn wish(open: &OpenBot, bot: &Bot, now: DateTime<Utc>, patience: Duration) -> Lookup {
     if !bot.is_over() {
-        return if bot.hears() { Wish::News(open.heard_until) } else { Wish::Nothing };
+        return if bot.hears() { Lookup::News(open.heard_until) } else { Lookup::Nothing };
     }
     let waited = open.ended_at.and_then(|ended| (now - ended).to_std().ok()).unwrap_or_default();
     let last = waited >= patience;
     let recording = bot.recording_state.as_deref();
     match (bot.state.as_str(), bot.transcription_state.as_deref()) {
-        ("data_deleted", _) => Wish::Deleted,
+        ("data_deleted", _) => Lookup::Deleted,
         // Some of it could not be transcribed, or was not within five minutes of the meeting. Attendee never says otherwise of it, also when
         // the words come after all.
-        (_, Some("failed")) => Wish::Whole(if last { Sure::GivenUp } else { Sure::Late }),
-        ("fatal_error", _) | (_, Some("complete")) => Wish::Whole(Sure::Complete),
-        (_, Some("not_started")) if recording == Some("not_started") => Wish::Over("nothing was recorded"),
+        (_, Some("failed")) => Lookup::Whole(if last { Sure::GivenUp } else { Sure::Late }),
+        ("fatal_error", _) | (_, Some("complete")) => Lookup::Whole(Sure::Complete),
+        (_, Some("not_started")) if recording == Some("not_started") => Lookup::Over("nothing was recorded"),
         // The first word starts it: nobody spoke.
-        (_, Some("not_started")) if matches!(recording, Some("complete" | "failed")) => Wish::Whole(Sure::Complete),
-        (_, Some("not_started" | "in_progress")) if !last => Wish::Nothing,
-        _ if last => Wish::Whole(Sure::GivenUp),
-        _ => Wish::Whole(Sure::Perhaps),
+        (_, Some("not_started")) if matches!(recording, Some("complete" | "failed")) => Lookup::Whole(Sure::Complete),
+        (_, Some("not_started" | "in_progress")) if !last => Lookup::Nothing,
+        _ if last => Lookup::Whole(Sure::GivenUp),
+        _ => Lookup::Whole(Sure::Perhaps),
     }
 }
 
@@ -175,8 +175,8 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
     const DAY: Duration = Duration::from_secs(86_400);
 
-    fn open() -> Open {
-        Open {
+    fn open() -> OpenBot {
+        OpenBot {
             bot_id: "bot_1".into(),
             state: None,
             transcription_state: None,
@@ -196,20 +196,20 @@ mod tests {
     #[test]
     fn a_transcript_is_taken_when_it_is_complete_and_given_up_after_a_day() {
         let now = DateTime::UNIX_EPOCH + DAY * 30;
-        let since = |ago: Duration| Open { ended_at: Some(now - ago), ..open() };
+        let since = |ago: Duration| OpenBot { ended_at: Some(now - ago), ..open() };
         let table = [
-            (open(), bot("joined_recording", None), Wish::News(None)),
-            (open(), bot("waiting_room", None), Wish::Nothing),
-            (open(), bot("dancing", None), Wish::Nothing),
-            (since(MINUTE), bot("ended", Some("in_progress")), Wish::Nothing),
-            (since(MINUTE), bot("ended", Some("complete")), Wish::Whole(Sure::Complete)),
-            (since(MINUTE), bot("ended", None), Wish::Whole(Sure::Perhaps)),
-            (since(MINUTE), bot("ended", Some("failed")), Wish::Whole(Sure::Late)),
-            (since(MINUTE), bot("fatal_error", Some("failed")), Wish::Whole(Sure::Late)),
-            (since(DAY), bot("ended", Some("failed")), Wish::Whole(Sure::GivenUp)),
-            (since(DAY), bot("ended", Some("in_progress")), Wish::Whole(Sure::GivenUp)),
-            (open(), bot("fatal_error", Some("not_started")), Wish::Whole(Sure::Complete)),
-            (open(), bot("data_deleted", Some("complete")), Wish::Deleted),
+            (open(), bot("joined_recording", None), Lookup::News(None)),
+            (open(), bot("waiting_room", None), Lookup::Nothing),
+            (open(), bot("dancing", None), Lookup::Nothing),
+            (since(MINUTE), bot("ended", Some("in_progress")), Lookup::Nothing),
+            (since(MINUTE), bot("ended", Some("complete")), Lookup::Whole(Sure::Complete)),
+            (since(MINUTE), bot("ended", None), Lookup::Whole(Sure::Perhaps)),
+            (since(MINUTE), bot("ended", Some("failed")), Lookup::Whole(Sure::Late)),
+            (since(MINUTE), bot("fatal_error", Some("failed")), Lookup::Whole(Sure::Late)),
+            (since(DAY), bot("ended", Some("failed")), Lookup::Whole(Sure::GivenUp)),
+            (since(DAY), bot("ended", Some("in_progress")), Lookup::Whole(Sure::GivenUp)),
+            (open(), bot("fatal_error", Some("not_started")), Lookup::Whole(Sure::Complete)),
+            (open(), bot("data_deleted", Some("complete")), Lookup::Deleted),
         ];
         for (open, bot, expected) in table {
             assert_eq!(wish(&open, &bot, now, DAY), expected, "{bot:?}");
@@ -223,20 +223,20 @@ mod tests {
             silent.recording_state = Some(recording.into());
             wish(&open(), &silent, DateTime::UNIX_EPOCH, DAY)
         };
-        assert_eq!(wished("complete"), Wish::Whole(Sure::Complete));
-        assert_eq!(wished("failed"), Wish::Whole(Sure::Complete));
-        assert_eq!(wished("not_started"), Wish::Over("nothing was recorded"));
-        assert_eq!(wished("in_progress"), Wish::Nothing);
+        assert_eq!(wished("complete"), Lookup::Whole(Sure::Complete));
+        assert_eq!(wished("failed"), Lookup::Whole(Sure::Complete));
+        assert_eq!(wished("not_started"), Lookup::Over("nothing was recorded"));
+        assert_eq!(wished("in_progress"), Lookup::Nothing);
     }
 
     #[test]
     fn a_project_waits_for_its_next_bot_and_a_late_transcript_is_asked_for_ever_more_rarely() {
         let now = DateTime::UNIX_EPOCH + DAY;
         let project = Uuid::new_v4();
-        let wait = |open: Open| Opens(HashMap::from([(project, vec![open])])).wait(project, now, MINUTE, 60 * MINUTE);
-        assert_eq!(Opens::default().wait(project, now, MINUTE, 60 * MINUTE), 60 * MINUTE);
+        let wait = |open: OpenBot| OpenBots(HashMap::from([(project, vec![open])])).wait(project, now, MINUTE, 60 * MINUTE);
+        assert_eq!(OpenBots::default().wait(project, now, MINUTE, 60 * MINUTE), 60 * MINUTE);
         assert_eq!(wait(open()), MINUTE);
-        assert_eq!(wait(Open { due: false, look_at: now + 10 * MINUTE, ..open() }), 10 * MINUTE);
-        assert_eq!(wait(Open { ended_at: Some(now - 4 * 20 * MINUTE), ..open() }), 20 * MINUTE);
+        assert_eq!(wait(OpenBot { due: false, look_at: now + 10 * MINUTE, ..open() }), 10 * MINUTE);
+        assert_eq!(wait(OpenBot { ended_at: Some(now - 4 * 20 * MINUTE), ..open() }), 20 * MINUTE);
     }
 }

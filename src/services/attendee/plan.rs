@@ -72,7 +72,7 @@ impl Meeting {
 
 /// A bot that there is, or that was asked for.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct ExistingBot {
     /// `attendee_bots.id`
     pub id: Uuid,
     pub project: Uuid,
@@ -91,7 +91,7 @@ pub struct Known {
     pub links: BTreeSet<(Uuid, Event)>,
 }
 
-impl Known {
+impl ExistingBot {
     /// Whether it has not joined yet, as far as is known.
     pub fn is_ahead(&self) -> bool {
         self.state == "creating" || (self.state == "open" && self.raw_state.as_deref() == Some(SCHEDULED))
@@ -123,9 +123,9 @@ impl Known {
 pub enum Step {
     Create(Meeting),
     /// The bot is there, or was asked for: it is found again, told who wants it, and moved if the meeting was.
-    Keep(Known, Meeting),
+    Keep(ExistingBot, Meeting),
     /// No meeting of the window has it any more.
-    Remove(Known, Why),
+    Remove(ExistingBot, Why),
 }
 
 impl Step {
@@ -151,7 +151,7 @@ impl Step {
             Self::Remove(bot, why) => ("remove", json!({ "title": bot.title, "start_at": bot.start, "why": why.to_string() })),
         };
         shown["action"] = json!(action);
-        if let Self::Keep(Known { bot_id, .. }, _) | Self::Remove(Known { bot_id, .. }, _) = self {
+        if let Self::Keep(ExistingBot { bot_id, .. }, _) | Self::Remove(ExistingBot { bot_id, .. }, _) = self {
             shown["bot_id"] = json!(bot_id);
         }
         shown
@@ -175,7 +175,7 @@ pub struct Projects {
 
 /// Whether a bot that there is becomes a meeting's. Nobody gets to read what a bot has heard for others: it changes hands within one event, or among
 /// those whom it is for already.
-type Fit = fn(&Known, &Meeting) -> bool;
+type Fit = fn(&ExistingBot, &Meeting) -> bool;
 
 /// In this order: each bot is kept for whom it fits best.
 const FITS: [Fit; 3] = [
@@ -189,7 +189,7 @@ const FITS: [Fit; 3] = [
 /// What to do, and the occurrences that get no bot.
 pub fn plan(
     wanted: Vec<Occurrence>,
-    known: Vec<Known>,
+    known: Vec<ExistingBot>,
     projects: &Projects,
     bounds: Bounds,
     now: DateTime<Utc>,
@@ -197,7 +197,7 @@ pub fn plan(
     let (mut open, mut without) = meetings(wanted, projects);
     // A bot for which several could be chosen stays with most of those for whom it was.
     open.sort_by_key(|meeting| Reverse(meeting.users().len()));
-    let mut left: Vec<Option<Known>> = known.into_iter().map(Some).collect();
+    let mut left: Vec<Option<ExistingBot>> = known.into_iter().map(Some).collect();
     let mut steps = Vec::new();
     for fits in FITS {
         let mut unmet = Vec::new();
@@ -209,8 +209,8 @@ pub fn plan(
         }
         open = unmet;
     }
-    let is_unwanted = |bot: &Known| bot.is_ahead() && (bot.start > now || bot.state == "creating");
-    let (unwanted, others): (Vec<Known>, Vec<Known>) = left.into_iter().flatten().partition(is_unwanted);
+    let is_unwanted = |bot: &ExistingBot| bot.is_ahead() && (bot.start > now || bot.state == "creating");
+    let (unwanted, others): (Vec<ExistingBot>, Vec<ExistingBot>) = left.into_iter().flatten().partition(is_unwanted);
     let mut days = Days::new(bounds, &steps, &others);
     open.sort_by_key(|meeting| meeting.start);
     for meeting in open {

@@ -56,8 +56,8 @@ fn audience_of(all: &[&Occurrence]) -> Option<String> {
     all.first().map(|one| one.audience.clone())
 }
 
-fn known(start: DateTime<Utc>, state: &str, raw_state: &str, events: &[&Occurrence]) -> Known {
-    Known {
+fn known(start: DateTime<Utc>, state: &str, raw_state: &str, events: &[&Occurrence]) -> ExistingBot {
+    ExistingBot {
         id: id(50),
         project: id(1),
         dedup_key: dedup_key(&room(LINK), start, "x", 0),
@@ -73,7 +73,7 @@ fn known(start: DateTime<Utc>, state: &str, raw_state: &str, events: &[&Occurren
     }
 }
 
-fn steps(wanted: Vec<Occurrence>, known: Vec<Known>) -> Vec<Step> {
+fn steps(wanted: Vec<Occurrence>, known: Vec<ExistingBot>) -> Vec<Step> {
     plan(wanted, known, &projects(), Bounds::from(&config::Attendee::default()), at(0)).0
 }
 
@@ -108,7 +108,7 @@ fn a_moved_meeting_takes_its_bot_along_until_that_has_joined() {
     let before = known(at(60), "open", "scheduled", &[&moved]);
     assert!(matches!(steps(vec![moved.clone()], vec![before.clone()]).as_slice(), [Step::Keep(bot, meeting)]
         if bot.start == at(60) && meeting.start == at(120)));
-    let at_work = Known { raw_state: Some("joined_recording".into()), ..before };
+    let at_work = ExistingBot { raw_state: Some("joined_recording".into()), ..before };
     assert!(matches!(steps(vec![moved], vec![at_work]).as_slice(), [Step::Create(_)]));
 }
 
@@ -187,7 +187,7 @@ fn a_bot_at_work_changes_hands_only_among_those_who_hear_it_already() {
 #[test]
 fn a_bot_of_a_version_without_audiences_is_kept_by_whoever_it_is_for() {
     let (ann, eve) = (wanted(1, "a", at(60)), wanted(3, "private", at(60)));
-    let bot = Known { audience: None, ..known(at(60), "open", "scheduled", &[&ann]) };
+    let bot = ExistingBot { audience: None, ..known(at(60), "open", "scheduled", &[&ann]) };
     let steps = steps(vec![eve, ann], vec![bot]);
     assert_eq!(steps.len(), 2, "{steps:?}");
     assert!(steps.iter().any(|step| matches!(step, Step::Keep(_, meeting) if meeting.users() == BTreeSet::from([id(1)]))));

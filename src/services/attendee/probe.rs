@@ -11,7 +11,7 @@ use super::api::Api;
 use super::projects;
 use crate::engine::Context;
 use crate::error::Failure;
-use crate::http::whole;
+use crate::http::parse_json;
 
 /// No meeting is that far away.
 const NEVER: &str = "9999-01-01T00:00:00Z";
@@ -25,7 +25,7 @@ pub async fn projects(context: &Context) -> anyhow::Result<Vec<(String, Result<(
     let api = Api::new(Arc::clone(&context.http), &context.settings.attendee.root, keys)?;
     let mut answers = Vec::new();
     for project in projects::list(&context.pool).await? {
-        answers.push((project.name, asked(&api, project.id).await));
+        answers.push((project.name, probe_one(&api, project.id).await));
     }
     Ok(answers)
 }
@@ -37,12 +37,12 @@ pub async fn projects(context: &Context) -> anyhow::Result<Vec<(String, Result<(
 pub async fn key(context: &Context, key: &SecretString) -> Result<(), Failure> {
     let keys = projects::Keys::from([(Uuid::nil(), Ok(key.clone()))]);
     let api = Api::new(Arc::clone(&context.http), &context.settings.attendee.root, keys).map_err(anyhow::Error::from)?;
-    asked(&api, Uuid::nil()).await
+    probe_one(&api, Uuid::nil()).await
 }
 
-async fn asked(api: &Api, project: Uuid) -> Result<(), Failure> {
+async fn probe_one(api: &Api, project: Uuid) -> Result<(), Failure> {
     let mut url = api.url(&[])?;
     url.query_pairs_mut().append_pair("join_at_after", NEVER);
     let body = api.send("bots.list", Method::GET, project, url, None).await?;
-    whole::<IgnoredAny>("bots.list", &body).map(drop)
+    parse_json::<IgnoredAny>("bots.list", &body).map(drop)
 }

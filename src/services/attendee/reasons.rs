@@ -7,12 +7,12 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::eligible::Left;
+use super::eligible::Ineligible;
 use super::store;
 use crate::db::{Connection, Pool};
 
 /// Says of meetings why they have no bot (`meetings.bot_reason`). Answers those of which it is new.
-pub async fn explain<'a>(pool: &Pool, left: &'a [Left]) -> anyhow::Result<Vec<&'a Left>> {
+pub async fn explain<'a>(pool: &Pool, left: &'a [Ineligible]) -> anyhow::Result<Vec<&'a Ineligible>> {
     if left.is_empty() {
         return Ok(Vec::new());
     }

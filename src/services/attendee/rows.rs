@@ -10,7 +10,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::bot::{Bot, SCHEDULED};
-use super::plan::{Event, Known, Meeting, dedup_key};
+use super::plan::{Event, ExistingBot, Meeting, dedup_key};
 use super::{reasons, store};
 use crate::db::Pool;
 use crate::error::{Class, Failure};
@@ -23,7 +23,7 @@ const NOT_DONE: &str =
     "b.state IN ('creating', 'open', 'ended') OR (b.state = 'settled' AND b.start_at > now() - interval '1 day')";
 
 /// The bots that are not done, and those of meetings that may still go on.
-pub async fn known(pool: &Pool) -> anyhow::Result<Vec<Known>> {
+pub async fn known(pool: &Pool) -> anyhow::Result<Vec<ExistingBot>> {
     let client = pool.get().await?;
     let statement = format!(
         "SELECT bm.bot, bm.user_id, bm.stream_id, bm.event_id, bm.original_start
@@ -44,7 +44,7 @@ pub async fn known(pool: &Pool) -> anyhow::Result<Vec<Known>> {
     rows.iter()
         .map(|row| {
             let id = row.try_get(0)?;
-            Ok(Known {
+            Ok(ExistingBot {
                 id,
                 project: row.try_get(1)?,
                 dedup_key: row.try_get(2)?,

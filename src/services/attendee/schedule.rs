@@ -12,12 +12,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::bounds::Bounds;
-use super::eligible::{self, Left, Window};
+use super::eligible::{self, Ineligible, Window};
 use super::plan::{self, Occurrence, Step, Without};
 use super::{Attendee, projects, reasons, rescheduled, rows};
 use crate::address::Pattern;
 use crate::engine::Counts;
-use crate::engine::task_runner::Desk;
+use crate::engine::task_runner::TaskRunner;
 use crate::error::{Class, Failure};
 
 /// Longest time between two tries for a bot that Attendee refuses to make.
@@ -27,8 +27,8 @@ pub(super) const REFUSED: Duration = Duration::from_secs(60 * 60);
 ///
 /// # Errors
 /// The database failed.
-pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern, inside: &BTreeSet<String>) -> anyhow::Result<()> {
-    let (attendee, pool, now) = (desk.source(), desk.pool(), Utc::now());
+pub async fn schedule(runner: &TaskRunner<Attendee>, pattern: &Pattern, inside: &BTreeSet<String>) -> anyhow::Result<()> {
+    let (attendee, pool, now) = (runner.source(), runner.pool(), Utc::now());
     let window = chrono::Duration::from_std(attendee.settings.window).context("attendee.window")?;
     let with_overlaid = attendee.settings.overlaid_calendars;
     let window = Window { now, until: now + window, pattern, inside, with_overlaid };
@@ -38,21 +38,21 @@ pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern, inside: &BTreeSe
     let (mut steps, without) = plan::plan(found.wanted, rows::known(pool).await?, &projects, bounds, now);
     rescheduled::explain(pool, &window, &mut steps).await?;
     for left in found.left.iter().filter(|left| left.why == eligible::UNREADABLE) {
-        desk.digest().tell("no bots", None, format!("meeting {}", left.meeting), &left.why);
+        runner.digest().add("no bots", None, format!("meeting {}", left.meeting), &left.why);
     }
     for Without { occurrence, what, why } in without {
-        desk.digest().tell(what, None, format!("meeting {}", occurrence.meeting), &why);
+        runner.digest().add(what, None, format!("meeting {}", occurrence.meeting), &why);
         let Occurrence { meeting, title, start, .. } = occurrence;
-        found.left.push(Left { meeting, title, start, why });
+        found.left.push(Ineligible { meeting, title, start, why });
     }
-    if desk.is_dry_run() {
+    if runner.is_dry_run() {
         for left in &found.left {
             attendee.notes.meeting(json!({
                 "action": "none", "meeting_ids": [left.meeting], "title": left.title, "start_at": left.start, "why": left.why,
             }));
         }
         steps.iter().for_each(|step| attendee.notes.meeting(step.shown()));
-        desk.cover(steps.len() as u64, 0);
+        runner.cover(steps.len() as u64, 0);
         return Ok(());
     }
     for left in reasons::explain(pool, &found.left).await? {
@@ -60,17 +60,17 @@ pub async fn schedule(desk: &Desk<Attendee>, pattern: &Pattern, inside: &BTreeSe
             "action": "none", "meeting_ids": [left.meeting], "title": left.title, "start_at": left.start, "why": left.why,
         }));
     }
-    let run = Run { desk, attendee, refused: Mutex::default() };
+    let run = Run { runner, attendee, refused: Mutex::default() };
     let work: Vec<_> = steps.iter().map(|step| run.step(step)).collect();
-    let done: Vec<Option<bool>> = futures_util::stream::iter(work).buffer_unordered(desk.width()).collect().await;
+    let done: Vec<Option<bool>> = futures_util::stream::iter(work).buffer_unordered(runner.width()).collect().await;
     let done: Vec<bool> = done.into_iter().flatten().collect();
-    desk.cover(done.len() as u64, done.iter().filter(|failed| **failed).count() as u64);
+    runner.cover(done.len() as u64, done.iter().filter(|failed| **failed).count() as u64);
     Ok(())
 }
 
 /// One run.
 pub(super) struct Run<'a> {
-    pub(super) desk: &'a Desk<Attendee>,
+    pub(super) runner: &'a TaskRunner<Attendee>,
     pub(super) attendee: &'a Attendee,
     /// Projects whose keys were refused: they are not asked again.
     refused: Mutex<HashSet<Uuid>>,
@@ -79,7 +79,7 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Does a step and counts it; answers whether it failed. `None`: it was not begun.
     async fn step(&self, step: &Step) -> Option<bool> {
-        if self.desk.is_winding_down() {
+        if self.runner.is_winding_down() {
             return None;
         }
         let started = Instant::now();
@@ -97,7 +97,7 @@ impl Run<'_> {
             let mut shown = step.shown();
             if let Err(failure) = &done {
                 let whose = row.map_or_else(|| format!("project {project}"), |bot| format!("bot {bot} of project {project}"));
-                self.desk.digest().tell("bot not in order", Some(failure.class), whose, &failure.message);
+                self.runner.digest().add("bot not in order", Some(failure.class), whose, &failure.message);
                 shown["error"] = json!(failure.message);
             }
             self.attendee.notes.meeting(shown);
@@ -107,13 +107,13 @@ impl Run<'_> {
                 self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(project);
             }
             if let Some(id) = row
-                && let Err(error) = rows::failed(self.desk.pool(), id, failure, REFUSED).await
+                && let Err(error) = rows::failed(self.runner.pool(), id, failure, REFUSED).await
             {
-                self.desk.digest().tell("the failure could not be stored", None, format!("bot {id}"), &format!("{error:#}"));
+                self.runner.digest().add("the failure could not be stored", None, format!("bot {id}"), &format!("{error:#}"));
             }
         }
         let failed = done.is_err();
-        self.desk.done(project, started, done);
+        self.runner.done(project, started, done);
         Some(failed)
     }
 
@@ -121,7 +121,7 @@ impl Run<'_> {
         if self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&project) {
             return Err(Failure::new(Class::AuthRevoked, "the project's key was refused a moment ago"));
         }
-        let calls = self.desk.calls(project).ok_or_else(|| Failure::new(Class::Gone, "the project was removed"))?;
+        let calls = self.runner.calls(project).ok_or_else(|| Failure::new(Class::Gone, "the project was removed"))?;
         match step {
             Step::Create(meeting) => self.create(&calls, meeting).await,
             Step::Keep(bot, meeting) => self.keep(&calls, bot, meeting).await,

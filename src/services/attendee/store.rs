@@ -9,7 +9,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::bot::{Bot, Change, Heard, SCHEDULED, Whole};
+use super::bot::{Bot, Change, Heard, SCHEDULED, Transcript};
 use super::finish::{self, Row};
 use super::open::next_look;
 use super::transcript::Utterance;
@@ -32,7 +32,7 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items:
                 lost(tx, &row).await?;
                 true
             }
-            Change::Bot(bot, heard) => told(tx, &row, live, bot, item.raw.get(), heard).await?,
+            Change::Bot(bot, heard) => is_changed(tx, &row, live, bot, item.raw.get(), heard).await?,
         };
         match changed {
             true => counts.updated += 1,
@@ -108,7 +108,14 @@ async fn lost(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
 }
 
 /// Whether anything but the time of the next look is new.
-async fn told(tx: &Transaction<'_>, row: &Row, live: Duration, bot: &Bot, raw: &str, heard: &Heard) -> anyhow::Result<bool> {
+async fn is_changed(
+    tx: &Transaction<'_>,
+    row: &Row,
+    live: Duration,
+    bot: &Bot,
+    raw: &str,
+    heard: &Heard,
+) -> anyhow::Result<bool> {
     // What was told earlier may come later, by a poll of this bot alone.
     if row.state != "open" && !bot.is_over() {
         return Ok(false);
@@ -182,7 +189,7 @@ async fn renew(tx: &Transaction<'_>, row: &Row, live: Duration, bot: &Bot, raw: 
 }
 
 /// What was heard while the meeting went on may have been put better since. Answers whether the transcript is another one now.
-async fn replace(tx: &Transaction<'_>, row: &Row, whole: &Whole) -> anyhow::Result<bool> {
+async fn replace(tx: &Transaction<'_>, row: &Row, whole: &Transcript) -> anyhow::Result<bool> {
     tx.execute_typed("DELETE FROM attendee_utterances WHERE bot = $1", &[(&row.id, Type::UUID)])
         .await
         .context("replacing what was heard")?;

@@ -14,7 +14,7 @@ use crate::db::search_path::Reads;
 
 /// A bot that an id names.
 #[derive(Debug, Clone)]
-pub struct Named {
+pub struct BotOrMeeting {
     /// As it was given.
     pub name: String,
     /// Attendee's id.
@@ -27,7 +27,7 @@ pub struct Named {
 }
 
 /// The bots that these ids name: Attendee's own, or meetings', which name the bot that they show.
-pub async fn named(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<Named>> {
+pub async fn find(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<BotOrMeeting>> {
     let rows = pool
         .get()
         .await?
@@ -43,7 +43,7 @@ pub async fn named(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<Named>> {
         .context("looking for bots")?;
     rows.iter()
         .map(|row| {
-            Ok(Named {
+            Ok(BotOrMeeting {
                 name: row.try_get(0)?,
                 bot_id: row.try_get(1)?,
                 project: row.try_get(2)?,

@@ -12,13 +12,13 @@ const PARAGRAPH_MS: i64 = 30_000;
 /// One thing that somebody said (`GET /bots/{id}/transcript`).
 #[derive(Debug, Clone)]
 pub struct Utterance {
-    pub said: Said,
+    pub said: RawUtterance,
     /// As received.
     pub raw: Box<RawValue>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub struct Said {
+pub struct RawUtterance {
     #[serde(default)]
     pub speaker_name: Option<String>,
     #[serde(default)]
@@ -38,7 +38,7 @@ struct Transcription {
     transcript: String,
 }
 
-impl Said {
+impl RawUtterance {
     /// Its words.
     pub fn text(&self) -> &str {
         self.transcription.as_ref().map_or("", |transcription| transcription.transcript.trim())
@@ -67,7 +67,7 @@ pub fn present(raws: &[Box<RawValue>]) -> Result<Vec<Participant>, String> {
 /// # Errors
 /// What one of them lacks.
 pub fn read(raws: Vec<Box<RawValue>>) -> Result<Vec<Utterance>, String> {
-    let read = |raw: Box<RawValue>| match serde_json::from_str::<Said>(raw.get()) {
+    let read = |raw: Box<RawValue>| match serde_json::from_str::<RawUtterance>(raw.get()) {
         Ok(said) => Ok(Utterance { said, raw }),
         Err(error) => Err(format!("not an utterance: {error}")),
     };

@@ -7,9 +7,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::api::{Ask, Asked, Changed};
+use super::api::{Ask, Changed, CreateOutcome};
 use super::bot::{Bot, SCHEDULED};
-use super::plan::{Known, Meeting};
+use super::plan::{ExistingBot, Meeting};
 use super::schedule::{REFUSED, Run};
 use super::{failure, reasons, rows, store};
 use crate::engine::{Calls, Counts};
@@ -24,9 +24,9 @@ const SOON: chrono::Duration = chrono::Duration::minutes(5);
 /// One small transaction, as long as the job is this run's: no connection is held while Attendee is asked.
 macro_rules! written {
     ($run:expr, $tx:ident, $work:expr) => {{
-        let mut client = $run.desk.pool().get().await?;
+        let mut client = $run.runner.pool().get().await?;
         let $tx = client.begin("beginning to write a bot").await?;
-        $run.desk.keep_job(&$tx).await?;
+        $run.runner.keep_job(&$tx).await?;
         let done = $work;
         $tx.commit().await.context("writing a bot")?;
         done
@@ -54,17 +54,17 @@ impl Run<'_> {
             log::info!(project:% = meeting.project; "another run has asked for the bot of a meeting: it is left alone");
             return Ok(Counts { unchanged: 1, ..Counts::default() });
         };
-        let done = self.ask(calls, &Asking { id, project: meeting.project, key: &key }, meeting).await;
+        let done = self.request(calls, &Asking { id, project: meeting.project, key: &key }, meeting).await;
         if let Err(failure) = &done
             && failure.class != Class::LeaseLost
         {
-            rows::failed(self.desk.pool(), id, failure, REFUSED).await?;
+            rows::failed(self.runner.pool(), id, failure, REFUSED).await?;
         }
         done
     }
 
     /// Asks for a bot of which nothing is known at Attendee.
-    async fn ask(&self, calls: &Calls, asking: &Asking<'_>, meeting: &Meeting) -> Result<Counts, Failure> {
+    async fn request(&self, calls: &Calls, asking: &Asking<'_>, meeting: &Meeting) -> Result<Counts, Failure> {
         let Asking { id, project, key } = *asking;
         let join_at = self.join_at(meeting);
         let ask = Ask {
@@ -82,9 +82,9 @@ impl Run<'_> {
             answer => answer,
         };
         let (bot, raw) = match answer? {
-            Asked::Made(raw) => (read(&raw)?, raw),
+            CreateOutcome::Made(raw) => (read(&raw)?, raw),
             // The answer to an earlier try was lost.
-            Asked::KeyTaken => self.find(calls, asking).await?.ok_or_else(|| {
+            CreateOutcome::KeyTaken => self.find(calls, asking).await?.ok_or_else(|| {
                 Failure::new(
                     Class::Transient,
                     "bots.create: the deduplication key is in use, but no bot has it; the next run tries again",
@@ -109,7 +109,7 @@ impl Run<'_> {
         Ok(found)
     }
 
-    pub(super) async fn keep(&self, calls: &Calls, bot: &Known, meeting: &Meeting) -> Result<Counts, Failure> {
+    pub(super) async fn keep(&self, calls: &Calls, bot: &ExistingBot, meeting: &Meeting) -> Result<Counts, Failure> {
         if bot.state == "settled" {
             return Ok(Counts { unchanged: 1, ..Counts::default() });
         }
@@ -137,7 +137,7 @@ impl Run<'_> {
                 None => {
                     let join_at = self.join_at(meeting);
                     written!(self, tx, rows::moved(&tx, bot.id, bot.project, meeting, join_at).await?);
-                    return self.ask(calls, &asking, meeting).await;
+                    return self.request(calls, &asking, meeting).await;
                 }
             },
             (_, Some(id)) => (id.clone(), bot.raw_state.clone()),
@@ -158,7 +158,7 @@ impl Run<'_> {
     async fn take_along(
         &self,
         calls: &Calls,
-        bot: &Known,
+        bot: &ExistingBot,
         bot_id: &str,
         meeting: &Meeting,
         asking: &Asking<'_>,
@@ -183,12 +183,12 @@ impl Run<'_> {
                     rows::unsure(&tx, bot.id).await?;
                     rows::moved(&tx, bot.id, bot.project, meeting, join_at).await?;
                 });
-                self.ask(calls, asking, meeting).await
+                self.request(calls, asking, meeting).await
             }
         }
     }
 
-    pub(super) async fn remove(&self, calls: &Calls, bot: &Known) -> Result<Counts, Failure> {
+    pub(super) async fn remove(&self, calls: &Calls, bot: &ExistingBot) -> Result<Counts, Failure> {
         let asking = Asking { id: bot.id, project: bot.project, key: &bot.dedup_key };
         let join_at = bot.start;
         let bot_id = match (bot.state.as_str(), &bot.bot_id) {
@@ -228,8 +228,8 @@ impl Run<'_> {
     }
 
     /// Says of a bot that Attendee left it as it is, and what will happen.
-    fn refuse(&self, bot: &Known, why: &str) {
-        self.desk.digest().tell("bot left as it is", None, format!("bot {} of project {}", bot.id, bot.project), why);
+    fn refuse(&self, bot: &ExistingBot, why: &str) {
+        self.runner.digest().add("bot left as it is", None, format!("bot {} of project {}", bot.id, bot.project), why);
         self.attendee.notes.meeting(json!({
             "action": "refused", "bot_id": bot.bot_id, "title": bot.title, "start_at": bot.start, "why": why,
         }));

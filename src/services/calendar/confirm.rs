@@ -139,7 +139,7 @@ async fn answer(calendar: &Calendar, stream: &Stream, calls: &Calls, ask: &Ask) 
 ///
 /// # Errors
 /// What concerns more than one of them: quota, token, scope.
-pub async fn again(calendar: &Calendar, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+pub async fn refetch(calendar: &Calendar, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
     calls.pay(fetch::COST, ids.len()).await?;
     let mut found = Found::default();
     for (id, answer) in ids.iter().zip(join_all(ids.iter().map(|id| got(calendar, stream, calls, id))).await) {
@@ -177,7 +177,7 @@ async fn got(
         .make_paid(fetch::COST, async || {
             let body =
                 calendar.together.get(Endpoint::Calendar, WHAT, &calls.credential, google::SCOPE_CALENDAR, url.clone()).await?;
-            google::whole::<Box<RawValue>>(WHAT, &body)
+            google::parse_json::<Box<RawValue>>(WHAT, &body)
         })
         .await;
     match got {

@@ -9,7 +9,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use super::event::{Event, When};
 use super::{detect, meetings, read};
 use crate::engine::Stream;
-use crate::engine::verify::{Derived, Differences, Found, wrong};
+use crate::engine::verify::{Derived, Differences, Mismatch, wrong};
 
 /// Compares the meetings of a calendar with its events as they are stored.
 pub async fn compared(tx: &Transaction<'_>, stream: &Stream, words: &[String]) -> anyhow::Result<Derived> {
@@ -33,7 +33,7 @@ pub async fn compared(tx: &Transaction<'_>, stream: &Stream, words: &[String]) -
             None => None,
         };
         let expected = event.as_ref().and_then(|event| Some((event, detect::meeting(event, words)?)));
-        if let Some(found) = found(row, expected.as_ref())? {
+        if let Some(found) = mismatch(row, expected.as_ref())? {
             derived.add(row.try_get(0)?, found);
         }
     }
@@ -41,17 +41,17 @@ pub async fn compared(tx: &Transaction<'_>, stream: &Stream, words: &[String]) -
 }
 
 /// How the meeting of an event differs. `None`: there is none, and none should be.
-fn found(row: &Row, expected: Option<&(&Event, detect::Detected)>) -> anyhow::Result<Option<Option<Found>>> {
+fn mismatch(row: &Row, expected: Option<&(&Event, detect::Detected)>) -> anyhow::Result<Option<Option<Mismatch>>> {
     let is_there: bool = row.try_get(2)?;
     Ok(match (expected, is_there) {
         (None, false) => None,
-        (Some(_), false) => Some(Some(Found::Missing)),
+        (Some(_), false) => Some(Some(Mismatch::Missing)),
         // One with a bot, a transcript or a project is kept, and says that it does not take place, or where no bot is to go.
         (None, true) => {
             let is_kept = row.try_get(12)? && (row.try_get::<_, &str>(10)? == "cancelled" || !row.try_get::<_, bool>(8)?);
-            Some((!is_kept).then_some(Found::Excess))
+            Some((!is_kept).then_some(Mismatch::Excess))
         }
-        (Some((event, detected)), true) => Some((!is_same(row, event, detected)?).then_some(Found::Stale)),
+        (Some((event, detected)), true) => Some((!is_same(row, event, detected)?).then_some(Mismatch::Stale)),
     })
 }
 

@@ -109,7 +109,7 @@ fn append_place(url: &mut Url, at: &Position) {
 }
 
 /// Everything that the window names, or the list of calendars: ids and versions.
-pub async fn named(calendar: &Calendar, stream: &Stream, calls: &Calls, window: &Window) -> Result<Things, Failure> {
+pub async fn list_versions(calendar: &Calendar, stream: &Stream, calls: &Calls, window: &Window) -> Result<Things, Failure> {
     let is_list = stream.kind == LIST;
     let (what, path): (_, &[&str]) = match is_list {
         true => ("calendarList.list", &["calendar", "v3", "users", "me", "calendarList"]),
@@ -146,7 +146,7 @@ pub async fn named(calendar: &Calendar, stream: &Stream, calls: &Calls, window: 
                 Ok((named, list.next_page_token))
             })
             .await?;
-        things.extend(named.into_iter().filter_map(Named::thing));
+        things.extend(named.into_iter().filter_map(Named::id_and_version));
         if page_token.is_none() {
             return Ok(things);
         }
@@ -166,7 +166,7 @@ struct Named {
 
 impl Named {
     /// `None`: a deletion that needs not be known.
-    fn thing(self) -> Option<(String, Thing)> {
+    fn id_and_version(self) -> Option<(String, Thing)> {
         let dead = self.deleted || self.status.as_deref() == Some("cancelled");
         match (dead, self.recurring_event_id) {
             (false, _) => Some((self.id, Thing::alive(self.etag.unwrap_or_default()))),

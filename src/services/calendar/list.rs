@@ -130,7 +130,7 @@ async fn retire(tx: &Transaction<'_>, stream: &Stream, calendars: &[&str]) -> an
     )
     .await
     .context("retiring streams")?;
-    removed::bury(tx, Some(stream.user_id)).await
+    removed::delete_events(tx, Some(stream.user_id)).await
 }
 
 /// Retires the calendars that a complete list did not name. What this pass put into quarantine was named.

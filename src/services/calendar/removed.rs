@@ -15,7 +15,7 @@ const GONE: &str = "SELECT id FROM streams WHERE service = $1 AND kind = $2 AND 
   AND CASE WHEN $3::uuid IS NULL THEN full_pass_at IS NOT NULL OR pass IS NOT NULL ELSE user_id = $3 END";
 
 /// Makes tombstones of the events of a user's calendars that are not followed any more.
-pub async fn bury(tx: &Transaction<'_>, user: Option<Uuid>) -> anyhow::Result<()> {
+pub async fn delete_events(tx: &Transaction<'_>, user: Option<Uuid>) -> anyhow::Result<()> {
     let statements = [
         "UPDATE calendar_events SET status = 'cancelled', deleted_at = now(), synced_at = now()
          WHERE deleted_at IS NULL AND stream_id IN (GONE)",
@@ -36,7 +36,7 @@ pub async fn bury(tx: &Transaction<'_>, user: Option<Uuid>) -> anyhow::Result<()
 }
 
 /// Buries what is left of calendars that Google refuses, and asks for those again that their users still list, once a day.
-pub async fn settle(pool: &Pool, configured: &[String]) -> anyhow::Result<()> {
+pub async fn clean_up(pool: &Pool, configured: &[String]) -> anyhow::Result<()> {
     let mut client = pool.get().await?;
     // One look for what is mostly not there, in place of a transaction of nine statements in every idle run.
     let look = "SELECT EXISTS (SELECT FROM streams WHERE service = $1 AND kind = $2 AND state = 'removed'
@@ -62,6 +62,6 @@ pub async fn settle(pool: &Pool, configured: &[String]) -> anyhow::Result<()> {
     )
     .await
     .context("asking again for calendars that were refused")?;
-    bury(&tx, None).await?;
+    delete_events(&tx, None).await?;
     tx.commit().await.context("settling calendars that are gone")
 }

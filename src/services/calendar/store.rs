@@ -49,7 +49,7 @@ pub async fn apply(
         meetings::apply(tx, stream, words, &changed).await?;
     }
     for part in gone.chunks(CHUNK) {
-        counts += bury(tx, stream, pass, part, &live).await?;
+        counts += delete_cancelled(tx, stream, pass, part, &live).await?;
     }
     let confirmed = items.iter().filter(|item| matches!(item.change, Change::Confirmed)).map(|item| item.id.as_str());
     let confirmed: Vec<&str> = confirmed.collect();
@@ -133,7 +133,7 @@ fn changed(rows: &[Row]) -> anyhow::Result<HashMap<&str, bool>> {
 /// Makes tombstones of cancelled events. A series takes its exceptions along, but for those that outlive it: somebody who was taken off a
 /// series may still be invited to one instance of it. A cancelled exception is kept even if it was never seen, because without it the series
 /// would show an instance that does not take place.
-async fn bury(
+async fn delete_cancelled(
     tx: &Transaction<'_>,
     stream: &Stream,
     pass: Option<i64>,

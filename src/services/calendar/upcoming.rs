@@ -27,7 +27,7 @@ const COMING: &str = "SELECT stream_id, start_at AS at FROM meetings
 
 /// Makes calendars with a meeting soon due earlier: an eighth of what is left after the last poll, and not before `min`. `least`: the price of a
 /// poll where no budget is short; where one is, these polls are stretched like all others.
-pub async fn hasten(pool: &Pool, min: Duration, least: f64) -> anyhow::Result<u64> {
+pub async fn advance_due(pool: &Pool, min: Duration, least: f64) -> anyhow::Result<u64> {
     pool.get()
         .await?
         .execute_typed(

@@ -31,7 +31,7 @@ impl Verify for Calendar {
     }
 
     async fn list(&self, stream: &Stream, calls: &Calls, scope: &Window, _stored: &Things) -> Result<Things, Failure> {
-        fetch::named(self, stream, calls, scope).await
+        fetch::list_versions(self, stream, calls, scope).await
     }
 
     async fn stored(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {

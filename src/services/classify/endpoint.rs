@@ -121,7 +121,7 @@ impl Endpoint {
     /// `RateLimited` and `DailyQuota`: the endpoint's limits, or those of the settings (`retry_after`: until when); `BadAnswer`: what the model said is
     /// no answer (`reason` says how); `AuthRevoked`: the key is refused, which is no user's fault; `Settings`: the url or the model is wrong;
     /// `Transient`, `Permanent` and `Internal` as everywhere.
-    pub async fn ask(&self, pool: &Pool, question: &Question<'_>) -> Result<Answered, Failure> {
+    pub async fn request(&self, pool: &Pool, question: &Question<'_>) -> Result<Answered, Failure> {
         let mut most_text = prompt::MOST_TEXT;
         loop {
             let format = Format::of(self.format.load(Ordering::Relaxed));
@@ -158,7 +158,7 @@ impl Endpoint {
             cost: self.prices.spending(used).cost,
             failed: said.is_err(),
         };
-        model_usage::settle(pool, day, reserved, &call).await?;
+        model_usage::record_call(pool, day, reserved, &call).await?;
         Ok((said?, used))
     }
 
@@ -192,7 +192,7 @@ impl Endpoint {
             request = request.header(AUTHORIZATION, value);
         }
         self.http.count();
-        self.http.ask(WHAT, request, http::SMALL).await
+        self.http.send(WHAT, request, http::SMALL).await
     }
 
     fn connections(&self) -> anyhow::Result<reqwest::Client> {
@@ -250,7 +250,7 @@ fn judged(
         Ok((200..300, _, body)) => {
             let completion = answer::completion(&body);
             let used = completion.as_ref().ok().and_then(|completion| completion.usage());
-            (used.unwrap_or(most), completion.and_then(|completion| completion.said(prompt)))
+            (used.unwrap_or(most), completion.and_then(|completion| completion.parse(prompt)))
         }
         Ok((status, retry_after, body)) => (Usage::default(), Err(failure::classify(status, retry_after.as_deref(), &body, now))),
     }

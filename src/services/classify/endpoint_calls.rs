@@ -17,7 +17,7 @@ use crate::config;
 use crate::db::Pool;
 use crate::db::classify::answers::WEBHOOK;
 use crate::db::classify::corrections::Open;
-use crate::db::classify::judgements::{Asked, Judgement, Verdict};
+use crate::db::classify::judgements::{EndpointState, Judgement, Verdict};
 use crate::db::classify::offers::{Offer, Offered};
 use crate::db::classify::project;
 use crate::db::classify::queue::{Private, Queued};
@@ -46,11 +46,11 @@ pub struct Asks {
     /// Whether programs may decide what stays undecided.
     programs: bool,
     settings: config::Classify,
-    state: Mutex<Standing>,
+    state: Mutex<EndpointProgress>,
 }
 
 #[derive(Default)]
-struct Standing {
+struct EndpointProgress {
     /// Nothing more is asked: why, and for how long.
     off: Option<(Failure, Duration)>,
     transient: u32,
@@ -81,7 +81,7 @@ impl Asks {
 
     /// The question about a document, if it is one for the endpoint. `anew`: also if it has answered before.
     pub fn pending(&self, state: &State, queued: &Queued, judgement: &Judgement, place: usize, anew: bool) -> Option<Pending> {
-        let is_open = is_open(state, queued, judgement.verdict, "endpoint") && (anew || judgement.asked == Asked::No);
+        let is_open = is_open(state, queued, judgement.verdict, "endpoint") && (anew || judgement.asked == EndpointState::No);
         if self.endpoint.is_none() || !is_open {
             return None;
         }
@@ -146,7 +146,7 @@ impl Asks {
         let Some(endpoint) = &self.endpoint else { return Ok(Vec::new()) };
         let began = Instant::now();
         let questions = pending.into_iter().map(async |one| match began.elapsed() < PATIENCE {
-            true => (self.ask(endpoint, pool, &one, digest).await, one),
+            true => (self.ask_one(endpoint, pool, &one, digest).await, one),
             false => (Ok(None), one),
         });
         // All of them first: how long those wait that were not asked about shows at the end.
@@ -160,10 +160,10 @@ impl Asks {
             };
             match answer? {
                 Some(answered) => self.answered(&one, answered, judgement),
-                None => judgement.asked = Asked::Later { wait: self.wait(), asks: one.asks },
+                None => judgement.asked = EndpointState::Later { wait: self.wait(), asks: one.asks },
             }
-            if let Asked::Later { asks: MOST_ASKS.., .. } = judgement.asked {
-                judgement.asked = Asked::GivenUp { asks: MOST_ASKS };
+            if let EndpointState::Later { asks: MOST_ASKS.., .. } = judgement.asked {
+                judgement.asked = EndpointState::GivenUp { asks: MOST_ASKS };
                 aside.push(unanswerable(judgement));
             }
         }
@@ -171,7 +171,7 @@ impl Asks {
     }
 
     /// `None`: the endpoint is not asked now.
-    async fn ask(
+    async fn ask_one(
         &self,
         endpoint: &Endpoint,
         pool: &Pool,
@@ -187,7 +187,7 @@ impl Asks {
             .map(|one| Candidate { id: one.id, name: &one.name, description: one.description.as_deref() })
             .collect();
         let question = Question { title, author, text, candidates: &candidates };
-        let failure = match endpoint.ask(pool, &question).await {
+        let failure = match endpoint.request(pool, &question).await {
             Ok(answered) => return Ok(Some(Ok(answered))),
             Err(failure) => failure,
         };
@@ -203,7 +203,7 @@ impl Asks {
         state.transient += u32::from(failure.class == Class::Transient);
         if failure.class != Class::Transient || state.transient >= MOST_TRANSIENT {
             if state.off.is_none() {
-                digest.tell("the model endpoint is not asked for a while", Some(failure.class), "all users", &failure.message);
+                digest.add("the model endpoint is not asked for a while", Some(failure.class), "all users", &failure.message);
             }
             state.off.get_or_insert((failure, off));
         }
@@ -217,13 +217,13 @@ impl Asks {
                 self.count("unusable");
                 let asks = one.asks + 1;
                 let wait = usize::try_from(one.asks).ok().and_then(|place| AGAIN.get(place)).copied().unwrap_or_default();
-                judgement.asked = Asked::Later { wait, asks };
+                judgement.asked = EndpointState::Later { wait, asks };
                 judgement.reason =
                     format!("{}; the endpoint gave no answer that can be used: {}", judgement.reason, failure.message);
                 return;
             }
         };
-        judgement.asked = Asked::Answered;
+        judgement.asked = EndpointState::Answered;
         let label = match answered.choice {
             Choice::Project(id) => Some(Label::Project(id)),
             Choice::NoneOfThem => Some(Label::NoneOfThem),
@@ -256,7 +256,7 @@ impl Asks {
         *self.state().told.entry(what).or_default() += 1;
     }
 
-    fn state(&self) -> MutexGuard<'_, Standing> {
+    fn state(&self) -> MutexGuard<'_, EndpointProgress> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

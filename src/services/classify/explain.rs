@@ -107,7 +107,7 @@ pub struct Word {
 /// # Errors
 /// The database failed.
 pub async fn explain(pool: &Pool, user: Uuid, document: Uuid) -> anyhow::Result<Option<Explained>> {
-    let now = models::standing(pool, user).await?;
+    let now = models::state(pool, user).await?;
     let reading = Reading { user, version: -1, opened_at: now.opened_at, private: Private::default() };
     let Some(queued) = reading.these(pool, &[document]).await?.pop() else { return Ok(None) };
     let state = state::read(pool, user, &now).await?;

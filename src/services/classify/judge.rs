@@ -11,11 +11,11 @@ use super::learn::may;
 use super::state::State;
 use super::{Change, Classify, by};
 use crate::classify::Label;
-use crate::classify::decide::{Decision, May, Outcome, Way};
+use crate::classify::decide::{Decision, Evidence, May, Outcome};
 use crate::classify::features::{Text, features};
 use crate::classify::linear::Candidate;
 use crate::db::classify::answers::WEBHOOK;
-use crate::db::classify::judgements::{Asked, Judgement, Verdict};
+use crate::db::classify::judgements::{EndpointState, Judgement, Verdict};
 use crate::db::classify::models;
 use crate::db::classify::queue::{Queued, Reading};
 use crate::db::items::Poison;
@@ -29,17 +29,17 @@ use crate::error::{Class, Failure};
 pub async fn one(classify: &Classify, user: Uuid, id: &str) -> Result<(Item<Change>, Option<Pending>), Failure> {
     let missing = || Failure::new(Class::Permanent, format!("document {id}: not there"));
     let document: Uuid = id.parse().map_err(|_| missing())?;
-    let now = models::standing(&classify.pool, user).await?;
+    let now = models::state(&classify.pool, user).await?;
     let state = classify.states.of(&classify.pool, user, &now).await?;
     // No model has this version: it is judged again.
     let reading = Reading { user, version: -1, opened_at: now.opened_at, private: classify.asks.private() };
     let queued = reading.these(&classify.pool, &[document]).await?.pop().ok_or_else(missing)?;
     let change = change(classify, &state, &queued, now.version, true);
-    let pending = asked(classify, &state, &queued, &change, 0);
+    let pending = to_ask(classify, &state, &queued, &change, 0);
     Ok((item(document, change)?, pending))
 }
 
-pub(super) fn asked(classify: &Classify, state: &State, queued: &Queued, change: &Change, place: usize) -> Option<Pending> {
+pub(super) fn to_ask(classify: &Classify, state: &State, queued: &Queued, change: &Change, place: usize) -> Option<Pending> {
     match change {
         Change::Judged(judgement) => classify.asks.pending(state, queued, judgement, place, false),
         Change::Asked(judgement) => classify.asks.pending(state, queued, judgement, place, true),
@@ -69,7 +69,7 @@ fn judgement(classify: &Classify, state: &State, queued: &Queued, version: i32) 
         Outcome::Unsure => Verdict::Unsure,
     };
     let chosen = match decision.outcome {
-        Outcome::Decided { label, by: Way::Model, confidence } => Some((label, confidence)),
+        Outcome::Decided { label, by: Evidence::Model, confidence } => Some((label, confidence)),
         _ => None,
     };
     let others = decision.alternatives.iter().map(|candidate| (candidate.label, candidate.confidence));
@@ -88,20 +88,20 @@ fn judgement(classify: &Classify, state: &State, queued: &Queued, version: i32) 
 }
 
 /// What the endpoint has had to do with this text so far.
-fn asked_before(queued: &Queued) -> Asked {
+fn asked_before(queued: &Queued) -> EndpointState {
     let wait = queued.asked_again_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match wait.filter(|wait| !wait.is_zero()) {
-        _ if queued.was_asked => Asked::Answered,
-        Some(wait) => Asked::Later { wait, asks: queued.asks },
-        None if queued.asks >= MOST_ASKS => Asked::GivenUp { asks: queued.asks },
-        None => Asked::No,
+        _ if queued.was_asked => EndpointState::Answered,
+        Some(wait) => EndpointState::Later { wait, asks: queued.asks },
+        None if queued.asks >= MOST_ASKS => EndpointState::GivenUp { asks: queued.asks },
+        None => EndpointState::No,
     }
 }
 
 /// The decision on a document by all that is known now.
 pub fn decision(state: &State, queued: &Queued) -> Decision {
     let near = state.people.near(queued.id, &queued.traits);
-    state.learner.judge(&features(&text(queued)), &near.neighbours(), |label| may_get(state, queued, label))
+    state.learner.decide(&features(&text(queued)), &near.neighbours(), |label| may_get(state, queued, label))
 }
 
 fn may_get(state: &State, queued: &Queued, label: Label) -> May {

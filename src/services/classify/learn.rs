@@ -8,7 +8,7 @@ use crate::classify::decide::May;
 use crate::classify::features::{Features, Text, features};
 use crate::classify::learner::Learner;
 use crate::db::Pool;
-use crate::db::classify::corrections::{self, Content, Word};
+use crate::db::classify::corrections::{self, Content, Correction};
 
 /// Documents that are read at once.
 const AT_ONCE: usize = 200;
@@ -24,26 +24,26 @@ pub struct Lesson {
 }
 
 /// A document just before its word is learnt.
-pub struct Seen<'a> {
+pub struct BeforeLearning<'a> {
     pub learner: &'a Learner,
     pub features: &'a Features,
     /// What had been said before of documents near it.
     pub near: &'a Near,
-    pub word: &'a Word,
+    pub word: &'a Correction,
 }
 
 /// Lets a learner that knows the words up to `learnt_to` learn the rest, in their order; an empty one knows none.
-pub async fn learn(pool: &Pool, said: &[Word], learner: Learner, learnt_to: i64) -> anyhow::Result<Lesson> {
+pub async fn learn(pool: &Pool, said: &[Correction], learner: Learner, learnt_to: i64) -> anyhow::Result<Lesson> {
     learn_seen(pool, said, learner, learnt_to, |_| {}).await
 }
 
 /// The same; `see` is called for each document just before its word is learnt.
 pub async fn learn_seen(
     pool: &Pool,
-    said: &[Word],
+    said: &[Correction],
     mut learner: Learner,
     learnt_to: i64,
-    mut see: impl FnMut(&Seen<'_>),
+    mut see: impl FnMut(&BeforeLearning<'_>),
 ) -> anyhow::Result<Lesson> {
     let (mut people, mut new, mut beyond) = (People::default(), Vec::new(), 0);
     let known = said.partition_point(|word| word.said <= learnt_to);
@@ -56,7 +56,7 @@ pub async fn learn_seen(
         for word in part {
             if let Some(content) = contents.get(&word.document) {
                 let (features, near) = (features(&text(content)), people.near(word.document, &word.traits));
-                see(&Seen { learner: &learner, features: &features, near: &near, word });
+                see(&BeforeLearning { learner: &learner, features: &features, near: &near, word });
                 beyond += usize::from(learner.learn(&features, &near.neighbours(), word.label).is_err());
             }
             people.add(word.document, &word.traits, word.label);

@@ -7,10 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use super::endpoint_calls::Pending;
-use super::judge::{asked, change, item};
+use super::judge::{change, item, to_ask};
 use super::state::State;
 use super::{Change, Classify, PAGE};
-use crate::db::classify::models::{self, Standing};
+use crate::db::classify::models::{self, ModelState};
 use crate::db::classify::passes::{self, Pass};
 use crate::db::classify::queue::{Queued, Reading};
 use crate::engine::digest::Digest;
@@ -28,9 +28,9 @@ type Version = (Uuid, Vec<u8>, i64);
 /// Documents of passes that may still be in the queue, by user: those of the page before, which is written while the next one is read, and in a dry run,
 /// which takes nothing out of the queue, all.
 #[derive(Default)]
-pub struct Seen(Mutex<HashMap<Uuid, HashSet<Version>>>);
+pub struct SeenDocuments(Mutex<HashMap<Uuid, HashSet<Version>>>);
 
-impl Seen {
+impl SeenDocuments {
     /// Forgets the documents of a user.
     fn forget(&self, user: Uuid) {
         self.all().remove(&user);
@@ -52,12 +52,12 @@ impl Seen {
 
 /// The next page of a user: a model that has learnt more, by itself, or documents after those that `token` names.
 pub async fn page(classify: &Classify, user: Uuid, token: Option<&str>, digest: &Digest) -> anyhow::Result<Judged> {
-    let now = models::standing(&classify.pool, user).await?;
+    let now = models::state(&classify.pool, user).await?;
     let state = classify.states.of(&classify.pool, user, &now).await?;
     let token = token.and_then(Token::of);
     if state.beyond > 0 {
         let why = "assignments to more projects than a model can tell apart (10,000): not learnt";
-        digest.tell(why, None, user, &state.beyond.to_string());
+        digest.add(why, None, user, &state.beyond.to_string());
     }
     if let Some(page) = lesson(classify, &state, &now, user, token)? {
         return Ok((page, Vec::new()));
@@ -75,7 +75,7 @@ pub async fn page(classify: &Classify, user: Uuid, token: Option<&str>, digest: 
 fn lesson(
     classify: &Classify,
     state: &State,
-    now: &Standing,
+    now: &ModelState,
     user: Uuid,
     token: Option<Token>,
 ) -> anyhow::Result<Option<Page<Change>>> {
@@ -97,7 +97,7 @@ fn lesson(
 }
 
 /// The pass of a user; in a dry run as it will be behind what is to be learnt.
-async fn pass(classify: &Classify, state: &State, now: &Standing, user: Uuid) -> anyhow::Result<Option<Pass>> {
+async fn pass(classify: &Classify, state: &State, now: &ModelState, user: Uuid) -> anyhow::Result<Option<Pass>> {
     let stored = passes::of(&classify.pool, user).await?;
     match &state.learnt {
         Some((learnt, new)) if classify.is_rehearsal && state.version != now.version => {
@@ -111,7 +111,7 @@ async fn pass(classify: &Classify, state: &State, now: &Standing, user: Uuid) ->
 async fn pass_page(
     classify: &Classify,
     state: &State,
-    now: &Standing,
+    now: &ModelState,
     user: Uuid,
     (pass, after): (&Pass, Uuid),
 ) -> anyhow::Result<Judged> {
@@ -127,7 +127,7 @@ async fn pass_page(
     Ok((page_of(items, Next::Page(next.text())), pending))
 }
 
-async fn queue_page(classify: &Classify, state: &State, now: &Standing, user: Uuid, after: Uuid) -> anyhow::Result<Judged> {
+async fn queue_page(classify: &Classify, state: &State, now: &ModelState, user: Uuid, after: Uuid) -> anyhow::Result<Judged> {
     let queued = reading(classify, state, now, user).next(&classify.pool, after, PAGE).await?;
     let next = match queued.last() {
         Some(last) if queued.len() as i64 == PAGE => Next::Page(Token::Queue(last.id).text()),
@@ -142,7 +142,7 @@ async fn queue_page(classify: &Classify, state: &State, now: &Standing, user: Uu
     Ok((page_of(items, next), pending))
 }
 
-fn reading<'a>(classify: &'a Classify, state: &State, now: &Standing, user: Uuid) -> Reading<'a> {
+fn reading<'a>(classify: &'a Classify, state: &State, now: &ModelState, user: Uuid) -> Reading<'a> {
     // No model has this version: nothing was judged by one that is not stored.
     let version = if state.version == now.version { now.version } else { -1 };
     Reading { user, version, opened_at: now.opened_at, private: classify.asks.private() }
@@ -151,13 +151,13 @@ fn reading<'a>(classify: &'a Classify, state: &State, now: &Standing, user: Uuid
 fn judged<'a>(
     classify: &Classify,
     state: &State,
-    now: &Standing,
+    now: &ModelState,
     documents: impl Iterator<Item = &'a Queued>,
 ) -> anyhow::Result<(Vec<Item<Change>>, Vec<Pending>)> {
     let (mut items, mut pending) = (Vec::new(), Vec::new());
     for queued in documents {
         let change = change(classify, state, queued, now.version, false);
-        pending.extend(asked(classify, state, queued, &change, items.len()));
+        pending.extend(to_ask(classify, state, queued, &change, items.len()));
         items.push(item(queued.id, change)?);
     }
     Ok((items, pending))

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::by;
-use super::learn::{self, Seen};
+use super::learn::{self, BeforeLearning};
 use crate::classify::Label;
 use crate::classify::decide::{May, Outcome};
 use crate::classify::learner::Learner;
@@ -52,11 +52,11 @@ pub async fn replay(pool: &Pool, user: Uuid, since: Option<DateTime<Utc>>) -> an
 }
 
 impl Replay {
-    fn add(&mut self, seen: &Seen<'_>) {
+    fn add(&mut self, seen: &BeforeLearning<'_>) {
         let (near, said) = (seen.near.neighbours(), seen.word.label);
         let by_sender = near.sender().map(|(_, label)| (label, "sender"));
         self.sender.add(said, by_sender);
-        let decided = match seen.learner.judge(seen.features, &near, |_| May::Given).outcome {
+        let decided = match seen.learner.decide(seen.features, &near, |_| May::Given).outcome {
             Outcome::Decided { label, by: way, confidence } => Some((label, by(way), confidence)),
             Outcome::Unsure => None,
         };

@@ -12,7 +12,7 @@ use super::learn::{self, Lesson};
 use crate::classify::learner::Learner;
 use crate::db::Pool;
 use crate::db::classify::corrections::{self, Open};
-use crate::db::classify::models::{self, Learnt, Standing};
+use crate::db::classify::models::{self, Learnt, ModelState};
 
 /// What is known of a user.
 pub struct State {
@@ -31,7 +31,7 @@ pub struct State {
     /// Words of projects beyond those that a model can tell apart.
     pub beyond: usize,
     /// What it was read from.
-    read_at: Standing,
+    read_at: ModelState,
 }
 
 /// Bytes of states that are kept for the pages to come. With the two in use that may be none of them the process stays below 64 MiB of states.
@@ -42,14 +42,14 @@ const LONG_AGO: Duration = Duration::from_secs(10);
 /// States of users whose pages are under way. A run in parallel takes turns between users, and reading a state takes longer than judging a page: where
 /// there is no room for all, some stay until their users are through, and only the others are read for each page.
 #[derive(Default)]
-pub struct States(Mutex<Kept<Arc<State>>>);
+pub struct States(Mutex<UserCache<Arc<State>>>);
 
 impl States {
     /// The state of a user as it is `now`.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn of(&self, pool: &Pool, user: Uuid, now: &Standing) -> anyhow::Result<Arc<State>> {
+    pub async fn of(&self, pool: &Pool, user: Uuid, now: &ModelState) -> anyhow::Result<Arc<State>> {
         let kept = self.kept().get(user);
         let state = match kept {
             Some(state) if state.holds(now) => state,
@@ -68,21 +68,21 @@ impl States {
         self.kept().take(user);
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept<Arc<State>>> {
+    fn kept(&self) -> MutexGuard<'_, UserCache<Arc<State>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Things by their users, with their bytes and when they were used last.
-struct Kept<T>(HashMap<Uuid, (T, usize, Instant)>);
+struct UserCache<T>(HashMap<Uuid, (T, usize, Instant)>);
 
-impl<T> Default for Kept<T> {
+impl<T> Default for UserCache<T> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<T: Clone> Kept<T> {
+impl<T: Clone> UserCache<T> {
     fn get(&self, user: Uuid) -> Option<T> {
         self.0.get(&user).map(|(thing, ..)| thing.clone())
     }
@@ -119,7 +119,7 @@ impl State {
     }
 
     /// Whether it is still what would be read.
-    fn holds(&self, now: &Standing) -> bool {
+    fn holds(&self, now: &ModelState) -> bool {
         let same_words = self.read_at.said_to == now.said_to;
         let same_projects = (self.read_at.open, self.read_at.opened_at) == (now.open, now.opened_at);
         same_words && same_projects && (*now == self.read_at || (now.version == self.version && now.learnt_to == now.said_to))
@@ -130,7 +130,7 @@ impl State {
 ///
 /// # Errors
 /// The database failed.
-pub async fn read(pool: &Pool, user: Uuid, now: &Standing) -> anyhow::Result<State> {
+pub async fn read(pool: &Pool, user: Uuid, now: &ModelState) -> anyhow::Result<State> {
     // What was said since the look is for the next one.
     let mut said = corrections::all(pool, user).await?;
     said.retain(|word| word.said <= now.said_to);
@@ -158,7 +158,7 @@ pub async fn read(pool: &Pool, user: Uuid, now: &Standing) -> anyhow::Result<Sta
     Ok(State { people, learner, version, projects, places, closed, learnt, beyond, read_at: *now })
 }
 
-fn learnt(learner: &Learner, now: &Standing, is_anew: bool) -> anyhow::Result<Learnt> {
+fn learnt(learner: &Learner, now: &ModelState, is_anew: bool) -> anyhow::Result<Learnt> {
     let assignments = i32::try_from(learner.model().documents()).context("counting assignments")?;
     // A twentieth more than before may change what is thought of any document; less changes it of those nearby alone.
     let enough = now.queued_at_assignments.saturating_add((now.queued_at_assignments / 20).max(1));
@@ -179,7 +179,7 @@ mod tests {
 
     /// How often something is read when so many users of so many MiB each take turns, ten times.
     fn reads(users: u128, size: usize) -> u32 {
-        let (mut kept, mut reads, now) = (Kept::default(), 0, Instant::now());
+        let (mut kept, mut reads, now) = (UserCache::default(), 0, Instant::now());
         for user in (0..10).flat_map(|_| 0..users).map(Uuid::from_u128) {
             reads += u32::from(kept.get(user).is_none());
             kept.put(user, (), size << 20, now);
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn who_is_through_or_was_given_up_makes_room() {
-        let (mut kept, now) = (Kept::default(), Instant::now());
+        let (mut kept, now) = (UserCache::default(), Instant::now());
         let user = Uuid::from_u128;
         kept.put(user(1), (), KEPT, now);
         kept.put(user(2), (), KEPT, now);

@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
-use super::action::Known;
-use super::last_seen::Told;
+use super::action::LastSeen;
+use super::last_seen::SeenFile;
 use super::{documents, files};
 use crate::db::{items, streams};
 use crate::engine::Stream;
@@ -22,7 +22,7 @@ pub const IN_DOUBT: Duration = Duration::from_secs(20 * 365 * 86_400);
 const UNLISTED: &str = "not in the list of the user's files: asked for by its id";
 
 /// What the feed told last of these files.
-pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<HashMap<String, Known>> {
+pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<HashMap<String, LastSeen>> {
     let rows = tx
         .query_typed(
             "SELECT file_id, name, parents, trashed, version, content_key, lost_at IS NOT NULL
@@ -33,7 +33,7 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyho
         .context("reading what is known of files")?;
     rows.iter()
         .map(|row| {
-            let known = Known {
+            let known = LastSeen {
                 name: row.try_get(1)?,
                 parents: row.try_get(2)?,
                 trashed: row.try_get(3)?,
@@ -47,7 +47,7 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyho
 }
 
 /// What moves with every word of any of the user's feeds on a file, and with its document.
-pub async fn told(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
+pub async fn fingerprint(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
     let row = tx
         .query_typed_one(
             "SELECT md5(string_agg(a::text, ' ' ORDER BY stream_id) || coalesce((
@@ -61,7 +61,7 @@ pub async fn told(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Re
 }
 
 /// Writes what the feed tells now.
-pub async fn upsert(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, told: &[&Told<'_>]) -> anyhow::Result<()> {
+pub async fn upsert(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, told: &[&SeenFile<'_>]) -> anyhow::Result<()> {
     if told.is_empty() {
         return Ok(());
     }
@@ -156,7 +156,7 @@ pub async fn lose(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow
         )
         .await
         .context("writing who does not see files any more")?;
-    files::bury(tx, ids).await?;
+    files::mark_gone(tx, ids).await?;
     // A file that moved between drives is still there through the other feed.
     let rows = tx
         .query_typed(

@@ -50,7 +50,7 @@ impl Action {
 
 /// What a feed told of a file last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct LastSeen {
     pub name: Option<String>,
     pub parents: Vec<String>,
     pub trashed: bool,
@@ -62,7 +62,7 @@ pub struct Known {
 }
 
 /// What has happened since. When several things did, the one that says most; `None`: nothing that was not known.
-pub fn since(known: Option<&Known>, file: &File) -> Option<Action> {
+pub fn since(known: Option<&LastSeen>, file: &File) -> Option<Action> {
     let Some(known) = known.filter(|known| !known.lost) else { return Some(Action::Created) };
     // An older word can come last: from an answer that was on its way for long, or out of quarantine.
     if known.version.is_some() && file.version <= known.version {
@@ -99,8 +99,8 @@ mod tests {
         }
     }
 
-    fn known() -> Known {
-        Known {
+    fn known() -> LastSeen {
+        LastSeen {
             name: Some("x".into()),
             parents: vec!["p".into()],
             trashed: false,
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(act(|file| (file.parents, file.name) = (vec!["q".into()], Some("y".into()))), Some(Action::Renamed));
         assert_eq!(act(|file| (file.md5_checksum, file.name) = (Some("n".into()), Some("y".into()))), Some(Action::Modified));
         assert_eq!(act(|file| (file.md5_checksum, file.trashed) = (Some("n".into()), true)), Some(Action::Trashed));
-        assert_eq!(since(Some(&Known { trashed: true, ..known.clone() }), &file()), Some(Action::Untrashed));
+        assert_eq!(since(Some(&LastSeen { trashed: true, ..known.clone() }), &file()), Some(Action::Untrashed));
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
             modified_time: chrono::DateTime::from_timestamp_millis(millis),
             ..file()
         };
-        let known = Known { content_key: "5".into(), ..known() };
+        let known = LastSeen { content_key: "5".into(), ..known() };
         let act = |file: File| since(Some(&known), &file);
         for time in [5, 6] {
             assert_eq!(act(File { name: Some("y".into()), ..document(time) }), Some(Action::Renamed));
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_file_that_is_new_or_back_is_created() {
         assert_eq!(since(None, &file()), Some(Action::Created));
-        let lost = Known { lost: true, version: Some(9), ..known() };
+        let lost = LastSeen { lost: true, version: Some(9), ..known() };
         assert_eq!(since(Some(&lost), &file()), Some(Action::Created));
     }
 }

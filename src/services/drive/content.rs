@@ -25,7 +25,7 @@ const MOST_RECEIVED: usize = 32 << 20;
 
 /// How to come to the text of a file.
 #[derive(Debug, PartialEq, Eq)]
-enum Way {
+enum TextSource {
     /// `files.export` as this type.
     Export(&'static str),
     /// All sheets of a workbook; where it cannot be had, the first one alone.
@@ -34,14 +34,14 @@ enum Way {
     None,
 }
 
-fn way(mime: &str) -> Way {
+fn text_source(mime: &str) -> TextSource {
     match mime {
-        "application/vnd.google-apps.document" => Way::Export("text/markdown"),
-        "application/vnd.google-apps.presentation" => Way::Export("text/plain"),
-        "application/vnd.google-apps.spreadsheet" => Way::Sheets,
-        "application/json" => Way::Download,
-        mime if mime.starts_with("text/") => Way::Download,
-        _ => Way::None,
+        "application/vnd.google-apps.document" => TextSource::Export("text/markdown"),
+        "application/vnd.google-apps.presentation" => TextSource::Export("text/plain"),
+        "application/vnd.google-apps.spreadsheet" => TextSource::Sheets,
+        "application/json" => TextSource::Download,
+        mime if mime.starts_with("text/") => TextSource::Download,
+        _ => TextSource::None,
     }
 }
 
@@ -81,20 +81,20 @@ impl<'a> Reading<'a> {
     async fn read(&self, calls: &Calls, file: &File) -> Result<Content, Failure> {
         let most = usize::try_from(self.drive.settings.content_max_size).unwrap_or(usize::MAX);
         let mime = file.mime_type.as_deref().unwrap_or_default();
-        let way = way(mime);
-        if way == Way::None {
+        let way = text_source(mime);
+        if way == TextSource::None {
             return Ok(Content::Absent(None));
         }
         let size = usize::try_from(file.size.unwrap_or(0)).unwrap_or(usize::MAX);
-        if way == Way::Download && size > if holds_pictures(mime) { MOST_RECEIVED } else { most } {
+        if way == TextSource::Download && size > if holds_pictures(mime) { MOST_RECEIVED } else { most } {
             return Ok(Content::Absent(Some(format!("content not read: {size} bytes, drive.content_max_size is {most} bytes"))));
         }
         if self.bytes.load(Ordering::Relaxed) + size.min(most) > MOST_A_PAGE {
             return Ok(Content::Unread);
         }
         let answer = match way {
-            Way::Sheets => self.sheets(calls, file, most).await,
-            way => self.ask(calls, file, &way, most).await.map(|(kind, rest)| text(kind.as_deref(), rest, most)),
+            TextSource::Sheets => self.sheets(calls, file, most).await,
+            way => self.request_text(calls, file, &way, most).await.map(|(kind, rest)| text(kind.as_deref(), rest, most)),
         };
         match answer {
             Ok(content) => {
@@ -129,7 +129,7 @@ impl<'a> Reading<'a> {
             Err(Failure { class: Class::Permanent, message, retry_after: None, of_token: false, .. }) => message,
             Err(failure) => return Err(failure),
         };
-        let (kind, rest) = self.ask(calls, file, &Way::Export("text/csv"), most).await?;
+        let (kind, rest) = self.request_text(calls, file, &TextSource::Export("text/csv"), most).await?;
         Ok(match text(kind.as_deref(), rest, most) {
             Content::Text { body, note } => {
                 let cut = note.map_or_else(String::new, |note| format!("; {note}"));
@@ -171,19 +171,31 @@ impl<'a> Reading<'a> {
         Ok(read.unwrap_or_else(|| Err("the workbook cannot be read".into())))
     }
 
-    async fn ask(&self, calls: &Calls, file: &File, way: &Way, most: usize) -> Result<(Option<String>, Rest), Failure> {
+    async fn request_text(
+        &self,
+        calls: &Calls,
+        file: &File,
+        way: &TextSource,
+        most: usize,
+    ) -> Result<(Option<String>, Rest), Failure> {
         calls.make(DOWNLOAD_COST, || self.ask_once(calls, file, way, most)).await
     }
 
-    async fn ask_once(&self, calls: &Calls, file: &File, way: &Way, most: usize) -> Result<(Option<String>, Rest), Failure> {
+    async fn ask_once(
+        &self,
+        calls: &Calls,
+        file: &File,
+        way: &TextSource,
+        most: usize,
+    ) -> Result<(Option<String>, Rest), Failure> {
         let google = &self.drive.google;
         let (what, url) = match way {
-            Way::Export(kind) => {
+            TextSource::Export(kind) => {
                 let mut url = google.url(Host::Apis, &["drive", "v3", "files", &file.id, "export"])?;
                 url.query_pairs_mut().append_pair("mimeType", kind);
                 ("files.export", url)
             }
-            Way::Download | Way::Sheets | Way::None => {
+            TextSource::Download | TextSource::Sheets | TextSource::None => {
                 let mut url = google.url(Host::Apis, &["drive", "v3", "files", &file.id])?;
                 url.query_pairs_mut().append_pair("alt", "media").append_pair("supportsAllDrives", "true");
                 ("files.get", url)
@@ -200,7 +212,7 @@ impl<'a> Reading<'a> {
         };
         let kind = google.download(what, &calls.credential, google::SCOPE_DRIVE, url, take).await?;
         // Of an export Google says neither size nor checksum.
-        if *way == Way::Download && ended {
+        if *way == TextSource::Download && ended {
             received.check(file)?;
         }
         Ok((kind, readable.finish()))
@@ -253,11 +265,11 @@ mod tests {
 
     #[test]
     fn googles_formats_are_exported_and_only_text_is_downloaded() {
-        assert_eq!(way("application/vnd.google-apps.document"), Way::Export("text/markdown"));
-        assert_eq!(way("text/csv"), Way::Download);
-        assert_eq!(way("application/json"), Way::Download);
-        assert_eq!(way("image/png"), Way::None);
-        assert_eq!(way("application/vnd.google-apps.folder"), Way::None);
+        assert_eq!(text_source("application/vnd.google-apps.document"), TextSource::Export("text/markdown"));
+        assert_eq!(text_source("text/csv"), TextSource::Download);
+        assert_eq!(text_source("application/json"), TextSource::Download);
+        assert_eq!(text_source("image/png"), TextSource::None);
+        assert_eq!(text_source("application/vnd.google-apps.folder"), TextSource::None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::{Drive, MY_DRIVE, REGISTERED, documents};
 use crate::engine::Stream;
-use crate::engine::verify::{Derived, Differences, Found, wrong};
+use crate::engine::verify::{Derived, Differences, Mismatch, wrong};
 
 /// Compares the documents of the files that a feed shows and its user follows with these; and, once a user, those of files that no feed shows.
 pub async fn compared(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
@@ -33,10 +33,10 @@ pub async fn compared(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<D
         let (is_seen, is_there, is_new): (bool, bool, bool) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
         let found = match (is_seen, is_there) {
             // The next poll makes it.
-            (true, false) if is_new => Some(Found::NotPolled),
-            (true, false) => Some(Found::Missing),
-            (true, true) => (!row.try_get::<_, Option<bool>>(4)?.unwrap_or(true)).then_some(Found::Stale),
-            (false, true) => Some(Found::Excess),
+            (true, false) if is_new => Some(Mismatch::NotPolled),
+            (true, false) => Some(Mismatch::Missing),
+            (true, true) => (!row.try_get::<_, Option<bool>>(4)?.unwrap_or(true)).then_some(Mismatch::Stale),
+            (false, true) => Some(Mismatch::Excess),
             (false, false) => None,
         };
         derived.add(row.try_get(0)?, found);
@@ -63,6 +63,6 @@ pub async fn distrust(drive: &Drive, tx: &Transaction<'_>, stream: &Stream, foun
 
 /// The documents of files that nobody sees are marked; those of others came with the pass, or come with the next poll.
 pub async fn retire(tx: &Transaction<'_>, stream: &Stream, found: &Differences) -> anyhow::Result<()> {
-    let excess: Vec<&str> = found.iter().filter(|(_, found)| **found == Found::Excess).map(|(id, _)| id.as_str()).collect();
+    let excess: Vec<&str> = found.iter().filter(|(_, found)| **found == Mismatch::Excess).map(|(id, _)| id.as_str()).collect();
     documents::remove(tx, stream.user_id, &excess).await
 }

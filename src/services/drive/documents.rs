@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::REGISTERED;
 use super::action::Action;
 use super::file::{Content, File};
-use super::last_seen::Told;
+use super::last_seen::SeenFile;
 use crate::db::documents::{self, Document};
 use crate::db::outbox::{self, Event};
 use crate::engine::Stream;
@@ -27,7 +27,7 @@ struct Watch {
 }
 
 /// Brings the documents of the followed ones among these files up to date.
-pub async fn update(tx: &Transaction<'_>, stream: &Stream, told: &[Told<'_>]) -> anyhow::Result<()> {
+pub async fn update(tx: &Transaction<'_>, stream: &Stream, told: &[SeenFile<'_>]) -> anyhow::Result<()> {
     let ids: Vec<&str> = told.iter().map(|told| told.file.id.as_str()).collect();
     let watches = watches(tx, stream.user_id, &ids).await?;
     let (mut events, mut up_to_date, mut later) = (Vec::new(), Vec::new(), Vec::new());
@@ -92,10 +92,10 @@ async fn watches(tx: &Transaction<'_>, user: Uuid, ids: &[&str]) -> anyhow::Resu
 async fn put(
     tx: &Transaction<'_>,
     user: Uuid,
-    told: &Told<'_>,
+    told: &SeenFile<'_>,
     watch: &Watch,
 ) -> anyhow::Result<Option<(Option<Event>, Option<String>)>> {
-    let Told { file, content, .. } = told;
+    let SeenFile { file, content, .. } = told;
     // An older word can come last, from an answer that was on its way for long: the document tells a newer one.
     if file.version.is_some() && file.version < watch.told_version {
         return Ok(None);
@@ -138,7 +138,7 @@ async fn put(
 }
 
 /// What is to be told of a file, as far as its feed and what was told before say; whether its text is another one is not known here.
-fn happened(told: &Told<'_>, watch: &Watch) -> Option<Action> {
+fn happened(told: &SeenFile<'_>, watch: &Watch) -> Option<Action> {
     match (watch.told_version, told.news) {
         (None, _) => Some(Action::Created),
         // Another feed of the same user has told it already.
@@ -150,7 +150,7 @@ fn happened(told: &Told<'_>, watch: &Watch) -> Option<Action> {
 }
 
 /// The document of a file. Without a body, the one that is stored stays.
-fn document<'a>(user: Uuid, told: &'a Told<'_>, watch: &'a Watch) -> Document<'a> {
+fn document<'a>(user: Uuid, told: &'a SeenFile<'_>, watch: &'a Watch) -> Document<'a> {
     let file = told.file;
     let (body, note) = match told.content {
         Content::Unread => (None, watch.note.as_deref()),

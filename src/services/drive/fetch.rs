@@ -9,7 +9,7 @@ use super::{Change, Drive, MY_DRIVE, drives as list, file as files};
 use crate::db::items::Poison;
 use crate::engine::{Calls, Found, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, Host, List, whole};
+use crate::google::{self, Endpoint, Host, List, parse_json};
 
 /// Units of a list.
 pub const LIST_COST: u64 = 100;
@@ -173,7 +173,7 @@ async fn start_token(drive: &Drive, stream: &Stream, calls: &Calls) -> Result<St
     calls
         .make(OTHER_COST, async || {
             let body = drive.google.get(what, &calls.credential, google::SCOPE_DRIVE, url.clone()).await?;
-            Ok(whole::<Start>(what, &body)?.start_page_token)
+            Ok(parse_json::<Start>(what, &body)?.start_page_token)
         })
         .await
 }
@@ -199,7 +199,7 @@ async fn add_pending(drive: &Drive, stream: &Stream, calls: &Calls, page: &mut P
 }
 
 /// Files by their ids: as they are now, gone, or still not given.
-pub async fn again(drive: &Drive, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+pub async fn refetch(drive: &Drive, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
     let (mut items, poison) = seen(drive, calls, ids).await?;
     Reading::new(drive, stream).fill(calls, &mut items).await?;
     Ok((items, poison))
@@ -236,7 +236,8 @@ pub async fn file(drive: &Drive, calls: &Calls, id: &str) -> Result<Item<Change>
     let what = "files.get";
     let asked = calls.make(GET_COST, async || {
         let body = drive.google.get(what, &calls.credential, google::SCOPE_DRIVE, url.clone()).await?;
-        files::decode(whole(what, &body)?).map_err(|poison| Failure::new(Class::Permanent, format!("{what}: {}", poison.error)))
+        files::decode(parse_json(what, &body)?)
+            .map_err(|poison| Failure::new(Class::Permanent, format!("{what}: {}", poison.error)))
     });
     match asked.await {
         Err(failure) if failure.class == Class::Gone => {

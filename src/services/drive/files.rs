@@ -6,7 +6,7 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::file::File;
-use super::last_seen::Told;
+use super::last_seen::SeenFile;
 
 /// Keeps files to this transaction, so that what follows sees who else sees them.
 pub async fn lock(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()> {
@@ -24,7 +24,7 @@ pub async fn lock(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()> {
 
 /// Upserts files, and locks those of `lost`; an older version never replaces a newer one that another user's feed brought. All in one
 /// statement, in the order of the ids: feeds of several users that speak of the same files wait for each other instead of dying of it.
-pub async fn upsert(tx: &Transaction<'_>, told: &[&Told<'_>], lost: &[&str]) -> anyhow::Result<()> {
+pub async fn upsert(tx: &Transaction<'_>, told: &[&SeenFile<'_>], lost: &[&str]) -> anyhow::Result<()> {
     if told.is_empty() {
         return lock(tx, lost).await;
     }
@@ -59,7 +59,7 @@ pub async fn upsert(tx: &Transaction<'_>, told: &[&Told<'_>], lost: &[&str]) -> 
 }
 
 /// Says of files that nobody sees any more since when that is so.
-pub async fn bury(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()> {
+pub async fn mark_gone(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE drive_files f SET gone_at = now(), synced_at = now() WHERE file_id = ANY ($1) AND gone_at IS NULL
            AND NOT EXISTS (SELECT 1 FROM drive_file_access a WHERE a.file_id = f.file_id AND a.lost_at IS NULL)",

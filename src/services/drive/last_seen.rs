@@ -4,7 +4,7 @@ use super::action::Action;
 use super::file::{Content, File};
 
 /// A file that a feed spoke of.
-pub struct Told<'a> {
+pub struct SeenFile<'a> {
     pub file: &'a File,
     /// As received.
     pub raw: &'a str,

@@ -8,8 +8,8 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::action::{Action, Known};
-use super::last_seen::Told;
+use super::action::{Action, LastSeen};
+use super::last_seen::SeenFile;
 use super::{CHANGES, Change, MY_DRIVE, REGISTERED};
 use crate::db::items;
 use crate::engine::{Item, Stream};
@@ -20,7 +20,7 @@ pub struct Others {
     /// Files of drives that the user is a member of: the drive's own feed speaks for them.
     pub left_to_drives: HashSet<String>,
     /// What another feed of the user told last of a file that it shows.
-    pub known: HashMap<String, Known>,
+    pub known: HashMap<String, LastSeen>,
 }
 
 /// Reads what a page has to do with the other feeds of its user.
@@ -55,7 +55,7 @@ pub async fn others(tx: &Transaction<'_>, stream: &Stream, items: &BTreeMap<&str
         .context("reading what other feeds told")?;
     let mut known = HashMap::new();
     for row in &rows {
-        let other = Known {
+        let other = LastSeen {
             name: row.try_get(1)?,
             parents: row.try_get(2)?,
             trashed: row.try_get(3)?,
@@ -85,8 +85,9 @@ pub async fn leave(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, ids
 }
 
 /// A drive's feed speaks from now on for its files that another feed of the user showed so far.
-pub async fn take_over(tx: &Transaction<'_>, stream: &Stream, told: &[Told<'_>]) -> anyhow::Result<()> {
-    let ours = |told: &&Told<'_>| told.file.drive_id.as_deref() == Some(&stream.resource) && told.action == Some(Action::Created);
+pub async fn take_over(tx: &Transaction<'_>, stream: &Stream, told: &[SeenFile<'_>]) -> anyhow::Result<()> {
+    let ours =
+        |told: &&SeenFile<'_>| told.file.drive_id.as_deref() == Some(&stream.resource) && told.action == Some(Action::Created);
     let ids: Vec<&str> = told.iter().filter(ours).map(|told| told.file.id.as_str()).collect();
     if ids.is_empty() {
         return Ok(());
@@ -101,7 +102,7 @@ pub async fn take_over(tx: &Transaction<'_>, stream: &Stream, told: &[Told<'_>])
 }
 
 /// The user is no member of this drive any more.
-pub async fn left(tx: &Transaction<'_>, user: Uuid, drive: &str) -> anyhow::Result<()> {
+pub async fn leave_drive(tx: &Transaction<'_>, user: Uuid, drive: &str) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE drives SET deleted_at = now(), synced_at = now() WHERE user_id = $1 AND drive_id = $2 AND deleted_at IS NULL",
         &[(&user, Type::UUID), (&drive, Type::TEXT)],

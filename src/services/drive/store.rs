@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use deadpool_postgres::Transaction;
 
 use super::action::{self, Action};
-use super::last_seen::Told;
+use super::last_seen::SeenFile;
 use super::{Change, MY_DRIVE, access, documents, files, shared, watches};
 use crate::config::DriveDocuments;
 use crate::db::{items, streams};
@@ -41,14 +41,14 @@ pub async fn apply(
                 }
                 let other = others.known.get(*id).filter(|_| own.is_none_or(|own| own.lost));
                 let news = other.map_or(action, |other| action::since(Some(other), file));
-                told.push(Told { file, raw: item.raw.get(), content, action, news });
+                told.push(SeenFile { file, raw: item.raw.get(), content, action, news });
             }
             Change::Removed if known.get(*id).is_some_and(|known| !known.lost) => lost.push(*id),
             Change::Removed => counts.unchanged += 1,
             Change::Drive(_) | Change::Other => {}
         }
     }
-    let news: Vec<&Told<'_>> = told.iter().filter(|told| told.action.is_some()).collect();
+    let news: Vec<&SeenFile<'_>> = told.iter().filter(|told| told.action.is_some()).collect();
     let same: Vec<&str> = told.iter().filter(|told| told.action.is_none()).map(|told| told.file.id.as_str()).collect();
     files::upsert(tx, &news, &lost).await?;
     access::upsert(tx, stream, pass, &news).await?;
@@ -70,7 +70,7 @@ pub async fn apply(
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, gone: bool) -> anyhow::Result<Counts> {
     if gone {
         streams::retire(tx, stream.id).await?;
-        shared::left(tx, stream.user_id, &stream.resource).await?;
+        shared::leave_drive(tx, stream.user_id, &stream.resource).await?;
         shared::give_back(tx, stream).await?;
         items::forget(tx, stream.id, None).await?;
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::file::File;
-use super::last_seen::Told;
+use super::last_seen::SeenFile;
 use super::{CHANGES, MY_DRIVE, REGISTERED};
 use crate::config::DriveDocuments;
 use crate::db::Pool;
@@ -112,7 +112,7 @@ impl Watched {
 }
 
 /// Follows every file that a user sees, with `drive.documents = "all"`.
-pub async fn follow(tx: &Transaction<'_>, user: Uuid, told: &[Told<'_>]) -> anyhow::Result<()> {
+pub async fn follow(tx: &Transaction<'_>, user: Uuid, told: &[SeenFile<'_>]) -> anyhow::Result<()> {
     let ids: Vec<&str> = told.iter().filter(|told| told.file.is_readable()).map(|told| told.file.id.as_str()).collect();
     tx.execute_typed(
         "INSERT INTO drive_file_watches (user_id, file_id) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING",

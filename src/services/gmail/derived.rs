@@ -13,7 +13,7 @@ use super::mail::{self, Kind, Mail};
 use super::message::Message;
 use crate::address::Pattern;
 use crate::engine::Stream;
-use crate::engine::verify::{Derived, Differences, Found, wrong};
+use crate::engine::verify::{Derived, Differences, Mismatch, wrong};
 
 /// Compares the documents of a mailbox with its messages, and the addresses that were found with those that these were sent to.
 pub async fn compared(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern) -> anyhow::Result<Derived> {
@@ -39,9 +39,9 @@ async fn documents(tx: &Transaction<'_>, stream: &Stream, derived: &mut Derived)
         .context("reading documents of messages")?;
     for row in &rows {
         let found = match (row.try_get(1)?, row.try_get(2)?) {
-            (true, false) => Some(Found::Missing),
-            (false, true) => Some(Found::Excess),
-            (true, true) => (!row.try_get::<_, bool>(3)?).then_some(Found::Stale),
+            (true, false) => Some(Mismatch::Missing),
+            (false, true) => Some(Mismatch::Excess),
+            (true, true) => (!row.try_get::<_, bool>(3)?).then_some(Mismatch::Stale),
             (false, false) => None,
         };
         derived.add(row.try_get(0)?, found);
@@ -70,7 +70,7 @@ async fn addresses(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern, der
         let mail = mail::of_headers(&headers(row.try_get(1)?)?);
         let (addresses, _) = detect::addresses(&mail.recipients, pattern);
         if addresses.keys().any(|address| !known.contains(&(id, address.as_str()))) {
-            derived.add(id, Some(Found::Missing));
+            derived.add(id, Some(Mismatch::Missing));
         }
     }
     Ok(())
@@ -105,7 +105,7 @@ pub async fn made(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern, foun
     let messages: HashMap<String, Message> =
         rows.iter().map(|row| Ok((row.try_get(0)?, message(row)?))).collect::<anyhow::Result<_>>()?;
     let living: Vec<(&str, &Message)> = messages.iter().map(|(id, message)| (id.as_str(), message)).collect();
-    detect::found(tx, pattern, stream, &living, detect::Tell::NewDocuments).await?;
+    detect::for_messages(tx, pattern, stream, &living, detect::Tell::NewDocuments).await?;
     let gone: Vec<&str> = ids.into_iter().filter(|id| !messages.contains_key(*id)).collect();
     detect::retire(tx, stream, &gone).await
 }
@@ -114,7 +114,7 @@ fn message(row: &Row) -> anyhow::Result<Message> {
     let headers = headers(row.try_get(4)?)?;
     let attachments =
         row.try_get::<_, Option<Value>>(6)?.map(serde_json::from_value).transpose().context("reading attachments")?;
-    let kind = row.try_get::<_, Option<&str>>(8)?.and_then(Kind::named).unwrap_or_default();
+    let kind = row.try_get::<_, Option<&str>>(8)?.and_then(Kind::from_name).unwrap_or_default();
     let (text, note) = (row.try_get(5)?, row.try_get(7)?);
     Ok(Message {
         thread_id: row.try_get(1)?,

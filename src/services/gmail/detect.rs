@@ -67,11 +67,11 @@ pub async fn apply(tx: &Transaction<'_>, pattern: &Pattern, stream: &Stream, ite
         Change::Message(message) => Some((item.id.as_str(), &**message)),
         Change::Labels { .. } | Change::Deleted => None,
     });
-    found(tx, pattern, stream, &Vec::from_iter(messages), Tell::NewAddresses).await
+    for_messages(tx, pattern, stream, &Vec::from_iter(messages), Tell::NewAddresses).await
 }
 
 /// The same, of these messages.
-pub async fn found(
+pub async fn for_messages(
     tx: &Transaction<'_>,
     pattern: &Pattern,
     stream: &Stream,

@@ -6,13 +6,13 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::message::{Change, Resource, Told, decode};
+use super::message::{Change, HistoryChange, Resource, decode};
 use super::partial_page::Rest;
 use super::read::Read;
 use super::{Gmail, read};
 use crate::engine::{Calls, Next, Page, Position};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, Host, whole};
+use crate::google::{self, Endpoint, Host, parse_json};
 
 /// Quota units of `history.list`: what an idle mailbox costs.
 pub const HISTORY_COST: u64 = 2;
@@ -102,7 +102,7 @@ struct Labelled {
 /// A page of what happened since the cursor.
 pub async fn history(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> Result<Page<Change>, Failure> {
     let (records, next) = records(gmail, calls, cursor, at).await?;
-    let (told, added) = told(records);
+    let (told, added) = split_history(records);
     let mut page = page(gmail, calls, Rest { rest: added, next }, None, !told.is_empty()).await?;
     for resource in told {
         match resource.to_raw().and_then(decode) {
@@ -144,7 +144,7 @@ pub async fn changed(gmail: &Gmail, calls: &Calls, cursor: &str) -> Result<HashS
     let mut ids = HashSet::new();
     loop {
         let (records, next) = records(gmail, calls, cursor, &at).await?;
-        let (told, added) = told(records);
+        let (told, added) = split_history(records);
         ids.extend(told.into_iter().map(|resource| resource.id).chain(added));
         match next {
             Next::Page(token) => at.page_token = Some(token),
@@ -168,7 +168,7 @@ async fn records(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> R
                 }
                 Some(_) => gmail.google.get("history.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await,
             };
-            whole("history.list", &answer.map_err(|failure| too_old(at.blame(failure)))?)
+            parse_json("history.list", &answer.map_err(|failure| too_old(at.blame(failure)))?)
         })
         .await?;
     let next = match (next_page_token, history_id) {
@@ -203,7 +203,7 @@ pub async fn listing(gmail: &Gmail, calls: &Calls, at: &Position) -> Result<Page
     let Listed { messages, next_page_token } = calls
         .make(LIST_COST, || async {
             let answer = gmail.google.get("messages.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
-            whole("messages.list", &answer.map_err(|failure| at.blame(failure))?)
+            parse_json("messages.list", &answer.map_err(|failure| at.blame(failure))?)
         })
         .await?;
     let mut seen = HashSet::new();
@@ -222,7 +222,7 @@ async fn pin(gmail: &Gmail, calls: &Calls) -> Result<Pinned, Failure> {
     let Profile { history_id, messages_total } = calls
         .make(PROFILE_COST, || async {
             let answer = gmail.google.get("users.getProfile", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
-            whole("users.getProfile", &answer?)
+            parse_json("users.getProfile", &answer?)
         })
         .await?;
     let after = gmail.settings.window.map(|window| (Utc::now() - window).timestamp());
@@ -244,11 +244,11 @@ fn too_old(failure: Failure) -> Failure {
 }
 
 /// What records come to, message by message: those told of without asking, and the ids of those to be asked for.
-fn told(history: Vec<Record>) -> (Vec<Resource>, Vec<String>) {
+fn split_history(history: Vec<Record>) -> (Vec<Resource>, Vec<String>) {
     let mut order: Vec<String> = Vec::new();
     let mut last: HashMap<String, Option<Resource>> = HashMap::new();
     for Record { id: history_id, messages_added, messages_deleted, labels_added, labels_removed } in history {
-        let mut set = |message: Labelled, told: Option<Told>| {
+        let mut set = |message: Labelled, told: Option<HistoryChange>| {
             let resource = told.map(|told| Resource {
                 id: message.id.clone(),
                 label_ids: message.label_ids,
@@ -258,8 +258,8 @@ fn told(history: Vec<Record>) -> (Vec<Resource>, Vec<String>) {
             });
             match last.get_mut(&message.id) {
                 // A new message is asked for anyway, and shows its labels then; a deleted one has none.
-                Some(None) if told == Some(Told::Labels) => {}
-                Some(Some(resource)) if resource.told == Some(Told::Deleted) && told == Some(Told::Labels) => {}
+                Some(None) if told == Some(HistoryChange::Labels) => {}
+                Some(Some(resource)) if resource.told == Some(HistoryChange::Deleted) && told == Some(HistoryChange::Labels) => {}
                 Some(known) => *known = resource,
                 None => {
                     order.push(message.id.clone());
@@ -268,8 +268,8 @@ fn told(history: Vec<Record>) -> (Vec<Resource>, Vec<String>) {
             }
         };
         messages_added.into_iter().for_each(|entry| set(entry.message, None));
-        labels_added.into_iter().chain(labels_removed).for_each(|entry| set(entry.message, Some(Told::Labels)));
-        messages_deleted.into_iter().for_each(|entry| set(entry.message, Some(Told::Deleted)));
+        labels_added.into_iter().chain(labels_removed).for_each(|entry| set(entry.message, Some(HistoryChange::Labels)));
+        messages_deleted.into_iter().for_each(|entry| set(entry.message, Some(HistoryChange::Deleted)));
     }
     let (mut told, mut added) = (Vec::new(), Vec::new());
     for id in order {

@@ -13,18 +13,18 @@ const MOST_BYTES: usize = 1 << 20;
 pub const CUT: &str = "headers beyond 1 MiB, or the first 1000, were left out";
 
 /// What is left for headers.
-pub struct Room {
+pub struct HeaderBudget {
     headers: usize,
     bytes: usize,
 }
 
-impl Default for Room {
+impl Default for HeaderBudget {
     fn default() -> Self {
         Self { headers: MOST, bytes: MOST_BYTES }
     }
 }
 
-impl Room {
+impl HeaderBudget {
     /// Takes the room of a header, if there is so much left.
     pub fn take(&mut self, name: &[u8], value: &[u8]) -> bool {
         // With the colon, the space and the line's end.
@@ -72,7 +72,7 @@ impl<'de> Visitor<'de> for Kept {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Headers, A::Error> {
-        let (mut headers, mut room) = (Headers::default(), Room::default());
+        let (mut headers, mut room) = (Headers::default(), HeaderBudget::default());
         while let Some(header) = all.next_element::<Header>()? {
             match room.take(header.name.as_bytes(), header.value.as_bytes()) {
                 true => headers.kept.push(header),

@@ -64,7 +64,7 @@ pub enum Kind {
 
 impl Kind {
     /// The kind of this name; `None`: of another version.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         [Self::Email, Self::DriveShare, Self::Invitation].into_iter().find(|kind| kind.name() == name)
     }
 

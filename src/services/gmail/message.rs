@@ -56,10 +56,10 @@ pub struct Resource {
     pub payload: Option<Payload>,
     /// What was read of the whole message, which itself is not kept.
     #[serde(rename = "syncctl.whole", skip_serializing_if = "Option::is_none")]
-    pub whole: Option<Whole>,
+    pub whole: Option<Content>,
     /// What the history told of it, where it told no more.
     #[serde(rename = "syncctl.told", skip_serializing_if = "Option::is_none")]
-    pub told: Option<Told>,
+    pub told: Option<HistoryChange>,
 }
 
 /// The part of `MessagePart` that `format=metadata` fills.
@@ -72,7 +72,7 @@ pub struct Payload {
 /// Text and attachments of a message that was read whole.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Whole {
+pub struct Content {
     pub text: Option<String>,
     pub attachments: Vec<Attachment>,
     pub kind: Kind,
@@ -85,7 +85,7 @@ pub struct Whole {
 /// What a history record says of a message that needs not be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Told {
+pub enum HistoryChange {
     Labels,
     Deleted,
 }
@@ -135,8 +135,8 @@ pub fn item(resource: Resource, raw: Box<RawValue>) -> Result<Item<Change>, Pois
     let history_id = number("historyId", &resource.history_id)?;
     let id = resource.id.clone();
     let (changed_at, change) = match resource.told {
-        Some(Told::Deleted) => (None, Change::Deleted),
-        Some(Told::Labels) => {
+        Some(HistoryChange::Deleted) => (None, Change::Deleted),
+        Some(HistoryChange::Labels) => {
             (None, Change::Labels { history_id: history_id.unwrap_or_default(), labels: labels(resource.label_ids) })
         }
         None => {
@@ -159,7 +159,7 @@ fn message(resource: Resource, history_id: Option<i64>, received_at: Option<Date
     let note = resource.whole.as_ref().map_or(of_headers, |whole| whole.note.clone());
     let notes: Vec<String> = note.into_iter().chain(mail.note).collect();
     mail.note = (!notes.is_empty()).then(|| notes.join("; "));
-    if let Some(Whole { text, attachments, kind, .. }) = resource.whole {
+    if let Some(Content { text, attachments, kind, .. }) = resource.whole {
         mail = Mail { text, attachments, kind, ..mail };
     }
     Message {

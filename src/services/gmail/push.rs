@@ -10,7 +10,7 @@ use crate::engine::Stream;
 use crate::engine::push::{Ask, Pushed, Watched};
 use crate::engine::tokens::Credential;
 use crate::error::Failure;
-use crate::google::{self, whole};
+use crate::google::{self, parse_json};
 
 /// Stands for the resource: `users.stop` names none.
 const ME: &str = "me";
@@ -34,7 +34,7 @@ impl Pushed for Gmail {
         let url = self.url(&["watch"])?;
         let body = json!({ "topicName": ask.address });
         let answer = self.google.post("users.watch", credential, google::SCOPE_GMAIL, url, &body).await?;
-        let answer: Answer = whole("users.watch", &answer)?;
+        let answer: Answer = parse_json("users.watch", &answer)?;
         Ok(Watched { resource_id: ME.into(), expires_at: google::expiration(answer.expiration.as_deref(), ask.expires_at) })
     }
 

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::fetch::{LIST_COST, LIST_FIELDS, Listed};
-use super::message::{Change, Resource, Told, Whole, decode, item};
+use super::message::{Change, Content, HistoryChange, Resource, decode, item};
 use super::{Gmail, detect, mail};
 use crate::db::items::Poison;
 use crate::engine::{Calls, Item};
 use crate::error::{Class, Failure};
-use crate::google::{self, Endpoint, whole};
+use crate::google::{self, Endpoint, parse_json};
 
 /// Larger messages do not share a request: one of them broken off breaks the others.
 const SMALL: u64 = 256 << 10;
@@ -51,7 +51,7 @@ pub struct Read {
 pub async fn messages(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<Read, Failure> {
     let most = calls.booked().map_or(AT_MOST, |units| gmail.affordable(units));
     let (now, later) = ids.split_at(ids.len().min(most));
-    let Asked { mut read, answered, failed, .. } = ask(gmail, calls, now).await;
+    let Asked { mut read, answered, failed, .. } = request(gmail, calls, now).await;
     if !failed.is_empty() {
         match answered >= failed.len() || others_can_be_read(gmail, calls, &failed).await? {
             true => read.poison.extend(failed.iter().map(|(id, failure)| Poison::unfetched(id, failure))),
@@ -70,14 +70,14 @@ pub async fn messages(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<Re
 ///
 /// # Errors
 /// None of them was answered, for a reason that is not theirs.
-pub async fn again(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<(Vec<Item<Change>>, Vec<Poison>), Failure> {
-    let Asked { read: Read { mut items, mut poison, stopped, .. }, answered, gone, failed } = ask(gmail, calls, ids).await;
+pub async fn refetch(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<(Vec<Item<Change>>, Vec<Poison>), Failure> {
+    let Asked { read: Read { mut items, mut poison, stopped, .. }, answered, gone, failed } = request(gmail, calls, ids).await;
     if let (Some(failure), 0, true) = (stopped, answered, failed.is_empty()) {
         return Err(failure);
     }
     poison.extend(failed.iter().map(|(id, failure)| Poison::unfetched(id, failure)));
     for id in gone {
-        match (Resource { id, told: Some(Told::Deleted), ..Resource::default() }).to_raw().and_then(decode) {
+        match (Resource { id, told: Some(HistoryChange::Deleted), ..Resource::default() }).to_raw().and_then(decode) {
             Ok(item) => items.push(item),
             Err(bad) => poison.push(bad),
         }
@@ -96,7 +96,7 @@ struct Asked {
     failed: Vec<(String, Failure)>,
 }
 
-async fn ask(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Asked {
+async fn request(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Asked {
     let mut asked = Asked::default();
     let mut left = ids;
     while !left.is_empty() && asked.read.stopped.is_none() {
@@ -137,7 +137,7 @@ async fn others_can_be_read(gmail: &Gmail, calls: &Calls, failed: &[(String, Fai
         .append_pair("fields", LIST_FIELDS);
     let listed = calls.make(LIST_COST, async || {
         let answer = gmail.google.get("messages.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
-        whole::<Listed>("messages.list", &answer?)
+        parse_json::<Listed>("messages.list", &answer?)
     });
     let listed = match listed.await {
         Ok(listed) => listed.messages.into_iter().map(|message| message.id),
@@ -148,7 +148,7 @@ async fn others_can_be_read(gmail: &Gmail, calls: &Calls, failed: &[(String, Fai
     if others.is_empty() {
         return Ok(failed.len() <= FEW);
     }
-    Ok(ask(gmail, calls, &others).await.answered > 0)
+    Ok(request(gmail, calls, &others).await.answered > 0)
 }
 
 async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result<Item<Change>, Poison>>, Failure> {
@@ -160,7 +160,7 @@ async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result
     let asked = calls.make_paid(gmail.message_cost, || async {
         let answer =
             gmail.together.get(Endpoint::Gmail, "messages.get", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
-        whole::<Box<RawValue>>("messages.get", &answer?)
+        parse_json::<Box<RawValue>>("messages.get", &answer?)
     });
     let Some(raw) = there(asked.await)? else { return Ok(None) };
     let item = match decode(raw) {
@@ -173,9 +173,9 @@ async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result
     }
     let size = message.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
     let read = match size > gmail.settings.whole_max_size {
-        true => Whole {
+        true => Content {
             note: Some(format!("{size} bytes, more than gmail.whole_max_size: text and attachments were not read")),
-            ..Whole::default()
+            ..Content::default()
         },
         false => match there(Box::pin(body(gmail, calls, id, size)).await)? {
             Some(read) => read,
@@ -185,11 +185,11 @@ async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result
     let notes =
         [read.note.clone(), detect::addresses(&message.mail.recipients, &gmail.pattern).1.then(|| detect::CUT.to_owned())];
     let notes: Vec<String> = notes.into_iter().flatten().collect();
-    Ok(Some(with_whole(&item.raw, Whole { note: (!notes.is_empty()).then(|| notes.join("; ")), ..read })))
+    Ok(Some(with_whole(&item.raw, Content { note: (!notes.is_empty()).then(|| notes.join("; ")), ..read })))
 }
 
 /// The whole message, read at once: it is not kept. Bounded are the messages in memory together.
-async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Whole, Failure> {
+async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Content, Failure> {
     let mebibytes = u32::try_from(size / MIB + 1).unwrap_or(u32::MAX).min(super::MEMORY);
     let mut url = gmail.url(&["messages", id])?;
     url.query_pairs_mut().append_pair("format", "raw").append_pair("fields", "raw");
@@ -203,10 +203,10 @@ async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Whole
                 true => gmail.together.get(Endpoint::Gmail, "messages.get", credential, scope, url.clone()).await,
                 false => gmail.google.get("messages.get", credential, scope, url.clone()).await,
             };
-            let Raw { raw } = whole("messages.get", &answer?)?;
+            let Raw { raw } = parse_json("messages.get", &answer?)?;
             let message = bytes_of(&raw)?;
             let mail::Content { text, attachments, kind, note, eight_bit_headers } = mail::content(&message);
-            Ok(Whole { text, attachments, kind, note, headers: eight_bit_headers })
+            Ok(Content { text, attachments, kind, note, headers: eight_bit_headers })
         })
         .await
 }
@@ -230,11 +230,11 @@ fn bytes_of(raw: &str) -> Result<Vec<u8>, Failure> {
     BASE64URL_NOPAD.decode(&text).map_err(wrong)
 }
 
-fn with_whole(metadata: &RawValue, read: Whole) -> Result<Item<Change>, Poison> {
+fn with_whole(metadata: &RawValue, read: Content) -> Result<Item<Change>, Poison> {
     let mut resource: Resource =
         serde_json::from_str(metadata.get()).map_err(|error| Poison::of(metadata, format!("not a message: {error}")))?;
     let notes = [resource.headers_note(), read.note.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("; ");
-    resource.whole = Some(Whole { note: Some(notes).filter(|notes| !notes.is_empty()), ..read });
+    resource.whole = Some(Content { note: Some(notes).filter(|notes| !notes.is_empty()), ..read });
     let raw = resource.to_raw()?;
     item(resource, raw)
 }

@@ -33,7 +33,7 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, ite
         counts += relabel(tx, stream, &labels).await?;
     }
     if !deleted.is_empty() {
-        let buried = bury(tx, stream, &deleted).await?;
+        let buried = delete_messages(tx, stream, &deleted).await?;
         counts += Counts { deleted: buried, unchanged: deleted.len() as u64 - buried, ..Counts::default() };
     }
     Ok(counts)
@@ -106,7 +106,7 @@ async fn relabel(tx: &Transaction<'_>, stream: &Stream, labels: &[(&str, i64, Va
 }
 
 /// Makes tombstones of messages, and tells of the documents that came of them.
-async fn bury(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<u64> {
+async fn delete_messages(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<u64> {
     let rows = tx
         .query_typed(
             "UPDATE gmail_messages SET deleted_at = now(), synced_at = now()
@@ -147,5 +147,5 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Opt
         .context("finding messages that are gone")?;
     let gone: Vec<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     items::doubt(tx, stream.id, pass).await?;
-    Ok(Counts { deleted: bury(tx, stream, &gone).await?, ..Counts::default() })
+    Ok(Counts { deleted: delete_messages(tx, stream, &gone).await?, ..Counts::default() })
 }

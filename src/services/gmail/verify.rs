@@ -15,7 +15,7 @@ use super::{Gmail, derived};
 use crate::engine::verify::{Derived, Differences, News, Thing, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::Failure;
-use crate::google::{self, Endpoint, whole};
+use crate::google::{self, Endpoint, parse_json};
 
 const LABELS_COST: u64 = 1;
 /// What the ids of a user's own labels begin with.
@@ -48,7 +48,7 @@ impl Verify for Gmail {
         let Labels { labels } = calls
             .make(LABELS_COST, async || {
                 let answer = self.google.get("labels.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
-                whole("labels.list", &answer?)
+                parse_json("labels.list", &answer?)
             })
             .await?;
         let mut messages: HashMap<String, BTreeSet<String>> =
@@ -151,7 +151,7 @@ async fn listed(gmail: &Gmail, calls: &Calls, since: Option<DateTime<Utc>>, labe
                     None => gmail.together.get(Endpoint::Gmail, what, &calls.credential, scope, url.clone()).await,
                     Some(_) => gmail.google.get(what, &calls.credential, scope, url.clone()).await,
                 };
-                whole(what, &answer?)
+                parse_json(what, &answer?)
             })
             .await?;
         ids.extend(messages.into_iter().map(|message| message.id));

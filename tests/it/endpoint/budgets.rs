@@ -111,7 +111,7 @@ fn a_host_that_dies_on_the_way_gives_nothing_back() {
             let question = Question { title: "", author: "", text: "girders", candidates: &candidates };
             host.runtime.block_on(async {
                 tokio::select! {
-                    answer = host.endpoint.ask(&host.pool, &question) => panic!("{answer:?}"),
+                    answer = host.endpoint.request(&host.pool, &question) => panic!("{answer:?}"),
                     _ = died => {}
                 }
             });

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::super::classified::{CLASSIFIED, about};
 use super::super::offers::{self, Offer};
 use super::super::project;
-use super::{Asked, Judgement, Known, New, Verdict};
+use super::{DocumentState, EndpointState, Judgement, New, Verdict};
 use crate::classify::Label;
 use crate::db::outbox::{self, Event};
 
@@ -28,11 +28,11 @@ pub(super) async fn store(tx: &Transaction<'_>, user: Uuid, judged: &[&Judgement
     let reasons: Vec<&str> = judged.iter().map(|judgement| judgement.reason.as_str()).collect();
     let best: Vec<Option<f32>> =
         judged.iter().map(|judgement| judgement.candidates.first().map(|(_, confidence)| *confidence)).collect();
-    let answered: Vec<bool> = judged.iter().map(|judgement| judgement.asked == Asked::Answered).collect();
+    let answered: Vec<bool> = judged.iter().map(|judgement| judgement.asked == EndpointState::Answered).collect();
     let later = |judgement: &&Judgement| match judgement.asked {
-        Asked::Later { wait, asks } => (Some(wait.as_secs_f64()), asks),
-        Asked::GivenUp { asks } => (None, asks),
-        Asked::No | Asked::Answered => (None, 0),
+        EndpointState::Later { wait, asks } => (Some(wait.as_secs_f64()), asks),
+        EndpointState::GivenUp { asks } => (None, asks),
+        EndpointState::No | EndpointState::Answered => (None, 0),
     };
     let (waits, asks): (Vec<Option<f64>>, Vec<i32>) = judged.iter().map(later).unzip();
     tx.execute_typed(
@@ -117,10 +117,10 @@ pub(super) async fn decide(tx: &Transaction<'_>, user: Uuid, stream: Option<i64>
     Ok(())
 }
 
-pub(super) async fn tell(
+pub(super) async fn write_events(
     tx: &Transaction<'_>,
     user: Uuid,
-    known: &HashMap<Uuid, Known>,
+    known: &HashMap<Uuid, DocumentState>,
     new: &[New<'_>],
     withdrawn: &[Uuid],
 ) -> anyhow::Result<()> {
@@ -160,7 +160,7 @@ pub(super) async fn offer(tx: &Transaction<'_>, user: Uuid, offered: &[(&Judgeme
         return Ok(());
     }
     let told: Vec<_> = offered.iter().map(|(judgement, offer)| (judgement.document, *offer)).collect();
-    offers::told(tx, &told).await?;
+    offers::record_offers(tx, &told).await?;
     let event =
         |(judgement, offer): &(&Judgement, &Offer)| offers::event(judgement.document, user, &judgement.content_hash, offer);
     outbox::emit(tx, &offered.iter().map(event).collect::<Vec<_>>()).await

@@ -81,7 +81,7 @@ impl Completion {
     ///
     /// # Errors
     /// `BadAnswer`.
-    pub fn said(self, prompt: &Prompt) -> Result<Said, Failure> {
+    pub fn parse(self, prompt: &Prompt) -> Result<Said, Failure> {
         let [chosen] = self.choices.as_slice() else {
             return Err(bad("no_completion", "there is not one completion in the answer"));
         };
@@ -166,14 +166,14 @@ mod tests {
     use super::*;
 
     /// Two candidates, and an answer with this content.
-    fn said(content: &str) -> Result<(Choice, f32), String> {
+    fn parse_content(content: &str) -> Result<(Choice, f32), String> {
         said_as(&json!({ "choices": [{ "message": { "content": content }, "finish_reason": "stop" }] }))
     }
 
     fn said_as(body: &serde_json::Value) -> Result<(Choice, f32), String> {
         let candidates = [1, 2].map(|n| Candidate { id: Uuid::from_u128(n), name: "Bridge", description: None });
         let prompt = Prompt::new(&Question { title: "", author: "", text: "", candidates: &candidates }, 10);
-        let read = completion(body.to_string().as_bytes()).and_then(|completion| completion.said(&prompt));
+        let read = completion(body.to_string().as_bytes()).and_then(|completion| completion.parse(&prompt));
         let answered = read.and_then(|said| said.answered(&candidates, Usage::default()));
         answered.map(|answered| (answered.choice, answered.confidence)).map_err(|failure| {
             assert_eq!(failure.class, Class::BadAnswer, "{failure}");
@@ -194,10 +194,10 @@ mod tests {
             format!("```\n{json}```"),
             format!("<think></think>```json {json} ```"),
         ] {
-            assert_eq!(said(&content), second, "{content}");
+            assert_eq!(parse_content(&content), second, "{content}");
         }
-        assert_eq!(said(r#"{"choice":"none","confidence":1}"#), Ok((Choice::NoneOfThem, 1.0)));
-        assert_eq!(said(r#"{"confidence":0,"choice":"unsure"}"#), Ok((Choice::Unsure, 0.0)));
+        assert_eq!(parse_content(r#"{"choice":"none","confidence":1}"#), Ok((Choice::NoneOfThem, 1.0)));
+        assert_eq!(parse_content(r#"{"confidence":0,"choice":"unsure"}"#), Ok((Choice::Unsure, 0.0)));
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
             (format!(r#"{{"choice": "{}", "confidence": 0.5}}"#, Uuid::from_u128(2)), "unknown_id"),
         ];
         for (content, reason) in table {
-            assert_eq!(said(&content), Err(reason.to_owned()), "{content}");
+            assert_eq!(parse_content(&content), Err(reason.to_owned()), "{content}");
         }
         let cut = json!({ "choices": [{ "message": { "content": json }, "finish_reason": "length" }] });
         assert_eq!(said_as(&cut), Err("truncated".into()));
@@ -246,7 +246,7 @@ mod tests {
             confidence in "(0\\.5|1|-?[0-9]{1,3}(e[0-9]{1,3})?|NaN|\"1\"|null)", after in "(|```|\\}|\\PC{0,12})",
         ) {
             let content = format!("{before}{{\"choice\": \"{choice}\", \"confidence\": {confidence}}}{after}");
-            if let Ok((choice, confidence)) = said(&content) {
+            if let Ok((choice, confidence)) = parse_content(&content) {
                 let offered = [Choice::Project(Uuid::from_u128(1)), Choice::Project(Uuid::from_u128(2)), Choice::NoneOfThem, Choice::Unsure];
                 prop_assert!(offered.contains(&choice) && (0.0..=1.0).contains(&confidence), "{content}");
             }

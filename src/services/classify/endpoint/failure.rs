@@ -122,7 +122,7 @@ impl Said {
 mod tests {
     use super::*;
 
-    fn said(status: u16, body: &str) -> Failure {
+    fn failure(status: u16, body: &str) -> Failure {
         classify(status, Some("7"), body.as_bytes(), Utc::now())
     }
 
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn each_dialect_is_understood() {
         for &(status, body, class, reason) in SAID {
-            let failure = said(status, body);
+            let failure = failure(status, body);
             assert_eq!((failure.class, failure.reason.as_str()), (class, reason), "{status} {body}");
             assert_eq!((failure.status, failure.retry_after), (Some(status), Some(Duration::from_secs(7))));
         }
@@ -236,12 +236,12 @@ mod tests {
             r#"{"detail":[{"loc":["body"],"input":"Dear Ann sk-secret"}]}"#,
         ] {
             for status in [400, 401, 404, 422, 429, 500] {
-                let message = said(status, body).message;
+                let message = failure(status, body).message;
                 assert!(!message.contains("secret") && !message.contains("Ann"), "{message}");
             }
         }
         assert_eq!(
-            said(429, r#"{"error":{"code":"rate_limit_exceeded"}}"#).message,
+            failure(429, r#"{"error":{"code":"rate_limit_exceeded"}}"#).message,
             "chat.completions: HTTP 429 (rate_limit_exceeded)"
         );
     }

@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    fn found(value: &str) -> Vec<String> {
+    fn find(value: &str) -> Vec<String> {
         read(value).into_iter().filter_map(|entry| entry.address).collect()
     }
 
@@ -130,7 +130,7 @@ mod tests {
             ("\"never closed <a@x.org>", &[]),
             ("", &[]),
         ] {
-            assert_eq!(found(value), addresses, "{value}");
+            assert_eq!(find(value), addresses, "{value}");
         }
     }
 
@@ -163,7 +163,7 @@ mod tests {
                 (format!("{before}{address}, x@y.org"), &address),
                 (format!("{before}{quoted}, x@y.org"), &quoted),
             ] {
-                let found = found(&value);
+                let found = find(&value);
                 prop_assert!(found.contains(address), "{:?} in {}", found, value);
             }
         }

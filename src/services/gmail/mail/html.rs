@@ -29,9 +29,9 @@ pub fn text(html: &str) -> String {
             Ok(Token::StartTag(tag)) => {
                 page.start(&tag.name);
                 if let Some(text) = tag.attributes.get(&b"alt"[..]).filter(|_| **tag.name == *b"img") {
-                    page.apart(Gap::Space);
+                    page.separate(Gap::Space);
                     page.write(&String::from_utf8_lossy(&text.value));
-                    page.apart(Gap::Space);
+                    page.separate(Gap::Space);
                 }
             }
             Ok(Token::EndTag(tag)) => page.end(&tag.name),
@@ -52,15 +52,15 @@ struct Page {
 }
 
 impl Page {
-    fn apart(&mut self, gap: Gap) {
+    fn separate(&mut self, gap: Gap) {
         self.gap = self.gap.max(gap);
     }
 
     fn start(&mut self, name: &[u8]) {
         if name == b"a" && self.after_link {
-            self.apart(Gap::Space);
+            self.separate(Gap::Space);
         }
-        self.apart(around(name));
+        self.separate(around(name));
         self.is_pre |= name == b"pre" || name == b"textarea";
         // A body begins whatever was left open before it.
         match name {
@@ -71,7 +71,7 @@ impl Page {
     }
 
     fn end(&mut self, name: &[u8]) {
-        self.apart(around(name));
+        self.separate(around(name));
         self.after_link |= name == b"a";
         self.is_pre &= name != b"pre" && name != b"textarea";
         if self.hidden.as_deref() == Some(name) {
@@ -83,7 +83,7 @@ impl Page {
         for c in text.chars() {
             match c {
                 '\n' if self.is_pre => self.gap = if self.gap >= Gap::Line { Gap::Paragraph } else { Gap::Line },
-                c if c.is_whitespace() => self.apart(Gap::Space),
+                c if c.is_whitespace() => self.separate(Gap::Space),
                 // Where a word may be broken, and what fills previews: no reader sees it, and a search would not find the word.
                 '\u{ad}' | '\u{200b}' | '\u{feff}' | '\u{34f}' => {}
                 c => {

@@ -2,7 +2,7 @@
 //! as far as it goes. Enclosed messages are not opened.
 
 use super::part::Part;
-use crate::services::gmail::headers::{MOST as MOST_HEADERS, Room};
+use crate::services::gmail::headers::{HeaderBudget, MOST as MOST_HEADERS};
 
 /// How deep parts may be nested, and how many there may be.
 const DEEPEST: usize = 128;
@@ -205,7 +205,7 @@ impl<'a> Walk<'a> {
         }
         self.parts.all.push(part);
         if parent.is_none() {
-            let mut room = Room::default();
+            let mut room = HeaderBudget::default();
             self.parts.headers = headers.into_iter().filter(|(name, value)| room.take(name, value)).collect();
         }
         from
