@@ -56,7 +56,7 @@ pub const REGISTERED: Registered = Registered {
 /// The Calendar service of one run.
 pub struct Calendar {
     google: Arc<google::Client>,
-    together: Arc<google::Batcher>,
+    batcher: Arc<google::Batcher>,
     settings: config::Calendar,
     asks: confirm::Asks,
 }
@@ -74,8 +74,8 @@ pub enum Change {
 impl Calendar {
     /// The service with these settings.
     pub fn new(google: Arc<google::Client>, settings: &config::Settings) -> Self {
-        let together = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
-        Self { google, together, settings: settings.calendar.clone(), asks: confirm::Asks::default() }
+        let batcher = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
+        Self { google, batcher, settings: settings.calendar.clone(), asks: confirm::Asks::default() }
     }
 }
 

@@ -68,7 +68,7 @@ pub const REGISTERED: Registered = Registered {
 /// The Drive service of one run.
 pub struct Drive {
     google: Arc<google::Client>,
-    together: Arc<google::Batcher>,
+    batcher: Arc<google::Batcher>,
     settings: config::Drive,
     watched: watches::Watched,
     /// Places for workbooks in memory.
@@ -90,8 +90,8 @@ pub enum Change {
 impl Drive {
     /// The service with these settings. The content of the files in `watched` is read when it has moved.
     pub fn new(google: Arc<google::Client>, settings: &config::Settings, watched: watches::Watched) -> Self {
-        let together = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
-        Self { google, together, settings: settings.drive.clone(), watched, workbooks: Semaphore::new(WORKBOOKS) }
+        let batcher = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
+        Self { google, batcher, settings: settings.drive.clone(), watched, workbooks: Semaphore::new(WORKBOOKS) }
     }
 }
 

@@ -64,7 +64,7 @@ const SOME_MORE: usize = 4;
 /// The Gmail service of one run.
 pub struct Gmail {
     google: Arc<google::Client>,
-    together: Arc<google::Batcher>,
+    batcher: Arc<google::Batcher>,
     settings: config::Gmail,
     pattern: address::Pattern,
     /// Units of `messages.get`.
@@ -91,7 +91,7 @@ impl Gmail {
         let gmail = settings.gmail.clone();
         let domains = if gmail.domains.is_empty() { domains } else { gmail.domains.clone() };
         Ok(Self {
-            together: Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size)),
+            batcher: Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size)),
             google,
             pattern: address::Pattern::new(&gmail.virtual_address, domains)?,
             message_cost: match settings.quota.profile {

@@ -176,7 +176,7 @@ async fn got(
     let got = calls
         .make_paid(fetch::COST, async || {
             let body =
-                calendar.together.get(Endpoint::Calendar, WHAT, &calls.credential, google::SCOPE_CALENDAR, url.clone()).await?;
+                calendar.batcher.get(Endpoint::Calendar, WHAT, &calls.credential, google::SCOPE_CALENDAR, url.clone()).await?;
             google::parse_json::<Box<RawValue>>(WHAT, &body)
         })
         .await;

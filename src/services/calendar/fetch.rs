@@ -191,7 +191,7 @@ async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Reque
     let Request { what, url, is_small, pinned, decode } = request;
     let scope = google::SCOPE_CALENDAR;
     let answer = match is_small {
-        true => calendar.together.get(Endpoint::Calendar, what, &calls.credential, scope, url.clone()).await,
+        true => calendar.batcher.get(Endpoint::Calendar, what, &calls.credential, scope, url.clone()).await,
         false => calendar.google.get(what, &calls.credential, scope, url.clone()).await,
     };
     let body = answer.map_err(|failure| at.blame(failure))?;

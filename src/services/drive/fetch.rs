@@ -93,7 +93,7 @@ pub(super) async fn changes(
         .make(LIST_COST, async || {
             // What follows a cursor is mostly nothing, and goes well with others; the pages after it fill an answer of their own.
             let answer = match at.page_token {
-                None => drive.together.get(Endpoint::Drive, what, &calls.credential, scope, url.clone()).await,
+                None => drive.batcher.get(Endpoint::Drive, what, &calls.credential, scope, url.clone()).await,
                 Some(_) => drive.google.get(what, &calls.credential, scope, url.clone()).await,
             };
             let body = answer.map_err(|failure| match failure.class {

@@ -164,7 +164,7 @@ async fn records(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> R
         .make(HISTORY_COST, || async {
             let answer = match at.page_token {
                 None => {
-                    gmail.together.get(Endpoint::Gmail, "history.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await
+                    gmail.batcher.get(Endpoint::Gmail, "history.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await
                 }
                 Some(_) => gmail.google.get("history.list", &calls.credential, google::SCOPE_GMAIL, url.clone()).await,
             };

@@ -159,7 +159,7 @@ async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result
     url.query_pairs_mut().append_pair("format", "metadata").append_pair("fields", METADATA_FIELDS);
     let asked = calls.make_paid(gmail.message_cost, || async {
         let answer =
-            gmail.together.get(Endpoint::Gmail, "messages.get", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
+            gmail.batcher.get(Endpoint::Gmail, "messages.get", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
         parse_json::<Box<RawValue>>("messages.get", &answer?)
     });
     let Some(raw) = there(asked.await)? else { return Ok(None) };
@@ -200,7 +200,7 @@ async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Conte
             let memory = gmail.memory.acquire_many(mebibytes).await;
             let _memory = memory.map_err(|_| Failure::new(Class::Internal, "the run is closed"))?;
             let answer = match size < SMALL {
-                true => gmail.together.get(Endpoint::Gmail, "messages.get", credential, scope, url.clone()).await,
+                true => gmail.batcher.get(Endpoint::Gmail, "messages.get", credential, scope, url.clone()).await,
                 false => gmail.google.get("messages.get", credential, scope, url.clone()).await,
             };
             let Raw { raw } = parse_json("messages.get", &answer?)?;

@@ -148,7 +148,7 @@ async fn listed(gmail: &Gmail, calls: &Calls, since: Option<DateTime<Utc>>, labe
                 let (what, scope) = ("messages.list", google::SCOPE_GMAIL);
                 // Most labels have few messages: their lists share a request.
                 let answer = match page_token {
-                    None => gmail.together.get(Endpoint::Gmail, what, &calls.credential, scope, url.clone()).await,
+                    None => gmail.batcher.get(Endpoint::Gmail, what, &calls.credential, scope, url.clone()).await,
                     Some(_) => gmail.google.get(what, &calls.credential, scope, url.clone()).await,
                 };
                 parse_json(what, &answer?)
