@@ -101,7 +101,7 @@ pub struct Failed {
 pub async fn failed(pool: &Pool, target: &str, run: Uuid, failures: &[Failed], max_attempts: u32) -> anyhow::Result<u64> {
     let events: Vec<Uuid> = failures.iter().map(|failure| failure.event).collect();
     let statuses: Vec<Option<i32>> = failures.iter().map(|failure| failure.status).collect();
-    let errors: Vec<String> = failures.iter().map(|failure| nul::replaced(&failure.error)).collect();
+    let errors: Vec<String> = failures.iter().map(|failure| nul::replaced(&failure.error).into_owned()).collect();
     let waits: Vec<f64> = failures.iter().map(|failure| failure.wait).collect();
     let rows = pool
         .get()

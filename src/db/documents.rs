@@ -1,5 +1,7 @@
 //! Documents (table `documents`): every service's readable things, through one function. Knows no service.
 
+use std::borrow::Cow;
+
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
@@ -58,7 +60,9 @@ pub enum Change {
 /// Creates or updates a document: its version rises when what it says has changed, or when it comes back from deletion. It is queued to be judged then, if its
 /// user has projects that it could belong to.
 pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Result<Stored> {
-    let clean = |text: Option<&str>| text.map(nul::replaced);
+    fn clean(text: Option<&str>) -> Option<Cow<'_, str>> {
+        text.map(nul::replaced)
+    }
     let [title, author, mime, snippet, body, note] =
         [document.title, document.author, document.mime_type, document.snippet, document.body, document.note].map(clean);
     let text = document.details.to_string();

@@ -69,7 +69,7 @@ impl Poison {
 pub fn key(item_id: &str) -> String {
     const MOST: usize = 1024;
     match item_id.len() {
-        0..=MOST => nul::replaced(item_id),
+        0..=MOST => nul::replaced(item_id).into_owned(),
         _ => format!("long-{}", data_encoding::HEXLOWER.encode(&Sha256::digest(item_id.as_bytes()))),
     }
 }

@@ -86,7 +86,8 @@ pub fn of_headers(headers: &[(String, String)]) -> Mail {
     let mut is_cut = false;
     let mut list = |name: &'static str| -> Vec<String> {
         let read = all(name).flat_map(addresses::read).take(addresses::MOST + 1);
-        let mut list: Vec<String> = read.filter_map(|entry| entry.address).map(|address| nul::replaced(&address)).collect();
+        let mut list: Vec<String> =
+            read.filter_map(|entry| entry.address).map(|address| nul::replaced(&address).into_owned()).collect();
         is_cut |= list.len() > addresses::MOST;
         list.truncate(addresses::MOST);
         list
@@ -97,10 +98,10 @@ pub fn of_headers(headers: &[(String, String)]) -> Mail {
     let others: Vec<String> = ["Bcc", "Delivered-To", "X-Original-To"].into_iter().flat_map(list).collect();
     Mail {
         note: is_cut.then(|| MANY_ADDRESSES.to_owned()),
-        from_name: from_name.as_deref().map(nul::replaced),
-        from_address: from_address.as_deref().map(nul::replaced),
+        from_name: from_name.as_deref().map(storable),
+        from_address: from_address.as_deref().map(storable),
         recipients: to.iter().chain(&cc).cloned().chain(others).collect(),
-        subject: all("Subject").next().map(|subject| nul::replaced(encoded_words::decoded(&one_line(subject)).trim())),
+        subject: all("Subject").next().map(|subject| storable(encoded_words::decoded(&one_line(subject)).trim())),
         sent_at: all("Date").next().and_then(date::parse),
         message_id: all("Message-ID").next().and_then(message_id),
         to,
@@ -158,7 +159,12 @@ pub fn plain(escaped: &str) -> String {
     if escaped.bytes().all(is_plain) && !escaped.contains("  ") && escaped.trim() == escaped {
         return escaped.to_owned();
     }
-    nul::replaced(&html::text(escaped))
+    storable(&html::text(escaped))
+}
+
+/// Text without NUL, which no table takes.
+fn storable(text: &str) -> String {
+    nul::replaced(text).into_owned()
 }
 
 fn one_line(text: &str) -> String {
@@ -170,7 +176,7 @@ static ID_PARSER: LazyLock<MessageParser> = LazyLock::new(|| MessageParser::new(
 fn message_id(value: &str) -> Option<String> {
     let block = format!("Message-ID: {}\r\n\r\n", one_line(value));
     let message = ID_PARSER.parse_headers(block.as_bytes())?;
-    message.message_id().map(nul::replaced)
+    message.message_id().map(storable)
 }
 
 #[cfg(test)]

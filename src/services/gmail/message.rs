@@ -104,12 +104,6 @@ impl Resource {
         })
     }
 
-    /// The headers as pairs.
-    pub fn headers(&self) -> Vec<(String, String)> {
-        let headers = self.payload.iter().flat_map(|payload| &payload.headers.kept);
-        headers.map(|header| (header.name.clone(), header.value.clone())).collect()
-    }
-
     /// Why headers are missing, if some are.
     pub fn headers_note(&self) -> Option<&'static str> {
         self.payload.as_ref().is_some_and(|payload| payload.headers.is_cut).then_some(headers::CUT)
@@ -148,13 +142,14 @@ pub fn item(resource: Resource, raw: Box<RawValue>) -> Result<Item<Change>, Pois
 }
 
 fn message(resource: Resource, history_id: Option<i64>, received_at: Option<DateTime<Utc>>) -> Message {
-    let mut headers = resource.headers();
+    let of_headers = resource.headers_note().map(str::to_owned);
+    let headers = resource.payload.into_iter().flat_map(|payload| payload.headers.kept);
+    let mut headers: Vec<(String, String)> = headers.map(|header| (header.name, header.value)).collect();
     if let Some(whole) = &resource.whole {
         restore(&mut headers, &whole.headers);
     }
     let mut mail = mail::of_headers(&headers);
     let whole = resource.whole.is_some();
-    let of_headers = resource.headers_note().map(str::to_owned);
     // That of a whole message has it.
     let note = resource.whole.as_ref().map_or(of_headers, |whole| whole.note.clone());
     let notes: Vec<String> = note.into_iter().chain(mail.note).collect();

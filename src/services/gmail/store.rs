@@ -1,9 +1,11 @@
 //! Messages in `gmail_messages`: upserts, labels, tombstones, and the sweep of a full pass. Knows no network.
 
+use std::borrow::Cow;
+
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
-use deadpool_postgres::tokio_postgres::types::Type;
+use deadpool_postgres::tokio_postgres::types::{Json, Type};
 use serde_json::{Value, json};
 
 use super::detect;
@@ -48,9 +50,9 @@ async fn upsert(
     fn column<'a, T>(messages: &[(&'a str, &'a Message)], read: impl Fn(&'a Message) -> T) -> Vec<T> {
         messages.iter().map(|(_, message)| read(message)).collect()
     }
-    let headers = |message: &Message| -> Value {
-        json!(message.headers.iter().map(|(name, value)| [nul::replaced(name), nul::replaced(value)]).collect::<Vec<_>>())
-    };
+    fn headers(message: &Message) -> Json<Vec<[Cow<'_, str>; 2]>> {
+        Json(message.headers.iter().map(|(name, value)| [nul::replaced(name), nul::replaced(value)]).collect())
+    }
     let ids: Vec<&str> = messages.iter().map(|(id, _)| *id).collect();
     let rows = tx
         .query_typed(
@@ -62,20 +64,20 @@ async fn upsert(
                 (&ids, Type::TEXT_ARRAY),
                 (&column(messages, |m| m.thread_id.as_str()), Type::TEXT_ARRAY),
                 (&column(messages, |m| m.history_id), Type::INT8_ARRAY),
-                (&column(messages, |m| json!(m.labels)), Type::JSONB_ARRAY),
+                (&column(messages, |m| Json(&m.labels)), Type::JSONB_ARRAY),
                 (&column(messages, |m| m.received_at), Type::TIMESTAMPTZ_ARRAY),
                 (&column(messages, |m| m.mail.sent_at), Type::TIMESTAMPTZ_ARRAY),
                 (&column(messages, |m| m.mail.from_address.as_deref()), Type::TEXT_ARRAY),
                 (&column(messages, |m| m.mail.from_name.as_deref()), Type::TEXT_ARRAY),
-                (&column(messages, |m| json!(m.mail.to)), Type::JSONB_ARRAY),
-                (&column(messages, |m| json!(m.mail.cc)), Type::JSONB_ARRAY),
+                (&column(messages, |m| Json(&m.mail.to)), Type::JSONB_ARRAY),
+                (&column(messages, |m| Json(&m.mail.cc)), Type::JSONB_ARRAY),
                 (&column(messages, |m| m.mail.subject.as_deref()), Type::TEXT_ARRAY),
                 (&column(messages, |m| m.snippet.as_deref()), Type::TEXT_ARRAY),
                 (&column(messages, |m| m.size), Type::INT8_ARRAY),
                 (&column(messages, |m| m.mail.message_id.as_deref()), Type::TEXT_ARRAY),
                 (&column(messages, headers), Type::JSONB_ARRAY),
                 (&column(messages, |m| m.mail.text.as_deref()), Type::TEXT_ARRAY),
-                (&column(messages, |m| m.whole.then(|| json!(m.mail.attachments))), Type::JSONB_ARRAY),
+                (&column(messages, |m| m.whole.then(|| Json(&m.mail.attachments))), Type::JSONB_ARRAY),
                 (&column(messages, |m| m.mail.note.as_deref()), Type::TEXT_ARRAY),
             ],
         )

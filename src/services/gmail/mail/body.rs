@@ -36,7 +36,7 @@ pub fn read(parts: &Parts<'_>) -> Body {
         (false, false) => Kind::Email,
     };
     found.text = text.map(|text| {
-        let text = nul::replaced(text.trim());
+        let text = nul::replaced(text.trim()).into_owned();
         if text.len() <= MOST_TEXT {
             return text;
         }
@@ -138,8 +138,8 @@ impl Reading<'_> {
         let content = transfer::decode(part.body, &part.encoding);
         self.note(content.note);
         self.found.attachments.push(Attachment {
-            name: part.name.as_deref().map(|name| nul::replaced(&short(name, MOST_NAME))),
-            mime_type: nul::replaced(&short(&part.mime_type, MOST_NAME)),
+            name: part.name.as_deref().map(|name| nul::replaced(&short(name, MOST_NAME)).into_owned()),
+            mime_type: nul::replaced(&short(&part.mime_type, MOST_NAME)).into_owned(),
             size: content.bytes.len(),
         });
     }
