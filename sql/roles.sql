@@ -1,43 +1,44 @@
--- Roles for a database that others share: who owns the schema, who runs jobs, who reads. Run by whoever may create roles and owns the tables (or a
--- superuser), in the database of syncctl, as often as you like, and after `syncctl db migrate` again: tables are secured one by one.
+-- Creates roles for a shared database: the owner of the schema, the role of jobs, and a read-only role. Run it in syncctl's database as a superuser, or
+-- as a role that may create roles and owns the tables. It can be repeated. Run it again after `syncctl db migrate`, because it secures each table
+-- individually.
 --
 --   psql "$ADMIN_URL" -v ON_ERROR_STOP=1 -f sql/roles.sql
 --   psql "$ADMIN_URL" -c '\password syncctl_runtime'
 --
 --   syncctl_owner     owns the tables; `syncctl db migrate` runs as it
---   syncctl_runtime   every job runs as it: reads and writes rows, makes and drops nothing
---   syncctl_readonly  dashboards: reads everything but sealed credentials and keys
+--   syncctl_runtime   every job runs as it: reads and writes rows, but cannot create or drop objects
+--   syncctl_readonly  for dashboards: reads everything except sealed credentials and keys
 --
--- They have no password and cannot log in until one is set (\password sets it, ALTER ROLE … LOGIN lets it in). All of it holds for the first
--- schema of the search path, `public` unless the database or the role says otherwise; for another one:
+-- The roles have no password and cannot log in until you set one with \password and allow login with ALTER ROLE … LOGIN. The file applies to the first
+-- schema of the search path: `public`, unless the database or the role overrides it. To use another schema, run
 --
 --   CREATE SCHEMA syncctl; ALTER DATABASE … SET search_path = syncctl;
 --
--- before this file and the migrations, or `options=-csearch_path=syncctl` in the URL. (PgBouncer passes the latter on only when told to.)
+-- before this file and the migrations, or add `options=-csearch_path=syncctl` to the URL. (PgBouncer passes the latter on only if configured to.)
 --
--- Nobody else keeps any right to tables, sequences and functions of syncctl: neither the roles that a platform makes and grants rights by default
--- (`anon`, `authenticated` and `service_role` of Supabase), nor the role that owned the tables before; the file names those from whom it took
--- something. Row-level security is on for every table. The three roles above have a policy that gives them every row. A dashboard that reads as
--- another role needs to be a member of syncctl_readonly: GRANT syncctl_readonly TO grafana;
+-- All other roles lose their rights on tables, sequences and functions of syncctl: roles to which a platform grants rights by default (`anon`,
+-- `authenticated` and `service_role` of Supabase), and the previous owner of the tables. The file lists the roles whose rights it revoked. Row-level
+-- security is enabled for every table, with a policy that gives the three roles above every row. A dashboard with another role must be a member of
+-- syncctl_readonly: GRANT syncctl_readonly TO grafana;
 --
--- A running installation whose role owned the tables is locked out by this file, unless that role becomes a member: the file says so, with the
--- statement to run. It may be run before, once the roles exist, so that no job fails in between: GRANT syncctl_runtime TO app;
+-- A running installation whose role owned the tables is locked out unless that role becomes a member; the file prints the statement to run. You can run
+-- that statement in advance, as soon as the roles exist, so that no job fails in between: GRANT syncctl_runtime TO app;
 --
--- People may be given access to rows of their own, in Supabase for instance. Keep such statements in a file to run after this one, each time:
+-- You can give users access to their own rows, for example in Supabase. Keep such statements in a separate file and run it after each run of this file:
 --
 --   GRANT SELECT ON documents TO authenticated;
 --   CREATE POLICY own_documents ON documents FOR SELECT TO authenticated
 --     USING (user_id = (SELECT id FROM users WHERE lower(email) = lower(auth.jwt() ->> 'email')));
---   -- and the same for `users` itself, which that looks into:
+--   -- and the same for `users`, which that policy reads:
 --   GRANT SELECT (id, email) ON users TO authenticated;
 --   CREATE POLICY own_user ON users FOR SELECT TO authenticated USING (lower(email) = lower(auth.jwt() ->> 'email'));
 
 BEGIN;
--- Not a line for each policy that is not there yet.
+-- Suppress a notice for each missing policy.
 SET LOCAL client_min_messages = warning;
 
--- An administrator runs this. Where others may create in the schema, a function of theirs could be taken for one of PostgreSQL's and make them
--- administrators too. So from here on only PostgreSQL's own names count, and whatever is ours is named with its schema.
+-- An administrator runs this file. If other roles may create objects in the schema, their functions could shadow PostgreSQL's and gain administrator
+-- rights. From here on the search path therefore contains only PostgreSQL's own names, and our objects are schema-qualified.
 DO $$
 BEGIN
   PERFORM pg_catalog.set_config('syncctl.schema', pg_catalog.current_schema()::pg_catalog.text, true);
@@ -57,11 +58,16 @@ BEGIN
   END IF;
   FOREACH name IN ARRAY ARRAY['syncctl_owner', 'syncctl_runtime', 'syncctl_readonly'] LOOP
     IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = name) THEN
-      EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+      -- Another run of this file, for another database of the server, can create it at the same moment.
+      BEGIN
+        EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+      EXCEPTION
+        WHEN duplicate_object OR unique_violation THEN NULL;
+      END;
     END IF;
   END LOOP;
-  -- What follows is done on behalf of the owner, which a superuser may, and others only as its member. Since PostgreSQL 16 whoever makes a role is
-  -- a member that may not act as it.
+  -- The following statements act on behalf of the owner, which requires a superuser or a member of the role. Since PostgreSQL 16 the creator of a role is
+  -- a member without the right to act as it.
   IF current_setting('server_version_num')::int >= 160000 THEN
     is_member := pg_has_role(current_user, 'syncctl_owner', 'USAGE') AND pg_has_role(current_user, 'syncctl_owner', 'SET');
   ELSE
@@ -73,16 +79,16 @@ BEGIN
   EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO syncctl_owner, syncctl_runtime, syncctl_readonly', current_database());
   EXECUTE format('GRANT USAGE, CREATE ON SCHEMA %I TO syncctl_owner', ours);
   EXECUTE format('GRANT USAGE ON SCHEMA %I TO syncctl_runtime, syncctl_readonly', ours);
-  -- PostgreSQL 14 lets everybody create in `public`.
+  -- PostgreSQL 14 lets all roles create objects in `public`.
   EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', ours);
-  -- Their sessions look up names there and among PostgreSQL's own, behind any pooler.
+  -- Their sessions look up names only there and among PostgreSQL's own, also behind a pooler.
   FOREACH name IN ARRAY ARRAY['syncctl_owner', 'syncctl_runtime', 'syncctl_readonly'] LOOP
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = %I, pg_temp', name, current_database(), ours);
   END LOOP;
-  -- A host that is lost right behind a BEGIN, before that transaction's own limits, must not keep its connection for hours.
+  -- A host that is lost right after BEGIN, before the transaction sets its own timeouts, must not keep its connection for hours.
   EXECUTE format('ALTER ROLE syncctl_runtime IN DATABASE %I SET idle_in_transaction_session_timeout = %L', current_database(), '1min');
 
-  -- What later migrations make: nobody gets a right to it by default but the jobs, which work with it at once.
+  -- Objects of later migrations: by default only the jobs get rights on them, so that they can use them immediately.
   FOR found IN
     SELECT DISTINCT CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' ELSE 'FUNCTIONS' END AS kind, d.defaclnamespace <> 0 AS here,
       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
@@ -93,14 +99,14 @@ BEGIN
     EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE syncctl_owner %s REVOKE ALL ON %s FROM %s',
       CASE WHEN found.here THEN format('IN SCHEMA %I', ours) END, found.kind, found.grantee);
   END LOOP;
-  -- Everybody may run functions unless this is said for all schemas.
+  -- All roles may execute new functions unless this right is revoked for all schemas.
   ALTER DEFAULT PRIVILEGES FOR ROLE syncctl_owner REVOKE ALL ON FUNCTIONS FROM PUBLIC;
   EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE syncctl_owner IN SCHEMA %I GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO syncctl_runtime', ours);
   EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE syncctl_owner IN SCHEMA %I GRANT USAGE ON SEQUENCES TO syncctl_runtime', ours);
 END
 $$;
 
--- Ours by name: what a schema shares with somebody else is left alone.
+-- Our objects, by name. Objects of other programs in the same schema are left alone.
 CREATE TEMPORARY TABLE syncctl_ours ON COMMIT DROP AS
 WITH tables AS (
   SELECT c.oid, c.relname, c.relowner, c.relacl FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -119,7 +125,7 @@ SELECT 'SEQUENCE', s.oid, s.oid::regclass::text, s.relname::text, s.relowner, s.
 FROM tables t JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.classid = 'pg_class'::regclass
   AND d.deptype IN ('a', 'i') JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
 UNION ALL
--- By what they are, not by their names alone: one of somebody else's would get the owner's rights.
+-- Not by name alone: a function of another role would get the owner's rights.
 SELECT 'FUNCTION', p.oid, p.oid::regprocedure::text, p.proname::text, p.proowner, p.proacl
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname = current_setting('syncctl.schema') AND p.proname IN ('syncctl_forget_calendar', 'syncctl_forget_mailbox', 'syncctl_forget_drive')
@@ -134,7 +140,7 @@ DECLARE
   found record;
   columns text;
 BEGIN
-  -- Whose jobs this stops, and who reads no more: told at the end, because it is done then.
+  -- Roles whose jobs stop or that lose read access. Reported at the end, when the changes are made.
   CREATE TEMPORARY TABLE syncctl_told ON COMMIT DROP AS
   SELECT pg_get_userbyid(o.owner)::text AS role, true AS owned, count(*) AS objects
   FROM pg_temp.syncctl_ours o JOIN pg_roles r ON r.oid = o.owner
@@ -149,7 +155,7 @@ BEGIN
   FOR found IN SELECT kind, name FROM pg_temp.syncctl_ours WHERE kind IN ('TABLE', 'FUNCTION') LOOP
     EXECUTE format('ALTER %s %s OWNER TO syncctl_owner', found.kind, found.name);
   END LOOP;
-  -- Everybody but the owner; what the three roles may is granted below. On columns it goes with the table.
+  -- Revoke from all roles but the owner; the three roles get their rights below. Column rights are revoked with the table.
   FOR found IN
     SELECT DISTINCT CASE o.kind WHEN 'COLUMN' THEN 'TABLE' ELSE o.kind END AS kind, o.name,
       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
@@ -158,7 +164,7 @@ BEGIN
   LOOP
     EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', found.kind, found.name, found.grantee);
   END LOOP;
-  -- Nobody but a trigger runs them.
+  -- Only triggers run them.
   FOR found IN SELECT name FROM pg_temp.syncctl_ours WHERE kind = 'FUNCTION' LOOP
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', found.name);
   END LOOP;
@@ -170,7 +176,7 @@ BEGIN
     EXECUTE format('CREATE POLICY syncctl_reading ON %s FOR SELECT TO syncctl_readonly USING (true)', found.name);
     EXECUTE format('GRANT SELECT %s ON %s TO syncctl_runtime',
       CASE WHEN found.short <> 'schema_migrations' THEN ', INSERT, UPDATE, DELETE' END, found.name);
-    -- Sealed values are of no use to a dashboard, and nobody's to copy.
+    -- Dashboards do not need sealed values and must not copy them.
     SELECT string_agg(quote_ident(attname), ', ') INTO columns FROM pg_attribute
     WHERE attrelid = found.oid AND attnum > 0 AND NOT attisdropped
       AND (found.short, attname) NOT IN (('accounts', 'credentials'), ('accounts', 'access_token'), ('attendee_projects', 'api_key'));
@@ -188,7 +194,7 @@ BEGIN
           'name syncctl_runtime, and REVOKE syncctl_runtime FROM %1$I;', found.role);
     ELSE
       RAISE WARNING 'rights of % to % tables, columns, sequences or functions of syncctl are revoked', found.role, found.objects
-        USING HINT = 'A role that reads for a dashboard becomes a member of syncctl_readonly; rights to rows of their own are granted again after this file.';
+        USING HINT = 'Make a role that reads for a dashboard a member of syncctl_readonly; grant rights on individual rows again after this file.';
     END IF;
   END LOOP;
   FOR found IN
@@ -199,7 +205,7 @@ BEGIN
         OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database()), false)
   LOOP
     RAISE WARNING '% may still create in schema %: functions there can run with the rights of the jobs', found.grantee, quote_ident(ours)
-      USING HINT = format('REVOKE CREATE ON SCHEMA %I FROM %s; or let syncctl use a schema of its own.', ours, found.grantee);
+      USING HINT = format('REVOKE CREATE ON SCHEMA %I FROM %s; or give syncctl its own schema.', ours, found.grantee);
   END LOOP;
 END
 $$;
