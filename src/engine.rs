@@ -1,4 +1,4 @@
-//! The one sync loop: claims streams, fetches pages, applies them, paces and reports. Knows no service.
+//! The sync loop: claims streams, fetches pages, applies them, schedules the next polls and reports. Independent of any service.
 
 mod apply;
 mod auth;
@@ -69,11 +69,11 @@ pub struct Context {
     pub settings: Arc<Settings>,
     pub vault: Vault,
     pub google: Arc<google::Client>,
-    /// Beneath `google`, and for every other provider.
+    /// The client that `google` uses, shared with every other provider.
     pub http: Arc<http::Client>,
-    /// Cancelled by SIGTERM and SIGINT: the pages in hand are finished, then the run ends.
+    /// Cancelled by SIGTERM and SIGINT: the run finishes its current pages and ends.
     pub stop: CancellationToken,
-    /// Cancelled when the command has nothing left to do: connections that its threads have opened are in the pool and good until then.
+    /// Cancelled when the command has nothing left to do. Until then, connections opened by its threads stay usable in the pool.
     pub over: CancellationToken,
 }
 
@@ -81,11 +81,11 @@ pub struct Context {
 pub struct Stream {
     /// `streams.id`
     pub id: i64,
-    /// Whose it is: `users.id`, or `attendee_projects.id`
+    /// The owner: `users.id` or `attendee_projects.id`.
     pub user_id: Uuid,
-    /// What the service calls this sort of feed.
+    /// The service's name for this kind of feed.
     pub kind: String,
-    /// The provider's id of what is fed: a calendar id, a drive id.
+    /// The provider's id of the feed's resource: a calendar id, a drive id.
     pub resource: String,
 }
 
@@ -96,38 +96,38 @@ impl Stream {
     }
 }
 
-/// One thing that the provider named in a page.
+/// One item of a page.
 pub struct Item<C> {
     /// The provider's id.
     pub id: String,
     /// As received.
     pub raw: Box<RawValue>,
-    /// When it changed, by the provider's clock; feeds the pace, and tells how long the change waited. `None` where the provider does not say, and for
-    /// what no feed announced: what was asked for by its id, however old it is.
+    /// When it changed, by the provider's clock. Feeds the pace and measures how long the change waited. `None` if the provider does not say, and for items
+    /// fetched by id instead of through a feed, because they can be of any age.
     pub changed_at: Option<DateTime<Utc>>,
-    /// What the service made of it.
+    /// The change, as decoded by the service.
     pub change: C,
 }
 
-/// What came of single things that were asked for by their ids: those that can be applied, and those that cannot.
-pub type Found<C> = (Vec<Item<C>>, Vec<Poison>);
+/// The result of fetching single items by id: those that can be applied, and those that cannot.
+pub type Decoded<C> = (Vec<Item<C>>, Vec<Poison>);
 
 /// One page of changes.
 pub struct Page<C> {
-    /// In the order of the provider.
+    /// In the provider's order.
     pub items: Vec<Item<C>>,
-    /// What could not be decoded.
+    /// Items that could not be decoded.
     pub poison: Vec<Poison>,
-    /// What every page of this full pass, and its sweep, must repeat; opaque to the engine.
+    /// State that every page of this full pass, and its sweep, must repeat; opaque to the engine.
     pub pinned: Option<String>,
-    /// Things of the whole pass, where the provider says how many there are.
+    /// Number of items in the complete pass, if the provider reports it.
     pub expected: Option<i64>,
-    /// Whether more follow.
+    /// Whether more pages follow.
     pub next: Next,
 }
 
 impl<C> Page<C> {
-    /// A page of what a list names; what cannot be decoded is poison.
+    /// Builds a page from listed items; those that cannot be decoded become poison.
     pub fn decoded(
         calls: &Calls,
         raws: &[&RawValue],
@@ -152,7 +152,7 @@ impl<C> Page<C> {
 pub enum Next {
     /// Another page.
     Page(String),
-    /// Nothing: the pass is complete and the next one starts at this cursor.
+    /// None: the pass is complete and the next one starts at this cursor.
     Cursor(String),
 }
 
@@ -163,7 +163,7 @@ pub struct Counts {
     pub updated: u64,
     pub deleted: u64,
     pub unchanged: u64,
-    /// Streams that the page brought up; they are due at once.
+    /// Streams that the page added; they are due immediately.
     pub streams: u64,
 }
 
@@ -178,25 +178,25 @@ impl std::ops::AddAssign for Counts {
 }
 
 impl Counts {
-    /// Rows that differ from before.
+    /// Number of rows created, updated or deleted.
     pub fn changes(&self) -> u64 {
         self.created + self.updated + self.deleted
     }
 }
 
-/// A service, as the engine sees it. `fetch` has no database, `apply` has no network: the signatures keep them apart.
+/// A service, as the engine sees it. `fetch` has no database access and `apply` no network access; the signatures enforce this.
 pub trait Source: Send + Sync + 'static {
     /// The service's run tables.
     const TABLES: Tables;
     /// How its calls are authorized.
     const AUTH: Auth;
-    /// Makes due what has become so since: parts of a `WITH`, the last of which is called `woken` and names what it woke. Goes out with the first look of
+    /// Marks streams that have become due: parts of a `WITH`, the last of which is named `woken` and returns the woken streams. Sent with the first look of
     /// a service that calls no provider.
     const WAKE: Option<&'static str> = None;
-    /// What the service makes of an item.
+    /// The service's decoded form of an item.
     type Change: Send + Sync + 'static;
 
-    /// One page of changes after `at`, each call made through `calls`; the page says whether more follow.
+    /// Fetches one page of changes after `at`, making each call through `calls`. The page says whether more follow.
     fn fetch(
         &self,
         stream: &Stream,
@@ -204,26 +204,26 @@ pub trait Source: Send + Sync + 'static {
         at: &Position,
     ) -> impl Future<Output = Result<Page<Self::Change>, Failure>> + Send;
 
-    /// Asks again for things that could not be fetched and are due, by their ids: a few at a time, after a pass of the stream, and when a person asks
-    /// for it (`items retry`). What is gone comes as an item that says so, what still does not come as `Poison::unfetched`. An error is what
-    /// concerns more than one of them; they stay as they are then.
+    /// Retries due items that could not be fetched, by id: a few at a time, after a pass of the stream and for `items retry`. An item that no longer exists
+    /// is returned as a deletion, one that still cannot be fetched as `Poison::unfetched`. An error means a problem that affects more than one item; the
+    /// items then stay unchanged.
     ///
-    /// A service that asks for single things puts `Poison::unfetched(id, &failure)` into its page for one that the provider would not give, so
-    /// that the rest goes on; a thing can be in `items` as well, if it is known and only a part of it (its content) is missing. It answers for
-    /// these here. Quota, token and scope blame no thing: such failures are the stream's.
+    /// A service that fetches single items puts `Poison::unfetched(id, &failure)` into its page for an item that the provider does not return, so that the
+    /// rest continues. Such an item can also be in `items` if it is known and only a part of it (its content) is missing. The service must then implement
+    /// this method. Quota, token and scope failures concern the stream, not an item.
     fn fetch_again(
         &self,
         _stream: &Stream,
         _calls: &Calls,
         _ids: &[String],
-    ) -> impl Future<Output = Result<Found<Self::Change>, Failure>> + Send {
+    ) -> impl Future<Output = Result<Decoded<Self::Change>, Failure>> + Send {
         async { Ok((Vec::new(), Vec::new())) }
     }
 
-    /// Makes an item of its JSON: for a page, and for an item that leaves quarantine.
+    /// Decodes an item from its JSON: for a page, and for an item that leaves quarantine.
     fn decode(kind: &str, raw: Box<RawValue>) -> Result<Item<Self::Change>, Poison>;
 
-    /// Writes a page's changes; in a full pass, stamped with its number. The caller owns the transaction.
+    /// Writes a page's changes; in a full pass, stamps them with its number. The caller owns the transaction.
     fn apply(
         &self,
         tx: &Transaction<'_>,
@@ -232,22 +232,21 @@ pub trait Source: Send + Sync + 'static {
         items: &[Item<Self::Change>],
     ) -> impl Future<Output = anyhow::Result<Counts>> + Send;
 
-    /// Lets the complete pass that begins, made with other settings than the last one, write again what a pass leaves alone where nothing has
-    /// changed at the provider.
+    /// Called when a full pass begins under changed settings: lets it rewrite rows that a pass normally skips because nothing has changed at the provider.
     fn begin_anew(&self, _tx: &Transaction<'_>, _stream: &Stream) -> impl Future<Output = anyhow::Result<()>> + Send {
         async { Ok(()) }
     }
 
-    /// Whether a change says all there is of its item, so that what lies in quarantine of it is outdated.
+    /// Whether a change is a complete picture of its item, so that any quarantined form of the item is outdated.
     fn is_whole(_change: &Self::Change) -> bool {
         true
     }
 
-    /// What moves with every word on a thing that is stored; `None`: it is not. An answer that was asked for outside of the feed is held against it,
-    /// because the feed may have told something newer meanwhile.
+    /// A version marker of a stored item that changes with every update; `None` if the item is not stored. A response fetched outside the feed is compared
+    /// with it, because the feed may have delivered something newer in the meantime.
     fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> impl Future<Output = anyhow::Result<Option<String>>> + Send;
 
-    /// Makes tombstones of the rows that a complete pass did not stamp. `pinned` says what the pass had asked for.
+    /// Turns rows that a complete pass did not stamp into tombstones. `pinned` is the pass's pinned state.
     fn sweep(
         tx: &Transaction<'_>,
         stream: &Stream,
@@ -255,16 +254,16 @@ pub trait Source: Send + Sync + 'static {
         pinned: Option<&str>,
     ) -> impl Future<Output = anyhow::Result<Counts>> + Send;
 
-    /// What is to be done before a run looks for what is due.
+    /// Prepares the service before a run looks for due streams.
     fn prepare(&self, _context: &Context) -> impl Future<Output = anyhow::Result<()>> + Send {
         async { Ok(()) }
     }
 
-    /// Quota units that a poll which finds nothing costs.
+    /// Quota units of a poll that finds nothing.
     fn cost(kind: &str) -> u64;
 
-    /// Quota units of the next page of a full pass, with what is asked for because of it: the fewest that make it worth its while, and the most that
-    /// it can use. What was booked is `Calls::booked`.
+    /// Quota units of the next page of a full pass, including the calls that follow from it: the minimum that makes the page worthwhile, and the maximum
+    /// that it can use. `Calls::booked` returns the units booked.
     fn page_cost(&self, kind: &str, _at: &Position) -> RangeInclusive<u64> {
         Self::cost(kind)..=Self::cost(kind)
     }
@@ -272,22 +271,22 @@ pub trait Source: Send + Sync + 'static {
     /// How often a stream is polled.
     fn bounds(&self, stream: &Stream) -> pace::Bounds;
 
-    /// How many times more urgent a stream's changes are than those of others, for what the service knows of it (`streams.id`).
+    /// How much more urgent a stream's changes are than those of others, as a factor (`stream`: `streams.id`).
     fn urgency(&self, _stream: i64) -> f64 {
         1.0
     }
 
-    /// How many of what the run tables count come with a user: the user, or the files that are followed for them.
+    /// How many entries in the run tables a user counts for: one for the user, or the number of files followed for them.
     fn subjects(&self, _user: Uuid) -> u64 {
         1
     }
 
-    /// What went wrong beside the streams, and somebody must do something about: the run ends `partial` then.
+    /// A problem outside the streams that needs attention: the run then ends `partial`.
     fn trouble(&self) -> Option<Failure> {
         None
     }
 
-    /// What the run should tell besides its figures, as the service puts it.
+    /// Service-specific details for the run's report.
     fn details(&self) -> Option<serde_json::Value> {
         None
     }

@@ -1,20 +1,20 @@
-//! What can go wrong, as far as somebody branches on it: exit codes for the process, classes for streams.
+//! Errors that callers distinguish: exit codes for the process, classes for streams.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Exit codes of the process, after sysexits(3) where it has a name for them.
+/// Exit codes of the process, following sysexits(3) where it defines one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Done, or nothing was due.
     Done = 0,
-    /// Some streams or deliveries failed, or wait for a day's quota; the run row or `outbox list` says which.
+    /// Some streams or deliveries failed, or wait for a day's quota; see the run row or `outbox list`.
     SomeFailed = 1,
-    /// The arguments make no sense.
+    /// Invalid arguments.
     Usage = 2,
     /// The database or Google cannot be reached.
     Unavailable = 69,
-    /// Another run holds the job, or the streams that were named.
+    /// Another run holds the job, or the named streams.
     Busy = 75,
     /// Credentials were refused.
     Refused = 77,
@@ -23,98 +23,98 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// What a process ends with that this error ends.
+    /// The exit code of a process that ends with this error.
     pub fn of(error: &anyhow::Error) -> Self {
         error.downcast_ref::<Fault>().map_or(Self::SomeFailed, |fault| fault.exit)
     }
 }
 
-/// The table that `--help` prints.
+/// The table printed by `--help`.
 pub const EXIT_HELP: &str = "Exit codes:
    0  done, or nothing was due
    1  some streams failed (the run row and `syncctl items list` say which) or wait for a day's quota (`syncctl quota list`), or some deliveries
       failed (`syncctl outbox list`)
-   2  usage: the arguments make no sense
+   2  usage: the arguments are invalid
   69  the database or Google is unreachable
-  75  another run holds the job, or the streams that were named; try later
-  77  credentials were refused, of all accounts or of those that were named
+  75  another run holds the job, or the named streams; try later
+  77  credentials were refused, for all accounts or for the named ones
   78  settings are wrong";
 
 /// An error that decides the exit code. Put it anywhere in an `anyhow` chain.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
-    /// The code the process ends with.
+    /// The exit code of the process.
     pub exit: Exit,
-    /// What was wrong, where, and what to do.
+    /// What is wrong, where, and what to do.
     pub message: String,
 }
 
 impl Fault {
-    /// Settings that cannot be used (exit 78).
+    /// Unusable settings (exit 78).
     pub fn settings(message: impl Into<String>) -> Self {
         Self { exit: Exit::Settings, message: message.into() }
     }
-    /// Arguments that name nothing (exit 2).
+    /// Invalid arguments (exit 2).
     pub fn usage(message: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, message: message.into() }
     }
-    /// A server that cannot be reached (exit 69).
+    /// An unreachable server (exit 69).
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self { exit: Exit::Unavailable, message: message.into() }
     }
-    /// Credentials that were refused (exit 77).
+    /// Refused credentials (exit 77).
     pub fn refused(message: impl Into<String>) -> Self {
         Self { exit: Exit::Refused, message: message.into() }
     }
 }
 
-/// Why a stream failed, as far as the engine treats the cases differently.
+/// Why a stream failed, to the extent that the engine treats the cases differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// The access token was refused (401): refresh it once, then it is `AuthRevoked`.
+    /// The access token was rejected (401): refresh it once, then it is `AuthRevoked`.
     TokenStale,
-    /// The grant is gone: only a new consent helps. Asked again once a day, later once a week.
+    /// The grant is gone: only a new consent helps. Retried once a day, later once a week.
     AuthRevoked,
-    /// The endpoint does not let this client act for the user, which may pass: a delegation that still spreads, a policy, a client's secret.
+    /// The endpoint does not let this client act for the user, which may be temporary: a delegation that is still spreading, a policy, a client's secret.
     ClientRefused,
     /// A scope is missing from the grant.
     ScopeMissing,
     /// The API is not enabled in the project.
     ApiDisabled,
-    /// Too many requests for the moment.
+    /// Too many requests at the moment.
     RateLimited,
-    /// The quota of the day is used up.
+    /// The daily quota is used up.
     DailyQuota,
-    /// A limit of one user's own is used up, for longer than a moment.
+    /// A per-user limit is used up, for longer than a moment.
     UserQuota,
-    /// The user has no such service: it is switched off for them, or they never signed up.
+    /// The user does not have the service: it is switched off for them, or they never signed up.
     ServiceOff,
-    /// The user's consent leaves this service out.
+    /// The user's consent does not include this service.
     NotGranted,
     /// The cursor is too old: a full resync is needed.
     CursorExpired,
-    /// The page token is no longer good: the pass starts again.
+    /// The page token is no longer valid: the pass restarts.
     PageExpired,
-    /// The resource itself is gone or was never there.
+    /// The resource itself is gone or never existed.
     Gone,
-    /// Worth another try: 5xx, timeouts, cut bodies.
+    /// Worth another try: 5xx, timeouts, truncated bodies.
     Transient,
-    /// A request that will never be answered: 400 and other 4xx.
+    /// A request that can never succeed: 400 and other 4xx.
     Permanent,
-    /// A model answered something that is no answer to the question: not JSON, or an id that was not offered.
+    /// A model's response does not answer the question: it is not JSON, or names an id that was not offered.
     BadAnswer,
-    /// Another run took the stream over.
+    /// Another run took over the stream.
     LeaseLost,
-    /// The settings of this host are wrong, its seal keys among them: no stream's fault, and another host may poll it.
+    /// The settings of this host are wrong, including its seal keys: no stream's fault, and another host may poll it.
     Settings,
     /// The database or this program failed.
     Internal,
 }
 
 impl Class {
-    /// The name that run summaries and `streams.failed_class` carry.
+    /// The name used in run summaries and `streams.failed_class`.
     pub fn name(self) -> &'static str {
         match self {
             Self::TokenStale => "token_stale",
@@ -139,54 +139,54 @@ impl Class {
         }
     }
 
-    /// Whether it means that there is nothing to sync, which is nobody's failure: told quietly, counted apart, asked again rarely.
+    /// Whether it means that there is nothing to sync. This is not a failure: it is logged quietly, counted separately, and rarely retried.
     pub fn is_off(self) -> bool {
         matches!(self, Self::ServiceOff | Self::NotGranted)
     }
 
-    /// The class that a stored name means; `None`: of another version.
+    /// The class with this stored name; `None` for a name from another version.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 
-    /// What a person can do about it.
+    /// What the user can do about it.
     pub fn remedy(self) -> &'static str {
         match self {
-            Self::TokenStale => "wait for the next poll, which asks for a new token; if it stays, import the account again",
+            Self::TokenStale => "wait for the next poll, which requests a new token; if it persists, import the account again",
             Self::AuthRevoked => {
-                "let the user consent anew: `syncctl accounts login`, or `accounts import`; `accounts list` shows the reason, which may suggest another fix"
+                "have the user consent again: `syncctl accounts login`, or `accounts import`; `accounts list` shows the reason, which may suggest another fix"
             }
             Self::ClientRefused => {
                 "if access was granted within the last day, wait; otherwise see the reason in `syncctl accounts list`, then `accounts check`"
             }
-            Self::ScopeMissing => "grant the scope (consent anew, or domain-wide delegation), then `syncctl accounts check`",
+            Self::ScopeMissing => "grant the scope (consent again, or domain-wide delegation), then `syncctl accounts check`",
             Self::ApiDisabled => "enable the API in the project's console, then `syncctl accounts check`",
             Self::RateLimited => {
-                "nothing: it is tried again; if it stays, lower the service's quota settings (Gmail: quota.gmail.user_concurrency)"
+                "nothing: it is retried; if it persists, lower the service's quota settings (Gmail: quota.gmail.user_concurrency)"
             }
             Self::DailyQuota => {
                 "nothing: the project waits until the quota's day ends (midnight in California) or a probe is answered; `syncctl quota resume` lifts it; ask Google for more, or poll less (pace)"
             }
             Self::UserQuota => {
-                "nothing: this user waits, for hours if it lasts, and the others go on; if it recurs, check which other apps use this account"
+                "nothing: this user waits, for hours if it persists; other users continue; if it recurs, check which other apps use this account"
             }
             Self::ServiceOff => {
-                "nothing: it is asked again once a day, later once a week; `syncctl accounts set` switches it off here"
+                "nothing: it is retried once a day, later once a week; `syncctl accounts set` switches it off here"
             }
-            Self::NotGranted => "nothing, or let the user consent to it: `syncctl accounts login`",
-            Self::CursorExpired => "nothing: a complete pass follows; where it recurs (degraded), poll the stream more often",
-            Self::PageExpired => "nothing: the pass begins again",
-            Self::Gone => "nothing if it was deleted; else give the user access again",
-            Self::Transient => "nothing if it passes; else look at the network and at the provider's status page",
+            Self::NotGranted => "nothing, or have the user consent to it: `syncctl accounts login`",
+            Self::CursorExpired => "nothing: a complete pass follows; if it recurs (degraded), poll the stream more often",
+            Self::PageExpired => "nothing: the pass restarts",
+            Self::Gone => "nothing if it was deleted; otherwise give the user access again",
+            Self::Transient => "nothing if it passes; otherwise check the network and the provider's status page",
             Self::Permanent => "read the message: the provider refuses this request; check the settings, or report it",
             Self::BadAnswer => {
-                "nothing: the document stays undecided; if it recurs, let classify.endpoint.model name a model that keeps to a JSON schema"
+                "nothing: the document stays undecided; if it recurs, set classify.endpoint.model to a model that follows a JSON schema"
             }
-            Self::LeaseLost => "nothing: another run is at it",
+            Self::LeaseLost => "nothing: another run is working on it",
             Self::Settings => {
-                "correct what the message names on this host; where it is a seal key, copy the key file from a host that syncs"
+                "fix the setting named in the message on this host; for a seal key, copy the key file from a host that syncs"
             }
-            Self::Internal => "read the message and the log of the run; it is the database's fault or syncctl's",
+            Self::Internal => "read the message and the log of the run: the database or syncctl failed",
         }
     }
 
@@ -219,26 +219,26 @@ impl fmt::Display for Class {
     }
 }
 
-/// A failed request or stream: its class, a readable line without secrets, and the server's wish to wait.
+/// A failed request or stream: its class, a readable line without secrets, and the server's retry hint.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{class}: {message}")]
 pub struct Failure {
-    /// What the engine does about it.
+    /// Determines how the engine handles it.
     pub class: Class,
     /// One line, without tokens, bodies or addresses.
     pub message: String,
     /// How long the server asked to wait.
     pub retry_after: Option<Duration>,
-    /// No access token could be had: this says nothing of what was to be asked with it.
+    /// No access token could be obtained: this says nothing about the request for which it was needed.
     pub of_token: bool,
-    /// The HTTP status of the answer that it is; `None`: there was no answer, or it was no error.
+    /// The HTTP status of the error response; `None` if there was no response, or it was not an error.
     pub status: Option<u16>,
-    /// The provider's code for it, such as `channelIdNotUnique`, or PostgreSQL's (SQLSTATE), which tells it from the rest of its class. Empty: none.
+    /// The provider's code, such as `channelIdNotUnique`, or PostgreSQL's (SQLSTATE), which is more specific than the class. May be empty.
     pub reason: String,
 }
 
 impl Failure {
-    /// A failure of this class with its line.
+    /// A failure of this class with this message.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
         Self {
             class,
@@ -251,7 +251,7 @@ impl Failure {
     }
 }
 
-/// A message as one line. PostgreSQL puts details and hints on lines of their own, and readers of settings draw what is wrong.
+/// Joins a message into one line. PostgreSQL puts details and hints on separate lines, and settings parsers draw the faulty part.
 pub fn one_line(message: &str) -> String {
     match message.contains(char::is_control) {
         true => message
@@ -263,7 +263,7 @@ pub fn one_line(message: &str) -> String {
     }
 }
 
-/// What PostgreSQL says that an error is (SQLSTATE), if it is one of PostgreSQL's.
+/// The SQLSTATE of an error, if it comes from PostgreSQL.
 pub fn sql_state(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| Some(cause.downcast_ref::<tokio_postgres::Error>()?.code()?.code()))
 }

@@ -1,4 +1,4 @@
-//! Google's HTTP: one client, its error bodies, its token endpoint. Knows no database and no service.
+//! Google's HTTP: a client, error bodies, the token endpoint. No database access; independent of any service.
 
 mod assertion;
 mod batch;
@@ -27,12 +27,12 @@ pub use crate::http::parse_json;
 
 /// Reads a user's mail.
 pub const SCOPE_GMAIL: &str = "https://www.googleapis.com/auth/gmail.readonly";
-/// Sees a user's calendars and events, and may watch them.
+/// Reads a user's calendars and events, and may watch them.
 pub const SCOPE_CALENDAR: &str = "https://www.googleapis.com/auth/calendar.readonly";
-/// Sees a user's files and what is in them.
+/// Reads a user's files and their content.
 pub const SCOPE_DRIVE: &str = "https://www.googleapis.com/auth/drive.readonly";
 
-/// Takes bytes apart as the answer to a batch of eight calls, for `crate::fuzz`.
+/// Parses bytes as the response to a batch of eight calls, for `crate::fuzz`.
 pub(crate) fn read_any_batch(input: &[u8]) {
     let (kind, body) = input.split_at(input.iter().position(|byte| *byte == b'\n').unwrap_or(0));
     let answers = batch::decode(&String::from_utf8_lossy(kind), body.trim_ascii_start(), 8).unwrap_or_default();
@@ -41,7 +41,7 @@ pub(crate) fn read_any_batch(input: &[u8]) {
     }
 }
 
-/// Reads bytes as the answer of a token endpoint, as an address of one, and as keys of all kinds, for `crate::fuzz`.
+/// Parses bytes as a token endpoint's response, as the address of one, and as keys of all kinds, for `crate::fuzz`.
 pub(crate) fn read_any_token(input: &[u8]) {
     for (status, whose) in [(200, verdict::Whose::Person), (400, verdict::Whose::Person), (403, verdict::Whose::Domain)] {
         std::hint::black_box(oauth::granted((status, None, input), whose, verdict::GrantHistory::default()).is_ok());

@@ -1,4 +1,4 @@
-//! The HTTP client of one run, whoever is asked: connections, time limits, and how many calls were made. Knows no provider.
+//! The HTTP client of a run, for all providers: connections, time limits, and the number of calls. Independent of any provider.
 
 pub mod address;
 mod concurrency;
@@ -20,47 +20,47 @@ use crate::error::{Class, Failure};
 
 pub use concurrency::{ConcurrencyLimit, RequestPermit};
 
-// "gzip" in the User-Agent is what makes Google compress.
+// Google compresses responses only if the User-Agent contains "gzip".
 pub(crate) const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"), " (gzip)");
 
-/// The answer to one call: status, `Retry-After`, body.
+/// The response to a call: status, `Retry-After`, body.
 pub type Answer = (u16, Option<String>, Vec<u8>);
 
-/// Most bytes of an answer that is small by its nature: a token, a set of keys, or what went wrong.
+/// Maximum size in bytes of a response that is small by nature: a token, a set of keys, or an error.
 pub const SMALL: usize = 64 << 10;
-/// The reason of a failure: the answer is larger than what is read of one.
+/// Failure reason: the response is larger than the maximum.
 pub const TOO_LARGE: &str = "answerTooLarge";
-/// The reason of a failure: no connection was made, so that the request was not sent.
+/// Failure reason: no connection could be made, so the request was not sent.
 pub const UNREACHED: &str = "unreached";
 
 /// Connections of one run.
 pub struct Client {
     timeout: Duration,
     connect_timeout: Duration,
-    /// Most bytes of a page.
-    most: usize,
-    // Built at the first call: a run in which nothing is due loads no certificates. One a thread, because connections are driven by the
-    // runtime that opened them, and a request that wakes another thread costs more than the request. One that speaks TLS is another.
+    /// Maximum size of a page in bytes.
+    max: usize,
+    // Built on the first call: a run in which nothing is due loads no certificates. One per thread, because connections are driven by the runtime that
+    // opened them, and a request that wakes another thread costs more than the request itself. Separate clients with and without TLS.
     clients: Mutex<HashMap<(ThreadId, bool), reqwest::Client>>,
     calls: AtomicU64,
-    /// Bounds the requests under way.
+    /// Limits concurrent requests.
     width: ConcurrencyLimit,
 }
 
 impl Client {
-    /// A client that has opened nothing yet.
+    /// Creates a client without any connections.
     pub fn new(settings: &config::Google, engine: &config::Engine) -> Self {
         Self {
             timeout: settings.timeout,
             connect_timeout: settings.connect_timeout,
-            most: usize::try_from(engine.answer_max_size).unwrap_or(usize::MAX),
+            max: usize::try_from(engine.answer_max_size).unwrap_or(usize::MAX),
             clients: Mutex::default(),
             calls: AtomicU64::new(0),
             width: ConcurrencyLimit::new(engine.concurrency),
         }
     }
 
-    /// Calls made so far.
+    /// Number of calls made so far.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
@@ -70,30 +70,30 @@ impl Client {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits until one more request may be under way.
+    /// Waits for a free request slot.
     pub async fn turn(&self) -> RequestPermit<'_> {
         self.width.enter().await
     }
 
-    /// How many requests may be under way now.
+    /// Current limit of concurrent requests.
     pub fn width(&self) -> usize {
         self.width.limit()
     }
 
-    /// Most bytes that are read of a page of things (`engine.answer_max_size`).
+    /// Maximum number of bytes read of a page of items (`engine.answer_max_size`).
     pub fn most(&self) -> usize {
-        self.most
+        self.max
     }
 
-    /// The whole answer to a request, which waits for its turn first. `most`: bytes of its body.
-    pub async fn send(&self, what: &'static str, request: reqwest::RequestBuilder, most: usize) -> Result<Answer, Failure> {
+    /// Sends a request when a slot is free; returns the complete response. `max`: maximum size of its body in bytes.
+    pub async fn send(&self, what: &'static str, request: reqwest::RequestBuilder, max: usize) -> Result<Answer, Failure> {
         let turn = self.turn().await;
-        let answer = sent(what, request, most).await;
+        let answer = sent(what, request, max).await;
         turn.answered(what, answer.as_ref().map_or_else(|_| true, |(status, ..)| is_overloaded(*status)));
         answer
     }
 
-    /// What asks this address on this thread.
+    /// The client for this URL on this thread.
     pub fn to(&self, url: &Url) -> Result<reqwest::Client, Failure> {
         let secure = url.scheme() != "http";
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +102,7 @@ impl Client {
         }
         let mut builder = reqwest::Client::builder();
         if !secure {
-            // The platform's certificates take longer to load than many a run takes; without https nothing asks for them.
+            // Loading the platform's certificates takes longer than many a run; without https, they are not needed.
             builder = without_certificates(builder)?;
         }
         let http = builder
@@ -118,7 +118,7 @@ impl Client {
     }
 }
 
-/// What builds a client for http alone: it loads no certificates.
+/// Configures a client for plain http: it loads no certificates.
 pub fn without_certificates(builder: reqwest::ClientBuilder) -> anyhow::Result<reqwest::ClientBuilder> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -129,52 +129,52 @@ pub fn without_certificates(builder: reqwest::ClientBuilder) -> anyhow::Result<r
     Ok(builder.tls_backend_preconfigured(config))
 }
 
-/// The whole answer to a request. The body may be cut after a good status: that is a failure too.
-pub async fn sent(what: &str, request: reqwest::RequestBuilder, most: usize) -> Result<Answer, Failure> {
+/// Sends a request; returns the complete response. A body that is truncated after a successful status is a failure too.
+pub async fn sent(what: &str, request: reqwest::RequestBuilder, max: usize) -> Result<Answer, Failure> {
     let started = Instant::now();
-    let answer = async { received(what, request.send().await.map_err(|error| transient(what, error))?, most).await }.await;
+    let answer = async { received(what, request.send().await.map_err(|error| transient(what, error))?, max).await }.await;
     log_call(what, started, answer.as_ref().map(|(status, _, body)| (*status, body.len())));
     answer
 }
 
-/// One line of a call, at `-vv`: the method, the status and how many bytes came. Never with the address, which can hold a person's, or a secret.
+/// Logs one line per call, at `-vv`: the method, the status and the number of bytes. Never the URL, which can contain an address or a secret.
 pub fn log_call(what: &str, started: Instant, answer: Result<(u16, usize), &Failure>) {
     let ms = started.elapsed().as_millis() as u64;
     match answer {
         Ok((status, bytes)) => log::debug!(status, ms, bytes; "{what}"),
-        // It names the method.
+        // The failure names the method.
         Err(failure) => log::debug!(ms; "{failure}"),
     }
 }
 
-/// The whole answer, of at most so many bytes; of one that tells what went wrong, the beginning.
+/// Reads the complete response, of at most `max` bytes; of an error response, the beginning.
 ///
 /// # Errors
-/// `Permanent` with the reason `TOO_LARGE`: it does not end within `most` bytes.
-pub async fn received(what: &str, mut response: reqwest::Response, most: usize) -> Result<Answer, Failure> {
+/// Returns `Permanent` with the reason `TOO_LARGE` if it is longer than `max` bytes.
+pub async fn received(what: &str, mut response: reqwest::Response, max: usize) -> Result<Answer, Failure> {
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let most = if status.is_success() { most } else { most.min(SMALL) };
-    let (body, is_whole) = beginning(&mut response, most).await;
+    let max = if status.is_success() { max } else { max.min(SMALL) };
+    let (body, is_whole) = beginning(&mut response, max).await;
     let is_whole = is_whole.map_err(|error| transient(what, error))?;
     if !is_whole && status.is_success() {
-        let how = if most == SMALL { "as no answer of its kind is" } else { "see engine.answer_max_size" };
-        let failure = Failure::new(Class::Permanent, format!("{what}: the answer is larger than {most} bytes, {how}"));
+        let how = if max == SMALL { "the limit for this kind of response" } else { "see engine.answer_max_size" };
+        let failure = Failure::new(Class::Permanent, format!("{what}: the response is larger than {max} bytes, {how}"));
         return Err(Failure { reason: TOO_LARGE.into(), ..failure });
     }
     Ok((status.as_u16(), retry_after, body))
 }
 
-/// The first bytes of a body, and whether that is all of it, or why it broke off. They are counted as they come, unpacked: a small answer can unpack
-/// to any size.
-pub async fn beginning(response: &mut reqwest::Response, most: usize) -> (Vec<u8>, Result<bool, reqwest::Error>) {
+/// Reads the first bytes of a body; returns whether they are complete, or why reading failed. Bytes are counted as they arrive, decompressed: a small
+/// response can decompress to any size.
+pub async fn beginning(response: &mut reqwest::Response, max: usize) -> (Vec<u8>, Result<bool, reqwest::Error>) {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(part)) => {
-                let room = most - body.len();
-                body.extend_from_slice(&part[..part.len().min(room)]);
-                if part.len() > room {
+                let remaining = max - body.len();
+                body.extend_from_slice(&part[..part.len().min(remaining)]);
+                if part.len() > remaining {
                     return (body, Ok(false));
                 }
             }
@@ -184,19 +184,19 @@ pub async fn beginning(response: &mut reqwest::Response, most: usize) -> (Vec<u8
     }
 }
 
-/// Whether a status says that there was too much at once.
+/// Whether a status indicates overload.
 pub fn is_overloaded(status: u16) -> bool {
     matches!(status, 429 | 503)
 }
 
-/// Connection, timeout, cut body: worth another try. The address stays out of the message, since it can hold one.
+/// Connection failure, timeout, truncated body: worth another try. The URL stays out of the message, since it can contain an address.
 pub fn transient(what: &str, error: reqwest::Error) -> Failure {
     let kind = if error.is_timeout() {
         "timed out"
     } else if error.is_connect() {
         "could not connect"
     } else if error.is_body() || error.is_decode() {
-        "the answer was cut"
+        "the response was truncated"
     } else {
         "the connection broke"
     };
@@ -205,7 +205,7 @@ pub fn transient(what: &str, error: reqwest::Error) -> Failure {
     Failure { reason: reason.into(), ..Failure::new(class, format!("{what}: {kind}{}", cause(&error.without_url()))) }
 }
 
-/// Whether the host has no address at which it may be called.
+/// Whether the host has no address that may be called.
 fn is_misplaced(error: &reqwest::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
@@ -217,13 +217,13 @@ fn is_misplaced(error: &reqwest::Error) -> bool {
     false
 }
 
-/// A client that cannot be built. What a machine lacks for it is root certificates: a container that holds one binary has none.
+/// The failure to build a client. The usual cause is missing root certificates: a container with a single binary has none.
 pub fn unbuilt(error: reqwest::Error) -> Failure {
     let advice = "if root certificates are missing, install ca-certificates or name a bundle in SSL_CERT_FILE";
     Failure::new(Class::Internal, format!("HTTPS cannot be set up{}; {advice}", cause(&error)))
 }
 
-/// The innermost source, which says most, after a colon.
+/// The innermost source, which is the most specific, after a colon.
 fn cause(error: &reqwest::Error) -> String {
     let mut cause = String::new();
     let mut source = std::error::Error::source(error);
@@ -243,7 +243,7 @@ pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     (at.to_utc() - now).to_std().ok()
 }
 
-/// One short line of a provider's message, addresses replaced: messages end up in logs and in tables, which hold no NUL.
+/// Reduces a provider's message to one short line with addresses replaced: messages end up in logs and in tables, which cannot store NUL.
 pub fn without_addresses(message: &str) -> String {
     let words = message.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let clean: Vec<&str> = words.map(|word| if word.contains('@') { "<address>" } else { word }).collect();
@@ -254,11 +254,11 @@ pub fn without_addresses(message: &str) -> String {
     }
 }
 
-/// Reads the JSON that the method `what` answered.
+/// Parses the JSON response of the method `what`.
 ///
 /// # Errors
-/// `Transient`: a body that ends early can still have come with a good status and length.
+/// Returns `Transient`: a truncated body can still come with a successful status and length.
 pub fn parse_json<'a, T: serde::Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(body)
-        .map_err(|error| Failure::new(Class::Transient, format!("{what}: the answer is no whole JSON: {error}")))
+        .map_err(|error| Failure::new(Class::Transient, format!("{what}: the response is not complete JSON: {error}")))
 }

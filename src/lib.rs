@@ -1,17 +1,17 @@
 //! syncctl keeps Google Calendar, Drive and Gmail in step with PostgreSQL, one cron job at a time.
 //!
-//! The floors, from the top; imports go down only:
+//! The layers, from the top; imports go down only:
 //!
-//! - `main.rs`, `cli`: parse, log, dispatch, exit code. Beside them `fuzz`: what reads strangers' bytes, for a test
-//! - `commands`: what is not a sync (accounts, db, items, config)
-//! - `services`: one folder each; no folder knows another
-//! - `engine`: the one sync loop, pacing, quotas, reports; knows no service. Beside it `outbox`: delivery of events, and
-//!   `webhook`: intake of notifications
-//! - `google`, `db`: transport and tokens; pool, streams, runs. They never meet. Beside them `telemetry`: jobs, told to who watches over them
-//! - `http`: connections, whoever is asked
-//! - `address`, `charset`, `classify`, `config`, `error`, `nul`, `progress`, `recurrence`, `seal`, `trusted`, `zone`: ground
+//! - `main.rs`, `cli`: parse, log, dispatch, exit code. Also `fuzz`: parsers of untrusted bytes, for a test
+//! - `commands`: everything that is not a sync (accounts, db, items, config)
+//! - `services`: one folder each; no folder imports another
+//! - `engine`: the sync loop, pacing, quotas, reports; independent of any service. Also `outbox`: delivery of events, and `webhook`: receiver of
+//!   notifications
+//! - `google`, `db`: transport and tokens; pool, streams, runs. They never import each other. Also `telemetry`: reports jobs to monitoring services
+//! - `http`: connections, for all providers
+//! - `address`, `charset`, `classify`, `config`, `error`, `nul`, `progress`, `recurrence`, `seal`, `trusted`, `zone`: base modules
 
-// `print!` and `eprintln!` end the process where nobody reads any more: `commands::print` and `complain` do not.
+// `print!` and `eprintln!` panic if the reader is gone: `commands::print` and `complain` do not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod address;

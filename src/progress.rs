@@ -1,4 +1,4 @@
-//! Progress on a terminal, with log lines above it. Elsewhere nothing is drawn: a bar is hidden where standard error is no terminal.
+//! Progress on a terminal, with log lines above it. The bar is hidden if standard error is not a terminal.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -7,22 +7,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-/// What is on the terminal. Of the process, because the terminal is.
+/// The bars on the terminal. Global to the process, like the terminal.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 const TEMPLATE: &str = "{bar:24} {pos}/{len} streams ({msg}), {rate}, {eta} left";
 
-/// How far a run is: streams found and ended, users whose streams these are, pages that came.
+/// Progress of a run: streams found and ended, their users, and pages received.
 pub struct Progress {
     bar: ProgressBar,
     pages: AtomicU64,
 }
 
 impl Progress {
-    /// Of a run that has found nothing yet.
+    /// Progress of a run that has found nothing yet.
     pub fn of_streams() -> Self {
         let bar = BARS.add(ProgressBar::new(0).with_message("0 users, 0 pages"));
-        // An error says that the template is wrong, which a test sees.
+        // This fails only if the template is wrong, which a test detects.
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             let rate = |state: &ProgressState, to: &mut dyn fmt::Write| _ = write!(to, "{:.0}/s", state.per_sec());
             bar.set_style(style.with_key("rate", rate));
@@ -30,24 +30,24 @@ impl Progress {
         Self { bar, pages: AtomicU64::new(0) }
     }
 
-    /// Streams that the run will work at.
+    /// Adds streams that the run will process.
     pub fn add_streams(&self, streams: usize) {
         self.bar.inc_length(streams as u64);
     }
 
-    /// A page came: what moves while a large first sync goes on.
+    /// Counts a page: visible progress during a large first sync.
     pub fn page(&self, users: impl FnOnce() -> usize) {
         self.pages.fetch_add(1, Ordering::Relaxed);
         self.redraw(users);
     }
 
-    /// A stream is done.
+    /// Counts an ended stream.
     pub fn ended(&self, users: impl FnOnce() -> usize) {
         self.bar.inc(1);
         self.redraw(users);
     }
 
-    /// Takes the bar off the terminal.
+    /// Removes the bar from the terminal.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
@@ -59,7 +59,7 @@ impl Progress {
     }
 }
 
-/// A bar that counts accounts. It goes with its last clone.
+/// A bar that counts accounts. It disappears with its last clone.
 pub fn accounts(all: usize) -> ProgressBar {
     let bar = BARS.add(ProgressBar::new(all as u64));
     if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} accounts, {eta} left") {
@@ -68,7 +68,7 @@ pub fn accounts(all: usize) -> ProgressBar {
     bar
 }
 
-/// Standard error for log lines: whatever is drawn makes room for each, which comes in pieces.
+/// Standard error for log lines: each line, which arrives in pieces, is written above the bars.
 #[derive(Default)]
 pub struct AboveBars {
     line: Vec<u8>,
@@ -89,7 +89,7 @@ impl Write for AboveBars {
     }
 }
 
-/// A log record as one line, whatever was put into it.
+/// Joins a log record into one line.
 fn record(text: &str) -> String {
     match text.strip_suffix('\n') {
         Some(line) if line.contains(['\n', '\r']) => {
@@ -99,13 +99,13 @@ fn record(text: &str) -> String {
     }
 }
 
-/// Writes to standard error. That nobody reads it any more (`2>&1 | head`) changes nothing of what was done.
+/// Writes to standard error. Errors are ignored: if the reader is gone (`2>&1 | head`), the work is unaffected.
 pub fn above_bars(text: &str) {
     let _ = BARS.suspend(|| io::stderr().write_all(harmless(text).as_bytes()));
 }
 
-/// Text for a terminal, which names and messages from outside cannot steer: of the control characters line ends, tabs and colours stay. What nobody
-/// sees is shown, such as `\u{202e}`: it lets a name read as another one.
+/// Text that is safe for a terminal, since names and messages from outside must not control it: of the control characters, only line ends, tabs and colours
+/// stay. Invisible characters are shown as escapes, such as `\u{202e}`, which makes a name read as another one.
 pub fn harmless(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
@@ -125,7 +125,7 @@ pub fn harmless(text: &str) -> String {
     clean
 }
 
-/// JSON text with escapes in place of what steers a terminal or is not seen. Such characters stand in strings only.
+/// JSON text with escapes in place of control and invisible characters. Such characters occur only in strings.
 pub fn harmless_json(json: String) -> String {
     if !json.contains(|c: char| c != '\n' && (c.is_control() || is_invisible(c))) {
         return json;
@@ -140,7 +140,7 @@ pub fn harmless_json(json: String) -> String {
     clean
 }
 
-/// Whether a character is drawn as nothing, or moves those around it: joiners, marks of direction, separators of lines, fillers, tags.
+/// Whether a character is invisible or reorders those around it: joiners, directional marks, line separators, fillers, tags.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
@@ -148,7 +148,7 @@ fn is_invisible(c: char) -> bool {
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}')
 }
 
-/// How long the sequence is at the beginning that sets a colour (`ESC [ 31 m`); 0: there is none.
+/// Length of a colour sequence (`ESC [ 31 m`) at the beginning; 0 without one.
 fn colour(text: &str) -> usize {
     let Some(rest) = text.strip_prefix("\x1b[") else { return 0 };
     let parameters = rest.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').count();

@@ -1,4 +1,4 @@
-//! Jobs, told to who watches over them. Nothing here ever fails a job. Knows no engine and no database.
+//! Reports jobs to monitoring services. Never fails a job. Independent of the engine and the database.
 
 pub mod healthchecks;
 mod metrics;
@@ -11,41 +11,41 @@ use uuid::Uuid;
 
 use crate::http;
 
-/// A run that is over.
+/// A finished run.
 pub struct Run<'a> {
     pub job: &'a str,
     pub id: Uuid,
     pub began: SystemTime,
-    /// As the run tables say it.
+    /// As in the run tables.
     pub elapsed: Duration,
-    /// As the run tables say it.
+    /// As in the run tables.
     pub status: &'a str,
     pub exit_code: u8,
     pub error: Option<String>,
     pub counts: Vec<Count>,
-    /// Classes of the failures, and how many there were of each.
+    /// Classes of the failures, with the number of each.
     pub errors: Vec<(&'static str, u64)>,
 }
 
-/// Something that a run counted.
+/// A quantity counted by a run.
 pub struct Count {
     /// The name of the metric, and of the span's attribute: `syncctl.streams`.
     pub name: &'static str,
-    /// What one of it is, as OpenTelemetry writes units: `{stream}`.
+    /// Its unit in OpenTelemetry's notation: `{stream}`.
     pub unit: &'static str,
     pub about: &'static str,
     pub value: u64,
 }
 
 impl Run<'_> {
-    /// `error.type` of the semantic conventions: the first class, or what they have for an error that has none.
+    /// `error.type` of the semantic conventions: the first class, or the fallback for an error without one.
     fn error_type(&self) -> Option<&'static str> {
         self.errors.first().map(|(class, _)| *class).or_else(|| self.error.as_ref().map(|_| "_OTHER"))
     }
 }
 
-/// Sends a run to the collector of OpenTelemetry that `OTEL_EXPORTER_OTLP_ENDPOINT` names, as a span and as metrics, both at the same time.
-/// Never fails the job: problems are logged.
+/// Sends a run to the OpenTelemetry collector named by `OTEL_EXPORTER_OTLP_ENDPOINT`, as a span and as metrics, concurrently. Never fails the job: problems
+/// are logged.
 pub async fn export(http: &http::Client, run: &Run<'_>) {
     tokio::join!(traces::export(http, run), metrics::export(http, run));
 }

@@ -1,4 +1,4 @@
-//! The page transaction: changes, quarantine and position move together or not at all. Knows no network.
+//! The page transaction: changes, quarantine and position are stored together or not at all. Does not use the network.
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -10,29 +10,29 @@ use crate::db::items::{self, Poison};
 use crate::db::streams::{self, Finish, Step};
 use crate::error::{Class, Failure, sql_state};
 
-/// How often a page is written again that PostgreSQL gave up for another transaction's sake.
-const SACRIFICES: u32 = 5;
+/// How many times a page is retried after PostgreSQL aborts its transaction in favour of another one.
+const MAX_RETRIES: u32 = 5;
 
-/// What a page's transaction needs to know beside the page.
+/// Parameters of a page's transaction besides the page.
 pub struct Write<'a> {
-    /// Who must still hold the stream.
+    /// The run that must still hold the stream.
     pub run: Uuid,
-    /// Where the pass stands.
+    /// Current position of the pass.
     pub at: &'a Position,
-    /// Seconds by which a page renews the lease.
+    /// Seconds by which the page renews the lease.
     pub lease: f64,
-    /// Those that a pass that begins is made with.
+    /// The settings that a new pass starts with.
     pub settings: &'a serde_json::Value,
-    /// A pass begins that is to write again what is stored already.
-    pub anew: bool,
+    /// A pass begins that must rewrite rows already stored.
+    pub rewrite: bool,
     /// How the pass ends, if this page is its last.
     pub finish: Option<Finish>,
 }
 
-/// Applies a page and moves the position in one transaction. Answers the counts and how many items went to quarantine.
+/// Applies a page and moves the position in one transaction. Returns the counts and the number of items quarantined.
 ///
 /// # Errors
-/// `LeaseLost` when another run has taken the stream over: nothing stays of the page.
+/// Returns `LeaseLost` if another run has taken over the stream; nothing of the page is stored.
 pub async fn page<S: Source>(
     source: &S,
     pool: &Pool,
@@ -40,10 +40,10 @@ pub async fn page<S: Source>(
     page: &Page<S::Change>,
     write: &Write<'_>,
 ) -> Result<(Counts, u64), Failure> {
-    let mut tries = SACRIFICES;
+    let mut tries = MAX_RETRIES;
     loop {
         match once(source, pool, stream, page, write).await {
-            Err(error) if tries > 0 && was_sacrificed(&error) => {
+            Err(error) if tries > 0 && was_aborted(&error) => {
                 log::info!(stream = stream.id; "writing the page again: {error:#}");
                 tries -= 1;
             }
@@ -61,7 +61,7 @@ async fn once<S: Source>(
 ) -> anyhow::Result<(Counts, u64)> {
     let mut client = pool.get().await?;
     let mut tx = client.begin("beginning the page").await?;
-    // The fence first: it also locks the row, so that whoever takes the stream over waits for this page.
+    // The fence comes first: it also locks the row, so that a run taking over the stream waits for this page.
     let ours = match (&write.finish, &page.next) {
         (Some(finish), _) => streams::finish(&tx, write.run, stream.id, finish, write.settings).await?,
         (None, Next::Page(token)) => {
@@ -70,17 +70,17 @@ async fn once<S: Source>(
             let step = Step { to, items, expected: page.expected, lease: write.lease };
             streams::advance_page(&tx, write.run, stream.id, &step, write.settings).await?
         }
-        (None, Next::Cursor(_)) => anyhow::bail!("a last page without its finish"),
+        (None, Next::Cursor(_)) => anyhow::bail!("the last page has no finish"),
     };
     if !ours {
-        return Err(Failure::new(Class::LeaseLost, "another run has taken this stream over").into());
+        return Err(Failure::new(Class::LeaseLost, "another run has taken over this stream").into());
     }
     let done = changes(source, &mut tx, stream, page, write).await?;
     tx.commit().await.context("committing the page")?;
     Ok(done)
 }
 
-/// Applies a page's changes without moving the position; the last page of a full pass makes the tombstones.
+/// Applies a page's changes without moving the position; the last page of a full pass also creates the tombstones.
 pub async fn changes<S: Source>(
     source: &S,
     tx: &mut Transaction<'_>,
@@ -88,7 +88,7 @@ pub async fn changes<S: Source>(
     page: &Page<S::Change>,
     write: &Write<'_>,
 ) -> anyhow::Result<(Counts, u64)> {
-    if write.anew {
+    if write.rewrite {
         source.begin_anew(tx, stream).await?;
     }
     let (mut counts, quarantined) = apply_items(source, tx, stream, page, write).await?;
@@ -107,16 +107,16 @@ async fn apply_items<S: Source>(
 ) -> anyhow::Result<(Counts, u64)> {
     let mut counts = Counts::default();
     let mut poison: Vec<Poison> = page.poison.clone();
-    // Halves that fail are halved again, so one bad item among thousands costs a dozen statements and nobody else.
+    // Failing batches are halved, so one bad item among thousands costs a dozen statements and affects no other item.
     let mut pending: Vec<&[Item<S::Change>]> = match isolated::is_on() {
         true => page.items.chunks(1).rev().collect(),
         false => vec![&page.items],
     };
     while let Some(part) = pending.pop() {
         let Some(first) = part.first() else { continue };
-        let place = isolated::checkpoint(stream.id, Some(&first.id));
+        let checkpoint = isolated::checkpoint(stream.id, Some(&first.id));
         let savepoint = tx.transaction().await.context("setting a savepoint")?;
-        match isolated::on(place, source.apply(&savepoint, stream, write.at.pass, part)).await {
+        match isolated::on(checkpoint, source.apply(&savepoint, stream, write.at.pass, part)).await {
             Ok(done) => {
                 savepoint.commit().await.context("releasing the savepoint")?;
                 counts += done;
@@ -140,9 +140,9 @@ async fn apply_items<S: Source>(
             Err(error) => return Err(error),
         }
     }
-    // What applies now leaves quarantine, whatever version of it lies there.
-    let whole = page.items.iter().filter(|item| S::is_whole(&item.change)).map(|item| item.id.as_str());
-    let applied: Vec<&str> = whole.filter(|id| !poison.iter().any(|bad| bad.item_id == *id)).collect();
+    // Applied items leave quarantine, whichever version of them is stored there.
+    let complete = page.items.iter().filter(|item| S::is_whole(&item.change)).map(|item| item.id.as_str());
+    let applied: Vec<&str> = complete.filter(|id| !poison.iter().any(|bad| bad.item_id == *id)).collect();
     if !applied.is_empty() {
         items::clear(tx, stream.id, &applied).await?;
     }
@@ -153,14 +153,13 @@ async fn apply_items<S: Source>(
     Ok((counts, poison.len() as u64))
 }
 
-/// Whether PostgreSQL gave the transaction up so that others may go on (deadlock, serialization): nothing is wrong with it.
-pub fn was_sacrificed(error: &anyhow::Error) -> bool {
+/// Whether PostgreSQL aborted the transaction so that others could proceed (deadlock, serialization failure); it can be retried as is.
+pub fn was_aborted(error: &anyhow::Error) -> bool {
     matches!(sql_state(error), Some("40P01" | "40001"))
 }
 
-/// Whether PostgreSQL refused a value (SQLSTATE class 22, data; 23, constraints), or the item could not be turned into one.
-/// 54000 is a value that is too large for what holds it, 54001 one whose JSON is nested too deep. Anything else (no connection, a deadlock, a full
-/// disk) never condemns an item.
+/// Whether PostgreSQL rejected a value (SQLSTATE class 22, data; 23, constraints; 54000, too large for its container; 54001, JSON nested too deep), or the
+/// item could not be converted to one. Any other error (no connection, a deadlock, a full disk) never condemns an item.
 pub fn blames_the_data(error: &anyhow::Error) -> bool {
     sql_state(error).is_some_and(|state| state.starts_with("22") || state.starts_with("23") || matches!(state, "54000" | "54001"))
 }

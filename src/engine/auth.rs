@@ -1,14 +1,14 @@
-//! How the calls of a service are authorized. From it follows what a run needs before it begins: one that calls no provider needs no keys, no prices and
-//! no revoked accounts, and saves the statements for them.
+//! How a service's calls are authorized. This determines what a run needs before it begins: a service that calls no provider needs no keys, prices or
+//! revived accounts, and saves the statements for them.
 
 /// How a service's calls are authorized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
-    /// By users' tokens, which must carry this OAuth scope.
+    /// By user tokens, which must carry this OAuth scope.
     Scope(&'static str),
-    /// By keys of projects, at a provider that knows no scopes.
+    /// By project keys, at a provider without scopes.
     Key,
-    /// It calls no provider: what its pages bring stands in our own database, and polls use up no quota.
+    /// No provider is called: the pages come from this database, and polls use no quota.
     NoCalls,
 }
 
@@ -21,7 +21,7 @@ impl Auth {
         }
     }
 
-    /// Whether a provider is called: with what is sealed, at a price.
+    /// Whether a provider is called, which needs sealed credentials and uses quota.
     pub fn makes_calls(self) -> bool {
         self != Self::NoCalls
     }

@@ -1,5 +1,5 @@
-//! The price of a poll: what makes all polls of a service together meet the budget. Made anew now and then, by one host, in one pass over all
-//! streams. Joins `pace` and `db::prices`.
+//! The price of a poll, chosen so that all polls of a service together meet the budget. Recomputed periodically by one host in one pass over all streams.
+//! Connects `pace` and `db::prices`.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -14,12 +14,12 @@ use crate::config::{Limits, Pace};
 use crate::db::poll_prices::{self, Before, Computed, Paced, Prices};
 use crate::db::runs;
 
-/// Hours between two runs, at the most, for them to be of the same line of cron.
-const MOST_APART: f64 = 1.0;
-/// Hours that the ledger of spent quota is sure to go back.
+/// Maximum number of hours between two runs of the same cron line.
+const MAX_GAP: f64 = 1.0;
+/// Number of hours for which the ledger of spent quota is guaranteed to be kept.
 const LEDGER: f64 = 71.0;
 
-/// The prices of a service; made anew first, if they are old and nobody else is at it.
+/// Returns the prices of a service; recomputes them first if they are outdated and no other host is doing so.
 pub async fn prices<S: Source>(context: &Context, source: &S, writes: bool) -> anyhow::Result<Prices> {
     let (pool, service) = (&context.pool, S::TABLES.service);
     let prices = poll_prices::load(pool, service).await?;
@@ -30,7 +30,7 @@ pub async fn prices<S: Source>(context: &Context, source: &S, writes: bool) -> a
     reprice(context, source, &prices).await
 }
 
-/// Quota units an hour that polls of a service may use.
+/// Quota units per hour that polls of a service may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Budgets {
     project: f64,
@@ -38,7 +38,7 @@ struct Budgets {
 }
 
 impl Budgets {
-    /// From the settings, and where they are silent from the quota. `cost`: units of a poll.
+    /// Computes the budgets from the settings, or from the quota where the settings name none. `cost`: units of a poll.
     fn of(pace: &Pace, limits: Limits, cost: u64) -> Self {
         let set = |calls: u64| (calls > 0).then(|| (calls * cost) as f64 / 24.0);
         let minutes = |units: u64| units as f64 * 60.0 * pace.quota_share;
@@ -50,36 +50,36 @@ impl Budgets {
     }
 }
 
-/// What the streams of a project, or of a user, ask for.
+/// The demand of a project's or user's streams.
 struct Demands {
     streams: i64,
     demand: Demand,
-    /// Polls an hour of those that a channel leaves a safety poll only.
+    /// Polls per hour of streams that need only safety polls because they have a channel.
     safety: f64,
-    /// Most polls an hour that one of them may have.
-    most: f64,
+    /// Maximum number of polls per hour of any one stream.
+    max_rate: f64,
     /// Quota units of a poll.
     cost: u64,
 }
 
-/// Adds up what streams ask for, under the key that `key` gives each; `near`: what their polls cost so far; `late`: hours from when a
-/// poll is due to the run that makes it, in the mean.
+/// Adds up the demand of streams, grouped by the result of `key`. `current`: the prices so far; `late`: mean number of hours from when a poll is due until
+/// a run makes it.
 async fn add_demands<S: Source, K: std::hash::Hash + Eq>(
     context: &Context,
     source: &S,
     users: Option<&[Uuid]>,
-    near: &Prices,
+    current: &Prices,
     late: f64,
     key: impl Fn(&mut Paced) -> K,
 ) -> anyhow::Result<HashMap<K, Demands>> {
     let pace = &context.settings.pace;
     let safety = 3600.0 / context.settings.push.safety_interval.as_secs_f64();
     let now = Utc::now();
-    let mut asked: HashMap<K, Demands> = HashMap::new();
+    let mut demands: HashMap<K, Demands> = HashMap::new();
     let streams = poll_prices::paced(&context.pool, S::TABLES.service, users).await?;
     pin_mut!(streams);
     while let Some(mut paced) = streams.try_next().await? {
-        let near = near.of(&paced.project, paced.user_id, pace.price);
+        let current = current.of(&paced.project, paced.user_id, pace.price);
         let stream = Stream {
             id: paced.id,
             user_id: paced.user_id,
@@ -90,41 +90,41 @@ async fn add_demands<S: Source, K: std::hash::Hash + Eq>(
         let polled = paced.polled_at.unwrap_or(now);
         let forecast = pacing::history(&paced.changes).forecast(polled, pace.half_life, bounds.prior);
         let weight = source.urgency(paced.id) * pace::faded(paced.weight, paced.weight_at, now, pace.activity_half_life);
-        let nothing = || Demands { streams: 0, demand: Demand::new(now, near, late), safety: 0.0, most: 0.0, cost };
+        let empty = || Demands { streams: 0, demand: Demand::new(now, current, late), safety: 0.0, max_rate: 0.0, cost };
         let push_alive = paced.push_alive && !pacing::is_silent(&context.settings.push, paced.push_missed);
-        let asked = asked.entry(key(&mut paced)).or_insert_with(nothing);
-        asked.streams += 1;
-        asked.most = asked.most.max(3600.0 / bounds.min.as_secs_f64());
+        let demand = demands.entry(key(&mut paced)).or_insert_with(empty);
+        demand.streams += 1;
+        demand.max_rate = demand.max_rate.max(3600.0 / bounds.min.as_secs_f64());
         match push_alive {
-            true => asked.safety += safety,
-            false => asked.demand.add(&forecast, weight, &bounds),
+            true => demand.safety += safety,
+            false => demand.demand.add(&forecast, weight, &bounds),
         }
     }
-    Ok(asked)
+    Ok(demands)
 }
 
-/// Makes the prices of a service anew.
-async fn reprice<S: Source>(context: &Context, source: &S, near: &Prices) -> anyhow::Result<Prices> {
+/// Recomputes the prices of a service.
+async fn reprice<S: Source>(context: &Context, source: &S, current: &Prices) -> anyhow::Result<Prices> {
     let Context { pool, settings, .. } = context;
     let service = S::TABLES.service;
     let started = Instant::now();
-    // In the mean half of the time from one run to the next.
-    let late = runs::mean_interval_hours(pool, service, MOST_APART).await? / 2.0;
-    let projects = add_demands(context, source, None, near, late, |stream| std::mem::take(&mut stream.project)).await?;
+    // On average, half the time between two runs.
+    let late = runs::mean_interval_hours(pool, service, MAX_GAP).await? / 2.0;
+    let projects = add_demands(context, source, None, current, late, |stream| std::mem::take(&mut stream.project)).await?;
     let names: Vec<&str> = projects.keys().map(String::as_str).collect();
     let ledgers = poll_prices::ledgers(pool, service, &names).await?;
     let limits = settings.quota.limits(service);
     let mut computed = Vec::new();
-    for (project, asked) in &projects {
-        let budget = Budgets::of(&settings.pace, limits, asked.cost).project;
-        let cost = asked.cost as f64;
+    for (project, demands) in &projects {
+        let budget = Budgets::of(&settings.pace, limits, demands.cost).project;
+        let cost = demands.cost as f64;
         let ledger = ledgers.get(project);
         let steering = steering(budget, ledger.and_then(|ledger| ledger.before.as_ref()), cost);
-        let price = asked.demand.price(steering.budget(budget) / cost - asked.safety);
+        let price = demands.demand.price(steering.budget(budget) / cost - demands.safety);
         if price.fit == Fit::Short {
             log::warn!(
-                service, project, streams = asked.streams;
-                "even with every stream polled as rarely as it may be, polls cost more than the budget: raise pace.calls_per_day, or the longest intervals"
+                service, project, streams = demands.streams;
+                "polls exceed the budget even with every stream at its longest interval: raise pace.calls_per_day or the longest intervals"
             );
         }
         let price = price.price.max(settings.pace.price);
@@ -136,21 +136,21 @@ async fn reprice<S: Source>(context: &Context, source: &S, near: &Prices) -> any
             foretold: steering.foretold,
             spent: steering.made,
             spent_in_hour: ledger.map_or(0, |ledger| ledger.in_hour),
-            streams: asked.streams,
-            polls: asked.demand.calls(price) + asked.safety,
+            streams: demands.streams,
+            polls: demands.demand.calls(price) + demands.safety,
             computed_at: Utc::now(),
         });
     }
-    let users = user_prices(context, source, near, late, &projects).await?;
+    let users = user_prices(context, source, current, late, &projects).await?;
     poll_prices::store(pool, service, &computed, &users).await?;
     let streams: i64 = computed.iter().map(|project| project.streams).sum();
-    log::info!(service, streams, users = users.len(); "prices made anew in {} ms", started.elapsed().as_millis());
+    log::info!(service, streams, users = users.len(); "prices recomputed in {} ms", started.elapsed().as_millis());
     let projects = computed.into_iter().map(|project| (project.project, project.price)).collect();
-    Ok(Prices { projects, users, age: Some(0.0), paused: near.paused.clone() })
+    Ok(Prices { projects, users, age: Some(0.0), paused: current.paused.clone() })
 }
 
-/// What the prices so far foretold and what was spent under them. Polls are not all that is spent: what they find costs too, and a line of cron
-/// rounds every wait up. A new budget begins anew.
+/// Compares what the current prices predicted with what was spent under them. Polls are not the only cost: fetching what they find costs units too, and the
+/// cron schedule rounds every wait up. A changed budget starts from scratch.
 fn steering(budget: f64, before: Option<&Before>, cost: f64) -> Steering {
     match before {
         Some(before) if before.budget == budget && before.hours < LEDGER => {
@@ -161,27 +161,28 @@ fn steering(budget: f64, before: Option<&Before>, cost: f64) -> Steering {
     }
 }
 
-/// Prices of users whose streams alone could pass what one user may have.
+/// Prices for users whose streams alone could exceed the limit of one user.
 async fn user_prices<S: Source>(
     context: &Context,
     source: &S,
-    near: &Prices,
+    current: &Prices,
     late: f64,
     projects: &HashMap<String, Demands>,
 ) -> anyhow::Result<HashMap<Uuid, f64>> {
     let limits = context.settings.quota.limits(S::TABLES.service);
     let budget = |cost: u64| Budgets::of(&context.settings.pace, limits, cost).user / cost as f64;
-    let most = projects.values().map(|asked| asked.most).fold(0.0, f64::max);
-    let crowd = projects.values().map(|asked| budget(asked.cost) / most).fold(f64::INFINITY, f64::min);
-    if projects.values().all(|asked| (asked.streams as f64) <= crowd) {
+    let max_rate = projects.values().map(|demands| demands.max_rate).fold(0.0, f64::max);
+    let crowd = projects.values().map(|demands| budget(demands.cost) / max_rate).fold(f64::INFINITY, f64::min);
+    if projects.values().all(|demands| (demands.streams as f64) <= crowd) {
         return Ok(HashMap::new());
     }
     let users = poll_prices::crowded(&context.pool, S::TABLES.service, crowd as i64).await?;
     if users.is_empty() {
         return Ok(HashMap::new());
     }
-    let asked = add_demands(context, source, Some(&users), near, late, |stream| stream.user_id).await?;
-    let least = context.settings.pace.price;
-    let priced = asked.into_iter().map(|(user, asked)| (user, asked.demand.price(budget(asked.cost) - asked.safety).price));
-    Ok(priced.filter(|(_, price)| *price > least).collect())
+    let demands = add_demands(context, source, Some(&users), current, late, |stream| stream.user_id).await?;
+    let min_price = context.settings.pace.price;
+    let priced =
+        demands.into_iter().map(|(user, demands)| (user, demands.demand.price(budget(demands.cost) - demands.safety).price));
+    Ok(priced.filter(|(_, price)| *price > min_price).collect())
 }

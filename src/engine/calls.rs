@@ -1,5 +1,5 @@
-//! How a stream calls its provider: each call spends its quota, is tried again where that may help, and has a refused token replaced once.
-//! Knows no service.
+//! How a stream calls its provider: each call spends quota, is retried if that may help, and has a rejected token replaced once. Independent of any
+//! service.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,47 +20,47 @@ use crate::config::Settings;
 use crate::db::items::{self, Poison};
 use crate::error::{Class, Failure};
 
-/// What makes an item of its JSON.
+/// Decodes an item from its JSON.
 type Decode<C> = fn(Box<RawValue>) -> Result<Item<C>, Poison>;
 
 /// The calls of one stream.
 pub struct Calls {
-    /// `streams.id`; 0: of no stream.
+    /// `streams.id`; 0 for calls that belong to no stream.
     pub(super) stream: i64,
-    /// Things that must not be read: each has ended two processes.
+    /// Items that must not be read: each has killed two processes.
     pub(super) deadly: Vec<String>,
-    /// The right to make them.
+    /// The credential for the calls.
     pub credential: Credential,
     pub(super) user: Uuid,
     pub(super) project: String,
-    /// What the service's calls need; `None`: it knows no scopes.
+    /// The scope that the service's calls need; `None` if the provider has no scopes.
     pub(super) scope: Option<&'static str>,
     pub(super) meter: Arc<Meter>,
     pub(super) settings: Arc<Settings>,
-    /// Where the provider bounds the calls of a user that are under way at once.
+    /// Set if the provider limits a user's concurrent calls.
     pub(super) gate: Option<Arc<UserConcurrency>>,
-    /// Cancelled when the run is told to stop: no rest is waited out then.
+    /// Cancelled when the run is asked to stop: pauses are then no longer waited out.
     pub(super) wind_down: CancellationToken,
-    /// Whether they are of a full pass, which yields to incremental polls.
+    /// Whether the calls belong to a full pass, which yields to incremental polls.
     pub(super) full_pass: AtomicBool,
-    /// Where to say what somebody should hear of, beside what the calls answer.
+    /// Where to report problems that need attention and are not part of a call's result.
     pub digest: Arc<Digest>,
-    /// What was booked for the page under way.
+    /// The booking of the current page.
     pub(super) booked: Mutex<Option<Booking>>,
 }
 
 impl Calls {
-    /// Whether this thing must not be read: put `Poison::deadly` into the page.
+    /// Whether this item must not be read; if so, put `Poison::deadly` into the page.
     pub fn is_deadly(&self, id: &str) -> bool {
         !self.deadly.is_empty() && self.deadly.contains(&items::key(id))
     }
 
-    /// The same work. Where the stream is polled apart, it is said before each step which thing it is about, in case the process ends there.
+    /// Runs `work`. If the stream is polled in isolation, announces the item before each step, in case the process dies there.
     pub fn on<F: Future>(&self, id: &str, work: F) -> Either<F, impl Future<Output = F::Output> + use<F>> {
         isolated::on(isolated::checkpoint(self.stream, Some(id)), work)
     }
 
-    /// Makes an item of its JSON, unless it must not be read.
+    /// Decodes an item from its JSON, unless it must not be read.
     pub(super) fn decoded<C>(&self, raw: &RawValue, decode: Decode<C>) -> Result<Item<C>, Poison> {
         if self.deadly.is_empty() && !isolated::is_on() {
             return decode(raw.to_owned());
@@ -72,10 +72,10 @@ impl Calls {
         }
     }
 
-    /// Makes a call that costs `units`, as often as it takes. `call` also reads the answer, so that a cut one is asked for again.
+    /// Makes a call that costs `units`, with retries. `call` also reads the response, so that a truncated one is requested again.
     ///
     /// # Errors
-    /// The last failure of the call, or `DailyQuota` when the day is used up.
+    /// Returns the last failure of the call, or `DailyQuota` if the day's quota is used up.
     pub async fn make<T, F, Fut>(&self, units: u64, call: F) -> Result<T, Failure>
     where
         F: Fn() -> Fut,
@@ -85,40 +85,40 @@ impl Calls {
         self.make_paid(units, call).await
     }
 
-    /// Spends what `count` calls cost that are to be made at the same moment with `make_paid`: if each of them waited for its quota, they
-    /// would not be ready together.
+    /// Spends the units of `count` calls that will be made concurrently with `make_paid`. If each call waited for its own quota, they would not be ready
+    /// together.
     ///
     /// # Errors
-    /// `DailyQuota` when the day is used up.
+    /// Returns `DailyQuota` if the day's quota is used up.
     pub async fn pay(&self, units: u64, count: usize) -> Result<(), Failure> {
-        let mut left = count as u64;
-        while left > 0 {
-            let part = left.min((self.meter.user_share() / units).max(1));
+        let mut remaining = count as u64;
+        while remaining > 0 {
+            let part = remaining.min((self.meter.user_share() / units).max(1));
             self.spend(part * units).await?;
-            left -= part;
+            remaining -= part;
         }
         Ok(())
     }
 
-    /// How many calls can be made at the same moment: what is more waits.
+    /// Maximum number of concurrent calls; further calls wait.
     pub fn width(&self) -> usize {
         self.gate.as_ref().map_or(usize::MAX, |gate| gate.width())
     }
 
-    /// Gets the token that the calls need, if there is none to use, so that they follow at once when their units are spent. A refusal is told of
-    /// by the call that needs it.
+    /// Gets the token that the calls need unless there is a valid one, so that the calls can start as soon as their units are spent. A rejection is
+    /// reported by the call that needs the token.
     pub(super) async fn make_ready(&self) {
         if self.scope.is_some() {
             let _ = self.credential.ready().await;
         }
     }
 
-    /// Lets the calls of the next page draw on a booking; what is left of the last one goes back.
+    /// Lets the calls of the next page draw on a booking; the remainder of the previous one is given back.
     pub(super) fn book(&self, booking: Booking) {
         *self.booked.lock().unwrap_or_else(PoisonError::into_inner) = Some(booking);
     }
 
-    /// Units that are left of what was booked for this page of a pass; `None`: it is none, or nothing was.
+    /// Units left of the booking for this page of a pass; `None` if it is not a pass or nothing was booked.
     pub fn booked(&self) -> Option<u64> {
         let booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
         booked.as_ref().filter(|booking| booking.is_for_pass()).map(Booking::remaining)
@@ -139,10 +139,10 @@ impl Calls {
         self.meter.spend(&self.project, self.user, units, what).await
     }
 
-    /// Makes a call that was paid for; each further try costs its `units` again.
+    /// Makes a call whose units are already spent; each retry costs `units` again.
     ///
     /// # Errors
-    /// As `make`.
+    /// Same as `make`.
     pub async fn make_paid<T, F, Fut>(&self, units: u64, call: F) -> Result<T, Failure>
     where
         F: Fn() -> Fut,
@@ -153,7 +153,7 @@ impl Calls {
             answer => return answer,
         };
         let mut first = Some(first);
-        let again = || {
+        let retry_call = || {
             let first = first.take();
             async {
                 match first {
@@ -168,16 +168,17 @@ impl Calls {
                 }
             }
         };
-        // Boxed is what few calls come to: a future has room for everything that it may await, and is moved with it.
-        Box::pin(retry::with_backoff(&self.settings.engine, again, |_| self.meter.count_retry())).await?
+        // Boxed because few calls get here: a future reserves space for everything it may await, and is moved together with it.
+        Box::pin(retry::with_backoff(&self.settings.engine, retry_call, |_| self.meter.count_retry())).await?
     }
 
-    /// Whether another try may do. A gate has waited out refusals already.
+    /// Whether a retry may help. A gate has already waited out rate limits.
     fn may_help(&self, failure: &Failure) -> bool {
         retry::may_help(failure) && (self.gate.is_none() || failure.class != Class::RateLimited || failure.of_token)
     }
 
-    /// A try within the user's bound. One that is refused is made again after a rest and costs nothing: the provider did not do it.
+    /// Makes one try within the user's concurrency limit. A rate-limited try is repeated after a pause and costs nothing, because the provider did not
+    /// execute it.
     async fn gated<T, F, Fut>(&self, units: u64, call: &F) -> Result<T, Failure>
     where
         F: Fn() -> Fut,
@@ -190,7 +191,7 @@ impl Calls {
                 biased;
                 turn = gate.enter(&patience) => turn?,
                 () = self.wind_down.cancelled() => {
-                    return Err(Failure::new(Class::RateLimited, "the run was told to stop while it waited for calls of this user to end"));
+                    return Err(Failure::new(Class::RateLimited, "the run was asked to stop while it waited for other calls of this user to end"));
                 }
             };
             match self.once(units, call).await {
@@ -207,7 +208,7 @@ impl Calls {
         }
     }
 
-    /// A try, and a second one if the token is refused.
+    /// Makes one try, and a second one if the token is rejected.
     async fn once<T, F, Fut>(&self, units: u64, call: &F) -> Result<T, Failure>
     where
         F: Fn() -> Fut,
@@ -217,7 +218,7 @@ impl Calls {
         loop {
             let used = self.credential.current().await;
             match Box::pin(call()).await {
-                // A token may also be older than the service whose scope it lacks.
+                // The token may also be older than the grant of the service's scope.
                 Err(failure) if matches!(failure.class, Class::TokenStale | Class::ScopeMissing) && !refreshed => {
                     let replaced = Box::pin(self.credential.replace(used.as_deref())).await;
                     replaced.map_err(|failure| Failure { of_token: true, ..failure })?;

@@ -1,5 +1,4 @@
-//! Dispatcher of a run: looks for what is due as long as there is work, claims it and lays it on the queue, and closes what was idle, one
-//! statement for hundreds.
+//! Dispatcher of a run: looks for due streams while there is work, claims and queues them, and closes idle ones, hundreds per statement.
 
 mod close;
 mod first_pages;
@@ -19,22 +18,22 @@ use super::{Source, workers};
 use crate::db::claims::{self, Claim, Selection};
 use crate::db::streams::Idle;
 
-/// How long streams that were brought up wait for others, so that one look finds them all.
+/// How long new streams wait for further ones, so that one look finds them all.
 const SHARED_LOOK: Duration = Duration::from_millis(500);
-/// Polls that wait in a run at once where a project has no quota for them: those of other projects may come after them.
-const MOST_POLLS: usize = 2_000;
-/// Full passes that wait for nothing but their turn, below which more are claimed.
+/// Maximum number of polls that wait in a run for their project's quota; polls of other projects may be behind them.
+const MAX_POLLS: usize = 2_000;
+/// More full passes are claimed when fewer than this many are ready to start.
 const READY_PASSES: usize = 200;
 
 /// Polls everything that the selection names, until nothing is due or the run winds down.
 ///
 /// # Errors
-/// Only what ends the whole run: the database is gone.
+/// Returns only errors that end the run: the database is gone.
 pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection) -> anyhow::Result<()> {
     let dispatched = async {
         let dispatched = Dispatcher::new(shared, selection).run().await;
         if dispatched.is_err() {
-            // Polls under way end with the page in hand: what they bring cannot be recorded.
+            // Polls in progress end after the current page: their results cannot be recorded.
             shared.wind_down.cancel();
         }
         shared.report().give_back(shared.queue.close());
@@ -44,13 +43,13 @@ pub async fn drain<S: Source>(shared: &Arc<Shared<S>>, selection: &Selection) ->
     dispatched
 }
 
-/// What is to be done next.
+/// The next step of the dispatcher.
 enum Next {
     List,
     Claim(Vec<i64>),
     GiveWay(Vec<Outcome>),
     Close(Vec<(Idle, Uuid)>),
-    /// Until something changes, or then.
+    /// Until something changes, or until this time.
     Wait(Option<Instant>),
     End,
 }
@@ -58,28 +57,28 @@ enum Next {
 struct Dispatcher<'a, S: Source> {
     shared: &'a Arc<Shared<S>>,
     selection: &'a Selection,
-    /// Seen by the last look and not claimed yet: what follows a cursor, and what needs a full pass.
+    /// Seen by the last look and not yet claimed: incremental polls and full passes.
     polls: VecDeque<i64>,
     passes: VecDeque<i64>,
-    /// How many of these, in front, are of users who have nothing yet.
+    /// How many passes, at the front, belong to users who have no data yet.
     firsts: usize,
     looked: Option<Instant>,
-    /// Streams to claim next, and the most.
+    /// Number of streams to claim next, and its maximum.
     chunk: usize,
-    most: usize,
+    max_chunk: usize,
     threads: u32,
-    /// Streams that were named and are another's, and until when they are waited for.
+    /// Number of named streams held by others, and until when to wait for them.
     others: usize,
     patience: Instant,
 }
 
-/// One statement after the other: a second connection costs the server more than the wait costs the run.
+/// Statements run one after the other: a second connection would cost the server more than the wait costs the run.
 impl<'a, S: Source> Dispatcher<'a, S> {
     fn new(shared: &'a Arc<Shared<S>>, selection: &'a Selection) -> Self {
         let engine = &shared.context.settings.engine;
-        let most = if shared.dry_run { usize::MAX } else { engine.chunk as usize };
-        // A small first claim, so that Google is asked while the database makes the next, larger one.
-        let chunk = most.min(2 * engine.concurrency as usize);
+        let max_chunk = if shared.dry_run { usize::MAX } else { engine.chunk as usize };
+        // The first claim is small, so that Google is called while the database processes the next, larger one.
+        let chunk = max_chunk.min(2 * engine.concurrency as usize);
         Self {
             shared,
             selection,
@@ -88,7 +87,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
             firsts: 0,
             looked: None,
             chunk,
-            most,
+            max_chunk,
             threads: 1,
             others: 0,
             patience: Instant::now() + engine.lease,
@@ -112,7 +111,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         }
     }
 
-    /// Begins nothing any more. The leases on what was claimed are given back with all others.
+    /// Starts nothing more. The leases of claimed streams are given back together with all others.
     fn give_back(&mut self) {
         self.polls.clear();
         self.passes.clear();
@@ -125,7 +124,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         let queue = &self.shared.queue;
         let now = Instant::now();
         let mut state = queue.state();
-        anyhow::ensure!(!state.broken, "a worker panicked; what it said stands above");
+        anyhow::ensure!(!state.broken, "a worker panicked; see its message above");
         if !winding_down && self.must_look(&mut state, now) {
             return Ok(Next::List);
         }
@@ -145,7 +144,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         }
         let look_in = if state.brought_up { SHARED_LOOK } else { self.look_every() };
         let look = self.looked.filter(|_| self.looks_again() && !winding_down).map(|looked| looked + look_in);
-        // Where there is enough to begin with, the time for what was brought up has passed, and it waits for others to begin.
+        // If enough work is ready, the time for the new streams has passed and they wait until other work starts.
         let wake = Queue::close_by(&state).into_iter().chain(look.filter(|look| *look > now)).min();
         Ok(Next::Wait(wake.or(look.map(|_| now + SHARED_LOOK))))
     }
@@ -162,8 +161,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         if state.is_quiet() && self.others_by(now).is_some_and(|until| until <= now) {
             return true;
         }
-        // What was brought up is looked for at once where there is little else to begin with; lists that bring up streams one after the other
-        // share a look.
+        // New streams are looked for immediately if little other work is ready; lists that add streams one after the other share a look.
         let (polls, passes) = state.ready(now);
         let has_work = !self.polls.is_empty() || polls > 0 || passes >= READY_PASSES;
         if state.brought_up && !has_work && (state.is_quiet() || now >= looked + SHARED_LOOK) {
@@ -173,12 +171,12 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         now >= looked + self.look_every()
     }
 
-    /// Streams to claim now: polls whenever few are ready, passes when few of these are and no poll is left to claim.
+    /// Streams to claim now: polls whenever few are ready, passes when few are ready and no poll is left to claim.
     fn claimable(&mut self, state: &mut State, now: Instant) -> Vec<i64> {
         let (polls, passes) = state.ready(now);
         let low = (self.chunk / 2).max(1);
-        let polls_left = self.polls.len().min(MOST_POLLS.max(self.chunk).saturating_sub(state.waiting().0));
-        let passes_left = self.passes.len().min(self.most_passes().saturating_sub(state.passes));
+        let polls_left = self.polls.len().min(MAX_POLLS.max(self.chunk).saturating_sub(state.waiting().0));
+        let passes_left = self.passes.len().min(self.max_passes().saturating_sub(state.passes));
         let low_if = |is_wanted: bool, low: usize| if is_wanted { low } else { 0 };
         state.low = Low {
             polls: low_if(polls_left > 0, low),
@@ -186,22 +184,22 @@ impl<'a, S: Source> Dispatcher<'a, S> {
             firsts: low_if(polls_left == 0 && self.firsts > 0, READY_PASSES),
         };
         let wants_passes = passes < state.low.passes || state.firsts() < state.low.firsts;
-        let most = self.chunk;
+        let max_chunk = self.chunk;
         let ids: Vec<i64> = match () {
-            () if polls < state.low.polls => self.polls.drain(..most.min(polls_left)).collect(),
+            () if polls < state.low.polls => self.polls.drain(..max_chunk.min(polls_left)).collect(),
             () if polls_left == 0 && passes_left > 0 && wants_passes => {
-                let count = most.min(passes_left);
+                let count = max_chunk.min(passes_left);
                 self.firsts = self.firsts.saturating_sub(count);
                 self.passes.drain(..count).collect()
             }
             () => return Vec::new(),
         };
-        self.chunk = self.most.min(self.chunk.saturating_mul(8));
+        self.chunk = self.max_chunk.min(self.chunk.saturating_mul(8));
         ids
     }
 
     async fn look(&mut self) -> anyhow::Result<()> {
-        // What is brought up, or falls due, from here on was not seen by this look.
+        // This look does not see streams that are added, or become due, from here on.
         let is_first = self.looked.is_none();
         self.looked = Some(Instant::now());
         let known = self.polls.len() + self.passes.len();
@@ -211,7 +209,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         };
         self.shared.progress.add_streams((due.polls.len() + due.passes.len()).saturating_sub(known));
         if !is_first {
-            log::debug!(polls = due.polls.len(), passes = due.passes.len(); "looked for what has fallen due");
+            log::debug!(polls = due.polls.len(), passes = due.passes.len(); "looked for newly due streams");
         }
         (self.polls, self.passes, self.firsts) = (due.polls.into(), due.passes.into(), due.firsts);
         self.others = due.held;
@@ -219,14 +217,14 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         report.saw_pause |= due.paused;
         report.saw_refused |= due.refused;
         drop(report);
-        self.shared.apart.put(due.apart);
+        self.shared.isolated.put(due.apart);
         Ok(())
     }
 
     /// Claims streams and queues them.
     async fn claim(&mut self, ids: &[i64]) -> anyhow::Result<()> {
         let Self { shared, selection, .. } = self;
-        // A lease of this run's own may have lapsed, where it is slow or was suspended: it does not take from itself what is under way.
+        // A lease of this run may have lapsed if it is slow or was suspended: do not claim streams that it is still working on.
         let ids: Vec<i64> = ids.iter().copied().filter(|id| !shared.held().contains(id)).collect();
         let pool = &shared.context.pool;
         let lease = shared.context.settings.engine.lease.as_secs_f64();
@@ -239,7 +237,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         let tasks: Vec<Box<Task>> = rows.into_iter().map(|row| Task::of(&shared.source, row)).collect();
         if !shared.dry_run {
             shared.held().extend(tasks.iter().map(|task| task.row.id));
-            // Each poll makes one call at least.
+            // Each poll makes at least one call.
             let mut expected: HashMap<&str, u64> = HashMap::new();
             for task in tasks.iter().filter(|task| !task.is_pass()) {
                 *expected.entry(&task.row.account.project).or_default() += S::cost(&task.row.kind);
@@ -261,9 +259,9 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         Ok(())
     }
 
-    /// `winding_down`: as what is to be done was decided by it, or the end of the run could come in between and never be told.
+    /// `winding_down` is the value that the decision was based on; otherwise, a wind-down that begins in between would be missed.
     async fn wait(&self, until: Option<Instant>, winding_down: bool) {
-        let over = async {
+        let deadline = async {
             match until {
                 Some(until) => tokio::time::sleep_until(until.into()).await,
                 None => std::future::pending().await,
@@ -272,7 +270,7 @@ impl<'a, S: Source> Dispatcher<'a, S> {
         tokio::select! {
             () = self.shared.queue.drained.notified() => {}
             () = self.shared.wind_down.cancelled(), if !winding_down => {}
-            () = over => {}
+            () = deadline => {}
         }
     }
 }

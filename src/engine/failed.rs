@@ -1,4 +1,4 @@
-//! What becomes of a stream that failed: its class, its line, and when it is tried again. The cursor stays.
+//! Handles a failed stream: its class, its log line, and when it is retried. The cursor stays.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::db::claims::StreamRow;
 use crate::db::streams;
 use crate::error::{Class, Failure};
 
-/// What the provider says is not there is believed to be gone after so long.
+/// A resource that the provider reports as missing counts as gone after this long.
 const GONE_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// Stores what became of a stream that could not be polled; answers how it ended.
+/// Stores the failure of a stream that could not be polled; returns how the poll ended.
 pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Failure) -> PollEnd {
-    // The stream did not fail: it waits for its project, which the call that used the day up has paused.
+    // The stream did not fail: it waits for its project, which was paused by the call that used up the day's quota.
     if failure.class == Class::DailyQuota {
         return PollEnd::Paused(failure);
     }
@@ -25,14 +25,14 @@ pub async fn store<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: Fail
         }
         false => shared.digest.failed("stream failed", &Stream::of(row), &failure),
     }
-    // What is no stream's fault puts no stream off: it is left to hosts whose settings are right.
+    // A failure that is not the stream's fault does not postpone the stream: hosts with correct settings can still poll it.
     if !shared.dry_run && !matches!(failure.class, Class::LeaseLost | Class::Settings) {
         let stored = match off {
             true => streams::turn_off(&shared.context.pool, shared.run, row.id, &failure).await,
             false => fail(shared, row, &failure).await,
         };
         if let Err(error) = stored {
-            shared.digest.failed("the failure could not be stored", &Stream::of(row), &error.into());
+            shared.digest.failed("could not store the failure", &Stream::of(row), &error.into());
         }
     }
     if off { PollEnd::Off(failure) } else { PollEnd::Failed(failure) }
@@ -49,8 +49,8 @@ async fn fail<S: Source>(shared: &Shared<S>, row: &StreamRow, failure: &Failure)
     }
     let state = match failure.class {
         Class::ScopeMissing | Class::ApiDisabled => Some("stopped"),
-        // What a user's feed of feeds brings up may be gone, and comes back with it; once may be a mistake. That feed itself names no resource:
-        // nothing would bring it back.
+        // A stream that a list of feeds added may be gone, and comes back with that list; a single failure may be an error. The list itself has no
+        // resource: nothing would bring it back.
         Class::Gone if !row.resource.is_empty() && failing_for >= GONE_AFTER => Some("removed"),
         _ => None,
     };

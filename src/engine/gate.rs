@@ -1,8 +1,8 @@
-//! How many calls of one user are under way at once, where the provider bounds them: fewer after a refusal, and slowly more again. Knows no service.
+//! Limits a user's concurrent calls if the provider does: fewer after a rejection, then slowly more. Independent of any service.
 //!
-//! A refusal halves the number, once for all calls that were under way together. Nothing is called during the rest that follows; then one call
-//! looks whether it was long enough, and if it is refused too, the next rest is twice as long. The number that was refused is not tried again
-//! soon, and the next rest begins with the length that was enough: a refusal costs more time than a call less at once.
+//! A rejection halves the limit, once for all calls that were in progress together. No calls are made during the pause that follows; then one call checks
+//! whether the pause was long enough, and if it is rejected too, the next pause is twice as long. The rejected limit is not tried again soon, and the next
+//! pause starts with the length that was sufficient: a rejection costs more time than one concurrent call less.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,40 +12,40 @@ use tokio::sync::Notify;
 use crate::config;
 use crate::error::{Class, Failure};
 
-/// Calls that must pass until a number that was refused is tried again.
-const CAREFUL: usize = 1_000;
+/// Calls that must succeed before a rejected limit is tried again.
+const RAISE_AFTER: usize = 1_000;
 
 /// The calls of one user.
 pub struct UserConcurrency {
     state: Mutex<State>,
-    /// A call has ended, or a rest has changed.
+    /// A call has ended, or a pause has changed.
     changed: Notify,
 }
 
 impl UserConcurrency {
-    /// At most so many calls at once. A first rest lasts as long as the first wait between tries, the longest as long as the longest one.
-    pub fn new(most: usize, settings: &config::Engine) -> Self {
+    /// At most `max` concurrent calls. The first pause is as long as the first wait between tries; the longest pause as long as the longest wait.
+    pub fn new(max: usize, settings: &config::Engine) -> Self {
         let (base, cap) = (settings.backoff_base, settings.backoff_cap);
-        // As many as it takes to come to the longest rest, and that one twice.
+        // Enough pauses to reach the longest one, and that one twice.
         let doublings = (cap.as_secs_f64() / base.as_secs_f64().max(1e-3)).log2().ceil().max(0.0) as u32;
         let patience = settings.tries.max(doublings + 2);
-        Self { state: Mutex::new(State::new(most, base, cap, patience)), changed: Notify::new() }
+        Self { state: Mutex::new(State::new(max, base, cap, patience)), changed: Notify::new() }
     }
 
-    /// How many may be under way now.
+    /// Current limit of concurrent calls.
     pub fn width(&self) -> usize {
         self.state().limit
     }
 
-    /// What a caller who begins to wait now must know.
+    /// Snapshot for a caller that starts to wait now.
     pub fn patience(&self) -> Patience {
         Patience(self.state().given_up)
     }
 
-    /// Waits for a rest to end and for a place.
+    /// Waits for the pause to end and for a free slot.
     ///
     /// # Errors
-    /// `RateLimited`: calls were refused after one rest after the other since the caller began to wait.
+    /// Returns `RateLimited` if calls were rejected after each of several consecutive pauses since the caller began to wait.
     pub async fn enter(&self, patience: &Patience) -> Result<CallPermit<'_>, Failure> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -79,10 +79,10 @@ impl UserConcurrency {
     }
 }
 
-/// How often it had been given up when a caller began to wait.
+/// How often calls had been given up when a caller began to wait.
 pub struct Patience(u64);
 
-/// A call under way.
+/// A call in progress.
 pub struct CallPermit<'a> {
     gate: &'a UserConcurrency,
     epoch: u64,
@@ -95,15 +95,15 @@ impl CallPermit<'_> {
         self.end(|state, epoch| state.passed(epoch));
     }
 
-    /// The call was refused: the rest begins.
+    /// The call was rejected: the pause begins.
     pub fn refused(mut self, failure: &Failure) {
         self.end(|state, epoch| state.refused(epoch, failure, Instant::now()));
     }
 
-    fn end(&mut self, tell: impl FnOnce(&mut State, u64)) {
+    fn end(&mut self, update: impl FnOnce(&mut State, u64)) {
         let mut state = self.gate.state();
         state.under_way -= 1;
-        tell(&mut state, self.epoch);
+        update(&mut state, self.epoch);
         drop(state);
         self.ended = true;
         self.gate.changed.notify_waiters();
@@ -111,7 +111,7 @@ impl CallPermit<'_> {
 }
 
 impl Drop for CallPermit<'_> {
-    /// It failed for another reason, or nobody waits for it any more.
+    /// The call failed for another reason, or was cancelled.
     fn drop(&mut self) {
         if !self.ended {
             self.end(|_, _| {});
@@ -127,22 +127,22 @@ enum May {
 }
 
 struct State {
-    most: usize,
+    max: usize,
     base: Duration,
     cap: Duration,
-    /// Rests in a row after which it is given up.
+    /// Number of consecutive pauses after which to give up.
     patience: u32,
     limit: usize,
-    /// The largest number that was not refused.
+    /// The largest limit that was not rejected.
     ceiling: usize,
     under_way: usize,
-    /// Since the number last changed.
+    /// Calls that succeeded since the limit last changed.
     passed: usize,
-    /// Grows with each refusal that changes something: what was under way then is not asked again what it thinks of it.
+    /// Incremented by each rejection that changes something; results of calls from earlier epochs are ignored.
     epoch: u64,
-    /// Rests in a row after which the first call was refused again.
+    /// Number of consecutive pauses after which the first call was rejected again.
     rests: u32,
-    /// The last rest.
+    /// Length of the last pause.
     pause: Duration,
     until: Option<Instant>,
     given_up: u64,
@@ -150,14 +150,14 @@ struct State {
 }
 
 impl State {
-    fn new(most: usize, base: Duration, cap: Duration, patience: u32) -> Self {
+    fn new(max: usize, base: Duration, cap: Duration, patience: u32) -> Self {
         Self {
-            most,
+            max,
             base,
             cap,
             patience,
-            limit: most,
-            ceiling: most,
+            limit: max,
+            ceiling: max,
             under_way: 0,
             passed: 0,
             epoch: 0,
@@ -173,7 +173,7 @@ impl State {
         if let Some(until) = self.until.filter(|until| *until > now) {
             return May::At(until);
         }
-        // The first one after a rest goes alone.
+        // The first call after a pause is made alone.
         let limit = if self.rests > 0 { 1 } else { self.limit };
         if self.under_way < limit { May::Enter } else { May::Wait }
     }
@@ -184,8 +184,8 @@ impl State {
         }
         self.rests = 0;
         self.passed += 1;
-        let enough = if self.limit < self.ceiling { self.limit } else { CAREFUL };
-        if self.limit < self.most && self.passed >= enough {
+        let enough = if self.limit < self.ceiling { self.limit } else { RAISE_AFTER };
+        if self.limit < self.max && self.passed >= enough {
             self.limit += 1;
             self.ceiling = self.ceiling.max(self.limit);
             self.passed = 0;

@@ -1,5 +1,5 @@
-//! Streams whose process died twice while it held them are polled apart, beside all others: by a process of its own, which says what it is at
-//! before each step, so that what ends it is known by its id. Knows no service.
+//! Isolated polling: streams whose process died twice while holding them are polled by a separate process, alongside all others. It announces its work
+//! before each step, so that the item that kills it can be identified. Independent of any service.
 
 mod announce;
 mod checkpoint;
@@ -30,16 +30,16 @@ use crate::error::{Class, Exit, Failure, Fault};
 pub use announce::{at, begin, blocking, checkpoint, is_on, on};
 pub use checkpoint::Checkpoint;
 
-/// The command that such a process is started with.
+/// The hidden command that starts such a process.
 pub const COMMAND: &str = "poll-isolated";
-/// How often something ends its process before it is put aside.
-const TWICE: usize = 2;
-/// Processes that may die in one run; what is left is the next run's.
-const MOST_DEATHS: usize = 20;
-/// What a panic in the first thread ends a process with.
+/// Number of processes that an item may kill before it is set aside.
+const CONDEMN_AFTER: usize = 2;
+/// Maximum number of processes that may die in one run; the remaining streams are left to the next run.
+const MAX_DEATHS: usize = 20;
+/// Exit code of a process whose main thread panicked.
 const PANICKED: i32 = 101;
 
-/// What a process is to poll, on its standard input.
+/// What a process must poll; read from its standard input.
 #[derive(Serialize, Deserialize)]
 pub struct Order {
     pub settings: Settings,
@@ -52,7 +52,7 @@ pub struct Order {
     pub max_duration: Option<Duration>,
 }
 
-/// Ends the output of a process that has polled what it was to poll.
+/// Ends the output of a process that has finished its order.
 pub fn print_report(report: Report) -> anyhow::Result<()> {
     announce::line(&Part::of(report))
 }
@@ -60,24 +60,24 @@ pub fn print_report(report: Report) -> anyhow::Result<()> {
 /// How a process ended.
 enum Ended {
     Done(Part),
-    /// While it was at this place, where it had come to one.
+    /// While working at this checkpoint, if it had reached one.
     Died(Option<Checkpoint>, ExitStatus),
 }
 
-/// Streams that the looks of a run leave to a process of its own.
+/// Streams that the run leaves to a separate process.
 #[derive(Default)]
 pub struct IsolatedStreams {
     ids: Mutex<Vec<i64>>,
-    found: Notify,
+    added: Notify,
 }
 
 impl IsolatedStreams {
-    /// As the last look has found them; those of earlier ones are among them, or polled.
+    /// Sets the streams seen by the last look; those of earlier looks are either included or already polled.
     pub fn put(&self, ids: Vec<i64>) {
         let is_any = !ids.is_empty();
         *self.ids.lock().unwrap_or_else(PoisonError::into_inner) = ids;
         if is_any {
-            self.found.notify_one();
+            self.added.notify_one();
         }
     }
 
@@ -86,21 +86,21 @@ impl IsolatedStreams {
     }
 }
 
-/// Polls apart what the looks leave to it, until all others are `served`. Waiting for these would be for days, where one of them is a large mailbox
-/// in its first pass.
+/// Polls isolated streams as the looks find them, until all others are `served`. Not after the others: those can take days if one of them is the
+/// first pass of a large mailbox.
 ///
 /// # Errors
-/// No process can be started, or one gave up; the database is gone.
-pub async fn beside<S: Source>(shared: &Shared<S>, job: &Job, served: &CancellationToken) -> anyhow::Result<()> {
+/// Returns an error if no process can be started, a process gives up, or the database is gone.
+pub async fn alongside<S: Source>(shared: &Shared<S>, job: &Job, served: &CancellationToken) -> anyhow::Result<()> {
     let mut deaths = Vec::new();
     loop {
         let is_last = served.is_cancelled();
-        poll(shared, job, shared.apart.take(), &mut deaths).await?;
+        poll(shared, job, shared.isolated.take(), &mut deaths).await?;
         if is_last {
             return Ok(());
         }
         tokio::select! {
-            () = shared.apart.found.notified() => {}
+            () = shared.isolated.added.notified() => {}
             () = served.cancelled() => {}
         }
     }
@@ -113,22 +113,22 @@ async fn poll<S: Source>(
     deaths: &mut Vec<Option<Checkpoint>>,
 ) -> anyhow::Result<()> {
     let mut groups = vec![streams];
-    let may_go_on = |deaths: usize| !shared.dry_run && !shared.wind_down.is_cancelled() && deaths < MOST_DEATHS;
+    let may_go_on = |deaths: usize| !shared.dry_run && !shared.wind_down.is_cancelled() && deaths < MAX_DEATHS;
     while let Some(mut group) = groups.pop().filter(|_| may_go_on(deaths.len())) {
         if group.is_empty() {
             continue;
         }
-        let (place, status) = match polled(shared, job, &group).await? {
+        let (checkpoint, status) = match run_process(shared, job, &group).await? {
             Ended::Done(part) => {
                 shared.report().take_over(part);
                 continue;
             }
-            Ended::Died(place, status) => (place, status),
+            Ended::Died(checkpoint, status) => (checkpoint, status),
         };
-        log::warn!("{}: a process that polled {} streams apart ended with {status}", job.name, group.len());
-        deaths.push(place.clone());
-        let is_proven = deaths.iter().filter(|other| **other == place).count() == TWICE;
-        match place {
+        log::warn!("{}: a process that polled {} streams in isolation ended with {status}", job.name, group.len());
+        deaths.push(checkpoint.clone());
+        let is_proven = deaths.iter().filter(|other| **other == checkpoint).count() == CONDEMN_AFTER;
+        match checkpoint {
             Some(Checkpoint { stream, item: Some(item) }) if is_proven => {
                 items::condemn(&shared.context.pool, stream, &item, &format!("{}: {status}", items::DEADLY)).await?;
                 shared.report().quarantined += 1;
@@ -138,39 +138,39 @@ async fn poll<S: Source>(
                 group.retain(|id| *id != stream);
             }
             None if is_proven && group.len() == 1 => put_off(shared, group.remove(0), status).await?,
-            // It was at none of them, or at one that nobody knows.
+            // It was working on none of them, or on an unknown one.
             None if is_proven => {
                 deaths.retain(Option::is_some);
                 groups.push(group.split_off(group.len() / 2));
             }
             _ => {}
         }
-        // It can no longer say so itself.
+        // The dead process cannot release them itself.
         let held: Vec<i64> = groups.iter().flatten().chain(&group).copied().collect();
         streams::release(&shared.context.pool, shared.run, &held).await?;
         groups.push(group);
-        if deaths.len() == MOST_DEATHS {
-            log::warn!("{}: {MOST_DEATHS} processes died, the next run goes on", job.name);
+        if deaths.len() == MAX_DEATHS {
+            log::warn!("{}: {MAX_DEATHS} processes died; the next run continues", job.name);
         }
     }
     Ok(())
 }
 
-/// Records a stream that ends its process by something that has no id.
+/// Records a stream that kills its process without a known item.
 async fn put_off<S: Source>(shared: &Shared<S>, stream: i64, status: ExitStatus) -> anyhow::Result<()> {
     for row in claims::read(&shared.context.pool, &[stream]).await? {
         let message =
-            format!("the process that polled this stream ended with {status}, twice; report it, with the log of the run");
+            format!("the process that polled this stream ended with {status} twice; please report this with the log of the run");
         let end = failed::store(shared, &row, Failure::new(Class::Internal, message)).await;
         shared.report().add(&Outcome { end, ..Outcome::of(&row) });
     }
     Ok(())
 }
 
-/// Starts a process for these streams, and waits for its end.
-async fn polled<S: Source>(shared: &Shared<S>, job: &Job, streams: &[i64]) -> anyhow::Result<Ended> {
+/// Starts a process for these streams and waits for it to end.
+async fn run_process<S: Source>(shared: &Shared<S>, job: &Job, streams: &[i64]) -> anyhow::Result<Ended> {
     let mut settings = (*shared.context.settings).clone();
-    // One thing at a time: what is at work when it dies is what it dies of.
+    // One item at a time, so that the item in progress when the process dies is the cause.
     (settings.engine.threads, settings.google.batch_size) = (1, 1);
     let order = Order {
         settings,
@@ -186,38 +186,38 @@ async fn polled<S: Source>(shared: &Shared<S>, job: &Job, streams: &[i64]) -> an
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .context("starting a process that polls streams apart")?;
+        .context("starting a process that polls streams in isolation")?;
     if let Some(mut input) = child.stdin.take() {
-        // It may have died before it has read it, which its end tells.
+        // It may have died before reading the order; its exit status shows that.
         let _ = input.write_all(&serde_json::to_vec(&order)?).await;
     }
-    let (place, part, was_stopped) = heard(shared, &mut child).await?;
-    let status = child.wait().await.context("waiting for the process that polls streams apart")?;
+    let (checkpoint, part, was_stopped) = read_output(shared, &mut child).await?;
+    let status = child.wait().await.context("waiting for the process that polls streams in isolation")?;
     match part {
         Some(part) => Ok(Ended::Done(part)),
         None if was_stopped => Ok(Ended::Done(Part::default())),
-        None if status.signal().is_some() || status.code() == Some(PANICKED) => Ok(Ended::Died(place, status)),
+        None if status.signal().is_some() || status.code() == Some(PANICKED) => Ok(Ended::Died(checkpoint, status)),
         None => {
-            // The run ends like it.
+            // The run ends with the same exit code.
             let exit = [Exit::Unavailable, Exit::Settings].into_iter().find(|exit| status.code() == Some(*exit as i32));
-            let message = format!("the process that polls streams apart gave up ({status}); what it said stands above");
+            let message = format!("the process that polls streams in isolation gave up ({status}); see its messages above");
             Err(Fault { exit: exit.unwrap_or(Exit::SomeFailed), message }.into())
         }
     }
 }
 
-/// What a process says until its end: where it was last, what it did, and whether it was told to stop, which is handed on to it.
-async fn heard<S>(shared: &Shared<S>, child: &mut Child) -> anyhow::Result<(Option<Checkpoint>, Option<Part>, bool)> {
-    let (mut place, mut part, mut was_stopped) = (None, None, false);
-    let Some(output) = child.stdout.take() else { return Ok((place, part, was_stopped)) };
+/// Reads a process's output until it ends: its last checkpoint, what it did, and whether it was asked to stop (a stop of the run is passed on to it).
+async fn read_output<S>(shared: &Shared<S>, child: &mut Child) -> anyhow::Result<(Option<Checkpoint>, Option<Part>, bool)> {
+    let (mut checkpoint, mut part, mut was_stopped) = (None, None, false);
+    let Some(output) = child.stdout.take() else { return Ok((checkpoint, part, was_stopped)) };
     let mut lines = BufReader::new(output).lines();
     loop {
         tokio::select! {
-            line = lines.next_line() => match line.context("reading from the process that polls streams apart")? {
+            line = lines.next_line() => match line.context("reading from the process that polls streams in isolation")? {
                 Some(line) if line.starts_with('{') => part = Some(serde_json::from_str(&line)?),
-                // The last line of one that died may be half of one.
-                Some(line) => place = serde_json::from_str(&line).unwrap_or(place),
-                None => return Ok((place, part, was_stopped)),
+                // The last line of a dead process may be incomplete.
+                Some(line) => checkpoint = serde_json::from_str(&line).unwrap_or(checkpoint),
+                None => return Ok((checkpoint, part, was_stopped)),
             },
             () = shared.wind_down.cancelled(), if !was_stopped => {
                 was_stopped = true;
@@ -253,11 +253,11 @@ mod tests {
 
     #[test]
     fn a_place_is_a_line_and_half_a_line_is_none() {
-        let place = Checkpoint { stream: 7, item: Some("a\"\n".into()) };
-        let line = serde_json::to_string(&Some(&place)).expect("JSON");
+        let checkpoint = Checkpoint { stream: 7, item: Some("a\"\n".into()) };
+        let line = serde_json::to_string(&Some(&checkpoint)).expect("JSON");
         assert_eq!(line, r#"[7,"a\"\n"]"#);
-        assert_eq!(serde_json::from_str::<Option<Checkpoint>>(&line).expect("a place"), Some(place));
-        assert_eq!(serde_json::from_str::<Option<Checkpoint>>("null").expect("no place"), None);
+        assert_eq!(serde_json::from_str::<Option<Checkpoint>>(&line).expect("a checkpoint"), Some(checkpoint));
+        assert_eq!(serde_json::from_str::<Option<Checkpoint>>("null").expect("no checkpoint"), None);
         assert!(serde_json::from_str::<Option<Checkpoint>>(&line[..5]).is_err());
     }
 }

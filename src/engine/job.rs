@@ -1,4 +1,4 @@
-//! One execution of one job: run row, lock, heartbeat, the streams, and the rows that tell of it.
+//! One execution of a job: run row, lock, heartbeat, the streams, and the rows that record it.
 
 mod opened;
 mod ready;
@@ -29,35 +29,35 @@ use crate::telemetry::healthchecks::Check;
 pub struct Job {
     /// `calendar cron`: the name in the run tables, and of the lock.
     pub name: String,
-    /// One run of this job at a time.
+    /// At most one run of this job at a time.
     pub exclusive: bool,
-    /// Ask and compare, write nothing.
+    /// Fetch and compare, but write nothing.
     pub dry_run: bool,
-    /// Which streams.
+    /// The streams to poll.
     pub selection: Selection,
     /// Wind down after this long.
     pub max_duration: Option<Duration>,
-    /// OAuth scopes of every service that is enabled.
+    /// OAuth scopes of all enabled services.
     pub scopes: Vec<&'static str>,
-    /// Those of the ids given that name nothing; they count as failed.
+    /// Given ids that match nothing; they count as failed.
     pub unknown: Vec<String>,
-    /// The run that this process polls some streams for, which tells of it.
+    /// The run that this process polls some streams for; that run records them.
     pub part_of: Option<Uuid>,
 }
 
 impl Job {
-    /// What schedules run, and not a person for some users: only this is a sign that all is well.
+    /// Whether this is a scheduled run for all users, not one for selected users: only such runs show that all is well.
     pub(super) fn is_for_everybody(&self) -> bool {
         self.selection.users.is_none() && !self.selection.pushed && self.selection.apart.is_none()
     }
 }
 
-/// Runs a job to its end. Whatever happens to the streams is in the report and in the run tables.
+/// Runs a job to its end. All outcomes of streams are in the report and in the run tables.
 ///
 /// # Errors
-/// Only when the run could not be recorded at all.
+/// Returns an error only if the run could not be recorded at all.
 pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
-    // Between the opening and the look of all others, accounts are revived and paused projects probed.
+    // For other services, accounts are revived and paused projects probed between opening the run and the first look.
     let look = (!S::AUTH.makes_calls()).then_some(Look { selection: &job.selection, wake: S::WAKE });
     recorded_from(context, source, job, look, async |shared| {
         if !job.dry_run && job.is_for_everybody() {
@@ -68,9 +68,9 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
                 probe::probe(&shared).await?;
             }
         }
-        // Not for what was named: that is polled whether due or not.
+        // Not for named users: they are polled whether due or not.
         if !job.dry_run && job.selection == Selection::default() {
-            // What it is for comes with the next run. Nobody's polls wait for it.
+            // Its effect comes with the next run; polls do not wait for it.
             if let Err(error) = shared.source.prepare(context).await {
                 shared.report().unprepared = Some(one_line(&format!("{error:#}")));
             }
@@ -82,28 +82,28 @@ pub async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::
             served.cancel();
             drained
         };
-        // Whatever becomes of those that are polled apart, the others are served.
-        let (_, apart) = tokio::try_join!(drain, async { Ok(isolated::beside(&shared, job, &served).await) })?;
+        // All other streams are served, whatever happens to the isolated ones.
+        let (_, isolated_result) = tokio::try_join!(drain, async { Ok(isolated::alongside(&shared, job, &served).await) })?;
         skipped::paused(&shared, &job.selection).await?;
         skipped::unclaimed(&shared, &job.selection).await?;
-        // Mostly none is: an idle run makes few statements.
+        // Usually none is: an idle run makes few statements.
         let may_be_refused = shared.report().may_be_refused();
         if may_be_refused {
             skipped::refused(&shared, job).await?;
         }
-        apart
+        isolated_result
     })
     .await
 }
 
-/// Records a run that ended before it began, because of what it was asked for: nobody is called so, or nobody may be called.
+/// Records a run that ended before it began because of its arguments: no such user, or none that may be called.
 pub async fn refused(context: &Context, tables: Tables, job: &Job, why: &anyhow::Error) {
     if job.dry_run {
         return;
     }
     let (run, began, started) = (Uuid::now_v7(), SystemTime::now(), Instant::now());
     let mut report = Report::new(run, &job.name, false);
-    report.fail_whole(why);
+    report.fail_run(why);
     report.covered = Some(Covered { total: 1, failed: 1 });
     let recorded = async {
         let lease = context.settings.engine.lease.as_secs_f64();
@@ -111,15 +111,15 @@ pub async fn refused(context: &Context, tables: Tables, job: &Job, why: &anyhow:
         record(context, tables, job, &mut report, started, |_| 0).await
     };
     if let Err(error) = recorded.await {
-        log::warn!("the run of `{}` is not recorded: {error:#}", job.name);
+        log::warn!("could not record the run of `{}`: {error:#}", job.name);
     }
     telemetry::export(&context.http, &run_summary::run(&job.name, run, began, &Ok(report))).await;
 }
 
-/// Does `work` as a run: with its row, lock, heartbeat and report.
+/// Executes `work` as a run: with its row, lock, heartbeat and report.
 ///
 /// # Errors
-/// Only when the run could not be recorded at all.
+/// Returns an error only if the run could not be recorded at all.
 pub(super) async fn recorded<S: Source>(
     context: &Context,
     source: S,
@@ -129,7 +129,7 @@ pub(super) async fn recorded<S: Source>(
     recorded_from(context, source, job, None, work).await
 }
 
-/// The same; `look`: the look for what is due that the run is opened with.
+/// Same as `recorded`; `look` is the look for due streams that opens the run.
 async fn recorded_from<S: Source>(
     context: &Context,
     source: S,
@@ -140,7 +140,7 @@ async fn recorded_from<S: Source>(
     let run = job.part_of.unwrap_or_else(Uuid::now_v7);
     let mut check = Check::none();
     let began = SystemTime::now();
-    // What it has under way is its own: it may be cancelled, and that of other runs in this process goes on.
+    // The run gets its own pool handle, so that its statements can be cancelled without affecting other runs in this process.
     let own = Context { pool: context.pool.of_one_run(), ..context.clone() };
     let ended = executed(&own, source, job, run, look, &mut check, work).await.map_err(explained);
     let telemetry = async {
@@ -165,7 +165,7 @@ async fn executed<S: Source>(
     let mut report = Report::new(run, &job.name, job.dry_run);
     report.add_unknown(&job.unknown);
     let keys = ready::keys(context, S::AUTH).await?;
-    // A host that can do nothing for lack of keys takes the job from nobody.
+    // A host that cannot work for lack of keys does not block the job for others.
     let exclusive = job.exclusive && keys.is_ok();
     let mut seen = None;
     if !job.dry_run && job.part_of.is_none() {
@@ -179,7 +179,7 @@ async fn executed<S: Source>(
     let prices = match ready::ready(context, &source, job, keys).await {
         Ok(prices) => prices,
         Err(error) => {
-            report.fail_whole(&error);
+            report.fail_run(&error);
             if job.dry_run {
                 report.close(started.elapsed(), |user| source.subjects(user));
             } else {
@@ -197,7 +197,7 @@ async fn executed<S: Source>(
     report.api_calls += context.http.calls() - calls_before;
     let drained = drained.map_err(explained);
     if let Err(error) = &drained {
-        report.fail_whole(error);
+        report.fail_run(error);
     }
     if job.dry_run {
         report.close(started.elapsed(), |user| shared.source.subjects(user));
@@ -211,11 +211,11 @@ async fn executed<S: Source>(
     }
 }
 
-/// What the run did, once its work has ended, well or not.
+/// Collects the report after the work has ended, successfully or not.
 fn ended<S: Source>(shared: &Shared<S>, job: &Job, is_well: bool) -> Report {
     let mut report = std::mem::take(&mut *shared.report());
     if shared.wind_down.is_cancelled() && is_well {
-        let why = if shared.context.stop.is_cancelled() { "told to stop" } else { "max_duration reached" };
+        let why = if shared.context.stop.is_cancelled() { "stop requested" } else { "max_duration reached" };
         report.stopped_early.get_or_insert_with(|| why.into());
     }
     shared.progress.finish();
@@ -225,7 +225,7 @@ fn ended<S: Source>(shared: &Shared<S>, job: &Job, is_well: bool) -> Report {
     }
     report.details = shared.source.details();
     if let Some(failure) = shared.source.trouble() {
-        report.be_troubled(&failure);
+        report.add_problem(&failure);
     }
     let (units, retries) = shared.meter.totals();
     (report.quota_units, report.retries) = (report.quota_units + units, report.retries + retries);
@@ -239,7 +239,7 @@ async fn closed<S: Source>(shared: &Shared<S>, job: &Job, report: &mut Report, s
     if report.changes.values().any(|counts| counts.streams > 0) {
         poll_prices::outdate(pool, S::TABLES.service).await?;
     }
-    // It was stopped before it came to these, or their project is paused.
+    // The run was stopped before it reached these, or their project is paused.
     let held: Vec<i64> = shared.held().iter().copied().collect();
     if !held.is_empty() {
         streams::release(pool, shared.run, &held).await?;
@@ -273,7 +273,7 @@ async fn record(
     };
     let closed = runs::close(&context.pool, tables, report.execution_id, &closing).await;
     match closed {
-        // That was meant for a statement before it.
+        // The cancellation was meant for an earlier statement.
         Err(error) if sql_state(&error) == Some(CANCELLED) => {
             runs::close(&context.pool, tables, report.execution_id, &closing).await
         }

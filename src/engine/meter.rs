@@ -25,19 +25,19 @@ pub use allowance::For;
 use ledger::{Share, Took};
 pub use pauses::PAUSED;
 
-/// The share of a minute that first syncs may spend at once: of a user, so that a page of messages fits in, and of a project, whose users
-/// take turns.
+/// Share of a minute that full passes may spend in one burst: for a user, enough for a page of messages; for a project, little, because its users take
+/// turns.
 const USER_BURST: f64 = 0.4;
 const PROJECT_BURST: f64 = 0.05;
 
-/// A page of a first sync gets at most this part of its user's minute. Units that were booked together leave the last minute together: with larger
-/// parts, each of many users who take turns would wait at the end until a whole part is a minute old.
+/// A page of a full pass gets at most `1 / PARTS` of its user's minute. Units booked together also expire together: with larger fractions, each of many
+/// users taking turns would have to wait at the end until a whole fraction is a minute old.
 const PARTS: u64 = 12;
 
-/// Which part of a user's minute a run over all users need not write down: a few idle polls, and no more, because every run has it anew.
+/// A run over all users does not record `1 / FREE` of each user's minute: a few idle polls and no more, because every run gets this allowance again.
 const FREE: u64 = 100;
 
-/// How long a pass leaves polls alone that wait for the same units.
+/// How long a pass backs off when polls wait for the same units.
 const GIVE_WAY: Duration = Duration::from_millis(200);
 
 /// The quota of one service in this process.
@@ -46,13 +46,13 @@ pub struct Meter {
     service: &'static str,
     limits: Limits,
     projects: Mutex<HashMap<String, Arc<Project>>>,
-    /// By user, where the provider bounds their calls that are under way at once.
+    /// By user, if the provider limits their concurrent calls.
     gates: Mutex<HashMap<Uuid, Arc<UserConcurrency>>>,
-    /// Projects that are not called, each with why.
+    /// Projects that are not called, each with the reason.
     paused: Mutex<HashMap<String, String>>,
-    /// A dry run spends, but writes nothing.
+    /// False in a dry run, which spends but records nothing.
     writes: bool,
-    /// Units of each user's minute that are not written down.
+    /// Units of each user's minute that are not recorded.
     free: u64,
     units: AtomicU64,
     retries: AtomicU64,
@@ -62,13 +62,13 @@ struct Project {
     name: String,
     account: Account,
     users: Mutex<HashMap<Uuid, Arc<Account>>>,
-    /// Units that were spent beside first syncs and resyncs.
+    /// Units spent by polls, without full passes.
     polled: AtomicU64,
 }
 
 impl Meter {
-    /// A meter that has spent nothing. `for_everybody`: of a run over all users, which does not write down what idle polls cost each of them. The
-    /// runs of a few users may follow one another quickly, and write everything down.
+    /// Creates a meter that has spent nothing. `for_everybody`: for a run over all users, which does not record what idle polls cost each of them. Runs for
+    /// a few users may follow one another quickly, and record everything.
     pub fn new(pool: Pool, service: &'static str, limits: Limits, writes: bool, for_everybody: bool) -> Self {
         let (projects, gates, paused) = (Mutex::default(), Mutex::default(), Mutex::default());
         let is_bound = limits.user_per_minute < u64::MAX;
@@ -87,34 +87,34 @@ impl Meter {
         }
     }
 
-    /// What the calls of a user go through; `None`: as many as there are may be under way.
+    /// The gate that a user's calls pass through; `None` if their concurrency is not limited.
     pub fn gate(&self, user: Uuid, engine: &config::Engine) -> Option<Arc<UserConcurrency>> {
-        let most = usize::try_from(self.limits.user_concurrency).ok().filter(|most| *most > 0)?;
-        Some(Arc::clone(locked(&self.gates).entry(user).or_insert_with(|| Arc::new(UserConcurrency::new(most, engine)))))
+        let max = usize::try_from(self.limits.user_concurrency).ok().filter(|max| *max > 0)?;
+        Some(Arc::clone(locked(&self.gates).entry(user).or_insert_with(|| Arc::new(UserConcurrency::new(max, engine)))))
     }
 
-    /// Books what a stream needs to begin: at least and at most so much, as the user has it. A page of a pass gets never more than its
-    /// part of the minute.
+    /// Books the units that a stream needs to begin: between the minimum and maximum of `cost`, as available to the user. A page of a pass never gets more
+    /// than its fraction of the minute.
     ///
     /// # Errors
-    /// Who lacks the units, and until when: nothing is booked.
+    /// Returns which account lacks the units, and until when; nothing is booked.
     pub fn book(&self, project: &str, user: Uuid, cost: &RangeInclusive<u64>, what: For) -> Result<Booking, Lack> {
         let (project, account) = self.accounts(project, user);
         let mut units = *cost.start();
         if what != For::Polls {
-            let at_once = (self.limits.user_per_minute / PARTS).max(1).min(locked(&project.account.allowance).burst());
+            let max_burst = (self.limits.user_per_minute / PARTS).max(1).min(locked(&project.account.allowance).burst());
             let available = locked(&account.allowance).available(Instant::now());
-            units = available.clamp(*cost.start(), *cost.end()).min(at_once);
+            units = available.clamp(*cost.start(), *cost.end()).min(max_burst);
         }
         self.spend_now(&project, &account, units, what)?;
-        let (left, entered) = (AtomicU64::new(units), AtomicBool::new(false));
-        Ok(Booking { project, user: (user, account), what, units, left, booked: Instant::now(), entered })
+        let (remaining, entered) = (AtomicU64::new(units), AtomicBool::new(false));
+        Ok(Booking { project, user: (user, account), what, units, remaining, booked: Instant::now(), entered })
     }
 
-    /// Writes a booking into the ledger. `Some`: other hosts have used the minute up, and there is room after so long.
+    /// Writes a booking into the ledger. `Some`: other hosts have used the minute up; units are available again after this time.
     ///
     /// # Errors
-    /// `DailyQuota` when the day is used up.
+    /// Returns `DailyQuota` if the day's quota is used up.
     pub async fn enter(&self, booking: &Booking) -> Result<Option<Duration>, Failure> {
         if !self.writes {
             return Ok(None);
@@ -132,11 +132,11 @@ impl Meter {
     /// Waits until `units` may be spent for this project and user.
     ///
     /// # Errors
-    /// `DailyQuota` when the day is used up.
+    /// Returns `DailyQuota` if the day's quota is used up.
     pub async fn spend(&self, project: &str, user: Uuid, units: u64, what: For) -> Result<(), Failure> {
         let (project, account) = self.accounts(project, user);
         if self.spend_now(&project, &account, units, what).is_err() {
-            // Boxed: most calls find room and need none for this.
+            // Boxed: most calls find units available and need no space for this.
             Box::pin(self.wait(&project, &account, units, what)).await;
         }
         self.count(units);
@@ -155,7 +155,7 @@ impl Meter {
         let mut of_project = None;
         while let Err(lack) = self.spend_now(project, account, units, what) {
             match lack {
-                // Whoever waits for a minute of their own is in nobody's way.
+                // A call that waits for its user's minute does not block others.
                 Lack::User(_) => drop(of_project.take()),
                 Lack::Project(_) if of_project.is_none() => {
                     of_project = Some((waits(&project.account), project.account.waiting.lock().await));
@@ -176,8 +176,8 @@ impl Meter {
         if what == For::Passes && account.polls.load(Ordering::Relaxed) > 0 {
             return Err(Lack::User(now + GIVE_WAY));
         }
-        of_user.room(units, what, now).map_err(Lack::User)?;
-        of_project.room(units, what, now).map_err(Lack::Project)?;
+        of_user.check(units, what, now).map_err(Lack::User)?;
+        of_project.check(units, what, now).map_err(Lack::Project)?;
         of_user.spend(units, what, now);
         of_project.spend(units, what, now);
         Ok(())
@@ -195,7 +195,7 @@ impl Meter {
             free: 0,
         };
         let taken = self.take(&project.account, || project.name.clone(), units, &share).await;
-        // The day is used up: the only way in which the ledger refuses units for longer than a minute.
+        // The day's quota is used up: the only reason for the ledger to refuse units for longer than a minute.
         if let Err(failure) = &taken
             && failure.class == Class::DailyQuota
         {
@@ -221,22 +221,22 @@ impl Meter {
         ledger::take(&self.pool, self.service, &mut block, subject, units, share).await
     }
 
-    /// What a user may spend at once, so that others' calls for the same user are not kept waiting.
+    /// Units that one caller may spend in one go for a user, so that other calls for the same user do not wait too long.
     pub fn user_share(&self) -> u64 {
         self.limits.user_per_minute / 10
     }
 
-    /// Counts a call that is tried again.
+    /// Counts a retried call.
     pub fn count_retry(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts units that are spent.
+    /// Counts spent units.
     pub fn count(&self, units: u64) {
         self.units.fetch_add(units, Ordering::Relaxed);
     }
 
-    /// Units spent and calls tried again so far.
+    /// Units spent and calls retried so far.
     pub fn totals(&self) -> (u64, u64) {
         (self.units.load(Ordering::Relaxed), self.retries.load(Ordering::Relaxed))
     }

@@ -1,4 +1,4 @@
-//! What a run found out of one stream.
+//! The result of one stream in a run.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use crate::db::claims::StreamRow;
 use crate::db::streams::Idle;
 use crate::error::Failure;
 
-/// How one stream ended.
+/// The result of one stream.
 pub struct Outcome {
     pub id: i64,
     pub user_id: Uuid,
     pub kind: String,
-    /// The same run has polled it before.
+    /// Whether the same run has polled it before.
     pub again: bool,
-    /// It waited in the queue for the turn of a full pass.
+    /// Whether it waited in the queue for a full pass's turn.
     pub is_pass: bool,
-    /// It is under way as one.
+    /// Whether it is in progress as a full pass.
     pub has_turn: bool,
     pub counts: Counts,
     pub quarantined: u64,
     pub resyncs: u32,
-    /// Without the time that it waited for its turn.
+    /// Without the time spent waiting for its turn.
     pub took: Duration,
     pub fetches: Vec<Duration>,
-    /// Of the changes that an incremental pass found.
+    /// Delays of the changes that an incremental pass found.
     pub delays: Delays,
     pub end: PollEnd,
 }
@@ -39,17 +39,17 @@ pub enum PollEnd {
     Done,
     /// Stopped between two pages; the position is stored.
     Interrupted,
-    /// Given back between two pages of a full pass, so that users who have nothing yet could be claimed; interrupted, unless it is claimed again.
+    /// Given back between two pages of a full pass, so that users who have no data yet could be claimed; counts as interrupted unless it is claimed again.
     GaveWay,
     Failed(Failure),
-    /// Its project is paused for the day: it waits as it is, and did not fail.
+    /// Its project is paused for the day: it waits unchanged, and did not fail.
     Paused(Failure),
-    /// The user does not have the service, or did not grant it: nothing to sync, and no failure.
+    /// The user does not have the service, or did not grant it: nothing to sync, and not a failure.
     Off(Failure),
 }
 
 impl Outcome {
-    /// Of a stream that has not begun.
+    /// The initial outcome of a stream.
     pub fn of(row: &StreamRow) -> Self {
         Self {
             id: row.id,
@@ -68,7 +68,7 @@ impl Outcome {
         }
     }
 
-    /// One line, at `-v`. What failed is told where it did, with why.
+    /// Logs one line, at `-v`. Failures are logged where they occur, with the reason.
     pub(super) fn log(&self) {
         let how = match self.end {
             PollEnd::Failed(_) | PollEnd::Off(_) => return,
@@ -83,7 +83,7 @@ impl Outcome {
         log::info!(stream = self.id, user:% = self.user_id, kind, created, updated, deleted, ms; "{how}");
     }
 
-    /// Counts a page that is written: what it changed, and how many items went to quarantine.
+    /// Counts a written page: its changes, and the number of items quarantined.
     pub(super) fn wrote(&mut self, (counts, quarantined): (Counts, u64), delays: &Delays) {
         self.counts += counts;
         self.quarantined += quarantined;

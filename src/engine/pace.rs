@@ -1,4 +1,4 @@
-//! When a stream is polled next. Pure: the time and the chance come in as parameters.
+//! When a stream is polled next. Pure: time and randomness come in as parameters.
 
 mod forecast;
 mod history;
@@ -17,23 +17,23 @@ pub use profile::{Profile, Week};
 pub use shadow_price::{Demand, Fit, Price, Steering};
 pub use weight::{faded, in_words};
 
-/// How often a kind of stream may be polled, and what is believed of it before anything is known.
+/// How often a kind of stream may be polled, and the assumption before anything is known.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub min: Duration,
     pub max: Duration,
-    /// Changes an hour.
+    /// Changes per hour.
     pub prior: f64,
-    /// A complete pass at least this often, where the feed covers a window that moves on.
+    /// Minimum frequency of complete passes, if the feed covers a moving window.
     pub full_pass_every: Option<Duration>,
 }
 
-/// The interval of a stream whose changes are announced for so many seconds more: the safety interval, but none that goes on beyond the
-/// usual one after the last announcement.
+/// The interval of a stream whose changes are announced for another `push_left` seconds: the safety interval, but ending at most one usual interval after
+/// the channel does.
 pub fn with_push(usual: Duration, safety: Duration, push_left: Option<f64>) -> Duration {
-    let left = push_left.filter(|left| *left > 0.0).and_then(|left| Duration::try_from_secs_f64(left).ok());
-    match left {
-        Some(left) => safety.min(left.saturating_add(usual)).max(usual),
+    let remaining = push_left.filter(|seconds| *seconds > 0.0).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    match remaining {
+        Some(remaining) => safety.min(remaining.saturating_add(usual)).max(usual),
         None => usual,
     }
 }
@@ -43,35 +43,35 @@ pub fn jittered(interval: Duration, share: f64, chance: f64) -> Duration {
     interval.mul_f64(1.0 + share * (2.0 * chance - 1.0))
 }
 
-/// The wait after a complete pass: half to one and a half intervals, which is everywhere alike in the rhythm that follows, because such passes
-/// of thousands of streams may end in the same minute.
+/// The wait after a complete pass: half to one and a half intervals. Complete passes of thousands of streams may end in the same minute; this spreads their
+/// polls evenly over the following interval.
 pub fn first_wait(interval: Duration, chance: f64) -> Duration {
     interval.mul_f64(0.5 + chance)
 }
 
-/// The wait after a failure of a stream that has failed for so long in a row: an eighth of that time, so that nobody waits much longer than a
-/// trouble lasted, whoever's it was, and what never works is asked for ever more rarely. Never shorter than the server asked for.
+/// The wait after a failure: an eighth of the time for which the stream has been failing, so that streams recover soon after an outage ends, whatever its
+/// cause, and permanent failures are retried ever more rarely. Never shorter than the server's hint.
 pub fn after_failure(class: Class, failing_for: Duration, hint: Option<Duration>) -> Duration {
-    /// With a cron line each minute, a stream that failed at the end of a trouble of some minutes is polled again within 90 seconds.
+    /// With a cron line that runs each minute, a stream that failed at the end of an outage of some minutes is polled again within 90 seconds.
     const SOON: Duration = Duration::from_secs(20);
     const MINUTE: Duration = Duration::from_secs(60);
     const HOUR: Duration = Duration::from_secs(60 * 60);
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let (first, most) = match class {
+    let (min, max) = match class {
         Class::RateLimited | Class::Transient | Class::Internal | Class::Settings | Class::LeaseLost | Class::TokenStale => {
             (SOON, HOUR)
         }
         Class::UserQuota => (SOON, 6 * HOUR),
         Class::ScopeMissing | Class::ApiDisabled | Class::Gone | Class::AuthRevoked => (SOON, DAY),
         Class::Permanent | Class::PageExpired | Class::BadAnswer => (SOON, DAY),
-        // `accounts.ask_at` says when the endpoint is asked.
+        // `accounts.ask_at` determines when the endpoint is called.
         Class::ClientRefused => (10 * MINUTE, HOUR),
-        // Too many full passes for one day.
+        // Too many full passes in one day.
         Class::CursorExpired => (HOUR, DAY),
-        // When the quota's day ends is known better, and `streams::turn_off` says when a service is asked for again.
+        // The end of the quota's day is tracked separately, and `streams::turn_off` determines when a service is tried again.
         Class::DailyQuota | Class::ServiceOff | Class::NotGranted => (HOUR, DAY),
     };
-    (failing_for / 8).clamp(first, most).max(hint.unwrap_or_default())
+    (failing_for / 8).clamp(min, max).max(hint.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(after_failure(Class::RateLimited, Duration::ZERO, Some(hint)), hint);
     }
 
-    /// Cron lines each minute, and a trouble that ends at any second of the first seven minutes.
+    /// A cron line that runs each minute, and an outage that ends at any second of the first seven minutes.
     #[test]
     fn nothing_is_late_by_more_than_ninety_seconds_after_a_trouble_of_minutes() {
         let jitter = crate::config::Pace::default().jitter;
@@ -150,8 +150,8 @@ mod tests {
             }
         }
         let mean = polls.iter().sum::<u32>() / 60;
-        let most = polls.into_iter().max().expect("an hour has minutes");
-        assert!(2 * most <= 3 * mean, "{most} polls in one minute, {mean} in the mean");
+        let busiest = polls.into_iter().max().expect("an hour has minutes");
+        assert!(2 * busiest <= 3 * mean, "{busiest} polls in one minute, {mean} in the mean");
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The pace of one stream: what is known of it, and when that makes it due. Joins `pace`, the prices and the settings; knows no statement.
+//! The pace of one stream: what is known about it, and when it is therefore due. Connects `pace`, the prices and the settings; executes no statements.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use crate::db::claims::StreamRow;
 use crate::db::poll_prices::Prices;
 use crate::db::streams::Changes;
 
-/// What a stream's next poll hangs on.
+/// The factors that determine a stream's next poll.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outlook {
-    /// What is to be expected of its changes.
+    /// The forecast of its changes.
     pub forecast: Forecast,
-    /// What the user's activity makes of them, and what the service does.
+    /// Weights from the user's activity and from the service.
     pub activity: f64,
     pub urgency: f64,
-    /// Of a poll, in hours.
+    /// Price of a poll, in hours.
     pub price: f64,
-    /// The same where no budget is short.
+    /// The minimum price, when no budget is short.
     pub least: f64,
-    /// Whatever the changes are.
+    /// Whether the interval is fixed, regardless of changes.
     pub fixed: bool,
-    /// A channel is there, and announces nothing.
+    /// Whether a channel exists but announces nothing.
     pub silent: bool,
     /// From the last poll to the next, before jitter and without a channel.
     pub usual: Duration,
-    /// With what a channel announces.
+    /// The same, taking a channel's announcements into account.
     pub interval: Duration,
 }
 
-/// The outlook of a stream whose changes are `history`; `urgency`: what its service makes of it.
+/// The outlook of a stream with this history of changes; `urgency`: the service's weight.
 pub fn outlook(
     settings: &Settings,
     prices: &Prices,
@@ -46,7 +46,7 @@ pub fn outlook(
     let forecast = history.forecast(now, pace.half_life, bounds.prior);
     let activity = pace::faded(row.weight, row.weight_at, now, pace.activity_half_life);
     let price = prices.of(&row.account.project, row.user_id, pace.price);
-    // A channel that has fallen silent is relied upon no longer; `renew-webhooks` replaces it.
+    // A silent channel is no longer relied upon; `renew-webhooks` replaces it.
     let silent = is_silent(push, row.push_missed);
     let usual = forecast.wait(now, urgency * activity, price, bounds);
     Outlook {
@@ -62,15 +62,15 @@ pub fn outlook(
     }
 }
 
-/// Whether so many changes in a row that a channel did not announce make it a silent one.
+/// Whether a channel that missed `missed` consecutive changes counts as silent.
 pub fn is_silent(push: &config::Push, missed: i32) -> bool {
     i64::from(missed) >= i64::from(push.silent_after)
 }
 
-/// What the database holds of a stream's changes.
+/// Builds the history from the stored changes.
 pub fn history(changes: &Changes) -> History {
     let empty = History { mass: changes.mass, ..History::to_be_listed(changes.at, changes.since) };
-    // A shape of another version is forgotten: it is learnt again.
+    // A shape of another version is discarded and learnt again.
     let Some(Ok(shape)) = changes.shape.as_deref().map(<[f32; SHAPE]>::try_from) else { return empty };
     let [recent, bursts, timed, profile @ ..] = shape;
     let mut kept = Profile::default();
@@ -80,7 +80,7 @@ pub fn history(changes: &Changes) -> History {
     History { recent: recent.into(), bursts: bursts.into(), timed: timed.into(), profile: kept, ..empty }
 }
 
-/// What the database shall hold; no shape where there is hardly a change that it could be drawn from.
+/// The form to store; without a shape if there is hardly a change to derive one from.
 pub fn changes(history: &History) -> Changes {
     let History { mass, at, since, .. } = *history;
     let shape = (history.profile.hours.iter().sum::<f32>() > 0.01).then(|| {
@@ -92,7 +92,7 @@ pub fn changes(history: &History) -> Changes {
     Changes { mass, at, since, shape }
 }
 
-/// Bursts' memory, two odds, 24 hours and 7 days.
+/// Burst memory, two log odds, 24 hours and 7 days.
 const SHAPE: usize = 34;
 
 #[cfg(test)]
@@ -106,12 +106,12 @@ mod tests {
         let times: Vec<_> = (1..50).map(|hours| now - chrono::TimeDelta::hours(hours)).collect();
         let learnt = History::to_be_listed(now - chrono::TimeDelta::days(3), now - chrono::TimeDelta::days(9))
             .observe(now, &times, half_life, 0.1);
-        let again = history(&changes(&learnt));
+        let restored = history(&changes(&learnt));
         let wait = |history: &History| {
             let bounds = Bounds { min: Duration::ZERO, max: 30 * half_life, prior: 0.1, full_pass_every: None };
             history.forecast(now, half_life, 0.1).wait(now, 1.0, 0.05, &bounds).as_secs_f64()
         };
-        assert!((wait(&again) / wait(&learnt) - 1.0).abs() < 1e-3, "{} and {} s", wait(&again), wait(&learnt));
+        assert!((wait(&restored) / wait(&learnt) - 1.0).abs() < 1e-3, "{} and {} s", wait(&restored), wait(&learnt));
         assert_eq!(changes(&History::empty(now)).shape, None);
         let strange = Changes { shape: Some(vec![1.0]), ..changes(&learnt) };
         assert_eq!(history(&strange).profile, Profile::default());

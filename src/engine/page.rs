@@ -1,4 +1,4 @@
-//! What the engine reads out of a page.
+//! What the engine derives from a page.
 
 use chrono::{DateTime, Utc};
 
@@ -7,14 +7,14 @@ use super::shared::Shared;
 use super::{Next, Page, Source, pacing};
 use crate::db::claims::StreamRow;
 
-/// Whether a first page says that nothing has changed.
+/// Whether the first page shows that nothing has changed.
 pub fn is_idle<C>(page: &Page<C>, row: &StreamRow) -> bool {
     let at = &row.position;
     let is_last = matches!(page.next, Next::Cursor(_));
     is_last && page.items.is_empty() && page.poison.is_empty() && at.pass.is_none() && at.page_token.is_none()
 }
 
-/// Bytes of a page as it came.
+/// Size of a page as received, in bytes.
 pub fn json<C>(page: &Page<C>) -> usize {
     let items: usize = page.items.iter().map(|item| item.raw.get().len()).sum();
     items + page.poison.iter().map(|poison| poison.raw.len()).sum::<usize>()
@@ -39,7 +39,7 @@ pub fn wait_of<S: Source>(
     wait.as_secs_f64()
 }
 
-/// When the page's things changed, where the provider says so.
+/// When the page's items changed, if the provider reports it.
 pub fn change_times<C>(page: &Page<C>) -> Vec<DateTime<Utc>> {
     page.items.iter().filter_map(|item| item.changed_at).collect()
 }

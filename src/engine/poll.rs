@@ -1,4 +1,4 @@
-//! One slice of a stream: pages from its position, until the stream ends or others want its place.
+//! One slice of a stream: pages from its position, until the stream ends or others need its turn.
 
 mod dry_run;
 mod parked;
@@ -29,9 +29,9 @@ use crate::error::{Class, Failure};
 pub enum Until {
     /// To the end of the stream.
     End,
-    /// A pass goes back to the queue between two pages where others wait for their turn.
+    /// A pass goes back to the queue between two pages if others wait for their turn.
     Others,
-    /// A pass goes back after a page.
+    /// A pass goes back to the queue after one page.
     Page,
 }
 
@@ -39,9 +39,9 @@ pub enum Until {
 pub async fn poll<S: Source>(shared: Arc<Shared<S>>, row: StreamRow) -> Outcome {
     let task = Task::of(&shared.source, row);
     match slice(shared, task, None, Until::End).await {
-        Sliced::Over(task) => task.outcome,
-        // Only what came from the queue goes back to it.
-        Sliced::Again(task, _) => Outcome { end: PollEnd::Interrupted, ..task.outcome },
+        Sliced::Ended(task) => task.outcome,
+        // Only streams from the queue go back to it.
+        Sliced::Waiting(task, _) => Outcome { end: PollEnd::Interrupted, ..task.outcome },
     }
 }
 
@@ -54,9 +54,9 @@ pub async fn slice<S: Source>(shared: Arc<Shared<S>>, mut task: Box<Task>, grant
     let ended = slice.run(&mut task, granted).await;
     task.outcome.took += started.elapsed();
     match ended {
-        Ok(Step::Over(end)) => task.finish(end),
-        Ok(Step::Wait(wait)) => Sliced::Again(task, wait),
-        // Boxed, here and below, is what few streams come to: a future has room for everything that it may await, and is moved with it.
+        Ok(Step::Ended(end)) => task.finish(end),
+        Ok(Step::Wait(wait)) => Sliced::Waiting(task, wait),
+        // Rare branches are boxed, here and below: a future reserves space for everything it may await, and is moved together with it.
         Err(failure) if shared.wind_down.is_cancelled() && failure.reason == CANCELLED => task.finish(PollEnd::Interrupted),
         Err(failure) => {
             let end = Box::pin(failed::store(&shared, &task.row, failure)).await;
@@ -67,15 +67,15 @@ pub async fn slice<S: Source>(shared: Arc<Shared<S>>, mut task: Box<Task>, grant
 
 /// What follows a page.
 enum Step {
-    Over(PollEnd),
-    /// The next page waits for its turn, and for so long.
+    Ended(PollEnd),
+    /// The next page waits for its turn, and for this long.
     Wait(Option<Duration>),
 }
 
-/// The answer to a page that was asked for; `None`: the run ended before it came.
+/// The response to a page request; `None` if the run ended before it arrived.
 type Answer<C> = Result<Option<Page<C>>, Failure>;
 
-/// What a page came to: the end of the slice, or the answer to the next page.
+/// The result of a page: the end of the slice, or the response to the next page request.
 type Taken<C> = Result<Result<Answer<C>, Step>, Failure>;
 
 struct Slice<'a, S: Source> {
@@ -89,47 +89,47 @@ struct Slice<'a, S: Source> {
 impl<S: Source> Slice<'_, S> {
     async fn run(&self, task: &mut Task, granted: Option<Granted>) -> Result<Step, Failure> {
         self.shared.meter.must_not_be_paused(&task.row.account.project)?;
-        // A dry run applies a whole pass in one transaction that is never committed: its figures are those of a real run. One stream after
-        // the other, because feeds of several users write the same rows, and none of them may wait for a connection that another one holds.
+        // A dry run applies a whole pass in one transaction that is never committed: its figures are those of a real run. Streams run one after the other,
+        // because feeds of several users write the same rows, and none of them must wait for a connection that another one holds.
         if self.shared.dry_run {
-            return Box::pin(self.rehearse(task)).await;
+            return Box::pin(self.dry_run(task)).await;
         }
         if self.waits_for_turns(task) && granted.is_none() {
             return Ok(Step::Wait(None));
         }
-        let room = match self.admit(granted).await? {
-            Ok(room) => room,
+        let memory = match self.admit(granted).await? {
+            Ok(memory) => memory,
             Err(wait) => return Ok(Step::Wait(wait)),
         };
         task.begin_pass();
         let first = self.fetch(task).await;
-        self.pages(task, first, room, None).await
+        self.pages(task, first, memory, None).await
     }
 
     fn waits_for_turns(&self, task: &Task) -> bool {
         self.until != Until::End && !self.shared.dry_run && task.is_pass()
     }
 
-    /// Pages, beginning with this answer.
+    /// Processes pages, starting with this response.
     async fn pages(
         &self,
         task: &mut Task,
         mut answer: Answer<S::Change>,
-        mut room: Option<PageReservation>,
-        mut rehearsed: Option<&mut Transaction<'_>>,
+        mut memory: Option<PageReservation>,
+        mut dry_run_tx: Option<&mut Transaction<'_>>,
     ) -> Result<Step, Failure> {
         loop {
             let page = match answer {
                 Ok(Some(page)) => page,
-                Ok(None) => return Ok(Step::Over(PollEnd::Interrupted)),
-                // Told to stop while it waited for its turn: nothing failed.
+                Ok(None) => return Ok(Step::Ended(PollEnd::Interrupted)),
+                // Stopped while waiting for its turn: nothing failed.
                 Err(failure) if self.shared.wind_down.is_cancelled() && failure.class == Class::RateLimited => {
-                    return Ok(Step::Over(PollEnd::Interrupted));
+                    return Ok(Step::Ended(PollEnd::Interrupted));
                 }
                 Err(failure) => {
                     recover::of(self.shared, task, failure).await?;
                     if self.waits_for_turns(task) {
-                        // The pass begins anew, when its turn comes.
+                        // The pass restarts when its turn comes.
                         return Ok(Step::Wait(None));
                     }
                     task.begin_pass();
@@ -139,25 +139,25 @@ impl<S: Source> Slice<'_, S> {
             };
             if !is_idle(&page, &task.row) {
                 let json = json(&page);
-                match &mut room {
-                    Some(room) => room.came(&self.stream.kind, json),
-                    None => room = Some(self.shared.room.keep(json)),
+                match &mut memory {
+                    Some(memory) => memory.came(&self.stream.kind, json),
+                    None => memory = Some(self.shared.page_memory.keep(json)),
                 }
             }
-            match self.take(task, page, &mut room, rehearsed.as_deref_mut()).await? {
+            match self.take(task, page, &mut memory, dry_run_tx.as_deref_mut()).await? {
                 Ok(next) => answer = next,
                 Err(step) => return Ok(step),
             }
         }
     }
 
-    /// Writes a page, and asks for the next one meanwhile.
+    /// Writes a page while requesting the next one.
     async fn take(
         &self,
         task: &mut Task,
         page: Page<S::Change>,
-        room: &mut Option<PageReservation>,
-        mut rehearsed: Option<&mut Transaction<'_>>,
+        memory: &mut Option<PageReservation>,
+        mut dry_run_tx: Option<&mut Transaction<'_>>,
     ) -> Taken<S::Change> {
         let Shared { source, context, run, pass_settings, .. } = self.shared;
         let now = Utc::now();
@@ -165,17 +165,17 @@ impl<S: Source> Slice<'_, S> {
         let changes = change_times(&page);
         task.history = task.history.observe(now, &changes, context.settings.pace.half_life, self.bounds.prior);
         let at = task.row.position.clone();
-        // What a full pass finds is old.
+        // Changes found by a full pass are old.
         let delays = if at.pass.is_none() { Delays::of(now, &changes) } else { Delays::default() };
         let (finish, next) = match self.after(task, &page, &at, now, changes) {
             Ok(Ok(position)) => (None, Some(position)),
             Ok(Err(finish)) => (Some(finish), None),
-            Err(end) => return Ok(Err(Step::Over(end))),
+            Err(end) => return Ok(Err(Step::Ended(end))),
         };
         let lease = context.settings.engine.lease.as_secs_f64();
-        let write = apply::Write { run: *run, at: &at, lease, settings: pass_settings, anew: task.begins_anew(), finish };
+        let write = apply::Write { run: *run, at: &at, lease, settings: pass_settings, rewrite: task.begins_rewrite(), finish };
         let applied = Box::pin(async {
-            match rehearsed.as_deref_mut() {
+            match dry_run_tx.as_deref_mut() {
                 Some(tx) => Ok(apply::changes(source, tx, &self.stream, &page, &write).await?),
                 None => apply::page(source, &context.pool, &self.stream, &page, &write).await,
             }
@@ -184,32 +184,32 @@ impl<S: Source> Slice<'_, S> {
             return Ok(Err(match applied.await {
                 Ok(written) => {
                     task.outcome.wrote(written, &delays);
-                    Step::Over(PollEnd::Done)
+                    Step::Ended(PollEnd::Done)
                 }
-                Err(failure) => self.aside(task, at, known, failure)?,
+                Err(failure) => self.park(task, at, known, failure)?,
             }));
         };
         task.row.position = next;
-        // Google writes the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
+        // Google prepares the next page while PostgreSQL writes this one: never more than two pages of a stream in memory.
         let ahead = Box::pin(self.ask_ahead(task));
         let (written, ahead) = match self.shared.dry_run {
-            true => (applied.await, dry_run::alive(rehearsed.as_deref(), ahead).await),
+            true => (applied.await, dry_run::alive(dry_run_tx.as_deref(), ahead).await),
             false => tokio::join!(applied, ahead),
         };
         match written {
             Ok(written) => task.outcome.wrote(written, &delays),
-            Err(failure) => return Ok(Err(self.aside(task, at, known, failure)?)),
+            Err(failure) => return Ok(Err(self.park(task, at, known, failure)?)),
         }
         Ok(match ahead? {
             Ok((answer, held)) => {
-                *room = held;
+                *memory = held;
                 Ok(answer)
             }
             Err(step) => Err(step),
         })
     }
 
-    /// What a page leads to: the position of the next one, or the finish. `Err`: nothing is to be written.
+    /// What follows a page: the position of the next one, or the finish. `Err`: nothing needs to be written.
     fn after(
         &self,
         task: &Task,
@@ -232,7 +232,7 @@ impl<S: Source> Slice<'_, S> {
         Ok(Err(Finish { cursor, pass: at.pass, wait, changes: pacing::changes(&task.history), changed_at }))
     }
 
-    /// One page.
+    /// Fetches one page.
     async fn fetch(&self, task: &mut Task) -> Answer<S::Change> {
         let Self { shared, stream, calls, .. } = self;
         let row = &task.row;
@@ -247,7 +247,7 @@ impl<S: Source> Slice<'_, S> {
         };
         let answer = tokio::select! {
             page = page => page.map(Some),
-            // A run that is told to stop does not wait out its backoffs, only the answers under way.
+            // A stopping run does not wait out its backoffs, only responses in progress.
             () = turns::grace(shared) => Ok(None),
         };
         task.outcome.fetches.push(started.elapsed());

@@ -1,4 +1,4 @@
-//! One call finds out whether a paused project may be called again. Knows no service.
+//! Makes one call to find out whether a paused project may be called again. Independent of any service.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use super::{Source, workers};
 use crate::db::claims::{self, Claim};
 use crate::db::quota;
 
-/// Polls one stream, or asks for one page of its pass, of each project whose pause is to be probed. The pause of one that answers is lifted; else it
-/// stays, and the next probe comes later than this one did.
+/// Polls one stream, or requests one page of its pass, for each project whose pause is due for a probe. The pause is lifted if the call is answered;
+/// otherwise it stays, and the next probe comes after a longer wait.
 ///
 /// # Errors
-/// The database is gone.
+/// Returns an error if the database is gone.
 pub async fn probe<S: Source>(shared: &Arc<Shared<S>>) -> anyhow::Result<()> {
     let pool = &shared.context.pool;
     let mut ended = Vec::new();
@@ -28,28 +28,28 @@ pub async fn probe<S: Source>(shared: &Arc<Shared<S>>) -> anyhow::Result<()> {
         shared.queue.state().add(Task::of(&shared.source, row));
         let taken = shared.queue.take(shared.turns(), |task| shared.admit(task));
         let Taken::Task(task, granted) = taken else {
-            // Its user or the minute has no quota: it stays in the queue, where it could be taken for another's probe.
+            // Its user or the minute has no quota: it stays in the queue, where it could be taken for another project's probe.
             shared.meter.are_paused(why.map(|why| (project, why)));
             break;
         };
         let sliced = poll::slice(Arc::clone(shared), task, Some(granted), Until::Page).await;
         match has_answered(&sliced) {
             true => {
-                log::info!(project; "works again, no pause any more");
+                log::info!(project; "works again; pause lifted");
                 quota::resume(pool, Some(S::TABLES.service), &project).await?;
             }
             false => shared.meter.are_paused(why.map(|why| (project, why))),
         }
         ended.push(sliced);
     }
-    // Behind all probes: none of them may be taken for another's.
+    // Only after all probes: none of them must be taken for another's.
     ended.into_iter().for_each(|sliced| workers::take_back(shared, sliced));
     Ok(())
 }
 
 fn has_answered(sliced: &Sliced) -> bool {
     match sliced {
-        Sliced::Over(task) => matches!(task.outcome.end, PollEnd::Idle(_) | PollEnd::Done),
-        Sliced::Again(task, _) => !task.outcome.fetches.is_empty(),
+        Sliced::Ended(task) => matches!(task.outcome.end, PollEnd::Idle(_) | PollEnd::Done),
+        Sliced::Waiting(task, _) => !task.outcome.fetches.is_empty(),
     }
 }

@@ -1,4 +1,4 @@
-//! Push channels: every stream that should have one has one, renewed without a gap, and none is left behind. Knows no service.
+//! Push channels: each eligible stream has one, renewed without a gap, and none is left over. Independent of any service.
 
 mod plan;
 mod stream;
@@ -25,19 +25,19 @@ pub use crate::google::{Ask, Watched};
 pub use plan::{Mode, RenewalReason};
 use plan::{Rules, Task};
 
-/// A service whose streams can be watched. Each call is one request: the engine pays for it and tries it again.
+/// A service whose streams can be watched. Each call is one request: the engine pays for it and retries it.
 pub trait Pushed: Source {
     /// The kinds of streams that can be watched.
     const KINDS: &'static [&'static str];
-    /// Quota units of `…watch` and of stopping.
+    /// Quota units of `…watch` and of stopping a channel.
     const COSTS: (u64, u64);
-    /// The resource id, where a user has one watch and each takes the place of the last one: then old ones need no stopping.
+    /// The resource id, if a user has a single watch and each new one replaces the last: old ones then need no stopping.
     const ONLY: Option<&'static str>;
 
-    /// Where its streams are announced; empty: they are not watched.
+    /// The address that receives the announcements; empty if streams are not watched.
     fn address(push: &config::Push) -> String;
 
-    /// Watches a stream that stands at `cursor`.
+    /// Watches a stream whose position is `cursor`.
     fn watch(
         &self,
         stream: &Stream,
@@ -53,37 +53,37 @@ pub trait Pushed: Source {
 /// What a run did with channels.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Figures {
-    /// New ones of streams that had none.
+    /// New channels of streams that had none.
     pub made: u64,
-    /// New ones in place of old ones.
+    /// New channels that replace old ones.
     pub renewed: u64,
     pub stopped: u64,
-    /// Those that the next run tries again to stop.
+    /// Channels that the next run tries again to stop.
     pub left_to_stop: u64,
-    /// Those that Google will not have.
+    /// Channels that Google rejected.
     pub refused: u64,
-    /// Those that were found to announce nothing of what polling finds; `renew-webhooks` replaces them.
+    /// Channels that do not announce changes found by polling; `renew-webhooks` replaces them.
     pub silent: u64,
-    /// What was found wrong and what was done, channel by channel; `renew-watches` finds old addresses only.
+    /// Problems and repairs, channel by channel; `renew-watches` finds only old addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub repairs: Vec<Repair>,
 }
 
-/// One channel that was not well.
+/// One faulty channel.
 #[derive(Debug, Clone, Serialize)]
 pub struct Repair {
     pub stream_id: i64,
-    /// `None`: there was none.
+    /// `None` if there was none.
     pub channel: Option<Uuid>,
     pub found: RenewalReason,
     /// `replaced by …`, `failed: …`, `refused: …`
     pub done: String,
 }
 
-/// Renews or repairs the channels of the streams that `job.selection` names, and stops those that nothing needs any more.
+/// Renews or repairs the channels of the streams that `job.selection` names, and stops those no longer needed.
 ///
 /// # Errors
-/// Only when the run could not be recorded at all.
+/// Returns an error only if the run could not be recorded at all.
 pub async fn renew<S: Pushed>(context: &Context, source: S, job: &Job, mode: Mode) -> anyhow::Result<Report> {
     job::recorded(context, source, job, async |shared| {
         let (pool, service) = (&context.pool, S::TABLES.service);
@@ -101,7 +101,7 @@ pub async fn renew<S: Pushed>(context: &Context, source: S, job: &Job, mode: Mod
         };
         let silent = plan::silent(&streams, &open, &rules);
         if silent > 0 {
-            log::warn!(silent; "push channels announce nothing of what polling finds");
+            log::warn!(silent; "push channels do not announce changes that polling finds");
         }
         shared.report().push = Some(Figures { silent, ..Figures::default() });
         work(shared, plan::plan(&streams, open, &rules)).await
@@ -109,10 +109,10 @@ pub async fn renew<S: Pushed>(context: &Context, source: S, job: &Job, mode: Mod
     .await
 }
 
-/// Stops one channel, or all of the users that `job.selection` names.
+/// Stops one channel, or all channels of the users that `job.selection` names.
 ///
 /// # Errors
-/// Only when the run could not be recorded at all.
+/// Returns an error only if the run could not be recorded at all.
 pub async fn stop<S: Pushed>(context: &Context, source: S, job: &Job, only: Option<Uuid>) -> anyhow::Result<Report> {
     job::recorded(context, source, job, async |shared| {
         let (pool, service) = (&context.pool, S::TABLES.service);
@@ -141,7 +141,7 @@ async fn work<S: Pushed>(shared: Arc<Shared<S>>, tasks: Vec<Task>) -> anyhow::Re
     Ok(())
 }
 
-/// `None`: nothing that counts as a stream.
+/// Executes one task. `None` if it does not count as a stream.
 async fn one<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&StreamRow>) -> Option<Outcome> {
     let started = Instant::now();
     let mut outcome = row.map(Outcome::of);
@@ -153,7 +153,7 @@ async fn one<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&StreamRow>
     }
     if let Err(failure) = stream::work(shared, task, row).await {
         let whose = task.stream.map_or_else(|| task.user.to_string(), |stream| format!("stream {stream} of {}", task.user));
-        shared.digest.add("channel not in order", Some(failure.class), whose, &failure.message);
+        shared.digest.add("channel problem", Some(failure.class), whose, &failure.message);
         match &mut outcome {
             Some(outcome) if failure.class.is_off() => outcome.end = PollEnd::Off(failure),
             Some(outcome) => outcome.end = PollEnd::Failed(failure),
@@ -168,7 +168,7 @@ async fn one<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&StreamRow>
 }
 
 impl<S> Shared<S> {
-    /// Adds to what the run did with channels.
+    /// Updates the run's channel figures.
     fn count(&self, add: impl FnOnce(&mut Figures)) {
         if let Some(figures) = &mut self.report().push {
             add(figures);
@@ -177,7 +177,7 @@ impl<S> Shared<S> {
 }
 
 impl<S: Pushed> Shared<S> {
-    /// The calls of a user whose stream is gone. `None`: the account is gone too.
+    /// The calls of a user whose stream is gone. `None` if the account is gone too.
     async fn calls_of_user(&self, user: Uuid) -> anyhow::Result<Option<Calls>> {
         let account = accounts::get(&self.context.pool, user).await?;
         Ok(account.map(|account| self.calls_with(&account.row)))

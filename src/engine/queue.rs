@@ -1,16 +1,17 @@
-//! What dispatcher and workers of a run hand each other: claimed streams one way, idle ones the other. Knows no statement.
+//! Exchange between dispatcher and workers of a run: claimed streams one way, idle ones the other. Executes no statements.
 //!
-//! A stream that was claimed is in one of these places until it has ended:
+//! Until it ends, a claimed stream is in one of these places:
 //!
-//! | place | what is there | who takes it out |
+//! | place | contents | taken out by |
 //! |---|---|---|
-//! | a lane's polls | follows a cursor and is due | a worker with a place free, when project and user have quota |
-//! | a lane's first pages | has nothing yet: the first page of a full pass | the same, when no poll may begin and a page has room |
+//! | a lane's polls | incremental polls that are due | a worker with a free slot, when project and user have quota |
+//! | a lane's first pages | the first page of a full pass of a stream without data | the same, when no poll may begin and page memory is free |
 //! | a lane's deeper pages | any later page of a full pass | the same, when no first page waits |
-//! | `parked` | its user or the minute lacks quota | the time |
-//! | under way | a request is, or the answer is written | itself, after a page of a pass |
+//! | `parked` | its user or the minute lacks quota | time |
+//! | under way | a request is in progress, or its response is being written | the stream itself, after a page of a pass |
 //!
-//! Each project has a lane. A pass goes behind all others after each page, so that the newest part of everybody comes before the second part of anybody.
+//! Each project has a lane. After each page, a pass goes behind all others, so that all users get the newest part of their data before any user gets a
+//! second part.
 
 mod lane;
 
@@ -28,47 +29,47 @@ use crate::db::runs::Progress;
 use crate::db::streams::Idle;
 use lane::Lanes;
 
-/// How long idle streams wait for others to be closed with them.
-const TOGETHER: Duration = Duration::from_secs(1);
+/// How long idle streams wait to be closed together with others.
+const CLOSE_DELAY: Duration = Duration::from_secs(1);
 
 /// The queue of one run.
 pub struct Queue {
     state: Mutex<State>,
-    /// Idle streams that are worth a statement.
+    /// Number of idle streams that justify a statement.
     closed_together: usize,
-    /// Tells the workers that there may be something to begin, or that nothing will come any more.
+    /// Notifies the workers that there may be work, or that no more will come.
     pub filled: Arc<Notify>,
-    /// Tells the dispatcher that there may be a statement to make.
+    /// Notifies the dispatcher that a statement may be due.
     pub drained: Notify,
 }
 
-/// What is in the queue.
+/// Contents of the queue.
 #[derive(Default)]
 pub struct State {
     lanes: Lanes,
     parked: BTreeMap<(Instant, u64), Box<Task>>,
-    /// Tells those apart that are parked until the same moment.
+    /// Distinguishes tasks that are parked until the same moment.
     number: u64,
-    /// The dispatcher wants to know when there are fewer.
+    /// Thresholds below which the dispatcher wants to be notified.
     pub low: Low,
-    /// Begun, and not ended.
+    /// Started and not ended.
     pub under_way: usize,
-    /// Full passes among them.
+    /// Full passes in progress.
     turns: usize,
-    /// Full passes among them and among those that wait.
+    /// Full passes in progress and waiting.
     pub passes: usize,
-    /// Ended without a change, to be closed together; each with its user.
+    /// Streams that ended without a change, to be closed together; each with its user.
     pub idle: Vec<(Idle, Uuid)>,
     idle_since: Option<Instant>,
-    /// A list brought new streams up: they are due in this very run.
+    /// A list added new streams: they are due in this same run.
     pub brought_up: bool,
-    /// A worker died of a panic, and its streams with it.
+    /// A worker panicked, and its streams are lost to this run.
     pub broken: bool,
-    /// No rows will come any more.
-    pub over: bool,
+    /// No more streams will be added.
+    pub is_closed: bool,
 }
 
-/// Polls and passes that are ready, and passes that wait for their first page.
+/// Numbers of ready polls, ready passes, and passes that wait for their first page.
 #[derive(Default)]
 pub struct Low {
     pub polls: usize,
@@ -80,51 +81,51 @@ pub struct Low {
 pub enum Admitted<G> {
     Yes(G),
     Lacks(Lack),
-    /// The pages in hand leave no room for another.
+    /// No page memory is free.
     Full,
 }
 
-/// What there is to begin with.
+/// What can begin.
 pub enum Taken<G> {
-    /// A stream, with what it was granted.
+    /// A stream, with its grant.
     Task(Box<Task>, G),
-    /// Nothing until then, or until the queue says so.
+    /// Nothing until this time, or until the queue is notified.
     Nothing(Option<Instant>),
 }
 
 impl State {
-    /// Whether every stream that was claimed has ended.
+    /// Whether every claimed stream has ended.
     pub fn is_quiet(&self) -> bool {
         self.under_way == 0 && self.parked.is_empty() && self.waiting() == (0, 0)
     }
 
-    /// Polls, and passes, that wait for their turn.
+    /// Numbers of polls and passes that wait for their turn.
     pub fn waiting(&self) -> (usize, usize) {
         self.lanes.waiting()
     }
 
-    /// Those of them whose project has quota.
+    /// The same, counting only projects with quota.
     pub fn ready(&self, now: Instant) -> (usize, usize) {
         self.lanes.ready(now)
     }
 
-    /// Passes of which nothing is stored that wait for their turn.
+    /// Number of passes without stored data that wait for their turn.
     pub fn firsts(&self) -> usize {
         self.lanes.firsts()
     }
 
-    /// Takes out at most so many passes that wait for their second page or a later one.
-    pub fn take_deep(&mut self, most: usize) -> Vec<Outcome> {
-        let mut deep = self.lanes.take_deep(most);
-        // Of those that lack quota, who waits longest.
+    /// Takes out at most `max` passes that wait for their second page or a later one.
+    pub fn take_deep(&mut self, max: usize) -> Vec<Outcome> {
+        let mut deep = self.lanes.take_deep(max);
+        // Of those that lack quota, the one with the longest wait first.
         let parked = self.parked.iter().rev().filter(|(_, task)| task.is_pass() && !task.is_first()).map(|(key, _)| *key);
-        let keys: Vec<_> = parked.take(most - deep.len()).collect();
+        let keys: Vec<_> = parked.take(max - deep.len()).collect();
         deep.extend(keys.iter().filter_map(|key| self.parked.remove(key)).map(|task| task.outcome));
         self.passes -= deep.len();
         deep
     }
 
-    /// Adds streams that were claimed, or a pass that has come a page further.
+    /// Adds a claimed stream, or a pass that has completed a page.
     pub fn add(&mut self, mut task: Box<Task>) {
         if task.is_pass() {
             self.passes += usize::from(!std::mem::replace(&mut task.outcome.is_pass, true));
@@ -132,13 +133,13 @@ impl State {
         self.lanes.push(task);
     }
 
-    /// Leaves a stream alone until then.
+    /// Parks a stream until this time.
     fn park(&mut self, task: Box<Task>, until: Instant) {
         self.number += 1;
         self.parked.insert((until, self.number), task);
     }
 
-    /// Takes out all streams that are not under way; answers how far they have come.
+    /// Takes out all streams that are not in progress; returns their outcomes so far.
     pub fn clear(&mut self) -> Vec<Outcome> {
         let parked = std::mem::take(&mut self.parked).into_values().map(|task| task.outcome);
         self.lanes.clear().into_iter().chain(parked).collect()
@@ -151,7 +152,7 @@ impl State {
         }
     }
 
-    /// A poll that may begin, else a page of a pass. `Err`: when one may.
+    /// Takes a poll that may begin, otherwise a page of a pass. `Err`: when one may.
     fn begin<G>(
         &mut self,
         now: Instant,
@@ -183,31 +184,31 @@ impl Queue {
         Self { state: Mutex::default(), closed_together, filled, drained: Notify::new() }
     }
 
-    /// What is in it now. Not to be held over an await.
+    /// Locks the state. Must not be held across an await.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a statement that closes idle streams is worth its cost: there are many, they have waited, or nothing else is to be waited for.
+    /// Whether closing idle streams now is worth a statement: there are many, they have waited, or nothing else is pending.
     pub fn may_close(&self, state: &State, now: Instant) -> bool {
-        let have_waited = state.idle_since.is_some_and(|since| now >= since + TOGETHER);
+        let have_waited = state.idle_since.is_some_and(|since| now >= since + CLOSE_DELAY);
         !state.idle.is_empty() && (state.idle.len() >= self.closed_together || have_waited || state.is_quiet())
     }
 
-    /// Takes the idle streams out.
+    /// Takes out the idle streams.
     pub fn take_idle(state: &mut State) -> Vec<(Idle, Uuid)> {
         state.idle_since = None;
         std::mem::take(&mut state.idle)
     }
 
-    /// When idle streams will have waited.
+    /// When idle streams will have waited long enough.
     pub fn close_by(state: &State) -> Option<Instant> {
-        state.idle_since.map(|since| since + TOGETHER)
+        state.idle_since.map(|since| since + CLOSE_DELAY)
     }
 
-    /// A stream to begin with: polls first.
+    /// Takes a stream to begin: polls first.
     ///
-    /// `turns`: the most passes that may be under way.
+    /// `turns`: maximum number of passes in progress.
     pub fn take<G>(&self, turns: usize, admit: impl FnMut(&Task) -> Admitted<G>) -> Taken<G> {
         self.take_at(Instant::now(), turns, admit)
     }
@@ -226,7 +227,7 @@ impl Queue {
         taken
     }
 
-    /// Where the streams are.
+    /// Number of streams in each place.
     pub fn progress(&self) -> Progress {
         let state = self.state();
         let (polls_waiting, passes_waiting) = state.waiting();
@@ -236,12 +237,12 @@ impl Queue {
         Progress { under_way, polls_waiting, passes_waiting, without_quota, next_seconds, winding_down: false }
     }
 
-    /// Whether another page of this project is waiting for its turn: then nobody goes on.
+    /// Whether another page of this project waits for its turn; then a pass gives up its turn after each page.
     pub fn is_wanted(&self, project: &str) -> bool {
         self.state().lanes.has_pass(project)
     }
 
-    /// A stream that was taken waits for its next page, not before `until`.
+    /// Puts a stream back to wait for its next page, not before `until`.
     pub fn put_back(&self, mut task: Box<Task>, until: Option<Instant>) {
         let mut state = self.state();
         state.under_way -= 1;
@@ -250,7 +251,7 @@ impl Queue {
             Some(until) => state.park(task, until),
             None => state.add(task),
         }
-        // A run that winds down begins nothing any more.
+        // A run that winds down starts nothing more.
         if state.under_way == 0 {
             self.drained.notify_one();
         }
@@ -258,7 +259,7 @@ impl Queue {
         self.filled.notify_waiters();
     }
 
-    /// A stream that was taken has ended; `idle`: to be closed with others.
+    /// Records that a taken stream has ended; `idle`: to be closed together with others.
     pub fn ended(&self, outcome: &Outcome, idle: Option<Idle>) {
         let mut state = self.state();
         state.under_way -= 1;
@@ -270,20 +271,20 @@ impl Queue {
             state.idle_since.get_or_insert(now);
             state.idle.push((idle, outcome.user_id));
         }
-        // Its turn is free for another one, in whichever thread.
+        // Its turn is free for another stream, in any thread.
         if outcome.has_turn {
             self.filled.notify_waiters();
         }
-        // Streams that were brought up must not wait for others to end, unless some wait in the queue.
+        // New streams must not wait for others to end, unless some streams wait in the queue.
         if state.under_way == 0 || self.may_close(&state, now) || (state.brought_up && state.waiting().0 == 0) {
             self.drained.notify_one();
         }
     }
 
-    /// No rows will come any more; those that wait are not begun, and answered.
+    /// Closes the queue: no more streams will be added, and waiting ones are returned without being started.
     pub fn close(&self) -> Vec<Outcome> {
         let mut state = self.state();
-        state.over = true;
+        state.is_closed = true;
         self.filled.notify_waiters();
         state.clear()
     }

@@ -1,4 +1,4 @@
-//! Where a stream goes on whose page token or cursor is not good any more.
+//! Resumes a stream whose page token or cursor is no longer valid.
 
 use super::shared::Shared;
 use super::slice::Task;
@@ -6,13 +6,13 @@ use super::{Position, Source};
 use crate::db::streams;
 use crate::error::{Class, Failure};
 
-/// A pass that loses its page token begins again this often in one run before its stream fails.
+/// Maximum number of pass restarts after a lost page token, per stream and run; then the stream fails.
 const PASS_RESTARTS: u32 = 3;
 
-/// Goes back to where a lost token leaves off, if that is what failed.
+/// Resets the position after an expired page token or cursor.
 ///
 /// # Errors
-/// The failure itself, if it is another one or came too often; `LeaseLost` when another run has taken the stream over.
+/// Returns the failure itself if it is a different one or occurred too often, and `LeaseLost` if another run has taken over the stream.
 pub async fn of<S: Source>(shared: &Shared<S>, task: &mut Task, failure: Failure) -> Result<(), Failure> {
     let at = &mut task.row.position;
     if at.page_token.is_some() && matches!(failure.class, Class::PageExpired | Class::CursorExpired) {
@@ -20,8 +20,8 @@ pub async fn of<S: Source>(shared: &Shared<S>, task: &mut Task, failure: Failure
         if task.restarts > PASS_RESTARTS {
             return Err(failure);
         }
-        log::info!(stream = task.row.id; "page token no longer good, beginning the pass again");
-        // A new pass number: what earlier pages saw may be gone by now.
+        log::info!(stream = task.row.id; "page token no longer valid; restarting the pass");
+        // Uses a new pass number: items seen by earlier pages may be gone by now.
         *at = Position { cursor: at.cursor.take(), ..Position::default() };
         return Ok(());
     }
@@ -30,19 +30,19 @@ pub async fn of<S: Source>(shared: &Shared<S>, task: &mut Task, failure: Failure
     }
     task.outcome.resyncs += 1;
     let resyncs = task.row.resyncs_today + task.outcome.resyncs as i32;
-    let most = shared.context.settings.engine.resyncs_per_day as i32;
-    if !shared.dry_run && !Box::pin(streams::forget_cursor(&shared.context.pool, shared.run, task.row.id, most)).await? {
+    let max = shared.context.settings.engine.resyncs_per_day as i32;
+    if !shared.dry_run && !Box::pin(streams::forget_cursor(&shared.context.pool, shared.run, task.row.id, max)).await? {
         return Err(lease_lost());
     }
-    if resyncs > most {
-        let message = format!("degraded: resync {resyncs} of this day, {most} are allowed; {}", failure.message);
+    if resyncs > max {
+        let message = format!("degraded: resync {resyncs} today, {max} are allowed; {}", failure.message);
         return Err(Failure::new(Class::CursorExpired, message));
     }
-    log::info!(stream = task.row.id, user:% = task.row.user_id; "cursor expired, full pass follows");
+    log::info!(stream = task.row.id, user:% = task.row.user_id; "cursor expired; a full pass follows");
     *at = Position::default();
     Ok(())
 }
 
 fn lease_lost() -> Failure {
-    Failure::new(Class::LeaseLost, "another run has taken this stream over")
+    Failure::new(Class::LeaseLost, "another run has taken over this stream")
 }

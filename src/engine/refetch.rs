@@ -1,5 +1,4 @@
-//! Things that the provider would not give: asked for again by themselves after a pass of their stream, or at once when a person wants it.
-//! Knows no service.
+//! Fetches items again that the provider did not return earlier: after a pass of their stream, or immediately on request. Independent of any service.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,69 +8,69 @@ use super::job::{self, Job};
 use super::retry_items::{Retried, removed};
 use super::shared::Shared;
 use super::single::{self, ApplyOutcome, KnownState};
-use super::{Calls, Context, Found, Item, Page, Source, Stream};
+use super::{Calls, Context, Decoded, Item, Page, Source, Stream};
 use crate::db::claims::{self, StreamRow};
 use crate::db::items::{self, Quarantined};
 
-/// Adds to the last page of a pass what could not be fetched earlier and comes now.
+/// Adds items to the last page of a pass that could not be fetched earlier and are available now.
 pub(super) async fn add<S: Source>(source: &S, stream: &Stream, calls: &Calls, ids: &[String], page: &mut Page<S::Change>) {
     let named = page.items.iter().map(|item| item.id.as_str()).chain(page.poison.iter().map(|bad| bad.item_id.as_str()));
     let named: HashSet<&str> = named.collect();
     let ids: Vec<String> = ids.iter().filter(|id| !named.contains(id.as_str())).cloned().collect();
     match source.fetch_again(stream, calls, &ids).await {
         Ok((items, poison)) => {
-            // They changed when they could not be fetched: that says nothing of how often the stream changes now.
+            // They changed back when they could not be fetched, which says nothing about how often the stream changes now.
             page.items.extend(items.into_iter().map(|item| Item { changed_at: None, ..item }));
             page.poison.extend(poison);
         }
-        // They stay due, and must not hold up what is new.
+        // They stay due, and must not hold up new changes.
         Err(failure) => {
-            log::info!(stream = stream.id, class:% = failure.class; "quarantined things not asked for again: {}", failure.message);
+            log::info!(stream = stream.id, class:% = failure.class; "quarantined items not fetched again: {}", failure.message);
         }
     }
 }
 
-/// Asks for things of one service again, due or not, and records the run like any other. Answers what became of each, by its number.
+/// Fetches items of one service again, due or not, and records the run like any other. Returns the result of each item by its number.
 ///
 /// # Errors
-/// Only when the run could not be recorded at all.
+/// Returns an error only if the run could not be recorded at all.
 pub async fn run<S: Source>(
     context: &Context,
     source: S,
     job: &Job,
-    things: &[Quarantined],
+    quarantined: &[Quarantined],
 ) -> anyhow::Result<Vec<(i64, Retried)>> {
     let mut results = Vec::new();
     let report = job::recorded(context, source, job, async |shared| {
-        let ids: Vec<i64> = things.iter().map(|thing| thing.stream_id).collect();
+        let ids: Vec<i64> = quarantined.iter().map(|item| item.stream_id).collect();
         let rows = claims::read(&context.pool, &ids).await?;
         let rows: HashMap<i64, StreamRow> = rows.into_iter().map(|row| (row.id, row)).collect();
-        for thing in things {
+        for item in quarantined {
             if shared.wind_down.is_cancelled() {
                 break;
             }
-            let retried = match rows.get(&thing.stream_id) {
-                Some(row) => one(&shared, row, thing).await?,
+            let retried = match rows.get(&item.stream_id) {
+                Some(row) => one(&shared, row, item).await?,
                 None => removed(),
             };
-            results.push((thing.id, retried));
+            results.push((item.id, retried));
         }
         Ok(())
     })
     .await?;
-    let why = report.error.or(report.stopped_early).unwrap_or_else(|| "the run ended before it was asked for".into());
-    let left: Vec<_> = things[results.len()..].iter().map(|thing| (thing.id, Retried::Kept(why.clone()))).collect();
-    results.extend(left);
+    let why = report.error.or(report.stopped_early).unwrap_or_else(|| "the run ended before the item was fetched".into());
+    let unfinished: Vec<_> = quarantined[results.len()..].iter().map(|item| (item.id, Retried::Kept(why.clone()))).collect();
+    results.extend(unfinished);
     Ok(results)
 }
 
-async fn one<S: Source>(shared: &Shared<S>, row: &StreamRow, thing: &Quarantined) -> anyhow::Result<Retried> {
+async fn one<S: Source>(shared: &Shared<S>, row: &StreamRow, item: &Quarantined) -> anyhow::Result<Retried> {
     let (stream, calls) = (Stream::of(row), shared.calls(row));
-    for _ in 0..single::QUESTIONS {
-        let before = KnownState::of(shared, &stream, &thing.item_id).await?;
-        match shared.source.fetch_again(&stream, &calls, std::slice::from_ref(&thing.item_id)).await {
-            Ok(found) => {
-                if let Some(retried) = written(shared, &stream, &before, found).await? {
+    for _ in 0..single::MAX_REQUESTS {
+        let before = KnownState::of(shared, &stream, &item.item_id).await?;
+        match shared.source.fetch_again(&stream, &calls, std::slice::from_ref(&item.item_id)).await {
+            Ok(fetched) => {
+                if let Some(retried) = written(shared, &stream, &before, fetched).await? {
                     return Ok(retried);
                 }
             }
@@ -84,18 +83,18 @@ async fn one<S: Source>(shared: &Shared<S>, row: &StreamRow, thing: &Quarantined
     Ok(Retried::Kept(single::overtaken().message))
 }
 
-/// Writes the answer to one question; `None`: it is older than what is known by now.
+/// Writes the response to one request; `None` if newer data has been stored meanwhile.
 async fn written<S: Source>(
     shared: &Shared<S>,
     stream: &Stream,
     before: &KnownState,
-    (found, poison): Found<S::Change>,
+    (fetched, poison): Decoded<S::Change>,
 ) -> anyhow::Result<Option<Retried>> {
-    let asked = !found.is_empty() || !poison.is_empty();
+    let has_answer = !fetched.is_empty() || !poison.is_empty();
     let mut client = shared.context.pool.get().await?;
     let mut tx = client.begin("beginning the retry").await?;
-    let mut kept = (!asked).then(|| "its service asks for no single things".to_owned());
-    for item in &found {
+    let mut kept = (!has_answer).then(|| "its service does not fetch single items".to_owned());
+    for item in &fetched {
         match single::held(&shared.source, &mut tx, stream, item, Some(before)).await? {
             ApplyOutcome::Applied(_) => {}
             ApplyOutcome::Gone => return Ok(Some(removed())),

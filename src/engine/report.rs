@@ -1,4 +1,4 @@
-//! What a run did: counted while it goes, written to the run tables, shown to people.
+//! The report of a run: counted while it runs, written to the run tables, shown to users.
 
 mod entries;
 pub mod part;
@@ -23,7 +23,7 @@ use crate::db::accounts::Refused;
 use crate::db::quota::Pause;
 use crate::error::{Class, Exit, Failure, Fault, one_line};
 
-/// How many of the slowest streams a summary names.
+/// Number of slowest streams in a summary.
 const SLOWEST: usize = 5;
 
 /// The outcome of a run.
@@ -37,23 +37,23 @@ pub struct Report {
     pub status: String,
     /// Why the run ended before everything due was polled.
     pub stopped_early: Option<String>,
-    /// What could not be prepared before the polls, which went on without it.
+    /// Preparation that failed before the polls, which ran without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unprepared: Option<String>,
     /// Why the run itself failed.
     pub error: Option<String>,
-    /// What the process ends with then.
+    /// The exit code of the process in that case.
     #[serde(skip)]
     pub error_exit: Option<Exit>,
     pub total_users: usize,
     pub successful_users: usize,
     pub failed_users: usize,
-    /// Ids on the command line that name nobody; they count as failed users.
+    /// Ids on the command line that match no user; they count as failed users.
     pub unknown_users: u64,
-    /// What the run tables count, where the run knows better than to count users.
+    /// Counts for the run tables, if the run counts something other than users.
     pub covered: Option<Covered>,
     pub streams: u64,
-    /// Their polls: a stream that falls due again while the run lasts is polled again.
+    /// Polls of these streams: a stream that becomes due again during the run is polled again.
     pub polls: u64,
     pub idle_streams: u64,
     pub failed_streams: u64,
@@ -62,63 +62,63 @@ pub struct Report {
     pub quarantined: u64,
     /// Changes by kind of stream.
     pub changes: BTreeMap<String, Counts>,
-    /// Answers asked for at Google, tokens included.
+    /// Responses received from Google, including those for tokens.
     pub api_calls: u64,
     pub quota_units: u64,
     pub retries: u64,
     /// Accounts that were revoked and work again.
     pub revived_accounts: u64,
-    /// Streams of services that their users do not have or did not grant, by class: no failures.
+    /// Streams of services that their users do not have or did not grant, by class; these are not failures.
     pub off: BTreeMap<&'static str, ClassCount>,
     /// Failed streams by class, with one example each.
     pub errors: BTreeMap<&'static str, ClassCount>,
-    /// Accounts that are refused, where some are: of runs for everybody.
+    /// Refused accounts, if any; set only in runs for all users.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
-    /// The share of them above which a run has not done its work.
+    /// If the share of refused accounts is above this, the run has not completed its work.
     #[serde(skip)]
     pub(super) refused_share: f64,
-    /// Projects whose streams wait because the quota of the day is used up.
+    /// Projects whose streams wait because their daily quota is used up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paused: Vec<Pause>,
-    /// Streams that were named and are another run's; `skipped` says whose.
+    /// Named streams that are held by another run; `skipped` names it.
     pub held_streams: u64,
-    /// Some project was paused when the run looked for what is due.
+    /// A project was paused when the run looked for due streams.
     #[serde(skip)]
     pub(super) saw_pause: bool,
-    /// It is one of the runs that poll; others have work of their own.
+    /// Whether this run polls streams; other runs do other work.
     #[serde(skip)]
     pub(super) is_of_polls: bool,
-    /// Some account or service of an account was refused then.
+    /// An account, or a service of an account, was refused at that time.
     #[serde(skip)]
     pub(super) saw_refused: bool,
     pub fetch_ms: Quantiles,
-    /// How long the changes that were found had waited.
+    /// How long the changes found had waited.
     pub delays: Delays,
     pub slowest: Vec<Slow>,
-    /// Streams that were left alone, each with why.
+    /// Skipped streams, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
-    /// What was done with push channels, by the jobs that do.
+    /// What was done with push channels, by jobs that manage them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push: Option<Figures>,
-    /// What a comparison with the provider found, by the job that makes one.
+    /// Result of the comparison with the provider, by the job that makes one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verify: Option<Compared>,
-    /// What the service tells besides.
+    /// Service-specific details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,
     pub elapsed_ms: u64,
-    /// Most memory that the process held, where the system tells.
+    /// Peak memory of the process, if the system reports it.
     pub peak_rss_kib: Option<u64>,
     #[serde(skip)]
     classes: BTreeSet<Class>,
-    /// Something went wrong beside the streams (`Source::trouble`).
+    /// A problem outside the streams (`Source::trouble`).
     #[serde(skip)]
-    is_troubled: bool,
+    has_problem: bool,
     #[serde(skip)]
     users: BTreeMap<Uuid, bool>,
-    /// Streams that gave way to others and were not polled again since: interrupted ones.
+    /// Streams that gave way to others and have not been polled again since; they count as interrupted.
     #[serde(skip)]
     gave_way: BTreeSet<i64>,
     #[serde(skip)]
@@ -126,17 +126,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of nothing so far.
+    /// Creates an empty report.
     pub fn new(execution_id: Uuid, job: &str, dry_run: bool) -> Self {
         Self { execution_id, job: job.into(), version: env!("CARGO_PKG_VERSION"), dry_run, ..Self::default() }
     }
 
-    /// Users of whom a stream has ended.
+    /// Number of users with at least one ended stream.
     pub(super) fn users(&self) -> usize {
         self.users.len()
     }
 
-    /// Counts ids that name nothing, and names the first of them.
+    /// Counts ids that match nothing, and names the first few.
     pub(super) fn add_unknown(&mut self, ids: &[String]) {
         if ids.is_empty() {
             return;
@@ -149,7 +149,7 @@ impl Report {
     /// Counts a stream.
     pub(super) fn add(&mut self, outcome: &Outcome) {
         outcome.log();
-        // What a pause kept from being polled is told with its project, unless a part of it was stored.
+        // Streams that a pause kept from being polled are reported with their project, unless a part of them was stored.
         let polled = !matches!(outcome.end, PollEnd::Paused(_)) || outcome.counts != Counts::default();
         self.polls += u64::from(polled);
         self.streams += u64::from(polled && !outcome.again);
@@ -159,7 +159,7 @@ impl Report {
         *self.changes.entry(outcome.kind.clone()).or_default() += outcome.counts;
         let ms = |duration: &Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         self.fetches.extend(outcome.fetches.iter().map(ms));
-        // Of a stream that was interrupted nothing is known: a user of such streams alone is no success of this run, and no failure.
+        // The result of an interrupted stream is unknown: a user with only such streams is neither a success of this run nor a failure.
         if !matches!(outcome.end, PollEnd::Interrupted | PollEnd::GaveWay | PollEnd::Paused(_)) {
             *self.users.entry(outcome.user_id).or_insert(true) &= !matches!(outcome.end, PollEnd::Failed(_));
         }
@@ -176,7 +176,7 @@ impl Report {
             PollEnd::Interrupted => self.interrupted_streams += 1,
             PollEnd::Paused(failure) => {
                 self.interrupted_streams += u64::from(polled);
-                // Those that were not asked for any more say nothing new.
+                // Streams that were skipped because of the known pause add no information.
                 if failure.reason != PAUSED {
                     tally(&mut self.errors, failure);
                 }
@@ -190,14 +190,14 @@ impl Report {
             kind: outcome.kind.clone(),
             ms: outcome.took.as_millis() as u64,
         };
-        let place = self.slowest.partition_point(|other| other.ms >= slow.ms);
-        if place < SLOWEST {
-            self.slowest.insert(place, slow);
+        let index = self.slowest.partition_point(|other| other.ms >= slow.ms);
+        if index < SLOWEST {
+            self.slowest.insert(index, slow);
             self.slowest.truncate(SLOWEST);
         }
     }
 
-    /// Counts streams that the run had claimed and comes to no more: full passes between two pages, and what has not begun.
+    /// Counts claimed streams that the run will not get to: full passes between two pages, and streams that have not begun.
     pub(super) fn give_back(&mut self, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
             match outcome.fetches.is_empty() {
@@ -207,10 +207,10 @@ impl Report {
         }
     }
 
-    /// Counts an idle stream that turned out to be another run's by the time it was to be closed.
+    /// Counts an idle stream that another run had taken over by the time it was to be closed.
     pub(super) fn lost(&mut self, user: Uuid) {
         self.idle_streams -= 1;
-        self.fail_of(user, &Failure::new(Class::LeaseLost, "another run has taken this stream over"));
+        self.fail_of(user, &Failure::new(Class::LeaseLost, "another run has taken over this stream"));
     }
 
     /// Counts a stream that could not even be claimed.
@@ -232,20 +232,20 @@ impl Report {
         tally(&mut self.errors, failure);
     }
 
-    /// Counts what went wrong beside the streams.
-    pub(super) fn be_troubled(&mut self, failure: &Failure) {
-        self.is_troubled = true;
+    /// Counts a problem outside the streams.
+    pub(super) fn add_problem(&mut self, failure: &Failure) {
+        self.has_problem = true;
         self.classes.insert(failure.class);
         tally(&mut self.errors, failure);
     }
 
-    /// The run itself failed.
-    pub(super) fn fail_whole(&mut self, error: &anyhow::Error) {
+    /// Records that the run itself failed.
+    pub(super) fn fail_run(&mut self, error: &anyhow::Error) {
         self.error = Some(one_line(&format!("{error:#}")));
         self.error_exit = error.downcast_ref::<Fault>().map(|fault| fault.exit);
     }
 
-    /// Draws the sums; `covers`: how many of what the run tables count come with a user. Answers what the run tables say.
+    /// Computes the totals; `covers`: number of entries in the run tables that a user counts for. Returns the counts for the run tables.
     pub(super) fn close(&mut self, elapsed: Duration, covers: impl Fn(Uuid) -> u64) -> Covered {
         self.elapsed_ms = elapsed.as_millis() as u64;
         self.peak_rss_kib = peak_rss_kib();
@@ -280,7 +280,7 @@ fn tally(classes: &mut BTreeMap<&'static str, ClassCount>, failure: &Failure) {
     }
 }
 
-/// `VmHWM` of /proc/self/status; absent on systems without it.
+/// `VmHWM` of /proc/self/status; `None` on systems without it.
 fn peak_rss_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

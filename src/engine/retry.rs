@@ -1,4 +1,4 @@
-//! Tries a request again where that may help, with full jitter and the server's hint.
+//! Retries requests where that may help, with full jitter and the server's hint.
 
 use std::time::Duration;
 
@@ -7,31 +7,31 @@ use backon::{BackoffBuilder, Retryable};
 use crate::config;
 use crate::error::{Class, Failure};
 
-/// Waits of random(0, base * 2^n), capped; as many as there are tries after the first.
+/// Waits of random(0, base * 2^n), capped; one for each try after the first.
 #[derive(Debug)]
 struct FullJitter {
     next: Duration,
     cap: Duration,
-    left: u32,
+    remaining: u32,
 }
 
 impl Iterator for FullJitter {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        self.left = self.left.checked_sub(1)?;
-        let most = self.next.min(self.cap);
-        self.next = most.saturating_mul(2);
-        Some(most.mul_f64(rand::random::<f64>()))
+        self.remaining = self.remaining.checked_sub(1)?;
+        let max = self.next.min(self.cap);
+        self.next = max.saturating_mul(2);
+        Some(max.mul_f64(rand::random::<f64>()))
     }
 }
 
-/// Whether another try may do.
+/// Whether another try may help.
 pub fn may_help(failure: &Failure) -> bool {
     matches!(failure.class, Class::Transient | Class::RateLimited)
 }
 
-/// Runs `request` until it succeeds, fails for good, or the tries are used up. `retried` is told of each wait.
+/// Runs `request` until it succeeds, fails permanently, or the tries are used up. `retried` is called before each wait.
 pub async fn with_backoff<T, F, Fut>(
     settings: &config::Engine,
     request: F,
@@ -42,16 +42,16 @@ where
     Fut: Future<Output = Result<T, Failure>>,
 {
     let cap = settings.backoff_cap;
-    let waits = FullJitter { next: settings.backoff_base, cap, left: settings.tries - 1 };
+    let waits = FullJitter { next: settings.backoff_base, cap, remaining: settings.tries - 1 };
     request
         .retry(waits.build())
         .when(may_help)
-        // The hint is sometimes wrong, so it is capped like our own waits; a longer one is honoured by the stream's next due time.
+        // The hint is sometimes wrong, so it is capped like our own waits; a longer one delays the stream's next poll instead.
         .adjust(move |failure: &Failure, wait: Option<Duration>| {
             Some(wait?.max(failure.retry_after.unwrap_or_default()).min(cap))
         })
         .notify(|failure: &Failure, wait: Duration| {
-            log::debug!(wait_ms = wait.as_millis() as u64; "trying again: {failure}");
+            log::debug!(wait_ms = wait.as_millis() as u64; "retrying: {failure}");
             retried(failure);
         })
         .await

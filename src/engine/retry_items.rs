@@ -1,4 +1,4 @@
-//! Tries quarantined items again that came and could not be applied, through the same decode and apply as a page.
+//! Retries quarantined items that were received but could not be applied, with the same decode and apply as for a page.
 
 use anyhow::Context as _;
 use serde_json::value::RawValue;
@@ -8,20 +8,20 @@ use super::{Context, Source, Stream};
 use crate::db::items::{self, Poison, Quarantined};
 use crate::db::streams;
 
-/// What became of a quarantined item.
+/// The result of retrying a quarantined item.
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retried {
-    /// It is applied, or a newer version of it, and has left quarantine.
+    /// The item, or a newer version of it, is applied and has left quarantine.
     Applied,
-    /// It stays, with this error.
+    /// It stays in quarantine, with this error.
     Kept(String),
 }
 
 /// Decodes and applies one item again.
 ///
 /// # Errors
-/// The database failed; the item stays as it was.
+/// Returns an error if the database failed; the item is then unchanged.
 pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined) -> anyhow::Result<Retried> {
     let stream = Stream { id: item.stream_id, user_id: item.user_id, kind: item.kind.clone(), resource: item.resource.clone() };
     let decoded = RawValue::from_string(item.raw.clone())
@@ -29,7 +29,7 @@ pub async fn retry<S: Source>(context: &Context, source: &S, item: &Quarantined)
         .and_then(|raw| S::decode(&item.kind, raw).map_err(|poison| poison.error));
     let mut client = context.pool.get().await?;
     let mut tx = client.begin("beginning the retry").await?;
-    // The feed may have brought its successor meanwhile, which took it out of quarantine: it must not be put back.
+    // The feed may have delivered a newer version meanwhile, which removed the item from quarantine: it must not be put back.
     if streams::hold(&tx, item.stream_id).await? && !items::lies(&tx, item.id, &item.raw).await? {
         return Ok(Retried::Applied);
     }

@@ -1,4 +1,4 @@
-//! Revoked accounts are asked again, rarely, so that nobody stays out for ever by mistake. Knows no service.
+//! Retries revoked accounts, rarely, so that none stays revoked forever by mistake. Independent of any service.
 
 use futures_util::{StreamExt as _, stream};
 
@@ -6,16 +6,16 @@ use super::shared::Shared;
 use crate::db::accounts;
 use crate::error::Class;
 
-/// Asks for a token of each revoked account whose time has come; the streams of those that get one are due at once. As many as may be under
-/// way together: a run has other things to do, and the next one is not far.
+/// Requests a token for each revoked account that is due for a retry; the streams of those that get one become due immediately. Limited to the number of
+/// concurrent calls: the run has other work, and the next one follows soon.
 ///
 /// # Errors
-/// The database is gone.
+/// Returns an error if the database is gone.
 pub async fn revive<S>(shared: &Shared<S>) -> anyhow::Result<()> {
-    let at_once = shared.context.settings.engine.concurrency;
-    let rows = accounts::take_revoked(&shared.context.pool, i64::from(at_once)).await?;
-    let asked = stream::iter(&rows).map(|row| async move { (row.user_id, shared.broker.credential(row).renew().await) });
-    let mut answers = asked.buffer_unordered(at_once as usize);
+    let concurrency = shared.context.settings.engine.concurrency;
+    let rows = accounts::take_revoked(&shared.context.pool, i64::from(concurrency)).await?;
+    let renewals = stream::iter(&rows).map(|row| async move { (row.user_id, shared.broker.credential(row).renew().await) });
+    let mut answers = renewals.buffer_unordered(concurrency as usize);
     loop {
         let answer = tokio::select! {
             answer = answers.next() => answer,
@@ -27,12 +27,12 @@ pub async fn revive<S>(shared: &Shared<S>) -> anyhow::Result<()> {
                 log::info!(user:%; "account works again");
                 shared.report().revived_accounts += 1;
             }
-            // Known already, or no verdict: it stays as it is.
+            // Already known, or inconclusive: the account stays revoked.
             Some((user, Err(failure))) if !matches!(failure.class, Class::Internal | Class::Settings) => {
-                log::debug!(user:%; "account asked again: {failure}")
+                log::debug!(user:%; "account retried: {failure}")
             }
             Some((user, Err(failure))) => {
-                shared.digest.add("account could not be asked again", Some(failure.class), user, &failure.message);
+                shared.digest.add("could not retry the account", Some(failure.class), user, &failure.message);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a run tells a collector of OpenTelemetry.
+//! The figures of a run for an OpenTelemetry collector.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use super::Report;
 use crate::error::Exit;
 use crate::telemetry::{Count, Run};
 
-/// A run, however it ended.
+/// Summarizes a run, however it ended.
 pub(super) fn run<'a>(job: &'a str, id: Uuid, began: SystemTime, ended: &'a anyhow::Result<Report>) -> Run<'a> {
     match ended {
         Ok(report) => Run {
@@ -43,13 +43,13 @@ fn counts(report: &Report) -> Vec<Count> {
         count("syncctl.users", "{user}", "Users whose streams were polled", report.total_users as u64),
         count("syncctl.users.failed", "{user}", "Users with a stream that failed", report.failed_users as u64),
         count("syncctl.streams", "{stream}", "Streams polled", report.streams),
-        count("syncctl.streams.idle", "{stream}", "Streams polled in which nothing had changed", report.idle_streams),
+        count("syncctl.streams.idle", "{stream}", "Streams polled without changes", report.idle_streams),
         count("syncctl.streams.failed", "{stream}", "Streams that failed", report.failed_streams),
         count("syncctl.rows.changed", "{row}", "Rows created, updated or deleted", changed),
-        count("syncctl.api_calls", "{call}", "Answers asked for at the provider", report.api_calls),
+        count("syncctl.api_calls", "{call}", "Responses received from the provider", report.api_calls),
         count("syncctl.quota_units", "{unit}", "Quota units spent", report.quota_units),
-        count("syncctl.retries", "{retry}", "Calls that were tried again", report.retries),
-        count("syncctl.resyncs", "{resync}", "Complete passes because a cursor had expired", report.resyncs),
-        count("syncctl.quarantined", "{item}", "Items put into quarantine", report.quarantined),
+        count("syncctl.retries", "{retry}", "Calls that were retried", report.retries),
+        count("syncctl.resyncs", "{resync}", "Full passes after an expired cursor", report.resyncs),
+        count("syncctl.quarantined", "{item}", "Items quarantined", report.quarantined),
     ]
 }

@@ -1,4 +1,4 @@
-//! What the streams of a run have in common.
+//! State shared by the streams of a run.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,69 +20,69 @@ use crate::db::claims::{AccountRow, Due, StreamRow};
 use crate::db::poll_prices::Prices;
 use crate::progress::Progress;
 
-/// Streams under way at once in a dry run.
-const REHEARSED: usize = 4;
+/// Maximum number of concurrent streams in a dry run.
+const MAX_DRY_RUN: usize = 4;
 
-/// What the streams of a run share.
+/// State shared by the streams of a run.
 pub struct Shared<S> {
     pub source: S,
     pub context: Context,
     pub run: Uuid,
     pub broker: Arc<Broker>,
     pub meter: Arc<Meter>,
-    /// For pages that were read and are not written yet.
-    pub room: Arc<PageMemory>,
-    /// Cancelled when no further page should be begun: SIGTERM, or the end of `--max-duration`.
+    /// Memory for pages that were read and are not yet written.
+    pub page_memory: Arc<PageMemory>,
+    /// Cancelled when no further page should start: on SIGTERM, or at the end of `--max-duration`.
     pub wind_down: CancellationToken,
     pub dry_run: bool,
-    /// Those of the service's that complete passes are made with.
+    /// The service's settings that affect full passes.
     pub pass_settings: serde_json::Value,
-    /// What polls cost.
+    /// Prices of polls.
     pub prices: Prices,
-    /// Where a dry run writes what it takes back, one stream at a time.
+    /// The connection on which a dry run writes what it rolls back, one stream at a time.
     pub stage: tokio::sync::Mutex<Option<Connection>>,
-    /// Streams that this run has claimed and not given back: what a heartbeat renews.
+    /// Streams that this run has claimed and not given back; the heartbeat renews their leases.
     pub held: Mutex<HashSet<i64>>,
-    /// What the first look has found, where the run was opened with it.
+    /// Result of the first look, if the run was opened with one.
     pub seen: Mutex<Option<Due>>,
-    /// Streams that were due at the last look and are to be polled apart.
-    pub apart: IsolatedStreams,
-    /// Workers that were started: they divide `engine.concurrency` among them.
+    /// Streams that were due at the last look and must be polled in isolation.
+    pub isolated: IsolatedStreams,
+    /// Number of started workers, which share `engine.concurrency`.
     pub workers: AtomicUsize,
     pub queue: Queue,
     pub report: Mutex<Report>,
-    /// What went wrong with its streams, told when it ends.
+    /// Problems of the run's streams, logged when it ends.
     pub digest: Arc<Digest>,
-    /// Streams found and ended, for whoever watches.
+    /// Streams found and ended, for the progress display.
     pub progress: Progress,
 }
 
 impl<S> Shared<S> {
-    /// The streams held, to add to, take from or list.
+    /// Locks the set of held streams.
     pub fn held(&self) -> MutexGuard<'_, HashSet<i64>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was due when the run was opened, once.
+    /// Takes the streams that were due when the run was opened; returns them once.
     pub fn first_look(&self) -> Option<Due> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Threads that may poll.
+    /// Maximum number of threads that poll.
     pub fn threads(&self) -> u32 {
         let engine = &self.context.settings.engine;
         engine.threads.min(engine.concurrency)
     }
 
-    /// How many things that each hold a whole answer may be under way in one worker.
+    /// Maximum number of tasks in one worker that each hold a whole response.
     pub fn width(&self) -> usize {
         let engine = &self.context.settings.engine;
-        // In a dry run each poll may hold a page while it waits for the stage.
-        let concurrency = if self.dry_run { REHEARSED } else { engine.concurrency as usize };
+        // In a dry run, each poll may hold a page while it waits for the shared connection.
+        let concurrency = if self.dry_run { MAX_DRY_RUN } else { engine.concurrency as usize };
         (concurrency / self.workers.load(Ordering::Relaxed).max(1)).max(1)
     }
 
-    /// How many streams may be under way in one worker: as many as the requests under way have room for.
+    /// Maximum number of streams in progress in one worker: as many as the concurrent requests can carry.
     pub fn places(&self) -> usize {
         if self.dry_run {
             return self.width();
@@ -91,30 +91,29 @@ impl<S> Shared<S> {
         (streams / self.workers.load(Ordering::Relaxed).max(1)).max(self.width())
     }
 
-    /// How many full passes may be under way in the run: one for each request, and several more of which none is, because their token comes
-    /// first, their page is being written, or their call waits to go with others. With two for each request they went in step, and either the
-    /// requests or the database stood idle.
+    /// Maximum number of full passes in progress in the run: several for each request, because a pass may also be waiting for its token, writing a page, or
+    /// waiting for its call to be batched. With two for each request, passes ran in step, and either the requests or the database were idle.
     pub fn turns(&self) -> usize {
         if self.dry_run { usize::MAX } else { 8 * self.context.http.width() }
     }
 
-    /// Another run has taken the job over: nothing more is begun.
+    /// Winds down because another run has taken over the job.
     pub fn lose_job(&self) {
         if !self.wind_down.is_cancelled() {
-            log::warn!("another run has taken the job over, winding down");
-            self.report().stopped_early = Some("another run has taken the job over".into());
+            log::warn!("another run has taken over the job; winding down");
+            self.report().stopped_early = Some("another run has taken over the job".into());
             self.wind_down.cancel();
         }
     }
 
-    /// What the run did so far.
+    /// Locks the report.
     pub fn report(&self) -> MutexGuard<'_, Report> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<S: Source> Shared<S> {
-    /// What a stream needs to begin: units of its project and user, and, for a page of a pass, room in memory.
+    /// Reserves what a stream needs to begin: units of its project and user and, for a page of a pass, page memory.
     pub fn admit(&self, task: &Task) -> Admitted<Granted> {
         let row = &task.row;
         let (what, cost) = match task.is_pass() {
@@ -126,10 +125,10 @@ impl<S: Source> Shared<S> {
             Err(lack) => return Admitted::Lacks(lack),
         };
         if what == For::Polls {
-            return Admitted::Yes(Granted { booking, room: None });
+            return Admitted::Yes(Granted { booking, memory: None });
         }
-        match self.room.take(&row.kind) {
-            Some(room) => Admitted::Yes(Granted { booking, room: Some(room) }),
+        match self.page_memory.take(&row.kind) {
+            Some(memory) => Admitted::Yes(Granted { booking, memory: Some(memory) }),
             None => Admitted::Full,
         }
     }

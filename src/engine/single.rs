@@ -1,7 +1,7 @@
-//! Asks for single things by their ids, outside of the order of any feed: no position moves. Knows no service.
+//! Fetches single items by id, independent of any feed: no position moves. Independent of any service.
 //!
-//! An answer can be older than what the feed told while it was on its way. So it is noted before a question what is known of the thing, and the
-//! answer is applied only if that is still so; otherwise the question is asked again.
+//! A response can be older than what the feed delivered while the request was in progress. So the known state of the item is recorded before a request, and
+//! the response is applied only if that state is unchanged; otherwise the request is repeated.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -19,12 +19,12 @@ use crate::db::items::{self, Poison};
 use crate::db::streams;
 use crate::error::{Class, Failure};
 
-/// A question is asked so often at the most before it is left to the feed.
-pub(super) const QUESTIONS: u32 = 5;
+/// Maximum number of requests for an item before it is left to the feed.
+pub(super) const MAX_REQUESTS: u32 = 5;
 
-/// A service whose things can be asked for one by one.
+/// A service whose items can be fetched one by one.
 pub trait Single: Source {
-    /// One thing by its id, as the stream's user sees it; one that is gone comes as an item that says so.
+    /// Fetches one item by its id, as the stream's user sees it. An item that no longer exists is returned as a deletion.
     fn fetch_one(
         &self,
         stream: &Stream,
@@ -33,27 +33,27 @@ pub trait Single: Source {
     ) -> impl Future<Output = Result<Item<Self::Change>, Failure>> + Send;
 }
 
-/// What is asked for.
+/// An item to fetch.
 #[derive(Debug, Clone)]
 pub struct ItemRef {
-    /// `streams.id`: as whose, and where it is stored.
+    /// `streams.id`: determines the user and where the item is stored.
     pub stream: i64,
     /// The provider's id.
     pub id: String,
 }
 
-/// Asks for things, each by itself, and records the run like any other. `job.selection` is not looked at.
+/// Fetches items individually, and records the run like any other. Ignores `job.selection`.
 ///
 /// # Errors
-/// Only when the run could not be recorded at all.
-pub async fn run<S: Single>(context: &Context, source: S, job: &Job, asked: &[ItemRef]) -> anyhow::Result<Report> {
+/// Returns an error only if the run could not be recorded at all.
+pub async fn run<S: Single>(context: &Context, source: S, job: &Job, items: &[ItemRef]) -> anyhow::Result<Report> {
     job::recorded(context, source, job, async |shared| {
-        let streams: Vec<i64> = asked.iter().map(|one| one.stream).collect();
+        let streams: Vec<i64> = items.iter().map(|one| one.stream).collect();
         let rows: HashMap<i64, StreamRow> =
             claims::read(&context.pool, &streams).await?.into_iter().map(|row| (row.id, row)).collect();
-        let answers = asked.iter().filter_map(|one| Some(one_outcome(&shared, rows.get(&one.stream)?, &one.id)));
+        let answers = items.iter().filter_map(|one| Some(one_outcome(&shared, rows.get(&one.stream)?, &one.id)));
         let answers: Vec<_> = answers.collect();
-        let mut covered = Covered { total: asked.len() as u64, failed: (asked.len() - answers.len()) as u64 };
+        let mut covered = Covered { total: items.len() as u64, failed: (items.len() - answers.len()) as u64 };
         for _ in 0..covered.failed {
             shared.report().fail(&removed());
         }
@@ -86,7 +86,7 @@ async fn one_outcome<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str) -
 async fn one<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str, outcome: &mut Outcome) -> Result<(), Failure> {
     let stream = Stream::of(row);
     let calls = shared.calls(row);
-    for _ in 0..QUESTIONS {
+    for _ in 0..MAX_REQUESTS {
         let before = KnownState::of(shared, &stream, id).await?;
         let started = Instant::now();
         let item = shared.source.fetch_one(&stream, &calls, id).await;
@@ -94,19 +94,21 @@ async fn one<S: Single>(shared: &Shared<S>, row: &StreamRow, id: &str, outcome: 
         let item = item?;
         let written = loop {
             match write(shared, &stream, &item, &before, outcome).await {
-                Err(error) if apply::was_sacrificed(&error) => log::info!(stream = stream.id; "writing again: {error:#}"),
+                Err(error) if apply::was_aborted(&error) => {
+                    log::info!(stream = stream.id; "writing the item again: {error:#}")
+                }
                 written => break written?,
             }
         };
         if written {
             return Ok(());
         }
-        log::info!(stream = stream.id; "the feed told of it meanwhile, asking again");
+        log::info!(stream = stream.id; "the feed updated the item meanwhile; fetching it again");
     }
     Err(overtaken())
 }
 
-/// False: the answer is older than what is known by now.
+/// Writes the item. False if the response is older than what is known by now.
 async fn write<S: Single>(
     shared: &Shared<S>,
     stream: &Stream,
@@ -127,34 +129,34 @@ async fn write<S: Single>(
         }
     }
     match shared.dry_run {
-        true => tx.rollback().await.context("rolling the dry run back")?,
+        true => tx.rollback().await.context("rolling back the dry run")?,
         false => tx.commit().await.context("committing the write")?,
     }
     Ok(true)
 }
 
-/// What is known of a thing.
+/// The known state of an item.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct KnownState {
-    /// As it is stored.
+    /// The stored version.
     stored: Option<String>,
-    /// As it lies in quarantine.
+    /// The quarantined form.
     quarantined: Option<String>,
-    /// Where the feed stands, of a thing that is not stored: that it is gone leaves no trace then.
+    /// The feed's position, for an item that is not stored: its deletion leaves no other trace.
     feed: Option<String>,
 }
 
 impl KnownState {
-    /// What is known before a question.
+    /// Reads the state before a request.
     pub async fn of<S: Source>(shared: &Shared<S>, stream: &Stream, id: &str) -> anyhow::Result<Self> {
         let mut client = shared.context.pool.get().await?;
-        let tx = client.begin("beginning to read what is known").await?;
+        let tx = client.begin("beginning to read the known state").await?;
         let known = Self::now::<S>(&tx, stream, id).await?;
-        tx.rollback().await.context("ending to read what is known")?;
+        tx.rollback().await.context("ending to read the known state")?;
         Ok(known)
     }
 
-    /// Whether that is all that is known now, with the stream held so that it stays so. `None`: the stream is gone.
+    /// Whether this is still the current state; holds the stream so that it stays so. `None`: the stream is gone.
     pub async fn holds<S: Source>(
         &self,
         tx: &deadpool_postgres::Transaction<'_>,
@@ -174,28 +176,28 @@ impl KnownState {
     }
 }
 
-/// What is to be said of a question whose answers were all too old.
+/// The failure of a request whose responses were all outdated.
 pub(super) fn overtaken() -> Failure {
-    Failure::new(Class::Transient, format!("the feed told of it while each of {QUESTIONS} answers was on its way; poll it again"))
+    Failure::new(Class::Transient, format!("the feed updated the item during each of {MAX_REQUESTS} requests; poll it again"))
 }
 
 fn removed() -> Failure {
     Failure::new(Class::Gone, "the stream was removed")
 }
 
-/// What became of one item.
+/// The result of applying one item.
 pub(super) enum ApplyOutcome {
     /// It is applied, and has left quarantine.
     Applied(Counts),
-    /// Its stream is not there any more.
+    /// Its stream no longer exists.
     Gone,
-    /// The feed has told of it since the question: the answer may be older than that.
+    /// The feed has updated it since the request: the response may be older.
     Overtaken,
-    /// PostgreSQL refused it.
+    /// PostgreSQL rejected it.
     Refused(Poison),
 }
 
-/// Applies one item outside of any page, with its stream held. `before`: what was known when it was asked for. The caller owns the transaction.
+/// Applies one item outside of any page, with its stream held. `before`: the known state when it was requested. The caller owns the transaction.
 pub(super) async fn held<S: Source>(
     source: &S,
     tx: &mut deadpool_postgres::Transaction<'_>,

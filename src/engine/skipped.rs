@@ -1,5 +1,4 @@
-//! What a run left alone, and why: projects that are paused, accounts that are refused, streams of named users that it could not claim. Knows no
-//! service.
+//! What a run skipped, and why: paused projects, refused accounts, streams of named users that could not be claimed. Independent of any service.
 
 use super::Source;
 use super::job::Job;
@@ -8,12 +7,12 @@ use crate::db::claims::{self, Selection, Unclaimed, Why};
 use crate::db::{accounts, quota};
 use crate::error::{Class, Failure};
 
-/// Counts what the selection names and a paused project keeps from being polled.
+/// Counts the selected streams that are not polled because their project is paused.
 ///
 /// # Errors
-/// The database is gone, here and below.
+/// Returns an error if the database is gone; the same applies to the functions below.
 pub async fn paused<S: Source>(shared: &Shared<S>, selection: &Selection) -> anyhow::Result<()> {
-    // Mostly none is: an idle run makes few statements.
+    // Usually none is: an idle run makes few statements.
     if !shared.report().saw_pause && !shared.meter.has_paused() {
         return Ok(());
     }
@@ -23,9 +22,9 @@ pub async fn paused<S: Source>(shared: &Shared<S>, selection: &Selection) -> any
     Ok(())
 }
 
-/// Counts the accounts that are refused, for a run that is for everybody.
+/// Counts the refused accounts, in a run for all users.
 pub async fn refused<S: Source>(shared: &Shared<S>, job: &Job) -> anyhow::Result<()> {
-    // What is asked of nobody is refused by nobody.
+    // A service without scopes uses no grants, so none can be refused.
     if !job.is_for_everybody() || S::AUTH.scope().is_none() {
         return Ok(());
     }
@@ -37,24 +36,24 @@ pub async fn refused<S: Source>(shared: &Shared<S>, job: &Job) -> anyhow::Result
     Ok(())
 }
 
-/// Accounts for each stream of the named users that the run did not claim: it failed, it is off, or somebody else holds it.
+/// Accounts for each stream of the named users that the run did not claim: it failed, is off, or is held by another run.
 pub async fn unclaimed<S: Source>(shared: &Shared<S>, selection: &Selection) -> anyhow::Result<()> {
     let Some(users) = selection.users.as_deref().filter(|_| selection.force) else { return Ok(()) };
-    let left = claims::unclaimed(&shared.context.pool, shared.run, S::TABLES.service, users).await?;
-    // A dry run claims nothing that others would see.
+    let unclaimed = claims::unclaimed(&shared.context.pool, shared.run, S::TABLES.service, users).await?;
+    // A dry run claims nothing that is visible to others.
     let is_cut_short = shared.wind_down.is_cancelled() || shared.dry_run;
     let mut report = shared.report();
-    for Unclaimed { id, user_id, kind, why } in left {
+    for Unclaimed { id, user_id, kind, why } in unclaimed {
         let why = match why {
-            // It stands for a user without an account.
+            // A placeholder for a user without an account.
             Why::Refused(_) if id == 0 && S::AUTH.scope().is_none() => continue,
             Why::Refused(reason) => {
                 report.fail_unclaimed(user_id, &Failure::new(Class::AuthRevoked, reason));
                 continue;
             }
-            // With its project.
+            // Reported with its project.
             Why::Paused => continue,
-            // The run did not come to it, and says why.
+            // The run ended before it got to the stream, and reports why.
             Why::Locked if is_cut_short => continue,
             Why::Ended => format!("the account was {}", accounts::ENDED),
             Why::Off => "switched off for the user (`syncctl accounts set`)".to_owned(),
@@ -64,7 +63,7 @@ pub async fn unclaimed<S: Source>(shared: &Shared<S>, selection: &Selection) -> 
             }
             Why::Locked => {
                 report.held_streams += 1;
-                "another session of PostgreSQL holds its row, or a complete pass of it was asked for meanwhile".to_owned()
+                "another PostgreSQL session holds its row, or a full pass of it was requested meanwhile".to_owned()
             }
         };
         report.skipped.push(format!("stream {id} ({kind}) of user {user_id}: {why}"));

@@ -1,5 +1,4 @@
-//! A stream that a run has claimed, and how far it has come: page by page, each applied as soon as it is there. Between two pages of a full
-//! pass it may go back to the queue.
+//! A claimed stream and its progress: page by page, each applied as soon as it arrives. Between two pages of a full pass, it may go back to the queue.
 
 use std::time::Duration;
 
@@ -12,41 +11,41 @@ use super::page_memory::PageReservation;
 use super::{Position, Source, Stream, pacing};
 use crate::db::claims::StreamRow;
 
-/// A complete listing tells of changes of so long ago.
-const LISTED: chrono::TimeDelta = chrono::TimeDelta::days(30);
+/// How far back a complete listing reports changes.
+const LISTING_COVERS: chrono::TimeDelta = chrono::TimeDelta::days(30);
 
 /// A claimed stream.
 pub struct Task {
-    /// As it was claimed; the position is where it stands now.
+    /// The claimed row; its position is updated as the stream progresses.
     pub row: StreamRow,
     pub outcome: Outcome,
-    /// What its changes say of its pace, with those of the pages so far.
+    /// The history of its changes, including the pages so far.
     pub history: History,
     /// How often its pass lost its page token in this run.
     pub restarts: u32,
-    /// How often it waited aside for rows that another transaction held.
-    pub asides: u32,
-    /// It is of the kind that lists everything at each poll: no pass that others wait for.
+    /// How often it was parked because another transaction held its rows.
+    pub parks: u32,
+    /// A kind of stream that lists everything at each poll; such a poll does not count as a pass.
     lists: bool,
 }
 
-/// What a stream was granted to begin with.
+/// What a stream was granted to begin.
 pub struct Granted {
     pub booking: Booking,
     /// For a page of a full pass.
-    pub room: Option<PageReservation>,
+    pub memory: Option<PageReservation>,
 }
 
 /// How a slice ended.
 pub enum Sliced {
-    /// The stream is done with for now: its outcome says how.
-    Over(Box<Task>),
-    /// Its next page waits for its turn, and for so long.
-    Again(Box<Task>, Option<Duration>),
+    /// The stream is finished for now; see its outcome.
+    Ended(Box<Task>),
+    /// Its next page waits for its turn, and for this long.
+    Waiting(Box<Task>, Option<Duration>),
 }
 
 impl Task {
-    /// A stream that was claimed just now. One whose full pass is too old, or of which one was asked for, begins another.
+    /// Creates the task of a stream that was just claimed. If its last full pass is too old, or one was requested, a new one begins.
     pub fn new(mut row: StreamRow, bounds: &Bounds) -> Self {
         let lists = bounds.full_pass_every.is_some_and(|every| every.is_zero());
         let is_stale = is_stale(&row, bounds.full_pass_every, Utc::now());
@@ -54,26 +53,26 @@ impl Task {
             row.position = Position::default();
         }
         let history = pacing::history(&row.changes);
-        Self { outcome: Outcome::of(&row), history, restarts: 0, asides: 0, lists: lists && row.full_pass_at.is_some(), row }
+        Self { outcome: Outcome::of(&row), history, restarts: 0, parks: 0, lists: lists && row.full_pass_at.is_some(), row }
     }
 
-    /// Of this row, with what its service says of it.
+    /// Creates the task of this row, with the bounds of its service.
     pub fn of<S: Source>(source: &S, row: StreamRow) -> Box<Self> {
         let bounds = source.bounds(&Stream::of(&row));
         Box::new(Self::new(row, &bounds))
     }
 
-    /// Whether its next page is one of a full pass, which yields to polls.
+    /// Whether its next page belongs to a full pass, which yields to polls.
     pub fn is_pass(&self) -> bool {
         self.row.position.cursor.is_none() && !self.lists
     }
 
-    /// Whether nothing of it is stored by the pass that is to begin.
+    /// Whether the next page is the first one of its pass.
     pub fn is_first(&self) -> bool {
         self.row.position.page_token.is_none()
     }
 
-    /// Without a cursor, a page is of a full pass: a new one, unless one is under way.
+    /// Begins a full pass if there is no cursor and no pass in progress.
     pub fn begin_pass(&mut self) {
         let at = &mut self.row.position;
         if at.cursor.is_some() || at.pass.is_some() {
@@ -82,18 +81,18 @@ impl Task {
         self.row.pass_count += 1;
         at.pass = Some(self.row.pass_count);
         let now = Utc::now();
-        self.history = History::to_be_listed(now, now - LISTED);
+        self.history = History::to_be_listed(now, now - LISTING_COVERS);
     }
 
-    /// Whether the page that came is the first of a pass which is to write again what is stored already.
-    pub fn begins_anew(&self) -> bool {
+    /// Whether the current page is the first of a pass that must rewrite rows already stored.
+    pub fn begins_rewrite(&self) -> bool {
         self.is_first() && self.row.position.pass.is_some() && (self.row.resync || self.row.outdated)
     }
 
-    /// Ends it.
+    /// Ends the task.
     pub fn finish(mut self: Box<Self>, end: PollEnd) -> Sliced {
         self.outcome.end = end;
-        Sliced::Over(self)
+        Sliced::Ended(self)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Runs of work that follows no feed: a service does it with the calls of its streams, and each thing done is counted like a stream that was
-//! polled. Knows no service.
+//! Runs of work that follows no feed: a service does it with the calls of its streams, and each task is counted like a polled stream. Independent of any
+//! service.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::db::claims::{self, StreamRow};
 use crate::db::{Pool, runs, streams};
 use crate::error::{Class, Failure};
 
-/// What such a run works with.
+/// Context of such a run.
 pub struct TaskRunner<S> {
     shared: Arc<Shared<S>>,
     rows: HashMap<uuid::Uuid, StreamRow>,
 }
 
-/// Runs `work`, and records it like any other run. `job.selection` is not looked at.
+/// Runs `work`, and records it like any other run. Ignores `job.selection`.
 ///
 /// # Errors
-/// Only when the run could not be recorded at all.
+/// Returns an error only if the run could not be recorded at all.
 pub async fn run<S: Source>(
     context: &Context,
     source: S,
@@ -51,44 +51,44 @@ impl<S: Source> TaskRunner<S> {
         &self.shared.context.pool
     }
 
-    /// Look and compare, write nothing.
+    /// Whether to fetch and compare only, writing nothing.
     pub fn is_dry_run(&self) -> bool {
         self.shared.dry_run
     }
 
-    /// Whether no further thing should be begun.
+    /// Whether no further task should start.
     pub fn is_winding_down(&self) -> bool {
         self.shared.wind_down.is_cancelled()
     }
 
-    /// How many things may be done at once.
+    /// Maximum number of concurrent tasks.
     pub fn width(&self) -> usize {
         self.shared.width()
     }
 
-    /// The calls of the stream of this owner. `None`: it has none.
+    /// The calls of this owner's stream. `None` if there is no such stream.
     pub fn calls(&self, owner: uuid::Uuid) -> Option<Calls> {
         Some(self.shared.calls(self.rows.get(&owner)?))
     }
 
-    /// Keeps the job to this run while a transaction lasts: one that was suspended must not do what it planned before another run took over.
+    /// Keeps the job for this run while a transaction lasts: a run that was suspended must not carry out its plans after another run took over.
     ///
     /// # Errors
-    /// `LeaseLost` if another run has the job; this one begins nothing more then.
+    /// Returns `LeaseLost` if another run has the job; this run then starts nothing more.
     pub async fn keep_job(&self, tx: &Transaction<'_>) -> Result<(), Failure> {
         if runs::keep_lock(tx, self.shared.run).await? {
             return Ok(());
         }
         self.shared.lose_job();
-        Err(Failure::new(Class::LeaseLost, "another run has taken the job over"))
+        Err(Failure::new(Class::LeaseLost, "another run has taken over the job"))
     }
 
-    /// Where to say what somebody should hear of.
+    /// Where to report problems that need attention.
     pub fn digest(&self) -> &Digest {
         &self.shared.digest
     }
 
-    /// Counts a thing done for the stream of this owner.
+    /// Counts a completed task of this owner's stream.
     pub fn done(&self, owner: uuid::Uuid, started: Instant, ended: Result<Counts, Failure>) {
         let Some(row) = self.rows.get(&owner) else { return };
         let mut outcome = Outcome::of(row);
@@ -100,7 +100,7 @@ impl<S: Source> TaskRunner<S> {
         self.shared.report().add(&outcome);
     }
 
-    /// Says what the run covered, as the run tables count it.
+    /// Sets the counts for the run tables.
     pub fn cover(&self, total: u64, failed: u64) {
         self.shared.report().covered = Some(Covered { total, failed });
     }

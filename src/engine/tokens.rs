@@ -1,4 +1,4 @@
-//! Access tokens, cached sealed in the database and refreshed by one process at a time. Joins `google::oauth` and `db::accounts`.
+//! Access tokens, cached sealed in the database and refreshed by one process at a time. Connects `google::oauth` and `db::accounts`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex as SyncMutex, Weak};
@@ -17,27 +17,27 @@ use crate::google::verdict::GrantHistory;
 use crate::google::{self, oauth};
 use crate::seal::{Column, Vault};
 
-/// A token with less than this to live is refreshed before it is used.
+/// A token with less remaining lifetime than this is refreshed before use.
 const MARGIN: Duration = Duration::from_secs(60);
 /// How long one process may take for a refresh before another may try.
 const REFRESH_LEASE: Duration = Duration::from_secs(30);
-/// How often a process looks whether another one's refresh is done.
+/// How often a process checks whether another one's refresh is done.
 const REFRESH_POLL: Duration = Duration::from_millis(100);
 
-/// Makes the credentials of a run. One `Credential` per user, however many streams it has.
+/// Creates the credentials of a run. One `Credential` per user, however many streams there are.
 pub struct Broker {
     pool: Pool,
     vault: Vault,
     google: Arc<google::Client>,
     scopes: Vec<&'static str>,
-    /// Who refreshes, in `accounts.refreshing_by`.
+    /// Identifies this process in `accounts.refreshing_by`.
     process: Uuid,
-    /// A dry run refreshes too, but stores nothing.
+    /// False in a dry run, which refreshes tokens but stores nothing.
     stores: bool,
     known: SyncMutex<HashMap<Uuid, Weak<Inner>>>,
 }
 
-/// The right to act for one user. Cheap to clone; `GetToken` is the seam to the transport.
+/// Access for one user. Cheap to clone; implements `GetToken` for the transport.
 #[derive(Clone)]
 pub struct Credential(Arc<Inner>);
 
@@ -51,7 +51,7 @@ struct Inner {
 struct Access {
     secret: SecretString,
     expires: Instant,
-    /// What the grant held when it was first asked with, where that is known.
+    /// The scopes of the grant when it was first used, if known.
     granted: Option<Arc<str>>,
 }
 
@@ -62,7 +62,7 @@ impl Access {
 }
 
 impl Broker {
-    /// `scopes`: those of every service that is enabled, since a user's token serves them all.
+    /// `scopes`: those of all enabled services, since a user's token serves them all.
     pub fn new(pool: Pool, vault: Vault, google: Arc<google::Client>, scopes: Vec<&'static str>, stores: bool) -> Arc<Self> {
         let known = SyncMutex::default();
         Arc::new(Self { pool, vault, google, scopes, process: Uuid::new_v4(), stores, known })
@@ -80,13 +80,13 @@ impl Broker {
         Credential(inner)
     }
 
-    /// A cached token that cannot be opened is no error: a new one is asked for.
+    /// Opens the cached token. If that fails, it is not an error: a new one is requested.
     fn opened(&self, account: &AccountRow, granted: Option<&str>) -> Option<Access> {
         let lives = Duration::try_from_secs_f64(account.token_seconds?).ok()?;
         match self.vault.open(account.user_id, Column::AccessToken, account.access_token.as_deref()?) {
             Ok(secret) => Some(Access { secret, expires: Instant::now() + lives, granted: granted.map(Into::into) }),
             Err(error) => {
-                log::info!("cached token not usable, asking for a new one: {error:#}");
+                log::info!("cached token not usable; requesting a new one: {error:#}");
                 None
             }
         }
@@ -94,10 +94,10 @@ impl Broker {
 }
 
 impl Credential {
-    /// Replaces the token that Google refused. If somebody has replaced it already, that one serves.
+    /// Replaces a token that Google rejected. If it has been replaced already, returns the new one.
     ///
     /// # Errors
-    /// `AuthRevoked` when the grant is gone, `ClientRefused` when it is refused and may yet be allowed.
+    /// Returns `AuthRevoked` if the grant is gone, and `ClientRefused` if it is refused but may still be allowed.
     pub async fn replace(&self, refused: Option<&str>) -> Result<SecretString, Failure> {
         let mut access = self.0.access.lock().await;
         if let Some(known) = access.as_ref()
@@ -111,10 +111,10 @@ impl Credential {
         Ok(fresh.secret)
     }
 
-    /// Asks for a new token even if the account is marked revoked: for `accounts check`.
+    /// Requests a new token even if the account is marked revoked: for `accounts check`.
     ///
     /// # Errors
-    /// As `replace`.
+    /// Same as `replace`.
     pub async fn renew(&self) -> Result<(), Failure> {
         let mut access = self.0.access.lock().await;
         let Broker { pool, process, .. } = &*self.0.broker;
@@ -128,8 +128,8 @@ impl Credential {
         Ok(())
     }
 
-    /// What a failed call for `scope` means, in the light of the grant: a scope that a person never granted is no failure. To be asked with a
-    /// token that was replaced just now.
+    /// Reclassifies a failed call for `scope` based on the grant: a scope that the user never granted is not a failure. Call it with a token that was just
+    /// replaced.
     pub async fn told_apart(&self, scope: &str, failure: Failure) -> Failure {
         if failure.class != Class::ScopeMissing {
             return failure;
@@ -143,10 +143,10 @@ impl Credential {
         }
     }
 
-    /// Gets a token if there is none to use.
+    /// Gets a token if there is no valid one.
     ///
     /// # Errors
-    /// As `replace`.
+    /// Same as `replace`.
     pub async fn ready(&self) -> Result<(), Failure> {
         if self.0.access.lock().await.as_ref().is_some_and(Access::lives) {
             return Ok(());
@@ -154,14 +154,14 @@ impl Credential {
         Box::pin(self.replace(None)).await.map(drop)
     }
 
-    /// The token in hand, whatever Google thinks of it.
+    /// The current token, whether Google accepts it or not.
     pub async fn current(&self) -> Option<String> {
         self.0.access.lock().await.as_ref().map(|access| access.secret.expose_secret().to_owned())
     }
 }
 
 impl Inner {
-    /// Refreshes, or waits for the process that does.
+    /// Refreshes the token, or waits for the process that does.
     async fn refreshed(&self, refused: Option<&str>) -> Result<Access, Failure> {
         let Broker { pool, process, stores, .. } = &*self.broker;
         if !stores {
@@ -170,16 +170,16 @@ impl Inner {
         }
         loop {
             let may = accounts::begin_refresh(pool, self.user, *process, REFRESH_LEASE.as_secs_f64()).await?;
-            // Also with the right in hand: the token may have been replaced between our reading it and our getting the right.
-            let found = self.living().await.map(|account| (self.replaced(&account, refused), account));
-            match found {
+            // Even with the refresh lease: the token may have been replaced between reading it and getting the lease.
+            let current = self.living().await.map(|account| (self.replaced(&account, refused), account));
+            match current {
                 Ok((None, account)) if may => return self.ask_and_store(&account).await,
                 Ok((None, _)) => tokio::time::sleep(REFRESH_POLL).await,
-                found => {
+                current => {
                     if may {
                         accounts::end_refresh(pool, self.user, *process, Refusal::None).await?;
                     }
-                    match found? {
+                    match current? {
                         (Some(access), _) => return Ok(access),
                         (None, _) => continue,
                     }
@@ -188,25 +188,25 @@ impl Inner {
         }
     }
 
-    /// The account as it stands, unless it is revoked or was refused a short while ago.
+    /// The current account, unless it is revoked or was refused a short while ago.
     async fn living(&self) -> Result<Account, Failure> {
         let account = accounts::get(&self.broker.pool, self.user).await?;
         let account = account.ok_or_else(|| Failure::new(Class::AuthRevoked, "the account was removed"))?;
         match (account.revoked, account.waits) {
             (Some(reason), _) => Err(Failure::new(Class::AuthRevoked, reason)),
-            // One answer a while does for all streams of the user, in all runs.
+            // One request per interval is enough for all streams of the user, in all runs.
             (None, Some(reason)) => Err(Failure::new(Class::ClientRefused, reason)),
             (revoked @ None, waits @ None) => Ok(Account { revoked, waits, ..account }),
         }
     }
 
-    /// What another process has stored meanwhile, if it is another token than the refused one.
+    /// The token that another process has stored meanwhile, if it is not the rejected one.
     fn replaced(&self, account: &Account, refused: Option<&str>) -> Option<Access> {
         let access = self.broker.opened(&account.row, account.granted.as_deref());
         access.filter(|access| access.lives() && refused != Some(access.secret.expose_secret()))
     }
 
-    /// With the right to refresh in hand; it is given back whatever the endpoint says.
+    /// Requests and stores a token while holding the refresh lease, which is given back regardless of the response.
     async fn ask_and_store(&self, account: &Account) -> Result<Access, Failure> {
         let Broker { pool, vault, process, .. } = &*self.broker;
         match self.request_token(account).await {
@@ -224,8 +224,8 @@ impl Inner {
                     _ => Refusal::None,
                 };
                 if accounts::end_refresh(pool, self.user, *process, refusal).await? {
-                    // Its streams fail for it, which the end of the run says of all of them together.
-                    log::info!(user:% = self.user; "account revoked, asked again once a day and later once a week: {}", failure.message);
+                    // Its streams then fail, and the end of the run reports them all together.
+                    log::info!(user:% = self.user; "account revoked; retried once a day, later once a week: {}", failure.message);
                 }
                 Err(failure)
             }
@@ -247,10 +247,10 @@ impl Inner {
     }
 }
 
-/// What `accounts.credentials` holds under its seal.
+/// The sealed content of `accounts.credentials`.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub struct StoredCredentials {
-    /// As they were imported.
+    /// As imported.
     pub credentials: oauth::Credentials,
     /// The address that a service account acts for.
     pub subject: String,

@@ -1,8 +1,8 @@
-//! Compares what the provider has with what is stored, stream by stream, and lets those that differ begin anew. Knows no service.
+//! Compares the provider's data with what is stored, stream by stream, and optionally restarts streams that differ. Independent of any service.
 //!
-//! A look at a stream is exact while both sides change: its rows and its cursor are read in one transaction, then everything is listed, and
-//! where the two differ the feed is asked what has changed since the cursor. What the feed does not name has not changed since the cursor,
-//! so the list shows what must be stored.
+//! A comparison is exact while both sides change: the stream's rows and cursor are read in one transaction, then everything is listed, and where the two
+//! differ, the feed is queried for changes since the cursor. What the feed does not name has not changed since the cursor, so the list shows what must be
+//! stored.
 
 mod compare;
 mod repair;
@@ -26,28 +26,28 @@ use crate::db::claims::{self, StreamRow};
 use crate::db::verify::{self as streams, StreamState};
 use crate::error::{Class, Failure};
 
-pub use compare::{Derived, Differences, Example, Figures, Mismatch, News, Thing, Things, wrong};
+pub use compare::{Derived, Differences, Example, Figures, Mismatch, News, ItemState, Things, wrong};
 use compare::{compare, confirmed, explain};
 pub use sides::Verify;
 
-/// What is to be compared, and what is done about it.
+/// What to compare, and what to do about differences.
 #[derive(Debug, Clone)]
 pub struct Ask {
     /// Only these users' streams.
     pub users: Option<Vec<Uuid>>,
-    /// At most so many streams, chosen at random; `None`: all.
+    /// Maximum number of streams, chosen at random; `None`: all.
     pub sample: Option<u32>,
-    /// What chooses them.
+    /// Seed of the random choice.
     pub seed: i64,
     /// Streams that differ make a complete pass, and are compared again.
     pub repair: bool,
 }
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Compared {
     pub seed: i64,
-    /// Streams chosen, and how many there were to choose from.
+    /// Number of streams chosen, and of those available.
     pub chosen: u64,
     pub of: u64,
     /// By kind of stream.
@@ -56,27 +56,27 @@ pub struct Compared {
     pub repair: Option<Repair>,
 }
 
-/// What a repair came to.
+/// The result of a repair.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Repair {
-    /// Streams that made a complete pass, or whose derived rows were made anew.
+    /// Streams that made a complete pass, or whose derived rows were rebuilt.
     pub streams: u64,
-    /// What is different all the same.
+    /// Remaining differences.
     pub left: BTreeMap<String, Figures>,
 }
 
 impl Compared {
-    /// What is wrong in the end.
+    /// Number of items that are wrong in the end.
     pub fn wrong(&self) -> u64 {
         let kinds = self.repair.as_ref().map_or(&self.kinds, |repair| &repair.left);
         kinds.values().map(Figures::wrong).sum()
     }
 }
 
-/// Compares streams; the run is recorded like any other, with a `verify` part in its report. Without `ask.repair` nothing else is written.
+/// Compares streams; the run is recorded like any other, with a `verify` part in its report. Without `ask.repair`, nothing else is written.
 ///
 /// # Errors
-/// Only when the run could not be recorded at all.
+/// Returns an error only if the run could not be recorded at all.
 pub async fn run<S: Verify>(context: &Context, source: S, job: &Job, ask: &Ask) -> anyhow::Result<Report> {
     job::recorded(context, source, job, async |shared| {
         let (pool, service) = (&context.pool, S::TABLES.service);
@@ -122,7 +122,7 @@ impl Compared {
 
 type Part = fn(&mut Compared) -> &mut BTreeMap<String, Figures>;
 
-/// Compares streams, many at once, and counts them in a part of the report; answers those that differ.
+/// Compares streams concurrently and counts them in a part of the report; returns those that differ.
 async fn looked_at<S: Verify>(shared: &Arc<Shared<S>>, rows: &[StreamRow], part: Part) -> Vec<(StreamRow, Look)> {
     shared.progress.add_streams(rows.len());
     let mut differing = Vec::new();
@@ -133,7 +133,7 @@ async fn looked_at<S: Verify>(shared: &Arc<Shared<S>>, rows: &[StreamRow], part:
             let figures = part(compared).entry(row.kind.clone()).or_default();
             match looked {
                 Ok(Some(look)) => {
-                    figures.add((row.id, row.user_id), look.compared, &look.found);
+                    figures.add((row.id, row.user_id), look.compared, &look.differences);
                     if look.derived.compared > 0 {
                         let figures = part(compared).entry(S::DERIVED.to_owned()).or_default();
                         figures.add((row.id, row.user_id), look.derived.compared, &look.derived.found);
@@ -158,7 +158,7 @@ async fn looked_at<S: Verify>(shared: &Arc<Shared<S>>, rows: &[StreamRow], part:
     differing
 }
 
-/// What a stream's comparison came to. `Ok(None)`: there is no complete pass to hold against; `Err(None)`: the run ended before.
+/// The result of a stream's comparison. `Ok(None)`: there is no complete pass to compare with; `Err(None)`: the run ended before.
 type Looked = Result<Option<Look>, Option<Failure>>;
 
 async fn one<'a, S: Verify>(shared: &Shared<S>, row: &'a StreamRow) -> (&'a StreamRow, Outcome, Looked) {
@@ -166,7 +166,7 @@ async fn one<'a, S: Verify>(shared: &Shared<S>, row: &'a StreamRow) -> (&'a Stre
     let mut outcome = Outcome::of(row);
     let looked = tokio::select! {
         biased;
-        // Nothing is under way that would have to be ended well.
+        // Nothing in progress needs a clean end.
         () = shared.wind_down.cancelled() => Err(None),
         looked = twice(shared, row) => looked.map_err(Some),
     };
@@ -175,22 +175,22 @@ async fn one<'a, S: Verify>(shared: &Shared<S>, row: &'a StreamRow) -> (&'a Stre
 }
 
 struct Look {
-    found: Differences,
+    differences: Differences,
     compared: u64,
     derived: Derived,
 }
 
 impl Look {
     fn is_wrong(&self) -> bool {
-        is_wrong(&self.found) || is_wrong(&self.derived.found)
+        is_wrong(&self.differences) || is_wrong(&self.derived.found)
     }
 }
 
-fn is_wrong(found: &Differences) -> bool {
-    found.values().any(|found| found.is_wrong())
+fn is_wrong(differences: &Differences) -> bool {
+    differences.values().any(|mismatch| mismatch.is_wrong())
 }
 
-/// A look, and where something is wrong a second one: what counts is what both show.
+/// Compares once, and a second time if something is wrong: only what both show counts.
 async fn twice<S: Verify>(shared: &Shared<S>, row: &StreamRow) -> Result<Option<Look>, Failure> {
     let (stream, calls) = (Stream::of(row), shared.calls(row));
     // Like first passes, comparisons yield to polls.
@@ -201,40 +201,41 @@ async fn twice<S: Verify>(shared: &Shared<S>, row: &StreamRow) -> Result<Option<
     }
     let Some(second) = look(shared, &stream, &calls).await? else { return Ok(None) };
     let derived = Derived { found: confirmed(&first.derived.found, second.derived.found), ..second.derived };
-    Ok(Some(Look { found: confirmed(&first.found, second.found), derived, ..second }))
+    Ok(Some(Look { differences: confirmed(&first.differences, second.differences), derived, ..second }))
 }
 
 async fn look<S: Verify>(shared: &Shared<S>, stream: &Stream, calls: &Calls) -> Result<Option<Look>, Failure> {
     let source = &shared.source;
-    let Some((standing, stored, derived)) = stored(shared, stream).await? else { return Ok(None) };
-    let (Some(cursor), Some(full_pass_at)) = (standing.position.cursor, standing.full_pass_at) else { return Ok(None) };
+    let Some((state, stored, derived)) = stored(shared, stream).await? else { return Ok(None) };
+    let (Some(cursor), Some(full_pass_at)) = (state.position.cursor, state.full_pass_at) else { return Ok(None) };
     let scope = source.scope(stream, full_pass_at);
     let listed = source.list(stream, calls, &scope, &stored).await?;
-    let mut found = compare(&listed, &stored);
-    let is_unnamed = |id: &str, found: &Mismatch| *found == Mismatch::Excess && !listed.contains_key(id);
-    let unnamed: Vec<&str> = found.iter().filter(|(id, found)| is_unnamed(id, found)).map(|(id, _)| id.as_str()).collect();
+    let mut differences = compare(&listed, &stored);
+    let is_unnamed = |id: &str, mismatch: Mismatch| mismatch == Mismatch::Excess && !listed.contains_key(id);
+    let unnamed: Vec<&str> =
+        differences.iter().filter(|(id, mismatch)| is_unnamed(id, **mismatch)).map(|(id, _)| id.as_str()).collect();
     if !unnamed.is_empty() {
-        // Most of them lie outside of the scope: years of events, of which each is looked at once.
+        // Most of them are outside the scope: years of events, each of which is checked once.
         let owed: HashSet<String> = owed(shared, stream, &scope, &unnamed).await?.into_iter().collect();
-        found.retain(|id, found| !is_unnamed(id, found) || owed.contains(id));
+        differences.retain(|id, mismatch| !is_unnamed(id, *mismatch) || owed.contains(id));
     }
-    if is_wrong(&found) {
+    if is_wrong(&differences) {
         let news = source.news(stream, calls, &cursor).await?;
-        explain(&mut found, &news, &standing.quarantined);
+        explain(&mut differences, &news, &state.quarantined);
     }
-    let only_stored = found.keys().filter(|id| !listed.contains_key(*id)).count();
-    Ok(Some(Look { found, compared: (listed.len() + only_stored) as u64, derived }))
+    let only_stored = differences.keys().filter(|id| !listed.contains_key(*id)).count();
+    Ok(Some(Look { differences, compared: (listed.len() + only_stored) as u64, derived }))
 }
 
-/// Where a stream stands, what is stored of it, and what is wrong with the rows that are made of that, of the same moment.
+/// The state of a stream, its stored items, and what is wrong with the rows derived from them, all at the same moment.
 async fn stored<S: Verify>(shared: &Shared<S>, stream: &Stream) -> anyhow::Result<Option<(StreamState, Things, Derived)>> {
     let mut client = shared.context.pool.get().await?;
     let tx = client.snapshot("beginning the comparison").await?;
-    let Some(standing) = streams::state(&tx, stream.id).await? else { return Ok(None) };
-    let things = shared.source.stored(&tx, stream).await?;
+    let Some(state) = streams::state(&tx, stream.id).await? else { return Ok(None) };
+    let items = shared.source.stored(&tx, stream).await?;
     let derived = shared.source.derived(&tx, stream).await?;
     tx.rollback().await.context("ending the comparison")?;
-    Ok(Some((standing, things, derived)))
+    Ok(Some((state, items, derived)))
 }
 
 async fn owed<S: Verify>(shared: &Shared<S>, stream: &Stream, scope: &S::Scope, ids: &[&str]) -> anyhow::Result<Vec<String>> {

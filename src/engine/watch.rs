@@ -1,5 +1,5 @@
-//! Watches over a run while it works: says that it lives, winds it down when its time is over or another run has its job, and lets no statement
-//! hold it up then.
+//! Supervises a run: keeps it marked as alive, winds it down when its time is up or another run has its job, and cancels statements that would then hold it
+//! up.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use super::shared::Shared;
 use crate::db::Pool;
 use crate::db::runs::{self, Progress};
 
-/// So long after a run was told to wind down the last answers have come and are written: a statement that is still under way waits for somebody
-/// else. And for how long its last statements may do so.
+/// After a run was asked to wind down, its last responses arrive and are written within this time; a statement that is still running is blocked by another
+/// session. The second is the time for its closing statements.
 pub const WORK: Duration = Duration::from_secs(10);
 pub const CLOSING: Duration = Duration::from_secs(5);
 
-/// Keeps the run alive in the tables, and winds it down when its time is over. `exclusive`: or when it has lost the lock of its job.
+/// Keeps the run alive in the tables, and winds it down when its time is up or, if `exclusive`, when it has lost the lock of its job.
 pub async fn supervise<S: Source>(shared: Arc<Shared<S>>, max_duration: Option<Duration>, exclusive: bool) {
     let time = async {
         if let Some(limit) = max_duration {
             tokio::time::sleep(limit).await;
-            log::info!("max_duration reached, winding down");
+            log::info!("max_duration reached; winding down");
             shared.wind_down.cancel();
         }
     };
-    // Side by side: a heartbeat that waits for the database must not hold up the end.
+    // Concurrently: a heartbeat that waits for the database must not delay the end.
     tokio::join!(time, beat(&shared, exclusive));
 }
 
@@ -45,18 +45,18 @@ async fn beat<S: Source>(shared: &Shared<S>, exclusive: bool) {
         let held: Vec<i64> = shared.held().iter().copied().collect();
         let progress = Progress { winding_down: wind_down.is_cancelled(), ..shared.queue.progress() };
         match runs::heartbeat(&context.pool, *run, lease.as_secs_f64(), &held, &progress).await {
-            // It was suspended, or cut off, for longer than its lease. What no lease of a stream fences is the other's to do.
+            // The run was suspended, or disconnected, for longer than its lease. Work that no stream lease fences is now the other run's.
             Ok(false) if exclusive && !wind_down.is_cancelled() => {
                 shared.lose_job();
             }
             Ok(_) => {}
-            // No verdict on the run: if this goes on, the leases lapse and the fence keeps others' work whole.
-            Err(error) => log::warn!("heartbeat not written: {error:#}"),
+            // Not fatal: if this persists, the leases lapse and the fence protects the work of others.
+            Err(error) => log::warn!("could not write the heartbeat: {error:#}"),
         }
     }
 }
 
-/// Does `work` to its end. Once the run winds down, its statements get so much time: then they are cancelled, again and again until it has ended.
+/// Does `work` to its end. Once the run winds down, its statements get this much time and are then cancelled, repeatedly until it has ended.
 pub async fn in_time<T>(pool: &Pool, wind_down: &CancellationToken, patience: Duration, work: impl Future<Output = T>) -> T {
     tokio::select! {
         done = work => done,

@@ -1,4 +1,4 @@
-//! Workers: each polls streams from the queue, many at once, in a thread of its own. Knows no statement.
+//! Workers: each polls many streams from the queue concurrently, in its own thread. Executes no statements.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,25 +15,25 @@ use super::slice::Sliced;
 use super::{Source, isolated};
 use crate::error::Class;
 
-/// Polls what comes to the queue until nothing will come any more.
+/// Polls streams from the queue until it is closed.
 pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
     shared.workers.fetch_add(1, Ordering::Relaxed);
     let queue = &shared.queue;
     let _alive = Alive(queue);
-    // Not tasks of their own: one thread runs them all, and a task costs more than a place in here.
+    // Not separate tasks: one thread runs them all, and a task costs more than an entry here.
     let mut slices: FuturesUnordered<_> = FuturesUnordered::new();
-    // Few at first: how large the pages are is known once some have come.
+    // Few at first: the size of the pages is known only after some have arrived.
     let mut places = shared.width();
     loop {
-        // Before the look at the queue, so that nothing is missed in between.
+        // Before checking the queue, so that no notification is missed in between.
         let filled = queue.filled.notified();
         let mut wake = None;
         let width = places.min(shared.places());
-        while slices.len() < width && !shared.wind_down.is_cancelled() && (slices.is_empty() || shared.room.is_left()) {
+        while slices.len() < width && !shared.wind_down.is_cancelled() && (slices.is_empty() || shared.page_memory.is_left()) {
             match queue.take(shared.turns(), |task| shared.admit(task)) {
                 Taken::Task(task, granted) => {
-                    let place = isolated::checkpoint(task.row.id, None);
-                    slices.push(isolated::on(place, poll::slice(Arc::clone(&shared), task, Some(granted), Until::Others)));
+                    let checkpoint = isolated::checkpoint(task.row.id, None);
+                    slices.push(isolated::on(checkpoint, poll::slice(Arc::clone(&shared), task, Some(granted), Until::Others)));
                 }
                 Taken::Nothing(until) => {
                     wake = until;
@@ -41,7 +41,7 @@ pub async fn work<S: Source>(shared: Arc<Shared<S>>) {
                 }
             }
         }
-        if slices.is_empty() && queue.state().over {
+        if slices.is_empty() && queue.state().is_closed {
             break;
         }
         let is_full = slices.len() >= width;
@@ -62,11 +62,11 @@ async fn sleep_until(wake: Option<Instant>) {
     }
 }
 
-/// Takes a slice back that has ended.
+/// Takes back a slice that has ended.
 pub fn take_back<S: Source>(shared: &Shared<S>, sliced: Sliced) {
     match sliced {
-        Sliced::Over(task) => ended(shared, &task.outcome),
-        Sliced::Again(task, wait) => shared.queue.put_back(task, wait.map(|wait| Instant::now() + wait)),
+        Sliced::Ended(task) => ended(shared, &task.outcome),
+        Sliced::Waiting(task, wait) => shared.queue.put_back(task, wait.map(|wait| Instant::now() + wait)),
     }
 }
 
@@ -75,27 +75,27 @@ fn ended<S: Source>(shared: &Shared<S>, outcome: &Outcome) {
     shared.progress.ended(|| shared.report().users());
     let idle = match &outcome.end {
         PollEnd::Idle(idle) => Some(idle.clone()),
-        // Still ours, until the run gives back what it holds: it would claim them again and again.
+        // Still held, until the run gives back what it holds: otherwise the run would claim it over and over.
         PollEnd::Failed(failure) if failure.class == Class::Settings => None,
         PollEnd::Done | PollEnd::GaveWay | PollEnd::Failed(_) | PollEnd::Off(_) => {
             shared.held().remove(&outcome.id);
             None
         }
-        // Still ours, until the run gives back what it holds.
+        // Still held, until the run gives back what it holds.
         PollEnd::Interrupted | PollEnd::Paused(_) => None,
     };
     shared.queue.ended(outcome, idle);
 }
 
-/// Starts a worker in a thread of its own. The connections that it opens are there until the command is over, because others may use them too.
+/// Starts a worker in its own thread. The connections that it opens stay until the command ends, because others may use them too.
 ///
 /// # Errors
-/// The system gives no thread.
+/// Returns an error if the system cannot create a thread.
 pub fn start<S: Source>(shared: &Arc<Shared<S>>) -> anyhow::Result<()> {
-    let (work, over) = (work(Arc::clone(shared)), shared.context.over.clone());
+    let (work, done) = (work(Arc::clone(shared)), shared.context.over.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("building a runtime")?;
     let thread = std::thread::Builder::new().name("worker".into());
-    thread.spawn(move || runtime.block_on(async { tokio::join!(work, over.cancelled()) })).context("starting a thread")?;
+    thread.spawn(move || runtime.block_on(async { tokio::join!(work, done.cancelled()) })).context("starting a thread")?;
     Ok(())
 }
 

@@ -1,5 +1,5 @@
-//! Calls that are made at the same moment go to Google as one request: multipart/mixed out and in, by the rules of its batch endpoints.
-//! Each of them costs the quota of a call. Pure.
+//! Combines concurrent calls to Google into one request: multipart/mixed in both directions, following the rules of its batch endpoints. Each call costs
+//! its own quota. Pure.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::Host;
 use crate::http::Answer;
 
-/// Headers of one answer that are looked at.
+/// Maximum number of headers parsed per response.
 const HEADERS: usize = 32;
 
-/// An API's batch endpoint, which takes calls of this API alone.
+/// An API's batch endpoint, which accepts only calls of this API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     Calendar,
@@ -31,7 +31,7 @@ impl Endpoint {
         }
     }
 
-    /// Where it is.
+    /// The host of the endpoint.
     pub fn host(self) -> Host {
         match self {
             Self::Calendar | Self::Drive => Host::Apis,
@@ -40,16 +40,16 @@ impl Endpoint {
     }
 }
 
-/// A batch, content type and body: GETs, each with the token that it is made with.
+/// Encodes a batch as content type and body: GET requests, each with its own token.
 pub fn encode<'a>(calls: impl Iterator<Item = (&'a Url, Option<&'a str>)>) -> (String, String) {
-    // Nobody who hands in a token or an address can know it.
+    // Random, so that the source of a token or URL cannot predict it.
     let boundary = format!("syncctl_{}", Uuid::new_v4().simple());
     let mut body = String::new();
-    for (place, (url, token)) in calls.enumerate() {
+    for (index, (url, token)) in calls.enumerate() {
         let query = url.query().map_or(String::new(), |query| format!("?{query}"));
         let _ = write!(
             body,
-            "--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <{place}>\r\n\r\nGET {}{query} HTTP/1.1\r\n",
+            "--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <{index}>\r\n\r\nGET {}{query} HTTP/1.1\r\n",
             url.path()
         );
         if let Some(token) = token {
@@ -61,18 +61,18 @@ pub fn encode<'a>(calls: impl Iterator<Item = (&'a Url, Option<&'a str>)>) -> (S
     (format!("multipart/mixed; boundary={boundary}"), body)
 }
 
-/// Takes a batch's answer apart into `count` answers, in the order of the calls; `None` where one is missing, or where two claim to be it.
+/// Decodes a batch's response into `count` responses, in the order of the calls; `None` if one is missing or occurs twice.
 ///
 /// # Errors
-/// What is wrong with it as a whole.
+/// Returns what is wrong with the response as a whole.
 pub fn decode(content_type: &str, body: &[u8], count: usize) -> Result<Vec<Option<Answer>>, &'static str> {
-    let boundary = boundary(content_type).ok_or("the answer is no multipart/mixed")?;
+    let boundary = boundary(content_type).ok_or("the response is not multipart/mixed")?;
     let (mut answers, mut seen): (Vec<Option<Answer>>, _) = (vec![None; count], vec![false; count]);
     let parts = parts(body, boundary);
-    for (place, range) in parts.into_iter().enumerate() {
+    for (index, range) in parts.into_iter().enumerate() {
         let part = &body[range];
-        let Some((place, answer)) = answer(part, place) else { continue };
-        if let (Some(slot), Some(known)) = (answers.get_mut(place), seen.get_mut(place)) {
+        let Some((index, answer)) = answer(part, index) else { continue };
+        if let (Some(slot), Some(known)) = (answers.get_mut(index), seen.get_mut(index)) {
             *slot = (!std::mem::replace(known, true)).then_some(answer);
         }
     }
@@ -85,19 +85,19 @@ fn boundary(content_type: &str) -> Option<&str> {
     Some(value.trim_matches('"')).filter(|boundary| !boundary.is_empty())
 }
 
-/// Where the parts of a multipart body lie. Delimiters stand at the start of a line; a body that is cut ends with its last whole part.
+/// Ranges of the parts of a multipart body. Delimiters are at the start of a line; a truncated body ends with its last complete part.
 fn parts(body: &[u8], boundary: &str) -> Vec<Range<usize>> {
     let delimiter = format!("--{boundary}");
     let delimiter = delimiter.as_bytes();
     let (mut parts, mut start) = (Vec::new(), None);
     let mut at = 0;
-    while let Some(found) = memchr::memmem::find(&body[at..], delimiter).map(|found| at + found) {
-        at = found + delimiter.len();
-        if found > 0 && body[found - 1] != b'\n' {
+    while let Some(position) = memchr::memmem::find(&body[at..], delimiter).map(|offset| at + offset) {
+        at = position + delimiter.len();
+        if position > 0 && body[position - 1] != b'\n' {
             continue;
         }
         if let Some(start) = start {
-            parts.push(start..found);
+            parts.push(start..position);
         }
         start = Some(at);
         if body[at..].starts_with(b"--") {
@@ -107,8 +107,8 @@ fn parts(body: &[u8], boundary: &str) -> Vec<Range<usize>> {
     parts
 }
 
-/// The answer in a part, with the place of its call: by its Content-ID, or else the place of the part.
-fn answer(part: &[u8], place: usize) -> Option<(usize, Answer)> {
+/// The response in a part, with the index of its call: from its Content-ID, or else the index of the part.
+fn answer(part: &[u8], index: usize) -> Option<(usize, Answer)> {
     let part = part.trim_ascii_start();
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let httparse::Status::Complete((length, outer)) = httparse::parse_headers(part, &mut headers).ok()? else { return None };
@@ -118,14 +118,14 @@ fn answer(part: &[u8], place: usize) -> Option<(usize, Answer)> {
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = response.parse(inner).ok()? else { return None };
     let body = inner[length..].strip_suffix(b"\r\n").unwrap_or(&inner[length..]);
-    // Without its whole body an answer is none.
+    // A response without its complete body is ignored.
     let promised = header(response.headers, "content-length").and_then(|length| length.parse::<usize>().ok());
     let body = match promised {
         Some(promised) => inner[length..].get(..promised)?,
         None => body,
     };
     let retry_after = header(response.headers, "retry-after").map(str::to_owned);
-    Some((id.unwrap_or(place), (response.code?, retry_after, body.to_vec())))
+    Some((id.unwrap_or(index), (response.code?, retry_after, body.to_vec())))
 }
 
 fn header<'a>(headers: &'a [httparse::Header<'a>], name: &str) -> Option<&'a str> {
@@ -161,8 +161,8 @@ mod tests {
         let body = format!("{}{}--b--\r\n", part("0", "200 OK", "{}"), part("1", "200 OK", "{\"items\":[]}"));
         for cut in 0..body.len() {
             let answers = decode(TYPE, &body.as_bytes()[..cut], 2).expect("answers");
-            for (answer, whole) in answers.into_iter().zip(["{}", "{\"items\":[]}"]) {
-                assert!(answer.is_none_or(|(_, _, body)| body == whole.as_bytes()), "cut at {cut}");
+            for (answer, complete) in answers.into_iter().zip(["{}", "{\"items\":[]}"]) {
+                assert!(answer.is_none_or(|(_, _, body)| body == complete.as_bytes()), "cut at {cut}");
             }
         }
     }
@@ -178,7 +178,7 @@ mod tests {
     fn calls_are_written_with_path_query_and_token() {
         let url = Url::parse("https://www.googleapis.com/calendar/v3/calendars/a%23b/events?x=1&y=%20").expect("a URL");
         let (kind, body) = encode([(&url, Some("t0ken"))].into_iter());
-        assert_ne!(kind, encode([(&url, None)].into_iter()).0, "a boundary that can be foreseen");
+        assert_ne!(kind, encode([(&url, None)].into_iter()).0, "a predictable boundary");
         assert!(
             body.contains(
                 "\r\n\r\nGET /calendar/v3/calendars/a%23b/events?x=1&y=%20 HTTP/1.1\r\nAuthorization: Bearer t0ken\r\n"

@@ -1,4 +1,4 @@
-//! Small calls that are made at the same moment share a request, without their callers knowing of each other. Knows no service.
+//! Combines small concurrent calls into shared requests, transparently for the callers. Independent of any service.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,32 +13,32 @@ use tokio::sync::oneshot;
 use url::Url;
 
 use super::batch::{self, Endpoint};
-use super::client::{judged, token_of};
+use super::client::{success_body, token_of};
 use super::{Client, classify};
 use crate::error::{Class, Failure};
 use crate::http::{Answer, RequestPermit, is_overloaded, log_call, received, transient};
 
-/// Sends calls together over a client.
+/// Sends calls in batches over a client.
 pub struct Batcher {
     client: Arc<Client>,
-    /// Calls of each thread that go next.
+    /// Pending calls of each thread.
     gathered: Mutex<HashMap<(ThreadId, Endpoint), Gathered>>,
     batch_size: usize,
-    /// An endpoint that wants no batches is not asked again.
+    /// Set when an endpoint refuses batches; it is then not tried again.
     refused: AtomicBool,
-    /// Calls that got no answer because their batch broke, and how many of each: users' addresses can be the same. Whichever of them
-    /// breaks it must not do so again.
+    /// Calls that got no response because their batch failed, with a count for each URL, since several users can call the same one. Send these alone from
+    /// now on, so that the call that breaks a batch cannot break the next one.
     alone: Mutex<HashMap<Url, usize>>,
 }
 
-/// Calls that go next, and the requests that will take them.
+/// Pending calls, and the number of requests that will take them.
 #[derive(Default)]
 struct Gathered {
     calls: VecDeque<Call>,
     requests: usize,
 }
 
-/// A call that waits to go together with others.
+/// A call that waits to be batched.
 struct Call {
     what: &'static str,
     url: Url,
@@ -47,16 +47,16 @@ struct Call {
 }
 
 impl Batcher {
-    /// At most `batch_size` calls go in one request; with 1 each goes alone.
+    /// At most `batch_size` calls per request; with 1, each call is sent alone.
     pub fn new(client: Arc<Client>, batch_size: u32) -> Self {
         let (gathered, alone) = (Mutex::default(), Mutex::default());
         Self { client, gathered, batch_size: batch_size as usize, refused: AtomicBool::new(false), alone }
     }
 
-    /// As `Client::get`, for small answers: calls that are made at the same moment share one request to the API's batch endpoint.
+    /// Same as `Client::get`, for small responses: concurrent calls share one request to the API's batch endpoint.
     ///
     /// # Errors
-    /// As `Client::get`. What befalls the request befalls each call in it.
+    /// Same as `Client::get`. An error of the request applies to each call in it.
     pub async fn get(
         self: &Arc<Self>,
         endpoint: Endpoint,
@@ -73,10 +73,10 @@ impl Batcher {
         let (reply, answer) = oneshot::channel();
         self.gather(endpoint, Call { what, url, token, reply });
         let answer = answer.await.map_err(|_| Failure::new(Class::Internal, format!("{what}: its batch was dropped")))?;
-        judged(what, answer?)
+        success_body(what, answer?)
     }
 
-    /// Puts a call to those that go next, in as many requests as they fill.
+    /// Adds a call to the pending ones, with as many requests as they fill.
     fn gather(self: &Arc<Self>, endpoint: Endpoint, call: Call) {
         let key = (std::thread::current().id(), endpoint);
         let mut gathered = locked(&self.gathered);
@@ -88,9 +88,9 @@ impl Batcher {
         }
     }
 
-    /// Sends a request with what has gathered by the time that one more may be under way: the busier Google is, the fuller it is.
+    /// Sends a request with the calls that are pending when a slot is free: the busier Google is, the fuller the request.
     async fn send_next(self: Arc<Self>, key: (ThreadId, Endpoint)) {
-        // All that are ready at this moment go together.
+        // Lets all calls that are ready now join.
         tokio::task::yield_now().await;
         let turn = self.client.turn().await;
         let calls: Vec<Call> = match locked(&self.gathered).get_mut(&key) {
@@ -103,7 +103,7 @@ impl Batcher {
         self.send_together(key.1, calls, turn).await;
     }
 
-    /// Sends calls in one request and tells each its answer. A call that is alone goes alone.
+    /// Sends calls in one request and passes each its response. A single call is sent without a batch.
     async fn send_together(&self, endpoint: Endpoint, calls: Vec<Call>, turn: RequestPermit<'_>) {
         let together = calls.len() > 1 && !self.refused.load(Ordering::Relaxed);
         let answers = match together {
@@ -114,8 +114,8 @@ impl Batcher {
         match answers {
             Ok(answers) => {
                 for (call, answer) in calls.into_iter().zip(answers) {
-                    let answer = answer.ok_or_else(|| self.broken(&call, "the batch's answer was cut"));
-                    // Whoever asked may have gone away, here and below.
+                    let answer = answer.ok_or_else(|| self.broken(&call, "the batch's response was truncated"));
+                    // The caller may be gone, here and below.
                     let _ = call.reply.send(answer);
                 }
             }
@@ -134,7 +134,7 @@ impl Batcher {
         }
     }
 
-    /// What is told to a call whose batch broke; the next time it goes alone.
+    /// The failure of a call whose batch broke; the next time, the call is sent alone.
     fn broken(&self, call: &Call, why: &str) -> Failure {
         *locked(&self.alone).entry(call.url.clone()).or_default() += 1;
         Failure::new(Class::Transient, format!("{}, in a batch: {why}", call.what))
@@ -151,8 +151,8 @@ impl Batcher {
         true
     }
 
-    /// The answers in the order of the calls. An error is what befell all of them; or `None`: the endpoint wants no batches, which says
-    /// nothing of the calls.
+    /// Sends a batch; returns the responses in the order of the calls. `Err(Some)` applies to all calls; `Err(None)` means that the endpoint refuses
+    /// batches, independent of the calls.
     async fn batch(
         &self,
         endpoint: Endpoint,
@@ -165,7 +165,7 @@ impl Batcher {
         let started = Instant::now();
         let response = request.send().await.map_err(|error| transient("batch", error))?;
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
-        // An answer that is too large is that of one of them: alone it is judged by itself.
+        // A response that is too large is that of one of the calls: sent alone, it fails by itself.
         let received = received("batch", response, self.client.most()).await;
         let (status, retry_after, body) = received.map_err(|failure| Failure { class: Class::Transient, ..failure })?;
         if status != 200 {
@@ -175,7 +175,7 @@ impl Batcher {
             if matches!(failure.class, Class::RateLimited | Class::Transient) {
                 return Err(Some(failure));
             }
-            log::warn!("batches are refused, every call goes alone: {}", failure.message);
+            log::warn!("batches are refused; every call is sent alone: {}", failure.message);
             self.refused.store(true, Ordering::Relaxed);
             return Err(None);
         }
@@ -185,14 +185,14 @@ impl Batcher {
         {
             log_call(call.what, started, Ok((*status, body.len())));
         }
-        // One call of many that is refused concerns its user.
+        // A single rejected call of many concerns only its user.
         let refused = answers.iter().flatten().flatten().filter(|(status, ..)| is_overloaded(*status)).count();
         turn.answered(name_of(calls.len()), 2 * refused > calls.len());
         Ok(answers.map_err(|why| Failure::new(Class::Transient, format!("batch: {why}")))?)
     }
 }
 
-/// Batches of about the same size take about as long.
+/// Batches of similar size take about equally long.
 fn name_of(calls: usize) -> &'static str {
     match calls {
         0..4 => "a small batch",

@@ -1,4 +1,4 @@
-//! Push channels as Calendar and Drive make and stop them. Knows no stream.
+//! Push channels of Calendar and Drive: creating and stopping them. Independent of streams.
 
 use chrono::{DateTime, Utc};
 use google_apis_common::GetToken;
@@ -11,24 +11,24 @@ use uuid::Uuid;
 use super::{Client, parse_json};
 use crate::error::Failure;
 
-/// What a channel is asked to be.
+/// Request for a channel.
 #[derive(Debug)]
 pub struct Ask {
-    /// New for each channel: there is no renewal in place.
+    /// New for each channel: channels cannot be renewed in place.
     pub id: Uuid,
-    /// Where notifications go: an https address, or for mailboxes a Pub/Sub topic.
+    /// Where notifications are sent: an https URL or, for mailboxes, a Pub/Sub topic.
     pub address: String,
-    /// What Google repeats with each notification.
+    /// Repeated by Google in each notification.
     pub token: SecretString,
     pub expires_at: DateTime<Utc>,
 }
 
-/// What Google made of it.
+/// A channel as created by Google.
 #[derive(Debug)]
 pub struct Watched {
     /// Needed to stop the channel; the same for every channel of a resource.
     pub resource_id: String,
-    /// May be earlier than asked for.
+    /// May be earlier than requested.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -40,16 +40,16 @@ struct Answer {
     expiration: Option<String>,
 }
 
-/// The time that a string of milliseconds says.
-pub fn expiration(text: Option<&str>, asked: DateTime<Utc>) -> DateTime<Utc> {
-    text.and_then(|text| text.parse().ok()).and_then(DateTime::from_timestamp_millis).unwrap_or(asked)
+/// Parses a time in milliseconds; `requested` if absent or invalid.
+pub fn expiration(text: Option<&str>, requested: DateTime<Utc>) -> DateTime<Utc> {
+    text.and_then(|text| text.parse().ok()).and_then(DateTime::from_timestamp_millis).unwrap_or(requested)
 }
 
 impl Client {
     /// Opens a channel for the resource of `url`, which ends in `/watch`. `what` names the method (`events.watch`).
     ///
     /// # Errors
-    /// As `get`. After `Transient` the channel may exist all the same.
+    /// Same as `get`. After `Transient`, the channel may exist nevertheless.
     pub async fn watch(
         &self,
         what: &'static str,
@@ -73,7 +73,7 @@ impl Client {
     /// Stops a channel; `url` ends in `/channels/stop`.
     ///
     /// # Errors
-    /// As `get`; `Gone` when there is no such channel.
+    /// Same as `get`; `Gone` if there is no such channel.
     pub async fn stop_channel(
         &self,
         token: &dyn GetToken,
@@ -92,9 +92,9 @@ mod tests {
 
     #[test]
     fn an_expiration_is_milliseconds_in_a_string() {
-        let asked = DateTime::UNIX_EPOCH;
-        assert_eq!(expiration(Some("1426325213000"), asked).timestamp(), 1_426_325_213);
-        assert_eq!(expiration(None, asked), asked);
-        assert_eq!(expiration(Some("9999999999999999999"), asked), asked);
+        let requested = DateTime::UNIX_EPOCH;
+        assert_eq!(expiration(Some("1426325213000"), requested).timestamp(), 1_426_325_213);
+        assert_eq!(expiration(None, requested), requested);
+        assert_eq!(expiration(Some("9999999999999999999"), requested), requested);
     }
 }

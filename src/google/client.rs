@@ -13,16 +13,16 @@ use crate::config;
 use crate::error::{Class, Failure, Fault};
 use crate::http::{self, Answer, RequestPermit, SMALL, is_overloaded, log_call, received, transient};
 
-/// Google's hosts. One origin setting replaces them all.
+/// Google's hosts. A single origin setting replaces them all.
 #[derive(Debug, Clone, Copy)]
 pub enum Host {
     /// Calendar and Drive.
     Apis,
     /// Gmail.
     Gmail,
-    /// The page on which people consent.
+    /// The consent page.
     Accounts,
-    /// The token endpoint, and where grants end.
+    /// The token endpoint and the revocation of grants.
     OAuth,
     /// The directory of a Workspace domain.
     Admin,
@@ -40,7 +40,7 @@ impl Host {
     }
 }
 
-/// Google, as one run reaches it.
+/// A run's client for Google.
 pub struct Client {
     root: Option<Url>,
     token_hosts: Vec<String>,
@@ -48,10 +48,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has opened nothing yet.
+    /// Creates a client without any connections.
     ///
     /// # Errors
-    /// A root that is no http(s) origin (exit 78).
+    /// Returns `Fault::settings` if the root is not an http(s) origin.
     pub fn new(settings: &config::Google, http: Arc<http::Client>) -> anyhow::Result<Self> {
         let root = match settings.root.as_str() {
             "" => None,
@@ -64,7 +64,7 @@ impl Client {
         Ok(Self { root, token_hosts: settings.token_hosts.clone(), http })
     }
 
-    /// The address of a resource. Each segment is percent-encoded, so ids with `#`, `/` or `@` are safe.
+    /// The URL of a resource. Each segment is percent-encoded, so ids with `#`, `/` or `@` are safe.
     pub fn url(&self, host: Host, segments: &[&str]) -> anyhow::Result<Url> {
         let mut url = match &self.root {
             Some(root) => root.clone(),
@@ -80,17 +80,17 @@ impl Client {
     /// GETs `url` with the caller's token. `what` names the method for messages (`events.list`).
     ///
     /// # Errors
-    /// A `Failure` of the class that google.md's error table gives, or the one that the token source raised.
+    /// Returns a `Failure` of the class given in google.md's error table, or the one raised by the token source.
     pub async fn get(&self, what: &'static str, token: &dyn GetToken, scope: &str, url: Url) -> Result<Vec<u8>, Failure> {
         let token = token_of(what, token, scope).await?;
         self.count();
-        judged(what, self.send(what, url, token.as_deref()).await?)
+        success_body(what, self.send(what, url, token.as_deref()).await?)
     }
 
-    /// As `get`, for content of any size and kind: hands each part to `take` as it comes, until that answers false. Answers the content type.
+    /// Like `get`, for content of any size and kind: passes each chunk to `take` as it arrives, until `take` returns false. Returns the content type.
     ///
     /// # Errors
-    /// As `get`.
+    /// Same as `get`.
     pub async fn download(
         &self,
         what: &'static str,
@@ -108,17 +108,17 @@ impl Client {
         let turn = self.http.turn().await;
         let (started, mut bytes) = (Instant::now(), 0);
         let mut response = request.send().await.map_err(|error| transient(what, error))?;
-        // The content may take any time: what tells of the server is its first answer.
+        // The content may take any time: only the first response reflects the server's speed.
         let status = response.status().as_u16();
         turn.answered(what, is_overloaded(status));
         if !response.status().is_success() {
             let answer = received(what, response, SMALL).await?;
             log_call(what, started, Ok((status, answer.2.len())));
-            judged(what, answer)?;
+            success_body(what, answer)?;
             return Ok(None);
         }
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
-        // What comes is unpacked already, so that a small answer cannot unpack to a large one.
+        // Chunks are already decompressed, so that a small response cannot decompress to a large one unnoticed.
         while let Some(part) = response.chunk().await.map_err(|error| transient(what, error))? {
             bytes += part.len();
             if !take(&part) {
@@ -129,10 +129,10 @@ impl Client {
         Ok(kind)
     }
 
-    /// POSTs JSON to `url` with the caller's token; an empty answer is an empty body.
+    /// POSTs JSON to `url` with the caller's token; an empty response gives an empty body.
     ///
     /// # Errors
-    /// As `get`.
+    /// Same as `get`.
     pub async fn post(
         &self,
         what: &'static str,
@@ -147,7 +147,7 @@ impl Client {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        judged(what, self.http.send(what, request, self.http.most()).await?)
+        success_body(what, self.http.send(what, request, self.http.most()).await?)
     }
 
     pub(super) async fn send(&self, what: &'static str, url: Url, token: Option<&str>) -> Result<Answer, Failure> {
@@ -158,48 +158,48 @@ impl Client {
         self.http.send(what, request, self.http.most()).await
     }
 
-    /// Sends a form to a token endpoint; answers status, `Retry-After` and body.
+    /// Sends a form to a token endpoint; returns status, `Retry-After` and body.
     pub(super) async fn post_form(&self, what: &'static str, url: Url, form: &[(&str, &str)]) -> Result<Answer, Failure> {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         self.post_encoded(what, url, body.into_bytes()).await
     }
 
-    /// The same, of a form that is encoded already.
+    /// Sends a form that is already encoded.
     pub(super) async fn post_encoded(&self, what: &'static str, url: Url, body: Vec<u8>) -> Result<Answer, Failure> {
         let request = self.http.to(&url)?.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
-        // An answer that cannot be read says nothing of the grant.
+        // A response that cannot be read says nothing about the grant.
         self.http.send(what, request, SMALL).await.map_err(|failure| Failure { class: Class::Transient, ..failure })
     }
 
-    /// Where tokens are asked for when a credential does not say.
+    /// The token endpoint for credentials that do not name one.
     pub(super) fn default_token_uri(&self) -> anyhow::Result<Url> {
         self.url(Host::OAuth, &["token"])
     }
 
-    /// Where credentials that name this address ask for tokens.
+    /// The token endpoint for credentials that name this URL.
     ///
     /// # Errors
-    /// Why that address is not asked.
+    /// Returns why that URL is not allowed.
     pub(super) fn token_endpoint(&self, uri: &str) -> Result<Url, String> {
         endpoint::allowed(uri, self.root.as_ref(), &self.token_hosts)
     }
 
-    /// Waits until one more request may be under way.
+    /// Waits for a free request slot.
     pub(super) async fn turn(&self) -> RequestPermit<'_> {
         self.http.turn().await
     }
 
-    /// Most bytes that are read of an answer.
+    /// Maximum number of bytes read of a response.
     pub(super) fn most(&self) -> usize {
         self.http.most()
     }
 
-    /// What asks this address.
+    /// The HTTP client for this URL.
     pub(super) fn to(&self, url: &Url) -> Result<reqwest::Client, Failure> {
         self.http.to(url)
     }
 
-    /// Counts a call that is made by other ways than these.
+    /// Counts a call made outside this client's methods.
     pub(super) fn count(&self) {
         self.http.count();
     }
@@ -211,16 +211,16 @@ pub(super) async fn token_of(what: &'static str, token: &dyn GetToken, scope: &s
         Err(error) => Failure::new(Class::Internal, format!("{what}: no token: {error}")),
     })?;
     match token {
-        // Stored by a version that took any text; a new one is asked for.
+        // Stored by a version that accepted any text; a new token is requested.
         Some(token) if !endpoint::is_token(&token) => {
-            Err(Failure::new(Class::TokenStale, format!("{what}: the stored text is no access token (RFC 6750)")))
+            Err(Failure::new(Class::TokenStale, format!("{what}: the stored text is not an access token (RFC 6750)")))
         }
         token => Ok(token),
     }
 }
 
-/// The body of a good answer.
-pub(super) fn judged(what: &str, (status, retry_after, body): Answer) -> Result<Vec<u8>, Failure> {
+/// Returns the body of a successful response, or classifies the failure.
+pub(super) fn success_body(what: &str, (status, retry_after, body): Answer) -> Result<Vec<u8>, Failure> {
     match status {
         200..300 => Ok(body),
         _ => Err(classify(what, status, retry_after.as_deref(), &body, chrono::Utc::now())),

@@ -1,5 +1,5 @@
-//! A person's consent to an OAuth client: where they are sent, what they come back with, and what that is exchanged for (RFC 6749, 7636, 8252).
-//! Knows no browser and no terminal.
+//! A user's consent to an OAuth client: the page they are sent to, the response they come back with, and its exchange for tokens (RFC 6749, 7636, 8252).
+//! Independent of browser and terminal.
 
 use oauth2::basic::{BasicClient, BasicErrorResponse};
 use oauth2::{
@@ -16,11 +16,11 @@ use super::{Client, Host, verdict};
 use crate::error::{Class, Failure};
 use crate::http::without_addresses;
 
-/// Where a client of one's own comes from.
+/// How to get an OAuth client.
 const HOW: &str =
-    "make an OAuth client of type \"Desktop app\" at https://console.cloud.google.com/auth/clients and download its JSON";
+    "create an OAuth client of type \"Desktop app\" at https://console.cloud.google.com/auth/clients and download its JSON";
 
-/// An OAuth client, as Google's console hands it out.
+/// An OAuth client, as downloaded from Google's console.
 pub struct App {
     id: String,
     secret: SecretString,
@@ -39,30 +39,30 @@ struct Installed {
 }
 
 impl App {
-    /// Reads the JSON that the console lets one download. Its addresses are Google's own, and are not looked at.
+    /// Parses the JSON downloaded from the console. Its URLs are Google's own and are ignored.
     ///
     /// # Errors
-    /// What is wrong with it, without the secret.
+    /// Returns what is wrong with it, without the secret.
     pub fn parse(text: &str) -> Result<Self, String> {
         let read: Download = serde_json::from_str(text).map_err(|_| format!("not the JSON of an OAuth client; {HOW}"))?;
         match read {
             Download { installed: Some(Installed { client_id, client_secret }), .. } if !client_id.is_empty() => {
                 Ok(Self { id: client_id, secret: client_secret })
             }
-            Download { web: Some(_), .. } => {
-                Err(format!("this client is a \"Web application\", to which Google sends nobody back here; {HOW}"))
-            }
+            Download { web: Some(_), .. } => Err(format!(
+                "this client is of type \"Web application\", for which Google does not redirect back to this machine; {HOW}"
+            )),
             Download { .. } => Err(format!("no client under \"installed\"; {HOW}")),
         }
     }
 
-    /// What to say where there is none.
+    /// The message if no client is configured.
     pub fn missing() -> String {
         format!("no OAuth client: {HOW}; name the file with --client or in google.client_file (SYNCCTL_GOOGLE_CLIENT_FILE)")
     }
 }
 
-/// A consent that was asked for and has not come yet.
+/// A consent that was requested and not yet given.
 pub struct Consent {
     app: App,
     oauth: BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>,
@@ -71,31 +71,31 @@ pub struct Consent {
     url: Url,
 }
 
-/// What somebody came back with.
+/// The result with which the browser came back.
 pub enum Answer {
-    /// To be exchanged, once.
+    /// A code, to be exchanged once.
     Code(String),
-    /// What Google calls the reason.
+    /// Google's name for the reason.
     Refused(String),
-    /// It answers another question, or none.
+    /// It belongs to another request, or to none.
     Foreign,
 }
 
-/// What was allowed.
+/// A granted consent.
 pub struct Granted {
-    /// To be stored.
+    /// The credentials to store.
     pub credentials: Credentials,
-    /// Good for an hour.
+    /// Valid for an hour.
     pub access_token: SecretString,
-    /// Those that were ticked.
+    /// The scopes that the user selected.
     pub scopes: Vec<String>,
 }
 
 impl Consent {
-    /// Makes the question. `back`: the address to which Google sends the browser afterwards.
+    /// Prepares the request. `back`: the URL to which Google redirects the browser afterwards.
     ///
     /// # Errors
-    /// An address that is none.
+    /// Returns an error if a URL is invalid.
     pub fn new(google: &Client, app: App, back: &str, scopes: &[&str], hint: Option<&str>) -> anyhow::Result<Self> {
         let page = google.url(Host::Accounts, &["o", "oauth2", "v2", "auth"])?;
         let oauth = BasicClient::new(ClientId::new(app.id.clone()))
@@ -105,30 +105,30 @@ impl Consent {
             .set_redirect_uri(RedirectUrl::new(back.to_owned())?)
             .set_auth_type(AuthType::RequestBody);
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-        let asked = oauth
+        let request = oauth
             .authorize_url(CsrfToken::new_random)
             .add_scopes(scopes.iter().map(|scope| Scope::new((*scope).to_owned())))
-            // Only a consent that is given anew brings a refresh token for certain.
+            // Google returns a refresh token reliably only for a newly given consent.
             .add_extra_param("access_type", "offline")
             .add_extra_param("prompt", "consent")
             .set_pkce_challenge(challenge);
-        let asked = match hint {
-            Some(address) => asked.add_extra_param("login_hint", address.to_owned()),
-            None => asked,
+        let request = match hint {
+            Some(address) => request.add_extra_param("login_hint", address.to_owned()),
+            None => request,
         };
-        let (url, state) = asked.url();
+        let (url, state) = request.url();
         Ok(Self { app, oauth, state, verifier, url })
     }
 
-    /// The address of the page on which the question stands.
+    /// The URL of the consent page.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// What the query of the address says to which Google sent the browser.
+    /// Interprets the query of the URL to which Google redirected the browser.
     pub fn answer(&self, query: &str) -> Answer {
-        let find = |wanted: &str| {
-            url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
+        let find = |key: &str| {
+            url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == key).map(|(_, value)| value.into_owned())
         };
         let ours = find("state").is_some_and(|state| bool::from(state.as_bytes().ct_eq(self.state.secret().as_bytes())));
         match (find("error"), find("code").filter(|code| !code.is_empty())) {
@@ -139,29 +139,29 @@ impl Consent {
         }
     }
 
-    /// What a person copied: the whole address, or the code out of it.
+    /// Interprets text pasted by the user: the complete URL, or the code from it.
     pub fn pasted(&self, text: &str) -> Answer {
         let text = text.trim();
         match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => self.answer(url.query().unwrap_or_default()),
             _ if text.is_empty() || text.contains(char::is_whitespace) => Answer::Foreign,
-            // Out of an address it is percent-encoded, and may bring along what stands behind it.
+            // A code from a URL is percent-encoded, and may be followed by other parameters.
             _ => url::form_urlencoded::parse(format!("code={text}").as_bytes())
                 .next()
                 .map_or(Answer::Foreign, |(_, code)| Answer::Code(code.into_owned())),
         }
     }
 
-    /// Exchanges the code.
+    /// Exchanges the code for tokens.
     ///
     /// # Errors
-    /// `AuthRevoked` when Google refuses, or brings no refresh token; `Transient` when it could not be asked.
+    /// Returns `AuthRevoked` if Google refuses or sends no refresh token, and `Transient` if Google could not be reached.
     pub async fn exchange(self, google: &Client, code: String) -> Result<Granted, Failure> {
         let send = |request: HttpRequest| async {
             let url = Url::parse(&request.uri().to_string())
                 .map_err(|error| Failure::new(Class::Internal, format!("token: the endpoint's address: {error}")))?;
             let (status, retry_after, body) = google.post_encoded("token", url, request.into_body()).await?;
-            // A bad minute of the endpoint says nothing of the code.
+            // A temporary problem of the endpoint says nothing about the code.
             if status != 200
                 && let Some(failure) = verdict::passing(status, retry_after.as_deref(), &body, chrono::Utc::now())
             {
@@ -170,16 +170,16 @@ impl Consent {
             let mut answer = HttpResponse::new(body);
             *answer.status_mut() =
                 http::StatusCode::from_u16(status).map_err(|error| Failure::new(Class::Transient, format!("token: {error}")))?;
-            // What it looks at before it reads the body.
+            // The library checks this header before it reads the body.
             answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
             Ok::<_, Failure>(answer)
         };
-        let asked = self.oauth.exchange_code(AuthorizationCode::new(code)).set_pkce_verifier(self.verifier);
-        let granted = asked.request_async(&send).await.map_err(refused)?;
+        let request = self.oauth.exchange_code(AuthorizationCode::new(code)).set_pkce_verifier(self.verifier);
+        let granted = request.request_async(&send).await.map_err(refused)?;
         let refresh_token = granted.refresh_token().ok_or_else(|| {
             Failure::new(
                 Class::AuthRevoked,
-                "token: Google sent no refresh token, without which nothing can be synced later; remove this app at https://myaccount.google.com/connections and log in again",
+                "token: Google sent no refresh token, which later syncs need; remove this app at https://myaccount.google.com/connections and log in again",
             )
         })?;
         Ok(Granted {
@@ -201,16 +201,16 @@ fn refused(error: RequestTokenError<Failure, BasicErrorResponse>) -> Failure {
         RequestTokenError::ServerResponse(said) => {
             let hint = match said.error().as_ref() {
                 "invalid_grant" => {
-                    "the code is not good: it was used before, is older than a few minutes, or was not copied whole; log in again"
+                    "the code is invalid: it was used before, is older than a few minutes, or was copied incompletely; log in again"
                 }
-                "invalid_client" => "the OAuth client does not exist any more or its secret was changed; download its JSON again",
+                "invalid_client" => "the OAuth client no longer exists or its secret was changed; download its JSON again",
                 _ => "log in again",
             };
             let words = said.error_description().map(|text| format!(" ({})", without_addresses(text))).unwrap_or_default();
             Failure::new(Class::AuthRevoked, format!("token: {}{words}: {hint}", said.error().as_ref()))
         }
         RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
-            Failure::new(Class::Transient, "token: the answer was cut or is no token; log in again")
+            Failure::new(Class::Transient, "token: the response was truncated or is not a token; log in again")
         }
     }
 }
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn the_question_asks_for_a_lasting_grant_by_pkce() {
         let consent = consent();
-        let asked: std::collections::BTreeMap<_, _> = consent.url().query_pairs().into_owned().collect();
+        let request: std::collections::BTreeMap<_, _> = consent.url().query_pairs().into_owned().collect();
         assert!(consent.url().as_str().starts_with("https://accounts.google.com/o/oauth2/v2/auth?"), "{}", consent.url());
         for (name, value) in [
             ("access_type", "offline"),
@@ -244,7 +244,7 @@ mod tests {
             ("login_hint", "ann@example.com"),
             ("scope", "https://s/one"),
         ] {
-            assert_eq!(asked.get(name).map(String::as_str), Some(value), "{name}");
+            assert_eq!(request.get(name).map(String::as_str), Some(value), "{name}");
         }
         assert!(!consent.url().as_str().contains(consent.verifier.secret()));
     }

@@ -6,21 +6,21 @@ use serde::Deserialize;
 use super::{Client, Host, parse_json};
 use crate::error::Failure;
 
-/// Sees the users of a domain. Only an administrator's token may carry it.
+/// Lists the users of a domain. Only an administrator's token can have this scope.
 pub const SCOPE: &str = "https://www.googleapis.com/auth/admin.directory.user.readonly";
-/// The most that Google gives on a page.
+/// Google's maximum page size.
 const PAGE: &str = "500";
 
-/// Which users are asked for.
+/// Selects users.
 #[derive(Debug)]
-pub struct Wanted {
-    /// Of this domain; absent: of all domains of the customer.
+pub struct UserFilter {
+    /// Users of this domain; `None`: of all domains of the customer.
     pub domain: Option<String>,
-    /// In Google's search language; absent: all.
+    /// In Google's search syntax; `None`: all.
     pub query: Option<String>,
 }
 
-/// A user as the directory knows them.
+/// A user in the directory.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Person {
@@ -37,29 +37,29 @@ pub struct Person {
 pub struct Page {
     #[serde(default)]
     pub users: Vec<Person>,
-    /// Absent on the last page only: a page may be empty and have one.
+    /// Absent only on the last page: a page may be empty and still have one.
     pub next_page_token: Option<String>,
 }
 
-/// The clause that asks for an organizational unit and those below it.
+/// The search clause for an organizational unit and those below it.
 pub fn of_unit(path: &str) -> String {
     format!("orgUnitPath='{}'", path.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// Asks for the page that the token names, or the first.
+/// Fetches the page that the token names, or the first one.
 ///
 /// # Errors
-/// As `Client::get`.
-pub async fn page(client: &Client, token: &SecretString, wanted: &Wanted, page: Option<&str>) -> Result<Page, Failure> {
+/// Same as `Client::get`.
+pub async fn page(client: &Client, token: &SecretString, filter: &UserFilter, page: Option<&str>) -> Result<Page, Failure> {
     let mut url = client.url(Host::Admin, &["admin", "directory", "v1", "users"])?;
     let mut query = url.query_pairs_mut();
     query.append_pair("maxResults", PAGE).append_pair("orderBy", "email");
     query.append_pair("fields", "nextPageToken,users(primaryEmail,suspended,archived)");
-    match &wanted.domain {
+    match &filter.domain {
         Some(domain) => query.append_pair("domain", domain),
         None => query.append_pair("customer", "my_customer"),
     };
-    if let Some(text) = &wanted.query {
+    if let Some(text) = &filter.query {
         query.append_pair("query", text);
     }
     if let Some(page) = page {

@@ -1,40 +1,42 @@
-//! Where tokens may be asked for, and what a token looks like. Both come from outside: from an import, and from an endpoint's answer. Pure.
+//! Validates token endpoints and tokens. Both come from outside: from an import, and from an endpoint's response. Pure.
 
 use url::{Position, Url};
 
-/// Google's hosts that have token endpoints: its tools have written each of them into credentials.
+/// Google's hosts with token endpoints: its tools have written each of them into credentials.
 const GOOGLE: [&str; 3] = ["oauth2.googleapis.com", "accounts.google.com", "www.googleapis.com"];
-/// Most bytes of a token. Google's have 2,048 at most, those of other servers rarely more than a header may have.
-const LONGEST: usize = 8 << 10;
+/// Maximum length of a token in bytes. Google's have at most 2,048; those of other servers rarely exceed the limit of a header.
+const MAX_LENGTH: usize = 8 << 10;
 
-/// The address in `token_uri`, if it may be asked: by https at Google or at one of the hosts in `more` (`google.token_hosts`), or at the
-/// origin `root` (`google.root`). Any other address would let whoever hands in credentials send requests from this machine.
+/// Returns the URL in `token_uri` if it is allowed: https at Google or at one of the hosts in `more` (`google.token_hosts`), or the origin `root`
+/// (`google.root`). Any other URL would allow anyone who supplies credentials to send requests from this machine.
 ///
 /// # Errors
-/// Why it is not asked, without the address itself, which may hold a password.
+/// Returns why it is not allowed, without the URL itself, which may contain a password.
 pub fn allowed(uri: &str, root: Option<&Url>, more: &[String]) -> Result<Url, String> {
-    let url = Url::parse(uri).map_err(|_| "token_uri is not an address")?;
+    let url = Url::parse(uri).map_err(|_| "token_uri is not a valid URL")?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("token_uri must not hold a user name or a password".into());
+        return Err("token_uri must not contain a user name or a password".into());
     }
     if root.is_some_and(|root| root.origin() == url.origin()) {
         return Ok(url);
     }
     if url.scheme() != "https" {
-        return Err(format!("token_uri must be an https address, not {}", url.scheme()));
+        return Err(format!("token_uri must be an https URL, not {}", url.scheme()));
     }
-    let place = &url[Position::BeforeHost..Position::AfterPort];
-    match GOOGLE.contains(&place) || more.iter().any(|known| known.eq_ignore_ascii_case(place)) {
+    let host = &url[Position::BeforeHost..Position::AfterPort];
+    match GOOGLE.contains(&host) || more.iter().any(|known| known.eq_ignore_ascii_case(host)) {
         true => Ok(url),
-        false => Err(format!("token_uri leads to {place}, which is not Google's: if it is yours, add it to google.token_hosts")),
+        false => {
+            Err(format!("token_uri points to {host}, which is not a Google host; if it is yours, add it to google.token_hosts"))
+        }
     }
 }
 
-/// Whether a text is a bearer token by RFC 6750 (`b64token`): nothing in it can end the line or the part of a batch in which it is sent.
+/// Whether a text is a bearer token according to RFC 6750 (`b64token`): it cannot end the line or the batch part in which it is sent.
 pub fn is_token(text: &str) -> bool {
     let letters = text.trim_end_matches('=');
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-    text.len() <= LONGEST && !letters.is_empty() && letters.bytes().all(is_letter)
+    text.len() <= MAX_LENGTH && !letters.is_empty() && letters.bytes().all(is_letter)
 }
 
 #[cfg(test)]
@@ -83,7 +85,8 @@ mod tests {
     #[test]
     fn a_token_has_the_characters_of_rfc_6750_and_no_others() {
         assert!(["ya29.c.b0Aa-_~+/......", "eyJ0.e30.c2ln", "x=", "x=="].into_iter().all(is_token));
-        for bad in ["", "=", "a=b", "a b", "a\r\nb", "a\n", "ä", "a\0", "a,b", "a\"", "a;b", "Bearer:x", &"a".repeat(LONGEST + 1)]
+        for bad in
+            ["", "=", "a=b", "a b", "a\r\nb", "a\n", "ä", "a\0", "a,b", "a\"", "a;b", "Bearer:x", &"a".repeat(MAX_LENGTH + 1)]
         {
             assert!(!is_token(bad), "{bad:?}");
         }

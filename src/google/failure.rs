@@ -1,4 +1,4 @@
-//! What an error answer means: status, reasons and details to a class. Pure.
+//! Classifies error responses by status, reasons and details. Pure.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::error::{Class, Failure};
 use crate::http::{self, without_addresses};
 
-const A_DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_secs(86_400);
 
 #[derive(Deserialize, Default)]
 struct Body {
@@ -17,7 +17,7 @@ struct Body {
     error: Detail,
 }
 
-/// The two forms of Google's errors in one: `errors` is the older, `status` and `details` (google.rpc) the newer.
+/// Google's two error formats in one: `errors` is the older one, `status` and `details` (google.rpc) the newer one.
 #[derive(Deserialize, Default)]
 struct Detail {
     #[serde(default)]
@@ -35,8 +35,8 @@ impl Detail {
         self.errors.iter().chain(&self.details).filter_map(|entry| entry["reason"].as_str())
     }
 
-    fn has(&self, wanted: &[&str]) -> bool {
-        self.reasons().any(|reason| wanted.contains(&reason))
+    fn has(&self, reasons: &[&str]) -> bool {
+        self.reasons().any(|reason| reasons.contains(&reason))
     }
 
     fn is_limit(&self, status: u16) -> bool {
@@ -47,7 +47,7 @@ impl Detail {
             || self.message.contains("Quota exceeded for quota metric")
     }
 
-    /// What is used up, as ErrorInfo and QuotaFailure name it; where neither is there, in the words of the message.
+    /// The exhausted limits, as named by ErrorInfo and QuotaFailure; if neither is present, the message.
     fn limits(&self) -> Vec<&str> {
         let violations = self.details.iter().filter_map(|entry| entry["violations"].as_array()).flatten();
         let named = violations.filter_map(|violation| violation["quotaId"].as_str().or(violation["description"].as_str()));
@@ -56,7 +56,7 @@ impl Detail {
         if limits.is_empty() { vec![&self.message] } else { limits }
     }
 
-    /// Which limit it is, of a refusal that is one.
+    /// Which limit a rate-limit error is about.
     fn limit(&self) -> Class {
         let says = |limit: &str, id: &str, words: &str| limit.contains(id) || limit.to_ascii_lowercase().contains(words);
         let of_a_day = self.limits().into_iter().find(|limit| says(limit, "PerDay", "per day"));
@@ -67,12 +67,13 @@ impl Detail {
         }
     }
 
-    /// Whether it is about the address that a push channel is to announce to (`webhookUrlUnauthorized`, "Unauthorized WebHook callback channel").
+    /// Whether the error concerns the URL to which a push channel is to announce (`webhookUrlUnauthorized`, "Unauthorized WebHook callback channel").
     fn is_of_address(&self) -> bool {
         self.reasons().any(|reason| reason.contains("ebhookUrl")) || self.message.contains("WebHook")
     }
 
-    /// Whether the user has no such service: it is switched off for them, or they never signed up. Drive and Gmail say so in words alone.
+    /// Whether the user does not have the service: it is switched off for them, or they never signed up. Drive and Gmail report this only in the message
+    /// text.
     fn is_off(&self, status: u16) -> bool {
         match status {
             400 => self.has(&["failedPrecondition"]) && self.message.contains("Mail service not enabled"),
@@ -86,30 +87,30 @@ impl Detail {
 fn class(what: &str, status: u16, detail: &Detail) -> Class {
     match status {
         _ if detail.is_off(status) => Class::ServiceOff,
-        // A 401 about the address of a channel is not about the token.
+        // A 401 about a channel's URL is not about the token.
         401 if what.ends_with(".watch") && detail.is_of_address() => Class::Permanent,
         401 => Class::TokenStale,
         403 | 429 if detail.has(&["dailyLimitExceeded", "dailyLimitExceededUnreg"]) => Class::DailyQuota,
-        // A limit of the user's own, by Calendar's guide to errors.
+        // A per-user limit, according to Calendar's error guide.
         403 | 429 if detail.has(&["quotaExceeded"]) => Class::UserQuota,
         403 | 429 if detail.is_limit(status) => detail.limit(),
         403 if detail.has(&["accessNotConfigured", "SERVICE_DISABLED"]) => Class::ApiDisabled,
         403 if detail.has(&["insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"]) => Class::ScopeMissing,
-        // A calendar that is not shared with this user any more.
+        // A calendar that is no longer shared with this user.
         403 if what == "events.list" && detail.has(&["forbidden", "requiredAccessLevel"]) => Class::Gone,
         410 if detail.has(&["fullSyncRequired", "updatedMinTooLongAgo"]) => Class::CursorExpired,
         404 | 410 if detail.reasons().next().is_some() || !detail.message.is_empty() => Class::Gone,
-        // Without the API's own word: a proxy or front end that knows no such address says nothing of what is there.
+        // Without the API's own error body: a response from a proxy or front end says nothing about the resource.
         404 | 408 | 409 | 410 | 425 | 499 | 500..=599 => Class::Transient,
         _ => Class::Permanent,
     }
 }
 
-/// Classifies an error answer of a Google API.
+/// Classifies an error response of a Google API.
 ///
-/// `what` names the method; `retry_after` is the header; `now` serves hints that are points in time.
+/// `what` names the method; `retry_after` is the header; `now` is used for hints that are points in time.
 pub fn classify(what: &str, status: u16, retry_after: Option<&str>, body: &[u8], now: DateTime<Utc>) -> Failure {
-    // A front end answers with HTML: the status alone decides then.
+    // A front end responds with HTML: then only the status counts.
     let detail = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
     let class = class(what, status, &detail);
     let reason = without_addresses(detail.reasons().find(|reason| !reason.is_empty()).unwrap_or_default());
@@ -121,9 +122,9 @@ pub fn classify(what: &str, status: u16, retry_after: Option<&str>, body: &[u8],
         message.push_str(&format!(": {}", without_addresses(&detail.message)));
     }
     let hint = retry_after.and_then(|value| http::retry_after(value, now)).or_else(|| message_hint(&detail.message, now));
-    // Too many have downloaded this one file: Google gives it out again within a day.
-    let hint = hint.or_else(|| detail.has(&["downloadQuotaExceeded"]).then_some(A_DAY));
-    // When a day of the quota ends is known better here.
+    // Too many users have downloaded this file: Google serves it again within a day.
+    let hint = hint.or_else(|| detail.has(&["downloadQuotaExceeded"]).then_some(DAY));
+    // The end of the quota's day is tracked separately.
     let retry_after = hint.filter(|_| class != Class::DailyQuota);
     Failure { status: Some(status), reason, retry_after, ..Failure::new(class, message) }
 }
@@ -212,7 +213,7 @@ mod tests {
     #[test]
     fn a_front_end_page_is_classified_by_its_status() {
         for status in [404, 410, 502] {
-            let failure = classify("events.list", status, None, b"<html>No such thing</html>", Utc::now());
+            let failure = classify("events.list", status, None, b"<html>No such page</html>", Utc::now());
             assert_eq!(failure.class, Class::Transient, "{status}");
         }
         let said = classify(

@@ -1,4 +1,4 @@
-//! The keys that Google signs identity tokens with: fetched when needed, kept as long as Google says. Knows no token.
+//! The keys with which Google signs identity tokens: fetched when needed, cached as long as Google allows.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use tokio::sync::Mutex;
 use crate::error::{Class, Failure};
 use crate::http::{SMALL, received, transient, unbuilt};
 
-/// How long an answer may take: whoever waits for it has to answer too.
+/// Maximum response time: callers that wait for the keys must respond in time themselves.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// After a fetch for a key that was missing among known ones (anybody may ask for any), and after one that failed.
+/// Minimum wait after a fetch for a key missing from a known set (requests can name any key), and after a failed fetch.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(5));
-/// How long keys are kept, where Google says less, nothing, or more.
+/// Minimum and maximum time that keys are cached.
 const KEEP: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
 
-/// A set of keys at an address.
+/// A key set at a URL.
 pub struct Keys {
     url: String,
     cached: Mutex<Cached>,
@@ -29,15 +29,15 @@ struct Cached {
 }
 
 impl Keys {
-    /// Keys that are not fetched yet.
+    /// A key set that has not been fetched yet.
     pub fn at(url: &str) -> Self {
         Self { url: url.to_owned(), cached: Mutex::default() }
     }
 
-    /// The key of this id; `None`: Google has no such key, as of a minute ago at the latest.
+    /// The key with this id; `None`: Google has no such key, as of at most a minute ago.
     ///
     /// # Errors
-    /// The keys are not known and cannot be fetched.
+    /// Returns an error if the keys are not cached and cannot be fetched.
     pub async fn find(&self, id: &str) -> Result<Option<Jwk>, Failure> {
         let mut cached = self.cached.lock().await;
         let now = Instant::now();
@@ -48,14 +48,14 @@ impl Keys {
         if cached.not_before.is_some_and(|time| now < time) {
             return match good {
                 Some(_) => Ok(None),
-                None => Err(Failure::new(Class::Transient, "keys: not there, and asked for a moment ago")),
+                None => Err(Failure::new(Class::Transient, "keys: not available; requested a moment ago")),
             };
         }
         let missing = good.is_some();
         cached.not_before = Some(now + PATIENCE.1);
-        // Said here, where it happens every few seconds at the most, and not for each request that needed them.
+        // Logged here, at most every few seconds, and not for each request that needed the keys.
         let (set, age) = self.fetch().await.inspect_err(|failure| log::warn!("Google's keys cannot be fetched: {failure}"))?;
-        // Google may replace its keys right after the first look; after that look, a missing one is looked for once a minute.
+        // Google may replace its keys right after the first fetch; after the next one, a missing key is looked up once a minute.
         cached.not_before = missing.then(|| now + PATIENCE.0);
         let key = set.find(id).cloned();
         cached.set = Some((set, now + age));
@@ -64,7 +64,7 @@ impl Keys {
 
     async fn fetch(&self) -> Result<(JwkSet, Duration), Failure> {
         let broken = |error| transient("keys", error);
-        // Fetched a few times a day: a client kept for it would hold a connection that is dead by then.
+        // Fetched a few times a day: a client kept for it would hold a dead connection by then.
         let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
         let http = http.map_err(unbuilt)?;
         let answer = http.get(&self.url).send().await.and_then(reqwest::Response::error_for_status).map_err(broken)?;

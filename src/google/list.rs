@@ -1,4 +1,4 @@
-//! One page of a list, whatever its method calls the items and the token for the next time. Pure.
+//! One page of a list, regardless of how its method names the items and the next token. Pure.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -6,25 +6,25 @@ use serde_json::value::RawValue;
 use crate::error::Failure;
 use crate::http;
 
-/// A page as `…list` methods answer it.
+/// A page as returned by `…list` methods.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct List<'a> {
-    /// Untouched, in the order of the answer.
+    /// Unparsed, in the order of the response.
     #[serde(borrow, default, alias = "changes", alias = "files", alias = "drives")]
     pub items: Vec<&'a RawValue>,
-    /// There is another page.
+    /// Set if there is another page.
     pub next_page_token: Option<String>,
-    /// Where the next pass begins; on the last page only, and only of methods that can be followed.
+    /// Start of the next pass; only on the last page, and only for methods that support incremental listing.
     #[serde(alias = "newStartPageToken")]
     pub next_sync_token: Option<String>,
 }
 
 impl<'a> List<'a> {
-    /// Reads the answer of the method `what`.
+    /// Parses the response of the method `what`.
     ///
     /// # Errors
-    /// As `http::whole`.
+    /// Same as `http::parse_json`.
     pub fn read(what: &str, body: &'a [u8]) -> Result<Self, Failure> {
         http::parse_json(what, body)
     }

@@ -1,4 +1,4 @@
-//! Access tokens from Google's token endpoint, for the two kinds of credentials that syncctl takes.
+//! Fetches access tokens from Google's token endpoint, for the two kinds of credentials that syncctl accepts.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::verdict::{self, GrantHistory, Whose};
 use super::{Client, Host, assertion, classify, endpoint};
 use crate::error::{Class, Failure};
 
-/// Credentials as Google's tools write them, with the subject of a delegation beside them.
+/// Credentials as written by Google's tools; the subject of a delegation is stored separately.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Credentials {
-    /// A person's grant to an OAuth client.
+    /// A user's grant to an OAuth client.
     AuthorizedUser {
         /// OAuth client.
         client_id: String,
@@ -25,11 +25,11 @@ pub enum Credentials {
         client_secret: String,
         /// The grant.
         refresh_token: String,
-        /// Token endpoint; absent: Google's.
+        /// Token endpoint; absent for Google's own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         token_uri: Option<String>,
     },
-    /// A service account that acts for people of its domain.
+    /// A service account that acts for users of its domain.
     ServiceAccount {
         /// The key file's other fields.
         #[serde(flatten)]
@@ -46,7 +46,7 @@ impl Credentials {
         }
     }
 
-    /// The Google project whose quota the calls count against: a client id begins with its number.
+    /// The Google project whose quota the calls count against: a client id begins with the project's number.
     pub fn project(&self) -> String {
         match self {
             Self::AuthorizedUser { client_id, .. } => client_id.split(['-', '.']).next().unwrap_or(client_id).to_owned(),
@@ -54,7 +54,7 @@ impl Credentials {
         }
     }
 
-    /// What an administrator enters to allow a service account to act for people; `None`: a person's credentials, or a key that lacks it.
+    /// The client id that an administrator enters to allow a service account to act for users; `None` for a user's credentials, or a key without one.
     pub fn client_id(&self) -> Option<String> {
         match self {
             Self::AuthorizedUser { .. } => None,
@@ -62,7 +62,7 @@ impl Credentials {
         }
     }
 
-    /// What is missing, malformed or not allowed, before anything is stored.
+    /// Checks the credentials before anything is stored; returns what is missing, malformed or not allowed.
     pub fn problem(&self, client: &Client) -> Option<String> {
         let not_allowed = |uri: &str| client.token_endpoint(uri).err();
         match self {
@@ -88,18 +88,18 @@ impl Credentials {
 pub struct AccessToken {
     /// The bearer token.
     pub secret: SecretString,
-    /// How long it lives.
+    /// Lifetime of the token.
     pub lives: Duration,
-    /// The scopes of a person's grant, separated by spaces, where the endpoint names them.
+    /// The scopes of a user's grant, separated by spaces, if the endpoint names them.
     pub granted: Option<String>,
 }
 
-/// Asks the credential's token endpoint for an access token. `subject`: the person a service account acts for. `known`: what was seen of the
-/// credential before, which says why a grant may have died and whether a refusal lasts.
+/// Requests an access token from the credential's token endpoint. `subject`: the user that a service account acts for. `known`: the history of the
+/// credential, which explains why a grant may have ended and whether a refusal is permanent.
 ///
 /// # Errors
-/// `AuthRevoked` when the endpoint refuses the grant for good, `ClientRefused` when it may yet be allowed, `Transient` or `RateLimited` when
-/// it said nothing of the grant.
+/// Returns `AuthRevoked` if the endpoint permanently refuses the grant, `ClientRefused` if it may still be allowed, and `Transient` or `RateLimited` if the
+/// response says nothing about the grant.
 pub async fn refresh(
     client: &Client,
     credentials: &Credentials,
@@ -107,7 +107,7 @@ pub async fn refresh(
     scopes: &[&str],
     known: GrantHistory,
 ) -> Result<AccessToken, Failure> {
-    // Not by yup-oauth2's flows: they hide the endpoint's status, and open connections of their own that know no proxy.
+    // Not with yup-oauth2's flows: they hide the endpoint's status, and open their own connections, which ignore the proxy.
     match credentials {
         Credentials::AuthorizedUser { client_id, client_secret, refresh_token, token_uri } => {
             let url = match token_uri {
@@ -133,12 +133,12 @@ pub async fn refresh(
     }
 }
 
-/// Also of credentials that were stored under other settings, or by a version that asked anybody.
+/// Also checks credentials that were stored under other settings, or by a version that allowed any endpoint.
 fn address(client: &Client, uri: &str) -> Result<Url, Failure> {
-    client.token_endpoint(uri).map_err(|why| unusable(&format!("{why}; put that right, then `syncctl accounts check --all`")))
+    client.token_endpoint(uri).map_err(|why| unusable(&format!("{why}; fix that, then run `syncctl accounts check --all`")))
 }
 
-/// Credentials that no endpoint need be asked about.
+/// The failure of credentials that cannot work at any endpoint.
 fn unusable(what: &str) -> Failure {
     Failure::new(Class::AuthRevoked, what)
 }
@@ -155,7 +155,7 @@ fn an_hour() -> u64 {
     3600
 }
 
-/// What a token may live that says it lives longer, in seconds.
+/// Maximum lifetime assumed for a token, in seconds.
 const LONGEST: u64 = 24 * 60 * 60;
 
 async fn token(
@@ -169,27 +169,27 @@ async fn token(
     granted((status, retry_after.as_deref(), &body), whose, known)
 }
 
-/// The token in an answer: status, `Retry-After` and body.
+/// The token in a response: status, `Retry-After` and body.
 pub(super) fn granted(answer: (u16, Option<&str>, &[u8]), whose: Whose, known: GrantHistory) -> Result<AccessToken, Failure> {
     let (status, _, body) = answer;
     if status != 200 {
         return Err(verdict::verdict(answer, whose, known));
     }
-    // A cut answer is no verdict on the grant.
-    let granted: Granted =
-        serde_json::from_slice(body).map_err(|_| Failure::new(Class::Transient, "token: the answer was cut or is no token"))?;
+    // A truncated response is not a verdict on the grant.
+    let granted: Granted = serde_json::from_slice(body)
+        .map_err(|_| Failure::new(Class::Transient, "token: the response was truncated or is not a token"))?;
     if !endpoint::is_token(&granted.access_token) {
-        return Err(Failure::new(Class::Transient, "token: what the endpoint answered as the access token is none (RFC 6750)"));
+        return Err(Failure::new(Class::Transient, "token: the access token in the endpoint's response is not valid (RFC 6750)"));
     }
     let lives = Duration::from_secs(granted.expires_in.min(LONGEST));
     let scopes = granted.scope.filter(|_| whose == Whose::Person);
     Ok(AccessToken { secret: SecretString::from(granted.access_token), lives, granted: scopes })
 }
 
-/// Ends a person's grant at Google, with everything that was allowed to the same client. False: Google knew it no more.
+/// Revokes a user's grant at Google, with everything that was allowed to the same client. False if Google no longer knew it.
 ///
 /// # Errors
-/// `Transient` or `RateLimited`: it may still live.
+/// Returns `Transient` or `RateLimited` if the grant may still be valid.
 pub async fn revoke(client: &Client, refresh_token: &str) -> Result<bool, Failure> {
     let url = client.url(Host::OAuth, &["revoke"])?;
     let (status, retry_after, body) = client.post_form("revoke", url, &[("token", refresh_token)]).await?;

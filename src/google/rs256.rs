@@ -1,4 +1,4 @@
-//! RS256 for JSON Web Tokens by ring, which is in the binary for TLS; the library's own choices are aws-lc or a second RSA. Knows no claims.
+//! RS256 for JSON Web Tokens with ring, which the binary contains anyway for TLS; the library's own choices are aws-lc or a second RSA implementation.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -7,11 +7,11 @@ use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents};
 
-/// Lets `jsonwebtoken` sign and verify in this process. To be called before either.
+/// Lets `jsonwebtoken` sign and verify in this process. Must be called before either.
 pub fn install() {
     static PROVIDER: CryptoProvider =
         CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
-    // The only one of this process: that it is there already is no failure.
+    // The only provider of this process; it is not an error if it is already installed.
     let _ = PROVIDER.install_default();
 }
 
@@ -19,7 +19,7 @@ struct Private(RsaKeyPair);
 
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     let der = key.as_bytes();
-    // Google writes PKCS #8; a key that went through other tools may be PKCS #1.
+    // Google writes PKCS #8; a key converted by other tools may be PKCS #1.
     let pair = RsaKeyPair::from_pkcs8(der).or_else(|_| RsaKeyPair::from_der(der));
     match (algorithm, pair) {
         (Algorithm::RS256, Ok(pair)) => Ok(Box::new(Private(pair))),

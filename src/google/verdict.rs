@@ -1,5 +1,5 @@
-//! What an answer of the token endpoint says of a grant. Pure. Only the endpoint's own word condemns one: a bad minute, a proxy or a limit
-//! says nothing of it.
+//! Interprets the token endpoint's response as a verdict on a grant. Pure. Only the endpoint's own error codes condemn a grant: a temporary problem, a
+//! proxy or a rate limit says nothing about it.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use super::classify;
 use crate::error::{Class, Failure};
 use crate::http::without_addresses;
 
-/// What is known of a grant before it is asked with.
+/// What is known about a grant before it is used.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GrantHistory {
-    /// Since the credentials were stored: of a login, since the consent.
+    /// Time since the credentials were stored, which for a login is the time since the consent.
     pub age: Duration,
-    /// Since the endpoint refuses it, in a row.
+    /// How long the endpoint has been refusing it, without interruption.
     pub refused_for: Duration,
 }
 
-/// Whose grant it is.
+/// The owner of the grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
     /// A person's, by consent.
@@ -29,13 +29,13 @@ pub enum Whose {
     Domain,
 }
 
-/// Grants of a consent screen in "Testing" live a week; a day more, because nobody looks at the very moment.
+/// Grants of a consent screen in "Testing" last a week; one more day, because the failure is not noticed immediately.
 const TESTING: Duration = Duration::from_secs(8 * 24 * 60 * 60);
-/// For how long a delegation may spread, by Google's help page; a refusal that lasts longer is meant.
+/// How long a delegation may take to spread, according to Google's help page; a refusal that lasts longer is permanent.
 const SPREADING: Duration = Duration::from_secs(24 * 60 * 60);
-/// Codes by which the endpoint says that it could not answer, whatever the status (google-auth's `_can_retry`).
+/// Codes that mean that the endpoint could not answer, regardless of the status (google-auth's `_can_retry`).
 const NOT_NOW: [&str; 4] = ["internal_failure", "server_error", "temporarily_unavailable", "rate_limit_exceeded"];
-/// Codes of Google's own that the standard does not have.
+/// Google's own codes that are not in the standard.
 const OF_GOOGLE: [&str; 6] =
     ["admin_policy_enforced", "policy_enforced", "org_internal", "deleted_client", "disabled_client", "restricted_client"];
 
@@ -63,7 +63,7 @@ impl OAuthError {
         self.code() == code || self.error_subtype.as_deref() == Some(code)
     }
 
-    /// Whether it speaks of the grant at all.
+    /// Whether it is about the grant at all.
     fn is_verdict(&self, status: u16) -> bool {
         let not_now = NOT_NOW.iter().any(|code| self.names(code) || self.words() == *code);
         let of_google = OF_GOOGLE.iter().any(|code| self.names(code));
@@ -71,19 +71,19 @@ impl OAuthError {
         match status {
             _ if not_now => false,
             400 | 401 => known,
-            // A proxy says `access_denied` and the like too, but knows no codes of Google's.
+            // Proxies also respond with `access_denied` and the like, but never with Google's own codes.
             403 => of_google || self.error.error == AuthErrorCode::InvalidGrant,
             _ => false,
         }
     }
 
-    /// Whether Google refuses the time at which this machine asks, which says nothing of the grant: other hosts do well.
+    /// Whether Google rejects this machine's clock, which says nothing about the grant: other hosts can use it.
     fn is_of_another_time(&self) -> bool {
         self.words().contains("reasonable timeframe")
     }
 }
 
-/// What an answer without a token means: status, `Retry-After` and body.
+/// The failure for a response without a token: status, `Retry-After` and body.
 pub fn verdict((status, retry_after, body): (u16, Option<&str>, &[u8]), whose: Whose, known: GrantHistory) -> Failure {
     if let Some(failure) = passing(status, retry_after, body, Utc::now()) {
         return failure;
@@ -95,10 +95,10 @@ pub fn verdict((status, retry_after, body): (u16, Option<&str>, &[u8]), whose: W
     if said.is_of_another_time() {
         return Failure::new(
             Class::Permanent,
-            format!("token: this machine's clock is wrong: synchronize it with a time server (NTP) ({words})"),
+            format!("token: this machine's clock is wrong; synchronize it with a time server (NTP) ({words})"),
         );
     }
-    // A delegation spreads slowly, a policy or a client may be put right: refusals of these kinds are asked again for a day.
+    // A delegation spreads slowly, and a policy or a client may be fixed: such refusals are retried for a day.
     let class = match said.error.error {
         AuthErrorCode::InvalidGrant => Class::AuthRevoked,
         _ if known.refused_for < SPREADING => Class::ClientRefused,
@@ -108,7 +108,7 @@ pub fn verdict((status, retry_after, body): (u16, Option<&str>, &[u8]), whose: W
     Failure::new(class, format!("token: {}{words}: {}", without_addresses(said.code()), hint(&said, whose, known)))
 }
 
-/// What an answer means that is no verdict on the grant; `None`: it is one.
+/// The failure for a response that is not a verdict on the grant; `None` if it is one.
 pub fn passing(status: u16, retry_after: Option<&str>, body: &[u8], now: DateTime<Utc>) -> Option<Failure> {
     let said = OAuthError::of(body);
     if said.as_ref().is_some_and(|said| said.is_verdict(status)) {
@@ -123,13 +123,13 @@ pub fn passing(status: u16, retry_after: Option<&str>, body: &[u8], now: DateTim
     Some(Failure { class: if limited { Class::RateLimited } else { Class::Transient }, message, ..failure })
 }
 
-/// What to do about a grant that is refused.
+/// What to do about a refused grant.
 fn hint(said: &OAuthError, whose: Whose, known: GrantHistory) -> &'static str {
     if said.names("invalid_rapt") {
         return "the session control of the user's Workspace (Google Cloud session length) ends sessions, and with them this grant: ask the administrator to exempt trusted apps and to mark this one as trusted, or to lengthen the session; then `syncctl accounts login` again";
     }
     if said.names("admin_policy_enforced") {
-        return "a policy of the user's Workspace forbids a scope that is asked for: its administrator trusts this app, or allows the service, under Security > API controls";
+        return "a policy of the user's Workspace forbids a requested scope: its administrator can trust this app, or allow the service, under Security > API controls";
     }
     if said.names("policy_enforced") {
         return "the user is in Google's Advanced Protection Program, which blocks apps like this one";
@@ -139,7 +139,7 @@ fn hint(said: &OAuthError, whose: Whose, known: GrantHistory) -> &'static str {
             "the grant ended within 8 days of the consent. If the OAuth consent screen is in \"Testing\", Google ends every grant after 7 days: publish it, then `syncctl accounts login` again. Otherwise the user revoked it"
         }
         (Whose::Person, "invalid_grant") => {
-            "the grant has ended: the user revoked it, it was not used for 6 months, the password was changed (which ends grants for Gmail), or over 100 newer ones pushed it out; `syncctl accounts login` again"
+            "the grant has ended: the user revoked it, it was not used for 6 months, the password was changed (which ends grants for Gmail), or over 100 newer grants replaced it; `syncctl accounts login` again"
         }
         (Whose::Person, "invalid_client" | "deleted_client" | "disabled_client") => {
             "the OAuth client id or secret is wrong, or the client was deleted; log in or import the account again"
@@ -148,10 +148,10 @@ fn hint(said: &OAuthError, whose: Whose, known: GrantHistory) -> &'static str {
             "the refresh token belongs to another OAuth client; log in or import the account again"
         }
         (Whose::Domain, "unauthorized_client") => {
-            "the service account may not act for this user; allow its client id and the scopes under domain-wide delegation. What was allowed just now takes up to a day to spread, and is asked for again by itself"
+            "the service account is not allowed to act for this user; allow its client id and the scopes under domain-wide delegation. A new delegation takes up to a day to spread; it is retried automatically"
         }
         (Whose::Domain, "invalid_grant") => {
-            "the user does not exist any more, or the key was deleted; `syncctl accounts check` once that is fixed"
+            "the user no longer exists, or the key was deleted; run `syncctl accounts check` once that is fixed"
         }
         _ => "the token endpoint refused the credentials",
     }

@@ -1,4 +1,5 @@
-//! Which addresses may be called, checked on the address that is connected to: a name that resolves anew for each look cannot get around it.
+//! Restricts which addresses may be called. The check applies to the address actually connected to, so that a name that resolves differently each time
+//! cannot bypass it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,7 +11,7 @@ use url::{Host, Url};
 #[error("its host is on loopback or in a private network")]
 pub struct Private;
 
-/// A host on the public internet, where only a private one may be called.
+/// A host on the public internet, where only private ones may be called.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("its host is on the public internet")]
 pub struct Public;
@@ -25,7 +26,7 @@ impl Resolve for PublicOnly {
     }
 }
 
-/// Resolves names to addresses on loopback and in private networks only: what is sent without TLS stays there.
+/// Resolves names to loopback and private addresses only: data sent without TLS stays there.
 #[derive(Debug)]
 pub struct PrivateOnly;
 
@@ -35,27 +36,27 @@ impl Resolve for PrivateOnly {
     }
 }
 
-/// The addresses of a name that may be called.
+/// Resolves a name to those of its addresses that may be called.
 async fn resolve(
     name: &Name,
-    may: fn(IpAddr) -> bool,
+    is_allowed: fn(IpAddr) -> bool,
     refusal: impl std::error::Error + Send + Sync + 'static,
 ) -> Result<Addrs, Box<dyn std::error::Error + Send + Sync>> {
-    let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-    let usable: Vec<SocketAddr> = found.iter().copied().filter(|address| may(address.ip())).collect();
-    // A name without any address is a failed look-up, not a refusal.
-    if usable.is_empty() && !found.is_empty() {
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+    let usable: Vec<SocketAddr> = addresses.iter().copied().filter(|address| is_allowed(address.ip())).collect();
+    // A name without any address is a failed lookup, not a refusal.
+    if usable.is_empty() && !addresses.is_empty() {
         return Err(refusal.into());
     }
     Ok(Box::new(usable.into_iter()))
 }
 
-/// Refuses an address that stands in the URL itself, of which no resolver is asked.
+/// Rejects a private address given literally in the URL, for which no resolver is used.
 pub fn check(url: &Url) -> Result<(), Private> {
     if literal(url).is_none_or(is_public) { Ok(()) } else { Err(Private) }
 }
 
-/// The address that stands in the URL itself.
+/// The literal address in the URL.
 pub fn literal(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         Host::Ipv4(ip) => Some(IpAddr::V4(ip)),
@@ -64,7 +65,7 @@ pub fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
-/// Whether it is an address on the public internet.
+/// Whether this is an address on the public internet.
 pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
@@ -72,7 +73,7 @@ pub fn is_public(ip: IpAddr) -> bool {
     }
 }
 
-/// By IANA's registry of special-purpose addresses.
+/// According to IANA's registry of special-purpose addresses.
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     let shared = a == 100 && b & 0b1100_0000 == 64;
@@ -90,13 +91,13 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
         is_public_v4(Ipv4Addr::new(a, b, c, d))
     };
     match segments {
-        // Mapped, compatible (with :: and ::1), NAT64 and 6to4 addresses lead to the IPv4 address inside.
+        // Mapped, compatible (including :: and ::1), NAT64 and 6to4 addresses lead to the embedded IPv4 address.
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
             inside(high, low)
         }
         // Local NAT64, discard, Teredo and other protocols, documentation.
         [0x64, 0xff9b, 1, ..] | [0x100, 0, 0, ..] | [0x2001, 0..0x200, ..] | [0x2001, 0xdb8, ..] | [0x3fff, ..] => false,
-        // Only this block is given out: unique local, link-local, site-local and multicast lie outside.
+        // Only this block is allocated: unique local, link-local, site-local and multicast addresses are outside.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }

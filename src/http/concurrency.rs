@@ -1,10 +1,9 @@
-//! How many requests are under way at once: slow start, then additive increase and multiplicative decrease (AIMD, RFC 5681), as TCP finds the
-//! width of a path.
+//! Limits concurrent requests: slow start, then additive increase and multiplicative decrease (AIMD, RFC 5681), the way TCP probes a path's capacity.
 //!
-//! Answers that come at their usual time let the number double each round trip until the first sign of overload, and from then on grow by about
-//! one, up to what the settings allow. It stays small where the server is so near that answers come at once. An answer that says "too many" or
-//! "overloaded" takes a third of it away, and so does an answer time that has doubled: once for everything that was under way together, because
-//! those requests tell of the same moment.
+//! While responses arrive at their usual time, the limit doubles each round trip until the first sign of overload; from then on it grows by about one per
+//! round trip, up to the configured maximum. It stays small if the server is so close that responses arrive immediately. A "too many requests" or
+//! "overloaded" response reduces the limit by a third, and so does a doubled response time: once for all requests that were in progress together, because
+//! they reflect the same moment.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,23 +11,23 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// What is left of the number after a sign of overload.
+/// Factor applied to the limit after a sign of overload.
 const DECREASE: f64 = 0.7;
-/// The share that a new answer has in the mean of the last few, and in the usual one.
+/// Weight of a new response in the recent mean and in the usual mean.
 const RECENT: f64 = 0.2;
 const USUAL: f64 = 0.02;
-/// So many answers are needed before a time can be called usual: the first few differ by chance.
-const TELLING: u32 = 20;
-/// The recent answer time, in usual ones, that counts as overload.
+/// Number of responses needed before a time counts as usual: the first few vary randomly.
+const MIN_ANSWERS: u32 = 20;
+/// Recent response time, relative to the usual one, that counts as overload.
 const SLOW: f64 = 2.0;
-/// Answer times below this say nothing of the server.
+/// Response times below this, in seconds, reveal nothing about the server.
 const NOISE: f64 = 0.05;
-/// Requests at first: twice that many after the first answers, where these take their time.
+/// Initial limit; doubles after the first responses unless they arrive immediately.
 const START: f64 = 4.0;
-/// Where answers come sooner, more requests at once would only wait for each other: a few are 10,000 calls a second, above every quota.
+/// If responses arrive faster than this, more concurrent requests would only queue: a few already make 10,000 calls per second, above every quota.
 const NEAR: Duration = Duration::from_millis(20);
 
-/// The requests under way of one process.
+/// The concurrent requests of one process.
 pub struct ConcurrencyLimit {
     state: Mutex<State>,
     /// A request has ended.
@@ -36,17 +35,17 @@ pub struct ConcurrencyLimit {
 }
 
 impl ConcurrencyLimit {
-    /// At most so many at once; a few at first.
-    pub fn new(most: u32) -> Self {
-        Self { state: Mutex::new(State::new(most)), ended: Notify::new() }
+    /// At most `max` concurrent requests; a few at first.
+    pub fn new(max: u32) -> Self {
+        Self { state: Mutex::new(State::new(max)), ended: Notify::new() }
     }
 
-    /// How many may be under way now.
+    /// Current limit of concurrent requests.
     pub fn limit(&self) -> usize {
         self.state().limit as usize
     }
 
-    /// Waits for a place, in the order of those who ask.
+    /// Waits for a free slot, in order of arrival.
     pub async fn enter(&self) -> RequestPermit<'_> {
         loop {
             let mut ended = std::pin::pin!(self.ended.notified());
@@ -67,14 +66,14 @@ impl ConcurrencyLimit {
     }
 }
 
-/// A request under way.
+/// A request in progress.
 pub struct RequestPermit<'a> {
     width: &'a ConcurrencyLimit,
     began: Instant,
 }
 
 impl RequestPermit<'_> {
-    /// The request was answered. `what`: requests of one name take about as long.
+    /// Records the response to the request. `what`: requests of the same name take about equally long.
     pub fn answered(&self, what: &'static str, is_overloaded: bool) {
         let now = Instant::now();
         self.width.state().answered(what, now - self.began, is_overloaded, self.began, now);
@@ -85,7 +84,7 @@ impl Drop for RequestPermit<'_> {
     fn drop(&mut self) {
         let mut state = self.width.state();
         state.under_way -= 1;
-        // More than one place is free where the number has grown.
+        // More than one slot is free if the limit has grown.
         let free = (state.limit as usize).saturating_sub(state.under_way);
         drop(state);
         (0..free.min(2)).for_each(|_| self.width.ended.notify_one());
@@ -93,16 +92,16 @@ impl Drop for RequestPermit<'_> {
 }
 
 struct State {
-    most: f64,
+    max: f64,
     limit: f64,
     under_way: usize,
-    /// Answer times by what was asked.
+    /// Response times by kind of request.
     times: HashMap<&'static str, Times>,
-    /// Requests that began before this tell of what has been heard already.
+    /// Requests that began before this reflect overload already handled.
     decreased: Option<Instant>,
 }
 
-/// Answer times, in seconds.
+/// Response times, in seconds.
 #[derive(Default)]
 struct Times {
     recent: f64,
@@ -111,21 +110,21 @@ struct Times {
 }
 
 impl Times {
-    /// Adds one; answers whether they have grown long.
+    /// Adds a response time; returns whether responses have become slow.
     fn are_slow_with(&mut self, took: f64) -> bool {
         self.answers = self.answers.saturating_add(1);
-        // Plain means until there are enough, so that the first answer does not count for more than the others.
+        // Plain means until there are enough, so that the first response does not weigh more than the others.
         let plain = 1.0 / f64::from(self.answers);
         self.recent += RECENT.max(plain) * (took - self.recent);
         self.usual += USUAL.max(plain) * (took - self.usual);
-        self.answers >= TELLING && self.recent > SLOW * self.usual.max(NOISE)
+        self.answers >= MIN_ANSWERS && self.recent > SLOW * self.usual.max(NOISE)
     }
 }
 
 impl State {
-    fn new(most: u32) -> Self {
-        let most = f64::from(most.max(1));
-        Self { most, limit: START.min(most), under_way: 0, times: HashMap::new(), decreased: None }
+    fn new(max: u32) -> Self {
+        let max = f64::from(max.max(1));
+        Self { max, limit: START.min(max), under_way: 0, times: HashMap::new(), decreased: None }
     }
 
     fn answered(&mut self, what: &'static str, took: Duration, is_overloaded: bool, began: Instant, now: Instant) {
@@ -134,12 +133,12 @@ impl State {
             if self.decreased.is_none_or(|at| began > at) {
                 self.limit = (self.limit * DECREASE).max(1.0);
                 self.decreased = Some(now);
-                log::debug!(what, is_overloaded, is_slow, took:?; "at most {} requests at once", self.limit as usize);
+                log::debug!(what, is_overloaded, is_slow, took:?; "at most {} concurrent requests", self.limit as usize);
             }
         } else if self.under_way >= self.limit as usize && took >= NEAR {
-            // Only a number that is used up shows that more would pass.
+            // Only a fully used limit shows that more requests would be served.
             let more = if self.decreased.is_none() { 1.0 } else { 1.0 / self.limit };
-            self.limit = (self.limit + more).min(self.most);
+            self.limit = (self.limit + more).min(self.max);
         }
     }
 }
@@ -150,11 +149,11 @@ mod tests {
 
     const USUALLY: Duration = Duration::from_millis(150);
 
-    /// So many rounds of as many requests as may be under way, each answered after `took`.
+    /// Runs `rounds` rounds of as many requests as allowed, each answered after `took`.
     fn rounds(state: &mut State, rounds: u32, took: Duration, mut now: Instant) -> Instant {
         for _ in 0..rounds {
             for _ in 0..state.limit as usize {
-                // Places that an answer frees or adds are taken at once.
+                // Slots that a response frees or adds are taken immediately.
                 state.under_way = state.limit as usize;
                 state.answered("x.list", took, false, now, now + took);
             }

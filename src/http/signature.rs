@@ -1,27 +1,27 @@
-//! The signature of a body and the time at which it was signed, as the outbox sends it and the webhook intake takes it.
+//! Signature of a body and of its signing time, as sent by the outbox and accepted by the webhook receiver.
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The header that carries it.
+/// The header that carries the signature.
 pub const HEADER: &str = "X-Syncctl-Signature";
-/// Seconds by which the time of a signature may differ from ours.
-const APART: u64 = 300;
+/// Maximum difference in seconds between the signature's time and ours.
+const MAX_SKEW: u64 = 300;
 
 /// `t=<unix seconds>,v1=<hex of HMAC-SHA256 over "t.body">`.
 pub fn sign(secret: &str, at: i64, body: &[u8]) -> String {
-    // A key of any length will do.
+    // HMAC accepts a key of any length.
     let Some(mac) = mac(secret, at, body) else { return String::new() };
     format!("t={at},v1={}", HEXLOWER.encode(&mac.finalize().into_bytes()))
 }
 
-/// Whether it is of this body, by this secret, and at most five minutes before or after `now`, in seconds since 1970.
+/// Whether the signature belongs to this body and secret, and was made at most five minutes before or after `now`, in seconds since 1970.
 pub fn holds(secret: &str, signature: &str, body: &[u8], now: i64) -> bool {
     let mut fields = signature.split(',').filter_map(|field| field.trim().split_once('='));
     let (Some(("t", at)), Some(("v1", hex)), None) = (fields.next(), fields.next(), fields.next()) else { return false };
     let (Ok(at), Ok(code)) = (at.parse::<i64>(), HEXLOWER.decode(hex.to_ascii_lowercase().as_bytes())) else { return false };
-    at.abs_diff(now) <= APART && mac(secret, at, body).is_some_and(|mac| mac.verify_slice(&code).is_ok())
+    at.abs_diff(now) <= MAX_SKEW && mac(secret, at, body).is_some_and(|mac| mac.verify_slice(&code).is_ok())
 }
 
 fn mac(secret: &str, at: i64, body: &[u8]) -> Option<Hmac<Sha256>> {

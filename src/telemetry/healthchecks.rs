@@ -1,4 +1,4 @@
-//! Announcements of a job's start and end by the protocol of healthchecks.io: <https://healthchecks.io/docs/http_api/>
+//! Announces a job's start and end using the healthchecks.io protocol: <https://healthchecks.io/docs/http_api/>
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::config::Healthchecks;
 use crate::error::{Class, Exit, Failure};
 use crate::http::{self, without_addresses};
 
-/// One run of a job that is announced; one that is not does nothing.
+/// An announced run; does nothing if the run is not announced.
 pub struct Check(Option<Begun>);
 
 struct Begun {
@@ -28,12 +28,12 @@ struct Address {
 }
 
 impl Check {
-    /// A run that nobody is told of.
+    /// A run that is not announced.
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// Announces the start of a run, while the run goes on.
+    /// Announces the start of a run, concurrently with the run.
     pub fn begin(settings: &Healthchecks, http: &http::Client, job: &str, run: Uuid) -> Self {
         Self(address(settings, http, job, run).map(|to| {
             let start = to.clone();
@@ -41,28 +41,28 @@ impl Check {
         }))
     }
 
-    /// Announces the end of a run, and waits for that no longer than the time limit.
+    /// Announces the end of a run; waits at most the time limit for that.
     pub async fn end<T>(self, ended: &anyhow::Result<T>, exit: impl Fn(&T) -> Exit, line: impl Fn(&T) -> Option<String>) {
         let Some(Begun { to, mut start }) = self.0 else { return };
         let (exit, line) = match ended {
             Ok(report) => (exit(report), line(report)),
             Err(error) => (Exit::of(error), Some(format!("{error:#}"))),
         };
-        // The start first, or the check would take the job for one that is still at work. But the end matters more: half of the time is its.
+        // The start goes first, or the check would consider the job still running. But the end matters more: it gets half of the time.
         let half = to.timeout / 2;
         let started = match tokio::time::timeout(half, &mut start).await {
-            Ok(told) => told.unwrap_or(Ok(())),
+            Ok(result) => result.unwrap_or(Ok(())),
             Err(_) => {
                 start.abort();
                 Err(late("start"))
             }
         };
-        let told = to.post(&(exit as u8).to_string(), line.unwrap_or_default(), half).await;
-        to.warn(started.and(told));
+        let ended = to.post(&(exit as u8).to_string(), line.unwrap_or_default(), half).await;
+        to.warn(started.and(ended));
     }
 }
 
-/// Notes that a run was skipped, which neither starts nor ends anything.
+/// Reports that a run was skipped, without a start or end.
 pub async fn skipped(settings: &Healthchecks, http: &http::Client, job: &str, run: Uuid, line: &str) {
     if let Some(to) = address(settings, http, job, run) {
         to.warn(to.post("log", line.to_owned(), to.timeout).await);
@@ -71,7 +71,8 @@ pub async fn skipped(settings: &Healthchecks, http: &http::Client, job: &str, ru
 
 fn address(settings: &Healthchecks, http: &http::Client, job: &str, run: Uuid) -> Option<Address> {
     let url = settings.address(job)?;
-    let client = http.to(&url).map_err(|failure| log::warn!("{job}: health check not told: {}", failure.message)).ok()?;
+    let client =
+        http.to(&url).map_err(|failure| log::warn!("{job}: could not notify the health check: {}", failure.message)).ok()?;
     Some(Address { job: job.to_owned(), url, run, timeout: settings.timeout, client })
 }
 
@@ -97,10 +98,10 @@ impl Address {
         }
     }
 
-    /// Never with the address, which is a secret.
-    fn warn(&self, told: Result<(), Failure>) {
-        if let Err(failure) = told {
-            log::warn!("the health check of `{}` was not told: {}", self.job, failure.message);
+    /// Logs a failure, without the URL, which is a secret.
+    fn warn(&self, result: Result<(), Failure>) {
+        if let Err(failure) = result {
+            log::warn!("could not notify the health check of `{}`: {}", self.job, failure.message);
         }
     }
 }

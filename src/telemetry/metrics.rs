@@ -1,7 +1,7 @@
-//! The figures of each run as metrics of OpenTelemetry, sent at its end.
+//! The figures of each run as OpenTelemetry metrics, sent at its end.
 //!
-//! A process that lives for one run knows nothing of the runs before it, so sums and the histogram are deltas from the run's begin to now, which
-//! collectors add up. Gauges hold what makes sense by itself: they are the same as in `syncctl metrics --prometheus`.
+//! A process that lives for one run knows nothing about earlier runs, so sums and the histogram are deltas from the start of the run to now, which
+//! collectors add up. Gauges are meaningful by themselves, and the same as in `syncctl metrics --prometheus`.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,11 +22,11 @@ use crate::http;
 
 const METRICS: Signal = Signal { name: "METRICS", path: "v1/metrics", what: "metrics" };
 
-/// Upper bounds of the histogram's buckets, in seconds: from a run with nothing to do to first syncs.
+/// Upper bounds of the histogram's buckets, in seconds: from a run with nothing to do, up to first syncs.
 const BOUNDS: [f64; 17] =
     [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
 
-/// Sends the metrics of a run, if somebody wants to have them.
+/// Sends the metrics of a run, if an endpoint is configured.
 pub(super) async fn export(http: &http::Client, run: &Run<'_>) {
     if !METRICS.is_wanted() {
         return;
@@ -64,14 +64,14 @@ impl Figures<'_> {
             let errors = self.sum(run.errors.iter().map(class).collect());
             metrics.push(metric("syncctl.errors", "{error}", "Failures by class", errors));
         }
-        // One that was skipped ran nothing.
+        // A skipped run did nothing.
         if run.status != "skipped" {
-            let about = "When the job's last run began, since 1970";
+            let about = "Start time of the job's last run, since 1970";
             metrics.push(self.gauge("syncctl.last_run.timestamp", about, since_1970(run.began)));
-            metrics.push(self.gauge("syncctl.last_run.duration", "How long the job's last run took", run.elapsed));
+            metrics.push(self.gauge("syncctl.last_run.duration", "Duration of the job's last run", run.elapsed));
         }
         if run.status == "completed" {
-            let about = "When a run of the job ended last that was completed, since 1970";
+            let about = "End time of the job's last completed run, since 1970";
             metrics.push(self.gauge("syncctl.last_success.timestamp", about, since_1970(self.now)));
         }
         metrics
@@ -103,7 +103,7 @@ impl Figures<'_> {
         Data::Sum(Sum { data_points, aggregation_temporality: AggregationTemporality::Delta.into(), is_monotonic: true })
     }
 
-    /// In seconds.
+    /// A gauge in seconds.
     fn gauge(&self, name: &str, about: &str, value: Duration) -> Metric {
         let point = self.point(Value::AsDouble(value.as_secs_f64()), &[]);
         metric(name, "s", about, Data::Gauge(Gauge { data_points: vec![point] }))
@@ -119,7 +119,7 @@ impl Figures<'_> {
         }
     }
 
-    /// The job's name, and these.
+    /// The job's name and the given attributes.
     fn attributes(&self, others: &[KeyValue]) -> Vec<opentelemetry_proto::tonic::common::v1::KeyValue> {
         let job = KeyValue::new("syncctl.job", self.run.job.to_owned());
         Attributes::from([job].into_iter().chain(others.iter().cloned())).0

@@ -1,5 +1,5 @@
-//! OTLP over HTTP, for spans and metrics alike: the environment variables of OpenTelemetry, who we are, and one request. No thread, no queue,
-//! no second try. <https://opentelemetry.io/docs/specs/otlp/#otlphttp>
+//! OTLP over HTTP, for spans and metrics: OpenTelemetry's environment variables, the resource, and one request. No thread, no queue, no retry.
+//! <https://opentelemetry.io/docs/specs/otlp/#otlphttp>
 
 use std::time::Duration;
 
@@ -12,33 +12,33 @@ use url::Url;
 
 use crate::http::{self, without_addresses};
 
-/// What the specification gives a collector is ten seconds; a job that runs every minute has better things to do.
+/// The specification's default is ten seconds; a job that runs every minute cannot wait that long.
 const TIMEOUT: Duration = Duration::from_secs(3);
 const SERVICE: &str = "syncctl";
 
-/// Spans, or metrics.
+/// A signal: spans or metrics.
 pub(super) struct Signal {
-    /// As variables name it: `TRACES`.
+    /// Its name in environment variables: `TRACES`.
     pub name: &'static str,
-    /// Where a collector takes it: `v1/traces`.
+    /// Its path at the collector: `v1/traces`.
     pub path: &'static str,
-    /// What a warning calls it.
+    /// Its name in warnings.
     pub what: &'static str,
 }
 
-/// A variable that is set to something.
+/// The value of a variable, if it is not blank.
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 impl Signal {
-    /// The variable of this signal, or that of every signal: its name and value.
+    /// The signal-specific variable, or the general one: its name and value.
     fn variable(&self, end: &str) -> Option<(String, String)> {
         let names = [format!("OTEL_EXPORTER_OTLP_{}_{end}", self.name), format!("OTEL_EXPORTER_OTLP_{end}")];
         names.into_iter().find_map(|name| variable(&name).map(|value| (name, value)))
     }
 
-    /// Whether somebody wants to have it.
+    /// Whether an endpoint is configured and the signal is not disabled.
     pub fn is_wanted(&self) -> bool {
         let says = |name: &str, word: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
         self.variable("ENDPOINT").is_some()
@@ -46,7 +46,7 @@ impl Signal {
             && !says(&format!("OTEL_{}_EXPORTER", self.name), "none")
     }
 
-    /// Sends it. Problems are logged, without the address, which can hold a key.
+    /// Sends a message. Problems are logged without the URL, which can contain a key.
     pub async fn send(&self, http: &http::Client, job: &str, message: &(impl prost::Message + serde::Serialize)) {
         let Some((name, endpoint)) = self.variable("ENDPOINT") else { return };
         let limit = self.variable("TIMEOUT").and_then(|(_, ms)| ms.trim().parse().ok()).map_or(TIMEOUT, Duration::from_millis);
@@ -56,7 +56,7 @@ impl Signal {
             Err(_) => Err("it did not answer in time (OTEL_EXPORTER_OTLP_TIMEOUT)".into()),
         };
         if let Err(why) = sent {
-            log::warn!("the collector of {name} did not take the {} of `{job}`: {why}", self.what);
+            log::warn!("the collector of {name} did not accept the {} of `{job}`: {why}", self.what);
         }
     }
 
@@ -78,7 +78,7 @@ impl Signal {
         if !response.status().is_success() {
             return Err(format!("it answered {}", response.status()));
         }
-        // It only says how many of our points were refused, and why.
+        // The body only reports how many of our points were rejected, and why.
         let (answer, is_whole) = http::beginning(&mut response, http::SMALL).await;
         match is_whole.map_err(failed)? {
             true => refused(json, &answer).map_or(Ok(()), Err),
@@ -91,28 +91,28 @@ impl Signal {
         match &*value {
             "http/protobuf" => Ok(false),
             "http/json" => Ok(true),
-            other => Err(format!("{name} is http/protobuf or http/json here, not {other:?}")),
+            other => Err(format!("{name} must be http/protobuf or http/json, not {other:?}")),
         }
     }
 
-    /// Where to send it: what the variable of this signal says, or a place below what that of every signal says.
+    /// The URL to send to: the value of the signal-specific variable, or a path below that of the general one.
     fn url(&self, name: &str, endpoint: &str) -> Result<Url, String> {
-        let mut url = Url::parse(endpoint).map_err(|error| format!("that is no URL: {error}"))?;
+        let mut url = Url::parse(endpoint).map_err(|error| format!("not a valid URL: {error}"))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err("that does not begin with http:// or https://".into());
+            return Err("the URL does not begin with http:// or https://".into());
         }
         if name == "OTEL_EXPORTER_OTLP_ENDPOINT" {
-            url.path_segments_mut().map_err(|()| "that names no server")?.pop_if_empty().extend(self.path.split('/'));
+            url.path_segments_mut().map_err(|()| "the URL has no host")?.pop_if_empty().extend(self.path.split('/'));
         }
         Ok(url)
     }
 
-    /// `name=value,name=value`, with what is not plain in percent encoding. Never with a value in the error.
+    /// Parses `name=value,name=value` with percent-encoded values. Errors never contain a value.
     fn headers(&self) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
         let Some((variable, list)) = self.variable("HEADERS") else { return Ok(headers) };
         for pair in list.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-            let wrong = || format!("{variable} is name=value,name=value, and a part of it is not");
+            let wrong = || format!("{variable} must have the form name=value,name=value");
             let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
             let value = percent_decode_str(value.trim()).decode_utf8().map_err(|_| wrong())?;
             let mut value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
@@ -123,14 +123,14 @@ impl Signal {
     }
 }
 
-/// What a collector that took the request did not take of it. Answers to spans have the same fields under the same numbers.
+/// What a collector rejected of a request that it accepted. Responses for spans have the same fields with the same numbers.
 fn refused(json: bool, answer: &[u8]) -> Option<String> {
     let (count, why) = match json {
         true => {
-            let told: serde_json::Value = serde_json::from_slice(answer).ok()?;
-            let partial = told.get("partialSuccess")?;
+            let response: serde_json::Value = serde_json::from_slice(answer).ok()?;
+            let partial = response.get("partialSuccess")?;
             let count = partial.get("rejectedSpans").or_else(|| partial.get("rejectedDataPoints"));
-            // 64 bits are text in JSON.
+            // 64-bit integers are strings in JSON.
             let count = count.and_then(|count| count.as_i64().or_else(|| count.as_str()?.parse().ok()));
             (count.unwrap_or(0), partial.get("errorMessage").and_then(|why| why.as_str()).unwrap_or_default().to_owned())
         }
@@ -139,10 +139,10 @@ fn refused(json: bool, answer: &[u8]) -> Option<String> {
             (partial.rejected_data_points, partial.error_message)
         }
     };
-    (count > 0).then(|| format!("it refused {count} of them: {}", without_addresses(&why)))
+    (count > 0).then(|| format!("it rejected {count} of them: {}", without_addresses(&why)))
 }
 
-/// Who we are: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, and our own name where they say none.
+/// Our resource: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, or our own name by default.
 pub(super) fn resource() -> Resource {
     let named = Resource::builder().build();
     let name = named.get(&Key::from_static_str("service.name"));
@@ -153,7 +153,7 @@ pub(super) fn resource() -> Resource {
         .build()
 }
 
-/// What made the spans and metrics.
+/// The source of the spans and metrics.
 pub(super) fn scope() -> InstrumentationScope {
     InstrumentationScope::builder(SERVICE).with_version(env!("CARGO_PKG_VERSION")).build()
 }

@@ -1,4 +1,4 @@
-//! Each run as a span of OpenTelemetry, sent at its end.
+//! Each run as an OpenTelemetry span, sent at its end.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -17,13 +17,13 @@ use crate::http;
 
 const SPANS: Signal = Signal { name: "TRACES", path: "v1/traces", what: "trace" };
 
-/// Sends the span of a run, if somebody wants to have it.
+/// Sends the span of a run, if an endpoint is configured.
 pub(super) async fn export(http: &http::Client, run: &Run<'_>) {
     if !SPANS.is_wanted() {
         return;
     }
     let parent = parent();
-    // Whoever started us decided about the whole trace.
+    // The sampling decision of the caller applies to the whole trace.
     if parent.as_ref().is_some_and(|parent| !parent.is_sampled()) {
         return;
     }
@@ -31,7 +31,7 @@ pub(super) async fn export(http: &http::Client, run: &Run<'_>) {
     SPANS.send(http, run.job, &ExportTraceServiceRequest { resource_spans: spans }).await;
 }
 
-/// The span that whoever started us has put into `TRACEPARENT`.
+/// The caller's span in `TRACEPARENT`.
 fn parent() -> Option<SpanContext> {
     let carried: HashMap<String, String> =
         ["TRACEPARENT", "TRACESTATE"].into_iter().filter_map(|name| Some((name.to_lowercase(), variable(name)?))).collect();
@@ -40,7 +40,7 @@ fn parent() -> Option<SpanContext> {
 }
 
 fn span(run: &Run<'_>, parent: Option<SpanContext>) -> SpanData {
-    // A trace of its own is found by the run's id.
+    // A trace without a parent can be found by the run's id.
     let trace = parent.as_ref().map_or(TraceId::from_bytes(run.id.into_bytes()), SpanContext::trace_id);
     let state = parent.as_ref().map_or_else(TraceState::default, |parent| parent.trace_state().clone());
     let mut attributes = vec![

@@ -1,4 +1,4 @@
-//! Whoever has nothing yet comes before the deeper pages of others, also where there are more full passes than a run can hold.
+//! Users who have no data yet come before further pages of others, even if there are more full passes than a run can hold.
 
 use super::super::Source;
 use super::super::outcome::{Outcome, PollEnd};
@@ -6,29 +6,29 @@ use super::super::queue::State;
 use super::{Dispatcher, READY_PASSES};
 use crate::db::streams;
 
-/// A run holds a full pass, most of them waiting for their users' quota, for so much of the memory that pages may take. Each takes about a kilobyte.
+/// A run holds one full pass for each 4 KiB of page memory. A pass takes about a kilobyte, and most passes wait for their users' quota.
 const MEMORY_OF_PASS: u64 = 4_096;
 
 impl<S: Source> Dispatcher<'_, S> {
-    /// Full passes that the run holds at most.
-    pub(super) fn most_passes(&self) -> usize {
+    /// Maximum number of full passes that the run holds.
+    pub(super) fn max_passes(&self) -> usize {
         let memory = self.shared.context.settings.engine.page_memory;
         usize::try_from(memory / MEMORY_OF_PASS).unwrap_or(usize::MAX).max(READY_PASSES)
     }
 
-    /// Passes that give way to users who have nothing yet: the run holds as many as it may. Answers how far they have come.
+    /// If the run holds its maximum number of passes, selects those that give way to users who have no data yet. Returns their outcomes so far.
     pub(super) fn to_give_way(&self, state: &mut State) -> Vec<Outcome> {
-        let is_full = state.passes >= self.most_passes();
+        let is_full = state.passes >= self.max_passes();
         match !self.shared.dry_run && is_full && state.firsts() < state.low.firsts {
             true => state.take_deep(self.firsts.min(READY_PASSES)),
             false => Vec::new(),
         }
     }
 
-    /// Gives these back to the database, behind all others that are to be claimed.
+    /// Gives these streams back to the database, behind all others that are to be claimed.
     ///
     /// # Errors
-    /// The database is gone. What they have read is counted nevertheless.
+    /// Returns an error if the database is gone. Pages already read are counted even then.
     pub(super) async fn give_way(&mut self, deep: Vec<Outcome>) -> anyhow::Result<()> {
         let ids: Vec<i64> = deep.iter().map(|outcome| outcome.id).collect();
         let is_begun = |outcome: &Outcome| !outcome.fetches.is_empty();

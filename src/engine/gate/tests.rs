@@ -1,4 +1,4 @@
-//! How many calls of one user are under way, and what refusals do to them.
+//! A user's concurrent calls, and the effect of rejections.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn too_many() -> Failure {
     Failure::new(Class::RateLimited, "too many")
 }
 
-/// So many calls that begin together, of which so many are refused.
+/// Starts `calls` calls together, of which `refused` are rejected.
 fn burst(state: &mut State, calls: usize, refused: usize, now: Instant) {
     let epoch = state.epoch;
     (refused..calls).for_each(|_| state.passed(epoch));
@@ -44,11 +44,11 @@ fn the_number_grows_by_one_up_to_what_was_refused_and_then_hardly() {
         assert_eq!(state.limit, limit);
         burst(&mut state, limit, 0, now);
     }
-    burst(&mut state, CAREFUL - 1, 0, now);
+    burst(&mut state, RAISE_AFTER - 1, 0, now);
     assert_eq!(state.limit, 24);
     burst(&mut state, 1, 0, now);
     assert_eq!(state.limit, 25);
-    burst(&mut state, 10 * CAREFUL, 0, now);
+    burst(&mut state, 10 * RAISE_AFTER, 0, now);
     assert_eq!(state.limit, 25, "never more than the setting says");
 }
 

@@ -1,4 +1,4 @@
-//! Says on standard output what this process is at, if it polls apart: before each step of each piece of work, whichever is taken up next.
+//! Announces on standard output what this process is working on, if it polls in isolation: before each step of each task, in any order.
 
 use std::io::Write as _;
 use std::pin::pin;
@@ -13,7 +13,7 @@ use super::Checkpoint;
 static IS_ON: AtomicBool = AtomicBool::new(false);
 static AT: Mutex<Option<Checkpoint>> = Mutex::new(None);
 
-/// Lets this process say what it is at from now on, and die with the one that started it.
+/// Makes this process announce its work from now on, and die together with its parent.
 pub fn begin() {
     IS_ON.store(true, Ordering::Relaxed);
     #[cfg(target_os = "linux")]
@@ -22,41 +22,41 @@ pub fn begin() {
     }
 }
 
-/// Whether this process polls apart.
+/// Whether this process polls in isolation.
 pub fn is_on() -> bool {
     IS_ON.load(Ordering::Relaxed)
 }
 
-/// A place to be announced; `None`: this process does not poll apart.
+/// A checkpoint to announce; `None` if this process does not poll in isolation.
 pub fn checkpoint(stream: i64, item: Option<&str>) -> Option<Checkpoint> {
     is_on().then(|| Checkpoint { stream, item: item.map(str::to_owned) })
 }
 
-/// The same work, of which each step is announced.
-pub fn on<F: Future>(place: Option<Checkpoint>, work: F) -> Either<F, impl Future<Output = F::Output> + use<F>> {
-    match place {
+/// Runs `work`, announcing each step.
+pub fn on<F: Future>(checkpoint: Option<Checkpoint>, work: F) -> Either<F, impl Future<Output = F::Output> + use<F>> {
+    match checkpoint {
         None => Either::Left(work),
-        Some(place) => Either::Right(Box::pin(announced(place, work))),
+        Some(checkpoint) => Either::Right(Box::pin(announced(checkpoint, work))),
     }
 }
 
-async fn announced<F: Future>(place: Checkpoint, work: F) -> F::Output {
+async fn announced<F: Future>(checkpoint: Checkpoint, work: F) -> F::Output {
     let mut work = pin!(work);
-    poll_fn(|context| at(Some(place.clone()), || work.as_mut().poll(context))).await
+    poll_fn(|context| at(Some(checkpoint.clone()), || work.as_mut().poll(context))).await
 }
 
-/// The same for work in one step.
-pub fn at<T>(place: Option<Checkpoint>, work: impl FnOnce() -> T) -> T {
-    if place.is_none() {
+/// Runs work that has a single step, announcing it.
+pub fn at<T>(checkpoint: Option<Checkpoint>, work: impl FnOnce() -> T) -> T {
+    if checkpoint.is_none() {
         return work();
     }
-    let before = say(place);
+    let before = say(checkpoint);
     let done = work();
     say(before);
     done
 }
 
-/// Work that takes long, in another thread; `None`: it panicked. A process that polls apart does nothing else meanwhile.
+/// Runs long work in another thread; `None` if it panicked. A process that polls in isolation does nothing else meanwhile.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     match is_on() {
         true => std::thread::spawn(work).join().ok(),
@@ -64,19 +64,19 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     }
 }
 
-/// Says where this process is; answers where it was.
-fn say(place: Option<Checkpoint>) -> Option<Checkpoint> {
+/// Announces the current checkpoint; returns the previous one.
+fn say(checkpoint: Option<Checkpoint>) -> Option<Checkpoint> {
     let mut now = AT.lock().unwrap_or_else(PoisonError::into_inner);
-    if *now != place && line(&place).is_err() {
-        // Whoever started it is gone, and so is the run.
+    if *now != checkpoint && line(&checkpoint).is_err() {
+        // The parent is gone, and so is the run.
         std::process::exit(1);
     }
-    std::mem::replace(&mut now, place)
+    std::mem::replace(&mut now, checkpoint)
 }
 
 /// Writes a line for the process that started this one.
-pub fn line(told: &impl Serialize) -> anyhow::Result<()> {
-    let mut line = serde_json::to_vec(told)?;
+pub fn line(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
     let mut out = std::io::stdout().lock();
     out.write_all(&line)?;

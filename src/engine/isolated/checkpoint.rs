@@ -1,8 +1,8 @@
-//! What a process that polls apart is at, as it says it: a line of JSON each.
+//! The current work of a process that polls in isolation, announced as one line of JSON each.
 
 use serde::{Deserialize, Serialize};
 
-/// A stream, and the item of it that is read or written.
+/// A stream, and the item that is being read or written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(i64, Option<String>)", into = "(i64, Option<String>)")]
 pub struct Checkpoint {
@@ -19,7 +19,7 @@ impl From<(i64, Option<String>)> for Checkpoint {
 }
 
 impl From<Checkpoint> for (i64, Option<String>) {
-    fn from(place: Checkpoint) -> Self {
-        (place.stream, place.item)
+    fn from(checkpoint: Checkpoint) -> Self {
+        (checkpoint.stream, checkpoint.item)
     }
 }

@@ -1,4 +1,4 @@
-//! A run's row and lock, and who is told that it begins.
+//! A run's row and lock, and the notification that it begins.
 
 use crate::config::Settings;
 use crate::db::lease_holder;
@@ -7,7 +7,7 @@ use crate::engine::job::Job;
 use crate::engine::{Context, Report};
 use crate::telemetry::healthchecks::{self, Check};
 
-/// Writes the run's row and takes its lock; where another run holds the job, the report says whose it is.
+/// Writes the run's row and takes its lock; if another run holds the job, the report names it.
 pub(super) async fn open(
     context: &Context,
     tables: Tables,

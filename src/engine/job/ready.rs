@@ -1,4 +1,4 @@
-//! What a run needs before it touches a stream: keys, prices, and which projects are not called.
+//! What a run needs before it touches a stream: keys, prices, and the paused projects.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,8 @@ use crate::engine::tokens::Broker;
 use crate::error::Fault;
 use crate::progress::Progress;
 
-/// Whether this host has keys, and they open anything of what is sealed. Where they do not, that is no stream's fault: nothing must be put off for
-/// the hosts that have the right ones. What calls no provider needs none.
+/// Checks that this host has keys and that they open the sealed credentials. If not, that is no stream's fault: nothing must be postponed for hosts that
+/// have the right keys. A service that calls no provider needs none.
 pub(super) async fn keys(context: &Context, auth: Auth) -> anyhow::Result<Result<(), Fault>> {
     if !auth.makes_calls() {
         return Ok(Ok(()));
@@ -35,7 +35,7 @@ pub(super) async fn keys(context: &Context, auth: Auth) -> anyhow::Result<Result
     })
 }
 
-/// The keys of this host, what polls cost, and which projects are not called.
+/// Returns the prices of polls and the paused projects, if this host's keys are usable.
 pub(super) async fn ready<S: Source>(
     context: &Context,
     source: &S,
@@ -49,7 +49,7 @@ pub(super) async fn ready<S: Source>(
     budget::prices(context, source, !job.dry_run).await.map_err(explained)
 }
 
-/// What the streams of the run share; `seen`: what was due when it was opened.
+/// Builds the state that the run's streams share; `seen`: the streams that were due when the run was opened.
 pub(super) fn shared<S: Source>(
     context: &Context,
     source: S,
@@ -70,7 +70,7 @@ pub(super) fn shared<S: Source>(
         run: report.execution_id,
         broker,
         meter: Arc::new(meter),
-        room: Arc::new(PageMemory::new(engine.page_memory, Arc::clone(&filled))),
+        page_memory: Arc::new(PageMemory::new(engine.page_memory, Arc::clone(&filled))),
         wind_down: context.stop.child_token(),
         dry_run: job.dry_run,
         pass_settings: serde_json::to_value(config::of_passes(&context.settings, S::TABLES.service)?)?,
@@ -78,7 +78,7 @@ pub(super) fn shared<S: Source>(
         stage: tokio::sync::Mutex::default(),
         held: Mutex::default(),
         seen: Mutex::new(seen),
-        apart: IsolatedStreams::default(),
+        isolated: IsolatedStreams::default(),
         workers: AtomicUsize::new(0),
         // An eighth of a chunk keeps the statements few and the end of the run short.
         queue: Queue::new((engine.chunk as usize).div_ceil(8), filled),

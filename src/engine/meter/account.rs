@@ -1,4 +1,4 @@
-//! What a project or a user has of the quota in this process, and what is booked of it.
+//! Quota of a project or user in this process, and the bookings drawn from it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,20 +11,20 @@ use super::ledger::{self, Block};
 use super::{Project, locked};
 use crate::db::quota::Unspent;
 
-/// What a project or a user has.
+/// The quota of a project or user.
 pub struct Account {
     pub allowance: Mutex<Allowance>,
-    /// Who waits for the allowance, in their order.
+    /// Queue of those waiting for the allowance, in order.
     pub waiting: tokio::sync::Mutex<()>,
-    /// How many polls do: as long as any does, no pass is let in.
+    /// Number of polls that wait; while there are any, no pass is admitted.
     pub polls: AtomicUsize,
     pub ledger: tokio::sync::Mutex<Block>,
-    /// Units in the ledger that were booked and not spent.
+    /// Units that are recorded in the ledger as booked, but were not spent.
     pub unspent: AtomicU64,
 }
 
 impl Account {
-    /// So many units a minute, of which passes may spend this share at once.
+    /// An account of `per_minute` units, of which passes may spend the share `burst` in one go.
     pub fn new(per_minute: u64, burst: f64) -> Self {
         let burst = (per_minute as f64 * burst) as u64;
         let allowance = Mutex::new(Allowance::new(per_minute, burst));
@@ -37,7 +37,7 @@ impl Account {
         }
     }
 
-    /// What the ledger is to be given back.
+    /// Returns the units to give back to the ledger.
     pub async fn unspent(&self, subject: String) -> Unspent {
         let mut block = self.ledger.lock().await;
         block.put_back(ledger::signed(self.unspent.swap(0, Ordering::Relaxed)));
@@ -49,7 +49,7 @@ impl Account {
 pub struct Waits<'a>(&'a Account);
 
 impl<'a> Waits<'a> {
-    /// As long as it lives, no pass is let in.
+    /// Counts a waiting poll; while it lives, no pass is admitted.
     pub fn of(account: &'a Account) -> Self {
         account.polls.fetch_add(1, Ordering::Relaxed);
         Self(account)
@@ -62,7 +62,7 @@ impl Drop for Waits<'_> {
     }
 }
 
-/// Who lacks quota, and until when.
+/// Which account lacks quota, and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
     /// The user alone.
@@ -72,7 +72,7 @@ pub enum Lack {
 }
 
 impl Lack {
-    /// Until when.
+    /// When units are available again.
     pub fn until(self) -> Instant {
         match self {
             Self::User(until) | Self::Project(until) => until,
@@ -80,33 +80,34 @@ impl Lack {
     }
 }
 
-/// Units that are spent already, for the first calls of a poll or those of a page. What is left of them when it is dropped goes back.
+/// Units already spent for the first calls of a poll, or for those of a page. The remainder is given back on drop.
 pub struct Booking {
     pub(super) project: Arc<Project>,
     pub(super) user: (Uuid, Arc<Account>),
     pub(super) what: For,
     pub(super) units: u64,
-    pub(super) left: AtomicU64,
+    pub(super) remaining: AtomicU64,
     pub(super) booked: Instant,
-    /// The ledger knows of it.
+    /// Whether it is recorded in the ledger.
     pub(super) entered: AtomicBool,
 }
 
 impl Booking {
-    /// What is left of it.
+    /// Remaining units.
     pub fn remaining(&self) -> u64 {
-        self.left.load(Ordering::Relaxed)
+        self.remaining.load(Ordering::Relaxed)
     }
 
-    /// Whether it is for a page of a pass, which takes as much as the user has.
+    /// Whether it is for a page of a pass, which takes as much as the user has available.
     pub fn is_for_pass(&self) -> bool {
         self.what != For::Polls
     }
 
-    /// Takes units out of it, if there are so many. They count from now on: the provider counts a call when it comes, which may be a while after
-    /// its booking.
+    /// Takes units from the booking, if there are enough. They count from now on: the provider counts a call when it arrives, which may be some time after
+    /// the booking.
     pub fn draw(&self, units: u64) -> bool {
-        let drawn = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(units)).is_ok();
+        let drawn =
+            self.remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |remaining| remaining.checked_sub(units)).is_ok();
         if drawn {
             let now = Instant::now();
             for account in [&self.project.account, &self.user.1] {
@@ -119,14 +120,14 @@ impl Booking {
 
 impl Drop for Booking {
     fn drop(&mut self) {
-        let left = *self.left.get_mut();
-        if left == 0 {
+        let remaining = *self.remaining.get_mut();
+        if remaining == 0 {
             return;
         }
         for account in [&self.project.account, &self.user.1] {
-            locked(&account.allowance).give_back(left, self.what);
+            locked(&account.allowance).give_back(remaining, self.what);
             if *self.entered.get_mut() {
-                account.unspent.fetch_add(left, Ordering::Relaxed);
+                account.unspent.fetch_add(remaining, Ordering::Relaxed);
             }
         }
     }

@@ -1,26 +1,26 @@
-//! What a project or a user may spend a minute: polls whenever there is room, passes evenly over the minute. Pure.
+//! Limits what a project or user may spend per minute: polls whenever units are available, passes evenly over the minute. Pure.
 //!
-//! The sum of the last minute is kept, so that it holds for a provider that counts whole minutes and for one whose minute slides. Passes are
-//! paced besides (the generic cell rate algorithm): a first sync that spent its minute in the first second would leave nothing to anybody
-//! for the rest of it, and all would wake together when it ends.
+//! The sum of the last minute is limited, so the limit holds both for providers that count whole minutes and for those with a sliding window. Passes are
+//! additionally paced (generic cell rate algorithm): a first sync that spent its minute in the first second would leave nothing to others for the rest of
+//! it, and all would wake up together at its end.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// A minute, and what a call may be under way on top of it: the provider counts it when it arrives, and not when it was sent. As long as the
-/// ledger between processes counts a unit in the mean, so that what there is room for here has room there.
+/// A minute, plus the time that a call may be in transit: the provider counts it on arrival, not when it is sent. On average, the ledger between processes
+/// counts a unit for the same time, so that units available here are available there.
 const MINUTE: Duration = Duration::from_millis(61_500);
-/// Units that were spent within so long are counted together.
+/// Units spent within this time are counted together.
 const SLOT: Duration = Duration::from_millis(500);
 
 /// What units are spent for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum For {
-    /// What follows a cursor.
+    /// Incremental polls.
     Polls,
-    /// First syncs, resyncs and comparisons: they yield.
+    /// First syncs, resyncs and comparisons: they yield to polls.
     Passes,
-    /// What a page of a pass needs beyond its booking: it has begun, and goes on as soon as there is room.
+    /// What a page of a pass needs beyond its booking: it has started, and continues as soon as units are available.
     Page,
 }
 
@@ -28,12 +28,12 @@ pub enum For {
 #[derive(Debug)]
 pub struct Allowance {
     limit: u64,
-    /// Passes may spend so much at once, and the rest of the minute as it goes by.
+    /// Units that passes may spend in one burst; the rest is available evenly over the minute.
     burst: u64,
     slots: VecDeque<Slot>,
     /// Of all slots.
     spent: Spent,
-    /// When all that passes were allowed so far would be spent at an even pace.
+    /// When everything that passes were allowed so far would be spent at an even rate.
     even: Option<Instant>,
 }
 
@@ -62,34 +62,36 @@ impl Slot {
 }
 
 impl Allowance {
-    /// So many units a minute, of which passes may spend `burst` at once.
+    /// An allowance of `limit` units per minute, of which passes may spend `burst` in one go.
     pub fn new(limit: u64, burst: u64) -> Self {
         let spent = Spent::default();
         Self { limit: limit.max(1), burst: burst.max(1), slots: VecDeque::new(), spent, even: None }
     }
 
-    /// The most that passes may spend at once.
+    /// Maximum number of units that passes may spend in one burst.
     pub fn burst(&self) -> u64 {
         self.burst
     }
 
-    /// What passes may spend at this moment.
+    /// Units that passes may spend now.
     pub fn available(&self, now: Instant) -> u64 {
         let ahead = self.even.map_or(Duration::ZERO, |even| even.saturating_duration_since(now));
         let evenly = self.takes(self.burst).saturating_sub(ahead);
         let evenly = (evenly.as_secs_f64() / MINUTE.as_secs_f64() * self.limit as f64) as u64;
-        let left = |limit: u64, spent: u64| limit.saturating_sub(spent);
-        evenly.min(left(self.limit, self.spent.polls + self.spent.passes)).min(left(self.for_passes(), self.spent.passes))
+        let remaining = |limit: u64, spent: u64| limit.saturating_sub(spent);
+        evenly
+            .min(remaining(self.limit, self.spent.polls + self.spent.passes))
+            .min(remaining(self.for_passes(), self.spent.passes))
     }
 
-    /// Whether there is room for so many units. `Err`: not before that moment.
-    pub fn room(&mut self, units: u64, what: For, now: Instant) -> Result<(), Instant> {
+    /// Checks that `units` are available. `Err`: the earliest time at which they may be.
+    pub fn check(&mut self, units: u64, what: For, now: Instant) -> Result<(), Instant> {
         while let Some(slot) = self.slots.front().filter(|slot| slot.minute_end() <= now) {
             self.spent.polls -= slot.spent.polls;
             self.spent.passes -= slot.spent.passes;
             self.slots.pop_front();
         }
-        // A call that costs more than a minute allows is made when nothing else was.
+        // A call that costs more than the limit of a minute is made when nothing else was spent.
         let units = units.min(self.limit);
         if what == For::Passes
             && let Some(even) = self.even
@@ -99,23 +101,23 @@ impl Allowance {
                 return Err(begins);
             }
         }
-        let mut left = self.spent;
-        if self.fits(left, units, what) {
+        let mut remaining = self.spent;
+        if self.fits(remaining, units, what) {
             return Ok(());
         }
-        let mut over = now;
+        let mut end = now;
         for slot in &self.slots {
-            left.polls -= slot.spent.polls;
-            left.passes -= slot.spent.passes;
-            over = slot.minute_end();
-            if self.fits(left, units, what) {
+            remaining.polls -= slot.spent.polls;
+            remaining.passes -= slot.spent.passes;
+            end = slot.minute_end();
+            if self.fits(remaining, units, what) {
                 break;
             }
         }
-        Err(over)
+        Err(end)
     }
 
-    /// What passes may spend a minute: they leave to polls what these spent in the last one, up to half of all.
+    /// Units that passes may spend per minute: they leave to polls what polls spent in the last minute, up to half of the limit.
     pub fn for_passes(&self) -> u64 {
         self.limit - self.spent.polls.min(self.limit / 2)
     }
@@ -125,7 +127,7 @@ impl Allowance {
         spent.polls + spent.passes + units <= self.limit && (what != For::Passes || spent.passes + units <= of_passes.max(units))
     }
 
-    /// Spends units, for which there is room.
+    /// Spends units after a successful `check`.
     pub fn spend(&mut self, units: u64, what: For, now: Instant) {
         let mut spent = Spent::default();
         *spent.of(what) = units.min(self.limit);
@@ -144,7 +146,7 @@ impl Allowance {
         }
     }
 
-    /// Counts as spent now what was booked earlier.
+    /// Moves units booked earlier to the current time.
     pub fn move_to(&mut self, now: Instant, booked: Instant, units: u64, what: For) {
         if now < booked + SLOT {
             return;
@@ -160,7 +162,7 @@ impl Allowance {
         self.even = even;
     }
 
-    /// Takes back what was booked and not spent.
+    /// Takes back units that were booked but not spent.
     pub fn give_back(&mut self, mut units: u64, what: For) {
         if what != For::Polls {
             self.even = self.even.and_then(|even| even.checked_sub(self.takes(units)));
@@ -173,7 +175,7 @@ impl Allowance {
         }
     }
 
-    /// What so many units take at an even pace.
+    /// How long `units` take at an even rate.
     fn takes(&self, units: u64) -> Duration {
         MINUTE.mul_f64(units as f64 / self.limit as f64)
     }
@@ -185,12 +187,12 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Spends as much as there is room for, in parts, for so long; answers what was spent in each tenth of a second.
+    /// Spends all available units in portions of `part`; returns the units spent in each tenth of a second.
     fn spend_all(allowance: &mut Allowance, part: u64, what: For, tenths: usize, from: Instant) -> Vec<u64> {
         let mut spent = vec![0; tenths];
         for (tenth, spent) in spent.iter_mut().enumerate() {
             let now = from + SECOND / 10 * tenth as u32;
-            while allowance.room(part, what, now).is_ok() {
+            while allowance.check(part, what, now).is_ok() {
                 allowance.spend(part, what, now);
                 *spent += part;
             }
@@ -203,8 +205,8 @@ mod tests {
         for (part, what) in [(20, For::Polls), (2_000, For::Passes), (300, For::Passes), (5_000, For::Passes)] {
             let mut allowance = Allowance::new(6_000, 2_400);
             let spent = spend_all(&mut allowance, part, what, 3_000, Instant::now());
-            let most = spent.windows(600).map(|minute| minute.iter().sum::<u64>()).max();
-            assert!(most <= Some(6_000), "{part} {what:?}: {most:?}");
+            let busiest = spent.windows(600).map(|minute| minute.iter().sum::<u64>()).max();
+            assert!(busiest <= Some(6_000), "{part} {what:?}: {busiest:?}");
             let all: u64 = spent.iter().sum();
             assert!(all >= 24_000 - part, "{part} {what:?}: {all} in five minutes");
         }
@@ -234,11 +236,11 @@ mod tests {
         let mut allowance = Allowance::new(1_000, 1_000);
         allowance.spend(400, For::Polls, now);
         allowance.spend(600, For::Polls, now + 10 * SECOND);
-        let at = allowance.room(400, For::Polls, now + 20 * SECOND).expect_err("full");
+        let at = allowance.check(400, For::Polls, now + 20 * SECOND).expect_err("full");
         assert_eq!(at, now + SLOT + MINUTE);
-        let later = allowance.room(500, For::Polls, now + 20 * SECOND).expect_err("full");
+        let later = allowance.check(500, For::Polls, now + 20 * SECOND).expect_err("full");
         assert_eq!(later, now + 10 * SECOND + SLOT + MINUTE);
-        assert!(allowance.room(500, For::Polls, later).is_ok());
+        assert!(allowance.check(500, For::Polls, later).is_ok());
     }
 
     #[test]
@@ -257,17 +259,17 @@ mod tests {
         allowance.spend(400, For::Polls, now);
         allowance.spend(600, For::Polls, now + SECOND);
         allowance.move_to(now + 10 * SECOND, now, 400, For::Polls);
-        let later = allowance.room(700, For::Polls, now + 20 * SECOND).expect_err("full");
+        let later = allowance.check(700, For::Polls, now + 20 * SECOND).expect_err("full");
         assert_eq!(later, now + 10 * SECOND + SLOT + MINUTE);
-        assert!(allowance.room(600, For::Polls, now + SECOND + SLOT + MINUTE).is_ok());
+        assert!(allowance.check(600, For::Polls, now + SECOND + SLOT + MINUTE).is_ok());
     }
 
     #[test]
     fn a_call_that_costs_more_than_a_minute_allows_is_made_alone() {
         let now = Instant::now();
         let mut allowance = Allowance::new(100, 40);
-        allowance.room(500, For::Passes, now).expect("room");
+        allowance.check(500, For::Passes, now).expect("room");
         allowance.spend(500, For::Passes, now);
-        allowance.room(1, For::Polls, now).expect_err("full");
+        allowance.check(1, For::Polls, now).expect_err("full");
     }
 }

@@ -1,4 +1,4 @@
-//! What a run reserves in the ledger before its polls, and what it gives back when it ends.
+//! What a run reserves in the ledger before its polls, and gives back when it ends.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,8 +8,8 @@ use super::{Meter, Project, ledger, locked};
 use crate::db::quota;
 
 impl Meter {
-    /// Reserves for polls that are about to be made, so that they do not wait for the ledger one after the other. What is not granted is asked
-    /// for again by those who need it.
+    /// Reserves units for polls that are about to be made, so that they do not wait for the ledger one after the other. Units that are not granted are
+    /// requested again by the polls that need them.
     pub async fn expect(&self, project: &str, units: u64) -> anyhow::Result<()> {
         if !self.writes {
             return Ok(());
@@ -17,17 +17,17 @@ impl Meter {
         let project = self.project(project);
         let per_minute = ledger::signed(self.limits.project_per_minute);
         let per_day = ledger::signed(self.limits.per_day);
-        let wanted = ledger::signed(units).min(per_minute / 20);
-        // Not under the block's lock: polls under way spend meanwhile what is left.
+        let target = ledger::signed(units).min(per_minute / 20);
+        // Not under the block's lock: polls in progress meanwhile spend what remains.
         let (at, limits) = (Instant::now(), quota::Limits { per_minute, per_day });
-        let answer = quota::reserve(&self.pool, self.service, &project.name, wanted, quota::Carried::default(), &limits).await?;
+        let answer = quota::reserve(&self.pool, self.service, &project.name, target, quota::Carried::default(), &limits).await?;
         if let quota::Reservation::Granted { second } = answer {
-            project.account.ledger.lock().await.granted(wanted, second, at);
+            project.account.ledger.lock().await.granted(target, second, at);
         }
         Ok(())
     }
 
-    /// Gives back what was reserved and not spent, and writes down what polls spent.
+    /// Gives back unspent reserved units, and records what polls spent.
     pub async fn release(&self) -> anyhow::Result<()> {
         let projects: Vec<Arc<Project>> = locked(&self.projects).drain().map(|(_, project)| project).collect();
         let (mut unspent, mut polled) = (Vec::new(), Vec::new());

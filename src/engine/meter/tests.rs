@@ -1,13 +1,13 @@
-//! Who waits for whose quota.
+//! Waiting for quota.
 
 use super::*;
 use crate::config::Db;
 use crate::db::conninfo::Target;
 
-/// A hundred units a minute for a user, a thousand for the project.
+/// A hundred units per minute for a user, a thousand for the project.
 fn meter() -> Arc<Meter> {
-    let target = Target::parse("postgres://nobody@127.0.0.1/none", None, Duration::from_secs(1)).expect("a target");
-    let pool = Pool::new(target, &Db::default()).expect("a pool that connects when it is asked");
+    let target = Target::parse("postgres://user@127.0.0.1/db", None, Duration::from_secs(1)).expect("a target");
+    let pool = Pool::new(target, &Db::default()).expect("a pool that connects on demand");
     let limits = Limits { project_per_minute: 1_000, user_per_minute: 100, per_day: u64::MAX, user_concurrency: 0 };
     Arc::new(Meter::new(pool, "gmail", limits, false, true))
 }
@@ -38,7 +38,7 @@ async fn no_pass_is_let_in_while_a_poll_waits_for_the_projects_quota() {
 #[tokio::test]
 async fn what_a_page_did_not_need_can_be_booked_again() {
     let (meter, user) = (meter(), Uuid::from_u128(1));
-    let book = |least| meter.book("p", user, &(least..=40), For::Passes);
+    let book = |min| meter.book("p", user, &(min..=40), For::Passes);
     let mut pages: Vec<Booking> = (0..5).map(|_| book(4).expect("room")).collect();
     assert!(pages.iter().all(|page| page.remaining() == 8), "a twelfth of the minute each");
     assert!(matches!(book(1), Err(Lack::User(_))));

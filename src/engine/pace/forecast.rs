@@ -1,26 +1,26 @@
-//! When the delay that is to be expected is worth a call.
+//! Forecasts when the expected delay is worth a call.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::Bounds;
-use super::profile::{Week, hour_of_week, left_of_hour};
+use super::profile::{Week, hour_of_week, rest_of_hour};
 
-/// How often a stream will change: `week * (rate + burst * e^(-fade * hours))` an hour.
+/// How often a stream is expected to change: `week * (rate + burst * e^(-fade * hours))` per hour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Forecast {
-    /// Changes an hour in the mean over the week (lambda).
+    /// Mean changes per hour over the week (lambda).
     pub rate: f64,
-    /// What the last hours add to it now, or take from it.
+    /// How much the last hours add to the rate now, or subtract from it.
     pub burst: f64,
-    /// How fast that goes by, an hour.
+    /// How fast the burst fades, per hour.
     pub fade: f64,
     /// When in the week changes come.
     pub week: Week,
 }
 
-/// Expected since the poll: changes not fetched, and the hours that they have waited.
+/// Expected since the poll: changes not yet fetched, and the hours that they have waited.
 #[derive(Clone, Copy, Default)]
 struct Backlog {
     changes: f64,
@@ -28,12 +28,12 @@ struct Backlog {
 }
 
 impl Forecast {
-    /// A rate that is always the same.
+    /// A constant rate.
     pub fn steady(rate: f64) -> Self {
         Self { rate, burst: 0.0, fade: 1.0, week: Week::FLAT }
     }
 
-    /// The steady rate that would be polled as soon, leaving aside when in the week it is.
+    /// The steady rate that would lead to the same interval, ignoring the time of the week.
     pub(super) fn steadied(&self, weight: f64, price: f64) -> f64 {
         if self.burst == 0.0 {
             return self.rate;
@@ -43,63 +43,63 @@ impl Forecast {
         2.0 * worth / (hours * hours)
     }
 
-    /// The time until the delay expected of changes since `now`, times `weight`, comes to `price` hours; within bounds.
+    /// The time until the expected delay of changes since `now`, times `weight`, reaches `price` hours; within bounds.
     ///
     /// With a steady rate that is sqrt(2 * price / (weight * rate)) hours, which minimizes weighted delay plus price of calls.
     pub fn wait(&self, now: DateTime<Utc>, weight: f64, price: f64, bounds: &Bounds) -> Duration {
         let worth = price / weight;
-        let most = bounds.max.as_secs_f64() / 3600.0;
+        let max_hours = bounds.max.as_secs_f64() / 3600.0;
         let hours = if self.week.is_flat() {
-            self.within(Backlog::default(), 0.0, 1.0, most, worth)
+            self.within(Backlog::default(), 0.0, 1.0, max_hours, worth)
         } else {
-            self.by_the_hour(now, most, worth)
+            self.by_the_hour(now, max_hours, worth)
         };
-        // What is no number comes of 0/0, and is polled as rarely as allowed.
+        // NaN results from 0/0; such a stream is polled as rarely as allowed.
         if hours.is_nan() {
             return bounds.max;
         }
         Duration::from_secs_f64(hours.max(0.0) * 3600.0).clamp(bounds.min, bounds.max)
     }
 
-    fn by_the_hour(&self, now: DateTime<Utc>, most: f64, worth: f64) -> f64 {
-        let (mut hour, mut room) = (hour_of_week(now), left_of_hour(now));
+    fn by_the_hour(&self, now: DateTime<Utc>, max_hours: f64, worth: f64) -> f64 {
+        let (mut hour, mut span) = (hour_of_week(now), rest_of_hour(now));
         let (mut gone, mut backlog) = (0.0, Backlog::default());
-        while gone < most {
+        while gone < max_hours {
             let factor = self.week.factor(hour);
-            let after = self.after(backlog, gone, factor, room);
+            let after = self.after(backlog, gone, factor, span);
             if after.delay >= worth {
-                return gone + self.within(backlog, gone, factor, room, worth);
+                return gone + self.within(backlog, gone, factor, span, worth);
             }
-            (gone, hour, room, backlog) = (gone + room, hour + 1, 1.0, after);
+            (gone, hour, span, backlog) = (gone + span, hour + 1, 1.0, after);
         }
-        most
+        max_hours
     }
 
     /// The backlog after `step` more hours at this factor.
     fn after(&self, before: Backlog, gone: f64, factor: f64, step: f64) -> Backlog {
         let faded = self.fade * step;
         let burst = self.burst * (-self.fade * gone).exp() / self.fade;
-        let left = -(-faded).exp_m1();
+        let decayed = -(-faded).exp_m1();
         Backlog {
-            changes: before.changes + factor * (self.rate * step + burst * left),
+            changes: before.changes + factor * (self.rate * step + burst * decayed),
             delay: before.delay
                 + before.changes * step
-                + factor * (self.rate * step * step / 2.0 + burst * (faded - left) / self.fade),
+                + factor * (self.rate * step * step / 2.0 + burst * (faded - decayed) / self.fade),
         }
     }
 
-    /// The hours after which the backlog is worth a call, at most `room`.
-    fn within(&self, before: Backlog, gone: f64, factor: f64, room: f64, worth: f64) -> f64 {
+    /// The hours after which the backlog is worth a call, at most `limit`.
+    fn within(&self, before: Backlog, gone: f64, factor: f64, limit: f64, worth: f64) -> f64 {
         // Exact without a burst; with one, the first step of Newton's method on a convex function.
-        let (rate, wanted) = (factor * (self.rate + self.burst.max(0.0)), worth - before.delay);
-        let mut step = 2.0 * wanted / (before.changes + (before.changes * before.changes + 2.0 * rate * wanted).sqrt());
+        let (rate, needed) = (factor * (self.rate + self.burst.max(0.0)), worth - before.delay);
+        let mut step = 2.0 * needed / (before.changes + (before.changes * before.changes + 2.0 * rate * needed).sqrt());
         if self.burst == 0.0 {
-            return step.min(room);
+            return step.min(limit);
         }
         for _ in 0..6 {
             let after = self.after(before, gone, factor, step);
             let change = (worth - after.delay) / after.changes;
-            step = (step + change).min(room);
+            step = (step + change).min(limit);
             if change.abs() <= 1e-3 * step {
                 break;
             }
@@ -119,7 +119,7 @@ mod tests {
     fn office() -> Week {
         let mut profile = super::super::Profile::default();
         for hour in (0..168).filter(|hour| hour / 24 < 5 && (9..18).contains(&(hour % 24))) {
-            // The first Monday of 1970 was the fifth of January.
+            // The first Monday of 1970 was 5 January.
             let at = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(4) + chrono::TimeDelta::hours(hour);
             profile.add(at, 100.0);
         }
@@ -158,18 +158,18 @@ mod tests {
         let monday = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(4);
         let wait = |hour| forecast.wait(monday + chrono::TimeDelta::hours(hour), 1.0, 0.05, &BOUNDS);
         assert!(wait(11) * 4 < wait(22), "{:?} {:?}", wait(11), wait(22));
-        // A poll at seven does not sleep over the morning.
+        // The poll at seven does not skip the morning.
         assert!(wait(7) < Duration::from_secs(3 * 3600), "{:?}", wait(7));
     }
 
-    /// Against the best that can be done with a whole fortnight in view, found by dynamic programming in steps of five minutes.
+    /// Compares with the optimum over a whole fortnight, found by dynamic programming in steps of five minutes.
     #[test]
     fn waits_over_office_hours_cost_little_more_than_the_best_possible() {
         const STEPS: usize = 14 * 288;
         let (forecast, price) = (Forecast { week: office(), ..Forecast::steady(0.5) }, 0.15);
         let monday = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(4);
         let time = |step: usize| step as f64 / 12.0;
-        // Changes since the beginning, and each times its time.
+        // Cumulative changes, and cumulative changes times their time.
         let (mut changes, mut times) = (vec![0.0; STEPS + 1], vec![0.0; STEPS + 1]);
         for step in 0..STEPS {
             let rate = forecast.rate * forecast.week.factor(step / 12) / 12.0;
@@ -224,7 +224,7 @@ mod tests {
             for week in [Week::FLAT, office()] {
                 let forecast = Forecast { rate, burst: share * rate, fade, week };
                 let hours = forecast.wait(now, 1.0, price, &free).as_secs_f64() / 3600.0;
-                // By midpoints instead of formulas.
+                // Numerically, by midpoints.
                 let steps = 20_000;
                 let delay: f64 = (0..steps).map(|step| {
                     let gone = hours * (f64::from(step) + 0.5) / f64::from(steps);

@@ -1,4 +1,4 @@
-//! What the times of a stream's changes tell: how often it changes, whether in bursts, and when in the week.
+//! What the times of a stream's changes show: its rate, whether changes come in bursts, and when in the week.
 
 use std::time::Duration;
 
@@ -7,44 +7,44 @@ use chrono::{DateTime, Utc};
 use super::forecast::Forecast;
 use super::profile::{Profile, Seen, Week};
 
-/// Changes of evidence that the prior rate counts for.
+/// Weight of the prior rate, in changes.
 const PRIOR_CHANGES: f64 = 0.5;
-/// Hours in which a change of a burst counts half.
+/// Half-life, in hours, of a change within a burst.
 const BURST_HALF_LIFE: f64 = 0.25;
-/// The share of changes that follow from others while a stream comes in bursts.
+/// Share of changes that follow from others in a bursty stream.
 const BURST_SHARE: f64 = 0.7;
-/// Nothing is ever quite sure: natural logarithm of the odds.
-const SUREST: f64 = 6.0;
-/// Odds of bursts before anything is known.
+/// Limit of certainty: natural logarithm of the odds.
+const MAX_LOG_ODDS: f64 = 6.0;
+/// Prior log odds of bursts.
 const PRIOR_BURSTS: f64 = -1.0;
-/// Odds that the profile foretells changes, before anything is known.
+/// Prior log odds that the weekly profile predicts changes.
 const PRIOR_TIMED: f64 = -2.0;
-/// A time of day is forgotten this many times more slowly than a change.
+/// The profile is forgotten this many times more slowly than changes.
 const PROFILE_MEMORY: f64 = 3.0;
-/// A change at an hour without any counts for no more than that many.
-const RAREST_HOUR: f64 = 0.25;
+/// Lower bound of the hourly factor when a change is weighted by it.
+const MIN_HOUR_FACTOR: f64 = 0.25;
 
 /// The changes of a stream, exponentially forgotten.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct History {
     /// Sum over all changes of 2^(-age / half-life), as of `at`.
     pub mass: f64,
-    /// The same with a quarter of an hour as half-life, each change divided by the factor of its hour.
+    /// The same with a half-life of a quarter of an hour, each change divided by the factor of its hour.
     pub recent: f64,
-    /// Natural logarithm of the odds that changes come in bursts.
+    /// Log odds that changes come in bursts (natural logarithm).
     pub bursts: f64,
-    /// The same, that the profile foretells changes.
+    /// Log odds that the profile predicts changes.
     pub timed: f64,
     /// Changes by hour of the day and day of the week.
     pub profile: Profile,
-    /// When all this was true.
+    /// The time that these values refer to.
     pub at: DateTime<Utc>,
-    /// Since when changes are known.
+    /// Start of the observation.
     pub since: DateTime<Utc>,
 }
 
 impl History {
-    /// Nothing known; changes are seen from now on.
+    /// An empty history; changes are observed from now on.
     pub fn empty(now: DateTime<Utc>) -> Self {
         Self {
             mass: 0.0,
@@ -57,12 +57,12 @@ impl History {
         }
     }
 
-    /// The history at `now` with these changes added. `half_life`: of a change; `prior`: changes an hour.
+    /// The history at `now` with these changes added. `half_life`: of a change; `prior`: changes per hour.
     pub fn observe(mut self, now: DateTime<Utc>, changes: &[DateTime<Utc>], half_life: Duration, prior: f64) -> Self {
         let mut changes = changes.to_vec();
         changes.sort_unstable();
         for change in changes {
-            // Nothing changes in the future; clocks differ.
+            // Clocks differ; treat changes in the future as current.
             let change = change.min(now);
             if change > self.at {
                 let learnt = self.learnt(half_life);
@@ -77,22 +77,22 @@ impl History {
         self
     }
 
-    /// A change at `self.at`, where `rate` was believed.
+    /// Records a change at `self.at`, where `rate` was expected.
     fn hit(&mut self, rate: f64, learnt: &Week) {
-        // How many times likelier the change was for one who believes in bursts.
+        // Likelihood ratio of the change under the burst model.
         let likelier = 1.0 + BURST_SHARE * (self.recent / BURST_MEMORY / rate - 1.0);
-        self.bursts = (self.bursts + likelier.ln()).clamp(-SUREST, SUREST);
+        self.bursts = (self.bursts + likelier.ln()).clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS);
         let share = share(self.bursts);
-        // What followed from other changes says little about the hour.
+        // A change that follows from others says little about the hour.
         let alone = 1.0 / (1.0 - share + share * self.recent / BURST_MEMORY / rate).max(1.0);
         let factor = learnt.damped(belief(self.timed)).at(self.at);
-        self.timed = (self.timed + alone * learnt.at(self.at).ln()).clamp(-SUREST, SUREST);
+        self.timed = (self.timed + alone * learnt.at(self.at).ln()).clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS);
         self.mass += 1.0;
-        self.recent += 1.0 / factor.max(RAREST_HOUR);
+        self.recent += 1.0 / factor.max(MIN_HOUR_FACTOR);
         self.profile.add(self.at, alone as f32);
     }
 
-    /// A change before `self.at` that was not known until now.
+    /// Records a change before `self.at` that was unknown until now.
     fn recall(&mut self, change: DateTime<Utc>, half_life: Duration) {
         let age = hours(self.at - change);
         self.mass += (-age / half_life_hours(half_life)).exp2();
@@ -100,17 +100,17 @@ impl History {
         self.profile.add(change, (-age / half_life_hours(half_life) / PROFILE_MEMORY).exp2() as f32);
     }
 
-    /// When in the week changes come, as far as that is believed.
+    /// The weekly profile, damped by the confidence in it.
     pub fn week(&self, half_life: Duration) -> Week {
         self.learnt(half_life).damped(belief(self.timed))
     }
 
-    /// When in the week changes came.
+    /// The observed weekly profile.
     fn learnt(&self, half_life: Duration) -> Week {
         self.profile.week(&Seen::new(self.at, self.since, PROFILE_MEMORY * half_life_hours(half_life)))
     }
 
-    /// Time passes without a change; answers the rate that was believed.
+    /// Advances time without a change; returns the rate that was expected.
     fn advance(&mut self, to: DateTime<Utc>, learnt: &Week, half_life: Duration, prior: f64) -> f64 {
         let week = learnt.damped(belief(self.timed));
         let rate = self.rate_by(&week, to, half_life, prior);
@@ -121,13 +121,13 @@ impl History {
         let quick = (-gone / BURST_HALF_LIFE).exp2();
         let slow = (-gone / half_life_hours(half_life)).exp2();
         let slower = (-gone / half_life_hours(half_life) / PROFILE_MEMORY).exp2();
-        // Fewer changes were to be expected by one who believes in bursts, where the last is long ago.
+        // If the last change is long ago, the burst model expected fewer changes.
         let followers = self.recent * (1.0 - quick) * week.at(self.at);
         let expected = rate * week.between(self.at, gone);
         let bursts = PRIOR_BURSTS + (self.bursts - PRIOR_BURSTS) * slower;
-        self.bursts = (bursts - BURST_SHARE * (followers - expected)).clamp(-SUREST, SUREST);
+        self.bursts = (bursts - BURST_SHARE * (followers - expected)).clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS);
         let timed = PRIOR_TIMED + (self.timed - PRIOR_TIMED) * slower;
-        self.timed = (timed - rate * (learnt.between(self.at, gone) - gone)).clamp(-SUREST, SUREST);
+        self.timed = (timed - rate * (learnt.between(self.at, gone) - gone)).clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS);
         self.mass *= slow;
         self.recent *= quick;
         self.profile.fade(slower as f32);
@@ -135,25 +135,25 @@ impl History {
         rate
     }
 
-    /// Changes an hour (lambda) in the mean over the week, drawn towards the prior while there is little evidence.
+    /// Mean changes per hour over the week (lambda), drawn towards the prior while there is little evidence.
     pub fn rate(&self, now: DateTime<Utc>, half_life: Duration, prior: f64) -> f64 {
         self.rate_by(&self.week(half_life), now, half_life, prior)
     }
 
     fn rate_by(&self, week: &Week, now: DateTime<Utc>, half_life: Duration, prior: f64) -> f64 {
         let half_life = half_life_hours(half_life);
-        let left = |since: DateTime<Utc>| (-hours(now - since).max(0.0) / half_life).exp2();
-        // A quiet night says nothing of a stream that is always quiet at night.
-        let seen = week.ever(now, half_life) - left(self.since) * week.ever(self.since, half_life);
-        (self.mass * left(self.at) + PRIOR_CHANGES) / (seen.max(0.0) + PRIOR_CHANGES / prior)
+        let decay = |since: DateTime<Utc>| (-hours(now - since).max(0.0) / half_life).exp2();
+        // A quiet night says nothing about a stream that is always quiet at night.
+        let seen = week.ever(now, half_life) - decay(self.since) * week.ever(self.since, half_life);
+        (self.mass * decay(self.at) + PRIOR_CHANGES) / (seen.max(0.0) + PRIOR_CHANGES / prior)
     }
 
-    /// As empty, where a complete listing is to follow: it tells of changes since `since`.
+    /// An empty history before a complete listing, which reports changes since `since`.
     pub fn to_be_listed(now: DateTime<Utc>, since: DateTime<Utc>) -> Self {
         Self { since, ..Self::empty(now) }
     }
 
-    /// What is to be expected from `now` on.
+    /// The forecast from `now` on.
     pub fn forecast(&self, now: DateTime<Utc>, half_life: Duration, prior: f64) -> Forecast {
         let week = self.week(half_life);
         let rate = self.rate_by(&week, now, half_life, prior);
@@ -163,15 +163,15 @@ impl History {
     }
 }
 
-/// Hours that a burst is remembered for.
+/// Time constant of a burst, in hours.
 const BURST_MEMORY: f64 = BURST_HALF_LIFE / std::f64::consts::LN_2;
 
-/// The share of changes that are believed to follow from others.
+/// The expected share of changes that follow from others.
 fn share(odds: f64) -> f64 {
     BURST_SHARE * belief(odds)
 }
 
-/// The probability that goes with the logarithm of the odds.
+/// Converts log odds to a probability.
 fn belief(odds: f64) -> f64 {
     1.0 / (1.0 + (-odds).exp())
 }
@@ -198,17 +198,17 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::days(4)
     }
 
-    /// The history after polls every half hour.
+    /// The history after polling every half hour.
     fn polled(minutes: &[i64], until: TimeDelta) -> History {
         let mut history = History::empty(monday());
         let mut rest = minutes;
         let mut now = monday();
         while now < monday() + until {
             now += TimeDelta::minutes(30);
-            let (found, later) = rest.split_at(rest.iter().take_while(|at| monday() + TimeDelta::minutes(**at) <= now).count());
-            let found: Vec<_> = found.iter().map(|at| monday() + TimeDelta::minutes(*at)).collect();
-            if !found.is_empty() {
-                history = history.observe(now, &found, HALF_LIFE, PRIOR);
+            let (seen, later) = rest.split_at(rest.iter().take_while(|at| monday() + TimeDelta::minutes(**at) <= now).count());
+            let seen: Vec<_> = seen.iter().map(|at| monday() + TimeDelta::minutes(*at)).collect();
+            if !seen.is_empty() {
+                history = history.observe(now, &seen, HALF_LIFE, PRIOR);
             }
             rest = later;
         }
@@ -236,7 +236,7 @@ mod tests {
     fn before_anything_is_seen_the_prior_is_believed() {
         let rate = History::empty(monday()).rate(monday(), HALF_LIFE, PRIOR);
         assert!((rate - PRIOR).abs() < 1e-9, "{rate}");
-        // A listing without a change in a month says more.
+        // A listing without a change in a month is stronger evidence.
         let listed = History::to_be_listed(monday(), monday() - TimeDelta::days(30));
         assert!(listed.rate(monday(), HALF_LIFE, PRIOR) < 0.01);
     }
@@ -255,7 +255,7 @@ mod tests {
     fn office_hours_are_learnt_and_one_busy_morning_is_not() {
         let office: Vec<i64> = (0..14 * 24 * 4)
             .filter(|at| at / 96 % 7 < 5 && (9..18).contains(&(at / 4 % 24)))
-            // Not on the quarter, so that they are no bursts.
+            // Not on the quarter, so that they do not look like bursts.
             .map(|at| at * 15 + at * 7 % 13)
             .collect();
         let week = polled(&office, TimeDelta::days(14)).week(HALF_LIFE);

@@ -1,8 +1,8 @@
-//! When in the week a stream changes: factors for the hours of the day and the days of the week, flat until changes say otherwise. Hours are UTC.
+//! When in the week a stream changes: factors for the hours of the day and the days of the week, flat until changes indicate otherwise. Hours are UTC.
 
 use chrono::{DateTime, Utc};
 
-/// Changes of evidence that flatness counts for, at each hour and at each day.
+/// Weight of the flat prior, in changes, for each hour and each day.
 const FLAT_HOUR: f32 = 1.0;
 const FLAT_DAY: f32 = 4.0;
 
@@ -13,7 +13,7 @@ pub struct Profile {
     pub days: [f32; 7],
 }
 
-/// How many times its mean rate a stream has in each hour of the week; the mean over the week is 1.
+/// The rate of a stream in each hour of the week, relative to its mean; the mean over the week is 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Week {
     hours: [f32; 24],
@@ -29,21 +29,21 @@ impl Profile {
         self.days[hour / 24] += count;
     }
 
-    /// Forgets all but this share.
-    pub(super) fn fade(&mut self, left: f32) {
+    /// Keeps only this share.
+    pub(super) fn fade(&mut self, share: f32) {
         for mass in self.hours.iter_mut().chain(&mut self.days) {
-            *mass *= left;
+            *mass *= share;
         }
     }
 
-    /// The factors, drawn towards 1 while there is little evidence: changes by the time in which they were seen, both forgotten alike.
+    /// The factors, drawn towards 1 while there is little evidence: changes divided by observed time, both forgotten at the same rate.
     pub(super) fn week(&self, seen: &Seen) -> Week {
         let total: f32 = self.hours.iter().sum();
-        // Below this, flatness outweighs what was seen by so much that the factors differ by less than the rates do.
+        // Below this, the flat prior dominates: the factors would differ by less than the rates do.
         if total < 1.0 {
             return Week::FLAT;
         }
-        // Less than a day tells no hour from another, and no time at all is nothing to divide by.
+        // Less than a day cannot distinguish hours, and zero must not be divided by.
         let time = seen.hours.iter().sum::<f32>().max(24.0);
         let rate = total / time;
         let mut hours: [f32; 24] =
@@ -55,12 +55,12 @@ impl Profile {
     }
 }
 
-/// Neighbours lend each other a quarter: people are not on the minute, and the evidence of three hours is more than that of one.
+/// Each hour is smoothed with a quarter of each neighbour: people are not exact to the hour, and three hours are more evidence than one.
 fn near(masses: &[f32; 24], at: usize) -> f32 {
     masses[at] / 2.0 + (masses[(at + 1) % 24] + masses[(at + 23) % 24]) / 4.0
 }
 
-/// Makes the mean 1.
+/// Scales the mean to 1.
 fn level(factors: &mut [f32]) {
     let mean = factors.iter().sum::<f32>() / factors.len() as f32;
     for factor in factors {
@@ -68,7 +68,7 @@ fn level(factors: &mut [f32]) {
     }
 }
 
-/// Hours for which each hour of the day and each day of the week was seen, forgotten as the changes in them are.
+/// How many hours each hour of the day and each day of the week was observed, forgotten at the same rate as changes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     hours: [f32; 24],
@@ -76,19 +76,19 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Until `at`, since `since`; half-life in hours.
+    /// Observed from `since` until `at`; half-life in hours.
     pub(super) fn new(at: DateTime<Utc>, since: DateTime<Utc>, half_life: f64) -> Self {
         let fade = std::f64::consts::LN_2 / half_life;
         let age = ((at - since).as_seconds_f64() / 3600.0).max(0.0);
-        let left = (-fade * age).exp();
+        let decay = (-fade * age).exp();
         let (now, then) = (into_week(at), into_week(since));
         let mut seen = Self { hours: [0.0; 24], days: [0.0; 7] };
-        // What was seen since is what would have been seen since ever, without what would have been seen until then.
-        for (time, sign) in [(now, 1.0), (then, -left)] {
+        // The time observed since is the time until now minus the time until then, each counted from the infinite past.
+        for (time, sign) in [(now, 1.0), (then, -decay)] {
             ever(&mut seen.hours, time % 24.0, 1.0, fade, sign);
             ever(&mut seen.days, time, 24.0, fade, sign);
         }
-        // A stream that has only just begun has seen next to nothing, not less.
+        // A stream that has just begun has observed almost nothing, but never less than nothing.
         for mass in seen.hours.iter_mut().chain(&mut seen.days) {
             *mass = mass.max(0.0);
         }
@@ -96,7 +96,7 @@ impl Seen {
     }
 }
 
-/// Adds `sign` times how long each bin of a cycle was seen until this time of it, since ever.
+/// Adds `sign` times how long each bin of a cycle was observed from the infinite past until this time of it.
 fn ever(bins: &mut [f32], time: f64, width: f64, fade: f64, sign: f64) {
     let count = bins.len();
     let current = ((time / width) as usize).min(count - 1);
@@ -105,7 +105,7 @@ fn ever(bins: &mut [f32], time: f64, width: f64, fade: f64, sign: f64) {
     let scale = sign / fade / (1.0 - cycle);
     let step = (-fade * width).exp();
     let mut faded = (-fade * into).exp();
-    // The current one: what has gone by of it, and the rest a cycle ago.
+    // The current bin: its elapsed part, and the rest from a cycle ago.
     bins[current] += (scale * (1.0 - faded + cycle * (fade * (width - into)).exp() - cycle)) as f32;
     for back in 1..count {
         bins[(current + count - back) % count] += (scale * faded * (1.0 - step)) as f32;
@@ -115,25 +115,25 @@ fn ever(bins: &mut [f32], time: f64, width: f64, fade: f64, sign: f64) {
 
 /// Hours since Monday 0:00.
 fn into_week(at: DateTime<Utc>) -> f64 {
-    hour_of_week(at) as f64 + 1.0 - left_of_hour(at)
+    hour_of_week(at) as f64 + 1.0 - rest_of_hour(at)
 }
 
 impl Week {
-    /// The same at all hours.
+    /// The same factor at all hours.
     pub const FLAT: Self = Self { hours: [1.0; 24], days: [1.0; 7], flat: true };
 
-    /// Believed with this probability only.
+    /// Damped by the confidence in it.
     pub(super) fn damped(self, belief: f64) -> Self {
         let damp = |factor| 1.0 + belief as f32 * (factor - 1.0);
         Self { hours: self.hours.map(damp), days: self.days.map(damp), flat: self.flat }
     }
 
-    /// Whether all hours are alike.
+    /// Whether all hours have the same factor.
     pub fn is_flat(&self) -> bool {
         self.flat
     }
 
-    /// The factor in an hour of the week, counted from Monday 0:00 and beyond Sunday.
+    /// The factor in an hour of the week, counted from Monday 0:00; may go beyond Sunday.
     pub fn factor(&self, hour: usize) -> f64 {
         f64::from(self.hours[hour % 24] * self.days[hour / 24 % 7])
     }
@@ -143,48 +143,48 @@ impl Week {
         self.factor(hour_of_week(time))
     }
 
-    /// How many hours of mean rate all the time until now is worth, forgotten with this half-life in hours.
+    /// The entire past until `until` in hours at mean rate, forgotten with this half-life in hours.
     pub(super) fn ever(&self, until: DateTime<Utc>, half_life: f64) -> f64 {
         let fade = std::f64::consts::LN_2 / half_life;
         if self.flat {
             return 1.0 / fade;
         }
-        // Backwards, hour by hour, each with what is left of it.
+        // Backwards, hour by hour, each with its remaining weight.
         let (hour, step) = (hour_of_week(until), (-fade).exp());
-        let into = 1.0 - left_of_hour(until);
-        let mut left = (-fade * into).exp();
-        let mut worth = self.factor(hour) * (1.0 - left) / (1.0 - step);
+        let into = 1.0 - rest_of_hour(until);
+        let mut decay = (-fade * into).exp();
+        let mut worth = self.factor(hour) * (1.0 - decay) / (1.0 - step);
         for hour in (hour / 24 * 24..hour).rev() {
-            worth += self.factor(hour) * left;
-            left *= step;
+            worth += self.factor(hour) * decay;
+            decay *= step;
         }
-        // From midnight on whole days, which differ by their factors only.
+        // From midnight on, whole days, which differ only by their factors.
         let (mut day, mut within) = (0.0, 1.0);
         for hour in self.hours.iter().rev() {
             day += f64::from(*hour) * within;
             within *= step;
         }
-        let (mut week, mut faded) = (0.0, left);
+        let (mut week, mut faded) = (0.0, decay);
         for back in 1..=7 {
             week += f64::from(self.days[(hour / 24 + 7 - back) % 7]) * day * faded;
             faded *= within;
         }
-        // And the same week again and again.
+        // And the same week repeated forever.
         (worth + week / (1.0 - (-fade * 168.0).exp())) * (1.0 - step) / fade
     }
 
-    /// How many hours of mean rate `hours` from here are worth.
+    /// The next `hours` in hours at mean rate.
     pub(super) fn between(&self, from: DateTime<Utc>, hours: f64) -> f64 {
         if self.flat {
             return hours;
         }
         let weeks = (hours / 168.0).floor();
-        let (mut left, mut worth) = (hours - weeks * 168.0, weeks * 168.0);
-        let (mut hour, mut room) = (hour_of_week(from), left_of_hour(from));
-        while left > 0.0 {
-            let step = left.min(room);
+        let (mut remaining, mut worth) = (hours - weeks * 168.0, weeks * 168.0);
+        let (mut hour, mut span) = (hour_of_week(from), rest_of_hour(from));
+        while remaining > 0.0 {
+            let step = remaining.min(span);
             worth += step * self.factor(hour);
-            (left, hour, room) = (left - step, hour + 1, 1.0);
+            (remaining, hour, span) = (remaining - step, hour + 1, 1.0);
         }
         worth
     }
@@ -197,7 +197,7 @@ pub(super) fn hour_of_week(at: DateTime<Utc>) -> usize {
 }
 
 /// Hours to the next full hour, more than 0 and at most 1.
-pub(super) fn left_of_hour(at: DateTime<Utc>) -> f64 {
+pub(super) fn rest_of_hour(at: DateTime<Utc>) -> f64 {
     let into = at.timestamp().rem_euclid(3600) as f64 + f64::from(at.timestamp_subsec_micros().min(999_999)) / 1e6;
     1.0 - into / 3600.0
 }
@@ -208,7 +208,7 @@ mod tests {
     use chrono::TimeDelta;
     use proptest::prelude::*;
 
-    /// Changes at all hours alike, 216 hours as half-life.
+    /// The same rate at all hours, with a half-life of 216 hours.
     fn steady(hours: i64) -> (Profile, DateTime<Utc>) {
         let start = DateTime::UNIX_EPOCH;
         let mut profile = Profile::default();
@@ -235,7 +235,7 @@ mod tests {
             for hour in (0..168).filter(|hour| hour / 24 < 5 && (9..18).contains(&(hour % 24))) {
                 profile.add(DateTime::UNIX_EPOCH + TimeDelta::hours(hour), 20.0);
             }
-            // Whole tens of minutes, so that no step below lies in two hours: at the end of a long night that alone is five percent.
+            // Multiples of ten minutes, so that no step below spans two hours: at the end of a long night, that alone would be five percent.
             let now = DateTime::UNIX_EPOCH + TimeDelta::minutes(10 * tens);
             let week = profile.week(&Seen::new(now, now - TimeDelta::days(4000), 1e6));
             // By midpoints of ten minutes, over enough half-lives.
@@ -244,15 +244,15 @@ mod tests {
                 let age = TimeDelta::seconds(600 * step + 300);
                 week.at(now - age) * (-age.as_seconds_f64() / 3600.0 / half_life).exp2() / 6.0
             }).sum();
-            let found = week.ever(now, half_life);
-            prop_assert!((found / worth - 1.0).abs() < 0.01, "{} for {}", found, worth);
+            let actual = week.ever(now, half_life);
+            prop_assert!((actual / worth - 1.0).abs() < 0.01, "{} for {}", actual, worth);
         }
     }
 
     #[test]
     fn a_factor_is_that_of_its_hour_in_the_week() {
         let mut profile = Profile::default();
-        // Thursday, 1 January 1970, and so in the fourth day of the week.
+        // Thursday, 1 January 1970: the fourth day of the week.
         profile.add(DateTime::UNIX_EPOCH + TimeDelta::hours(13), 50.0);
         let now = DateTime::UNIX_EPOCH;
         let week = profile.week(&Seen::new(now, now - TimeDelta::days(4000), 1e6));

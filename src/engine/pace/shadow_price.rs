@@ -1,4 +1,4 @@
-//! What a call must be worth for all polls together to meet a budget: water-filling over streams with their bounds.
+//! Computes what a call must be worth so that all polls together meet a budget: water-filling over streams with their bounds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use chrono::{DateTime, Utc};
 use super::profile::hour_of_week;
 use super::{Bounds, Forecast};
 
-/// Bins to the octave are 2^FINE.
+/// There are 2^FINE bins per octave.
 const FINE: u32 = 4;
-/// The octaves that are told apart, as exponents of 2 of weighted changes an hour.
-const LEAST: i32 = -40;
-const MOST: i32 = 40;
-const BINS: usize = ((MOST - LEAST) as usize) << FINE;
+/// Range of distinct octaves, as exponents of 2 of weighted changes per hour.
+const MIN_EXPONENT: i32 = -40;
+const MAX_EXPONENT: i32 = 40;
+const BINS: usize = ((MAX_EXPONENT - MIN_EXPONENT) as usize) << FINE;
 
-/// What the streams ask for, in one pass over them; 20 KiB for each pair of bounds, however many streams there are.
+/// Demand of the streams, collected in one pass over them; 20 KiB for each pair of bounds, regardless of the number of streams.
 #[derive(Debug, Clone)]
 pub struct Demand {
-    /// The hour of the week in which the day begins that is priced.
+    /// The hour of the week in which the priced day begins.
     hour: usize,
-    /// A price near the one to be found: how far bursts are looked ahead.
+    /// An estimate of the price to be found: determines how far bursts are extrapolated.
     near: f64,
-    /// Hours from when a poll is due to the run that makes it, in the mean.
+    /// Mean number of hours from when a poll is due until a run makes it.
     late: f64,
     classes: BTreeMap<(Duration, Duration), Vec<Bin>>,
 }
@@ -34,12 +34,12 @@ struct Bin {
     roots: f64,
 }
 
-/// The price that a budget comes to.
+/// The price that meets a budget.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Price {
     /// Hours of delay that a call must save (mu).
     pub price: f64,
-    /// Calls an hour that come of it.
+    /// Resulting calls per hour.
     pub calls: f64,
     pub fit: Fit,
 }
@@ -48,48 +48,48 @@ pub struct Price {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
     Met,
-    /// Every stream is polled as often as it may be, and calls are left over.
+    /// Every stream is polled at its shortest interval, and calls are left.
     Ample,
-    /// Even with every stream polled as rarely as it may be, the calls are more than the budget.
+    /// Even with every stream at its longest interval, the calls exceed the budget.
     Short,
 }
 
-/// Keeps calls to the budget where forecasts err: what prices foretold against what was made of them, each forgotten by half in a day.
+/// Keeps calls within the budget when forecasts are wrong: compares predicted and actual calls, both with a half-life of one day.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Steering {
-    /// Calls that the prices so far foretold.
+    /// Calls predicted by the prices so far.
     pub foretold: f64,
-    /// Calls that were made under them.
+    /// Calls actually made under them.
     pub made: f64,
 }
 
 impl Steering {
-    /// Nothing made yet; `budget` in calls an hour. It counts as half a day of calls as foretold, so that the first hour says little.
+    /// No calls made yet; `budget` in calls per hour. It counts as half a day of correctly predicted calls, so that the first hour has little influence.
     pub fn new(budget: f64) -> Self {
         Self { foretold: 12.0 * budget, made: 12.0 * budget }
     }
 
-    /// After so many hours under a price that foretold so many calls an hour.
+    /// The state after `hours` under a price that predicted `calls` per hour.
     pub fn after(self, hours: f64, calls: f64, made: f64) -> Self {
-        let left = (-hours / 24.0).exp2();
-        Self { foretold: self.foretold * left + hours * calls, made: self.made * left + made }
+        let decay = (-hours / 24.0).exp2();
+        Self { foretold: self.foretold * decay + hours * calls, made: self.made * decay + made }
     }
 
-    /// The budget to price by, for `budget` to be met.
+    /// The budget to use for pricing so that `budget` is met.
     pub fn budget(&self, budget: f64) -> f64 {
         budget * (self.foretold / self.made).clamp(0.5, 2.0)
     }
 }
 
 impl Demand {
-    /// No streams yet. The price is for the 24 hours around `now`; `near`: the price so far; `late`: hours from when a poll is due to the run
-    /// that makes it, in the mean.
+    /// No streams yet. The price is for the 24 hours around `now`; `near`: the price so far; `late`: mean number of hours from when a poll is due until a
+    /// run makes it.
     pub fn new(now: DateTime<Utc>, near: f64, late: f64) -> Self {
-        // The day around now: one that begins now would price the evening before a quiet day by that day.
+        // The day around now: a day starting now would price the evening before a quiet day by that day.
         Self { hour: hour_of_week(now) + 168 - 12, near, late, classes: BTreeMap::new() }
     }
 
-    /// Adds a stream, with the forecast of its last poll, which is what its interval was made by.
+    /// Adds a stream, with the forecast of its last poll, which determined its interval.
     pub fn add(&mut self, forecast: &Forecast, weight: f64, bounds: &Bounds) {
         let rate = weight * forecast.steadied(weight, self.near);
         let bins = self.classes.entry((bounds.min, bounds.max)).or_insert_with(|| vec![Bin::default(); BINS]);
@@ -97,27 +97,27 @@ impl Demand {
             put(bins, rate, 1.0);
             return;
         }
-        // By the hour, because the quiet ones may be at the upper bound already.
+        // Hour by hour, because quiet hours may already be at the upper bound.
         for hour in self.hour..self.hour + 24 {
             put(bins, rate * forecast.week.factor(hour), 1.0 / 24.0);
         }
     }
 
-    /// Calls an hour at this price.
+    /// Calls per hour at this price.
     pub fn calls(&self, price: f64) -> f64 {
         let root = (2.0 * price).sqrt();
         let calls = |((min, max), bins): (&(Duration, Duration), &Vec<Bin>)| {
-            let [least, most] = [max, min].map(|interval| 3600.0 / interval.as_secs_f64());
+            let [lowest, highest] = [max, min].map(|interval| 3600.0 / interval.as_secs_f64());
             let taken = bins.iter().filter(|bin| bin.streams > 0.0);
-            let often = |bin: &Bin| 1.0 / (1.0 / (bin.roots / bin.streams / root).clamp(least, most) + self.late);
+            let often = |bin: &Bin| 1.0 / (1.0 / (bin.roots / bin.streams / root).clamp(lowest, highest) + self.late);
             taken.map(|bin| bin.streams * often(bin)).sum::<f64>()
         };
         self.classes.iter().map(calls).sum()
     }
 
-    /// The price at which the calls of an hour are `budget`.
+    /// The price at which the calls per hour equal `budget`.
     pub fn price(&self, budget: f64) -> Price {
-        // Bisection on the logarithm; beyond these every stream that is told apart is at its bound.
+        // Bisection on the logarithm; beyond these limits, every stream in range is at its bound.
         let (mut low, mut high) = (-100.0f64, 100.0f64);
         let at = |log: f64, fit| Price { price: log.exp2(), calls: self.calls(log.exp2()), fit };
         if self.calls(low.exp2()) <= budget {
@@ -134,10 +134,10 @@ impl Demand {
     }
 }
 
-/// Streams of one octave and its sixteenth are alike: the upper bits of a float are its logarithm, roughly.
+/// Streams within a sixteenth of an octave share a bin: the upper bits of a float are roughly its logarithm.
 fn put(bins: &mut [Bin], rate: f64, streams: f64) {
-    let rate = rate.clamp(f64::from(LEAST).exp2(), f64::from(MOST).exp2() * 0.999);
-    let first = u64::from((1023 + LEAST) as u32) << FINE;
+    let rate = rate.clamp(f64::from(MIN_EXPONENT).exp2(), f64::from(MAX_EXPONENT).exp2() * 0.999);
+    let first = u64::from((1023 + MIN_EXPONENT) as u32) << FINE;
     let bin = &mut bins[((rate.to_bits() >> (52 - FINE)) - first) as usize];
     bin.streams += streams;
     bin.roots += streams * rate.sqrt();
@@ -207,8 +207,8 @@ mod tests {
             for ((_, weight, _), (rate, bounds)) in logs.iter().zip(&streams) {
                 demand.add(&Forecast::steady(rate / weight), *weight, bounds);
             }
-            let (found, wanted) = (demand.calls(price.exp()), exact(&streams, price.exp()));
-            prop_assert!((found / wanted - 1.0).abs() < 0.005, "{} for {}", found, wanted);
+            let (actual, expected) = (demand.calls(price.exp()), exact(&streams, price.exp()));
+            prop_assert!((actual / expected - 1.0).abs() < 0.005, "{} for {}", actual, expected);
         }
 
         #[test]

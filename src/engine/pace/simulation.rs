@@ -1,4 +1,4 @@
-//! Rules of pace at the same number of calls: what each makes of the delay. Ours is the code that runs in production.
+//! Compares pacing rules at the same number of calls by the resulting delays. Ours is the code that runs in production.
 
 #[cfg(test)]
 mod budget;
@@ -17,18 +17,18 @@ use replay::Tally;
 pub use rules::Rule;
 pub use traces::{Kind, Trace, generate, start};
 
-/// What all rules are held to.
+/// Conditions that apply to all rules.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
-    /// Of the rules that have a price; tables and the fixed interval are only scaled.
+    /// For the rules that have a price; tables and the fixed interval are only scaled.
     pub bounds: Bounds,
     pub half_life: Duration,
     pub jitter: f64,
-    /// Polls come by a line of cron: at the first of its times after they are due; zero: when they are due.
+    /// Interval of the cron schedule: polls happen at its first time after they are due. Zero: when they are due.
     pub every: Duration,
     pub start: DateTime<Utc>,
     pub days: u32,
-    /// Calls a day for each stream, in the mean over all of them.
+    /// Mean calls per day and stream, over all streams.
     pub calls: f64,
     pub seed: u64,
 }
@@ -50,13 +50,13 @@ impl Window {
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
     pub rule: &'static str,
-    /// From the first poll of streams of which nothing is known.
+    /// From the first poll of streams about which nothing is known.
     pub whole: Figures,
-    /// The second half alone, scaled to the same number of calls in it: what was to be learnt has been learnt.
+    /// The second half alone, scaled to the same number of calls: learning has finished.
     pub learnt: Figures,
 }
 
-/// Delays of all changes of a window alike, in minutes.
+/// Delays of all changes of a window, in minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Figures {
     /// The interval in hours, the factor of the minutes, or the price in hours.
@@ -66,15 +66,15 @@ pub struct Figures {
     pub mean: f64,
     pub median: f64,
     pub p95: f64,
-    /// The mean by that of the first rule.
+    /// The mean divided by that of the first rule.
     pub to_optimum: f64,
 }
 
-/// Replays the traces against all rules; the first is what the others are measured by.
+/// Replays the traces against all rules; the first is the reference for the others.
 pub fn compare(traces: &[Trace], terms: &Terms) -> anyhow::Result<Vec<Row>> {
     let until = terms.start + TimeDelta::days(i64::from(terms.days));
     let half = Window { from: terms.start + (until - terms.start) / 2, until };
-    let whole = Window { from: terms.start, until };
+    let full = Window { from: terms.start, until };
     let mut optimum = [None; 2];
     let figures = |rule, window: Window, optimum: &mut Option<f64>| -> anyhow::Result<Figures> {
         let days = (window.until - window.from).as_seconds_f64() / 86_400.0;
@@ -87,7 +87,7 @@ pub fn compare(traces: &[Trace], terms: &Terms) -> anyhow::Result<Vec<Row>> {
         .map(|rule| {
             Ok(Row {
                 rule: rule.name(),
-                whole: figures(*rule, whole, whole_optimum)?,
+                whole: figures(*rule, full, whole_optimum)?,
                 learnt: figures(*rule, half, learnt_optimum)?,
             })
         })
@@ -98,7 +98,7 @@ fn figures_of(scale: f64, mut tally: Tally, optimum: &mut Option<f64>) -> Figure
     tally.delays.sort_unstable_by(f32::total_cmp);
     let minutes = |hours: f32| f64::from(hours) * 60.0;
     let count = tally.delays.len();
-    // Without changes nothing waits.
+    // Without changes, nothing waits.
     let at = |share: f64| tally.delays.get((count as f64 * share) as usize).map_or(0.0, |hours| minutes(*hours));
     let mean = tally.delays.iter().map(|hours| minutes(*hours)).sum::<f64>() / count.max(1) as f64;
     let best = *optimum.get_or_insert(mean);
@@ -143,8 +143,8 @@ mod tests {
         let rows = compare(traces, &terms()).expect("the calls can be met");
         for row in &rows {
             for (figures, days) in [(row.whole, 14.0), (row.learnt, 7.0)] {
-                let wanted = STREAMS as f64 * 24.0 * days;
-                assert!((figures.calls as f64 / wanted - 1.0).abs() <= 0.001, "not at equal calls: {row:?}");
+                let expected = STREAMS as f64 * 24.0 * days;
+                assert!((figures.calls as f64 / expected - 1.0).abs() <= 0.001, "not at equal calls: {row:?}");
             }
         }
         move |rule| rows.iter().find(|row| row.rule == rule).expect("a rule of that name").clone()
@@ -156,7 +156,7 @@ mod tests {
         let of = compared(&traces);
         let ours = of("syncctl");
         assert!(ours.whole.to_optimum <= 1.10 && ours.learnt.to_optimum <= 1.04, "{ours:?}");
-        // So theory has it of the square root law and a fixed interval, with these rates.
+        // The theoretical ratio between a fixed interval and the square root law, with these rates.
         let [rates, roots] = [1.0, 0.5].map(|power| traces.iter().map(|trace| trace.rate.powf(power)).sum::<f64>());
         let theory = STREAMS as f64 * rates / (roots * roots);
         let fixed = of("fixed interval").whole.to_optimum;
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_number_of_calls_that_no_interval_allows_is_said_so() {
         let terms = Terms { calls: 0.5, days: 2, ..terms() };
-        let error = compare(&generate(Kind::Stationary, 20, 48.0, 1), &terms).expect_err("one call a day is the least");
+        let error = compare(&generate(Kind::Stationary, 20, 48.0, 1), &terms).expect_err("one call a day is the minimum");
         assert!(error.to_string().contains("set --calls, --min or --max"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-/// The weight at `now` of one that was `weight` at `at`: what is above 1 fades by half in each half-life.
+/// The weight at `now` of one that was `weight` at `at`: the part above 1 is halved in each half-life.
 pub fn faded(weight: f64, at: DateTime<Utc>, now: DateTime<Utc>, half_life: Duration) -> f64 {
     let age = (now - at).as_seconds_f64().max(0.0);
     1.0 + (weight - 1.0) * (-age / half_life.as_secs_f64()).exp2()
@@ -31,7 +31,7 @@ mod tests {
         assert_eq!(faded(4.0, at, at, hour), 4.0);
         assert_eq!(faded(4.0, at, at + hour, hour), 2.5);
         assert!(faded(4.0, at, at + 24 * hour, hour) < 1.001);
-        // A clock that goes behind makes nothing more urgent than it was.
+        // A clock that runs behind does not raise the weight above its initial value.
         assert_eq!(faded(4.0, at + hour, at, hour), 4.0);
     }
 

@@ -1,4 +1,4 @@
-//! Polls of a dry run: a whole pass is applied in one transaction that is never committed.
+//! Polls in a dry run: a whole pass is applied in one transaction that is never committed.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::engine::page::is_idle;
 use crate::engine::slice::Task;
 use crate::error::Failure;
 
-/// How often the transaction gives a sign of life while Google is asked: the server ends one that stands idle for longer than some of these.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// How often the transaction sends a keep-alive while Google is called: the server ends transactions that stay idle for longer than a few of these.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 impl<S: Source> Slice<'_, S> {
-    pub(super) async fn rehearse(&self, task: &mut Task) -> Result<Step, Failure> {
+    pub(super) async fn dry_run(&self, task: &mut Task) -> Result<Step, Failure> {
         task.begin_pass();
         let first = self.fetch(task).await;
         if matches!(&first, Ok(Some(page)) if is_idle(page, &task.row)) {
@@ -26,20 +26,20 @@ impl<S: Source> Slice<'_, S> {
         if turn.is_none() {
             *turn = Some(Box::pin(self.shared.context.pool.get()).await?);
         }
-        let Some(client) = turn.as_mut() else { return Ok(Step::Over(PollEnd::Interrupted)) };
+        let Some(client) = turn.as_mut() else { return Ok(Step::Ended(PollEnd::Interrupted)) };
         let mut tx = Box::pin(client.begin("beginning the dry run")).await?;
         self.pages(task, first, None, Some(&mut tx)).await
     }
 }
 
-/// Does `work` while the transaction of a dry run is open.
-pub(super) async fn alive<T>(rehearsed: Option<&Transaction<'_>>, work: impl Future<Output = T>) -> T {
-    let Some(tx) = rehearsed else { return work.await };
+/// Does `work` while keeping the transaction of a dry run alive.
+pub(super) async fn alive<T>(dry_run_tx: Option<&Transaction<'_>>, work: impl Future<Output = T>) -> T {
+    let Some(tx) = dry_run_tx else { return work.await };
     let mut work = pin!(work);
     loop {
-        match tokio::time::timeout(SIGN_OF_LIFE, &mut work).await {
+        match tokio::time::timeout(KEEP_ALIVE, &mut work).await {
             Ok(done) => return done,
-            // If it is over, the next statement in it says so.
+            // If the transaction has ended, its next statement reports that.
             Err(_) => drop(tx.batch_execute("SELECT 1").await),
         }
     }

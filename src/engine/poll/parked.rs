@@ -1,4 +1,4 @@
-//! Pages whose rows another transaction holds: they wait aside, and keep nobody waiting.
+//! Pages whose rows another transaction holds: they are parked and do not block others.
 
 use std::time::Duration;
 
@@ -8,28 +8,27 @@ use super::{Position, Slice, Source, Step, Until};
 use crate::db::pool::LOCKED;
 use crate::error::Failure;
 
-/// How often a page is asked for again whose rows another transaction holds, and after which pause. With the time for which each try waits it is
-/// somewhat more than a minute: whatever a host that died has held is free by then.
-const ASIDES: u32 = 6;
-const ASIDE: Duration = Duration::from_secs(7);
+/// How often a page is retried whose rows another transaction holds, and the pause before each retry. Including the time that each try waits, this is
+/// somewhat more than a minute: by then, anything that a dead host held is free.
+const MAX_PARKS: u32 = 6;
+const PARK_TIME: Duration = Duration::from_secs(7);
 
 impl<S: Source> Slice<'_, S> {
-    /// A page that did not get its rows, because another transaction holds them, is asked for again in a while from where it began. Nobody waits
-    /// with a connection in hand, which others need.
+    /// Retries a page later from where it began if another transaction holds its rows. Nothing waits with a connection in hand that others need.
     ///
     /// # Errors
-    /// Any other failure, and this one after some tries.
-    pub(super) fn aside(&self, task: &mut Task, at: Position, known: History, failure: Failure) -> Result<Step, Failure> {
+    /// Returns any other failure, and this one after the maximum number of tries.
+    pub(super) fn park(&self, task: &mut Task, at: Position, known: History, failure: Failure) -> Result<Step, Failure> {
         if failure.reason != LOCKED || self.until == Until::End {
             return Err(failure);
         }
         (task.row.position, task.history) = (at, known);
-        task.asides += 1;
-        if task.asides > ASIDES {
-            let message = "another transaction has held rows of this page for a minute: `syncctl doctor` names it";
+        task.parks += 1;
+        if task.parks > MAX_PARKS {
+            let message = "another transaction has held rows of this page for a minute; `syncctl doctor` shows which one";
             return Err(Failure { message: format!("{message} ({})", failure.message), ..failure });
         }
-        log::info!(stream = task.row.id; "another transaction holds rows of this page: it waits aside");
-        Ok(Step::Wait(Some(ASIDE.mul_f64(0.5 + rand::random::<f64>()))))
+        log::info!(stream = task.row.id; "another transaction holds rows of this page; retrying it later");
+        Ok(Step::Wait(Some(PARK_TIME.mul_f64(0.5 + rand::random::<f64>()))))
     }
 }

@@ -1,4 +1,4 @@
-//! The turns of a pass: whether the next page may be asked for at once, and what was granted for it made good.
+//! The turns of a pass: whether the next page may be requested immediately, and use of what was granted for it.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +12,17 @@ use crate::engine::shared::Shared;
 use crate::engine::slice::{Granted, Task};
 use crate::error::Failure;
 
-/// Within so long, those who have waited for the same minute ask again.
-const APART: Duration = Duration::from_secs(1);
+/// Retries of those that waited for the same minute are spread over this time.
+const SPREAD: Duration = Duration::from_secs(1);
 
 impl<S: Source> Slice<'_, S> {
-    /// The next page, if it need not wait for its turn and the run goes on.
+    /// Fetches the next page, unless it must wait for its turn or the run is stopping.
     pub(super) async fn ask_ahead(
         &self,
         task: &mut Task,
     ) -> Result<Result<(Answer<S::Change>, Option<PageReservation>), Step>, Failure> {
         if self.shared.wind_down.is_cancelled() {
-            return Ok(Err(Step::Over(PollEnd::Interrupted)));
+            return Ok(Err(Step::Ended(PollEnd::Interrupted)));
         }
         let granted = match self.waits_for_turns(task) {
             false => None,
@@ -38,31 +38,31 @@ impl<S: Source> Slice<'_, S> {
             },
         };
         match self.admit(granted).await? {
-            Ok(room) => Ok(Ok((self.fetch(task).await, room))),
+            Ok(memory) => Ok(Ok((self.fetch(task).await, memory))),
             Err(wait) => Ok(Err(Step::Wait(wait))),
         }
     }
 
-    /// Makes what was granted good: the ledger knows of it, and the calls draw on it. `Err`: how long the minute is full.
+    /// Activates a grant: enters it in the ledger and lets the calls draw on it. `Err`: how long the minute is full.
     pub(super) async fn admit(
         &self,
         granted: Option<Granted>,
     ) -> Result<Result<Option<PageReservation>, Option<Duration>>, Failure> {
-        let Some(Granted { booking, room }) = granted else { return Ok(Ok(None)) };
+        let Some(Granted { booking, memory }) = granted else { return Ok(Ok(None)) };
         tokio::select! {
             () = self.calls.make_ready() => {}
             () = grace(self.shared) => return Ok(Err(None)),
         }
         if let Some(wait) = Box::pin(self.shared.meter.enter(&booking)).await? {
-            // Not all at once when there is room again.
-            return Ok(Err(Some(wait + APART.min(wait).mul_f64(rand::random()))));
+            // Spread the retries when the minute has room again.
+            return Ok(Err(Some(wait + SPREAD.min(wait).mul_f64(rand::random()))));
         }
         self.calls.book(booking);
-        Ok(Ok(room))
+        Ok(Ok(memory))
     }
 }
 
-/// Ends some time after the run was told to stop: as long as one answer may take.
+/// Completes some time after the run was asked to stop: as long as one response may take.
 pub(super) async fn grace<S>(shared: &Shared<S>) {
     shared.wind_down.cancelled().await;
     tokio::time::sleep(Duration::from_secs(5).min(shared.context.settings.google.timeout)).await;

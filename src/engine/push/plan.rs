@@ -1,4 +1,4 @@
-//! Which channels are to be made, replaced and stopped. Pure.
+//! Decides which channels to create, replace and stop. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use crate::db::channels::{Channel, State, Watchable};
 
-/// What a run looks at.
+/// What a run checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Age: streams without a channel, channels that expire.
     Age,
-    /// Health: channels that do not do what they are for.
+    /// Health: channels that do not work as intended.
     Health,
 }
 
@@ -22,59 +22,59 @@ pub enum Mode {
 pub enum RenewalReason {
     Missing,
     Expiring,
-    /// Made for another address than today's.
+    /// Created for a different address than the current one.
     OldAddress,
-    /// Polling finds what it does not announce.
+    /// Polling finds changes that it does not announce.
     Silent,
-    /// Google would not have it, the last time.
+    /// Google rejected the last attempt.
     Refused,
-    /// A run died while it asked for it.
+    /// A run died while creating it.
     Orphaned,
 }
 
-/// What the decision depends on.
+/// Inputs of the decision.
 #[derive(Debug)]
 pub struct Rules<'a> {
     pub mode: Mode,
-    /// Where channels go today; empty: there shall be none.
+    /// The current address for channels; empty if there should be none.
     pub address: &'a str,
     /// Seconds.
     pub renew_within: f64,
     pub silent_after: i32,
 }
 
-/// What is to be done for one stream, or for a channel whose stream is gone.
+/// The work for one stream, or for a channel whose stream is gone.
 #[derive(Debug)]
 pub struct Task {
     pub stream: Option<i64>,
     pub user: Uuid,
-    /// Why a new channel is to be made.
-    pub found: Option<RenewalReason>,
-    /// The channel that announces the stream's changes until there is a new one.
+    /// Why a new channel is needed.
+    pub reason: Option<RenewalReason>,
+    /// The channel that announces the stream's changes until it is replaced.
     pub current: Option<Channel>,
-    /// Others, which nothing needs.
+    /// Other channels, which are not needed.
     pub surplus: Vec<Channel>,
-    /// Whether a later run may make the new channel: the current one lives on for a while.
+    /// Whether a later run may create the new channel, because the current one remains valid for a while.
     pub may_wait: bool,
 }
 
 impl Task {
-    /// Every channel that the stream has.
+    /// All channels of the stream.
     pub fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.current.iter().chain(&self.surplus)
     }
 
-    /// What Google calls the resource: the same for each of its channels.
+    /// Google's resource id: the same for each channel of the stream.
     pub fn resource(&self) -> Option<&str> {
         self.channels().find_map(|channel| channel.resource.as_deref())
     }
 
     fn is_work(&self) -> bool {
-        self.found.is_some() || !self.surplus.is_empty()
+        self.reason.is_some() || !self.surplus.is_empty()
     }
 }
 
-/// What is to be done for these streams and channels.
+/// Returns the work for these streams and channels.
 pub fn plan(streams: &[Watchable], open: Vec<Channel>, rules: &Rules<'_>) -> Vec<Task> {
     let mut of_stream: BTreeMap<i64, Vec<Channel>> = BTreeMap::new();
     let mut strays = Vec::new();
@@ -84,8 +84,8 @@ pub fn plan(streams: &[Watchable], open: Vec<Channel>, rules: &Rules<'_>) -> Vec
             None => strays.push(channel),
         }
     }
-    let wanted = if rules.address.is_empty() { &[][..] } else { streams };
-    let mut tasks: Vec<Task> = wanted
+    let watched = if rules.address.is_empty() { &[][..] } else { streams };
+    let mut tasks: Vec<Task> = watched
         .iter()
         .map(|stream| {
             let channels = of_stream.remove(&stream.id).unwrap_or_default();
@@ -97,13 +97,13 @@ pub fn plan(streams: &[Watchable], open: Vec<Channel>, rules: &Rules<'_>) -> Vec
             let current = live.pop();
             surplus.extend(live);
             let orphaned = surplus.iter().any(|channel| channel.lost);
-            let found = match rules.mode {
+            let reason = match rules.mode {
                 _ if another_asks => None,
                 Mode::Age => by_age(current.as_ref(), refused.as_deref(), rules),
                 Mode::Health => by_health(current.as_ref(), refused.is_some(), orphaned, stream.missed, rules),
             };
             let may_wait = current.as_ref().is_some_and(|current| current.left > window(current, rules) / 2.0);
-            Task { stream: Some(stream.id), user: stream.user, found, current, surplus, may_wait }
+            Task { stream: Some(stream.id), user: stream.user, reason, current, surplus, may_wait }
         })
         .collect();
     tasks.extend(ends(of_stream.into_values().flatten().chain(strays)));
@@ -111,25 +111,25 @@ pub fn plan(streams: &[Watchable], open: Vec<Channel>, rules: &Rules<'_>) -> Vec
     tasks
 }
 
-/// How many streams have a channel that does not announce what polling finds.
+/// Number of streams whose channel does not announce changes found by polling.
 pub fn silent(streams: &[Watchable], open: &[Channel], rules: &Rules<'_>) -> u64 {
     let live: BTreeSet<i64> =
         open.iter().filter(|channel| channel.state == State::Live).filter_map(|channel| channel.stream).collect();
     streams.iter().filter(|stream| stream.missed >= rules.silent_after && live.contains(&stream.id)).count() as u64
 }
 
-/// These channels are to be stopped.
+/// Tasks that stop these channels.
 pub fn ends(channels: impl Iterator<Item = Channel>) -> Vec<Task> {
     let mut tasks: BTreeMap<(Option<i64>, Uuid), Task> = BTreeMap::new();
     for channel in channels.filter(is_there) {
         let (stream, user) = (channel.stream, channel.user);
-        let new = || Task { stream, user, found: None, current: None, surplus: Vec::new(), may_wait: false };
+        let new = || Task { stream, user, reason: None, current: None, surplus: Vec::new(), may_wait: false };
         tasks.entry((stream, user)).or_insert_with(new).surplus.push(channel);
     }
     tasks.into_values().collect()
 }
 
-/// Whether Google may have it, and no run is just asking for it.
+/// Whether the channel may exist at Google and no run is currently creating it.
 fn is_there(channel: &Channel) -> bool {
     match channel.state {
         State::Live | State::Stopping => true,
@@ -144,10 +144,10 @@ fn window(channel: &Channel, rules: &Rules<'_>) -> f64 {
 
 fn by_age(current: Option<&Channel>, refused: Option<&str>, rules: &Rules<'_>) -> Option<RenewalReason> {
     match current {
-        // It announces to nobody; but an address that was refused is not asked for again at each run.
+        // It announces to an old address; but a rejected address is not requested again in each run.
         Some(channel) if channel.address != rules.address && refused != Some(rules.address) => Some(RenewalReason::OldAddress),
         Some(channel) => (channel.left <= window(channel, rules)).then_some(RenewalReason::Expiring),
-        // What was refused is asked for again when the address has changed, or by the look at health.
+        // A rejected channel is requested again when the address has changed, or by the health check.
         None => (refused != Some(rules.address)).then_some(RenewalReason::Missing),
     }
 }
@@ -186,7 +186,7 @@ mod tests {
 
     fn renewal_reason(channels: Vec<Channel>, rules: &Rules<'_>, missed: i32) -> Option<RenewalReason> {
         let tasks = plan(&[Watchable { id: 1, user: Uuid::nil(), missed }], channels, rules);
-        tasks.first().and_then(|task| task.found)
+        tasks.first().and_then(|task| task.reason)
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(renewal_reason(vec![channel(State::Refused, HOUR, HOUR)], &health, 0), Some(RenewalReason::Refused));
         assert_eq!(renewal_reason(vec![channel(State::Refused, HOUR, HOUR)], &RULES, 0), None);
         assert_eq!(renewal_reason(vec![channel(State::Stopping, HOUR, HOUR)], &health, 0), Some(RenewalReason::Orphaned));
-        assert_eq!(renewal_reason(vec![channel(State::Creating, HOUR, HOUR)], &RULES, 0), None, "another run is at it");
+        assert_eq!(renewal_reason(vec![channel(State::Creating, HOUR, HOUR)], &RULES, 0), None, "another run is creating it");
     }
 
     #[test]
@@ -227,8 +227,8 @@ mod tests {
         let channels = || vec![channel(State::Live, 30.0 * HOUR, 168.0 * HOUR), channel(State::Live, 160.0 * HOUR, 168.0 * HOUR)];
         let stream = [Watchable { id: 1, user: Uuid::nil(), missed: 0 }];
         let tasks = plan(&stream, channels(), &RULES);
-        assert!(tasks[0].found.is_none() && tasks[0].surplus.len() == 1 && tasks[0].surplus[0].left == 30.0 * HOUR);
+        assert!(tasks[0].reason.is_none() && tasks[0].surplus.len() == 1 && tasks[0].surplus[0].left == 30.0 * HOUR);
         let tasks = plan(&stream, channels(), &Rules { address: "", ..RULES });
-        assert!(tasks[0].found.is_none() && tasks[0].surplus.len() == 2);
+        assert!(tasks[0].reason.is_none() && tasks[0].surplus.len() == 2);
     }
 }

@@ -1,4 +1,4 @@
-//! The channels of one stream: the row before the channel, the new one before the old one is stopped.
+//! The channels of one stream: the row is written before the channel is created, and the new channel is created before the old one is stopped.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,29 +15,29 @@ use crate::engine::shared::Shared;
 use crate::engine::{Calls, Stream};
 use crate::error::{Class, Failure};
 
-/// Share of the life by which channels are asked for shorter ones, so that they do not all expire together.
+/// Maximum share by which a channel's requested lifetime is shortened, so that channels do not all expire together.
 const JITTER: f64 = 0.1;
 
-/// Does what the plan says for one stream.
+/// Executes the plan for one stream.
 pub async fn work<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&StreamRow>) -> Result<(), Failure> {
     let calls = match row {
         Some(row) => Some(shared.calls(row)),
         None => shared.calls_of_user(task.user).await?,
     };
     let Some(calls) = calls else {
-        // Nobody may stop them any more.
+        // There are no credentials left to stop them with.
         for channel in &task.surplus {
             lapses(shared, task, channel, "the account is gone").await?;
         }
         return Ok(());
     };
-    // What is known to stop is stopped first, so that a stream never has more than one channel too many.
+    // Known surplus channels are stopped first, so that a stream never has more than one channel too many.
     let mut result = end(shared, &calls, task, None).await;
-    if let (Some(found), Some(row)) = (task.found, row)
+    if let (Some(reason), Some(row)) = (task.reason, row)
         && (result.is_ok() || !task.may_wait)
     {
         let made = make(shared, &calls, task, row).await;
-        note(shared, task, found, &made);
+        note(shared, task, reason, &made);
         if let Some(made) = made? {
             result = result.and(end(shared, &calls, task, Some(&made.resource)).await);
             if let Some(orphan) = made.orphan {
@@ -51,18 +51,18 @@ pub async fn work<S: Pushed>(shared: &Shared<S>, task: &Task, row: Option<&Strea
 struct Made {
     id: Uuid,
     resource: String,
-    /// Made just before, its answer lost, and not stopped yet.
+    /// Created just before, its response lost, and not yet stopped.
     orphan: Option<Uuid>,
 }
 
-/// Asks for a new channel. `None`: not now, and that is no failure.
+/// Creates a new channel. `None`: not now, and this is not a failure.
 async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &StreamRow) -> Result<Option<Made>, Failure> {
     let pool = &shared.context.pool;
     let Some(cursor) = row.position.cursor.as_deref() else { return Ok(None) };
     let stream = Stream::of(row);
     let mut orphan = None;
     let seen: Vec<Uuid> = task.channels().map(|channel| channel.id).collect();
-    // The second time, because an id that is taken is ours, from a try whose answer was lost.
+    // A second try, because an id that is already taken is ours, from a try whose response was lost.
     for last in [false, true] {
         let Some(ask) = written(shared, &stream, &seen).await? else { return Ok(None) };
         let may_exist = AtomicBool::new(false);
@@ -76,9 +76,9 @@ async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &S
                 if channels::live(pool, ask.id, &watched.resource_id, watched.expires_at).await? {
                     return Ok(Some(Made { id: ask.id, resource: watched.resource_id, orphan }));
                 }
-                log::warn!(stream = stream.id; "another run took this one for dead while it made a channel: it is stopped again");
+                log::warn!(stream = stream.id; "another run considered this one dead while it created a channel; stopping the channel");
                 match S::ONLY {
-                    // It took the place of the other run's, or that of this one.
+                    // It replaced the other run's channel, or was replaced by it.
                     Some(_) => channels::stopped(pool, ask.id).await?,
                     None => stop(shared, calls, ask.id, &watched.resource_id).await?,
                 }
@@ -95,7 +95,7 @@ async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &S
         } else {
             channels::stopped(pool, ask.id).await?;
         }
-        // Some resources cannot be watched, such as calendars of holidays: they are polled, and nothing is wrong.
+        // Some resources, such as holiday calendars, cannot be watched: they are polled, and this is not an error.
         if failure.reason.contains("pushNotSupported") {
             return Ok(None);
         }
@@ -110,7 +110,7 @@ async fn make<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, row: &S
     Ok(None)
 }
 
-/// The row of a new channel, committed before Google hears of it. `None`: another run is at it, or the stream is gone.
+/// Writes the row of a new channel, committed before the request to Google. `None`: another run is creating one, or the stream is gone.
 async fn written<S: Pushed>(shared: &Shared<S>, stream: &Stream, seen: &[Uuid]) -> Result<Option<Ask>, Failure> {
     let push = &shared.context.settings.push;
     let mut secret = [0; 32];
@@ -132,8 +132,8 @@ async fn written<S: Pushed>(shared: &Shared<S>, stream: &Stream, seen: &[Uuid]) 
     Ok(expires_at.map(|expires_at| Ask { id: new.id, address, token: token.into(), expires_at }))
 }
 
-/// Stops what the stream does not need: once it has a `new` channel, which tells the resource, the current one and those whose resource
-/// was not known before.
+/// Stops channels that the stream does not need. Once it has a `new` channel, which reveals the resource id, these are the current one and those whose
+/// resource id was unknown before.
 async fn end<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, new: Option<&str>) -> Result<(), Failure> {
     let known = task.resource();
     let surplus = task.surplus.iter().filter(|_| new.is_none() || known.is_none());
@@ -144,20 +144,18 @@ async fn end<S: Pushed>(shared: &Shared<S>, calls: &Calls, task: &Task, new: Opt
         result = result.and(match (resource, replaced) {
             (_, true) => replaced_by_the_next(shared, channel).await,
             (Some(resource), false) => stop(shared, calls, channel.id, resource).await,
-            // Until the stream's next channel says what its resource is, or this one expires.
+            // Wait until the stream's next channel reveals the resource id, or this one expires.
             (None, false) if task.stream.is_some() => Ok(()),
-            (None, false) => {
-                lapses(shared, task, channel, "its stream is gone, and Google never said what it calls the resource").await
-            }
+            (None, false) => lapses(shared, task, channel, "its stream is gone, and Google never reported its resource id").await,
         });
     }
     result
 }
 
-/// Tells once of a channel that nobody can stop: it announces to nobody until it expires.
+/// Reports once a channel that cannot be stopped; its announcements are ignored until it expires.
 async fn lapses<S: Pushed>(shared: &Shared<S>, task: &Task, channel: &Channel, why: &str) -> Result<(), Failure> {
     if !channel.told {
-        log::warn!(user:% = task.user, channel:% = channel.id; "channel cannot be stopped and ends by itself in {:.0} h: {why}", channel.left / 3600.0);
+        log::warn!(user:% = task.user, channel:% = channel.id; "channel cannot be stopped; it expires in {:.0} h: {why}", channel.left / 3600.0);
         channels::stopping(&shared.context.pool, channel.id, Some(why)).await?;
     }
     Ok(())
@@ -182,15 +180,15 @@ async fn stop<S: Pushed>(shared: &Shared<S>, calls: &Calls, channel: Uuid, resou
     };
     channels::stopping(pool, channel, Some(&failure.message)).await?;
     shared.count(|figures| figures.left_to_stop += 1);
-    // Who took the right back took this one too: the channel expires by itself.
+    // Revoking the grant has revoked this right too: the channel expires by itself.
     if failure.class == Class::AuthRevoked { Ok(()) } else { Err(failure) }
 }
 
-/// Counts what became of a stream that was to have a new channel.
-fn note<S: Pushed>(shared: &Shared<S>, task: &Task, found: RenewalReason, made: &Result<Option<Made>, Failure>) {
+/// Counts the result for a stream that needed a new channel.
+fn note<S: Pushed>(shared: &Shared<S>, task: &Task, reason: RenewalReason, made: &Result<Option<Made>, Failure>) {
     let done = match made {
         Ok(Some(made)) => format!("replaced by {}", made.id),
-        Ok(None) => "left as it is".into(),
+        Ok(None) => "unchanged".into(),
         Err(failure) => format!("failed: {failure}"),
     };
     let stream_id = task.stream.unwrap_or_default();
@@ -202,8 +200,8 @@ fn note<S: Pushed>(shared: &Shared<S>, task: &Task, found: RenewalReason, made: 
             (Ok(Some(_)), None) => figures.made += 1,
             (Ok(None) | Err(_), _) => {}
         }
-        if found.mode() == Mode::Health {
-            figures.repairs.push(Repair { stream_id, channel, found, done });
+        if reason.mode() == Mode::Health {
+            figures.repairs.push(Repair { stream_id, channel, found: reason, done });
         }
     });
 }

@@ -1,4 +1,4 @@
-//! The streams of each project, in the order in which they take their turns.
+//! The streams of each project, in turn order.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -8,11 +8,11 @@ use crate::engine::meter::{For, Lack};
 use crate::engine::outcome::Outcome;
 use crate::engine::slice::Task;
 
-/// All projects' lanes. They take turns.
+/// The lanes of all projects, which take turns.
 #[derive(Default)]
 pub struct Lanes {
     lanes: Vec<Lane>,
-    /// The lane that is looked at first.
+    /// The lane to check first.
     turn: usize,
 }
 
@@ -25,18 +25,18 @@ struct Lane {
 /// Streams of one project that wait for the same quota.
 #[derive(Default)]
 struct Line {
-    /// They go before the others: those of which nothing is stored by the pass that is to begin.
+    /// Passes without stored data; they precede the others.
     firsts: VecDeque<Box<Task>>,
     others: VecDeque<Box<Task>>,
-    /// The project lacks quota until then.
+    /// The project lacks quota until this time.
     until: Option<Instant>,
 }
 
-/// Who waits, and why.
+/// Streams that wait, and why.
 pub struct Waits {
-    /// Nobody of these may begin before.
+    /// None of them may begin before this time.
     pub until: Option<Instant>,
-    /// Users who lack quota of their own, and until when.
+    /// Streams whose users lack quota, and until when.
     pub users: Vec<(Box<Task>, Instant)>,
 }
 
@@ -44,42 +44,41 @@ impl Lanes {
     /// Puts a stream behind the others of its project.
     pub fn push(&mut self, task: Box<Task>) {
         let project = &task.row.account.project;
-        let place = self.lanes.iter().position(|lane| lane.project == *project).unwrap_or_else(|| {
+        let index = self.lanes.iter().position(|lane| lane.project == *project).unwrap_or_else(|| {
             self.lanes.push(Lane { project: project.clone(), polls: Line::default(), passes: Line::default() });
             self.lanes.len() - 1
         });
-        let lane = &mut self.lanes[place];
+        let lane = &mut self.lanes[index];
         if task.is_pass() { lane.passes.push(task) } else { lane.polls.push(task) }
     }
 
-    /// Takes out all streams; answers how far they have come.
+    /// Takes out all streams; returns their outcomes so far.
     pub fn clear(&mut self) -> Vec<Outcome> {
         let lines = self.lanes.drain(..).flat_map(|lane| [lane.polls, lane.passes]);
         lines.flat_map(|line| line.firsts.into_iter().chain(line.others)).map(|task| task.outcome).collect()
     }
 
-    /// How many passes of which nothing is stored wait.
+    /// Number of waiting passes without stored data.
     pub fn firsts(&self) -> usize {
         self.lanes.iter().map(|lane| lane.passes.firsts.len()).sum()
     }
 
-    /// Takes out at most so many passes that are further than their first page, those first whose turn would come last. Answers how far they
-    /// have come.
-    pub fn take_deep(&mut self, most: usize) -> Vec<Outcome> {
+    /// Takes out at most `max` passes that are beyond their first page, starting with those whose turn would come last. Returns their outcomes so far.
+    pub fn take_deep(&mut self, max: usize) -> Vec<Outcome> {
         let mut deep = Vec::new();
         for lane in &mut self.lanes {
             let others = &mut lane.passes.others;
-            deep.extend(others.drain(others.len().saturating_sub(most - deep.len())..).map(|task| task.outcome));
+            deep.extend(others.drain(others.len().saturating_sub(max - deep.len())..).map(|task| task.outcome));
         }
         deep
     }
 
-    /// How many polls, and passes, wait.
+    /// Numbers of waiting polls and passes.
     pub fn waiting(&self) -> (usize, usize) {
         self.sum(|_| true)
     }
 
-    /// How many of them do not wait for their project's quota.
+    /// The same, without those that wait for their project's quota.
     pub fn ready(&self, now: Instant) -> (usize, usize) {
         self.sum(|line| line.is_open(now))
     }
@@ -94,7 +93,7 @@ impl Lanes {
         self.lanes.iter().any(|lane| lane.project == project && lane.passes.len() > 0)
     }
 
-    /// A stream that may begin. `Err`: who waits instead. Users who lacked quota are in either answer.
+    /// Takes a stream that may begin. Also returns what waits instead; users that lack quota are always included.
     pub fn take<G>(
         &mut self,
         what: For,
@@ -104,13 +103,13 @@ impl Lanes {
         let mut waits = Waits { until: None, users: Vec::new() };
         let count = self.lanes.len();
         for step in 0..count {
-            let place = (self.turn + step) % count;
-            let line = self.lanes[place].line(what);
+            let index = (self.turn + step) % count;
+            let line = self.lanes[index].line(what);
             while line.is_open(now) {
                 let Some(task) = line.pop() else { break };
                 match admit(&task) {
                     Admitted::Yes(granted) => {
-                        self.turn = place + 1;
+                        self.turn = index + 1;
                         return (Some((task, granted)), waits);
                     }
                     Admitted::Lacks(Lack::User(until)) => waits.users.push((task, until)),
@@ -150,7 +149,7 @@ impl Line {
         self.part(&task).push_back(task);
     }
 
-    /// Puts back what was taken out: it stays the next one.
+    /// Puts a stream back so that it is the next one.
     fn push_front(&mut self, task: Box<Task>) {
         self.part(&task).push_front(task);
     }

@@ -1,4 +1,4 @@
-//! In which order streams begin, and what holds which of them up.
+//! The order in which streams begin, and what delays them.
 
 use super::*;
 use crate::db::claims::StreamRow;
@@ -6,7 +6,7 @@ use crate::engine::pace::Bounds;
 
 const BOUNDS: Bounds = Bounds { min: Duration::ZERO, max: Duration::from_secs(86_400), prior: 0.1, full_pass_every: None };
 
-/// A stream of a project: one that follows a cursor, or the first or a later page of a full pass.
+/// A stream of a project: an incremental poll, or the first or a later page of a full pass.
 fn task(id: i64, project: &str, cursor: Option<&str>, page_token: Option<&str>) -> Box<Task> {
     let mut row = StreamRow::example(id, project);
     row.position.cursor = cursor.map(str::to_owned);
@@ -20,7 +20,7 @@ fn queue(tasks: impl IntoIterator<Item = Box<Task>>) -> Queue {
     queue
 }
 
-/// What may begin, one after the other, as long as something may.
+/// Takes what may begin, one after the other, until nothing may.
 fn order(queue: &Queue, mut admit: impl FnMut(&Task) -> Admitted<()>) -> Vec<i64> {
     let mut order = Vec::new();
     while let Taken::Task(task, _) = queue.take(usize::MAX, &mut admit) {

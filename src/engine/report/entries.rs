@@ -1,4 +1,4 @@
-//! What a report is made of.
+//! Parts of a report.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -18,14 +18,14 @@ pub struct Quantiles {
     pub max: u32,
 }
 
-/// What a run covered, as the run tables count it: users, or files that are followed for them.
+/// What a run covered, as counted in the run tables: users, or files followed for them.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Covered {
     pub total: u64,
     pub failed: u64,
 }
 
-/// A stream that took long.
+/// A slow stream.
 #[derive(Debug, Serialize)]
 pub struct Slow {
     pub stream_id: i64,

@@ -1,4 +1,4 @@
-//! What a process that polls apart did for a run, added to the run's own figures.
+//! Figures of a process that polls in isolation, added to those of its run.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Of a report that is closed.
+    /// The part that a closed report describes.
     pub fn of(report: Report) -> Self {
         let named = |classes: BTreeMap<&'static str, ClassCount>| {
             classes.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
@@ -56,7 +56,7 @@ impl Part {
 }
 
 impl Report {
-    /// Adds what was done apart.
+    /// Adds the figures of a separate process.
     pub(in crate::engine) fn take_over(&mut self, part: Part) {
         for (user, is_good) in part.users {
             *self.users.entry(user).or_insert(true) &= is_good;

@@ -1,4 +1,4 @@
-//! How streams are counted that a run comes to more than once.
+//! Counting of streams that a run polls more than once.
 
 use super::*;
 use crate::db::claims::StreamRow;
@@ -14,7 +14,7 @@ fn a_stream_that_gave_way_is_interrupted_until_it_is_polled_again() {
     report.add(&polled(false, PollEnd::GaveWay));
     assert_eq!((report.streams, report.polls, report.interrupted_streams, report.users()), (1, 1, 1, 0));
     report.add(&polled(true, PollEnd::GaveWay));
-    // Claimed once more, and not come to before the run ended.
+    // Claimed once more, and not started before the run ended.
     report.give_back(vec![Outcome { fetches: Vec::new(), ..polled(true, PollEnd::Done) }]);
     assert_eq!((report.streams, report.polls, report.interrupted_streams, report.users()), (1, 2, 1, 0));
     report.add(&polled(true, PollEnd::Done));

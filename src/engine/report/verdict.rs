@@ -1,14 +1,14 @@
-//! What a run comes to: its status, its line, its exit code.
+//! The result of a run: its status, its message, its exit code.
 
 use super::Report;
 use crate::engine::Counts;
 use crate::error::{Class, Exit};
 
-/// Refusals of an account, as opposed to those of a call.
+/// Classes that reject an account, as opposed to a call.
 const OF_ACCOUNTS: [Class; 2] = [Class::AuthRevoked, Class::ClientRefused];
 
 impl Report {
-    /// The status. Of a run that was stopped early it tells how what it came to ended: `stopped_early` says that the rest is left to the next one.
+    /// The status. For a run that was stopped early, it describes only what was polled: `stopped_early` shows that the rest is left to the next run.
     pub(super) fn verdict(&self) -> &'static str {
         let failed = self.failed_streams + self.unknown_users;
         let all_failed = failed > 0 && failed == self.polls + self.unknown_users;
@@ -19,20 +19,20 @@ impl Report {
             () if !self.paused.is_empty() && !has_polled => "paused",
             () if self.held_streams > 0 && !has_polled => "skipped",
             () if !self.paused.is_empty() || self.held_streams > 0 || self.refused_many() => "partial",
-            () if self.unprepared.is_some() || self.is_troubled || self.came_to_nothing() => "partial",
+            () if self.unprepared.is_some() || self.has_problem || self.did_nothing() => "partial",
             () => "completed",
         }
     }
 
-    /// Stopped before a single stream was through, or a page stored: who stops each run so early syncs nothing.
-    fn came_to_nothing(&self) -> bool {
+    /// Stopped before any stream was completed or any page stored: if every run is stopped this early, nothing is ever synced.
+    fn did_nothing(&self) -> bool {
         self.is_of_polls
             && self.stopped_early.is_some()
             && self.users.is_empty()
             && self.changes.values().all(|counts| *counts == Counts::default())
     }
 
-    /// Some account was refused before this run, or by it.
+    /// Whether an account was refused before this run or by it.
     pub(in crate::engine) fn may_be_refused(&self) -> bool {
         const CLASSES: [Class; 4] = [Class::AuthRevoked, Class::ClientRefused, Class::ScopeMissing, Class::ApiDisabled];
         self.saw_refused || CLASSES.iter().any(|class| self.classes.contains(class))
@@ -59,7 +59,7 @@ impl Report {
         if let Some(refused) = self.refused.as_ref().filter(|_| self.refused_all() || self.refused_many()) {
             parts.push(format!("{} (`syncctl accounts list`)", refused.in_words()));
         }
-        // What is said of all accounts is not said again of their streams.
+        // A problem reported for all accounts is not repeated for their streams.
         if !(self.refused_all() && self.failed_only_by(&OF_ACCOUNTS)) {
             parts.extend(self.failures());
         }
@@ -68,32 +68,32 @@ impl Report {
             format!("{} (daily_quota: {}; `syncctl quota resume {}` lifts it)", pause.in_words(), pause.reason, pause.project)
         }));
         if let Some(why) = &self.unprepared {
-            parts.push(format!("the polls went on without what is prepared for them: {why}"));
+            parts.push(format!("preparation failed and the polls ran without it: {why}"));
         }
-        if let Some(why) = self.stopped_early.as_ref().filter(|_| self.came_to_nothing()) {
+        if let Some(why) = self.stopped_early.as_ref().filter(|_| self.did_nothing()) {
             parts.push(format!("{why} before anything was polled"));
         }
         if self.held_streams > 0 {
-            parts.push(format!("{} streams are another run's: {}", self.held_streams, self.skipped.join("; ")));
+            parts.push(format!("{} streams are held by another run: {}", self.held_streams, self.skipped.join("; ")));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
-    /// What failed, by class. What paused a project is said with it.
+    /// Failures by class. Those that paused a project are reported with the pause.
     fn failures(&self) -> Option<String> {
-        let said = |class: &str| class == Class::DailyQuota.name() && !self.paused.is_empty();
-        let errors = self.errors.iter().filter(|(class, _)| !said(class));
+        let is_reported = |class: &str| class == Class::DailyQuota.name() && !self.paused.is_empty();
+        let errors = self.errors.iter().filter(|(class, _)| !is_reported(class));
         let parts: Vec<String> = errors.map(|(class, entry)| format!("{} × {class} ({})", entry.count, entry.example)).collect();
         let why = parts.join("; ");
         match (parts.is_empty(), self.failed_streams) {
             (true, _) => None,
-            // What named nothing has no stream.
+            // Unknown ids have no stream.
             (false, 0) => Some(why),
             (false, failed) => Some(format!("{failed} of {} streams failed: {why}", self.polls)),
         }
     }
 
-    /// A missing scope, or an API that is off, is no refusal of credentials.
+    /// A missing scope or a disabled API does not mean that credentials are refused.
     fn exit_of_refusal(&self) -> Exit {
         match self.refused.as_ref().is_some_and(|refused| refused.lacking > 0) {
             true => Exit::SomeFailed,
@@ -101,15 +101,15 @@ impl Report {
         }
     }
 
-    /// The process's exit code.
+    /// The exit code of the process.
     pub fn exit(&self) -> Exit {
         let is_busy = self.held_streams > 0 && self.failed_streams == 0 && self.paused.is_empty() && !self.refused_many();
         match self.status.as_str() {
             "completed" => Exit::Done,
             "skipped" => Exit::Busy,
             "partial" if is_busy && self.unknown_users == 0 => Exit::Busy,
-            "partial" if self.is_troubled && self.failed_only_by(&[Class::AuthRevoked]) => Exit::Refused,
-            "partial" if self.is_troubled && self.failed_only_by(&[Class::Settings]) => Exit::Settings,
+            "partial" if self.has_problem && self.failed_only_by(&[Class::AuthRevoked]) => Exit::Refused,
+            "partial" if self.has_problem && self.failed_only_by(&[Class::Settings]) => Exit::Settings,
             "failed" if self.error.is_some() => self.error_exit.unwrap_or(Exit::SomeFailed),
             "failed" if self.unknown_users > 0 => Exit::SomeFailed,
             "failed" if self.refused_all() => self.exit_of_refusal(),

@@ -1,4 +1,4 @@
-//! Two sides of a stream held against each other: what its provider lists, and what is stored. Pure.
+//! Compares two sides of a stream: what its provider lists, and what is stored. Pure.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -7,117 +7,117 @@ use uuid::Uuid;
 
 use crate::http::without_addresses;
 
-/// How many things of each sort a report names.
+/// Maximum number of examples of each kind in a report.
 const EXAMPLES: usize = 20;
 
-/// A thing as one side has it.
+/// An item as one side has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Thing {
-    /// Moves with every change that both sides know of: an etag, a version, the labels.
+pub struct ItemState {
+    /// Changes with every update that both sides know of: an etag, a version, the labels.
     pub version: String,
-    /// Not deleted. What is dead on both sides is in step.
+    /// Not deleted. Items deleted on both sides match.
     pub alive: bool,
-    /// The next poll asks for it whether it has changed or not.
+    /// The next poll fetches it whether it has changed or not.
     pub awaited: bool,
 }
 
-impl Thing {
-    /// One that is there.
+impl ItemState {
+    /// An existing item.
     pub fn alive(version: impl Into<String>) -> Self {
         Self { version: version.into(), alive: true, awaited: false }
     }
 
-    /// One that is known to be deleted.
+    /// An item known to be deleted.
     pub fn dead() -> Self {
         Self { version: String::new(), alive: false, awaited: false }
     }
 }
 
-/// What one side has, by the provider's ids.
-pub type Things = HashMap<String, Thing>;
+/// The items of one side, by the provider's ids.
+pub type Things = HashMap<String, ItemState>;
 
-/// How a thing differs.
+/// How an item differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mismatch {
-    /// The provider has it, and it is not stored, or as deleted.
+    /// The provider has it, but it is not stored, or stored as deleted.
     Missing,
-    /// It is stored, and the provider does not have it.
+    /// It is stored, but the provider does not have it.
     Excess,
     /// Both have it, in different versions.
     Stale,
-    /// It has changed since the last poll, which the next one brings.
+    /// It has changed since the last poll; the next one fetches it.
     NotPolled,
     /// It could not be applied: `items list` shows why.
     Quarantined,
 }
 
 impl Mismatch {
-    /// Whether something is wrong here that no poll mends.
+    /// Whether this is an error that no poll fixes.
     pub fn is_wrong(self) -> bool {
         matches!(self, Self::Missing | Self::Excess | Self::Stale)
     }
 }
 
-/// What differs, by id.
+/// Differences by id.
 pub type Differences = BTreeMap<String, Mismatch>;
 
-/// Rows that are made of stored ones, held against these: the source is the one side, what was made of it the other.
+/// Rows derived from stored ones, compared with their sources.
 #[derive(Debug, Default)]
 pub struct Derived {
-    /// Of both sides together.
+    /// Number compared, on both sides together.
     pub compared: u64,
-    /// By the ids of what they are made of.
+    /// Differences by the ids of the source items.
     pub found: Differences,
 }
 
 impl Derived {
-    /// Counts one; `found`: how it differs.
-    pub fn add(&mut self, id: &str, found: Option<Mismatch>) {
+    /// Counts one; `mismatch`: how it differs, if it does.
+    pub fn add(&mut self, id: &str, mismatch: Option<Mismatch>) {
         self.compared += 1;
-        self.found.extend(found.map(|found| (id.to_owned(), found)));
+        self.found.extend(mismatch.map(|mismatch| (id.to_owned(), mismatch)));
     }
 }
 
-/// Those that are wrong, by id.
-pub fn wrong(found: &Differences) -> Vec<&str> {
-    found.iter().filter(|(_, found)| found.is_wrong()).map(|(id, _)| id.as_str()).collect()
+/// Ids of the items that are wrong.
+pub fn wrong(differences: &Differences) -> Vec<&str> {
+    differences.iter().filter(|(_, mismatch)| mismatch.is_wrong()).map(|(id, _)| id.as_str()).collect()
 }
 
-/// Holds both sides against each other.
+/// Compares both sides.
 pub fn compare(listed: &Things, stored: &Things) -> Differences {
-    let mut found = Differences::new();
+    let mut differences = Differences::new();
     for (id, seen) in listed {
         let kept = stored.get(id);
         let awaited = kept.is_some_and(|kept| kept.awaited);
         let difference = match (seen.alive, kept.map(|kept| kept.alive)) {
             (true, Some(true)) if kept.is_some_and(|kept| kept.version == seen.version) => continue,
             (true, Some(true)) => Mismatch::Stale,
-            // A deletion that must be known is a thing too.
+            // A deletion that must be known counts as an item too.
             (true, _) | (false, None) => Mismatch::Missing,
             (false, Some(true)) => Mismatch::Excess,
             (false, Some(false)) => continue,
         };
-        found.insert(id.clone(), if awaited { Mismatch::NotPolled } else { difference });
+        differences.insert(id.clone(), if awaited { Mismatch::NotPolled } else { difference });
     }
     for (id, kept) in stored.iter().filter(|(id, kept)| kept.alive && !listed.contains_key(*id)) {
-        found.insert(id.clone(), if kept.awaited { Mismatch::NotPolled } else { Mismatch::Excess });
+        differences.insert(id.clone(), if kept.awaited { Mismatch::NotPolled } else { Mismatch::Excess });
     }
-    found
+    differences
 }
 
-/// What has changed at the provider since the stream was polled.
+/// Changes at the provider since the stream was polled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// These.
+    /// The changed ids.
     Of(HashSet<String>),
-    /// Nobody knows: the stream has no feed, and each poll of it lists everything anyway.
+    /// Unknown: the stream has no feed, and each of its polls lists everything anyway.
     Unknown,
 }
 
-/// Takes from the differences what is none of ours: what has changed since the last poll, and what lies in quarantine.
-pub fn explain(found: &mut Differences, news: &News, quarantined: &HashSet<String>) {
-    for (id, difference) in found.iter_mut().filter(|(_, difference)| difference.is_wrong()) {
+/// Excludes differences that are not errors: changes since the last poll, and quarantined items.
+pub fn explain(differences: &mut Differences, news: &News, quarantined: &HashSet<String>) {
+    for (id, difference) in differences.iter_mut().filter(|(_, difference)| difference.is_wrong()) {
         if quarantined.contains(id) {
             *difference = Mismatch::Quarantined;
         } else if match news {
@@ -129,9 +129,12 @@ pub fn explain(found: &mut Differences, news: &News, quarantined: &HashSet<Strin
     }
 }
 
-/// What two looks in a row agree on: a provider's list can be behind its feed for a moment.
+/// Differences confirmed by two consecutive comparisons: a provider's list can lag behind its feed for a moment.
 pub fn confirmed(first: &Differences, second: Differences) -> Differences {
-    second.into_iter().filter(|(id, found)| !found.is_wrong() || first.get(id).is_some_and(|found| found.is_wrong())).collect()
+    second
+        .into_iter()
+        .filter(|(id, mismatch)| !mismatch.is_wrong() || first.get(id).is_some_and(|mismatch| mismatch.is_wrong()))
+        .collect()
 }
 
 /// The outcome for one kind of stream.
@@ -139,36 +142,36 @@ pub fn confirmed(first: &Differences, second: Differences) -> Differences {
 pub struct Figures {
     /// Streams compared.
     pub streams: u64,
-    /// Those that have not come to the end of their first pass, or are in the middle of another: there is nothing to hold against.
+    /// Streams that have not completed their first pass, or are in the middle of another: there is nothing to compare with.
     pub unfinished_streams: u64,
-    /// Things compared, of both sides together.
+    /// Items compared, on both sides together.
     pub compared: u64,
     pub missing: u64,
     pub excess: u64,
     pub stale: u64,
-    /// Changed since the last poll: the next one brings it.
+    /// Changed since the last poll; the next one fetches them.
     pub not_polled: u64,
     pub quarantined: u64,
     pub examples: Vec<Example>,
 }
 
-/// A thing that differs.
+/// An item that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Example {
     pub found: Mismatch,
     pub user_id: Uuid,
     pub stream_id: i64,
-    /// The provider's id; where that holds an address, as ids of calendars do, the address is left out.
+    /// The provider's id. If it contains an address, as calendar ids do, the address is left out.
     pub id: String,
 }
 
 impl Figures {
-    /// Adds a stream that was compared.
-    pub fn add(&mut self, (stream_id, user_id): (i64, Uuid), compared: u64, found: &Differences) {
+    /// Adds a compared stream.
+    pub fn add(&mut self, (stream_id, user_id): (i64, Uuid), compared: u64, differences: &Differences) {
         self.streams += 1;
         self.compared += compared;
-        for (id, found) in found {
-            let count = match found {
+        for (id, mismatch) in differences {
+            let count = match mismatch {
                 Mismatch::Missing => &mut self.missing,
                 Mismatch::Excess => &mut self.excess,
                 Mismatch::Stale => &mut self.stale,
@@ -176,13 +179,13 @@ impl Figures {
                 Mismatch::Quarantined => &mut self.quarantined,
             };
             *count += 1;
-            if *count <= EXAMPLES as u64 && *found != Mismatch::NotPolled {
-                self.examples.push(Example { found: *found, user_id, stream_id, id: without_addresses(id) });
+            if *count <= EXAMPLES as u64 && *mismatch != Mismatch::NotPolled {
+                self.examples.push(Example { found: *mismatch, user_id, stream_id, id: without_addresses(id) });
             }
         }
     }
 
-    /// What is wrong and no poll mends.
+    /// Number of items that are wrong and that no poll fixes.
     pub fn wrong(&self) -> u64 {
         self.missing + self.excess + self.stale
     }
@@ -192,38 +195,38 @@ impl Figures {
 mod tests {
     use super::*;
 
-    fn things(things: &[(&str, Thing)]) -> Things {
-        things.iter().map(|(id, thing)| ((*id).to_owned(), thing.clone())).collect()
+    fn items(items: &[(&str, ItemState)]) -> Things {
+        items.iter().map(|(id, item)| ((*id).to_owned(), item.clone())).collect()
     }
 
-    fn awaited(version: &str) -> Thing {
-        Thing { awaited: true, ..Thing::alive(version) }
+    fn awaited(version: &str) -> ItemState {
+        ItemState { awaited: true, ..ItemState::alive(version) }
     }
 
     #[test]
     fn each_way_to_differ_has_its_name() {
-        let listed = things(&[
-            ("same", Thing::alive("1")),
-            ("lost", Thing::alive("1")),
-            ("buried", Thing::alive("1")),
-            ("old", Thing::alive("2")),
-            ("cancelled", Thing::dead()),
-            ("unheard", Thing::dead()),
-            ("known dead", Thing::dead()),
-            ("moving", Thing::alive("2")),
+        let listed = items(&[
+            ("same", ItemState::alive("1")),
+            ("lost", ItemState::alive("1")),
+            ("buried", ItemState::alive("1")),
+            ("old", ItemState::alive("2")),
+            ("cancelled", ItemState::dead()),
+            ("unheard", ItemState::dead()),
+            ("known dead", ItemState::dead()),
+            ("moving", ItemState::alive("2")),
         ]);
-        let stored = things(&[
-            ("same", Thing::alive("1")),
-            ("buried", Thing::dead()),
-            ("old", Thing::alive("1")),
-            ("cancelled", Thing::alive("1")),
-            ("known dead", Thing::dead()),
-            ("made up", Thing::alive("1")),
-            ("long dead", Thing::dead()),
+        let stored = items(&[
+            ("same", ItemState::alive("1")),
+            ("buried", ItemState::dead()),
+            ("old", ItemState::alive("1")),
+            ("cancelled", ItemState::alive("1")),
+            ("known dead", ItemState::dead()),
+            ("made up", ItemState::alive("1")),
+            ("long dead", ItemState::dead()),
             ("moving", awaited("1")),
             ("leaving", awaited("1")),
         ]);
-        let found: Vec<(String, Mismatch)> = compare(&listed, &stored).into_iter().collect();
+        let differences: Vec<(String, Mismatch)> = compare(&listed, &stored).into_iter().collect();
         let expected = [
             ("buried", Mismatch::Missing),
             ("cancelled", Mismatch::Excess),
@@ -234,7 +237,7 @@ mod tests {
             ("old", Mismatch::Stale),
             ("unheard", Mismatch::Missing),
         ];
-        assert_eq!(found, expected.map(|(id, found)| (id.to_owned(), found)));
+        assert_eq!(differences, expected.map(|(id, mismatch)| (id.to_owned(), mismatch)));
     }
 
     #[test]
@@ -242,12 +245,12 @@ mod tests {
         let differ = || {
             Differences::from([("a".into(), Mismatch::Missing), ("b".into(), Mismatch::Stale), ("c".into(), Mismatch::Excess)])
         };
-        let mut found = differ();
-        explain(&mut found, &News::Of(["a".to_owned()].into()), &["b".to_owned()].into());
-        assert_eq!(found.into_values().collect::<Vec<_>>(), [Mismatch::NotPolled, Mismatch::Quarantined, Mismatch::Excess]);
-        let mut found = differ();
-        explain(&mut found, &News::Unknown, &HashSet::new());
-        assert!(found.values().all(|found| *found == Mismatch::NotPolled));
+        let mut differences = differ();
+        explain(&mut differences, &News::Of(["a".to_owned()].into()), &["b".to_owned()].into());
+        assert_eq!(differences.into_values().collect::<Vec<_>>(), [Mismatch::NotPolled, Mismatch::Quarantined, Mismatch::Excess]);
+        let mut differences = differ();
+        explain(&mut differences, &News::Unknown, &HashSet::new());
+        assert!(differences.values().all(|mismatch| *mismatch == Mismatch::NotPolled));
     }
 
     #[test]
@@ -258,8 +261,11 @@ mod tests {
             ("b".into(), Mismatch::Missing),
             ("c".into(), Mismatch::Quarantined),
         ]);
-        let found = confirmed(&first, second);
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), [("a".into(), Mismatch::Stale), ("c".into(), Mismatch::Quarantined)]);
+        let differences = confirmed(&first, second);
+        assert_eq!(
+            differences.into_iter().collect::<Vec<_>>(),
+            [("a".into(), Mismatch::Stale), ("c".into(), Mismatch::Quarantined)]
+        );
     }
 
     #[test]

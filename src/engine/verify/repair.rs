@@ -1,4 +1,4 @@
-//! Streams that differ from their provider make a complete pass each. Knows no service.
+//! Streams that differ from their provider make a complete pass each. Independent of any service.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::engine::shared::Shared;
 use crate::engine::{Position, Stream};
 use crate::error::{Class, Failure};
 
-/// Lets streams make a complete pass each, where they differ from the provider, and makes derived rows anew; answers those for which that was done.
+/// Makes a complete pass of each stream that differs from the provider, and rebuilds derived rows; returns the streams repaired.
 pub async fn passes<S: Verify>(shared: &Arc<Shared<S>>, differing: Vec<(StreamRow, Look)>) -> anyhow::Result<Vec<StreamRow>> {
     let mut done = Vec::new();
     let work = differing.iter().map(|(row, look)| one(shared, row, look));
@@ -40,11 +40,11 @@ pub async fn passes<S: Verify>(shared: &Arc<Shared<S>>, differing: Vec<(StreamRo
 
 async fn one<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) -> anyhow::Result<Outcome> {
     let derived = is_wrong(&look.derived.found);
-    let outcome = match is_wrong(&look.found) || (derived && S::DERIVED_BY_PASS) {
+    let outcome = match is_wrong(&look.differences) || (derived && S::DERIVED_BY_PASS) {
         true => pass(shared, row, look).await?,
         false => Outcome::of(row),
     };
-    // After the pass: it has made anew what it came past.
+    // After the pass, which has rebuilt the rows of the items it wrote.
     if derived && matches!(outcome.end, PollEnd::Done) {
         derive(shared, &Stream::of(row)).await?;
     }
@@ -54,7 +54,7 @@ async fn one<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) -
 async fn derive<S: Verify>(shared: &Arc<Shared<S>>, stream: &Stream) -> anyhow::Result<()> {
     let mut client = shared.context.pool.get().await?;
     let tx = client.begin("beginning the repair of derived rows").await?;
-    // Whoever writes a page of this stream waits, and reads what is written here.
+    // A writer of a page of this stream waits, and then reads what is written here.
     if db::streams::hold(&tx, stream.id).await? {
         let derived = shared.source.derived(&tx, stream).await?;
         shared.source.derive(&tx, stream, &derived.found).await?;
@@ -71,7 +71,7 @@ async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) 
     let pool = &shared.context.pool;
     let lease = shared.context.settings.engine.lease.as_secs_f64();
     let claim = Claim { run: shared.run, lease, ids: &[row.id], force: true, settings: &shared.pass_settings };
-    let busy = || Failure::new(Class::LeaseLost, "another run is at this stream: repair it again later");
+    let busy = || Failure::new(Class::LeaseLost, "another run holds this stream; repair it again later");
     let Some(mut claimed) = claims::claim(pool, &claim).await?.pop() else {
         outcome.end = PollEnd::Failed(busy());
         return Ok(outcome);
@@ -84,7 +84,7 @@ async fn pass<S: Verify>(shared: &Arc<Shared<S>>, row: &StreamRow, look: &Look) 
         return Ok(outcome);
     }
     let stream = Stream::of(row);
-    shared.source.distrust(&tx, &stream, &wrong(&look.found)).await?;
+    shared.source.distrust(&tx, &stream, &wrong(&look.differences)).await?;
     shared.source.distrust_derived(&tx, &stream, &look.derived.found).await?;
     tx.commit().await.context("committing the repair")?;
     drop(client);

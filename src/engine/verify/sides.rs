@@ -1,4 +1,4 @@
-//! What a comparison asks of a service: both sides of a stream, and the rows that are made of what is stored.
+//! What a comparison needs from a service: both sides of a stream, and the rows derived from stored ones.
 
 use std::collections::HashSet;
 
@@ -11,17 +11,17 @@ use crate::error::Failure;
 
 /// A service whose streams can be compared with what is stored of them.
 pub trait Verify: Source {
-    /// What a comparison covers: chosen first, so that both sides speak of the same.
+    /// The scope of a comparison, chosen first so that it is the same for both sides.
     type Scope: Send + Sync;
-    /// What a report calls the rows that are made of stored ones: `meetings`, `documents`.
+    /// The name of derived rows in a report: `meetings`, `documents`.
     const DERIVED: &'static str;
-    /// They hold what is not stored elsewhere, so that it takes a complete pass to make them anew.
+    /// Whether derived rows contain data not stored elsewhere, so that rebuilding them takes a complete pass.
     const DERIVED_BY_PASS: bool = false;
 
-    /// What is to be compared of a stream whose last complete pass ended then.
+    /// The scope for a stream whose last complete pass ended at this time.
     fn scope(&self, stream: &Stream, full_pass_at: DateTime<Utc>) -> Self::Scope;
 
-    /// Everything that the provider has of it. `stored` is what is to be compared with it, for what a list cannot show.
+    /// Lists everything that the provider has. `stored`: the stored items, for what a list cannot show.
     fn list(
         &self,
         stream: &Stream,
@@ -30,10 +30,10 @@ pub trait Verify: Source {
         stored: &Things,
     ) -> impl Future<Output = Result<Things, Failure>> + Send;
 
-    /// Everything that is stored of the stream, also what lies outside of the scope.
+    /// Everything stored of the stream, including what is outside the scope.
     fn stored(&self, tx: &Transaction<'_>, stream: &Stream) -> impl Future<Output = anyhow::Result<Things>> + Send;
 
-    /// Which of these things, which are stored, the list must have named.
+    /// Which of these stored items the list must contain.
     fn owed(
         &self,
         tx: &Transaction<'_>,
@@ -47,32 +47,32 @@ pub trait Verify: Source {
         fed(self, stream, calls, cursor)
     }
 
-    /// Lets the next complete pass write these things whatever is stored of them.
+    /// Makes the next complete pass write these items regardless of what is stored.
     fn distrust(&self, tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> impl Future<Output = anyhow::Result<()>> + Send;
 
-    /// Holds the rows that are made of stored ones against these: by the ids of what they are made of.
+    /// Compares derived rows with their sources; the differences are keyed by the ids of the source items.
     fn derived(&self, tx: &Transaction<'_>, stream: &Stream) -> impl Future<Output = anyhow::Result<Derived>> + Send;
 
-    /// Before a complete pass that makes derived rows anew: lets it read what they are made of. Only where `DERIVED_BY_PASS`.
+    /// Called before a complete pass that rebuilds derived rows, so that it reads their sources. Only if `DERIVED_BY_PASS`.
     fn distrust_derived(
         &self,
         _tx: &Transaction<'_>,
         _stream: &Stream,
-        _found: &Differences,
+        _differences: &Differences,
     ) -> impl Future<Output = anyhow::Result<()>> + Send {
         async { Ok(()) }
     }
 
-    /// Makes derived rows anew of what is stored.
+    /// Rebuilds derived rows from what is stored.
     fn derive(
         &self,
         tx: &Transaction<'_>,
         stream: &Stream,
-        found: &Differences,
+        differences: &Differences,
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
-/// What the feed names, page by page.
+/// Changes according to the feed, page by page.
 async fn fed<S: Source + ?Sized>(source: &S, stream: &Stream, calls: &Calls, cursor: &str) -> Result<News, Failure> {
     let mut at = Position { cursor: Some(cursor.to_owned()), ..Position::default() };
     let mut ids = HashSet::new();

@@ -1,4 +1,4 @@
-//! Streams under one price that is found anew each hour, as in production: the calls are those of the budget.
+//! Streams under one price that is recomputed each hour, as in production: the calls meet the budget.
 
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ impl Stream<'_> {
         while self.due < end {
             polls += 1;
             self.polled = self.due;
-            let (found, rest) = self.rest.split_at(self.rest.iter().take_while(|at| **at <= self.polled).count());
-            if !found.is_empty() {
-                self.history = self.history.observe(self.polled, found, HALF_LIFE, BOUNDS.prior);
+            let (seen, rest) = self.rest.split_at(self.rest.iter().take_while(|at| **at <= self.polled).count());
+            if !seen.is_empty() {
+                self.history = self.history.observe(self.polled, seen, HALF_LIFE, BOUNDS.prior);
             }
             self.rest = rest;
             let forecast = self.history.forecast(self.polled, HALF_LIFE, BOUNDS.prior);
@@ -40,7 +40,7 @@ impl Stream<'_> {
     }
 }
 
-/// Calls a day, each as a share of the budget.
+/// Calls per day, each as a share of the budget.
 fn days(traces: &[Trace], calls_per_stream: f64) -> Vec<f64> {
     let budget = calls_per_stream * traces.len() as f64;
     let mut chance = StdRng::seed_from_u64(7);
@@ -59,10 +59,10 @@ fn days(traces: &[Trace], calls_per_stream: f64) -> Vec<f64> {
         for stream in &streams {
             demand.add(&stream.history.forecast(stream.polled, HALF_LIFE, BOUNDS.prior), 1.0, &BOUNDS);
         }
-        let found = demand.price(steering.budget(budget));
-        price = found.price;
+        let priced = demand.price(steering.budget(budget));
+        price = priced.price;
         let made: u64 = streams.iter_mut().map(|stream| stream.poll_until(now + TimeDelta::hours(1), price, &mut chance)).sum();
-        steering = steering.after(1.0, found.calls, made as f64);
+        steering = steering.after(1.0, priced.calls, made as f64);
         days[hour / 24] += made as f64 / budget / 24.0;
     }
     days

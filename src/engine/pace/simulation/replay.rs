@@ -1,4 +1,4 @@
-//! Times of changes against a rule: how many calls it makes, and how long changes wait for the poll that finds them.
+//! Replays times of changes against a rule: how many calls it makes, and how long changes wait for the poll that finds them.
 
 use std::num::NonZero;
 
@@ -10,10 +10,10 @@ use super::rules::{Pacer, Rule};
 use super::{Terms, Trace, Window};
 use crate::error::Fault;
 
-/// How far calls may be from what was asked for: this share, or this number where they are few.
+/// How far calls may be from the requested number: this share, or this absolute number if they are few.
 const TOLERANCE: (f64, f64) = (0.001, 5.0);
 
-/// What came of a replay.
+/// The result of a replay.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
     pub calls: u64,
@@ -21,10 +21,10 @@ pub(super) struct Tally {
     pub delays: Vec<f32>,
 }
 
-/// Replays with the scale at which the rule makes so many calls in the window; answers the scale too.
+/// Replays with the scale at which the rule makes `calls` calls in the window; also returns the scale.
 pub(super) fn tuned(traces: &[Trace], rule: Rule, calls: f64, terms: &Terms, window: Window) -> anyhow::Result<(f64, Tally)> {
     let (mut scale, power) = rule.scale();
-    // The scales known to be too small and too large.
+    // Scales known to be too small and too large.
     let (mut low, mut high) = (1e-9f64, 1e9f64);
     for _ in 0..60 {
         let tally = replay(traces, rule, scale, terms, window);
@@ -42,7 +42,7 @@ pub(super) fn tuned(traces: &[Trace], rule: Rule, calls: f64, terms: &Terms, win
     }
     let made = replay(traces, rule, scale, terms, window).calls;
     Err(Fault::usage(format!(
-        "{} cannot make {calls:.0} calls between the shortest and the longest interval, {made} came nearest: set --calls, --min or --max",
+        "{} cannot make {calls:.0} calls between the shortest and the longest interval (closest: {made}): set --calls, --min or --max",
         rule.name()
     ))
     .into())
@@ -56,7 +56,7 @@ fn replay(traces: &[Trace], rule: Rule, scale: f64, terms: &Terms, window: Windo
         let of_part = |(part, traces): (usize, &'_ [Trace])| {
             let mut tally = Tally::default();
             for (at, trace) in traces.iter().enumerate() {
-                // Each stream has chances of its own, whatever the number of threads.
+                // Each stream has its own random numbers, regardless of the number of threads.
                 let seed = terms.seed.wrapping_add((part * size + at) as u64);
                 replay_one(trace, &mut Pacer::new(rule, scale, terms, trace.rate, terms.start), seed, terms, window, &mut tally);
             }
@@ -74,23 +74,23 @@ fn replay(traces: &[Trace], rule: Rule, scale: f64, terms: &Terms, window: Windo
 
 fn replay_one(trace: &Trace, pacer: &mut Pacer, seed: u64, terms: &Terms, window: Window, tally: &mut Tally) {
     let mut chance = StdRng::seed_from_u64(seed);
-    // Streams do not begin in step.
+    // Streams do not start in step.
     let mut now = run_after(terms.start + span(pacer.wait(terms.start, &[]) * chance.random::<f64>()), terms);
     let mut rest = trace.changes.as_slice();
-    // On beyond the window, until all of its changes are found.
+    // Continues beyond the window until all of its changes are found.
     while now < window.until || rest.first().is_some_and(|at| *at < window.until) {
-        let (found, later) = rest.split_at(rest.iter().take_while(|at| **at <= now).count());
-        for change in found.iter().filter(|at| window.holds(**at)) {
+        let (seen, later) = rest.split_at(rest.iter().take_while(|at| **at <= now).count());
+        for change in seen.iter().filter(|at| window.holds(**at)) {
             tally.delays.push(((now - *change).as_seconds_f64() / 3600.0) as f32);
         }
         rest = later;
         tally.calls += u64::from(window.holds(now));
         let spread = 1.0 + terms.jitter * (2.0 * chance.random::<f64>() - 1.0);
-        now = run_after(next(now, pacer.wait(now, found) * spread), terms);
+        now = run_after(next(now, pacer.wait(now, seen) * spread), terms);
     }
 }
 
-/// The run of cron that polls what is due then.
+/// The cron run that makes a poll due at this time.
 fn run_after(due: DateTime<Utc>, terms: &Terms) -> DateTime<Utc> {
     let every = terms.every.as_micros() as i64;
     let since = (due - terms.start).num_microseconds().unwrap_or(0);
@@ -100,7 +100,7 @@ fn run_after(due: DateTime<Utc>, terms: &Terms) -> DateTime<Utc> {
     }
 }
 
-/// Later by so many hours, and never the same time again.
+/// `hours` later, and always later than `now`.
 fn next(now: DateTime<Utc>, hours: f64) -> DateTime<Utc> {
     now + span(hours).max(TimeDelta::seconds(1))
 }

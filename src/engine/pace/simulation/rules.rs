@@ -1,24 +1,24 @@
-//! The rules of pace that are held against each other, ours among them.
+//! The pacing rules under comparison, including ours.
 
 use chrono::{DateTime, Utc};
 
 use super::Terms;
 use crate::engine::pace::{Forecast, History, Week};
 
-/// A rule of pace. Each has one free number, its scale, by which its calls are made as many as those of the others.
+/// A pacing rule. Each has one free number, its scale, which is tuned so that all rules make the same number of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// The scale is the interval in hours.
     Fixed,
     /// The scale multiplies the minutes.
     Table(Table),
-    /// What runs in production, with or without its belief in hours of the week. The scale is the price of a call in hours.
+    /// The production rule, with or without the weekly profile. The scale is the price of a call in hours.
     Syncctl { hours: bool },
-    /// Who is told each stream's mean rate, and polls it as is best if changes come at any time alike. The scale is the price.
+    /// Knows each stream's mean rate and polls optimally for changes at uniformly random times. The scale is the price.
     RatesKnown,
 }
 
-/// Minutes to the next poll by how many changes the last one found.
+/// Minutes to the next poll by the number of changes that the last one found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     Calendar,
@@ -28,7 +28,7 @@ pub enum Table {
 }
 
 impl Rule {
-    /// In the order in which they are shown; what the others are measured by comes first.
+    /// In display order; the reference for the others comes first.
     pub const ALL: [Self; 8] = [
         Self::RatesKnown,
         Self::Syncctl { hours: true },
@@ -53,7 +53,7 @@ impl Rule {
         }
     }
 
-    /// Where the search for a scale begins, and by which power of it the calls go down.
+    /// Start of the search for a scale, and the power of it by which calls decrease.
     pub(super) fn scale(self) -> (f64, f64) {
         match self {
             Self::Fixed | Self::Table(_) => (1.0, 1.0),
@@ -62,15 +62,15 @@ impl Rule {
     }
 }
 
-/// A rule at work on one stream.
+/// A rule applied to one stream.
 pub(super) struct Pacer<'a> {
     rule: Rule,
     scale: f64,
     terms: &'a Terms,
-    /// What only `RatesKnown` looks at.
+    /// Used only by `RatesKnown`.
     rate: f64,
     history: History,
-    /// Minutes of the adaptive table, from one poll to the next.
+    /// Current interval of the adaptive table, in minutes.
     minutes: f64,
 }
 
@@ -80,27 +80,27 @@ impl<'a> Pacer<'a> {
     }
 
     /// Hours from this poll, which found these changes, to the next.
-    pub(super) fn wait(&mut self, now: DateTime<Utc>, found: &[DateTime<Utc>]) -> f64 {
+    pub(super) fn wait(&mut self, now: DateTime<Utc>, changes: &[DateTime<Utc>]) -> f64 {
         let forecast = match self.rule {
             Rule::Fixed => return self.scale,
-            Rule::Table(table) => return self.scale * self.minutes(table, found.len()) / 60.0,
+            Rule::Table(table) => return self.scale * self.minutes(table, changes.len()) / 60.0,
             Rule::RatesKnown => Forecast::steady(self.rate),
-            Rule::Syncctl { hours } => self.foresee(now, found, hours),
+            Rule::Syncctl { hours } => self.foresee(now, changes, hours),
         };
         forecast.wait(now, 1.0, self.scale, &self.terms.bounds).as_secs_f64() / 3600.0
     }
 
-    fn foresee(&mut self, now: DateTime<Utc>, found: &[DateTime<Utc>], hours: bool) -> Forecast {
+    fn foresee(&mut self, now: DateTime<Utc>, changes: &[DateTime<Utc>], hours: bool) -> Forecast {
         let Terms { half_life, bounds, .. } = *self.terms;
-        if !found.is_empty() {
-            self.history = self.history.observe(now, found, half_life, bounds.prior);
+        if !changes.is_empty() {
+            self.history = self.history.observe(now, changes, half_life, bounds.prior);
         }
         let forecast = self.history.forecast(now, half_life, bounds.prior);
         if hours { forecast } else { Forecast { week: Week::FLAT, ..forecast } }
     }
 
-    fn minutes(&mut self, table: Table, found: usize) -> f64 {
-        self.minutes = match (table, found) {
+    fn minutes(&mut self, table: Table, count: usize) -> f64 {
+        self.minutes = match (table, count) {
             (Table::Adaptive, 0) => (self.minutes * 1.5).min(120.0),
             (Table::Adaptive, 1..=5) => 30.0,
             (Table::Adaptive, 6..=20) => 15.0,

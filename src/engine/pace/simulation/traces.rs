@@ -1,4 +1,4 @@
-//! Streams that are made up, for rules of pace to be held against: the same seed gives the same changes.
+//! Generates streams for comparing pacing rules: the same seed gives the same changes.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::rngs::StdRng;
@@ -7,23 +7,23 @@ use rand::{Rng as _, SeedableRng as _};
 /// Changes of one stream, in order.
 #[derive(Debug, Clone)]
 pub struct Trace {
-    /// Changes an hour in the mean.
+    /// Mean changes per hour.
     pub rate: f64,
     pub changes: Vec<DateTime<Utc>>,
 }
 
-/// How changes come.
+/// How changes are distributed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// At any time alike.
+    /// At uniformly random times.
     Stationary,
     /// Nine in ten on Monday to Friday from 9 to 18, in one of 24 time zones.
     Office,
-    /// Eight at a time in the mean, some minutes apart.
+    /// Eight at a time on average, some minutes apart.
     Bursts,
 }
 
-/// When all of them begin: Monday, 5 January 2026.
+/// When all traces begin: Monday, 5 January 2026.
 pub fn start() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_458)
 }
@@ -42,17 +42,17 @@ impl Kind {
         }
     }
 
-    /// In words.
+    /// A description for the report.
     pub fn about(self) -> &'static str {
         match self {
-            Self::Stationary => "changes at any time alike",
+            Self::Stationary => "changes at uniformly random times",
             Self::Office => "nine in ten changes on Monday to Friday from 9 to 18, in 24 time zones",
-            Self::Bursts => "eight changes at a time, 4 minutes apart (both in the mean)",
+            Self::Bursts => "eight changes at a time, 4 minutes apart (on average)",
         }
     }
 }
 
-/// So many streams over so many hours, with rates log-uniform over four decades.
+/// Generates `streams` streams over `hours` hours, with rates log-uniform over four decades.
 pub fn generate(kind: Kind, streams: usize, hours: f64, seed: u64) -> Vec<Trace> {
     let mut chance = StdRng::seed_from_u64(seed);
     (0..streams)
@@ -71,19 +71,19 @@ pub fn generate(kind: Kind, streams: usize, hours: f64, seed: u64) -> Vec<Trace>
         .collect()
 }
 
-/// The hours to the next of events that come so often an hour, whatever came before.
+/// Hours to the next event of a Poisson process with this rate per hour.
 fn gap(chance: &mut StdRng, rate: f64) -> f64 {
     -(1.0 - chance.random::<f64>()).ln() / rate
 }
 
 fn poisson(chance: &mut StdRng, rate: f64, hours: f64) -> Vec<f64> {
-    let mut found = Vec::new();
+    let mut times = Vec::new();
     let mut at = gap(chance, rate);
     while at < hours {
-        found.push(at);
+        times.push(at);
         at += gap(chance, rate);
     }
-    found
+    times
 }
 
 fn office(chance: &mut StdRng, rate: f64, hours: f64, zone: usize) -> Vec<f64> {
@@ -99,16 +99,16 @@ fn office(chance: &mut StdRng, rate: f64, hours: f64, zone: usize) -> Vec<f64> {
 }
 
 fn bursts(chance: &mut StdRng, rate: f64, hours: f64) -> Vec<f64> {
-    let mut found = Vec::new();
+    let mut times = Vec::new();
     for first in poisson(chance, rate / BURST_SIZE, hours) {
         let mut at = first;
         while at < hours {
-            found.push(at);
+            times.push(at);
             if chance.random_bool(1.0 / BURST_SIZE) {
                 break;
             }
             at += gap(chance, 1.0 / BURST_GAP);
         }
     }
-    found
+    times
 }
