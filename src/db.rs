@@ -1,6 +1,6 @@
-//! PostgreSQL: the pool, the schema, and a file per table group. Knows no Google and no service.
+//! PostgreSQL: the pool, the schema, and one file per table group. Independent of Google and of the services.
 //!
-//! Statements go out with their parameter types (`*_typed`), so nothing is prepared by name and a pooler in transaction mode serves them.
+//! Statements are sent with their parameter types (`*_typed`), so no named statement is prepared and a pooler in transaction mode can serve them.
 
 pub mod accounts;
 pub mod activity;

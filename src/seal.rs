@@ -1,4 +1,4 @@
-//! Seals secrets before they reach the database: XChaCha20-Poly1305, bound to owner and column. Knows no database.
+//! Seals secrets before they reach the database: XChaCha20-Poly1305, bound to owner and column. Does not access the database.
 //!
 //! A blob is `0x01 | key id length | key id | nonce (24) | ciphertext and tag`.
 
@@ -23,7 +23,7 @@ pub use file::add_key;
 const FORMAT: u8 = 1;
 const NONCE: usize = 24;
 
-/// The columns that hold sealed values. The name is part of what the seal proves.
+/// The columns with sealed values. The column name is authenticated by the seal.
 #[derive(Debug, Clone, Copy)]
 pub enum Column {
     /// `accounts.credentials`
@@ -43,7 +43,7 @@ impl Column {
         }
     }
 
-    /// What its owner is, and how a value that cannot be opened is put right.
+    /// The kind of its owner, and the remedy for a value that cannot be opened.
     fn owner(self) -> (&'static str, &'static str) {
         match self {
             Self::Credentials | Self::AccessToken => ("user", "import the account again"),
@@ -52,21 +52,21 @@ impl Column {
     }
 }
 
-/// The keys of this process: the first one writes, all of them read.
+/// The keys of this process: the first one seals, all of them open.
 #[derive(Clone)]
 pub struct Vault {
     keys: Vec<(String, XChaCha20Poly1305)>,
-    /// Why there is no key: told when one is needed, since many commands never need one.
+    /// Why there is no key. Reported only when a key is needed, because many commands need none.
     missing: String,
-    /// Where the keys are from: a new one may have come while this process runs.
+    /// The key file, read again when a key is missing: a key may have been added while this process runs.
     file: Option<PathBuf>,
 }
 
 impl Vault {
-    /// Reads keys from lines of `key-id base64(32 bytes)`. Empty lines and `#` comments are passed over.
+    /// Parses keys from lines of `key-id base64(32 bytes)`. Ignores empty lines and `#` comments.
     ///
     /// # Errors
-    /// Names the source and the line, never the key.
+    /// Returns `Fault::settings` with the source and the line, never the key.
     pub fn parse(source: &str, lines: &str) -> Result<Self, Fault> {
         let mut keys: Vec<(String, XChaCha20Poly1305)> = Vec::new();
         for (number, line) in lines.lines().enumerate() {
@@ -81,17 +81,17 @@ impl Vault {
             let key = BASE64.decode(key.trim().as_bytes()).map_err(|_| wrong("not base64"))?;
             let key: [u8; 32] = key.try_into().map_err(|_| wrong("the key is not 32 bytes long"))?;
             if id.len() > 64 || keys.iter().any(|(known, _)| known == id) {
-                return Err(wrong("the key id is longer than 64 characters or stands twice"));
+                return Err(wrong("the key id is longer than 64 characters or is used twice"));
             }
             keys.push((id.to_owned(), XChaCha20Poly1305::new(&Key::from(key))));
         }
         if keys.is_empty() {
-            return Err(Fault::settings(format!("{source} holds no key; add one with `syncctl accounts rekey --new-key`")));
+            return Err(Fault::settings(format!("{source} contains no key; add one with `syncctl accounts rekey --new-key`")));
         }
         Ok(Self { keys, missing: String::new(), file: None })
     }
 
-    /// A vault without keys: every use says why.
+    /// A vault without keys: every use fails with this reason.
     pub fn without_keys(why: impl Into<String>) -> Self {
         Self { keys: Vec::new(), missing: why.into(), file: None }
     }
@@ -104,27 +104,27 @@ impl Vault {
     /// The id of the key that seals.
     ///
     /// # Errors
-    /// There is no key.
+    /// Returns `Fault::settings` if there is no key.
     pub fn writing_key(&self) -> Result<&str, Fault> {
         Ok(&self.writing()?.0)
     }
 
-    /// The ids of the keys that are here.
+    /// The ids of all keys.
     pub fn key_ids(&self) -> Vec<&str> {
         self.keys.iter().map(|(id, _)| id.as_str()).collect()
     }
 
-    /// Of a host whose keys open none of so many sealed credentials, for want of this key.
+    /// The fault of a host whose keys open no credential: `count` accounts are sealed with the missing `key`.
     pub fn stale(&self, count: i64, key: &str) -> Fault {
-        let place = self.file.as_ref().map_or_else(|| "seal.keys".into(), |file| format!("seal.key_file {}", file.display()));
+        let location = self.file.as_ref().map_or_else(|| "seal.keys".into(), |file| format!("seal.key_file {}", file.display()));
         let accounts = if count == 1 { "1 account is".into() } else { format!("{count} accounts are") };
         Fault::settings(format!(
-            "the seal keys of this host are stale: {accounts} sealed with key {key:?}, which is not in {place}; copy the file from a host that \
-             syncs, or import the accounts again where no host has that key any more. Nothing was polled, and nobody was put off"
+            "the seal keys of this host are stale: {accounts} sealed with key {key:?}, which is not in {location}; copy the file from a host that \
+             syncs, or import the accounts again if no host has that key. Nothing was polled, and no account was postponed"
         ))
     }
 
-    /// Whether a key of this id is here.
+    /// Whether a key has this id.
     pub fn knows(&self, id: &str) -> bool {
         self.cipher(id).is_some()
     }
@@ -133,7 +133,7 @@ impl Vault {
         self.keys.iter().find(|(known, _)| known == id).map(|(_, cipher)| cipher)
     }
 
-    /// The key file as it is now.
+    /// Reads the key file again.
     fn read_again(&self) -> Option<Self> {
         let file = self.file.as_deref()?;
         Self::parse(&file.display().to_string(), &trusted::read_keys(file).ok()?).ok()
@@ -142,7 +142,7 @@ impl Vault {
     /// Seals `secret` for this owner (a user, or a project at Attendee) and column.
     ///
     /// # Errors
-    /// Only when the cipher refuses the length (over 256 GiB).
+    /// Returns an error if there is no key, or if the secret is too long for the cipher (over 256 GiB).
     pub fn seal(&self, owner: Uuid, column: Column, secret: &[u8]) -> anyhow::Result<Vec<u8>> {
         let (id, cipher) = self.writing()?;
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
@@ -157,36 +157,38 @@ impl Vault {
         Ok(blob)
     }
 
-    /// Opens what `seal` made for the same owner and column.
+    /// Opens a value sealed for the same owner and column.
     ///
     /// # Errors
-    /// Names the owner and what is wrong: cut, sealed with a key that is not here, or not sealed for it.
+    /// Returns an error with the owner and the problem: truncated, sealed with an unknown key, or not sealed for this owner and column.
     pub fn open(&self, owner: Uuid, column: Column, blob: &[u8]) -> anyhow::Result<SecretString> {
         self.writing()?;
         let (whose, remedy) = column.owner();
-        let place = format!("{} of {whose} {owner}", column.name());
+        let location = format!("{} of {whose} {owner}", column.name());
         let (id, rest) =
-            key_id(blob).with_context(|| format!("{place}: the sealed value is cut or of another format; {remedy}"))?;
-        let anew = if self.knows(id) { None } else { self.read_again() };
-        let cipher = anew.as_ref().unwrap_or(self).cipher(id).ok_or_else(|| {
+            key_id(blob).with_context(|| format!("{location}: the sealed value is truncated or has another format; {remedy}"))?;
+        let reread = if self.knows(id) { None } else { self.read_again() };
+        let cipher = reread.as_ref().unwrap_or(self).cipher(id).ok_or_else(|| {
             Fault::settings(format!(
-                "{place}: sealed with key {id:?}, which is not among the seal keys; add its line to the key file"
+                "{location}: sealed with key {id:?}, which is not among the seal keys; add its line to the key file"
             ))
         })?;
         if rest.len() < NONCE {
-            anyhow::bail!("{place}: the sealed value is cut; {remedy}");
+            anyhow::bail!("{location}: the sealed value is truncated; {remedy}");
         }
         let (nonce, sealed) = rest.split_at(NONCE);
         let bound = bound_to(owner, column);
         let opened = cipher.decrypt(XNonce::from_slice(nonce), Payload { msg: sealed, aad: bound.as_bytes() }).map_err(|_| {
-            anyhow::anyhow!("{place}: the sealed value was changed, cut, or belongs to another {whose} or column; {remedy}")
+            anyhow::anyhow!(
+                "{location}: the sealed value was changed, truncated, or belongs to another {whose} or column; {remedy}"
+            )
         })?;
-        let text = String::from_utf8(opened).map_err(|_| anyhow::anyhow!("{place}: not text"))?;
+        let text = String::from_utf8(opened).map_err(|_| anyhow::anyhow!("{location}: not text"))?;
         Ok(SecretString::from(text))
     }
 }
 
-/// The id of the key that sealed a blob, and what follows it.
+/// The id of the key that sealed a blob, and the rest of the blob.
 pub fn key_id(blob: &[u8]) -> Option<(&str, &[u8])> {
     let (head, rest) = blob.split_at_checked(2)?;
     if head[0] != FORMAT {
@@ -200,7 +202,7 @@ fn bound_to(owner: Uuid, column: Column) -> String {
     format!("syncctl:{}:{owner}", column.name())
 }
 
-/// A new key as a line for the key file.
+/// Generates a key, as a line for the key file.
 pub fn new_key_line() -> String {
     let key = XChaCha20Poly1305::generate_key(&mut OsRng);
     let mut id = chrono::Utc::now().format("k%Y%m%d").to_string();
@@ -209,18 +211,18 @@ pub fn new_key_line() -> String {
     format!("{id} {}\n", BASE64.encode(&key))
 }
 
-/// Opens the vault that the settings name. With `make` (the private cluster), a missing key file is made. A vault without keys is no
-/// error yet: whoever uses it is told what to set, or that others may read the file.
+/// Opens the configured vault. With `make` (for the private cluster), creates a missing key file. Missing or unreadable keys are not an error yet: using
+/// the vault then fails with the remedy.
 ///
 /// # Errors
-/// A `Fault` (exit 78) for keys that are there and malformed.
+/// Returns `Fault::settings` if the keys are malformed or the key file cannot be created.
 pub fn open_vault(keys: &SecretString, file: &Path, make: bool) -> anyhow::Result<Vault> {
     if !keys.expose_secret().is_empty() {
         return Ok(Vault::parse("seal.keys", keys.expose_secret())?);
     }
     if file.as_os_str().is_empty() {
         return Ok(Vault::without_keys(
-            "no seal key: set seal.key_file (SYNCCTL_SEAL_KEY_FILE), or seal.keys as a credential; make a file with `syncctl accounts rekey --new-key`",
+            "no seal key: set seal.key_file (SYNCCTL_SEAL_KEY_FILE), or seal.keys as a credential; create a file with `syncctl accounts rekey --new-key`",
         ));
     }
     if make && !file.exists() {
@@ -229,7 +231,7 @@ pub fn open_vault(keys: &SecretString, file: &Path, make: bool) -> anyhow::Resul
     match trusted::read_keys(file) {
         Ok(lines) => Ok(Vault { file: Some(file.to_owned()), ..Vault::parse(&file.display().to_string(), &lines)? }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vault::without_keys(format!(
-            "seal.key_file {} is not there; copy it from the host that made it, or make the first one with `syncctl accounts rekey --new-key`",
+            "seal.key_file {} does not exist; copy it from the host that created it, or create the first one with `syncctl accounts rekey --new-key`",
             file.display()
         ))),
         Err(error) => Ok(Vault::without_keys(format!("seal.key_file {} cannot be used: {error}", file.display()))),

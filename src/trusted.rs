@@ -1,4 +1,4 @@
-//! Whose a file or a folder is: what another user of this machine could have put there, or could still change. Knows no settings.
+//! Trust in files and folders: whether another user of this machine could have created or could change them. Independent of the settings.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,16 +10,16 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-/// Links that one path may lead through, as in the kernel.
-const MOST_LINKS: usize = 40;
+/// Maximum number of links in a path, as in the kernel.
+const MAX_LINKS: usize = 40;
 
-/// A folder that is only passed through need not be readable.
+/// Flags to open a folder on the way to a file; it need not be readable.
 #[cfg(target_os = "linux")]
 const PASS: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const PASS: OFlags = OFlags::RDONLY;
 
-/// A user with the group that is its own. Root is trusted beside it, and nobody else.
+/// A user with its primary group. Only this user and root are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct User {
     uid: u32,
@@ -27,15 +27,15 @@ pub struct User {
 }
 
 impl User {
-    /// Root alone.
+    /// Root.
     pub const ROOT: Self = Self { uid: 0, gid: 0 };
 
-    /// Who runs this process.
+    /// The user that runs this process.
     pub fn me() -> Self {
         Self::new(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
     }
 
-    /// A user and its own group, by their ids.
+    /// A user with its primary group, by their ids.
     pub fn new(uid: u32, gid: u32) -> Self {
         Self { uid, gid }
     }
@@ -48,56 +48,59 @@ impl User {
         self.uid == uid
     }
 
-    /// Whether it is this user's, or root's.
-    pub fn owns(self, found: &Stat) -> bool {
-        [0, self.uid].contains(&found.st_uid)
+    /// Whether this user or root owns it.
+    pub fn owns(self, stat: &Stat) -> bool {
+        [0, self.uid].contains(&stat.st_uid)
     }
 
-    /// Whether others may write into a file, or make something in a folder.
-    pub fn is_shared(self, found: &Stat) -> bool {
-        let mode = Mode::from_raw_mode(found.st_mode);
-        mode.contains(Mode::WOTH) || (mode.contains(Mode::WGRP) && found.st_gid != self.gid)
+    /// Whether others may write to a file or create entries in a folder.
+    pub fn is_shared(self, stat: &Stat) -> bool {
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        mode.contains(Mode::WOTH) || (mode.contains(Mode::WGRP) && stat.st_gid != self.gid)
     }
 
-    /// Whether only this user and root may change a file, a link, or what they have in a folder. In a sticky one (`/tmp`) others may make things, and
-    /// yet not touch theirs.
-    pub fn alone_changes(self, found: &Stat) -> bool {
-        let sticky = kind(found).is_dir() && Mode::from_raw_mode(found.st_mode).contains(Mode::SVTX);
-        // The mode of a link says nothing.
-        self.owns(found) && (sticky || kind(found).is_symlink() || !self.is_shared(found))
+    /// Whether only this user and root may change a file, a link, or their entries in a folder. In a sticky folder (`/tmp`) others may create entries, but
+    /// not change those of this user.
+    pub fn alone_changes(self, stat: &Stat) -> bool {
+        let sticky = kind(stat).is_dir() && Mode::from_raw_mode(stat.st_mode).contains(Mode::SVTX);
+        // The mode of a link is meaningless.
+        self.owns(stat) && (sticky || kind(stat).is_symlink() || !self.is_shared(stat))
     }
 
-    /// The folder that a path ends in, and the name in it: followed by handles, so that nobody exchanges a part that was looked at. Nothing need
-    /// have the name. Of links only those are followed that this user or root made, and nobody else could replace.
+    /// Resolves a path to its folder and the name in it. Uses handles, so that no checked component can be replaced. The name need not exist. Only follows
+    /// links that this user or root created and no other user could replace.
     ///
     /// # Errors
-    /// A link that is not followed (`PermissionDenied`), or a folder that is not there.
+    /// Returns `PermissionDenied` for a link that must not be followed, or an error for a missing folder.
     pub fn folder_of(self, path: &Path) -> io::Result<(OwnedFd, OsString)> {
         self.follow(path, false)
     }
 
+    /// Checks that only this user and root may change a file.
+    ///
     /// # Errors
-    /// `PermissionDenied`: a file, a folder above it or a link on the way to it that another user may change.
+    /// Returns `PermissionDenied` if another user may change the file, a folder above it, or a link on the way to it.
     pub fn must_alone_change(self, path: &Path) -> io::Result<()> {
         self.follow(path, true).map(drop)
     }
 
     fn follow(self, path: &Path, all: bool) -> io::Result<(OwnedFd, OsString)> {
         let top = || open("/", PASS | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-        let mut left = parts(&std::path::absolute(path)?);
+        let mut remaining = parts(&std::path::absolute(path)?);
         let (mut folder, mut at, mut links) = (top()?, PathBuf::from("/"), 0);
-        while let Some(name) = left.pop() {
-            let found = statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW);
+        while let Some(name) = remaining.pop() {
+            let stat = statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW);
             at.push(&name);
-            match found {
-                Ok(found) if all && !self.alone_changes(&found) => return Err(refused(&at, &found)),
-                Ok(found) if kind(&found).is_symlink() => {
-                    if !(self.owns(&found) && self.alone_changes(&fstat(&folder)?)) {
-                        let why = format!("the link {} is not followed: another user made it, or could replace it", at.display());
+            match stat {
+                Ok(stat) if all && !self.alone_changes(&stat) => return Err(refused(&at, &stat)),
+                Ok(stat) if kind(&stat).is_symlink() => {
+                    if !(self.owns(&stat) && self.alone_changes(&fstat(&folder)?)) {
+                        let why =
+                            format!("the link {} is not followed: another user created it, or could replace it", at.display());
                         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
                     }
                     links += 1;
-                    if links > MOST_LINKS {
+                    if links > MAX_LINKS {
                         return Err(Errno::LOOP.into());
                     }
                     let target = PathBuf::from(OsString::from_vec(readlinkat(&folder, &name, Vec::new())?.into_bytes()));
@@ -105,9 +108,9 @@ impl User {
                     if target.is_absolute() {
                         (folder, at) = (top()?, PathBuf::from("/"));
                     }
-                    left.extend(parts(&target));
+                    remaining.extend(parts(&target));
                 }
-                _ if left.is_empty() => return Ok((folder, name)),
+                _ if remaining.is_empty() => return Ok((folder, name)),
                 _ => {
                     folder = openat(&folder, &name, PASS | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?
                 }
@@ -117,40 +120,40 @@ impl User {
     }
 }
 
-/// The names of a path, the first one last.
+/// The components of a path in reverse order.
 fn parts(path: &Path) -> Vec<OsString> {
     let named = |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::ParentDir);
     path.components().filter(named).map(|part| part.as_os_str().to_owned()).rev().collect()
 }
 
-/// What an entry is.
-pub fn kind(found: &Stat) -> FileType {
-    FileType::from_raw_mode(found.st_mode)
+/// The type of an entry.
+pub fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
 }
 
-/// Says that others may change something, by its owner and mode.
-pub fn refused(path: &Path, found: &Stat) -> io::Error {
-    let why = format!("another user may change {} ({})", path.display(), owner_and_mode(found));
+/// The error for an entry that others may change, with its owner and mode.
+pub fn refused(path: &Path, stat: &Stat) -> io::Error {
+    let why = format!("another user may change {} ({})", path.display(), owner_and_mode(stat));
     io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
 
-fn owner_and_mode(found: &Stat) -> String {
-    format!("owner {}, mode {:04o}", found.st_uid, Mode::from_raw_mode(found.st_mode).bits() & 0o7777)
+fn owner_and_mode(stat: &Stat) -> String {
+    format!("owner {}, mode {:04o}", stat.st_uid, Mode::from_raw_mode(stat.st_mode).bits() & 0o7777)
 }
 
-/// The text of a file of keys. As ssh does it with its own, one that somebody else has or may read is refused; what root gives to a group (mode 0640)
-/// is good for others than root.
+/// Reads a key file. Like ssh, refuses a file that another user owns or may read. A file of root that a group may read (mode 0640) is accepted for users
+/// other than root.
 ///
 /// # Errors
-/// `PermissionDenied`: whose it is or who may read it, and how that is put right. Or it cannot be read.
+/// Returns `PermissionDenied` with the problem and the remedy, or an error if the file cannot be read.
 pub fn read_keys(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
-    let found = fstat(&file)?;
+    let stat = fstat(&file)?;
     let me = User::me();
-    let closed = if found.st_uid == me.uid { Mode::RWXG | Mode::RWXO } else { Mode::WGRP | Mode::XGRP | Mode::RWXO };
+    let closed = if stat.st_uid == me.uid { Mode::RWXG | Mode::RWXO } else { Mode::WGRP | Mode::XGRP | Mode::RWXO };
     let wrong = match () {
-        () if !me.owns(&found) => format!("it belongs to another user: `chown {} {}`", me.uid, path.display()),
-        () if Mode::from_raw_mode(found.st_mode).intersects(closed) => {
+        () if !me.owns(&stat) => format!("it belongs to another user: `chown {} {}`", me.uid, path.display()),
+        () if Mode::from_raw_mode(stat.st_mode).intersects(closed) => {
             format!("others may read or change it: `chmod 600 {}`", path.display())
         }
         () => {
@@ -161,7 +164,7 @@ pub fn read_keys(path: &Path) -> io::Result<String> {
     };
     Err(io::Error::new(
         io::ErrorKind::PermissionDenied,
-        format!("a file of keys must be private, and {wrong} ({})", owner_and_mode(&found)),
+        format!("a key file must be private, but {wrong} ({})", owner_and_mode(&stat)),
     ))
 }
 
@@ -193,7 +196,7 @@ mod tests {
             chmod(path, good);
         }
         chmod(&inner, 0o1777);
-        me.must_alone_change(&file).expect("nobody else may touch what is mine there");
+        me.must_alone_change(&file).expect("no other user may change my files there");
     }
 
     #[test]
@@ -205,9 +208,8 @@ mod tests {
         symlink(at("link/file"), at("way")).expect("a link");
         let (real, name) = User::me().folder_of(&at("way")).expect("followed");
         assert_eq!(name, "file");
-        let same = |found: &Stat, path: &Path| {
-            std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).expect("it")) == found.st_ino
-        };
+        let same =
+            |stat: &Stat, path: &Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).expect("it")) == stat.st_ino;
         assert!(same(&fstat(&real).expect("a handle"), &at("real")));
         chmod(folder.path(), 0o777);
         let error = User::me().folder_of(&at("way")).expect_err("another user could replace it");

@@ -1,4 +1,4 @@
-//! Users and their accounts (tables `users`, `accounts`). Blobs come in sealed and go out sealed.
+//! Users and their accounts (tables `users`, `accounts`). Secrets are sealed blobs in both directions.
 
 mod credentials;
 mod refresh;
@@ -24,11 +24,11 @@ pub use refresh::{Fresh, Refusal, begin_refresh, end_refresh, store_token, take_
 pub use refused::{Refused, refused};
 pub use settings::{apply_switches, change_settings, switch};
 
-/// Makes what had failed, or was not called any more, due again.
+/// Makes streams due again that failed or are no longer called.
 const RESUME: &str = "UPDATE streams SET due_at = now(), state = CASE state WHEN 'revoked' THEN 'active' ELSE state END
   WHERE user_id = $1 AND state <> 'removed' AND (failures > 0 OR state = 'revoked' OR failed_class IN ('service_off', 'not_granted'))";
 
-/// A user with the state of the account, for `accounts list`.
+/// A user and their account's state, for `accounts list`.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Listed {
     pub user_id: Uuid,
@@ -36,24 +36,24 @@ pub struct Listed {
     pub username: Option<String>,
     pub kind: String,
     pub project: String,
-    /// The client id of the service account that acts for the user, where it is known.
+    /// The client id of the service account that acts for the user, if known.
     pub client_id: Option<String>,
-    /// `active`, `revoked` (the provider refuses it) or `ended` (here, on purpose).
+    /// `active`, `revoked` (refused by the provider) or `ended` (by `accounts revoke`).
     pub state: String,
     pub state_reason: Option<String>,
     pub state_since: DateTime<Utc>,
-    /// When it is asked for a token again that was refused one; `None`: it was not, or is not asked again.
+    /// When a refused token is requested again. `None`: it was not refused, or is not retried.
     pub ask_at: Option<DateTime<Utc>>,
     pub imported_at: DateTime<Utc>,
     pub streams: i64,
     pub failing_streams: i64,
-    /// Why they fail: `error::Class`.
+    /// Their failure classes (`error::Class`).
     pub failing_classes: Vec<String>,
-    /// Services that are switched off for the user here.
+    /// Services that are switched off for the user in syncctl.
     pub switched_off: Vec<String>,
 }
 
-/// A user to add or renew.
+/// A user to add or update.
 #[derive(Debug)]
 pub struct NewUser<'a> {
     pub email: &'a str,
@@ -61,7 +61,7 @@ pub struct NewUser<'a> {
     pub settings: &'a serde_json::Value,
 }
 
-/// Adds a user, or finds the one with this address (compared without case). Answers its id and whether it is new.
+/// Adds a user, or updates the one with this address (case-insensitive). Returns the id and whether the user is new.
 pub async fn upsert_user(tx: &Transaction<'_>, user: &NewUser<'_>) -> anyhow::Result<(Uuid, bool)> {
     let row = tx
         .query_typed_one(
@@ -116,7 +116,7 @@ pub async fn list(pool: &Pool, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Lis
         .collect()
 }
 
-/// The addresses of those for whom service accounts of this project act.
+/// The addresses of users for whom service accounts of this project act.
 pub async fn delegated(pool: &Pool, project: &str) -> anyhow::Result<Vec<String>> {
     let rows = pool
         .get()
@@ -131,17 +131,17 @@ pub async fn delegated(pool: &Pool, project: &str) -> anyhow::Result<Vec<String>
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// The users that UUIDs or addresses name, in order; `None` where nobody is named so.
+/// Looks up users by UUID or address, in order; `None` for a name without a user.
 pub async fn find(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<Option<Uuid>>> {
     let rows = pool
         .get()
         .await?
         .query_typed(
-            // Each way to name somebody by its own index: one condition for both reads all users for each name.
-            "SELECT coalesce(a.id, i.id) FROM unnest($1::text[]) WITH ORDINALITY AS n (name, place)
+            // One join per kind of name, so that each uses its own index: a single condition for both reads all users for each name.
+            "SELECT coalesce(a.id, i.id) FROM unnest($1::text[]) WITH ORDINALITY AS n (name, ordinal)
              LEFT JOIN users a ON lower(a.email) = lower(n.name)
              LEFT JOIN users i ON i.id = CASE WHEN n.name ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN n.name::uuid END
-             ORDER BY n.place",
+             ORDER BY n.ordinal",
             &[(&names, Type::TEXT_ARRAY)],
         )
         .await
@@ -149,41 +149,41 @@ pub async fn find(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<Option<Uuid
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// The users that names name: by their username, or where they have none by the local part of their address; with a domain only those whose
-/// address is there. A name that fits several users names nobody.
+/// Looks up users by username, or by the local part of the address if they have no username. With a domain, only users whose address is in that
+/// domain match. A name that matches several users is left out.
 pub async fn by_names<'a>(client: &impl Reads, names: impl IntoIterator<Item = &'a Name>) -> anyhow::Result<HashMap<Name, Uuid>> {
     let names: Vec<&Name> = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     let usernames: Vec<&str> = names.iter().map(|name| name.username.as_str()).collect();
     let domains: Vec<Option<&str>> = names.iter().map(|name| name.domain.as_deref()).collect();
     let rows = client
         .query_typed(
-            "SELECT n.place, min(u.id::text)::uuid
-             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (username, domain, place)
+            "SELECT n.ordinal, min(u.id::text)::uuid
+             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (username, domain, ordinal)
              JOIN users u ON lower(coalesce(u.username, split_part(u.email, '@', 1))) = n.username
                AND coalesce(lower(split_part(u.email, '@', 2)) = n.domain, true)
-             GROUP BY n.place HAVING count(*) = 1",
+             GROUP BY n.ordinal HAVING count(*) = 1",
             &[(&usernames, Type::TEXT_ARRAY), (&domains, Type::TEXT_ARRAY)],
         )
         .await
         .context("finding the users of virtual addresses")?;
     rows.iter()
         .map(|row| {
-            let place = usize::try_from(row.try_get::<_, i64>(0)? - 1)?;
-            let name = names.get(place).context("a name that was not asked for")?;
+            let index = usize::try_from(row.try_get::<_, i64>(0)? - 1)?;
+            let name = names.get(index).context("a name that was not requested")?;
             Ok(((*name).clone(), row.try_get(1)?))
         })
         .collect()
 }
 
-/// Why an account is not called any more that was ended here, on purpose (state `ended`). Nothing but new credentials brings it back.
+/// The `state_reason` of an ended account (state `ended`). Only new credentials reactivate it.
 pub const ENDED: &str = "ended with `syncctl accounts revoke`; `syncctl accounts login` or an import brings it back";
 
-/// Ends an account: nothing is called for it any more; what was synced stays.
+/// Ends an account: it is no longer called; synced data stays.
 pub async fn revoke(pool: &Pool, user: Uuid) -> anyhow::Result<()> {
     pool.get()
         .await?
         .execute_typed(
-            // A refresh under way must not bring it back: it stores only what it has the right to.
+            // Take the refresh right away, so that a refresh in progress cannot store a token and reactivate the account.
             "WITH streams AS (
                UPDATE streams SET state = 'revoked' WHERE user_id = $1 AND state NOT IN ('removed', 'off') AND service <> ALL ($3))
              UPDATE accounts SET state = 'ended', state_reason = $2, state_since = now(), access_token = NULL, token_expires_at = NULL,
@@ -196,23 +196,23 @@ pub async fn revoke(pool: &Pool, user: Uuid) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An account as far as tokens are concerned.
+/// The parts of an account that concern tokens.
 #[derive(Debug, Clone)]
 pub struct Account {
     pub row: AccountRow,
     /// Sealed.
     pub credentials: Vec<u8>,
-    /// Why the account is not called any more.
+    /// Why the account is no longer called.
     pub revoked: Option<String>,
-    /// Why it is not asked with for the moment: it was refused a short while ago.
+    /// Why it is temporarily not used: it was refused recently.
     pub waits: Option<String>,
-    /// Since the token endpoint refuses it, in a row.
+    /// How long the token endpoint has refused it without interruption.
     pub refused_for: Duration,
-    /// The scopes that a person's grant held when it was first asked with, as the endpoint said.
+    /// The scopes of a user's grant at its first use, as reported by the endpoint.
     pub granted: Option<String>,
-    /// Since the credentials were stored: of a login, since the consent.
+    /// Time since the credentials were stored; for a login, since the consent.
     pub age: Duration,
-    /// Of the service account that acts for the user, where it is known.
+    /// The client id of the service account that acts for the user, if known.
     pub client_id: Option<String>,
 }
 
@@ -241,7 +241,7 @@ pub async fn get(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Account>> {
         },
         credentials: row.try_get(1)?,
         revoked: row.try_get(4)?,
-        // A clock that was set back makes it negative.
+        // Negative if the clock was set back.
         age: Duration::try_from_secs_f64(row.try_get(5)?).unwrap_or_default(),
         waits: row.try_get(6)?,
         refused_for: Duration::try_from_secs_f64(row.try_get(7)?).unwrap_or_default(),
@@ -261,7 +261,7 @@ pub async fn domains(pool: &Pool) -> anyhow::Result<Vec<String>> {
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Makes failed streams due again: what stopped them was found to be mended.
+/// Makes failed streams due again after their cause was fixed.
 pub async fn resume(pool: &Pool, user: Uuid) -> anyhow::Result<()> {
     pool.get().await?.execute_typed(RESUME, &[(&user, Type::UUID)]).await.context("making failed streams due")?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What users did lately (table `user_activity`), and the weight that it gives their streams. syncctl's own work never comes here.
+//! Recent user activity (table `user_activity`) and the weight it gives to the user's streams. Work of syncctl itself is not recorded.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Pool;
 
-/// Something that a user did.
+/// Something a user did.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Activity {
     pub kind: String,
@@ -15,8 +15,8 @@ pub struct Activity {
     pub times: i64,
 }
 
-/// Records an activity and gives the user's streams of these services its weight, if what is left of an earlier one weighs less.
-/// `half_life`: seconds in which a weight fades by half.
+/// Records an activity and gives the user's streams of these services its weight unless the remainder of an earlier weight is greater.
+/// `half_life`: seconds in which a weight halves.
 pub async fn record(
     pool: &Pool,
     user: Uuid,
@@ -50,7 +50,7 @@ pub async fn record(
     Ok(())
 }
 
-/// Makes streams due within so many seconds of their last poll; none is put off. Those that another run is at are left to it.
+/// Makes each stream due the given number of seconds after its last poll, never later than it is already. Skips streams that another run holds.
 pub async fn advance_due(pool: &Pool, ids: &[i64], waits: &[f64]) -> anyhow::Result<u64> {
     pool.get()
         .await?
@@ -65,7 +65,7 @@ pub async fn advance_due(pool: &Pool, ids: &[i64], waits: &[f64]) -> anyhow::Res
         .context("making streams due earlier")
 }
 
-/// What a user did, the latest first.
+/// A user's activities, newest first.
 pub async fn of_user(pool: &Pool, user: Uuid) -> anyhow::Result<Vec<Activity>> {
     let rows = pool
         .get()

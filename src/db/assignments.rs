@@ -1,4 +1,4 @@
-//! Which project a document belongs to (table `document_projects`), and every word of a person about it (`project_corrections`).
+//! The project of a document (table `document_projects`), and every decision of a person about it (`project_corrections`).
 
 use anyhow::Context;
 use deadpool_postgres::Transaction;
@@ -13,17 +13,17 @@ use super::projects::{self, Named};
 use super::{Pool, documents};
 use crate::error::sql_state;
 
-/// How often a word is said again that met a deadlock.
-const SACRIFICES: u32 = 5;
+/// How often an assignment is retried after a deadlock.
+const DEADLOCK_RETRIES: u32 = 5;
 
-/// What a person says of a document.
+/// A person's decision about a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assignment {
     /// It belongs to this project of its user, by name or id.
     Project(String),
     /// It belongs to none of the user's projects.
     None,
-    /// Nothing any more: whatever was said before is withdrawn.
+    /// Undecided again: any earlier decision is withdrawn.
     Unassigned,
 }
 
@@ -38,19 +38,19 @@ impl Assignment {
     }
 }
 
-/// What a word did.
+/// The outcome of an assignment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AssignOutcome {
-    /// It holds now.
+    /// It is now in effect.
     Changed,
-    /// It held already.
+    /// It was already in effect.
     Unchanged,
-    /// It cannot hold, for this reason.
+    /// It was refused for this reason.
     Refused(String),
 }
 
-/// A document and the decision that holds for it.
+/// A document and its current decision.
 struct Known {
     user: Uuid,
     /// `documents.project_id`, which `drive watch-file add --project-id` may have set without a decision.
@@ -58,30 +58,30 @@ struct Known {
     decided_by: Option<String>,
 }
 
-/// Stores a person's word about a document: decision, correction, `documents.project_id` and event in one transaction.
+/// Stores a person's decision about a document: decision, correction, `documents.project_id` and event in one transaction.
 pub async fn say(pool: &Pool, document: Uuid, word: &Assignment) -> anyhow::Result<AssignOutcome> {
-    let mut tries = SACRIFICES;
+    let mut tries = DEADLOCK_RETRIES;
     loop {
-        match say_once(pool, document, word).await {
-            // PostgreSQL gave it up for another transaction's sake: nothing is wrong with it.
+        match assign_once(pool, document, word).await {
+            // PostgreSQL aborted it in favour of another transaction: retry.
             Err(error) if tries > 0 && matches!(sql_state(&error), Some("40P01" | "40001")) => tries -= 1,
-            said => return said,
+            outcome => return outcome,
         }
     }
 }
 
-async fn say_once(pool: &Pool, document: Uuid, word: &Assignment) -> anyhow::Result<AssignOutcome> {
+async fn assign_once(pool: &Pool, document: Uuid, word: &Assignment) -> anyhow::Result<AssignOutcome> {
     let mut client = pool.get().await?;
     let tx = client.begin("beginning an assignment").await?;
-    let said = assign_one(&tx, document, word).await?;
-    if said == AssignOutcome::Changed {
+    let outcome = assign_one(&tx, document, word).await?;
+    if outcome == AssignOutcome::Changed {
         tx.commit().await.context("committing an assignment")?;
     }
-    Ok(said)
+    Ok(outcome)
 }
 
 async fn assign_one(tx: &Transaction<'_>, document: Uuid, word: &Assignment) -> anyhow::Result<AssignOutcome> {
-    one_by_one(tx, document).await?;
+    lock_user(tx, document).await?;
     let Some(known) = known(tx, document).await? else {
         return Ok(AssignOutcome::Refused(format!("no document {document}")));
     };
@@ -115,19 +115,19 @@ async fn assign_one(tx: &Transaction<'_>, document: Uuid, word: &Assignment) -> 
     Ok(AssignOutcome::Changed)
 }
 
-/// Lets the words on documents of one user come one after the other, so that the ids of `project_corrections` are committed in their order: what has
-/// learnt up to one of them has learnt all before it.
-async fn one_by_one(tx: &Transaction<'_>, document: Uuid) -> anyhow::Result<()> {
+/// Serialises the assignments of one user, so that ids of `project_corrections` are committed in order: a model that has learnt up to an id has
+/// learnt every correction before it.
+async fn lock_user(tx: &Transaction<'_>, document: Uuid) -> anyhow::Result<()> {
     tx.execute_typed(
         "SELECT 1 FROM users WHERE id = (SELECT user_id FROM documents WHERE id = $1) FOR NO KEY UPDATE",
         &[(&document, Type::UUID)],
     )
     .await
-    .context("waiting for other words on a user's documents")?;
+    .context("waiting for other assignments of a user")?;
     Ok(())
 }
 
-/// Locks the document, so that nothing else decides about it meanwhile.
+/// Reads and locks the document, so that no other transaction can decide on it.
 async fn known(tx: &Transaction<'_>, document: Uuid) -> anyhow::Result<Option<Known>> {
     let row = tx
         .query_typed_opt(

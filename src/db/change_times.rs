@@ -1,4 +1,4 @@
-//! When streams changed, from what was stored of them; the statement is the service's.
+//! When streams changed, according to stored data. Each service provides its statement.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 
 use super::Pool;
 
-/// A stream a row, each with its changes since then, in order.
+/// Returns the times of each stream's changes since `since`, in order; one entry per stream.
 pub async fn read(pool: &Pool, statement: &str, since: DateTime<Utc>) -> anyhow::Result<Vec<Vec<DateTime<Utc>>>> {
     let rows =
         pool.get().await?.query_typed(statement, &[(&since, Type::TIMESTAMPTZ)]).await.context("reading the times of changes")?;

@@ -1,4 +1,4 @@
-//! Push channels (table `channels`), and until when a stream's changes are announced (`streams.push_until`). Knows no Google.
+//! Push channels (table `channels`), and until when a stream's changes are announced (`streams.push_until`). Independent of Google.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::Pool;
 
-/// The stream's channels but this one say until when its changes are announced. For statements that take `$1`, a channel, out of `live`.
+/// Recomputes `push_until` from the stream's other channels. For statements in which channel `$1` leaves the state `live`.
 const PUSH_UNTIL: &str = "UPDATE streams s SET push_until = (SELECT max(o.expires_at) FROM channels o
     WHERE o.stream_id = s.id AND o.state = 'live' AND o.id <> $1) FROM ended WHERE s.id = ended.stream_id";
 
-/// A channel to ask for.
+/// A channel to request.
 #[derive(Debug)]
 pub struct NewChannel<'a> {
     pub id: Uuid,
@@ -19,14 +19,14 @@ pub struct NewChannel<'a> {
     pub stream: i64,
     pub address: &'a str,
     pub token_hash: &'a [u8],
-    /// The stream's channels as far as the run knows them.
+    /// The stream's channels that the run knows.
     pub seen: &'a [Uuid],
-    /// Seconds.
+    /// Lifetime in seconds.
     pub life: f64,
 }
 
-/// Writes the row of a channel that is about to be asked for; answers until when to ask for it, by the database's clock. `None`: another
-/// run asks for one of this stream, or has made one that this run has not seen, or the stream is gone.
+/// Writes the row of a channel before it is requested. Returns the expiry to request, by the database's clock. `None`: another run is requesting
+/// a channel for this stream or has created one that this run has not seen, or the stream is gone.
 pub async fn create(pool: &Pool, new: &NewChannel<'_>) -> anyhow::Result<Option<DateTime<Utc>>> {
     let row = pool
         .get()
@@ -53,8 +53,8 @@ pub async fn create(pool: &Pool, new: &NewChannel<'_>) -> anyhow::Result<Option<
     row.map(|row| row.try_get(0)).transpose().context("reading a new channel")
 }
 
-/// The channel is there. What was refused to its stream before is over. False: while its answer was under way another run took this one for dead,
-/// and the stream may have got another.
+/// Marks the channel as live and ends earlier refusals of its stream. Returns `false` if another run took this one for dead before the answer
+/// arrived; the stream may then have another channel.
 pub async fn live(pool: &Pool, id: Uuid, resource: &str, expires_at: DateTime<Utc>) -> anyhow::Result<bool> {
     let row = pool
         .get()
@@ -77,7 +77,7 @@ pub async fn live(pool: &Pool, id: Uuid, resource: &str, expires_at: DateTime<Ut
     Ok(row.try_get(0)?)
 }
 
-/// Google will have no such channel. One row a stream says so: the last.
+/// Marks the channel as refused by Google. Only the last refusal of a stream is kept.
 pub async fn refused(pool: &Pool, id: Uuid, error: &str) -> anyhow::Result<()> {
     pool.get()
         .await?
@@ -94,7 +94,7 @@ pub async fn refused(pool: &Pool, id: Uuid, error: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The channel is to be stopped; with an `error`, that was tried and failed.
+/// Marks the channel as to be stopped. `error`: an attempt to stop it failed.
 pub async fn stopping(pool: &Pool, id: Uuid, error: Option<&str>) -> anyhow::Result<()> {
     let statement = format!(
         "WITH ended AS (
@@ -111,7 +111,7 @@ pub async fn stopping(pool: &Pool, id: Uuid, error: Option<&str>) -> anyhow::Res
     Ok(())
 }
 
-/// The channel is no more, or never was.
+/// Marks the channel as stopped, whether or not it ever existed at Google.
 pub async fn stopped(pool: &Pool, id: Uuid) -> anyhow::Result<()> {
     let statement = format!(
         "WITH ended AS (UPDATE channels SET state = 'stopped', ended_at = now() WHERE id = $1 RETURNING stream_id) {PUSH_UNTIL}"
@@ -120,8 +120,8 @@ pub async fn stopped(pool: &Pool, id: Uuid) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts rows right that time has overtaken: channels that have expired are stopped, those whose run died while it asked are to be stopped,
-/// old rows go.
+/// Updates outdated rows: expired channels become stopped, channels whose run died while requesting them are to be stopped, and old rows are
+/// deleted.
 pub async fn tidy(pool: &Pool, service: &str) -> anyhow::Result<()> {
     pool.get()
         .await?
@@ -130,7 +130,7 @@ pub async fn tidy(pool: &Pool, service: &str) -> anyhow::Result<()> {
                UPDATE channels SET state = 'stopped', ended_at = expires_at
                WHERE service = $1 AND state IN ('live', 'stopping') AND expires_at <= now()
              ), orphaned AS (
-               UPDATE channels c SET state = 'stopping', last_error = 'the run that asked for it died before the answer was stored'
+               UPDATE channels c SET state = 'stopping', last_error = 'the run that requested it died before it stored the answer'
                WHERE service = $1 AND state = 'creating' AND NOT EXISTS (
                  SELECT 1 FROM runs r WHERE r.id = c.run_id AND r.status = 'running' AND r.alive_until > now())
              )
@@ -142,7 +142,7 @@ pub async fn tidy(pool: &Pool, service: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where a channel stands.
+/// The state of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Creating,
@@ -151,7 +151,7 @@ pub enum State {
     Refused,
 }
 
-/// A channel that is not over.
+/// A channel that has not ended.
 #[derive(Debug, Clone)]
 pub struct Channel {
     pub id: Uuid,
@@ -160,19 +160,19 @@ pub struct Channel {
     pub user: Uuid,
     pub state: State,
     pub address: String,
-    /// Where Google's answer was lost, as earlier channels of the stream have it; `None`: there was none.
+    /// Google's resource id. If its answer was lost, the one of an earlier channel of the stream, if any.
     pub resource: Option<String>,
     /// Whether Google's answer was lost.
     pub lost: bool,
-    /// Whether a try to stop it failed, which was told.
+    /// Whether an attempt to stop it failed and was reported.
     pub told: bool,
-    /// Seconds that it still lives, by the database's clock.
+    /// Remaining seconds, by the database's clock.
     pub left: f64,
-    /// Seconds from its making to its end.
+    /// Seconds from its creation to its expiry.
     pub life: f64,
 }
 
-/// Every channel of a service that is not over.
+/// Every channel of a service that has not ended.
 pub async fn open(pool: &Pool, service: &str, users: Option<&[Uuid]>) -> anyhow::Result<Vec<Channel>> {
     let rows = pool
         .get()
@@ -199,7 +199,7 @@ pub async fn open(pool: &Pool, service: &str, users: Option<&[Uuid]>) -> anyhow:
                     "live" => State::Live,
                     "stopping" => State::Stopping,
                     "refused" => State::Refused,
-                    other => anyhow::bail!("a channel in state {other:?}; the database is of a newer syncctl"),
+                    other => anyhow::bail!("a channel in state {other:?}; the database belongs to a newer syncctl"),
                 },
                 address: row.try_get(4)?,
                 resource: row.try_get(5)?,
@@ -221,7 +221,7 @@ pub struct Watchable {
     pub missed: i32,
 }
 
-/// The streams of these kinds that should have a channel: followed ones that are well.
+/// The streams of these kinds that should have a channel: healthy ones with a cursor.
 pub async fn watchable(pool: &Pool, service: &str, kinds: &[&str], users: Option<&[Uuid]>) -> anyhow::Result<Vec<Watchable>> {
     let rows = pool
         .get()

@@ -1,4 +1,4 @@
-//! Push channels for reading (table `channels`): how they stand, and each for itself. Changes nothing.
+//! Read-only queries on push channels (table `channels`): counts and a list.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -8,19 +8,19 @@ use uuid::Uuid;
 
 use super::Pool;
 
-/// How the channels of a service stand now.
+/// Current numbers of channels of a service.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct ChannelCounts {
     pub live: i64,
-    /// Live ones whose streams find by polling what they do not announce.
+    /// Streams whose live channel does not announce changes that polls find.
     pub silent: i64,
-    /// Streams that Google will have no channel for.
+    /// Streams for which Google refuses a channel.
     pub refused: i64,
-    /// Not needed any more, and not stopped yet.
+    /// No longer needed and not stopped yet.
     pub to_stop: i64,
 }
 
-/// Counts the channels of a service; `silent_after` changes in a row that were not announced make one silent.
+/// Counts the channels of a service. A channel is silent after `silent_after` unannounced changes in a row.
 pub async fn counts(pool: &Pool, service: &str, silent_after: i32) -> anyhow::Result<ChannelCounts> {
     let row = pool
         .get()
@@ -55,7 +55,7 @@ pub struct Listed {
     pub last_error: Option<String>,
 }
 
-/// Channels for reading, the next to expire first; with `ended`, also those that are over.
+/// Lists channels, the next to expire first. `ended`: include stopped ones.
 pub async fn list(pool: &Pool, ended: bool) -> anyhow::Result<Vec<Listed>> {
     let rows = pool
         .get()

@@ -1,4 +1,4 @@
-//! Claims: which streams a run takes, and what it learns of them (tables `streams`, `accounts`). Knows no Google.
+//! Claims: which streams a run takes, and the data it receives with them (tables `streams`, `accounts`). Independent of Google.
 
 mod unclaimed;
 
@@ -16,67 +16,67 @@ pub use unclaimed::{Unclaimed, Why, unclaimed};
 pub(super) const LIST_DUE: &str = include_str!("sql/list_due_streams.sql");
 const CLAIM: &str = include_str!("sql/claim_streams.sql");
 
-/// A claimed row of `streams`, with the account that it is asked with.
+/// A claimed row of `streams`, with the account used to poll it.
 #[derive(Debug, Clone)]
 pub struct StreamRow {
     pub id: i64,
-    /// Whose it is: a user, or a project at Attendee.
+    /// The owner: a user, or a project at Attendee.
     pub user_id: Uuid,
     pub kind: String,
     pub resource: String,
     pub position: Position,
-    /// Full passes begun so far; the next one takes the next number.
+    /// Number of full passes begun so far; the next pass gets the next number.
     pub pass_count: i64,
     pub full_pass_at: Option<DateTime<Utc>>,
-    /// Seconds for which it has failed in a row.
+    /// Seconds since its current series of failures began.
     pub failing_for: f64,
     pub changes: Changes,
     /// The user's activity, as of `weight_at`.
     pub weight: f64,
     pub weight_at: DateTime<Utc>,
     pub resyncs_today: i32,
-    /// Seconds for which a channel announces its changes.
+    /// Seconds for which a channel still announces its changes.
     pub push_left: Option<f64>,
-    /// Changes in a row that polls found and the channel did not announce.
+    /// Changes in a row that polls found without an announcement by the channel.
     pub push_missed: i32,
-    /// Things that could not be fetched and are to be asked for again now.
+    /// Items that could not be fetched and are to be fetched again now.
     pub unfetched: Vec<String>,
-    /// Things that are not read, because each has ended two processes.
+    /// Items that are not read because each has killed two processes.
     pub deadly: Vec<String>,
-    /// The same run has polled it before.
+    /// The same run has already polled it.
     pub again: bool,
-    /// A complete pass was asked for.
+    /// A complete pass was requested.
     pub resync: bool,
-    /// Its last complete pass was made with other settings.
+    /// Its last complete pass used other settings.
     pub outdated: bool,
     pub account: AccountRow,
 }
 
-/// What a claim carries of `accounts`, so that an idle poll needs no further statement.
+/// The columns of `accounts` that a claim returns, so that an idle poll needs no further statement.
 #[derive(Debug, Clone)]
 pub struct AccountRow {
     pub user_id: Uuid,
-    /// Whose quota the calls count against: Google's project of the account, or the project at Attendee, by its id.
+    /// The project whose quota the calls count against: the account's Google project, or the id of the project at Attendee.
     pub project: String,
     pub access_token: Option<Vec<u8>>,
-    /// Seconds that the access token still lives, by the database's clock.
+    /// Remaining seconds of the access token, by the database's clock.
     pub token_seconds: Option<f64>,
 }
 
 /// Which streams a run takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Only those of these users or projects; `None`: all.
+    /// Only streams of these users or projects; `None`: all.
     pub users: Option<Vec<Uuid>>,
-    /// Also streams that are not due.
+    /// Include streams that are not due.
     pub force: bool,
-    /// Only streams whose channel announced something that no poll has seen.
+    /// Only streams with an announcement that no poll has seen yet.
     pub pushed: bool,
-    /// Only these (`streams.id`), which a process of its own polls. `None`: all others, see `Due::apart`.
+    /// Only these (`streams.id`), which a separate process polls. `None`: all others, see `Due::apart`.
     pub apart: Option<Vec<i64>>,
 }
 
-/// By place and not by name: names are searched for, which shows when thousands of rows are read for one call each.
+/// Reads columns by index: lookup by name is noticeably slower over thousands of rows.
 fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
     let user_id = row.try_get(1)?;
     Ok(StreamRow {
@@ -113,26 +113,26 @@ fn stream_of(row: &Row) -> anyhow::Result<StreamRow> {
     })
 }
 
-/// Streams that are due, by id, in the order in which they are to be polled.
+/// The ids of due streams, in polling order.
 #[derive(Debug, Default)]
 pub struct Due {
-    /// Those that follow a cursor: the longest overdue first.
+    /// Streams with a cursor, the longest overdue first.
     pub polls: Vec<i64>,
-    /// Those that need a full pass: first pages before deeper ones.
+    /// Streams that need a full pass, those at their first page first.
     pub passes: Vec<i64>,
-    /// How many of these are first pages.
+    /// How many of `passes` are at their first page.
     pub firsts: usize,
-    /// Streams that were named, due or not, and that other runs hold.
+    /// Streams of named users, due or not, that other runs hold.
     pub held: usize,
-    /// A project of the service is paused: its streams are not among these.
+    /// A project of the service is paused, and its streams are excluded.
     pub paused: bool,
-    /// Accounts are refused, or streams lack a scope or an API; of a selection of everybody.
+    /// Some accounts are refused, or some streams lack a scope or an API. Only set for a selection of all users.
     pub refused: bool,
-    /// Streams that are to be polled apart, because the processes that held them last died twice in a row.
+    /// Streams to poll in a separate process, because the last two processes that held them died.
     pub apart: Vec<i64>,
 }
 
-/// The streams that a selection names and that are due.
+/// Lists the due streams of a selection.
 pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selection) -> anyhow::Result<Due> {
     let row = pool
         .get()
@@ -154,23 +154,23 @@ pub async fn list_due(pool: &Pool, run: Uuid, service: &str, selection: &Selecti
 }
 
 impl Due {
-    /// The columns of `list_due_streams.sql`, of which the first is at this place.
-    pub(super) fn of(row: &Row, place: usize) -> anyhow::Result<Self> {
-        let ids = |at: usize| row.try_get::<_, Option<Vec<i64>>>(place + at).map(Option::unwrap_or_default);
-        let (firsts, held): (i64, i64) = (row.try_get(place + 2)?, row.try_get(place + 3)?);
+    /// Reads the columns of `list_due_streams.sql`, starting at `first_column`.
+    pub(super) fn of(row: &Row, first_column: usize) -> anyhow::Result<Self> {
+        let ids = |at: usize| row.try_get::<_, Option<Vec<i64>>>(first_column + at).map(Option::unwrap_or_default);
+        let (firsts, held): (i64, i64) = (row.try_get(first_column + 2)?, row.try_get(first_column + 3)?);
         Ok(Self {
             polls: ids(0)?,
             passes: ids(1)?,
             firsts: usize::try_from(firsts)?,
             held: usize::try_from(held)?,
-            paused: row.try_get(place + 4)?,
-            refused: row.try_get(place + 5)?,
+            paused: row.try_get(first_column + 4)?,
+            refused: row.try_get(first_column + 5)?,
             apart: ids(6)?,
         })
     }
 }
 
-/// Streams with their accounts, claimed or not.
+/// Reads streams with their accounts, whether claimed or not.
 pub async fn read(pool: &Pool, ids: &[i64]) -> anyhow::Result<Vec<StreamRow>> {
     let rows = pool
         .get()
@@ -195,11 +195,11 @@ pub struct Claim<'a> {
     pub run: Uuid,
     /// Seconds.
     pub lease: f64,
-    /// `streams.id`, as `list_due` gave them.
+    /// `streams.id`, as returned by `list_due`.
     pub ids: &'a [i64],
-    /// Also what is not due.
+    /// Include streams that are not due.
     pub force: bool,
-    /// Those that a complete pass is made with now.
+    /// The settings that a complete pass would use now.
     pub settings: &'a serde_json::Value,
 }
 
@@ -215,13 +215,13 @@ impl Claim<'_> {
     }
 }
 
-/// Claims those of the listed streams that are still due and free: first those to follow, then first syncs.
+/// Claims those of the listed streams that are still due and free. Returns streams with a cursor before those that need a full pass.
 pub async fn claim(pool: &Pool, claim: &Claim<'_>) -> anyhow::Result<Vec<StreamRow>> {
     let rows = pool.get().await?.query_typed(CLAIM, &claim.parameters()).await.context("claiming due streams")?;
     claimed(&rows)
 }
 
-/// What a claim would take, without taking it: for dry runs.
+/// Returns what a claim would take, without taking it. For dry runs.
 pub async fn preview(pool: &Pool, claim: &Claim<'_>) -> anyhow::Result<Vec<StreamRow>> {
     let mut client = pool.get().await?;
     let tx = client.begin("beginning the preview").await?;
@@ -233,14 +233,14 @@ pub async fn preview(pool: &Pool, claim: &Claim<'_>) -> anyhow::Result<Vec<Strea
 fn claimed(rows: &[Row]) -> anyhow::Result<Vec<StreamRow>> {
     let mut rows: Vec<StreamRow> =
         rows.iter().map(stream_of).collect::<anyhow::Result<_>>().context("reading claimed streams")?;
-    // An update answers in no order.
+    // RETURNING has no defined order.
     rows.sort_by_key(|row| row.position.cursor.is_none());
     Ok(rows)
 }
 
 #[cfg(test)]
 impl StreamRow {
-    /// A stream that was never polled.
+    /// A stream that has never been polled.
     pub fn example(id: i64, project: &str) -> Self {
         let (user_id, now) = (Uuid::from_u128(1), DateTime::UNIX_EPOCH);
         Self {

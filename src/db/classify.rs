@@ -1,4 +1,4 @@
-//! What classification reads and writes (tables `classify_queue`, `classify_passes`, `project_models`, `document_judgements`, `document_projects`).
+//! Data that classification reads and writes (tables `classify_queue`, `classify_passes`, `project_models`, `document_judgements`, `document_projects`).
 
 pub mod answers;
 pub mod classified;
@@ -15,35 +15,35 @@ use uuid::Uuid;
 
 use crate::classify::Label;
 
-/// Columns that say what a document `d` has in common with others: thread, series, folder and sender, each NULL where there is none.
+/// Columns with what a document `d` shares with others: thread, series, folder and sender, each NULL if absent.
 const TRAITS: &str = "CASE d.source WHEN 'gmail' THEN nullif(d.details ->> 'thread_id', '') END,
   CASE d.source WHEN 'attendee' THEN (
     SELECT e.ical_uid FROM meetings m JOIN calendar_events e ON e.stream_id = m.stream_id AND e.event_id = m.event_id
     WHERE m.id = CASE WHEN d.details ->> 'meeting_id' ~ '^[0-9a-f-]{36}$' THEN (d.details ->> 'meeting_id')::uuid END) END,
-  -- The root of a drive, whose id begins so, says nothing about what lies in it.
+  -- The root of a drive (its id has this prefix) says nothing about the files in it.
   CASE WHEN d.source = 'drive' AND d.details #>> '{parents,0}' NOT LIKE '0A%' THEN d.details #>> '{parents,0}' END,
   nullif(lower(coalesce(substring(d.author FROM '<([^<>]+)>'), d.author)), '')";
 
-/// What a document has in common with others of its user.
+/// What a document shares with other documents of its user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traits {
     /// Gmail's thread.
     pub thread: Option<String>,
     /// The iCalendar UID that the instances of a recurring event share.
     pub series: Option<String>,
-    /// Drive's id of the folder, the root of a drive excepted.
+    /// Drive's id of the folder, except the root of a drive.
     pub folder: Option<String>,
-    /// The author's address in lower case, or the name where there is no address.
+    /// The author's address in lower case, or the name if there is no address.
     pub sender: Option<String>,
 }
 
-/// Reads `TRAITS`, of which the first is at this place.
-fn traits(row: &Row, place: usize) -> Result<Traits, tokio_postgres::Error> {
+/// Reads the columns of `TRAITS`, starting at `first_column`.
+fn traits(row: &Row, first_column: usize) -> Result<Traits, tokio_postgres::Error> {
     Ok(Traits {
-        thread: row.try_get(place)?,
-        series: row.try_get(place + 1)?,
-        folder: row.try_get(place + 2)?,
-        sender: row.try_get(place + 3)?,
+        thread: row.try_get(first_column)?,
+        series: row.try_get(first_column + 1)?,
+        folder: row.try_get(first_column + 2)?,
+        sender: row.try_get(first_column + 3)?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Connections in use, and the bounds of what they wait for: no transaction outlives its host for long, and no statement its run.
+//! Connections in use, and their timeouts: transactions end soon after their host dies, and statements end with their run.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,29 +14,29 @@ use tokio_postgres::{CancelToken, Client, Error, IsolationLevel, Row, RowStream}
 use super::conninfo::Target;
 use super::search_path;
 
-/// How long a statement in a transaction waits for what another transaction holds.
-const LOCKS: Duration = Duration::from_secs(5);
-/// How long a transaction stands idle between two of its statements before the server ends it, and its locks with it: by then its host has died,
-/// hangs or is suspended. With the time for which a page waits aside it is well below a minute.
-const IDLE: Duration = Duration::from_secs(30);
-/// How long it may take to ask the server to cancel a statement.
-const CANCEL: Duration = Duration::from_secs(5);
+/// How long a statement in a transaction waits for a lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a transaction may be idle between two statements before the server ends it and releases its locks: by then its host has died, hangs
+/// or is suspended. Well below the minute for which a page retries to get its locks (`engine::poll::parked`).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Timeout of a request to the server to cancel a statement.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the server lets a transaction wait and last.
+/// Timeouts that the server enforces on a transaction.
 pub struct Bounds {
-    /// A statement, for what another transaction holds.
+    /// Of a statement that waits for a lock.
     pub locks: Duration,
-    /// The transaction, between two statements.
+    /// Of the transaction between two statements.
     pub idle: Duration,
-    /// A statement in all. `None`: as the server has it, because one that reads much through or sweeps takes its time.
+    /// Of a statement in total. `None`: the server's setting, because scans and sweeps take long.
     pub statement: Option<Duration>,
 }
 
-/// Of most transactions.
-const BOUNDS: Bounds = Bounds { locks: LOCKS, idle: IDLE, statement: None };
+/// The default of transactions.
+const BOUNDS: Bounds = Bounds { locks: LOCK_TIMEOUT, idle: IDLE_TIMEOUT, statement: None };
 
 impl Bounds {
-    /// Sets them for this transaction alone (LOCAL), so that they hold behind a pooler too, and are nobody else's; and its search path.
+    /// Sets the timeouts and the search path for this transaction only (LOCAL), so that they work behind a pooler and do not leak to other clients.
     fn set(&self, tx: &Transaction<'_>, path: Option<&str>) -> Result<(), Error> {
         let mut set = format!(
             "SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
@@ -49,12 +49,12 @@ impl Bounds {
         if let Some(path) = path {
             set.push_str(&format!("; {path}"));
         }
-        // Sent and not waited for: the next statement goes out behind it, and a round trip is saved. If it fails, so does that one.
+        // Sent without waiting, which saves a round trip: the next statement is pipelined behind it, and fails if this one fails.
         tx.batch_execute(&set).now_or_never().unwrap_or(Ok(()))
     }
 }
 
-/// The statements that may be under way, as far as they can be cancelled.
+/// Cancel tokens of the connections in use.
 #[derive(Clone, Default)]
 pub(super) struct InUse(Arc<Mutex<HashMap<u64, CancelToken>>>);
 
@@ -63,32 +63,32 @@ impl InUse {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection that the pool gave out.
+    /// Registers a connection taken from the pool.
     pub(super) fn lend(&self, object: Object, path: Option<Arc<str>>) -> Connection {
         let mut tokens = self.tokens();
-        let number = tokens.keys().max().map_or(0, |most| most + 1);
+        let number = tokens.keys().max().map_or(0, |highest| highest + 1);
         tokens.insert(number, object.cancel_token());
         Connection { object, path, _lent: Lent { number, in_use: self.clone() } }
     }
 
-    /// Asks the server to cancel what every connection in use is doing.
+    /// Asks the server to cancel the statement of every connection in use.
     pub(super) async fn cancel(&self, target: &Target) -> anyhow::Result<()> {
         let tls = target.tls()?;
         let tokens: Vec<CancelToken> = self.tokens().values().cloned().collect();
-        log::info!(connections = tokens.len(); "cancelling the statements that are still under way");
-        let asked = tokens.iter().map(|token| tokio::time::timeout(CANCEL, token.cancel_query(tls.clone())));
-        for asked in join_all(asked).await {
-            match asked {
+        log::info!(connections = tokens.len(); "cancelling running statements");
+        let requests = tokens.iter().map(|token| tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tls.clone())));
+        for result in join_all(requests).await {
+            match result {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => log::debug!("a statement could not be cancelled: {error}"),
-                Err(_) => log::debug!("a statement could not be cancelled in {} s", CANCEL.as_secs()),
+                Err(_) => log::debug!("a statement could not be cancelled within {} s", CANCEL_TIMEOUT.as_secs()),
             }
         }
         Ok(())
     }
 }
 
-/// Its entry among those in use, gone with the value.
+/// The entry of a connection in [`InUse`]; removed on drop.
 struct Lent {
     number: u64,
     in_use: InUse,
@@ -100,37 +100,37 @@ impl Drop for Lent {
     }
 }
 
-/// A connection. It goes back to the pool with the value.
+/// A connection. Returns to the pool on drop.
 pub struct Connection {
     object: Object,
-    /// What each transaction has to set first, so that names mean what they should.
+    /// The search path that each transaction must set first (see `search_path`).
     path: Option<Arc<str>>,
     _lent: Lent,
 }
 
 impl Connection {
-    /// Begins a transaction that waits for others for some seconds at most, and that the server ends when its host falls silent.
+    /// Begins a transaction with the default timeouts.
     ///
     /// # Errors
-    /// `what`, and that the connection is gone.
+    /// Returns an error with the context `what` if the connection is gone.
     pub async fn begin(&mut self, what: &'static str) -> anyhow::Result<Transaction<'_>> {
         self.begin_within(&BOUNDS, what).await
     }
 
-    /// The same with other bounds.
+    /// Begins a transaction with these timeouts.
     ///
     /// # Errors
-    /// `what`, and that the connection is gone.
+    /// Returns an error with the context `what` if the connection is gone.
     pub async fn begin_within(&mut self, bounds: &Bounds, what: &'static str) -> anyhow::Result<Transaction<'_>> {
         let tx = self.object.transaction().await.context(what)?;
         bounds.set(&tx, self.path.as_deref()).context(what)?;
         Ok(tx)
     }
 
-    /// Begins one that reads everything as of one moment, and writes nothing.
+    /// Begins a read-only transaction that sees one snapshot.
     ///
     /// # Errors
-    /// `what`, and that the connection is gone.
+    /// Returns an error with the context `what` if the connection is gone.
     pub async fn snapshot(&mut self, what: &'static str) -> anyhow::Result<Transaction<'_>> {
         let snapshot = self.object.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let tx = snapshot.start().await.context(what)?;
@@ -138,13 +138,13 @@ impl Connection {
         Ok(tx)
     }
 
-    /// Closes it in place of giving it back: its statement may still be at work, and nobody else is to wait for that.
+    /// Closes the connection instead of returning it: its statement may still be running, and the next user must not wait for it.
     pub fn discard(self) {
         drop(Object::take(self.object));
     }
 }
 
-/// Statements by themselves, as tokio-postgres has them.
+/// Single statements, with the signatures of tokio-postgres.
 impl Connection {
     fn client(&self) -> &Client {
         &self.object
@@ -170,7 +170,7 @@ impl Connection {
         search_path::alone(self.client(), self.path.as_deref(), self.client().execute_typed(statement, parameters)).await
     }
 
-    /// Rows as they come.
+    /// Streams the rows.
     pub async fn query_typed_raw<P, I>(&self, statement: &str, parameters: I) -> Result<RowStream, Error>
     where
         P: BorrowToSql,

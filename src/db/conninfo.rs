@@ -1,4 +1,4 @@
-//! Which database, and how to connect to it: libpq's URLs and keywords, with libpq's TLS rules. Opens nothing itself.
+//! Connection strings: libpq's URLs and keywords, with libpq's TLS rules. Opens no connection.
 
 mod explain;
 mod keywords;
@@ -16,13 +16,13 @@ use tls::{Roots, Trust};
 
 pub use explain::explain;
 
-/// A server that the network has lost is given up within half a minute, and not after the two hours of most systems: it is asked for a sign of life
-/// when it was silent for so many seconds, then so often in so many seconds.
+/// TCP keepalives: an unreachable server is given up within half a minute, not after the two-hour default of most systems. The values are the idle
+/// seconds before the first probe, the seconds between probes, and the number of probes.
 const KEEPALIVES: [(&str, &str); 3] = [("keepalives_idle", "10"), ("keepalives_interval", "5"), ("keepalives_count", "3")];
-/// The same for what was sent and nobody took.
-const UNANSWERED: Duration = Duration::from_secs(30);
+/// The same for sent data that is not acknowledged.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A database that can be connected to. Never shows its password.
+/// A database to connect to. Its `Debug` output and `display` contain no password.
 #[derive(Clone)]
 pub struct Target {
     config: Config,
@@ -33,12 +33,12 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads a URL (`postgres://`, `postgresql://`) or keywords (`host=… dbname=…`) as libpq does.
+    /// Parses a URL (`postgres://`, `postgresql://`) or keywords (`host=… dbname=…`) as libpq does.
     ///
-    /// `password` counts where the URL has none; `connect_timeout` likewise.
+    /// `password` and `connect_timeout` apply if the URL has none.
     ///
     /// # Errors
-    /// A `Fault` (exit 78) that names the key and what it may be.
+    /// Returns `Fault::settings` with the key and its allowed values.
     pub fn parse(url: &str, password: Option<&str>, connect_timeout: Duration) -> Result<Self, Fault> {
         let mut pairs = Pairs::parse(url).map_err(|reason| Fault::settings(format!("db.url: {reason}")))?;
         Self::from_pairs(&mut pairs, password, connect_timeout).map_err(|reason| Fault::settings(format!("db.url: {reason}")))
@@ -53,7 +53,7 @@ impl Target {
         let client_cert = match (pairs.take("sslcert"), pairs.take("sslkey")) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
-            _ => return Err("sslcert and sslkey are only of use together".into()),
+            _ => return Err("sslcert and sslkey must be set together".into()),
         };
         let name = pairs.take("application_name").or_else(|| pairs.take("fallback_application_name"));
         pairs.take_ignored()?;
@@ -65,7 +65,7 @@ impl Target {
         let mut config: Config = pairs.keywords().parse().map_err(|error| reason(&error))?;
         config.application_name(name.unwrap_or_else(default_name));
         if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(UNANSWERED);
+            config.tcp_user_timeout(USER_TIMEOUT);
         }
         if let (None, Some(password)) = (config.get_password(), password) {
             config.password(password);
@@ -79,26 +79,26 @@ impl Target {
         Ok(Self { trust, client_cert, variables, shown: shown(&config), config })
     }
 
-    /// The rest, for tokio-postgres; `postgres::Config::from` takes it too.
+    /// The configuration for tokio-postgres, without TLS; also accepted by `postgres::Config::from`.
     pub fn config(&self) -> Config {
         self.config.clone()
     }
 
-    /// TLS as `sslmode` and `sslrootcert` ask for it, for tokio-postgres and postgres alike.
+    /// The TLS connector that `sslmode` and `sslrootcert` require, for both tokio-postgres and postgres.
     ///
-    /// Reads the certificates anew each time; those of the platform only where they are needed (verify-full without sslrootcert).
+    /// Reads the certificates on every call; those of the platform only if needed (verify-full without sslrootcert).
     ///
     /// # Errors
-    /// A `Fault` (exit 78) for certificates that cannot be read.
+    /// Returns `Fault::settings` if a certificate cannot be read.
     pub fn tls(&self) -> anyhow::Result<MakeRustlsConnect> {
-        // A connection without TLS must not fail for a certificate that it does not use.
+        // A connection without TLS must not fail because of a certificate it does not use.
         let plain = self.config.get_ssl_mode() == SslMode::Disable;
         let trust = if plain { &Trust::Anyone } else { &self.trust };
         let client_cert = self.client_cert.as_ref().filter(|_| !plain);
         tls::connector(trust, client_cert)
     }
 
-    /// The same as variables of libpq, for its programs: an argument would show the password to everybody.
+    /// The same as environment variables of libpq, for its programs: arguments would expose the password to other users.
     pub fn variables(&self) -> &[(String, String)] {
         &self.variables
     }
@@ -115,7 +115,7 @@ impl std::fmt::Debug for Target {
     }
 }
 
-/// libpq's rules: how much `sslmode` wants to know of the server, and from which roots.
+/// Maps `sslmode` and `sslrootcert` to the required verification and its roots, by libpq's rules.
 fn trust(pairs: &mut Pairs) -> Result<(SslMode, Trust), String> {
     let mode = pairs.take("sslmode").filter(|mode| !mode.is_empty());
     let roots = match pairs.take("sslrootcert").filter(|roots| !roots.is_empty()) {
@@ -128,11 +128,11 @@ fn trust(pairs: &mut Pairs) -> Result<(SslMode, Trust), String> {
     let mode = mode.unwrap_or_else(|| default.into());
     Ok(match (mode.as_str(), roots) {
         ("verify-full", roots) => (SslMode::Require, Trust::Name(roots.unwrap_or(Roots::Platform))),
-        // Anybody gets a certificate for some name from the platform's authorities.
+        // Anyone can get a certificate for some name from the platform's authorities.
         ("disable" | "allow" | "prefer" | "require" | "verify-ca", Some(Roots::Platform)) => {
             return Err(format!("sslmode={mode} is too weak for sslrootcert=system: use sslmode=verify-full"));
         }
-        ("verify-ca", None) => return Err("sslmode=verify-ca needs sslrootcert, the file of the authority's certificate".into()),
+        ("verify-ca", None) => return Err("sslmode=verify-ca needs sslrootcert, the file with the CA certificate".into()),
         ("verify-ca" | "require", Some(roots)) => (SslMode::Require, Trust::Chain(roots)),
         ("require", None) => (SslMode::Require, Trust::Anyone),
         ("prefer" | "allow", _) => (SslMode::Prefer, Trust::Anyone),
@@ -144,19 +144,19 @@ fn trust(pairs: &mut Pairs) -> Result<(SslMode, Trust), String> {
     })
 }
 
-/// What the server shows of us: `syncctl on HOST`, because behind a pooler the address is the pooler's. It keeps 63 bytes of it.
+/// The default application name, `syncctl on HOST`: behind a pooler the server only sees the pooler's address. The server keeps 63 bytes of it.
 fn default_name() -> String {
     format!("syncctl on {}", super::runs::host())
 }
 
-/// Where libpq looks when no host is named.
+/// Sets libpq's default host if none is given.
 fn default_host(pairs: &mut Pairs) {
     let named = |key: &str| pairs.get(key).is_some_and(|value| !value.is_empty());
     if named("host") {
         return;
     }
     let host = match (pairs.get("hostaddr"), std::path::Path::new("/var/run/postgresql").is_dir()) {
-        // TLS needs a name, and has none but the address.
+        // TLS needs a name, and the address is the only one.
         (Some(address), _) => address.to_owned(),
         (None, true) => "/var/run/postgresql".into(),
         (None, false) => "localhost".into(),

@@ -1,4 +1,4 @@
-//! Deliveries of outbox events (tables `outbox_deliveries`, `outbox_targets`): claims and results. Knows no network.
+//! Deliveries of outbox events (tables `outbox_deliveries`, `outbox_targets`): claims and results. Does not use the network.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -17,12 +17,12 @@ pub struct Claim<'a> {
     pub target: &'a str,
     /// Seconds.
     pub lease: f64,
-    /// Only what was due then, by the database's clock: a run tries no event twice.
+    /// Only deliveries due by this time, by the database's clock, so that a run attempts each event once.
     pub due_by: DateTime<Utc>,
     pub most: i64,
 }
 
-/// A claimed delivery with what is to be sent.
+/// A claimed delivery with its payload.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// `outbox_events.id`, the idempotency key.
@@ -30,7 +30,7 @@ pub struct Delivery {
     pub kind: String,
     /// JSON.
     pub payload: String,
-    /// Failed tries so far.
+    /// Failed attempts so far.
     pub attempts: u32,
 }
 
@@ -40,7 +40,7 @@ pub async fn now(pool: &Pool) -> anyhow::Result<DateTime<Utc>> {
     Ok(row.try_get(0)?)
 }
 
-/// Claims what may go now.
+/// Claims deliveries that are due and free.
 pub async fn claim(pool: &Pool, claim: &Claim<'_>) -> anyhow::Result<Vec<Delivery>> {
     let rows = pool
         .get()
@@ -69,7 +69,7 @@ pub async fn claim(pool: &Pool, claim: &Claim<'_>) -> anyhow::Result<Vec<Deliver
         .collect()
 }
 
-/// Records successes. True whoever holds the lease by now: the target has the event.
+/// Records successes, even if another run holds the lease by now: the target has received the event.
 pub async fn succeeded(pool: &Pool, target: &str, events: &[Uuid], statuses: &[i32]) -> anyhow::Result<u64> {
     pool.get()
         .await?
@@ -85,23 +85,23 @@ pub async fn succeeded(pool: &Pool, target: &str, events: &[Uuid], statuses: &[i
         .context("recording deliveries")
 }
 
-/// A try that failed.
+/// A failed attempt.
 #[derive(Debug, Clone)]
 pub struct Failed {
     pub event: Uuid,
-    /// HTTP status, where there was an answer.
+    /// HTTP status, if there was an answer.
     pub status: Option<i32>,
     /// One line, without secrets.
     pub error: String,
-    /// Seconds until the next try.
+    /// Seconds until the next attempt.
     pub wait: f64,
 }
 
-/// Records failures of deliveries that are still ours; answers how many of them are dead now.
+/// Records failures of deliveries that this run still holds. Returns how many of them are dead now.
 pub async fn failed(pool: &Pool, target: &str, run: Uuid, failures: &[Failed], max_attempts: u32) -> anyhow::Result<u64> {
     let events: Vec<Uuid> = failures.iter().map(|failure| failure.event).collect();
     let statuses: Vec<Option<i32>> = failures.iter().map(|failure| failure.status).collect();
-    let errors: Vec<String> = failures.iter().map(|failure| nul::replaced(&failure.error).into_owned()).collect();
+    let errors: Vec<String> = failures.iter().map(|failure| nul::cleaned(&failure.error)).collect();
     let waits: Vec<f64> = failures.iter().map(|failure| failure.wait).collect();
     let rows = pool
         .get()
@@ -133,7 +133,7 @@ pub async fn failed(pool: &Pool, target: &str, run: Uuid, failures: &[Failed], m
     Ok(dead)
 }
 
-/// Gives back what was claimed and not sent.
+/// Releases claimed deliveries that were not sent.
 pub async fn release(pool: &Pool, target: &str, run: Uuid, events: &[Uuid]) -> anyhow::Result<()> {
     pool.get()
         .await?
@@ -147,18 +147,18 @@ pub async fn release(pool: &Pool, target: &str, run: Uuid, events: &[Uuid]) -> a
     Ok(())
 }
 
-/// How a target has been doing (table `outbox_targets`).
+/// The circuit breaker of a target (table `outbox_targets`).
 #[derive(Debug, Default)]
 pub struct Circuit {
     /// Failures in a row, over all events.
     pub failures: u32,
-    /// Whether syncs leave it alone for the moment.
+    /// Whether syncs currently skip it.
     pub resting: bool,
-    /// What it answered when a try failed last.
+    /// The error of the last failed attempt.
     pub last_error: Option<String>,
 }
 
-/// Reads a target's circuit; one that was never written is closed.
+/// Reads a target's circuit breaker. Without a row it is closed.
 pub async fn circuit(pool: &Pool, target: &str) -> anyhow::Result<Circuit> {
     let row = pool
         .get()
@@ -179,7 +179,7 @@ pub async fn circuit(pool: &Pool, target: &str) -> anyhow::Result<Circuit> {
     }
 }
 
-/// Writes a target's circuit. `rest`: seconds that syncs leave it alone, where it is open.
+/// Writes a target's circuit breaker. `rest`: seconds during which syncs skip the target, if it is open.
 pub async fn set_circuit(pool: &Pool, target: &str, failures: u32, rest: Option<f64>, error: Option<&str>) -> anyhow::Result<()> {
     pool.get()
         .await?

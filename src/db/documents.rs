@@ -1,4 +1,4 @@
-//! Documents (table `documents`): every service's readable things, through one function. Knows no service.
+//! Documents (table `documents`): the readable content of every service, stored by one function. Independent of the services.
 
 use std::borrow::Cow;
 
@@ -12,16 +12,16 @@ use uuid::Uuid;
 
 use crate::nul;
 
-/// Something to read, as a service found it.
+/// A document as a service found it.
 #[derive(Debug, Clone)]
 pub struct Document<'a> {
-    /// The id that the document gets if it is new, where somebody knows one already.
+    /// The id of the document if it is new; `None` to generate one.
     pub id: Option<Uuid>,
-    /// Who may read it (`users.id`).
+    /// The user who may read it (`users.id`).
     pub user: Uuid,
     /// The service that found it: `gmail`, `drive`.
     pub source: &'a str,
-    /// What the service calls it; unique within user and source.
+    /// Its id at the source; unique within user and source.
     pub source_id: &'a str,
     /// `email`, `drive_share`, `invitation`, `file`.
     pub kind: &'a str,
@@ -32,15 +32,15 @@ pub struct Document<'a> {
     pub occurred_at: Option<DateTime<Utc>>,
     pub mime_type: Option<&'a str>,
     pub snippet: Option<&'a str>,
-    /// Its text. `None`: what is stored stays.
+    /// Its text. `None` keeps the stored text.
     pub body: Option<&'a str>,
-    /// What only this source has.
+    /// Fields specific to this source.
     pub details: Value,
     /// Why something is missing.
     pub note: Option<&'a str>,
 }
 
-/// A document as it stands now.
+/// The stored state of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
     /// `documents.id`
@@ -49,7 +49,7 @@ pub struct Stored {
     pub change: Change,
 }
 
-/// What became of it.
+/// How it was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     Created,
@@ -57,12 +57,13 @@ pub enum Change {
     Unchanged,
 }
 
-/// Creates or updates a document: its version rises when what it says has changed, or when it comes back from deletion. It is queued to be judged then, if its
-/// user has projects that it could belong to.
+fn clean(text: Option<&str>) -> Option<Cow<'_, str>> {
+    text.map(nul::replaced)
+}
+
+/// Creates or updates a document. Its version increases if its content has changed or if it was deleted before. New and changed documents are queued to
+/// be judged if their user has projects.
 pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Result<Stored> {
-    fn clean(text: Option<&str>) -> Option<Cow<'_, str>> {
-        text.map(nul::replaced)
-    }
     let [title, author, mime, snippet, body, note] =
         [document.title, document.author, document.mime_type, document.snippet, document.body, document.note].map(clean);
     let text = document.details.to_string();
@@ -74,7 +75,7 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
                body, details, note, content_hash)
              VALUES (coalesce($1, gen_random_uuid()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 || coalesce($16, ''))
              ON CONFLICT (source, source_id, user_id) DO UPDATE SET kind = excluded.kind,
-               -- A decision about the document outweighs the project that its source names, and a person who took that one away is not contradicted.
+               -- A decision about the document overrides the project named by its source, and a project that a person removed is not set again.
                project_id = CASE WHEN excluded.project_id IS NULL OR EXISTS (SELECT FROM document_projects p WHERE p.document_id = d.id)
                    OR EXISTS (SELECT FROM project_corrections c WHERE c.document_id = d.id AND c.was_project_id = excluded.project_id)
                  THEN d.project_id ELSE excluded.project_id END,
@@ -118,11 +119,11 @@ pub async fn put(tx: &Transaction<'_>, document: &Document<'_>) -> anyhow::Resul
             &[(&document.source, Type::TEXT), (&document.source_id, Type::TEXT), (&document.user, Type::UUID)],
         )
         .await
-        .context("finding a document that has not changed")?;
+        .context("reading an unchanged document")?;
     Ok(Stored { id: row.try_get(0)?, version: row.try_get(1)?, change: Change::Unchanged })
 }
 
-/// Whether a document has this very text.
+/// Whether a document has exactly this text.
 pub async fn holds(tx: &Transaction<'_>, user: Uuid, source: &str, source_id: &str, body: &str) -> anyhow::Result<bool> {
     let row = tx
         .query_typed_opt(
@@ -134,8 +135,7 @@ pub async fn holds(tx: &Transaction<'_>, user: Uuid, source: &str, source_id: &s
     Ok(row.is_some())
 }
 
-/// Marks documents of a source as deleted, for one user or for all who have them; their text stays. Answers those that were not yet: the
-/// document, and its user.
+/// Marks documents of a source as deleted, for one user or for all users; their text stays. Returns those that were not marked before.
 pub async fn retire(tx: &Transaction<'_>, source: &str, source_ids: &[&str], user: Option<Uuid>) -> anyhow::Result<Vec<Retired>> {
     let rows = tx
         .query_typed(
@@ -170,7 +170,7 @@ pub struct Retired {
     pub project: Option<Uuid>,
 }
 
-/// Sets the project of a document; its version stays, because what it says is the same.
+/// Sets the project of a document. Its version stays, because its content is the same.
 pub async fn set_project(tx: &Transaction<'_>, document: Uuid, project: Option<Uuid>) -> anyhow::Result<()> {
     tx.execute_typed("UPDATE documents SET project_id = $2 WHERE id = $1", &[(&document, Type::UUID), (&project, Type::UUID)])
         .await
@@ -178,11 +178,11 @@ pub async fn set_project(tx: &Transaction<'_>, document: Uuid, project: Option<U
     Ok(())
 }
 
-/// 32 bytes over texts.
+/// Returns the SHA-256 hash of the texts.
 fn hash(parts: &[&str]) -> Vec<u8> {
     let mut hasher = Sha256::new();
     for part in parts {
-        // With its length, so that no two lists run into the same bytes.
+        // Length-prefixed, so that different lists never hash the same bytes.
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }

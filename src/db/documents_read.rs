@@ -1,4 +1,4 @@
-//! Documents as they are read (table `documents`): lists, one whole, and search. Knows no service.
+//! Read-only queries on documents (table `documents`): lists, a single document, and search. Independent of the services.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Pool;
 
-/// What a list says of a document.
+/// A document in a list.
 #[derive(Debug, Clone, Serialize)]
 pub struct Entry {
     pub id: Uuid,
@@ -47,7 +47,7 @@ fn entry(row: &Row) -> anyhow::Result<Entry> {
     })
 }
 
-/// Which documents a list has; what is `None` is not asked for.
+/// Which documents to list; `None` matches all.
 #[derive(Debug, Clone, Default)]
 pub struct Filter<'a> {
     pub user: Option<Uuid>,
@@ -55,7 +55,7 @@ pub struct Filter<'a> {
     pub status: Option<&'a str>,
 }
 
-/// Documents, the ones changed last first.
+/// Lists documents, most recently changed first.
 pub async fn list(pool: &Pool, filter: &Filter<'_>, limit: i64) -> anyhow::Result<Vec<Entry>> {
     let rows = pool
         .get()
@@ -79,9 +79,9 @@ pub struct FullDocument {
     #[serde(flatten)]
     pub entry: Entry,
     pub project_id: Option<Uuid>,
-    /// The project's name, where it is one of `projects`.
+    /// The project's name, if it is in `projects`.
     pub project: Option<String>,
-    /// Who or what decided on its project, "none of them" included.
+    /// Who or what decided on its project, including "none of them".
     pub decided_by: Option<String>,
     pub mime_type: Option<String>,
     pub snippet: Option<String>,
@@ -92,7 +92,7 @@ pub struct FullDocument {
     pub body: Option<String>,
 }
 
-/// One document; `None`: there is none with this id.
+/// Reads one document; `None` if none has this id.
 pub async fn get(pool: &Pool, id: Uuid) -> anyhow::Result<Option<FullDocument>> {
     let row = pool
         .get()
@@ -123,22 +123,22 @@ pub async fn get(pool: &Pool, id: Uuid) -> anyhow::Result<Option<FullDocument>> 
     .transpose()
 }
 
-/// What stands before and after a word that was searched for: two characters for private use, so that no text has them by itself.
+/// Marks around a matched word: two private-use characters, which texts do not normally contain.
 pub const MARKS: [char; 2] = ['\u{f8f0}', '\u{f8f1}'];
 
-/// A document that was found.
+/// A search result.
 #[derive(Debug, Clone, Serialize)]
 pub struct Hit {
     #[serde(flatten)]
     pub entry: Entry,
-    /// How well it fits; comparable within one search.
+    /// How well it matches; comparable within one search.
     pub rank: f32,
-    /// The passages that fit, words between `MARKS`.
+    /// The matching passages, with matched words between `MARKS`.
     pub passages: String,
 }
 
-/// Documents that fit a query as web search engines read it (`"a phrase"`, `or`, `-not`), the best first. Those deleted at their source are left
-/// out. `None`: the query has no word to look for.
+/// Searches documents with the query syntax of web search engines (`"a phrase"`, `or`, `-not`), best match first. Documents deleted at their
+/// source are left out. `None`: the query contains no word to search for.
 pub async fn search(pool: &Pool, query: &str, user: Option<Uuid>, limit: i64) -> anyhow::Result<Option<Vec<Hit>>> {
     let [start, stop] = MARKS;
     let options = format!("StartSel={start}, StopSel={stop}, MaxFragments=2, MaxWords=24, MinWords=8, FragmentDelimiter=\" … \"");
@@ -152,7 +152,7 @@ pub async fn search(pool: &Pool, query: &str, user: Option<Uuid>, limit: i64) ->
     }
     let rows = client
         .query_typed(
-            // Passages are cut from the few that are shown, not from all that fit: that reads whole texts.
+            // Passages are extracted only from the documents shown, because that reads whole texts.
             &format!(
                 "WITH query AS (SELECT websearch_to_tsquery('simple', $1) AS q),
                  best AS (

@@ -1,14 +1,14 @@
-//! A private PostgreSQL cluster from the machine's own binaries, for when no database is configured. Knows no schema.
+//! A private PostgreSQL cluster run with the installed binaries, for when no database is configured. Independent of the schema.
 //!
 //! ```text
-//! DATA_DIR/             0700; the user that runs the server owns it, and whatever is done inside is done with that user's rights
-//!   start.lock          held while the cluster is made, started or stopped
-//!   data/               PostgreSQL's own folder, renamed into place once it is whole
-//!   run/                the socket; a folder in /tmp where this path is too long for one
+//! DATA_DIR/             0700; owned by the user that runs the server, and only accessed with that user's rights
+//!   start.lock          held while the cluster is created, started or stopped
+//!   data/               PostgreSQL's data directory, renamed into place once complete
+//!   run/                the socket; a folder in /tmp if this path is too long
 //!   server.log[.1]
 //! ```
 //!
-//! The server is left running for the next run. Everything here blocks: it runs before there is a runtime.
+//! The server keeps running for the next run. All functions block: they are called before the async runtime starts.
 
 pub mod backup;
 mod binaries;
@@ -32,17 +32,17 @@ use crate::trusted::User;
 use owner::Owner;
 use process::PidFile;
 
-/// Superuser and database of the cluster.
+/// Name of the cluster's superuser and database.
 const NAME: &str = "syncctl";
 
-/// PostgreSQL's own folder and the server's log, in the cluster's.
+/// PostgreSQL's data directory and the server's log in the cluster's folder.
 const DATA: &str = "data";
 const LOG: &str = "server.log";
 
-/// A private cluster in a folder. Nothing is made or started before [`Cluster::ensure_running`].
+/// A private cluster in a folder. Nothing is created or started before [`Cluster::ensure_running`].
 #[derive(Debug, Clone)]
 pub struct Cluster {
-    /// As it was named, links and all.
+    /// The configured path, with links unresolved.
     named: PathBuf,
     data_dir: PathBuf,
     socket_dir: PathBuf,
@@ -51,23 +51,23 @@ pub struct Cluster {
     tcp: bool,
 }
 
-/// How a cluster came to its stop.
+/// How a cluster was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
-    /// What was open is rolled back, and everything is in its files. Or it did not run.
+    /// Open transactions were rolled back and everything was written, or it was not running.
     Cleanly,
-    /// It hung for so many seconds and was stopped as if by a power cut: the next start brings back what was committed.
+    /// It hung for `after` seconds and was stopped as if by a power failure: the next start recovers committed data.
     AtOnce { after: u64 },
 }
 
-/// What a cluster is doing.
+/// The state of a cluster.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Status {
     /// Whether it answers on its socket.
     pub running: bool,
-    /// The server's process, where it runs.
+    /// The server's process, if it is running.
     pub pid: Option<i32>,
-    /// Major version that made the data; none: the cluster is not made yet.
+    /// Major version of the data; `None` if the cluster does not exist yet.
     pub version: Option<String>,
     /// The cluster's folder.
     pub data_dir: PathBuf,
@@ -77,25 +77,25 @@ pub struct Status {
     pub bytes: u64,
 }
 
-/// Where the cluster is unless the settings say otherwise: `$XDG_DATA_HOME/syncctl/postgres`, as root `/var/lib/syncctl/postgres`.
+/// The default folder of the cluster: `$XDG_DATA_HOME/syncctl/postgres`, for root `/var/lib/syncctl/postgres`.
 ///
 /// # Errors
-/// A `Fault` (exit 78) where there is no home folder.
+/// Returns `Fault::settings` if there is no home folder.
 pub fn default_data_dir() -> anyhow::Result<PathBuf> {
-    // Another user runs the server for root, and could not look into root's home.
+    // For root, another user runs the server and cannot access root's home.
     if rustix::process::geteuid().is_root() {
         return Ok("/var/lib/syncctl/postgres".into());
     }
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
     let data = data.ok_or_else(|| {
-        Fault::settings("neither XDG_DATA_HOME nor HOME is set: say in db.data_dir where the database may be kept")
+        Fault::settings("neither XDG_DATA_HOME nor HOME is set: set db.data_dir to the folder for the database")
     })?;
     Ok(data.join("syncctl/postgres"))
 }
 
 impl Cluster {
-    /// The cluster in this folder, which need not exist.
+    /// The cluster in this folder. The folder need not exist.
     pub fn at(data_dir: &Path) -> Self {
         let named = data_dir.to_owned();
         let data_dir = files::resolve(data_dir);
@@ -104,36 +104,37 @@ impl Cluster {
         Self { named, data_dir, socket_dir, config: Vec::new(), port, tcp: false }
     }
 
-    /// Further lines of `postgresql.conf`, after ours. They count from the next start on.
+    /// Adds lines of `postgresql.conf` after the defaults. They take effect at the next start.
     pub fn with_config(mut self, lines: Vec<String>) -> Self {
         self.config = lines;
         self
     }
 
-    /// Listens on 127.0.0.1 too, where a password is asked for. From the next start on.
+    /// Also listens on 127.0.0.1, with password authentication. Takes effect at the next start.
     pub fn with_tcp(mut self, port: u16) -> Self {
         (self.port, self.tcp) = (port, true);
         self
     }
 
-    /// Makes the cluster if there is none and starts it unless it runs. Two callers at once are safe.
+    /// Creates the cluster if it does not exist and starts it unless it is running. Concurrent calls are safe.
     ///
-    /// Costs a fraction of a millisecond when it runs already, and leaves it running. True: it was made just now.
+    /// Takes a fraction of a millisecond if the cluster is running. The server keeps running. Returns `true` if the cluster was created.
     ///
     /// # Errors
-    /// A `Fault`: no PostgreSQL on this machine (exit 69), a folder that cannot be used (exit 78), a server that does not start (exit 69).
+    /// Returns `Fault::unavailable` if PostgreSQL is not installed or the server does not start, `Fault::settings` if the folder cannot be used.
     pub fn ensure_running(&self) -> anyhow::Result<bool> {
-        // What is wrong with the folder is told by the start.
+        // `start` reports problems with the folder.
         if self.inside(|_| Ok(self.answers())).unwrap_or(false) {
             return Ok(false);
         }
         self.start().with_context(|| format!("starting the private cluster in {}", self.data_dir.display()))
     }
 
-    /// Stops it, rolling back what is open, and waits until it is down. Not running is fine. One that hangs is told to drop everything.
+    /// Stops the server, rolling back open transactions, and waits until it is down. Falls back to an immediate shutdown if it hangs. Succeeds if it is
+    /// not running.
     ///
     /// # Errors
-    /// A `Fault` (exit 69): it does not end even so.
+    /// Returns `Fault::unavailable` if it does not stop even then.
     pub fn stop(&self) -> anyhow::Result<Stopped> {
         let stopped = self.inside(|_| {
             if !self.data().try_exists().unwrap_or(true) {
@@ -145,16 +146,16 @@ impl Cluster {
         stopped.with_context(|| format!("stopping the private cluster in {}", self.data_dir.display()))
     }
 
-    /// Whether this machine has a PostgreSQL that can serve it.
+    /// Checks that a PostgreSQL version that can run this cluster is installed.
     ///
     /// # Errors
-    /// A `Fault` (exit 69) with the line that installs one.
+    /// Returns `Fault::unavailable` with the command that installs one.
     pub fn installed(&self) -> Result<(), Fault> {
-        // A version that cannot be read is told when the cluster is started.
+        // An unreadable version is reported when the cluster is started.
         binaries::Binaries::find(self.inside(|_| self.made_by()).ok().flatten()).map(drop)
     }
 
-    /// What it is doing now.
+    /// Returns its current state.
     pub fn status(&self) -> anyhow::Result<Status> {
         self.inside(|_| {
             let version = std::fs::read_to_string(self.data().join("PG_VERSION")).ok();
@@ -170,27 +171,27 @@ impl Cluster {
         })
     }
 
-    /// What to say where one was made: a misspelt name of another database must not pass for this one.
+    /// The message after creating a cluster, so that a misspelt `DATABASE_URL` does not go unnoticed.
     pub fn notice(&self) -> String {
         format!(
-            "no database is set in db.url or DATABASE_URL, so a private one was made in {0}. If another was meant, stop this one with `syncctl db stop`, \
-             set db.url, and delete {0}",
+            "no database is set in db.url or DATABASE_URL, so a private one was created in {0}. If you meant another one, stop this one with \
+             `syncctl db stop`, set db.url, and delete {0}",
             self.data_dir.display()
         )
     }
 
-    /// libpq keywords that reach it by its socket. They hold no secret: the folder's mode is what keeps others out.
+    /// libpq keywords to connect by its socket. They contain no secret: the mode of the folder restricts access.
     pub fn url(&self) -> String {
         let host = self.socket_dir.to_string_lossy().replace('\\', r"\\").replace('\'', r"\'");
         format!("host='{host}' port={} user={NAME} dbname={NAME}", self.port)
     }
 
-    /// A client of PostgreSQL (`psql`, `pg_dump`, `pg_restore`) on this cluster, with these arguments. The cluster is made.
+    /// A command that runs a PostgreSQL client (`psql`, `pg_dump`, `pg_restore`) on this cluster, which must exist.
     ///
     /// # Errors
-    /// A cluster whose version cannot be read.
+    /// Returns an error if the version of the cluster cannot be read.
     pub fn client<A: AsRef<OsStr>>(&self, name: &str, args: impl IntoIterator<Item = A>) -> anyhow::Result<Command> {
-        let major = self.inside(|_| self.made_by())?.context("the private cluster is not made yet")?;
+        let major = self.inside(|_| self.made_by())?.context("the private cluster does not exist yet")?;
         let mut client = Command::new(binaries::client(name, major));
         client
             .args(args)
@@ -201,25 +202,25 @@ impl Cluster {
         Ok(client)
     }
 
-    /// Does something in the cluster's folder with the rights of its owner, which are less than root's.
+    /// Runs `work` in the cluster's folder with the rights of its owner instead of root's.
     fn inside<T: Send>(&self, work: impl FnOnce(&Owner) -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
         let owner = self.owner()?;
         owner.act(|| work(&owner))
     }
 
     /// # Errors
-    /// A `Fault` (exit 78) for a folder that is somebody else's, or could be.
+    /// Returns `Fault::settings` if the folder belongs, or could belong, to another user.
     fn owner(&self) -> anyhow::Result<Owner> {
         match User::me().folder_of(&self.named) {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(files::unusable(&self.named, &error).into()),
-            // What is not there yet is made, or what is wrong with it is told.
+            // A missing folder is created later; other problems are reported by `Owner::of`.
             _ => Owner::of(&self.data_dir),
         }
     }
 
-    /// Whether it is ready and takes connections: two small reads and one connect.
+    /// Whether it is ready and accepts connections. Costs two small reads and one connect.
     fn answers(&self) -> bool {
-        // In /tmp anybody could have made the socket's folder, and listen there in our server's place.
+        // In /tmp any user could have created the socket's folder and listen there instead of this server.
         let ready = PidFile::read(&self.data()).is_some_and(|file| file.ready);
         ready && files::same_owner_only(&self.socket_dir, &self.data_dir) && UnixStream::connect(self.socket()).is_ok()
     }
@@ -247,7 +248,7 @@ impl fmt::Display for Status {
         match (self.pid, &self.version) {
             (Some(pid), _) => write!(f, "cluster   running, pid {pid}{version}")?,
             (None, Some(_)) => write!(f, "cluster   stopped{version}")?,
-            (None, None) => write!(f, "cluster   not made yet")?,
+            (None, None) => write!(f, "cluster   not created yet")?,
         }
         if self.version.is_some() {
             write!(f, ", {} MB on disk", self.bytes.div_ceil(1_000_000))?;

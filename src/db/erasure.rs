@@ -1,5 +1,5 @@
-//! The end of a user: everything that is only theirs, table by table, in one transaction; what stays because it is others' as well; and events that
-//! were not sent yet. Knows no network.
+//! Erasure of a user: deletes everything that belongs only to them, table by table, in one transaction; reports what stays because others share it;
+//! withdraws unsent events. Does not use the network.
 
 mod withdraw;
 
@@ -17,11 +17,11 @@ use withdraw::under_way;
 
 pub use withdraw::withdraw;
 
-/// A page that is being written keeps a stream to itself for a second at the most, a run that reads a whole mailbox for longer.
+/// Writing a page locks a stream for at most a second; a run that reads a whole mailbox holds it longer.
 const BOUNDS: Bounds = Bounds { locks: Duration::from_secs(30), idle: Duration::from_secs(30), statement: None };
 
-/// Bots of nobody else's meetings. The user is `$1`, here and below; the table to delete from is `t`.
-macro_rules! alone {
+/// Bots that attend only this user's meetings. Here and below, `$1` is the user and `t` the table to delete from.
+macro_rules! exclusive {
     ($bot:literal) => {
         concat!(
             "(EXISTS (SELECT FROM attendee_bot_meetings m WHERE m.bot = ",
@@ -36,8 +36,8 @@ macro_rules! alone {
     };
 }
 
-/// Those of them that have not joined yet: Attendee has to be asked to take them back, by their rows.
-macro_rules! awaited {
+/// Bots that have not joined yet. Their rows are needed to cancel them at Attendee.
+macro_rules! not_joined {
     ($bot:literal) => {
         concat!("(", $bot, ".state = 'creating' OR (", $bot, ".state = 'open' AND ", $bot, ".raw_state = 'scheduled'))")
     };
@@ -46,11 +46,11 @@ macro_rules! awaited {
 const OF_STREAMS: &str = "t.stream_id IN (SELECT id FROM streams WHERE user_id = $1)";
 const OF_USER: &str = "t.user_id = $1";
 
-/// Tables with what is to go of each. In this order: what tells whose something is goes after it.
+/// Tables with the condition of the rows to delete, in this order: rows that determine the owner of others are deleted after those.
 const OWN: [(&str, &str); 33] = [
-    ("attendee_utterances", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", alone!("b"), ")")),
-    ("attendee_transcripts", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", alone!("b"), ")")),
-    ("attendee_bots", concat!(alone!("t"), " AND NOT ", awaited!("t"))),
+    ("attendee_utterances", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", exclusive!("b"), ")")),
+    ("attendee_transcripts", concat!("EXISTS (SELECT FROM attendee_bots b WHERE b.id = t.bot AND ", exclusive!("b"), ")")),
+    ("attendee_bots", concat!(exclusive!("t"), " AND NOT ", not_joined!("t"))),
     ("attendee_bot_meetings", OF_USER),
     ("classify_queue", OF_USER),
     ("classify_passes", OF_USER),
@@ -65,7 +65,7 @@ const OWN: [(&str, &str); 33] = [
     ("meetings", "(t.stream_id IN (SELECT id FROM streams WHERE user_id = $1) OR t.user_id = $1)"),
     ("calendar_events", OF_STREAMS),
     ("calendars", OF_USER),
-    // Whoever has lost it has lost it.
+    // Users who have lost access do not keep the file.
     (
         "drive_files",
         "t.file_id IN (SELECT a.file_id FROM drive_file_access a WHERE a.stream_id IN (SELECT id FROM streams WHERE user_id = $1))
@@ -76,7 +76,7 @@ const OWN: [(&str, &str); 33] = [
     ("drives", OF_USER),
     ("quarantined_items", OF_STREAMS),
     ("notifications", OF_STREAMS),
-    // One that could not be stopped is known until it has lapsed.
+    // A channel that could not be stopped is kept until it expires.
     ("channels", "t.user_id = $1 AND t.state IN ('stopped', 'refused')"),
     ("user_activity", OF_USER),
     ("pace_user_prices", OF_USER),
@@ -89,8 +89,8 @@ const OWN: [(&str, &str); 33] = [
     ("users", "t.id = $1"),
 ];
 
-/// What runs noted. They stay, without what was the user's: their ids, and meetings with their titles.
-const NOTED: [&str; 6] = [
+/// Summaries of runs. They stay, without data of the user: ids, and meetings with their titles.
+const SUMMARIES: [&str; 6] = [
     "calendar_cron_summaries",
     "drive_cron_summaries",
     "gmail_cron_summaries",
@@ -99,25 +99,25 @@ const NOTED: [&str; 6] = [
     "sync_cron_summaries",
 ];
 
-/// Whether a meeting `m` of a run's notes was the user's alone.
-macro_rules! theirs {
+/// Whether a meeting `m` in a run's summary was only this user's.
+macro_rules! own_meeting {
     () => {
         concat!(
             "(m ->> 'bot_id' IN (SELECT b.bot_id FROM attendee_bots b WHERE ",
-            alone!("b"),
+            exclusive!("b"),
             ") OR (m -> 'meeting_ids' ?| ARRAY(SELECT id::text FROM meetings WHERE user_id = $1)
                AND m -> 'meeting_ids' <@ (SELECT jsonb_agg(id::text) FROM meetings WHERE user_id = $1)))"
         )
     };
 }
 
-const MEETINGS_NOTED: &str = concat!(
-    "UPDATE attendee_cron_summaries t SET summary_data = jsonb_set(t.summary_data, '{details,meetings}', n.left)
+const ERASE_MEETINGS: &str = concat!(
+    "UPDATE attendee_cron_summaries t SET summary_data = jsonb_set(t.summary_data, '{details,meetings}', n.remaining)
      FROM (
        SELECT s.id, coalesce(jsonb_agg(m) FILTER (WHERE NOT coalesce(",
-    theirs!(),
-    ", false)), '[]') AS left, bool_or(",
-    theirs!(),
+    own_meeting!(),
+    ", false)), '[]') AS remaining, bool_or(",
+    own_meeting!(),
     ") AS has
        FROM attendee_cron_summaries s CROSS JOIN LATERAL jsonb_array_elements(
          CASE jsonb_typeof(s.summary_data #> '{details,meetings}') WHEN 'array' THEN s.summary_data #> '{details,meetings}' ELSE '[]' END) m
@@ -125,43 +125,43 @@ const MEETINGS_NOTED: &str = concat!(
      ) n WHERE t.id = n.id AND n.has"
 );
 
-/// Rows of a table.
+/// Number of rows of a table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Rows {
     pub table: &'static str,
     pub rows: u64,
 }
 
-/// What stays of what the user had, because it is others' as well.
+/// Data of the user that stays because others share it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Stays {
-    /// Other users' documents of this user's mail.
+    /// Documents of other users made from this user's mail.
     pub documents: i64,
-    /// Meetings with a bot that was other users' as well.
+    /// Meetings whose bot is shared with other users.
     pub shared_meetings: i64,
     /// Files that other users see.
     pub files: i64,
-    /// Bots of this user's meetings alone that have joined, by Attendee's ids: what they recorded stays there until it is deleted there.
+    /// Attendee's ids of bots that joined only this user's meetings: their recordings stay at Attendee until they are deleted there.
     pub bots_at_attendee: Vec<String>,
 }
 
-/// What there is of a user.
+/// The data of a user.
 #[derive(Debug, Clone, Serialize)]
 pub struct Estate {
-    /// What goes, or is gone; tables without any are left out.
+    /// Rows to erase, or erased; tables without such rows are left out.
     pub erased: Vec<Rows>,
-    /// Events that were not sent yet and are withdrawn.
+    /// Unsent events that are withdrawn.
     pub withdrawn: i64,
-    /// Bots of this user's meetings alone that have not joined yet: Attendee is asked to take them back.
+    /// Bots of only this user's meetings that have not joined yet; they are cancelled at Attendee.
     pub bots_to_take_back: i64,
     pub stays: Stays,
 }
 
-/// Counts what would go.
+/// Counts what would be erased.
 pub async fn count(pool: &Pool, user: Uuid) -> anyhow::Result<Estate> {
     let mut client = pool.get().await?;
-    let tx = client.snapshot("beginning to count what a user has").await?;
-    let mut estate = beside(&tx, user).await?;
+    let tx = client.snapshot("beginning to count the data of a user").await?;
+    let mut estate = shared_and_pending(&tx, user).await?;
     for (table, own) in OWN {
         let statement = format!("SELECT count(*) FROM {table} t WHERE {own}");
         let row = tx.query_typed_one(&statement, &[(&user, Type::UUID)]).await.with_context(|| format!("counting {table}"))?;
@@ -171,59 +171,59 @@ pub async fn count(pool: &Pool, user: Uuid) -> anyhow::Result<Estate> {
     Ok(estate)
 }
 
-/// Erases it all, and answers what it was, and the rows of bots that have not joined yet: they stay, without what says whose they were. `None`: an
-/// event of the user's is being sent; nothing is gone.
+/// Erases a user. Returns what was erased, and the ids of bots that have not joined yet: their rows stay, without data of the user. `None`: an event
+/// of the user is being sent, and nothing was erased.
 ///
 /// # Errors
-/// The database failed, or a run kept what is to go for too long; nothing is gone then.
+/// Returns an error if the database fails or a run holds locks for too long. Nothing is erased then.
 pub async fn erase(pool: &Pool, user: Uuid) -> anyhow::Result<Option<(Estate, Vec<Uuid>)>> {
     let mut client = pool.get().await?;
     let tx = client.begin_within(&BOUNDS, "beginning to erase a user").await?;
-    // Whoever writes something of the user's holds its stream, or writes a document, which has a key to the user. Streams first, as they do.
+    // Every writer of the user's data holds the stream, or writes a document, which references the user. Lock streams first, as writers do.
     for lock in ["SELECT FROM streams WHERE user_id = $1 ORDER BY id FOR UPDATE", "SELECT FROM users WHERE id = $1 FOR UPDATE"] {
-        tx.query_typed(lock, &[(&user, Type::UUID)]).await.context("keeping a user's streams from other runs")?;
+        tx.query_typed(lock, &[(&user, Type::UUID)]).await.context("locking a user and their streams")?;
     }
     if under_way(&tx, user).await? > 0 {
         return Ok(None);
     }
-    let mut estate = beside(&tx, user).await?;
-    let awaited = tx
+    let mut estate = shared_and_pending(&tx, user).await?;
+    let not_joined = tx
         .query_typed(
             concat!(
                 "UPDATE attendee_bots t SET title = NULL, room = '', meeting_url = '', raw = NULL, reason = NULL, last_error = NULL WHERE ",
-                alone!("t"),
+                exclusive!("t"),
                 " AND ",
-                awaited!("t"),
+                not_joined!("t"),
                 " RETURNING t.id"
             ),
             &[(&user, Type::UUID)],
         )
         .await
-        .context("leaving of bots what it takes to take them back")?;
-    let awaited = awaited.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    unnote(&tx, user).await?;
-    // An address in another user's mailbox names nobody any more.
+        .context("reducing bots to what cancelling them needs")?;
+    let not_joined = not_joined.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    erase_from_summaries(&tx, user).await?;
+    // Addresses in other users' mailboxes no longer resolve to this user.
     tx.execute_typed(
         "UPDATE gmail_detections t SET status = 'user_not_found', user_id = NULL, document_id = NULL
          WHERE t.user_id = $1 AND NOT EXISTS (SELECT FROM streams s WHERE s.id = t.stream_id AND s.user_id = $1)",
         &[(&user, Type::UUID)],
     )
     .await
-    .context("forgetting whom addresses named")?;
+    .context("removing a user from detected addresses")?;
     for (table, own) in OWN {
         let statement = format!("DELETE FROM {table} t WHERE {own}");
         let rows = tx.execute_typed(&statement, &[(&user, Type::UUID)]).await.with_context(|| format!("erasing {table}"))?;
         estate.erased.push(Rows { table, rows });
     }
-    tx.commit().await.context("committing the end of a user")?;
+    tx.commit().await.context("committing the erasure of a user")?;
     estate.erased.retain(|of| of.rows > 0);
-    Ok(Some((estate, awaited)))
+    Ok(Some((estate, not_joined)))
 }
 
-/// Takes from what runs noted what was the user's.
-async fn unnote(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<()> {
-    tx.execute_typed(MEETINGS_NOTED, &[(&user, Type::UUID)]).await.context("erasing meetings that runs noted")?;
-    for table in NOTED {
+/// Removes the user's data from the summaries of runs.
+async fn erase_from_summaries(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<()> {
+    tx.execute_typed(ERASE_MEETINGS, &[(&user, Type::UUID)]).await.context("erasing meetings from the summaries of runs")?;
+    for table in SUMMARIES {
         let statement = format!(
             "UPDATE {table} SET summary_data = replace(summary_data::text, $1::text, $2::text)::jsonb WHERE position($1::text IN summary_data::text) > 0"
         );
@@ -234,13 +234,13 @@ async fn unnote(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes the rows of bots that were taken back, or that are not to be taken back any more; answers how many are still awaited.
+/// Deletes the rows of bots that were cancelled or no longer need to be. Returns how many still await cancellation.
 pub async fn forget_bots(pool: &Pool, bots: &[Uuid]) -> anyhow::Result<u64> {
     let gone = pool
         .get()
         .await?
         .execute_typed(
-            concat!("DELETE FROM attendee_bots t WHERE t.id = ANY ($1) AND NOT ", awaited!("t")),
+            concat!("DELETE FROM attendee_bots t WHERE t.id = ANY ($1) AND NOT ", not_joined!("t")),
             &[(&bots, Type::UUID_ARRAY)],
         )
         .await
@@ -248,8 +248,8 @@ pub async fn forget_bots(pool: &Pool, bots: &[Uuid]) -> anyhow::Result<u64> {
     Ok((bots.len() as u64).saturating_sub(gone))
 }
 
-/// All but what is erased.
-async fn beside(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<Estate> {
+/// Counts everything except the rows to erase.
+async fn shared_and_pending(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<Estate> {
     let row = tx
         .query_typed_one(
             concat!(
@@ -259,21 +259,21 @@ async fn beside(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<Estate> {
                    (SELECT count(DISTINCT a.file_id) FROM drive_file_access a WHERE a.stream_id IN (SELECT id FROM streams WHERE user_id = $1)
                       AND EXISTS (SELECT FROM drive_file_access o WHERE o.file_id = a.file_id AND o.user_id <> $1 AND o.lost_at IS NULL)),
                    ARRAY(SELECT t.bot_id FROM attendee_bots t WHERE t.bot_id IS NOT NULL AND t.state IN ('open', 'ended', 'settled') AND ",
-                alone!("t"),
+                exclusive!("t"),
                 " AND NOT ",
-                awaited!("t"),
+                not_joined!("t"),
                 " ORDER BY t.bot_id),
                    (SELECT count(*) FROM attendee_bots t WHERE ",
-                alone!("t"),
+                exclusive!("t"),
                 " AND ",
-                awaited!("t"),
+                not_joined!("t"),
                 "), (SELECT count(*) FROM outbox_events e WHERE e.user_id = $1
                       AND (NOT e.routed OR EXISTS (SELECT FROM outbox_deliveries d WHERE d.event_id = e.id AND d.state = 'pending')))"
             ),
             &[(&user, Type::UUID)],
         )
         .await
-        .context("looking for what is others' as well")?;
+        .context("counting shared data and unsent events")?;
     let stays = Stays {
         documents: row.try_get(0)?,
         shared_meetings: row.try_get(1)?,

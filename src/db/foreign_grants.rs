@@ -1,6 +1,6 @@
-//! What other roles may do where our tables are, and what they have put there. Changes nothing.
+//! Rights and objects of other roles in our schema. Read-only.
 //!
-//! Asked with PostgreSQL's own names alone, because it is about those who may have made others.
+//! The queries use only names of `pg_catalog`, because the roles they check could have created others of the same name.
 
 use anyhow::Context as _;
 use tokio_postgres::Row;
@@ -8,19 +8,19 @@ use tokio_postgres::types::Type;
 
 use super::{Pool, migrate};
 
-/// The schema that is ours, or would be.
+/// Our schema, or the one that would be used.
 pub(super) const SCHEMA: &str = "SELECT pg_catalog.current_schema()::pg_catalog.text";
-/// Leaves nobody else's names until the transaction ends.
+/// Restricts names to PostgreSQL's own until the transaction ends.
 pub(super) const NO_NAMES: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
 
-/// The owner of the schema where it is another role than ours, and one that we may become. Read with a search path that is in question.
+/// The owner of the tables, if it differs from the current role and the current role can switch to it. Safe with an untrusted search path.
 pub(super) const OWNER: &str = "SELECT pg_catalog.quote_ident(r.rolname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.relowner
   WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('schema_migrations')::pg_catalog.oid
     AND r.rolname OPERATOR(pg_catalog.<>) current_user::pg_catalog.name
     AND CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 160000
       THEN pg_catalog.pg_has_role(r.oid, 'SET') ELSE pg_catalog.pg_has_role(r.oid, 'MEMBER') END";
 
-/// Roles that may do with our tables what they like anyway. `$1` is the schema, here and below.
+/// Roles with full access to our tables anyway. Here and below, `$1` is the schema.
 macro_rules! trusted {
     () => {
         "trusted AS (
@@ -33,7 +33,7 @@ macro_rules! trusted {
     };
 }
 
-/// Our tables. `$2` are their names.
+/// Our tables. `$2` is the array of their names.
 macro_rules! tables {
     () => {
         "tables AS (
@@ -44,7 +44,7 @@ macro_rules! tables {
     };
 }
 
-/// Who may create in the schema. That everybody may is of no matter where nobody else is.
+/// Roles that may create objects in the schema. PUBLIC counts only if there are untrusted roles.
 pub(super) const CREATORS: &str = concat!(
     "WITH ",
     trusted!(),
@@ -56,8 +56,8 @@ pub(super) const CREATORS: &str = concat!(
 );
 pub(super) const LOOKING_FOR_CREATORS: &str = "looking for roles that may create in the schema";
 
-/// What roles beside the trusted ones and the three of sql/roles.sql may do with our tables, their columns and sequences, and our functions.
-/// Reading is left out where row-level security is on and a policy names the role: somebody has decided which rows it sees.
+/// Rights on our tables, their columns and sequences, and our functions that roles have other than the trusted ones and the three of
+/// sql/roles.sql. SELECT is left out if row-level security is on and a policy names the role: its access was granted deliberately.
 const RIGHTS: &str = concat!(
     "WITH ",
     tables!(),
@@ -81,7 +81,7 @@ const RIGHTS: &str = concat!(
      GROUP BY 1 ORDER BY 1"
 );
 
-/// Tables without row-level security, where the others have it.
+/// Tables without row-level security in a schema that otherwise uses it.
 const OPEN: &str = concat!(
     "WITH ",
     tables!(),
@@ -89,7 +89,7 @@ const OPEN: &str = concat!(
      WHERE NOT relrowsecurity AND EXISTS (SELECT FROM tables WHERE relname = 'schema_migrations' AND relrowsecurity) ORDER BY 1"
 );
 
-/// Code of others that jobs may run: functions and operators of our schema that can be taken for PostgreSQL's own, and triggers of our tables.
+/// Code of other roles that jobs could run: functions and operators of our schema that can shadow PostgreSQL's own, and triggers on our tables.
 const CODE: &str = concat!(
     "WITH ",
     trusted!(),
@@ -105,10 +105,10 @@ const CODE: &str = concat!(
      SELECT DISTINCT name || ' of ' || pg_get_userbyid(owner) FROM code WHERE owner NOT IN (SELECT oid FROM trusted) ORDER BY 1"
 );
 
-/// What a role may do.
+/// Rights of a role.
 #[derive(Debug, Clone)]
 pub struct Right {
-    /// `PUBLIC`: everybody.
+    /// `PUBLIC` means all roles.
     pub role: String,
     /// Tables, columns (`accounts.state`), sequences, functions.
     pub objects: Vec<String>,
@@ -116,34 +116,34 @@ pub struct Right {
     pub privileges: Vec<String>,
 }
 
-/// What is there of others.
+/// Rights and objects of other roles.
 #[derive(Debug, Clone)]
 pub struct Foreign {
     pub schema: String,
-    /// Roles that may create in it, `PUBLIC` for everybody.
+    /// Roles that may create objects in it; `PUBLIC` means all roles.
     pub creators: Vec<String>,
     pub rights: Vec<Right>,
-    /// Tables without row-level security, where the others have it.
+    /// Tables without row-level security in a schema that otherwise uses it.
     pub open: Vec<String>,
-    /// In words: `trigger x on users of somebody`.
+    /// Descriptions: `trigger x on users of mallory`.
     pub code: Vec<String>,
 }
 
-/// Looks for it. `None`: the search path of the role has no schema.
+/// Reads them. `None`: no schema of the role's search path exists.
 pub async fn read(pool: &Pool) -> anyhow::Result<Option<Foreign>> {
     let mut client = pool.get().await?;
-    let tx = client.snapshot("beginning to look at the rights of others").await?;
-    let row = tx.query_typed_one(SCHEMA, &[]).await.context("asking for the schema")?;
+    let tx = client.snapshot("beginning to read the rights of other roles").await?;
+    let row = tx.query_typed_one(SCHEMA, &[]).await.context("reading the current schema")?;
     let Some(schema) = row.try_get::<_, Option<String>>(0)? else { return Ok(None) };
     tx.batch_execute(NO_NAMES).await.context("setting the search path")?;
     let tables = migrate::tables();
-    let asked = async |statement, what| {
+    let query = async |statement, what| {
         tx.query_typed(statement, &[(&schema, Type::TEXT), (&tables, Type::TEXT_ARRAY)]).await.context(what)
     };
     let creators = tx.query_typed(CREATORS, &[(&schema, Type::TEXT)]).await.context(LOOKING_FOR_CREATORS)?;
-    let rights = asked(RIGHTS, "reading the rights of other roles").await?;
-    let open = asked(OPEN, "looking for tables without row-level security").await?;
-    let code = asked(CODE, "looking for code of others").await?;
+    let rights = query(RIGHTS, "reading the rights of other roles").await?;
+    let open = query(OPEN, "looking for tables without row-level security").await?;
+    let code = query(CODE, "looking for code of other roles").await?;
     let right = |row: &Row| Ok(Right { role: row.try_get(0)?, objects: row.try_get(1)?, privileges: row.try_get(2)? });
     Ok(Some(Foreign {
         creators: names(&creators)?,

@@ -1,4 +1,4 @@
-//! What the database itself is like: its version, its way to us, what our role may, and who else may read. Changes nothing.
+//! Health of the database: version, latency, rights of our role, seal keys, quota, and long transactions. Read-only.
 
 use std::time::{Duration, Instant};
 
@@ -8,27 +8,27 @@ use tokio_postgres::types::Type;
 
 use super::Pool;
 
-/// Round trips that the latency is taken from.
+/// Number of round trips for the latency.
 const ROUND_TRIPS: usize = 20;
-/// Questions that find out whether connections share a server's process.
-const LOOKS: usize = 4;
+/// Number of queries per connection to detect shared server processes.
+const SAMPLES: usize = 4;
 
-/// The server, as one connection sees it.
+/// The server as seen by one connection.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// `server_version_num`, such as 170006
+    /// `server_version_num`, such as 170006.
     pub number: i32,
     pub version: String,
     pub bytes: i64,
-    /// TLS version of the server's connection, where it has TLS.
+    /// TLS version of the connection, if it uses TLS.
     pub tls: Option<String>,
-    /// The role may make tables where ours are.
+    /// The role may create tables in our schema.
     pub may_create: bool,
     pub role: String,
     pub now: DateTime<Utc>,
 }
 
-/// Asks the server about itself.
+/// Reads the properties of the server.
 pub async fn server(pool: &Pool) -> anyhow::Result<Server> {
     let row = pool
         .get()
@@ -40,7 +40,7 @@ pub async fn server(pool: &Pool) -> anyhow::Result<Server> {
             &[],
         )
         .await
-        .context("asking the server about itself")?;
+        .context("reading the properties of the server")?;
     Ok(Server {
         number: row.try_get(0)?,
         version: row.try_get(1)?,
@@ -52,37 +52,37 @@ pub async fn server(pool: &Pool) -> anyhow::Result<Server> {
     })
 }
 
-/// The middle one of some round trips.
+/// The median of some round trips.
 pub async fn latency(pool: &Pool) -> anyhow::Result<Duration> {
     let client = pool.get().await?;
     let mut trips = Vec::with_capacity(ROUND_TRIPS);
     for _ in 0..ROUND_TRIPS {
         let started = Instant::now();
-        client.query_typed_one("SELECT 1", &[]).await.context("measuring the way to the server")?;
+        client.query_typed_one("SELECT 1", &[]).await.context("measuring the latency of the server")?;
         trips.push(started.elapsed());
     }
     trips.sort_unstable();
     Ok(trips[ROUND_TRIPS / 2])
 }
 
-/// Whether a pooler gives each transaction another server process: then two connections that are both open meet the same one.
+/// Whether a pooler assigns server processes per transaction: then two open connections get the same process, or one connection gets several.
 pub async fn shares_processes(pool: &Pool) -> anyhow::Result<bool> {
     let (first, second) = (pool.get().await?, pool.get().await?);
-    let mut met = [Vec::new(), Vec::new()];
-    for _ in 0..LOOKS {
-        for (client, met) in [&first, &second].into_iter().zip(&mut met) {
-            let row = client.query_typed_one("SELECT pg_backend_pid()", &[]).await.context("asking for the server's process")?;
-            met.push(row.try_get::<_, i32>(0)?);
+    let mut pids = [Vec::new(), Vec::new()];
+    for _ in 0..SAMPLES {
+        for (client, pids) in [&first, &second].into_iter().zip(&mut pids) {
+            let row = client.query_typed_one("SELECT pg_backend_pid()", &[]).await.context("reading the server's process id")?;
+            pids.push(row.try_get::<_, i32>(0)?);
         }
     }
-    Ok(met[0].iter().any(|pid| met[1].contains(pid)) || met[0].windows(2).any(|pair| pair[0] != pair[1]))
+    Ok(pids[0].iter().any(|pid| pids[1].contains(pid)) || pids[0].windows(2).any(|pair| pair[0] != pair[1]))
 }
 
-/// The id of the key that sealed a value: a blob is one byte of format, one that says how long the id is, the id, and the rest. `NULL`: cut, or of
-/// another format.
+/// The id of the key that sealed a value. A blob consists of a format byte, the length of the id in one byte, the id, and the rest. `NULL`: truncated
+/// or of another format.
 const KEY_ID: &str = "CASE WHEN octet_length(blob) > 2 AND get_byte(blob, 0) = 1 THEN encode(substring(blob FROM 3 FOR get_byte(blob, 1)), 'escape') END";
 
-/// How many credentials each key has sealed, by its id; empty where one of the `known` keys has sealed any: the others are a matter of their accounts.
+/// Number of credentials per key id. Empty if one of the `known` keys has sealed any: other keys then concern only their accounts.
 pub async fn sealed_credentials(pool: &Pool, known: &[&str]) -> anyhow::Result<Vec<(String, i64)>> {
     let statement = format!(
         "WITH sealed AS NOT MATERIALIZED (
@@ -91,9 +91,9 @@ pub async fn sealed_credentials(pool: &Pool, known: &[&str]) -> anyhow::Result<V
          GROUP BY id ORDER BY count(*) DESC, id"
     );
     let client = pool.get().await?;
-    // Mostly the first one tells enough.
+    // The first credential usually suffices.
     let first = format!("SELECT {KEY_ID} FROM (SELECT credentials AS blob FROM accounts LIMIT 1) first");
-    let first = client.query_typed_opt(&first, &[]).await.context("looking which key has sealed a credential")?;
+    let first = client.query_typed_opt(&first, &[]).await.context("looking up which key has sealed a credential")?;
     if let Some(row) = first
         && row.try_get::<_, Option<&str>>(0)?.is_some_and(|key| known.contains(&key))
     {
@@ -102,11 +102,11 @@ pub async fn sealed_credentials(pool: &Pool, known: &[&str]) -> anyhow::Result<V
     let rows = client
         .query_typed(&statement, &[(&known, Type::TEXT_ARRAY)])
         .await
-        .context("looking which keys have sealed credentials")?;
+        .context("looking up which keys have sealed credentials")?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// How many values each seal key has sealed, by its id; `None`: what is cut or of another format.
+/// Number of sealed values per key id; `None` for values that are truncated or of another format.
 pub async fn seal_keys(pool: &Pool) -> anyhow::Result<Vec<(Option<String>, i64)>> {
     let rows = pool
         .get()
@@ -122,29 +122,29 @@ pub async fn seal_keys(pool: &Pool) -> anyhow::Result<Vec<(Option<String>, i64)>
             &[],
         )
         .await
-        .context("looking which keys have sealed values")?;
+        .context("looking up which keys have sealed values")?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// What is spent of a project's quota.
+/// Used quota of a project.
 #[derive(Debug, Clone)]
 pub struct Spent {
     pub service: String,
     pub project: String,
-    /// In the last minute, and in Google's day.
+    /// Units in the last minute and in Google's quota day.
     pub minute: i64,
     pub day: i64,
-    /// Google told us to stop, until then and why.
+    /// End and reason of the project's pause, if it is paused.
     pub paused: Option<(DateTime<Utc>, String)>,
 }
 
-/// What is spent of each project's quota now.
+/// Reads the used quota of each project.
 pub async fn quota(pool: &Pool) -> anyhow::Result<Vec<Spent>> {
     let rows = pool
         .get()
         .await?
         .query_typed(
-            // A user's part is written under the project's name and the user's id.
+            // Rows of users have a subject with a slash: project and user id.
             "WITH spent AS (
                SELECT service, subject AS project, coalesce(minute.units, 0)::bigint AS minute, coalesce(day.units, 0)::bigint AS day
                FROM (
@@ -163,7 +163,7 @@ pub async fn quota(pool: &Pool) -> anyhow::Result<Vec<Spent>> {
             &[],
         )
         .await
-        .context("reading what is spent of the quotas")?;
+        .context("reading the used quotas")?;
     rows.iter()
         .map(|row| {
             let until: Option<DateTime<Utc>> = row.try_get(4)?;
@@ -179,23 +179,23 @@ pub async fn quota(pool: &Pool) -> anyhow::Result<Vec<Spent>> {
         .collect()
 }
 
-/// A transaction that has been open for long.
+/// A long-running transaction.
 #[derive(Debug, Clone)]
 pub struct OpenTransaction {
     pub pid: i32,
-    /// What its client calls itself.
+    /// Its client's application name.
     pub application: String,
-    /// Where it came from; `None`: by the server's socket.
+    /// Its client's host; `None`: the server's socket.
     pub host: Option<String>,
-    /// `idle in transaction`, `active`
+    /// State such as `idle in transaction` or `active`.
     pub state: String,
     /// Seconds.
     pub age: f64,
-    /// Statements that wait for it.
+    /// Number of sessions waiting for its locks.
     pub waiting: i64,
 }
 
-/// Transactions of clients of this database that have been open for longer than so many seconds, the oldest first, as far as the role may see them.
+/// Client transactions in this database that are older than `seconds`, oldest first, limited to those visible to the role.
 pub async fn open_transactions(pool: &Pool, seconds: f64) -> anyhow::Result<Vec<OpenTransaction>> {
     let rows = pool
         .get()
@@ -211,7 +211,7 @@ pub async fn open_transactions(pool: &Pool, seconds: f64) -> anyhow::Result<Vec<
             &[(&seconds, Type::FLOAT8)],
         )
         .await
-        .context("looking for transactions that have been open for long")?;
+        .context("looking for long-running transactions")?;
     rows.iter()
         .map(|row| {
             Ok(OpenTransaction {

@@ -1,4 +1,4 @@
-//! What runs told of themselves, over a long window (tables `*_summaries`). Changes nothing.
+//! Summaries of runs over a long period (tables `*_summaries`). Read-only.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -8,7 +8,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::{Pool, runs};
 
-/// The summary of a run, as far as it is asked for. Rows that others wrote before us can lack anything.
+/// The used fields of a run's summary. Rows written by other programs can lack any field.
 #[derive(Debug, Clone, Default)]
 pub struct RunSummary {
     pub ended_at: DateTime<Utc>,
@@ -25,7 +25,7 @@ pub struct RunSummary {
     pub delays: Value,
 }
 
-/// When the first run that is still known told of itself. `None`: none has.
+/// Time of the oldest stored summary; `None` if no run has written one.
 pub async fn first(pool: &Pool, services: &[&str]) -> anyhow::Result<Option<DateTime<Utc>>> {
     let tables: Vec<String> = services
         .iter()
@@ -33,11 +33,11 @@ pub async fn first(pool: &Pool, services: &[&str]) -> anyhow::Result<Option<Date
         .map(|(table, _)| format!("SELECT min(timestamp) AS at FROM {table}"))
         .collect();
     let statement = format!("SELECT min(at) FROM ({}) s", tables.join(" UNION ALL "));
-    let row = pool.get().await?.query_typed_one(&statement, &[]).await.context("reading when the first run was")?;
+    let row = pool.get().await?.query_typed_one(&statement, &[]).await.context("reading the time of the first run")?;
     Ok(row.try_get(0)?)
 }
 
-/// The summaries of the given services since a time, as they come from the database: a million of them need no memory here.
+/// Streams the summaries of the given services since `start`, so that a million of them need no memory here.
 pub async fn since(
     pool: &Pool,
     services: &[&str],
@@ -48,7 +48,7 @@ pub async fn since(
         .flat_map(|service| runs::summary_tables(service))
         .map(|(table, _)| format!("SELECT timestamp, summary_data FROM {table} WHERE timestamp >= $1"))
         .collect();
-    // One look into each JSON: a long one is stored compressed, and every `->` would unpack it anew.
+    // Access each JSON value only once: long values are stored compressed, and every `->` would decompress them again.
     let statement = format!(
         "SELECT s.timestamp, r.job, r.status, r.elapsed_ms, r.streams, r.api_calls, r.quota_units, r.changes, r.errors, r.delays
          FROM ({}) s,
@@ -63,7 +63,7 @@ pub async fn since(
         .await
         .context("reading the summaries of runs")?;
     Ok(rows.map(move |row| {
-        // The connection is in use until the last row.
+        // Keep the connection until the last row.
         let _client = &client;
         let row = row.context("reading the summaries of runs")?;
         let json = |at: usize| -> anyhow::Result<Value> { Ok(row.try_get::<_, Option<Value>>(at)?.unwrap_or_default()) };

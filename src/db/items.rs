@@ -1,4 +1,4 @@
-//! Items that could not be applied, or not even fetched (table `quarantined_items`).
+//! Quarantine: items that could not be applied or fetched (table `quarantined_items`).
 
 use std::time::Duration;
 
@@ -13,28 +13,27 @@ use super::{Pool, streams};
 use crate::error::{Failure, one_line};
 use crate::nul;
 
-/// Seconds until a thing that could not be fetched is asked for again: a quarter of an hour, then four times as long each time, a day at the most.
-/// An outage delays a thing little, and one that can never be fetched costs a call a day.
-const AGAIN: &str = "least(86400, 900 * power(4, least(quarantined_items.attempts, 8)))";
+/// Seconds until an item that could not be fetched is fetched again: 15 minutes, then four times as long each time, at most a day. After an outage,
+/// items are soon complete, and an item that can never be fetched costs one call a day.
+const RETRY_WAIT: &str = "least(86400, 900 * power(4, least(quarantined_items.attempts, 8)))";
 
-/// What is said of an item that ended its process twice.
-pub const DEADLY: &str =
-    "the process that read this item died, twice; it is not read again unless `syncctl items retry` asks for it";
+/// The error of an item that killed its process twice.
+pub const DEADLY: &str = "the process that read this item died, twice; it is not read again unless you run `syncctl items retry`";
 
-/// An item to put aside: its id at the provider, its JSON as received, and why it could not be applied.
+/// An item to quarantine: its id at the provider, its JSON as received, and why it could not be applied.
 #[derive(Debug, Clone)]
 pub struct Poison {
     pub item_id: String,
-    /// Empty, if it could not be fetched.
+    /// Empty if it could not be fetched.
     pub raw: String,
     pub error: String,
-    /// Set where it could not be fetched: it is asked for again by itself, and not before so long.
+    /// Set if it could not be fetched: the minimum wait before it is fetched again automatically.
     pub unfetched: Option<Duration>,
 }
 
 impl Poison {
-    /// A thing that the provider named and did not give. The stream's polls ask for it again with `Source::fetch_again`, soon at first, then once a day,
-    /// and not earlier than the failure's `retry_after`.
+    /// An item that the provider listed but did not return. Polls of the stream fetch it again with `Source::fetch_again`, soon at first, then once a
+    /// day, and not before the failure's `retry_after`.
     pub fn unfetched(item_id: &str, failure: &Failure) -> Self {
         Self {
             item_id: item_id.to_owned(),
@@ -49,7 +48,7 @@ impl Poison {
         Self { item_id: item_id.to_owned(), raw: String::new(), error: DEADLY.to_owned(), unfetched: None }
     }
 
-    /// An item with the id that it names (`id`, or `fileId`); without one, with a digest of its text, so that it is quarantined once.
+    /// An item with its own id (`id` or `fileId`), or a digest of its text if it has none, to quarantine it only once.
     pub fn of(raw: &RawValue, error: impl Into<String>) -> Self {
         #[derive(serde::Deserialize)]
         struct Named {
@@ -65,11 +64,11 @@ impl Poison {
     }
 }
 
-/// What an item is known by in quarantine: its id, or the digest of one that is too long for an index.
+/// The key of an item in quarantine: its id, or a digest if the id is too long for an index.
 pub fn key(item_id: &str) -> String {
-    const MOST: usize = 1024;
+    const MAX_LEN: usize = 1024;
     match item_id.len() {
-        0..=MOST => nul::replaced(item_id).into_owned(),
+        0..=MAX_LEN => nul::cleaned(item_id),
         _ => format!("long-{}", data_encoding::HEXLOWER.encode(&Sha256::digest(item_id.as_bytes()))),
     }
 }
@@ -87,13 +86,13 @@ pub struct Quarantined {
     pub error: String,
     pub attempts: i32,
     pub first_seen_at: chrono::DateTime<chrono::Utc>,
-    /// It could not be fetched, and is asked for again at the first poll after this; absent: it came, and could not be applied.
+    /// If it could not be fetched, it is fetched again by the first poll after this time. Absent if it was fetched but could not be applied.
     pub retry_at: Option<chrono::DateTime<chrono::Utc>>,
     #[serde(skip)]
     pub raw: String,
 }
 
-/// Puts items aside; one that is there already gets the newer text and error. `pass`: the full pass that named them.
+/// Quarantines items. An item already in quarantine gets the newer text and error. `pass`: the full pass that listed them.
 pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison], pass: Option<i64>) -> anyhow::Result<()> {
     let statement = format!(
         "INSERT INTO quarantined_items (stream_id, item_id, raw, error, retry_at, seen_pass)
@@ -102,7 +101,7 @@ pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison], pas
          SET raw = coalesce(nullif(excluded.raw, ''), quarantined_items.raw), error = excluded.error,
            attempts = quarantined_items.attempts + 1, last_tried_at = now(),
            seen_pass = coalesce(excluded.seen_pass, quarantined_items.seen_pass),
-           retry_at = CASE WHEN $5::float8 IS NOT NULL THEN now() + make_interval(secs => greatest($5, {AGAIN})) END"
+           retry_at = CASE WHEN $5::float8 IS NOT NULL THEN now() + make_interval(secs => greatest($5, {RETRY_WAIT})) END"
     );
     for item in items {
         let wait = item.unfetched.map(|wait| wait.as_secs_f64());
@@ -123,7 +122,7 @@ pub async fn quarantine(tx: &Transaction<'_>, stream: i64, items: &[Poison], pas
     Ok(())
 }
 
-/// Puts an item aside that ended its process twice: from now on it is not read.
+/// Quarantines an item that killed its process twice, so that polls no longer read it.
 pub async fn condemn(pool: &Pool, stream: i64, item_id: &str, error: &str) -> anyhow::Result<()> {
     pool.get()
         .await?
@@ -133,12 +132,12 @@ pub async fn condemn(pool: &Pool, stream: i64, item_id: &str, error: &str) -> an
             &[(&stream, Type::INT8), (&key(item_id), Type::TEXT), (&error, Type::TEXT)],
         )
         .await
-        .context("quarantining an item that ends its process")?;
+        .context("quarantining an item that kills its process")?;
     Ok(())
 }
 
-/// Lets the next poll ask for things by their ids that a complete pass did not name although they may be there; answers how many. What lies
-/// in quarantine already stays as it is.
+/// Makes the next poll fetch items by id that a complete pass did not list although they may exist. Returns how many. Items already in quarantine
+/// stay unchanged.
 pub async fn ask_for(tx: &Transaction<'_>, stream: i64, item_ids: &[&str], why: &str) -> anyhow::Result<u64> {
     tx.execute_typed(
         "INSERT INTO quarantined_items (stream_id, item_id, raw, error, retry_at) SELECT $1, id, '', $3, now() FROM unnest($2::text[]) AS id
@@ -146,10 +145,10 @@ pub async fn ask_for(tx: &Transaction<'_>, stream: i64, item_ids: &[&str], why: 
         &[(&stream, Type::INT8), (&item_ids, Type::TEXT_ARRAY), (&why, Type::TEXT)],
     )
     .await
-    .context("leaving things to be asked for")
+    .context("scheduling items to be fetched")
 }
 
-/// Lets the next poll ask for what lies in quarantine although a complete pass did not name it: it may be gone, or lie outside of what was listed.
+/// Makes the next poll fetch quarantined items that a complete pass did not list: they may be gone, or outside the listed range.
 pub async fn doubt(tx: &Transaction<'_>, stream: i64, pass: i64) -> anyhow::Result<()> {
     let doubted = tx
         .execute_typed(
@@ -157,25 +156,25 @@ pub async fn doubt(tx: &Transaction<'_>, stream: i64, pass: i64) -> anyhow::Resu
             &[(&stream, Type::INT8), (&pass, Type::INT8)],
         )
         .await
-        .context("leaving quarantined items to be asked for")?;
+        .context("scheduling quarantined items to be fetched")?;
     if doubted > 0 {
         streams::make_due(tx, stream).await?;
     }
     Ok(())
 }
 
-/// Forgets what lies in quarantine and a complete list of everything did not name; `None`: all that does.
+/// Deletes quarantined items that a complete list did not contain; `None`: all items of the stream.
 pub async fn forget(tx: &Transaction<'_>, stream: i64, pass: Option<i64>) -> anyhow::Result<()> {
     tx.execute_typed(
         "DELETE FROM quarantined_items WHERE stream_id = $1 AND ($2::bigint IS NULL OR seen_pass IS DISTINCT FROM $2)",
         &[(&stream, Type::INT8), (&pass, Type::INT8)],
     )
     .await
-    .context("forgetting quarantined items that are gone")?;
+    .context("deleting quarantined items that are gone")?;
     Ok(())
 }
 
-/// Forgets items that were applied after all.
+/// Deletes items from quarantine that have been applied since.
 pub async fn clear(tx: &Transaction<'_>, stream: i64, item_ids: &[&str]) -> anyhow::Result<u64> {
     let keys: Vec<String> = item_ids.iter().map(|id| key(id)).collect();
     tx.execute_typed(
@@ -186,8 +185,8 @@ pub async fn clear(tx: &Transaction<'_>, stream: i64, item_ids: &[&str]) -> anyh
     .context("clearing applied items from quarantine")
 }
 
-/// What moves when the feed tells of an item that is not stored: how it lies in quarantine, and behind which page the feed stands. The pages of a
-/// first pass tell of nothing that is gone, and do not count.
+/// A value that changes when the feed reports an item that is not stored: the item's state in quarantine, and the position of the feed. A first pass
+/// has no position here, because its pages do not report deletions.
 pub async fn feed_state(tx: &Transaction<'_>, stream: i64, item_id: &str) -> anyhow::Result<(Option<String>, Option<String>)> {
     let row = tx
         .query_typed_opt(
@@ -197,11 +196,11 @@ pub async fn feed_state(tx: &Transaction<'_>, stream: i64, item_id: &str) -> any
             &[(&stream, Type::INT8), (&key(item_id), Type::TEXT)],
         )
         .await
-        .context("reading what the feed told of an item")?;
+        .context("reading the feed's state for an item")?;
     row.map_or(Ok((None, None)), |row| Ok((row.try_get(0)?, row.try_get(1)?)))
 }
 
-/// Whether this version of an item lies in quarantine still. The caller holds the stream, so that it stays so.
+/// Whether this version of an item is still in quarantine. The caller holds the stream, so that this stays true.
 pub async fn lies(tx: &Transaction<'_>, id: i64, raw: &str) -> anyhow::Result<bool> {
     let row = tx
         .query_typed_opt("SELECT 1 FROM quarantined_items WHERE id = $1 AND raw = $2", &[(&id, Type::INT8), (&raw, Type::TEXT)])
@@ -210,7 +209,7 @@ pub async fn lies(tx: &Transaction<'_>, id: i64, raw: &str) -> anyhow::Result<bo
     Ok(row.is_some())
 }
 
-/// The quarantine, oldest first; `id`: one row only.
+/// Lists the quarantine, oldest first; `id` selects a single row.
 pub async fn list(pool: &Pool, id: Option<i64>) -> anyhow::Result<Vec<Quarantined>> {
     let rows = pool
         .get()

@@ -1,4 +1,4 @@
-//! Who holds a stream or a job (tables `job_locks`, `runs`).
+//! The run that holds a stream or a job (tables `job_locks`, `runs`).
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -12,9 +12,9 @@ use super::Pool;
 #[derive(Debug, Clone)]
 pub struct Holder {
     pub run: Uuid,
-    /// Job, host and process, where the run's row is there.
+    /// Job, host and process id, if the run's row exists.
     pub who: Option<(String, String, i32)>,
-    /// Until when, unless it renews its lease or ends before.
+    /// Expiry of the lease, unless the run renews it or ends earlier.
     pub until: DateTime<Utc>,
 }
 
@@ -24,19 +24,19 @@ impl std::fmt::Display for Holder {
         if let Some((job, host, pid)) = &self.who {
             write!(f, " (`{job}` on {host}, pid {pid})")?;
         }
-        write!(f, " holds it until {} unless it goes on", self.until.format("%F %T UTC"))
+        write!(f, " holds it until {} unless it renews its lease", self.until.format("%F %T UTC"))
     }
 }
 
 impl Holder {
-    /// Job, host and process of the run, from this column on.
-    pub(super) fn who(row: &Row, place: usize) -> anyhow::Result<Option<(String, String, i32)>> {
-        let job: Option<String> = row.try_get(place)?;
-        job.map(|job| Ok((job, row.try_get(place + 1)?, row.try_get(place + 2)?))).transpose()
+    /// Reads job, host and process id of the run, starting at `first_column`.
+    pub(super) fn who(row: &Row, first_column: usize) -> anyhow::Result<Option<(String, String, i32)>> {
+        let job: Option<String> = row.try_get(first_column)?;
+        job.map(|job| Ok((job, row.try_get(first_column + 1)?, row.try_get(first_column + 2)?))).transpose()
     }
 }
 
-/// Who holds a job's lock. `None`: nobody any more.
+/// The run that holds a job's lock; `None` if it has been released.
 pub async fn of_job(pool: &Pool, job: &str) -> anyhow::Result<Option<Holder>> {
     let row = pool
         .get()
@@ -46,7 +46,7 @@ pub async fn of_job(pool: &Pool, job: &str) -> anyhow::Result<Option<Holder>> {
             &[(&job, Type::TEXT)],
         )
         .await
-        .context("looking who holds a job")?;
+        .context("looking up the holder of a job")?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(Holder { run: row.try_get(0)?, until: row.try_get(1)?, who: Holder::who(&row, 2)? }))
 }

@@ -1,4 +1,4 @@
-//! The schema: numbered migrations, embedded, applied in one transaction under a lock. Synchronous: it runs where no runtime is wanted.
+//! The schema: numbered, embedded migrations, applied in one transaction under a lock. Synchronous: needs no async runtime.
 
 use anyhow::Context;
 use postgres::types::Type;
@@ -9,7 +9,7 @@ use super::conninfo::{self, Target};
 use super::{foreign_grants, search_path};
 use crate::error::Fault;
 
-/// Number, name, text. A migration is never edited once it has landed.
+/// Number, name, text. A migration is never edited after its release.
 const MIGRATIONS: &[(i32, &str, &str)] = &[
     (1, "run_tables", include_str!("../../sql/migrations/0001_run_tables.sql")),
     (2, "accounts", include_str!("../../sql/migrations/0002_accounts.sql")),
@@ -49,10 +49,10 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (36, "passes", include_str!("../../sql/migrations/0036_passes.sql")),
 ];
 
-/// Any number does, as long as nobody else takes it: "syncctl" in ASCII.
+/// Key of the advisory lock: "syncctl" in ASCII. Any number unlikely to be used by other programs would do.
 const LOCK: i64 = 0x0073_796e_6363_746c;
 
-/// The schema found, against the one that this binary knows.
+/// The schema of the database compared with the one that this binary knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
     Current,
@@ -65,11 +65,13 @@ pub fn newest() -> i32 {
     MIGRATIONS.last().map_or(0, |(version, _, _)| *version)
 }
 
-/// The tables that migrations make, by name. Those of the runs are made by a pattern: `LIKE` knows them by it.
+/// The names of the tables that migrations create. Tables of runs, which a loop creates, are missing here and are matched with `LIKE`.
 pub fn tables() -> Vec<String> {
-    let made = MIGRATIONS.iter().flat_map(|(_, _, text)| text.lines()).filter_map(|line| line.strip_prefix("CREATE TABLE "));
-    let mut names: Vec<String> =
-        made.filter_map(|rest| rest.trim_start_matches("IF NOT EXISTS ").split([' ', '(']).next()).map(str::to_owned).collect();
+    let created = MIGRATIONS.iter().flat_map(|(_, _, text)| text.lines()).filter_map(|line| line.strip_prefix("CREATE TABLE "));
+    let mut names: Vec<String> = created
+        .filter_map(|rest| rest.trim_start_matches("IF NOT EXISTS ").split([' ', '(']).next())
+        .map(str::to_owned)
+        .collect();
     names.push("schema_migrations".into());
     names
 }
@@ -84,8 +86,10 @@ pub fn compare(version: i32) -> Schema {
 }
 
 impl Schema {
+    /// Checks that the schema is current.
+    ///
     /// # Errors
-    /// A `Fault` (exit 78) unless the schema is current, with what to do.
+    /// Returns `Fault::settings` with the remedy if it is not.
     pub fn must_be_current(self) -> Result<(), Fault> {
         let known = newest();
         match self {
@@ -103,47 +107,47 @@ impl Schema {
     }
 }
 
-/// One row of `schema_migrations`, or one that is still to be applied.
+/// A row of `schema_migrations`, or a migration that is not applied yet.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Entry {
     pub version: i32,
     pub name: String,
-    /// As PostgreSQL prints it; absent: not applied.
+    /// As formatted by PostgreSQL; absent if not applied.
     pub applied_at: Option<String>,
 }
 
-/// Connects without a runtime.
+/// Connects synchronously.
 ///
 /// # Errors
-/// A `Fault` that says why the database cannot be reached.
+/// Returns a `Fault` that explains why the database cannot be reached.
 pub fn connect(target: &Target) -> anyhow::Result<Client> {
     let config = postgres::Config::from(target.config());
     config.connect(target.tls()?).map_err(|error| conninfo::explain(&error, target).into())
 }
 
-/// Applies what is missing; answers the names of what it applied. Two hosts at once are safe: the second waits, then finds nothing to do.
+/// Applies missing migrations. Returns their names. Safe on two hosts concurrently: the second waits, then has nothing to do.
 ///
 /// # Errors
-/// A migration that fails (nothing of it stays), or a schema that is newer or was changed after it landed.
+/// Returns an error if a migration fails (all changes are rolled back), if the schema is newer, or if an applied migration has another checksum.
 pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     let mut client = connect(target)?;
     let mut tx = client.transaction().context("beginning the migration")?;
-    // A host that dies in here must not keep every table to itself. What comes before the lock is had may take as long as another host's migration.
-    tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '30s'").context("bounding the migration")?;
+    // A host that dies here must not keep its locks on the tables. Waiting for the advisory lock may take as long as another host's migration.
+    tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '30s'").context("setting the timeout of the migration")?;
     tx.batch_execute(search_path::OURS).context("setting the search path of the migration")?;
     tx.batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})")).context("taking the migration lock")?;
-    // Not by IF NOT EXISTS, which asks for the right to make tables: a role without it can still be told that nothing is missing.
+    // Not CREATE TABLE IF NOT EXISTS, which requires the right to create tables: a role without it can still check that nothing is missing.
     tx.batch_execute(
         "DO $$ BEGIN IF pg_catalog.to_regclass('schema_migrations') IS NULL THEN CREATE TABLE schema_migrations (
            version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
          END IF; END $$",
     )
-    .context("making schema_migrations")?;
-    // What a migration makes belongs to whoever owns the rest, with the rights that are taken from others by default.
+    .context("creating schema_migrations")?;
+    // New tables get the same owner as the existing ones, so that this owner's default privileges apply.
     let owner = tx.query_typed_opt(foreign_grants::OWNER, &[]).context("looking for the owner of the schema")?;
     if let Some(owner) = owner {
         tx.batch_execute(&format!("SET LOCAL ROLE {}", owner.try_get::<_, &str>(0)?))
-            .context("becoming the owner of the schema")?;
+            .context("switching to the owner of the schema")?;
     }
     let rows = tx
         .simple_query("SELECT version, checksum FROM schema_migrations ORDER BY version")
@@ -167,7 +171,7 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
             Some(known) if *known == checksum => continue,
             Some(_) => {
                 return Err(Fault::settings(format!(
-                    "migration {version} ({name}) in the database is not the one this syncctl carries: the binary is from another branch"
+                    "migration {version} ({name}) in the database differs from the one in this syncctl: the binary is from another branch"
                 ))
                 .into());
             }
@@ -184,21 +188,22 @@ pub fn migrate(target: &Target) -> anyhow::Result<Vec<String>> {
     Ok(done)
 }
 
-/// Other roles that may create functions in our schema: what they put there can run in place of PostgreSQL's own, with the rights of our jobs.
+/// Other roles that may create functions in our schema: such functions can shadow PostgreSQL's own and run with the rights of our jobs.
 ///
 /// # Errors
-/// The database cannot be reached.
+/// Returns an error if the database cannot be reached.
 pub fn creators(target: &Target) -> anyhow::Result<Vec<String>> {
     let mut client = connect(target)?;
-    let mut tx = client.transaction().context("beginning to look at the rights of others")?;
-    let schema: Option<String> = tx.query_typed_one(foreign_grants::SCHEMA, &[]).context("asking for the schema")?.try_get(0)?;
+    let mut tx = client.transaction().context("beginning to read the rights of other roles")?;
+    let schema: Option<String> =
+        tx.query_typed_one(foreign_grants::SCHEMA, &[]).context("reading the current schema")?.try_get(0)?;
     tx.batch_execute(foreign_grants::NO_NAMES).context("setting the search path")?;
     let rows =
         tx.query_typed(foreign_grants::CREATORS, &[(&schema, Type::TEXT)]).context(foreign_grants::LOOKING_FOR_CREATORS)?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Every migration with when it was applied, newer ones of another binary included.
+/// Every migration with the time it was applied, including migrations of a newer binary.
 pub fn status(target: &Target) -> anyhow::Result<Vec<Entry>> {
     let mut client = connect(target)?;
     let exists = client

@@ -1,5 +1,5 @@
-//! What the model endpoint may use on a day, and what it used (tables `model_budgets`, `model_usage`). Days are days of UTC. Costs are billionths of
-//! the currency of the prices in the settings. Requests of a minute are counted in `db::quota`.
+//! Daily budget and usage of the model endpoint (tables `model_budgets`, `model_usage`). Days are UTC days. Costs are in billionths of the currency
+//! of the prices in the settings. `db::quota` counts requests per minute.
 
 use anyhow::Context;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -9,26 +9,26 @@ use super::Pool;
 
 const TODAY: &str = "(now() AT TIME ZONE 'UTC')::date";
 
-/// Tokens, and what they cost.
+/// Tokens and their cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spending {
     pub tokens: i64,
     pub cost: i64,
 }
 
-/// The answer to a reservation.
+/// The result of a reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// It counts on this day.
+    /// Granted; it counts on this day.
     Granted { day: NaiveDate },
-    /// The day has less left.
+    /// The day's remaining budget is too small.
     UsedUp { until: DateTime<Utc> },
 }
 
 /// One request, answered or not.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
-    /// Host, with its port unless that is the scheme's.
+    /// Host, with the port unless it is the scheme's default.
     pub endpoint: &'a str,
     pub model: &'a str,
     pub prompt_tokens: i64,
@@ -37,9 +37,9 @@ pub struct Call<'a> {
     pub failed: bool,
 }
 
-/// Reserves what a call uses at the most. `limits` are a day's, of all hosts together; 0: none. Hosts wait for each other at the day's row, so their
-/// sum stays exact.
-pub async fn reserve(pool: &Pool, most: Spending, limits: Spending) -> anyhow::Result<Budget> {
+/// Reserves the maximum that a call can use. `limits` apply per day to all hosts together; 0: no limit. Hosts serialise on the day's row, so the sum
+/// is exact.
+pub async fn reserve(pool: &Pool, maximum: Spending, limits: Spending) -> anyhow::Result<Budget> {
     let statement = format!(
         "WITH old AS (
            DELETE FROM model_budgets WHERE day < {TODAY} - 7
@@ -52,7 +52,7 @@ pub async fn reserve(pool: &Pool, most: Spending, limits: Spending) -> anyhow::R
          )
          SELECT (SELECT day FROM granted), ({TODAY} + 1)::timestamp AT TIME ZONE 'UTC'"
     );
-    let parameters = [most.tokens, most.cost, limits.tokens, limits.cost];
+    let parameters = [maximum.tokens, maximum.cost, limits.tokens, limits.cost];
     let row = pool
         .get()
         .await?
@@ -73,9 +73,9 @@ pub async fn reserve(pool: &Pool, most: Spending, limits: Spending) -> anyhow::R
     })
 }
 
-/// Counts a call, and gives back what was reserved for it and not used.
+/// Counts a call and releases the unused part of its reservation.
 pub async fn record_call(pool: &Pool, day: NaiveDate, reserved: Spending, call: &Call<'_>) -> anyhow::Result<()> {
-    let left =
+    let unused =
         Spending { tokens: reserved.tokens - call.prompt_tokens - call.completion_tokens, cost: reserved.cost - call.cost };
     pool.get()
         .await?
@@ -96,8 +96,8 @@ pub async fn record_call(pool: &Pool, day: NaiveDate, reserved: Spending, call: 
                 (&call.completion_tokens, Type::INT8),
                 (&call.cost, Type::INT8),
                 (&call.failed, Type::BOOL),
-                (&left.tokens, Type::INT8),
-                (&left.cost, Type::INT8),
+                (&unused.tokens, Type::INT8),
+                (&unused.cost, Type::INT8),
             ],
         )
         .await

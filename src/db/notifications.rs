@@ -1,4 +1,4 @@
-//! Notifications that came in (tables `notifications`, `channels`, `streams`): who may send them, each stored once. Knows no HTTP.
+//! Received notifications (tables `notifications`, `channels`, `streams`): the allowed senders, and storing each once. Independent of HTTP.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,8 +22,8 @@ pub struct Channel {
     pub token_hash: Vec<u8>,
 }
 
-/// Those of the channels that are open: not stopped, not expired, and of a stream that exists. One whose answer is still under way
-/// (`creating`) announces already, and so does one that is being replaced.
+/// Returns those of the channels that are open: not stopped, not expired, and of an existing stream. A channel whose answer has not arrived yet
+/// (`creating`) can already announce changes, and so can one that is being replaced (`stopping`).
 pub async fn open_channels(client: &impl GenericClient, ids: &[Uuid]) -> anyhow::Result<HashMap<Uuid, Channel>> {
     let rows = client
         .query_typed(
@@ -42,7 +42,7 @@ pub async fn open_channels(client: &impl GenericClient, ids: &[Uuid]) -> anyhow:
         .collect()
 }
 
-/// The mailboxes of addresses, in small letters: stream, and its newest open channel.
+/// The mailboxes of these lower-case addresses: stream and its newest open channel.
 pub async fn mailboxes(client: &impl GenericClient, addresses: &[&str]) -> anyhow::Result<HashMap<String, (i64, Option<Uuid>)>> {
     let rows = client
         .query_typed(
@@ -57,7 +57,7 @@ pub async fn mailboxes(client: &impl GenericClient, addresses: &[&str]) -> anyho
     rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)))).collect()
 }
 
-/// The streams of bots that are not done, by Attendee's ids.
+/// The streams of unfinished bots, by Attendee's ids.
 pub async fn streams_of_bots(client: &impl GenericClient, bots: &[&str]) -> anyhow::Result<HashMap<String, i64>> {
     let rows = client
         .query_typed(
@@ -70,12 +70,12 @@ pub async fn streams_of_bots(client: &impl GenericClient, bots: &[&str]) -> anyh
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// What is to be stored.
+/// A notification to store.
 #[derive(Debug, Clone)]
 pub struct Notification {
-    /// `channel:<id>`, `pubsub:<subscription>`, `attendee`
+    /// `channel:<id>`, `pubsub:<subscription>` or `attendee`.
     pub source: String,
-    /// What makes it one of a kind within its source.
+    /// Its unique key within the source.
     pub key: String,
     pub stream_id: Option<i64>,
     pub channel_id: Option<Uuid>,
@@ -83,23 +83,23 @@ pub struct Notification {
     pub change: bool,
 }
 
-/// What became of a notification.
+/// How a notification was handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
     New,
-    /// It was there before.
+    /// It was already stored.
     Known,
     /// Not stored: another transaction holds its stream.
     LeftOut,
 }
 
-/// Stores those that are new, together; answers what became of each.
+/// Stores new notifications together. Returns how each was handled.
 pub async fn store(tx: &Transaction<'_>, arrived: &[Notification]) -> anyhow::Result<Vec<Stored>> {
-    let sources: Vec<&str> = arrived.iter().map(|one| one.source.as_str()).collect();
-    let keys: Vec<&str> = arrived.iter().map(|one| one.key.as_str()).collect();
-    let streams: Vec<Option<i64>> = arrived.iter().map(|one| one.stream_id).collect();
-    let channels: Vec<Option<Uuid>> = arrived.iter().map(|one| one.channel_id).collect();
-    let changes: Vec<bool> = arrived.iter().map(|one| one.change).collect();
+    let sources: Vec<&str> = arrived.iter().map(|notification| notification.source.as_str()).collect();
+    let keys: Vec<&str> = arrived.iter().map(|notification| notification.key.as_str()).collect();
+    let streams: Vec<Option<i64>> = arrived.iter().map(|notification| notification.stream_id).collect();
+    let channels: Vec<Option<Uuid>> = arrived.iter().map(|notification| notification.channel_id).collect();
+    let changes: Vec<bool> = arrived.iter().map(|notification| notification.change).collect();
     let row = tx
         .query_typed_one(
             STORE,
@@ -115,17 +115,17 @@ pub async fn store(tx: &Transaction<'_>, arrived: &[Notification]) -> anyhow::Re
         .context("storing notifications")?;
     let mut stored = vec![Stored::Known; arrived.len()];
     for (column, what) in [(0, Stored::New), (1, Stored::LeftOut)] {
-        for place in row.try_get::<_, Option<Vec<i64>>>(column)?.unwrap_or_default() {
-            // Places begin at 1.
-            if let Some(one) = usize::try_from(place - 1).ok().and_then(|place| stored.get_mut(place)) {
-                *one = what;
+        for ordinal in row.try_get::<_, Option<Vec<i64>>>(column)?.unwrap_or_default() {
+            // Ordinals begin at 1.
+            if let Some(entry) = usize::try_from(ordinal - 1).ok().and_then(|index| stored.get_mut(index)) {
+                *entry = what;
             }
         }
     }
     Ok(stored)
 }
 
-/// Services in which something was announced that no poll has seen, and that may be polled now.
+/// Services with announced streams that no poll has seen since and that can be polled now.
 pub async fn pushed_services(pool: &Pool) -> anyhow::Result<Vec<String>> {
     let rows = pool
         .get()
@@ -142,10 +142,10 @@ pub async fn pushed_services(pool: &Pool) -> anyhow::Result<Vec<String>> {
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Which notifications are old: `$1` are the seconds that they are kept.
+/// Condition for old notifications. `$1`: retention in seconds.
 const OLD: &str = "received_at < now() - make_interval(secs => $1)";
 
-/// How many notifications are older than this.
+/// Number of notifications older than this.
 pub async fn count_old(pool: &Pool, keep: Duration) -> anyhow::Result<u64> {
     let statement = format!("SELECT count(*) FROM notifications WHERE {OLD}");
     let row = pool.get().await?.query_typed_one(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8)]).await;
@@ -153,7 +153,7 @@ pub async fn count_old(pool: &Pool, keep: Duration) -> anyhow::Result<u64> {
     Ok(count.unsigned_abs())
 }
 
-/// Forgets notifications that are older than this, `chunk` of them at the most; answers how many.
+/// Deletes up to `chunk` notifications that are older than this. Returns how many.
 pub async fn forget(pool: &Pool, keep: Duration, chunk: i64) -> anyhow::Result<u64> {
     let statement = format!(
         "DELETE FROM notifications WHERE ctid = ANY (ARRAY(
@@ -163,5 +163,5 @@ pub async fn forget(pool: &Pool, keep: Duration, chunk: i64) -> anyhow::Result<u
         .await?
         .execute_typed(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8), (&chunk, Type::INT8)])
         .await
-        .context("forgetting old notifications")
+        .context("deleting old notifications")
 }

@@ -1,4 +1,5 @@
-//! Events for the outside (table `outbox_events`), written in the transaction of the data they speak of. Knows no service and no network.
+//! Events for external targets (table `outbox_events`), written in the transaction of the data they describe. Independent of the services; does not
+//! use the network.
 
 use anyhow::Context;
 use chrono::{SecondsFormat, Utc};
@@ -7,29 +8,29 @@ use serde_json::{Map, Value, json};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-/// The form of the payload that `schemas/event.json` describes.
+/// Version of the payload's format, which `schemas/event.json` describes.
 const VERSION: u32 = 1;
 
-/// Something that happened to a document.
+/// An event of a document.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// Such as `drive.file.modified`.
+    /// Event type, such as `drive.file.modified`.
     pub kind: &'static str,
-    /// The document that it happened to; events of one document are delivered in their order.
+    /// The affected document. Events of one document are delivered in order.
     pub document: Uuid,
     pub user: Uuid,
     pub project: Option<Uuid>,
-    /// What the service adds: `file_id`, `action`, `file`.
+    /// Additional fields of the service: `file_id`, `action`, `file`.
     pub about: Map<String, Value>,
 }
 
-/// Writes events. They are delivered after the transaction, by whoever runs next.
+/// Writes events. The next run delivers them after the transaction.
 pub async fn emit(tx: &Transaction<'_>, events: &[Event]) -> anyhow::Result<()> {
     if events.is_empty() {
         return Ok(());
     }
     let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-    // Rising ids, so that the index grows at its end.
+    // Increasing ids, so that the index grows at its end.
     let ids: Vec<Uuid> = events.iter().map(|_| Uuid::now_v7()).collect();
     let payloads: Vec<Value> = events.iter().zip(&ids).map(|(event, id)| payload(event, *id, &now)).collect();
     let kinds: Vec<&str> = events.iter().map(|event| event.kind).collect();
@@ -38,10 +39,10 @@ pub async fn emit(tx: &Transaction<'_>, events: &[Event]) -> anyhow::Result<()> 
     tx.execute_typed(
         "INSERT INTO outbox_events (id, type, subject, user_id, payload)
          SELECT e.id, e.type, e.subject, e.user_id,
-           -- As it is decided, whatever project the document's source names.
+           -- The decided project, whatever project the document's source names.
            CASE WHEN d.id IS NULL THEN e.payload ELSE e.payload || jsonb_build_object('project_id', d.project_id) END
-         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::jsonb[]) WITH ORDINALITY AS e (id, type, subject, user_id, payload, place)
-         LEFT JOIN documents d ON d.id = e.subject ORDER BY e.place",
+         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::jsonb[]) WITH ORDINALITY AS e (id, type, subject, user_id, payload, ordinal)
+         LEFT JOIN documents d ON d.id = e.subject ORDER BY e.ordinal",
         &[
             (&ids, Type::UUID_ARRAY),
             (&kinds, Type::TEXT_ARRAY),

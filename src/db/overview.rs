@@ -1,4 +1,4 @@
-//! How everything stands at this moment, for those who watch over it: a handful of counts over small or indexed tables. Changes nothing.
+//! Snapshot of the current state for monitoring: a few counts over small or indexed tables. Read-only.
 
 mod flow;
 mod jobs;
@@ -17,7 +17,7 @@ pub use flow::{Bots, Channels, Outbox, Quarantine, Target, Unread};
 pub use jobs::{JobState, Running};
 pub use streams::{Failing, Owner, ServiceState, Waited};
 
-/// How everything stands.
+/// The current state.
 #[derive(Debug, Clone, Serialize)]
 pub struct Overview {
     /// By the database's clock.
@@ -25,20 +25,20 @@ pub struct Overview {
     pub services: Vec<ServiceState>,
     /// Of all services together.
     pub accounts: Refused,
-    /// Projects whose quota of the day is used up.
+    /// Projects whose daily quota is used up.
     pub paused: Vec<Pause>,
-    /// How each job goes.
+    /// The state of each job.
     pub jobs: Vec<JobState>,
-    /// By class and service: accounts that are not called any more first.
+    /// By class and service; accounts that are no longer called come first.
     pub failing: Vec<Failing>,
-    /// Accounts that were ended here, on purpose.
+    /// Accounts ended with `accounts revoke`.
     pub accounts_ended: i64,
-    /// By service, where there are any.
+    /// Services with channels only.
     pub channels: Vec<Channels>,
     pub outbox: Outbox,
-    /// By service, where there is something.
+    /// Services with quarantined items only.
     pub quarantine: Vec<Quarantine>,
-    /// Of Calendar.
+    /// Calendar events that were read only in part.
     pub unread: Unread,
     pub bots: Bots,
     pub database: Database,
@@ -48,20 +48,20 @@ pub struct Overview {
 #[derive(Debug, Clone, Serialize)]
 pub struct Database {
     pub bytes: i64,
-    /// As the server says it, such as `17.6`.
+    /// As reported by the server, such as `17.6`.
     pub version: String,
 }
 
-/// Reads it all. `silent_after`: so many changes in a row that a channel did not announce make it silent.
+/// Reads the current state. A channel is silent after `silent_after` unannounced changes in a row.
 pub async fn read(pool: &Pool, silent_after: i32) -> anyhow::Result<Overview> {
     let mut client = pool.get().await?;
-    // Of one moment, so that an age and the time that it counts from belong together.
-    let tx = client.snapshot("reading how things stand").await?;
+    // One snapshot, so that ages are consistent with the time they refer to.
+    let tx = client.snapshot("reading the current state").await?;
     let client = &*tx;
     let row = client
         .query_typed_one("SELECT now(), pg_database_size(current_database()), current_setting('server_version')", &[])
         .await
-        .context("asking for the size of the database")?;
+        .context("reading the size of the database")?;
     Ok(Overview {
         at: row.try_get(0)?,
         services: streams::services(client).await?,

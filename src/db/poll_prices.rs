@@ -1,4 +1,4 @@
-//! What a poll costs each project (tables `pace_prices`, `pace_user_prices`, `pace_runs`), and the streams that the price is made of.
+//! Prices of polls per project (tables `pace_prices`, `pace_user_prices`, `pace_runs`), and the streams they are computed from.
 
 use std::collections::HashMap;
 
@@ -18,23 +18,23 @@ const STORE: &str = include_str!("sql/store_prices.sql");
 pub struct Prices {
     /// By project.
     pub projects: HashMap<String, f64>,
-    /// By user, where one alone would pass what a user may have.
+    /// By user, for users whose streams alone would exceed the per-user quota.
     pub users: HashMap<Uuid, f64>,
-    /// Seconds since somebody began to compute them; `None`: nobody ever did.
+    /// Seconds since their last computation began; `None` if never.
     pub age: Option<f64>,
-    /// Projects that have no price, because they are paused, each with why: read with the others, since an idle run makes few statements.
+    /// Paused projects, which have no price, with the reasons. Read in the same statement to keep idle runs cheap.
     pub paused: Vec<(String, String)>,
 }
 
 impl Prices {
-    /// The price of a user's polls; `least`: of the settings, and where nothing was computed yet.
-    pub fn of(&self, project: &str, user: Uuid, least: f64) -> f64 {
-        let project = self.projects.get(project).copied().unwrap_or(least);
-        self.users.get(&user).copied().unwrap_or(least).max(project).max(least)
+    /// The price of a user's polls. `minimum`: the price from the settings, used if nothing has been computed yet.
+    pub fn of(&self, project: &str, user: Uuid, minimum: f64) -> f64 {
+        let project = self.projects.get(project).copied().unwrap_or(minimum);
+        self.users.get(&user).copied().unwrap_or(minimum).max(project).max(minimum)
     }
 }
 
-/// The prices as they were computed last.
+/// Loads the last computed prices.
 pub async fn load(pool: &Pool, service: &str) -> anyhow::Result<Prices> {
     let rows = pool
         .get()
@@ -63,8 +63,8 @@ pub async fn load(pool: &Pool, service: &str) -> anyhow::Result<Prices> {
     Ok(prices)
 }
 
-/// Takes the computation of a service's prices, if it was begun longer ago than `every` seconds. One host does it, the others go on with
-/// what there is.
+/// Claims the computation of a service's prices if the last one began more than `every` seconds ago. One host computes; the others use the current
+/// prices.
 pub async fn take(pool: &Pool, service: &str, every: f64) -> anyhow::Result<bool> {
     let row = pool
         .get()
@@ -76,11 +76,11 @@ pub async fn take(pool: &Pool, service: &str, every: f64) -> anyhow::Result<bool
             &[(&service, Type::TEXT), (&every, Type::FLOAT8)],
         )
         .await
-        .context("taking the computation of prices")?;
+        .context("claiming the computation of prices")?;
     Ok(row.is_some())
 }
 
-/// Lets the next run compute a service's prices, because there are new streams.
+/// Makes the next run compute a service's prices, because there are new streams.
 pub async fn outdate(pool: &Pool, service: &str) -> anyhow::Result<()> {
     pool.get()
         .await?
@@ -90,7 +90,7 @@ pub async fn outdate(pool: &Pool, service: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What makes a stream's pace.
+/// The inputs of a stream's pace.
 #[derive(Debug, Clone)]
 pub struct Paced {
     /// `streams.id`
@@ -102,14 +102,14 @@ pub struct Paced {
     pub changes: Changes,
     pub weight: f64,
     pub weight_at: DateTime<Utc>,
-    /// A channel is to announce its changes.
+    /// A live channel announces its changes.
     pub push_alive: bool,
-    /// Changes in a row that polls found and the channel did not announce.
+    /// Changes in a row that polls found without an announcement by the channel.
     pub push_missed: i32,
     pub polled_at: Option<DateTime<Utc>>,
 }
 
-/// Users with more than so many streams.
+/// Users with more than `streams` streams.
 pub async fn crowded(pool: &Pool, service: &str, streams: i64) -> anyhow::Result<Vec<Uuid>> {
     let rows = pool
         .get()
@@ -123,7 +123,7 @@ pub async fn crowded(pool: &Pool, service: &str, streams: i64) -> anyhow::Result
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Every stream of a service that is polled, or those of some users, as they come from the database: a million of them need no memory here.
+/// Streams the polled streams of a service, of all or some users, so that a million of them need no memory here.
 pub async fn paced(
     pool: &Pool,
     service: &str,
@@ -141,7 +141,7 @@ pub async fn paced(
         .await
         .context("reading the pace of streams")?;
     Ok(rows.map(move |row| {
-        // The connection is in use until the last row.
+        // Keep the connection until the last row.
         let _client = &client;
         let row = row.context("reading the pace of streams")?;
         Ok(Paced {
@@ -160,27 +160,27 @@ pub async fn paced(
     }))
 }
 
-/// What was computed of one project.
+/// The computed price of a project with its inputs.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Computed {
     pub service: String,
     pub project: String,
     /// Hours.
     pub price: f64,
-    /// Quota units an hour that may be spent.
+    /// Quota units that may be spent per hour.
     pub budget: f64,
-    /// Quota units that prices foretold, and that were spent under them, each forgotten by half in a day.
+    /// Quota units predicted by prices and actually spent under them, both decaying by half per day.
     pub foretold: f64,
     pub spent: f64,
-    /// Quota units of the hour that went on, which are in `spent`.
+    /// Quota units of the current hour that are included in `spent`.
     pub spent_in_hour: i64,
     pub streams: i64,
-    /// Polls an hour that the price gives.
+    /// Polls per hour at this price.
     pub polls: f64,
     pub computed_at: DateTime<Utc>,
 }
 
-/// What was computed last, of all services.
+/// The last computed prices of all services.
 pub async fn computed(pool: &Pool) -> anyhow::Result<Vec<Computed>> {
     let rows = pool
         .get()
@@ -191,7 +191,7 @@ pub async fn computed(pool: &Pool) -> anyhow::Result<Vec<Computed>> {
             &[],
         )
         .await
-        .context("reading what was computed of the pace")?;
+        .context("reading the computed prices")?;
     rows.iter()
         .map(|row| {
             Ok(Computed {
@@ -210,30 +210,30 @@ pub async fn computed(pool: &Pool) -> anyhow::Result<Vec<Computed>> {
         .collect()
 }
 
-/// What is known of a project's spending when its price is made anew.
+/// A project's spending at the time its price is recomputed.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
-    /// Quota units of the hour that goes on.
+    /// Quota units of the current hour.
     pub in_hour: i64,
-    /// The price so far; `None`: there was none.
+    /// The previous price, if any.
     pub before: Option<Before>,
 }
 
-/// What a price foretold, and what was spent under it.
+/// The prediction of a price, and the spending under it.
 #[derive(Debug, Clone)]
 pub struct Before {
-    /// As stored with it: see [`Computed`].
+    /// As stored with the price, see [`Computed`].
     pub budget: f64,
     pub foretold: f64,
     pub spent: f64,
     pub polls: f64,
-    /// Hours for which it held.
+    /// Hours for which the price was in effect.
     pub hours: f64,
-    /// Quota units that were spent meanwhile.
+    /// Quota units spent in this time.
     pub units: f64,
 }
 
-/// What projects spent since their prices were made, as far back as the ledger of quota goes.
+/// Spending of projects since their prices were computed, limited to the retention of the quota ledger.
 pub async fn ledgers(pool: &Pool, service: &str, projects: &[&str]) -> anyhow::Result<HashMap<String, Ledger>> {
     let rows = pool
         .get()
@@ -248,7 +248,7 @@ pub async fn ledgers(pool: &Pool, service: &str, projects: &[&str]) -> anyhow::R
             &[(&service, Type::TEXT), (&projects, Type::TEXT_ARRAY)],
         )
         .await
-        .context("reading what was spent")?;
+        .context("reading the spent quota")?;
     rows.iter()
         .map(|row| {
             let before = match row.try_get::<_, Option<f64>>(2)? {
@@ -267,7 +267,7 @@ pub async fn ledgers(pool: &Pool, service: &str, projects: &[&str]) -> anyhow::R
         .collect()
 }
 
-/// Stores the prices of a service in place of the last ones.
+/// Replaces the prices of a service.
 pub async fn store(pool: &Pool, service: &str, projects: &[Computed], users: &HashMap<Uuid, f64>) -> anyhow::Result<()> {
     let names: Vec<&str> = projects.iter().map(|project| project.project.as_str()).collect();
     let column = |read: fn(&Computed) -> f64| projects.iter().map(read).collect::<Vec<f64>>();

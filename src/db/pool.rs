@@ -1,4 +1,4 @@
-//! Which database, opened: the private cluster or the one named, its schema checked, and a pool of connections.
+//! Opens the database: locates it (private cluster or configured), checks the schema, and pools connections.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use crate::config::{AutoMigrate, Db, duration};
 use crate::error::{Fault, sql_state};
 use crate::progress;
 
-/// How long a connection is waited for while others use them all. A page takes a second at the most, so this much is a fault.
-const WAIT: Duration = Duration::from_secs(60);
+/// How long to wait for a connection while all are in use. Writing a page takes at most a second, so a longer wait is a fault.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where the database is, before anything is connected.
+/// The location of the database, before connecting.
 pub struct DatabaseLocation {
     /// How to connect.
     pub target: Target,
-    /// The private cluster, where no database is configured.
+    /// The private cluster, if no database is configured.
     pub cluster: Option<Cluster>,
 }
 
-/// Finds the database that the settings name. Starts nothing.
+/// Locates the configured database. Starts nothing.
 ///
 /// # Errors
-/// Settings that name no usable database (exit 78).
+/// Returns `Fault::settings` if the settings do not name a usable database.
 pub fn locate(settings: &Db) -> anyhow::Result<DatabaseLocation> {
     let password = Some(settings.password.expose_secret()).filter(|password| !password.is_empty());
     let url = settings.url.expose_secret();
@@ -57,7 +57,7 @@ pub fn data_dir(settings: &Db) -> anyhow::Result<PathBuf> {
 }
 
 impl DatabaseLocation {
-    /// Starts the private cluster if that is what we have and it does not run. That one was made is said on standard error, once.
+    /// Starts the private cluster if it is used and not running. Reports the creation of a cluster on standard error.
     pub fn ensure_running(&self) -> anyhow::Result<()> {
         if let Some(cluster) = &self.cluster
             && cluster.ensure_running()?
@@ -67,7 +67,7 @@ impl DatabaseLocation {
         Ok(())
     }
 
-    /// Whether a command may apply migrations by itself.
+    /// Whether commands apply migrations automatically.
     pub fn migrates_itself(&self, settings: &Db) -> bool {
         match settings.auto_migrate {
             AutoMigrate::Auto => self.cluster.is_some(),
@@ -83,7 +83,7 @@ pub struct Pool {
     inner: deadpool_postgres::Pool,
     target: Target,
     in_use: InUse,
-    /// What transactions have to set first (see `path`), once it is known.
+    /// The search path that transactions must set first (see `search_path`), once it is known.
     path: Arc<OnceCell<Option<Arc<str>>>>,
 }
 
@@ -95,17 +95,17 @@ impl Pool {
         let inner = deadpool_postgres::Pool::builder(manager)
             .max_size(settings.pool_size as usize)
             .create_timeout(Some(settings.connect_timeout))
-            .wait_timeout(Some(WAIT))
+            .wait_timeout(Some(WAIT_TIMEOUT))
             .runtime(Runtime::Tokio1)
             .build()
             .context("building the connection pool")?;
         Ok(Self { inner, target, in_use: InUse::default(), path: Arc::default() })
     }
 
-    /// A connection.
+    /// Returns a connection.
     ///
     /// # Errors
-    /// A `Fault` that says why the database cannot be reached.
+    /// Returns a `Fault` that explains why the database cannot be reached.
     pub async fn get(&self) -> anyhow::Result<Connection> {
         let object = self.object().await?;
         let path = self.path.get_or_try_init(async || anyhow::Ok(search_path::read(&object).await?.map(Arc::from))).await?;
@@ -122,41 +122,41 @@ impl Pool {
                 let message = format!(
                     "all {busy} connections to {} were busy for {}: raise db.pool_size, or lower engine.concurrency",
                     self.target.display(),
-                    duration::text(WAIT)
+                    duration::text(WAIT_TIMEOUT)
                 );
                 Err(Fault::unavailable(message).into())
             }
             Err(PoolError::Timeout(_)) => {
-                let message = format!("no connection to {} in time", self.target.display());
+                let message = format!("connecting to {} timed out", self.target.display());
                 Err(Fault::unavailable(message).into())
             }
             Err(error) => Err(anyhow::Error::new(error).context("getting a connection")),
         }
     }
 
-    /// The same connections, of which those that this value gives out can be cancelled by themselves.
+    /// A handle to the same pool whose connections can be cancelled separately.
     pub fn of_one_run(&self) -> Self {
         Self { in_use: InUse::default(), ..self.clone() }
     }
 
-    /// Cancels every statement that is under way on a connection that this value has given out: each fails, and its transaction is rolled back.
+    /// Cancels every running statement on connections taken from this handle: each fails, and its transaction is rolled back.
     pub async fn cancel(&self) {
         if let Err(error) = self.in_use.cancel(&self.target).await {
-            log::warn!("statements that are under way cannot be cancelled: {error:#}");
+            log::warn!("running statements cannot be cancelled: {error:#}");
         }
     }
 
-    /// Checks that the schema is the one this binary knows.
+    /// Compares the schema with the one that this binary knows.
     ///
     /// # Errors
-    /// A `Fault` (exit 78) when it is missing, older or newer, with what to do.
+    /// Returns an error if the database cannot be reached or read.
     pub async fn check_schema(&self) -> anyhow::Result<migrate::Schema> {
         let client = self.object().await?;
-        // Every command begins with this: the search path comes in the same round trip.
+        // Every command begins with this check, so the search path is read in the same round trip.
         let statement = format!("SELECT (SELECT pg_catalog.max(version) FROM schema_migrations), {}", search_path::MIXED);
         match client.query_typed_one(&statement, &[]).await {
             Ok(row) => {
-                // It may be known already.
+                // Fails if it is already set, which is harmless.
                 self.path.set(search_path::setting(row.try_get(1)?).map(Arc::from)).ok();
                 Ok(migrate::compare(row.try_get::<_, Option<i32>>(0)?.unwrap_or(0)))
             }
@@ -166,43 +166,45 @@ impl Pool {
     }
 }
 
-/// An error that ends a command, with the exit code that fits where the database went away, or lets the role do too little.
+/// Gives an error that ends a command the matching exit code if the database became unavailable or the role lacks privileges.
 pub fn explained(error: anyhow::Error) -> anyhow::Error {
     let state = sql_state(&error).unwrap_or_default();
     let what = match () {
         () if error.is::<Fault>() => return error,
         () if state == SqlState::INSUFFICIENT_PRIVILEGE.code() => {
-            let remedy = "the role in db.url has no right to that: sql/roles.sql makes one for jobs and one that owns the tables, for `db migrate`";
+            let remedy = "the role in db.url lacks a privilege: sql/roles.sql creates a role for jobs, and one that owns the tables for `db migrate`";
             return Fault::settings(format!("{error:#}; {remedy}")).into();
         }
         () if is_gone(&error) => "the database went away",
         () if is_held_up(&error) => "the database held it up (`syncctl doctor` names what it waited for)",
-        // Class 53: a full disk, no memory. The server lives and cannot write at the moment.
-        () if state.starts_with("53") => "the database takes nothing",
+        // Class 53, such as disk full or out of memory: the server is running but temporarily cannot write.
+        () if state.starts_with("53") => "the database cannot accept writes (disk full or out of memory)",
         () => return error,
     };
-    Fault::unavailable(format!("{what}: {error:#}; what was not written is done by the next run")).into()
+    Fault::unavailable(format!("{what}: {error:#}; the next run writes what is missing")).into()
 }
 
-/// Whether a statement was given up because it waited for too long for what another transaction holds, or was cancelled.
+/// Whether a statement failed because it waited too long for a lock or was cancelled.
 pub fn is_held_up(error: &anyhow::Error) -> bool {
     sql_state(error).is_some_and(|state| state == LOCKED || state == CANCELLED)
 }
 
-/// SQLSTATE of a lock that was not to be had in time, and of a statement that was cancelled.
+/// SQLSTATE of a lock timeout.
 pub const LOCKED: &str = "55P03";
-/// The server ended one of several transactions that waited for each other.
+/// SQLSTATE of a deadlock: the server aborted one of the transactions.
 pub const DEADLOCK: &str = "40P01";
+/// SQLSTATE of a cancelled statement.
 pub const CANCELLED: &str = "57014";
 
-/// Whether an error says that the connection or the server went away, and not that a statement was wrong. After a failover what is connected can
-/// be to a server that only reads now.
+/// Whether an error means that the connection or the server went away, rather than that a statement failed. After a failover, an existing connection
+/// can lead to a server that is now read-only.
 pub fn is_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() else { return false };
-        // Class 08: connection exceptions; 57P: the server is stopping, or was told to end the session; 25006: it only reads; 25P03: it stood idle.
-        let says_so = |state: &str| state.starts_with("08") || state.starts_with("57P") || state == "25006" || state == "25P03";
+        // Class 08: connection exceptions; 57P: shutdown or terminated session; 25006: read-only; 25P03: idle-in-transaction timeout.
+        let is_disconnect =
+            |state: &str| state.starts_with("08") || state.starts_with("57P") || state == "25006" || state == "25P03";
         let broken = std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
-        error.is_closed() || broken || error.code().is_some_and(|state| says_so(state.code()))
+        error.is_closed() || broken || error.code().is_some_and(|state| is_disconnect(state.code()))
     })
 }

@@ -1,5 +1,4 @@
-//! What a reader of a report asks next: which accounts fail, how old what is stored may be, what is left of the quota, who waits for events.
-//! Changes nothing.
+//! Details for reports: failing accounts, age of stored data, used quota, and deliveries by target. Read-only.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -8,20 +7,20 @@ use uuid::Uuid;
 
 use super::{Pool, quota};
 
-/// Upper bounds of the time since a stream was polled, in seconds; beyond are older ones, and those that never were.
+/// Upper bounds of the time since a stream was polled, in seconds. Older streams and those never polled are counted separately.
 pub const AGES: [f64; 5] = [300.0, 900.0, 3600.0, 21_600.0, 86_400.0];
 
-/// How long ago the streams of a service were polled.
+/// Streams of a service by the time since their last poll.
 #[derive(Debug)]
 pub struct Ages {
     pub service: String,
-    /// Streams up to each of `AGES`.
+    /// Streams per bucket of `AGES`.
     pub within: Vec<i64>,
     pub older: i64,
     pub never: i64,
 }
 
-/// Counts the streams that are polled by the time since they were.
+/// Counts the polled streams by the time since their last poll.
 pub async fn ages(pool: &Pool) -> anyhow::Result<Vec<Ages>> {
     let rows = pool
         .get()
@@ -35,12 +34,12 @@ pub async fn ages(pool: &Pool) -> anyhow::Result<Vec<Ages>> {
         .context("counting streams by age")?;
     let mut ages: Vec<Ages> = Vec::new();
     for row in rows {
-        let (service, place, count): (String, Option<i32>, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (service, bucket, count): (String, Option<i32>, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         if ages.last().is_none_or(|last| last.service != service) {
             ages.push(Ages { service, within: vec![0; AGES.len()], older: 0, never: 0 });
         }
         let Some(last) = ages.last_mut() else { continue };
-        match place.map(|place| last.within.get_mut(place.unsigned_abs() as usize)) {
+        match bucket.map(|bucket| last.within.get_mut(bucket.unsigned_abs() as usize)) {
             None => last.never += count,
             Some(Some(within)) => *within += count,
             Some(None) => last.older += count,
@@ -49,18 +48,18 @@ pub async fn ages(pool: &Pool) -> anyhow::Result<Vec<Ages>> {
     Ok(ages)
 }
 
-/// An account that fails with one class of failure.
+/// An account with one class of failures.
 #[derive(Debug)]
 pub struct Failing {
     pub user_id: Uuid,
     pub class: String,
-    /// Of which services.
+    /// The affected services.
     pub services: String,
     pub since: Option<DateTime<Utc>>,
 }
 
-/// Accounts that fail, or are not called any more, the latest first; and how many there are, each counted for every class.
-pub async fn failing(pool: &Pool, most: i64) -> anyhow::Result<(Vec<Failing>, i64)> {
+/// Accounts that fail or are no longer called, most recent first, and their total number, counted once per class.
+pub async fn failing(pool: &Pool, limit: i64) -> anyhow::Result<(Vec<Failing>, i64)> {
     let rows = pool
         .get()
         .await?
@@ -70,7 +69,7 @@ pub async fn failing(pool: &Pool, most: i64) -> anyhow::Result<(Vec<Failing>, i6
                WHERE failures > 0 AND state NOT IN ('removed', 'revoked', 'off') AND user_id IS NOT NULL
                UNION ALL SELECT user_id, 'auth_revoked', NULL, state_since FROM accounts WHERE state = 'revoked'
              ) failing GROUP BY user_id, class ORDER BY max(since) DESC NULLS LAST, user_id LIMIT $1",
-            &[(&most, Type::INT8)],
+            &[(&limit, Type::INT8)],
         )
         .await
         .context("listing accounts that fail")?;
@@ -81,17 +80,17 @@ pub async fn failing(pool: &Pool, most: i64) -> anyhow::Result<(Vec<Failing>, i6
     Ok((failing.collect::<anyhow::Result<_>>()?, all))
 }
 
-/// What a project has spent.
+/// Used quota of a project.
 #[derive(Debug)]
 pub struct Spent {
     pub service: String,
     pub project: String,
     pub units: i64,
-    /// Until when it was told to stop.
+    /// When its pause ends, if it is paused.
     pub paused_until: Option<DateTime<Utc>>,
 }
 
-/// Quota units of each project since Google's day began.
+/// Quota units of each project since the start of Google's quota day.
 pub async fn spent_today(pool: &Pool) -> anyhow::Result<Vec<Spent>> {
     let statement = format!(
         "SELECT q.service, q.subject, q.units, p.until
@@ -101,7 +100,7 @@ pub async fn spent_today(pool: &Pool) -> anyhow::Result<Vec<Spent>> {
          ORDER BY q.service, q.subject",
         quota::DAY_START
     );
-    let rows = pool.get().await?.query_typed(&statement, &[]).await.context("reading what was spent today")?;
+    let rows = pool.get().await?.query_typed(&statement, &[]).await.context("reading the quota used today")?;
     rows.iter()
         .map(|row| {
             Ok(Spent {
@@ -114,17 +113,17 @@ pub async fn spent_today(pool: &Pool) -> anyhow::Result<Vec<Spent>> {
         .collect()
 }
 
-/// What became of the events for a target.
+/// Deliveries to a target by state.
 #[derive(Debug)]
 pub struct Deliveries {
     pub target: String,
     pub pending: i64,
     pub dead: i64,
-    /// Since the window began.
+    /// Delivered since the start of the period.
     pub delivered: i64,
 }
 
-/// Counts deliveries by target.
+/// Counts deliveries by target and state.
 pub async fn deliveries(pool: &Pool, since: DateTime<Utc>) -> anyhow::Result<Vec<Deliveries>> {
     let rows = pool
         .get()

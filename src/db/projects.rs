@@ -27,7 +27,7 @@ pub struct NewProject {
     pub people: Vec<String>,
 }
 
-/// A project as lists show it.
+/// A project in a list.
 #[derive(Debug, Clone, Serialize)]
 pub struct Project {
     pub id: Uuid,
@@ -65,13 +65,13 @@ pub async fn add(pool: &Pool, project: &NewProject) -> anyhow::Result<Option<Uui
     Ok(Some(row.try_get(0)?))
 }
 
-/// Has the documents of a user classified from now on, and what is undecided looked at again: there is another project that it may belong to.
+/// Enables classification for a user and starts a review of undecided documents, because they may belong to the new project.
 async fn follow(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<()> {
     streams::ensure(tx, user, queue::SERVICE, queue::KIND, &[""]).await?;
     passes::begin(tx, user, &Scope::undecided()).await
 }
 
-/// Adds projects, or updates those that their users already have by name; a closed one is opened again. Returns how many are new.
+/// Adds projects, or updates those that their users already have by name; closed ones are reopened. Returns how many are new.
 pub async fn import(pool: &Pool, projects: &[NewProject]) -> anyhow::Result<u64> {
     let mut client = pool.get().await?;
     let tx = client.begin("beginning to import projects").await?;
@@ -111,7 +111,7 @@ fn columns(project: &NewProject) -> [(&(dyn ToSql + Sync), Type); 5] {
     ]
 }
 
-/// Projects of one user or of all, by user and name. `closed`: closed ones too.
+/// Projects of one user or of all, by user and name. `closed`: include closed ones.
 pub async fn list(pool: &Pool, user: Option<Uuid>, closed: bool) -> anyhow::Result<Vec<Project>> {
     select(pool, "($1::uuid IS NULL OR p.user_id = $1) AND ($2 OR p.status = 'active')", user, closed).await
 }
@@ -163,7 +163,7 @@ async fn select(pool: &Pool, condition: &str, id: Option<Uuid>, closed: bool) ->
         .collect()
 }
 
-/// Closes a project: nothing is assigned to it from now on. Returns `false` if there is none with this id.
+/// Closes a project: nothing is assigned to it from now on. Returns `false` if it does not exist.
 pub async fn close(pool: &Pool, id: Uuid) -> anyhow::Result<bool> {
     let closed = pool
         .get()
@@ -177,10 +177,10 @@ pub async fn close(pool: &Pool, id: Uuid) -> anyhow::Result<bool> {
     Ok(closed > 0)
 }
 
-/// Opens a closed project again; one that is open stays so. Returns `false` if there is none with this id.
+/// Reopens a closed project; an open one stays open. Returns `false` if it does not exist.
 pub async fn reopen(pool: &Pool, id: Uuid) -> anyhow::Result<bool> {
     let mut client = pool.get().await?;
-    let tx = client.begin("beginning to open a project again").await?;
+    let tx = client.begin("beginning to reopen a project").await?;
     let row = tx
         .query_typed_opt("SELECT user_id, status = 'closed' FROM projects WHERE id = $1 FOR UPDATE", &[(&id, Type::UUID)])
         .await
@@ -192,14 +192,14 @@ pub async fn reopen(pool: &Pool, id: Uuid) -> anyhow::Result<bool> {
             &[(&id, Type::UUID)],
         )
         .await
-        .context("opening a project again")?;
+        .context("reopening a project")?;
         follow(&tx, row.try_get(0)?).await?;
     }
-    tx.commit().await.context("committing an open project")?;
+    tx.commit().await.context("committing a reopened project")?;
     Ok(true)
 }
 
-/// A project as an assignment finds it.
+/// A project as needed by an assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     pub id: Uuid,
@@ -207,7 +207,7 @@ pub struct Named {
     pub is_closed: bool,
 }
 
-/// The project of a user that has this name or id.
+/// Finds a project of a user by name or id.
 pub async fn find(client: &impl Reads, user: Uuid, name: &str) -> anyhow::Result<Option<Named>> {
     let rows = client
         .query_typed(

@@ -1,4 +1,4 @@
-//! The quota ledger that all hosts share (tables `quota_minutes`, `quota_usage`, `quota_pauses`).
+//! The quota ledger shared by all hosts (tables `quota_minutes`, `quota_usage`, `quota_pauses`).
 
 mod pauses;
 
@@ -9,56 +9,56 @@ use super::Pool;
 
 pub use pauses::{Pause, list, pause_until_day_ends, resume, take_probes};
 
-/// The start of Google's quota day: midnight in California.
+/// The start of Google's quota day: midnight Pacific Time.
 pub(super) const DAY_START: &str =
     "date_trunc('day', now() AT TIME ZONE 'America/Los_Angeles') AT TIME ZONE 'America/Los_Angeles'";
 
-/// The second that units are reserved in.
+/// The second in which units are reserved.
 const SECOND: &str = "floor(extract(epoch FROM now()))::bigint";
 
-/// For so many seconds after the beginning of its second a reservation counts: a minute, the second itself, and what may go by until its
-/// units are spent and the call has arrived.
-const COUNTS: i64 = 62;
+/// Seconds for which a reservation counts, from the start of its second: a minute, the second itself, and one more for the time until the units are
+/// spent and the call arrives.
+const COUNTED_SECONDS: i64 = 62;
 
-/// The answer to a reservation.
+/// The result of a reservation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Reservation {
     /// Granted.
     Granted {
-        /// The second in which it counts, since 1970.
+        /// The second in which it counts (Unix time).
         second: i64,
     },
-    /// The last minute has less room.
+    /// The last minute has less capacity left.
     MinuteFull {
-        /// Units that there is room for now.
+        /// Units that can be reserved now.
         room: i64,
-        /// Seconds until there is room.
+        /// Seconds until the requested units can be reserved.
         room_in: f64,
     },
-    /// The day is full.
+    /// The daily limit is reached.
     DayFull {
         /// Seconds until the day ends.
         day_ends: f64,
     },
 }
 
-/// Units that were reserved before and not spent: they count from now on instead.
+/// Units reserved earlier and not spent, carried over into a new reservation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Carried {
     pub units: i64,
-    /// In which they were reserved, since 1970.
+    /// The second in which they were reserved (Unix time).
     pub second: i64,
 }
 
-/// What `subject` may reserve.
+/// The limits of a subject.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub per_minute: i64,
     pub per_day: i64,
 }
 
-/// Reserves `units` for `subject` in this minute and this day, within both limits; carries over what is left of an earlier reservation.
-/// Hosts wait for each other at the subject's row, so their sum stays exact.
+/// Reserves `units` for `subject` within the limits of the minute and the day, and carries over the rest of an earlier reservation. Hosts serialise on
+/// the subject's row, so the sum is exact.
 pub async fn reserve(
     pool: &Pool,
     service: &str,
@@ -87,7 +87,7 @@ pub async fn reserve(
     Ok(match (row.try_get(0)?, row.try_get(1)?) {
         (true, false) => Reservation::Granted { second: row.try_get(2)? },
         (_, true) => Reservation::DayFull { day_ends: row.try_get(4)? },
-        // Nothing, if the row is of another host and younger than this statement.
+        // NULL if another host inserted the row after this statement began.
         (false, false) => Reservation::MinuteFull {
             room: row.try_get::<_, Option<i64>>(5)?.unwrap_or(0),
             room_in: row.try_get::<_, Option<f64>>(3)?.unwrap_or(1.0).max(0.1),
@@ -95,12 +95,12 @@ pub async fn reserve(
     })
 }
 
-/// $1 service, $2 subject, $3 units, $4 a minute's, $5 a day's, $6 units carried over, $7 their second
+/// $1 service, $2 subject, $3 units, $4 limit per minute, $5 limit per day, $6 units carried over, $7 their second
 fn reserve_statement() -> String {
-    // What was spent of the minute besides what is carried over. A call that costs more than a minute allows is made when that is nothing.
-    let beside = format!(
-        "(SELECT coalesce(sum(units), 0)::bigint - CASE WHEN $7 > {SECOND} - {COUNTS} THEN $6 ELSE 0 END
-          FROM unnest(q.seconds, q.units) AS spent (second, units) WHERE second > {SECOND} - {COUNTS})"
+    // Units of the minute without those carried over. A call that costs more than the limit of a minute is made when there are none.
+    let others = format!(
+        "(SELECT coalesce(sum(units), 0)::bigint - CASE WHEN $7 > {SECOND} - {COUNTED_SECONDS} THEN $6 ELSE 0 END
+          FROM unnest(q.seconds, q.units) AS spent (second, units) WHERE second > {SECOND} - {COUNTED_SECONDS})"
     );
     format!(
         "WITH today AS (
@@ -114,9 +114,9 @@ fn reserve_statement() -> String {
                SELECT second, sum(units)::bigint AS units FROM (
                  SELECT * FROM unnest(q.seconds, q.units) AS spent (second, units)
                  UNION ALL VALUES ({SECOND}, $3 + $6), ($7, -$6)
-               ) AS spent WHERE second > {SECOND} - {COUNTS} GROUP BY second
+               ) AS spent WHERE second > {SECOND} - {COUNTED_SECONDS} GROUP BY second
              ) AS spent
-           ) WHERE (SELECT beside <= 0 OR beside + $6 + $3 <= $4 FROM {beside} AS minute (beside))
+           ) WHERE (SELECT others <= 0 OR others + $6 + $3 <= $4 FROM {others} AS minute (others))
            RETURNING true
          ), day AS (
            INSERT INTO quota_usage AS q (service, subject, span, window_start, units) SELECT $1, $2, 'day', {DAY_START}, $3 FROM minute
@@ -126,38 +126,37 @@ fn reserve_statement() -> String {
          )
          SELECT EXISTS (SELECT FROM minute), EXISTS (SELECT FROM minute) > EXISTS (SELECT FROM day) OR is_full, {SECOND},
            CASE WHEN NOT EXISTS (SELECT FROM minute) THEN (
-             SELECT coalesce(min(second) FILTER (WHERE later + $3 <= $4), max(second)) + {COUNTS} - extract(epoch FROM now())
+             SELECT coalesce(min(second) FILTER (WHERE later + $3 <= $4), max(second)) + {COUNTED_SECONDS} - extract(epoch FROM now())
              FROM (SELECT spent.second, sum(spent.units) OVER (ORDER BY spent.second DESC) - spent.units AS later
                    FROM quota_minutes q, unnest(q.seconds, q.units) AS spent (second, units) WHERE q.service = $1 AND q.subject = $2) AS spent
            ) END::float8,
            extract(epoch FROM {DAY_START} + interval '1 day' - now())::float8,
            CASE WHEN NOT EXISTS (SELECT FROM minute) THEN (
-             SELECT $4 - $6 - beside FROM quota_minutes q, LATERAL {beside} AS minute (beside) WHERE q.service = $1 AND q.subject = $2
+             SELECT $4 - $6 - others FROM quota_minutes q, LATERAL {others} AS minute (others) WHERE q.service = $1 AND q.subject = $2
            ) END
          FROM today"
     )
 }
 
-/// Units of a subject that were reserved and not spent.
+/// Unspent reserved units of a subject.
 #[derive(Debug, Clone)]
 pub struct Unspent {
     pub subject: String,
     pub left: Carried,
 }
 
-/// Gives back what was reserved and not spent, and writes down what polls spent of each project in this hour: beside first syncs and resyncs,
-/// which no pace foretells. Forgets what is long over.
+/// Releases unspent units and records what polls spent of each project's quota in this hour, without first syncs and resyncs, which the pace cannot
+/// predict. Deletes old rows.
 pub async fn release(pool: &Pool, service: &str, unspent: &[Unspent], polled: &[(String, i64)]) -> anyhow::Result<()> {
     let (projects, units): (Vec<&str>, Vec<i64>) = polled.iter().map(|(project, units)| (project.as_str(), *units)).unzip();
     let subjects: Vec<&str> = unspent.iter().map(|unspent| unspent.subject.as_str()).collect();
-    let left: Vec<i64> = unspent.iter().map(|unspent| unspent.left.units).collect();
+    let leftover: Vec<i64> = unspent.iter().map(|unspent| unspent.left.units).collect();
     let seconds: Vec<i64> = unspent.iter().map(|unspent| unspent.left.second).collect();
-    // Rows are taken in the order in which everybody takes them, or two hosts wait for each other: the minutes' before the days', as who
-    // reserves does, and each by subject.
+    // Lock rows in the same order as all other statements to avoid deadlocks: minutes before days, like a reservation, and each by subject.
     let statement = format!(
         "WITH old AS (
            DELETE FROM quota_usage WHERE window_start < now() - interval '3 days'
-         ), over AS (
+         ), expired AS (
            DELETE FROM quota_minutes WHERE seconds[cardinality(seconds)] < {SECOND} - 600
          ), polled AS (
            INSERT INTO quota_usage AS q (service, subject, span, window_start, units)
@@ -190,7 +189,7 @@ pub async fn release(pool: &Pool, service: &str, unspent: &[Unspent], polled: &[
             &[
                 (&service, Type::TEXT),
                 (&subjects, Type::TEXT_ARRAY),
-                (&left, Type::INT8_ARRAY),
+                (&leftover, Type::INT8_ARRAY),
                 (&seconds, Type::INT8_ARRAY),
                 (&projects, Type::TEXT_ARRAY),
                 (&units, Type::INT8_ARRAY),

@@ -1,4 +1,4 @@
-//! What is old and needed by nobody: which rows these are, how many, and their end, some thousands at a time. Knows no settings.
+//! Retention: which rows are old and unneeded, counting them, and deleting them in chunks. Independent of the settings.
 
 use std::time::Duration;
 
@@ -7,35 +7,35 @@ use tokio_postgres::types::Type;
 
 use super::Pool;
 
-/// What is kept for a time of its own.
+/// Kinds of data with separate retention periods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
     Runs,
     Tombstones,
-    /// Texts of what is gone at the provider, or not shared with the user any more.
+    /// Texts of items that are gone at the provider or no longer shared with the user.
     Texts,
     Quarantine,
 }
 
-/// How a row ends.
+/// What happens to an old row.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Deleted,
-    /// It stays, for those who know it by its id. These columns are set; `also` is done for the rows that were (`ended`).
+    /// The row stays, because others refer to its id. `columns` are set, and the statement `also` runs for the changed rows (`ended`).
     Emptied {
         columns: &'static str,
         also: Option<&'static str>,
     },
 }
 
-/// Rows of one table that go when they are old.
+/// The retention rule of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
     pub table: &'static str,
     pub kept: Kept,
-    /// The column that says how old a row is; it has an index where the table grows with every run.
+    /// The column with a row's age. It has an index if the table grows with every run.
     pub(super) since: &'static str,
-    /// What must hold besides.
+    /// An additional condition.
     only: &'static str,
     end: End,
 }
@@ -48,8 +48,8 @@ const fn tombstone(table: &'static str, since: &'static str, only: &'static str)
     Rule { table, kept: Kept::Tombstones, since, only, end: End::Deleted }
 }
 
-/// Every table that grows with time, but for what has a `forget` of its own (`outbox_events`, `notifications`) or is tidied by its runs (`channels`,
-/// `quota_usage`, `quota_minutes`, `model_budgets`).
+/// Every table that grows over time, except tables with their own `forget` function (`outbox_events`, `notifications`) or cleaned up by runs
+/// (`channels`, `quota_usage`, `quota_minutes`, `model_budgets`).
 pub const RULES: [Rule; 29] = [
     run("calendar_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
     run("drive_cron_results", "start_time", "status IS DISTINCT FROM 'running'"),
@@ -90,13 +90,13 @@ pub const RULES: [Rule; 29] = [
         only: "old.status = 'deleted' AND (num_nonnulls(old.title, old.author, old.snippet, old.body, old.note) > 0 OR old.details <> '{}')",
         end: End::Emptied {
             columns: "title = NULL, author = NULL, snippet = NULL, body = NULL, details = '{}', note = NULL, content_hash = ''",
-            // A file that comes back is read anew.
+            // A file that comes back is read again.
             also: Some(
                 "UPDATE drive_file_watches w SET content_key = NULL FROM ended e WHERE w.user_id = e.user_id AND w.file_id = e.source_id",
             ),
         },
     },
-    // A cancelled occurrence is what the series knows of it: it stays as long as the series does.
+    // A cancelled occurrence marks an exception of its series: it is kept as long as the series.
     tombstone(
         "calendar_events",
         "deleted_at",
@@ -105,7 +105,7 @@ pub const RULES: [Rule; 29] = [
     ),
     tombstone("calendars", "deleted_at", "true"),
     tombstone("gmail_messages", "deleted_at", "true"),
-    // Who follows a file is told when it comes back.
+    // Users who watch a file are notified when it comes back.
     tombstone(
         "drive_file_access",
         "lost_at",
@@ -117,7 +117,7 @@ pub const RULES: [Rule; 29] = [
 ];
 
 impl Rule {
-    /// Whether rows stay, without their texts.
+    /// Whether the rows stay without their texts.
     pub fn is_of_texts(&self) -> bool {
         matches!(self.end, End::Emptied { .. })
     }
@@ -127,7 +127,7 @@ impl Rule {
     }
 }
 
-/// How many rows are older than this.
+/// Number of rows older than this.
 pub async fn count(pool: &Pool, rule: &Rule, keep: Duration) -> anyhow::Result<u64> {
     let statement = format!("SELECT count(*) FROM {} old WHERE {}", rule.table, rule.condition());
     let row = pool.get().await?.query_typed_one(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8)]).await;
@@ -135,8 +135,7 @@ pub async fn count(pool: &Pool, rule: &Rule, keep: Duration) -> anyhow::Result<u
     Ok(count.unsigned_abs())
 }
 
-/// Ends rows that are older than this, the oldest first, `chunk` of them at the most; answers how many. What another one works on is left for
-/// the next time.
+/// Deletes or empties up to `chunk` rows that are older than this, oldest first. Returns how many. Locked rows are left for the next call.
 pub async fn end(pool: &Pool, rule: &Rule, keep: Duration, chunk: i64) -> anyhow::Result<u64> {
     let Rule { table, since, .. } = rule;
     let chosen = format!(

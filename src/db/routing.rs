@@ -1,4 +1,4 @@
-//! Which targets get which outbox events, what waits, and what is forgotten (tables `outbox_events`, `outbox_deliveries`). Knows no network.
+//! Routing of outbox events to targets, waiting deliveries, and retention (tables `outbox_events`, `outbox_deliveries`). Does not use the network.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use uuid::Uuid;
 use super::Pool;
 use super::search_path::Reads;
 
-/// A target and the types it wants, as patterns of LIKE; none: all.
+/// A target and the event types it receives, as LIKE patterns; empty: all.
 #[derive(Debug, Clone)]
 pub struct Route {
     pub target: String,
     pub patterns: Vec<String>,
 }
 
-/// Makes deliveries of the next events that have none yet, and answers how many events that were.
+/// Creates deliveries for up to `limit` events that have not been routed. Returns how many events were routed.
 ///
-/// Waits for another host that routes: if it took later events first, they could go out before earlier ones of the same document.
-pub async fn route(tx: &Transaction<'_>, routes: &[Route], most: i64) -> anyhow::Result<usize> {
+/// Waits for another host that is routing: skipping its events could deliver later events of a document before earlier ones.
+pub async fn route(tx: &Transaction<'_>, routes: &[Route], limit: i64) -> anyhow::Result<usize> {
     let rows = tx
-        .query_typed("SELECT id FROM outbox_events WHERE NOT routed ORDER BY seq LIMIT $1 FOR UPDATE", &[(&most, Type::INT8)])
+        .query_typed("SELECT id FROM outbox_events WHERE NOT routed ORDER BY seq LIMIT $1 FOR UPDATE", &[(&limit, Type::INT8)])
         .await
         .context("locking new events")?;
     let events: Vec<Uuid> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().context("reading new events")?;
@@ -48,13 +48,13 @@ pub async fn route(tx: &Transaction<'_>, routes: &[Route], most: i64) -> anyhow:
     Ok(events.len())
 }
 
-/// Makes an event due again at every target that wants it; `None`: there is no such event.
+/// Makes an event due again for every target that receives its type. `None`: the event does not exist.
 pub async fn replay(tx: &Transaction<'_>, routes: &[Route], event: Uuid) -> anyhow::Result<Option<u64>> {
-    let found = tx
+    let updated = tx
         .query_typed_opt("UPDATE outbox_events SET routed = true WHERE id = $1 RETURNING 1", &[(&event, Type::UUID)])
         .await
         .context("finding the event to replay")?;
-    if found.is_none() {
+    if updated.is_none() {
         return Ok(None);
     }
     let mut due = 0;
@@ -74,7 +74,7 @@ pub async fn replay(tx: &Transaction<'_>, routes: &[Route], event: Uuid) -> anyh
     Ok(Some(due))
 }
 
-/// Makes dead deliveries of these targets pending again, due now, with all their tries.
+/// Makes dead deliveries of these targets pending and due now, with their attempts reset.
 pub async fn revive(tx: &Transaction<'_>, targets: &[&str]) -> anyhow::Result<u64> {
     tx.execute_typed(
         "UPDATE outbox_deliveries SET state = 'pending', attempts = 0, due_at = now(), claimed_by = NULL, claimed_until = NULL
@@ -85,17 +85,17 @@ pub async fn revive(tx: &Transaction<'_>, targets: &[&str]) -> anyhow::Result<u6
     .context("reviving dead deliveries")
 }
 
-/// What waits for a target.
+/// Number of deliveries waiting for a target.
 #[derive(Debug, Clone, Serialize)]
 pub struct Waiting {
     pub target: String,
     pub pending: i64,
-    /// Those of the pending ones that could go now, as far as their time goes.
+    /// Pending deliveries whose time has come.
     pub due: i64,
     pub dead: i64,
 }
 
-/// What waits for these targets, in their order.
+/// Counts the deliveries waiting for these targets, in the given order.
 pub async fn waiting(client: &impl Reads, targets: &[&str]) -> anyhow::Result<Vec<Waiting>> {
     let rows = client
         .query_typed(
@@ -103,21 +103,21 @@ pub async fn waiting(client: &impl Reads, targets: &[&str]) -> anyhow::Result<Ve
                (SELECT count(*) FROM outbox_deliveries d WHERE d.target = t.name AND d.state = 'pending'),
                (SELECT count(*) FROM outbox_deliveries d WHERE d.target = t.name AND d.state = 'pending' AND d.due_at <= now()),
                (SELECT count(*) FROM outbox_deliveries d WHERE d.target = t.name AND d.state = 'dead')
-             FROM unnest($1::text[]) WITH ORDINALITY AS t (name, place) ORDER BY t.place",
+             FROM unnest($1::text[]) WITH ORDINALITY AS t (name, ordinal) ORDER BY t.ordinal",
             &[(&targets, Type::TEXT_ARRAY)],
         )
         .await
-        .context("counting what waits")?;
+        .context("counting waiting deliveries")?;
     rows.iter()
         .map(|row| Ok(Waiting { target: row.try_get(0)?, pending: row.try_get(1)?, due: row.try_get(2)?, dead: row.try_get(3)? }))
         .collect()
 }
 
-/// Which events are old and waited for by nobody: `$1` are the seconds that they are kept, `$2` the targets.
+/// Condition for old events that no target waits for. `$1`: retention in seconds, `$2`: the targets.
 const OLD: &str = "e.routed AND e.created_at < now() - make_interval(secs => $1)
    AND NOT EXISTS (SELECT 1 FROM outbox_deliveries d WHERE d.event_id = e.id AND d.state = 'pending' AND d.target = ANY ($2))";
 
-/// How many events are old and waited for by none of these targets.
+/// Number of old events that none of these targets waits for.
 pub async fn count_old(pool: &Pool, targets: &[&str], keep: Duration) -> anyhow::Result<u64> {
     let statement = format!("SELECT count(*) FROM outbox_events e WHERE {OLD}");
     let row = pool
@@ -130,19 +130,19 @@ pub async fn count_old(pool: &Pool, targets: &[&str], keep: Duration) -> anyhow:
     Ok(count.unsigned_abs())
 }
 
-/// Forgets old events that none of these targets waits for, with their deliveries, dead ones too; answers how many.
-pub async fn forget(pool: &Pool, targets: &[&str], keep: Duration, most: i64) -> anyhow::Result<u64> {
+/// Deletes up to `limit` old events that none of these targets waits for, with their deliveries, including dead ones. Returns how many.
+pub async fn forget(pool: &Pool, targets: &[&str], keep: Duration, limit: i64) -> anyhow::Result<u64> {
     let statement = format!(
         "DELETE FROM outbox_events WHERE id IN (SELECT e.id FROM outbox_events e WHERE {OLD} ORDER BY e.created_at LIMIT $3)"
     );
     pool.get()
         .await?
-        .execute_typed(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8), (&targets, Type::TEXT_ARRAY), (&most, Type::INT8)])
+        .execute_typed(&statement, &[(&keep.as_secs_f64(), Type::FLOAT8), (&targets, Type::TEXT_ARRAY), (&limit, Type::INT8)])
         .await
-        .context("forgetting old events")
+        .context("deleting old events")
 }
 
-/// A row of `outbox_deliveries`, for people.
+/// A row of `outbox_deliveries` for display.
 #[derive(Debug, Clone, Serialize)]
 pub struct Listed {
     pub event_id: Uuid,
@@ -158,7 +158,7 @@ pub struct Listed {
     pub last_error: Option<String>,
 }
 
-/// Deliveries, the newest first; `state`: only those.
+/// Lists deliveries, newest first; `state` filters by state.
 pub async fn list(pool: &Pool, state: Option<&str>, limit: i64) -> anyhow::Result<Vec<Listed>> {
     let rows = pool
         .get()

@@ -15,24 +15,24 @@ pub use heartbeat::{Progress, heartbeat, keep_lock};
 pub use open::{Look, Opened, Opening, open};
 pub use standalone::{begin, end};
 
-/// The run tables of one service: how its columns are called.
+/// The run tables of one service, with the names of its columns.
 #[derive(Debug, Clone, Copy)]
 pub struct Tables {
-    /// `calendar`, `drive`, `gmail`, `attendee`
+    /// Such as `calendar`, `drive`, `gmail` or `attendee`.
     pub service: &'static str,
-    /// `total_users`, `total_files`, `total_meetings`
+    /// `total_users`, `total_files` or `total_meetings`.
     pub total: &'static str,
-    /// `syncs` or `polls`
+    /// `syncs` or `polls`.
     pub successes: &'static str,
 }
 
-/// Jobs whose summaries have a table of their own; those of all others go to `{service}_cron_summaries`.
+/// Jobs with their own summary tables; all others use `{service}_cron_summaries`.
 const OWN_SUMMARIES: [(&str, &str); 2] = [
     ("calendar renew-watches", "calendar_watch_renewal_summaries"),
     ("calendar renew-webhooks", "calendar_webhook_renewal_summaries"),
 ];
 
-/// The tables of a service's summaries. Each comes with the condition on the column `job` that sends a run there.
+/// The summary tables of a service, each with the condition on the column `job` that selects its runs.
 pub(super) fn summary_tables(service: &str) -> Vec<(String, String)> {
     let own = OWN_SUMMARIES.iter().filter(|(job, _)| job.split_once(' ').is_some_and(|(of, _)| of == service));
     let mut tables: Vec<(String, String)> = own.map(|(job, table)| ((*table).into(), format!("job = '{job}'"))).collect();
@@ -41,7 +41,7 @@ pub(super) fn summary_tables(service: &str) -> Vec<(String, String)> {
     tables
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct Closing<'a> {
     pub status: &'a str,
@@ -50,13 +50,13 @@ pub struct Closing<'a> {
     pub failed: i32,
     pub elapsed_ms: i32,
     pub error_message: Option<&'a str>,
-    /// Decides where the summary goes.
+    /// Determines the summary table.
     pub job: &'a str,
     pub summary: &'a serde_json::Value,
 }
 
-/// Closes a run in one statement: result, metrics and summary rows, and the job's lock. A run that was suspended for longer than its lease is
-/// closed as `abandoned` already; what it says itself takes the place of that.
+/// Closes a run in one statement: result, metrics and summary rows, and the job's lock. A run that was suspended for longer than its lease has been
+/// closed as `abandoned`; its own result replaces that.
 pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>) -> anyhow::Result<()> {
     let Tables { service, total, successes } = tables;
     let own = OWN_SUMMARIES.iter().find(|(job, _)| *job == closing.job);
@@ -94,7 +94,7 @@ pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>
         (closing.summary, Type::JSONB),
     ];
     let client = pool.get().await?;
-    // Rows of another run that took this one for dead a moment ago are not seen by a statement that began before it was through.
+    // Repeat if the run was `abandoned`: the statement does not see rows that another run committed after the statement began.
     for _ in 0..2 {
         let row = client.query_typed_opt(&statement, &parameters).await.context("closing the run row")?;
         if !row.is_some_and(|row| row.try_get(0).unwrap_or(false)) {
@@ -104,8 +104,8 @@ pub async fn close(pool: &Pool, tables: Tables, run: Uuid, closing: &Closing<'_>
     Ok(())
 }
 
-/// Hours from one `cron` of a service to the next, in the mean over the last day; gaps of more than `most` hours do not count.
-pub async fn mean_interval_hours(pool: &Pool, service: &str, most: f64) -> anyhow::Result<f64> {
+/// Mean hours between `cron` runs of a service over the last day. Gaps of more than `max_hours` are ignored.
+pub async fn mean_interval_hours(pool: &Pool, service: &str, max_hours: f64) -> anyhow::Result<f64> {
     let row = pool
         .get()
         .await?
@@ -113,14 +113,14 @@ pub async fn mean_interval_hours(pool: &Pool, service: &str, most: f64) -> anyho
             "SELECT coalesce(avg(hours) FILTER (WHERE hours <= $2), 0)::float8 FROM (
                SELECT extract(epoch FROM started_at - lag(started_at) OVER (ORDER BY started_at))::float8 / 3600 AS hours
                FROM runs WHERE service = $1 AND job = $1 || ' cron' AND started_at > now() - interval '1 day') gaps",
-            &[(&service, Type::TEXT), (&most, Type::FLOAT8)],
+            &[(&service, Type::TEXT), (&max_hours, Type::FLOAT8)],
         )
         .await
-        .context("reading how far runs are apart")?;
+        .context("reading the interval between runs")?;
     Ok(row.try_get(0)?)
 }
 
-/// Writes the summary of what has no row of its own in the run tables: a run of several services.
+/// Writes the summary of a run over several services, which has no row in the run tables.
 pub async fn summarize(pool: &Pool, table: &'static str, summary: &serde_json::Value) -> anyhow::Result<()> {
     pool.get()
         .await?
@@ -133,7 +133,7 @@ pub async fn summarize(pool: &Pool, table: &'static str, summary: &serde_json::V
 /// One finished or running run, for `metrics`.
 #[derive(Debug, Clone)]
 pub struct PastRun {
-    /// It started in the window before.
+    /// It started in the preceding period.
     pub is_before: bool,
     pub status: String,
     pub duration_ms: Option<i32>,
@@ -142,15 +142,15 @@ pub struct PastRun {
     pub summary: Option<serde_json::Value>,
 }
 
-/// Runs that started within the last `seconds`, and within as many before, with their summaries, by the database's clock: as they come, so that a
-/// year of them needs no memory here.
+/// Streams the runs that started within the last `seconds` and in the preceding period of the same length, with their summaries, by the database's
+/// clock. A year of them needs no memory here.
 pub async fn since(
     pool: &Pool,
     tables: Tables,
     seconds: f64,
 ) -> anyhow::Result<impl Stream<Item = anyhow::Result<PastRun>> + use<>> {
     let Tables { service, successes, .. } = tables;
-    // A summary is written when its run ends, so none of these is older than the window.
+    // A summary is written when its run ends, so none of these is older than the period.
     let summaries: Vec<String> = summary_tables(service)
         .into_iter()
         .map(|(table, _)| {
@@ -165,10 +165,10 @@ pub async fn since(
         summaries.join(" UNION ALL ")
     );
     let client = pool.get().await?;
-    let window: [(&(dyn ToSql + Sync), Type); 1] = [(&seconds, Type::FLOAT8)];
-    let rows = client.query_typed_raw(&statement, window).await.context("reading past runs")?;
+    let period: [(&(dyn ToSql + Sync), Type); 1] = [(&seconds, Type::FLOAT8)];
+    let rows = client.query_typed_raw(&statement, period).await.context("reading past runs")?;
     Ok(rows.map(move |row| {
-        // The connection is in use until the last row.
+        // Keep the connection until the last row.
         let _client = &client;
         let row = row.context("reading past runs")?;
         Ok(PastRun {
@@ -182,7 +182,7 @@ pub async fn since(
     }))
 }
 
-/// This machine's name.
+/// This machine's host name.
 pub(super) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

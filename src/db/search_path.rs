@@ -1,8 +1,8 @@
-//! Where names in statements are looked up: in our schema and among PostgreSQL's own, and nowhere else. A function that somebody puts into another
-//! schema of the role's search path would otherwise run with the rights of whoever runs the job.
+//! The search path of statements: only our schema and PostgreSQL's own. Otherwise a function that another role puts into another schema of the search
+//! path could run with the rights of the job.
 //!
-//! A role whose own search path is as it should be costs nothing. For any other one each transaction sets it for itself (SET LOCAL), so that it
-//! holds behind a pooler and is nobody else's; a statement by itself gets a transaction for that, sent in the same round trip.
+//! If the role's search path is already safe, this costs nothing. Otherwise each transaction sets its own (SET LOCAL), which works behind a pooler and
+//! does not affect other clients. A single statement is wrapped in a transaction, sent in the same round trip.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -15,30 +15,30 @@ use tokio_postgres::{Client, Error, Row, RowStream, Transaction};
 
 use super::Connection;
 
-/// An expression: our schema as an identifier where the search path has others besides, NULL where it has none. All names in it are qualified,
-/// because it is read with the search path that is in question.
+/// An expression: our schema as a quoted identifier if the search path contains other schemas too, else NULL. All its names are qualified, because it is
+/// evaluated with the untrusted search path.
 pub(super) const MIXED: &str =
     "CASE WHEN pg_catalog.cardinality(pg_catalog.array_remove(pg_catalog.current_schemas(false), 'pg_catalog')) OPERATOR(pg_catalog.>) 1
        THEN pg_catalog.quote_ident((pg_catalog.array_remove(pg_catalog.current_schemas(false), 'pg_catalog'))[1]) END";
 
-/// A statement that leaves only our schema in the search path until the transaction ends.
+/// A statement that reduces the search path to our schema until the transaction ends.
 pub(super) const OURS: &str = "SELECT pg_catalog.set_config('search_path',
     pg_catalog.quote_ident(pg_catalog.current_schema()) OPERATOR(pg_catalog.||) ', pg_temp', true)";
 
-/// What a transaction has to set first; `None`: nothing. By what `MIXED` answers.
+/// The statement that a transaction must begin with, from the value of `MIXED`. `None`: none is needed.
 pub(super) fn setting(mixed: Option<&str>) -> Option<String> {
-    // PostgreSQL's own schema is looked into first unless it is named; the temporary one unless it comes last.
+    // `pg_catalog` is searched first unless it is named; `pg_temp` is named, so it is searched last.
     mixed.map(|ours| format!("SET LOCAL search_path = {ours}, pg_temp"))
 }
 
-/// Asks which it is.
+/// Reads the setting that this role needs.
 pub(super) async fn read(client: &Client) -> anyhow::Result<Option<String>> {
     let row = client.query_typed_one(&format!("SELECT {MIXED}"), &[]).await.context("reading the search path")?;
     Ok(setting(row.try_get(0)?))
 }
 
-/// Runs one statement in a transaction that begins with `setting`. All three go out before the first answer is waited for. `statement` must send
-/// when it is polled for the first time, as those of tokio-postgres do.
+/// Runs one statement in a transaction that begins with `setting`. BEGIN, statement and COMMIT are sent before the first answer is awaited. `statement`
+/// must send on its first poll, as futures of tokio-postgres do.
 pub(super) async fn alone<T>(
     client: &Client,
     setting: Option<&str>,
@@ -49,13 +49,13 @@ pub(super) async fn alone<T>(
     let mut statement = pin!(statement);
     let mut commit = pin!(client.batch_execute("COMMIT"));
     let sent = poll_fn(|context| Poll::Ready(statement.as_mut().poll(context))).await;
-    // Nothing was waited for yet: even if the run gives this up now, no transaction is left open.
+    // Everything is sent without awaiting an answer: even if this future is dropped now, no transaction stays open.
     let ended = poll_fn(|context| Poll::Ready(commit.as_mut().poll(context))).await;
     let done = match sent {
         Poll::Ready(done) => done,
         Poll::Pending => statement.await,
     };
-    // A statement that failed is rolled back by this.
+    // After a failed statement, COMMIT rolls back.
     let ended = match ended {
         Poll::Ready(ended) => ended,
         Poll::Pending => commit.await,
@@ -64,7 +64,7 @@ pub(super) async fn alone<T>(
     ended.map(|()| done)
 }
 
-/// The same of a statement that only reads and whose rows are taken as they come: how its transaction ends says nothing.
+/// The same for a read-only statement whose rows are streamed. The result of its COMMIT is irrelevant.
 pub(super) async fn streamed(
     client: &Client,
     setting: Option<&str>,
@@ -81,21 +81,21 @@ pub(super) async fn streamed(
     }
 }
 
-/// Sent and not waited for: if it fails, so does the statement behind it.
+/// Sent without awaiting the answer: if it fails, so does the statement after it.
 fn begin(client: &Client, setting: &str) -> Result<(), Error> {
     client.batch_execute(&format!("BEGIN; {setting}")).now_or_never().unwrap_or(Ok(()))
 }
 
-/// What reads: a connection, each statement by itself, or a transaction.
+/// A source for read statements: a connection (each statement on its own) or a transaction.
 pub trait Reads: Sync {
-    /// Rows of a statement.
+    /// Returns the rows of a statement.
     fn query_typed(
         &self,
         statement: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> impl Future<Output = Result<Vec<Row>, Error>> + Send;
 
-    /// Its one row.
+    /// Returns the single row of a statement.
     fn query_typed_one(
         &self,
         statement: &str,

@@ -1,4 +1,4 @@
-//! How large the tables are, by the server's own books, and how many rows come: by their dates where an index has them, else by those books too.
+//! Sizes of tables, from the server's statistics, and their growth: from the dates of rows if indexed, else from the statistics.
 
 use std::collections::HashMap;
 
@@ -9,38 +9,38 @@ use super::Pool;
 use super::retention::{Kept, RULES};
 use super::search_path::Reads;
 
-/// A table with what belongs to it.
+/// A table with its sizes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Table {
     pub table: String,
-    /// As the server estimates; exact after ANALYZE.
+    /// The server's estimate; exact after ANALYZE.
     pub rows: i64,
-    /// Rows with what is stored beside them.
+    /// Size of the table including TOAST.
     pub bytes: i64,
     pub index_bytes: i64,
-    /// Rows that are dead and not yet given back.
+    /// Dead rows that are not reclaimed yet.
     pub dead_rows: i64,
-    /// Absent where nothing says it: within the first hour, and where the server did not count from the beginning.
+    /// Absent if unknown: within the first hour, or if the server's counters do not cover the time since the first migration.
     pub growth: Option<Growth>,
     pub indexes: Vec<Index>,
 }
 
-/// Rows that came, in the mean of some days.
+/// Added rows per day, averaged over some days.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Growth {
     pub rows_a_day: f64,
-    /// Of the last so many days.
+    /// Length of the period, which ends now.
     pub days: f64,
     pub by: Books,
 }
 
-/// What a growth was read from.
+/// The source of a growth rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Books {
-    /// The dates of the rows: what came in the last week, or since the first one.
+    /// The dates of the rows: those of the last week, or since the first row.
     Dates,
-    /// The server's counters: what came and did not go since it counts, first syncs included.
+    /// The server's counters: inserted minus deleted rows since counting began, including first syncs.
     Counters,
 }
 
@@ -48,18 +48,18 @@ pub enum Books {
 pub struct Index {
     pub index: String,
     pub bytes: i64,
-    /// How often it was used since the server counts.
+    /// Number of scans since counting began.
     pub scans: i64,
 }
 
-/// Every table of ours and of whoever shares the schema, the largest first.
+/// Lists every table in the schema, including those of other programs, largest first.
 pub async fn read(pool: &Pool) -> anyhow::Result<Vec<Table>> {
     let client = pool.get().await?;
     let dated = arrivals(&client).await?;
     let rows = client
         .query_typed(
-            // Rows as the planner estimates them: as dense as at the last ANALYZE, on the pages of now. Counters are lost in a crash; where they were
-            // not reset on purpose, they tell of the time since the first migration only if together they have seen the rows that are there.
+            // Rows as the planner estimates them: the density at the last ANALYZE times the current pages. Counters are lost in a crash. Unless they were
+            // reset explicitly, they cover the time since the first migration only if their total matches the existing rows.
             "WITH tables AS (
                SELECT c.oid, c.relname, coalesce(s.n_dead_tup, 0) AS dead, coalesce(s.n_tup_ins - s.n_tup_del, 0) AS counted,
                  CASE WHEN c.reltuples >= 0 AND c.relpages > 0
@@ -105,15 +105,15 @@ pub async fn read(pool: &Pool) -> anyhow::Result<Vec<Table>> {
         .collect()
 }
 
-/// Tables whose rows are never older than their date, with the column that says it and has an index.
+/// Tables whose rows have a date of insertion in an indexed column, with that column.
 fn dated() -> impl Iterator<Item = (&'static str, &'static str)> {
     let runs = RULES.iter().filter(|rule| rule.kept == Kept::Runs).map(|rule| (rule.table, rule.since));
     runs.chain([("notifications", "received_at"), ("outbox_events", "created_at"), ("gmail_detections", "detected_at")])
 }
 
-/// What came in the last week, by table.
+/// Rows added in the last week, by table.
 async fn arrivals(client: &impl Reads) -> anyhow::Result<HashMap<String, Option<Growth>>> {
-    let of_each: Vec<String> = dated()
+    let queries: Vec<String> = dated()
         .map(|(table, at)| {
             format!(
                 "SELECT '{table}', (SELECT count(*) FROM {table} WHERE {at} > now() - interval '7 days')::float8,
@@ -122,11 +122,11 @@ async fn arrivals(client: &impl Reads) -> anyhow::Result<HashMap<String, Option<
             )
         })
         .collect();
-    let rows = client.query_typed(&of_each.join(" UNION ALL "), &[]).await.context("counting what came in the last week")?;
+    let rows = client.query_typed(&queries.join(" UNION ALL "), &[]).await.context("counting rows added in the last week")?;
     rows.iter().map(|row| Ok((row.try_get(0)?, growth(row.try_get(1)?, row.try_get(2)?, Books::Dates)))).collect()
 }
 
-/// So many rows in so many days; within the first hour that says nothing.
+/// `rows` in `days` as a growth rate; `None` within the first hour, which is too short to be meaningful.
 fn growth(rows: f64, days: Option<f64>, by: Books) -> Option<Growth> {
     days.filter(|days| *days >= 1.0 / 24.0).map(|days| Growth { rows_a_day: rows / days, days, by })
 }

@@ -1,4 +1,4 @@
-//! Leases, cursors and pace of streams (table `streams`). Knows no Google.
+//! Leases, cursors and pace of streams (table `streams`). Independent of Google.
 
 mod failed;
 mod idle;
@@ -22,28 +22,28 @@ pub use idle::{Closed, Idle, close_idle};
 pub use passes::{PassedWith, ask_for_pass, begun, passed_with};
 pub use timing::{Timing, of_user};
 
-/// Services whose work is all in our own database: they go on for a user whose account is revoked or ended.
+/// Services that only use our database: they continue for users whose account is revoked or ended.
 pub const WITHOUT_ACCOUNT: &[&str] = &[queue::SERVICE];
 
-/// Where a stream stands at the provider.
+/// The position of a stream at the provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Position {
-    /// Moves only with the last page of a pass.
+    /// Advances only with the last page of a pass.
     pub cursor: Option<String>,
-    /// The next page of the pass under way.
+    /// The next page of the pass in progress.
     pub page_token: Option<String>,
-    /// What the service pinned at the first page of a full pass; opaque here.
+    /// The value that the service pinned at the first page of a full pass; opaque here.
     pub pinned: Option<String>,
-    /// The full pass under way, by number; rows that it sees are stamped with it.
+    /// The number of the full pass in progress; rows that it sees are stamped with it.
     pub pass: Option<i64>,
 }
 
 impl Position {
-    /// A 400 for a request that carried a token is about the token: tokens are bound to the parameters of the request that they come from,
-    /// and those change with settings and versions. The pass, or a resync, begins with today's parameters.
+    /// Reclassifies a permanent failure of a request with a token: tokens are bound to the parameters of the request that returned them, which change with
+    /// settings and versions. The pass restarts, or a resync begins, with the current parameters.
     pub fn blame(&self, failure: Failure) -> Failure {
         let class = match failure.class {
-            // What is too large to be read is so with any token.
+            // An answer that is too large stays too large with any token.
             Class::Permanent if failure.reason == TOO_LARGE => failure.class,
             Class::Permanent if self.page_token.is_some() => Class::PageExpired,
             Class::Permanent if self.cursor.is_some() && failure.status == Some(400) => Class::CursorExpired,
@@ -53,7 +53,7 @@ impl Position {
     }
 }
 
-/// What is known of a stream's changes, as of `at`; `engine::pace` says what each means.
+/// Statistics of a stream's changes, as of `at`; see `engine::pace` for their meaning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changes {
     pub mass: f64,
@@ -62,23 +62,23 @@ pub struct Changes {
     pub shape: Option<Vec<f32>>,
 }
 
-/// A step between two pages.
+/// The advance from one page to the next.
 #[derive(Debug, Clone)]
 pub struct Step {
     pub to: Position,
-    /// Things that the page named.
+    /// Number of items on the page.
     pub items: i64,
-    /// Things of the whole pass, where the provider says how many.
+    /// Number of items of the whole pass, if the provider reports it.
     pub expected: Option<i64>,
-    /// Seconds by which it renews the lease.
+    /// New lease in seconds.
     pub lease: f64,
 }
 
-/// Moves the position between two pages and renews the lease. `settings`: those that a pass that begins is made with. False: the stream is not
-/// ours any more, and the caller rolls back.
+/// Advances the position between two pages and renews the lease. `settings`: those of a pass that begins here. Returns `false` if this run no longer
+/// holds the stream; the caller must roll back.
 pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, step: &Step, settings: &Value) -> anyhow::Result<bool> {
     let Step { to, items, expected, lease } = step;
-    let moved = tx
+    let updated = tx
         .execute_typed(
             "UPDATE streams SET cursor = $3, page_token = $4, pinned = $5, pass = $6,
                pass_count = greatest(pass_count, coalesce($6, 0)), lapses = 0, claimed_until = now() + make_interval(secs => $7),
@@ -102,11 +102,11 @@ pub async fn advance_page(tx: &Transaction<'_>, run: Uuid, id: i64, step: &Step,
             ],
         )
         .await
-        .context("moving the page token")?;
-    Ok(moved == 1)
+        .context("advancing the page token")?;
+    Ok(updated == 1)
 }
 
-/// Keeps a stream to this transaction, for writes that no lease covers: neither a page nor a removal comes in between. False: it is gone.
+/// Locks a stream for writes that no lease covers, so that no page or removal interferes. Returns `false` if the stream is gone.
 pub async fn hold(tx: &Transaction<'_>, id: i64) -> anyhow::Result<bool> {
     let row = tx
         .query_typed_opt("SELECT 1 FROM streams WHERE id = $1 FOR NO KEY UPDATE", &[(&id, Type::INT8)])
@@ -115,23 +115,23 @@ pub async fn hold(tx: &Transaction<'_>, id: i64) -> anyhow::Result<bool> {
     Ok(row.is_some())
 }
 
-/// How a pass ends.
+/// The end of a pass.
 #[derive(Debug, Clone)]
 pub struct Finish {
     pub cursor: String,
-    /// The number of the full pass that ends; `None`: an incremental one.
+    /// The number of the full pass that ends; `None` for an incremental poll.
     pub pass: Option<i64>,
     /// Seconds to the next poll.
     pub wait: f64,
     pub changes: Changes,
-    /// When the changes that it found were made, by the provider's clock.
+    /// Times of the changes found, by the provider's clock.
     pub changed_at: Vec<DateTime<Utc>>,
 }
 
-/// Moves the cursor with the last page and gives the stream back; it stays due if something was announced since it was claimed, because the
-/// answer may be older than that. `settings`: those that a pass that begins is made with. False: it is not ours any more, and the caller rolls back.
+/// Advances the cursor with the last page and releases the stream. It stays due if a change was announced since the claim, because the answer may
+/// predate it. `settings`: those of a pass that begins here. Returns `false` if this run no longer holds the stream; the caller must roll back.
 pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish, settings: &Value) -> anyhow::Result<bool> {
-    let moved = tx
+    let updated = tx
         .execute_typed(
             "UPDATE streams s SET cursor = $3, page_token = NULL, pinned = NULL, pass = NULL,
                pass_items = NULL, pass_expected = NULL, pass_began_at = NULL,
@@ -140,14 +140,14 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish, sett
                passed_with = CASE WHEN $4 IS NULL OR pass = $4 THEN passed_with ELSE $11 END,
                resync_asked_at = CASE WHEN $4 IS NULL OR pass = $4 OR resync_asked_at > claimed_at THEN resync_asked_at END,
                due_at = CASE WHEN pushed_at > claimed_at OR resync_asked_at > claimed_at THEN now()
-                 -- More is to be asked for by its id than one poll asks for.
+                 -- More items are due to be fetched by id than one poll fetches.
                  WHEN EXISTS (SELECT 1 FROM quarantined_items q WHERE q.stream_id = s.id AND q.retry_at <= now()) THEN now() + interval '1 minute'
                  ELSE now() + make_interval(secs => $5) END,
                polled_at = coalesce(claimed_at, now()), claimed_by = NULL, claimed_until = NULL,
                failures = 0, failed_class = NULL, failed_message = NULL,
                state = CASE WHEN state = 'stopped' OR (state = 'degraded' AND resync_day < current_date) THEN 'active' ELSE state END,
                change_mass = $6, change_mass_at = $7, change_since = $9, change_shape = $10,
-               -- What a live channel should have announced before it was found here.
+               -- Changes that a live channel should have announced before this poll.
                push_missed = CASE WHEN push_until > now() AND $4::bigint IS NULL THEN (
                  SELECT CASE WHEN bool_or(at <= s.pushed_at) THEN 0 ELSE s.push_missed END + count(*) FILTER (
                    WHERE (s.pushed_at IS NULL OR at > s.pushed_at) AND at > (
@@ -170,29 +170,29 @@ pub async fn finish(tx: &Transaction<'_>, run: Uuid, id: i64, end: &Finish, sett
         )
         .await
         .context("advancing the cursor")?;
-    Ok(moved == 1)
+    Ok(updated == 1)
 }
 
-/// Forgets a cursor that expired, so that a full pass follows; counts it against the day. False: not ours any more.
-pub async fn forget_cursor(pool: &Pool, run: Uuid, id: i64, most_a_day: i32) -> anyhow::Result<bool> {
+/// Drops an expired cursor, so that a full pass follows, and counts the resync for the day. Returns `false` if this run no longer holds the stream.
+pub async fn forget_cursor(pool: &Pool, run: Uuid, id: i64, max_per_day: i32) -> anyhow::Result<bool> {
     let mut client = pool.get().await?;
-    let tx = client.begin("forgetting an expired cursor").await?;
-    let moved = tx
+    let tx = client.begin("dropping an expired cursor").await?;
+    let updated = tx
         .execute_typed(
             "UPDATE streams SET cursor = NULL, page_token = NULL, pinned = NULL, pass = NULL,
                resyncs = CASE WHEN resync_day = current_date THEN resyncs + 1 ELSE 1 END, resync_day = current_date,
                state = CASE WHEN resync_day = current_date AND resyncs + 1 > $3 THEN 'degraded' ELSE state END
              WHERE id = $1 AND claimed_by = $2",
-            &[(&id, Type::INT8), (&run, Type::UUID), (&most_a_day, Type::INT4)],
+            &[(&id, Type::INT8), (&run, Type::UUID), (&max_per_day, Type::INT4)],
         )
         .await
-        .context("forgetting an expired cursor")?;
-    tx.commit().await.context("forgetting an expired cursor")?;
-    Ok(moved == 1)
+        .context("dropping an expired cursor")?;
+    tx.commit().await.context("dropping an expired cursor")?;
+    Ok(updated == 1)
 }
 
-/// Gives back what a run still holds of these streams, due at once: it was stopped before it came to them. One that somebody else has locked is
-/// left to its lease.
+/// Releases those of these streams that the run still holds, due immediately: the run stopped before it polled them. Locked streams are left to their
+/// lease.
 pub async fn release(pool: &Pool, run: Uuid, ids: &[i64]) -> anyhow::Result<u64> {
     pool.get()
         .await?
@@ -205,8 +205,8 @@ pub async fn release(pool: &Pool, run: Uuid, ids: &[i64]) -> anyhow::Result<u64>
         .context("releasing leases")
 }
 
-/// Gives back streams between two pages of a full pass, to be claimed again by whoever comes to them. `polled`: those of which this run has read
-/// something, so that it counts them once.
+/// Releases streams between two pages of a full pass, so that any run can claim them. `polled`: streams of which this run has read a page, so that it
+/// counts them only once.
 pub async fn give_way(pool: &Pool, run: Uuid, ids: &[i64], polled: &[i64]) -> anyhow::Result<()> {
     pool.get()
         .await?
@@ -216,11 +216,11 @@ pub async fn give_way(pool: &Pool, run: Uuid, ids: &[i64], polled: &[i64]) -> an
             &[(&run, Type::UUID), (&ids, Type::INT8_ARRAY), (&polled, Type::INT8_ARRAY)],
         )
         .await
-        .context("giving streams back for others")?;
+        .context("releasing streams for other runs")?;
     Ok(())
 }
 
-/// Adds streams that are not there yet; one that was removed comes back, and begins anew: it was not listened to meanwhile.
+/// Adds missing streams. A removed stream is reactivated and starts over, because it was not polled in the meantime.
 pub async fn ensure(tx: &Transaction<'_>, user: Uuid, service: &str, kind: &str, resources: &[&str]) -> anyhow::Result<u64> {
     tx.execute_typed(
         "INSERT INTO streams (user_id, service, kind, resource)
@@ -233,7 +233,7 @@ pub async fn ensure(tx: &Transaction<'_>, user: Uuid, service: &str, kind: &str,
     .context("adding streams")
 }
 
-/// Polls a stream at the next opportunity.
+/// Makes a stream due.
 pub async fn make_due(tx: &Transaction<'_>, id: i64) -> anyhow::Result<()> {
     tx.execute_typed("UPDATE streams SET due_at = least(due_at, now()) WHERE id = $1", &[(&id, Type::INT8)])
         .await
@@ -241,7 +241,7 @@ pub async fn make_due(tx: &Transaction<'_>, id: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Polls a stream no longer, until `ensure` brings it back.
+/// Removes a stream from polling until `ensure` reactivates it.
 pub async fn retire(tx: &Transaction<'_>, id: i64) -> anyhow::Result<()> {
     tx.execute_typed("UPDATE streams SET state = 'removed' WHERE id = $1", &[(&id, Type::INT8)])
         .await
@@ -249,7 +249,7 @@ pub async fn retire(tx: &Transaction<'_>, id: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The streams of a service that are polled at all.
+/// The polled streams of a service.
 pub async fn of_service(pool: &Pool, service: &str) -> anyhow::Result<Vec<i64>> {
     let rows = pool
         .get()

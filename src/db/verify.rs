@@ -1,4 +1,4 @@
-//! Streams that are compared with their provider, and made to begin anew where they differ (table `streams`). Knows no service.
+//! Verification: chooses streams to compare with their provider, and restarts those that differ (table `streams`). Independent of the services.
 
 use std::collections::HashSet;
 
@@ -11,19 +11,19 @@ use uuid::Uuid;
 use super::Pool;
 use super::streams::Position;
 
-/// Streams chosen to be compared.
+/// Streams chosen for comparison.
 #[derive(Debug, Clone, Default)]
 pub struct Chosen {
     /// `streams.id`
     pub ids: Vec<i64>,
-    /// Those of them whose project Google told to stop, each with why.
+    /// Streams whose project is paused, with the reason.
     pub paused: Vec<(i64, String)>,
-    /// How many there were to choose from.
+    /// Number of streams to choose from.
     pub of: i64,
 }
 
-/// Chooses at most so many streams of a service, the same ones for the same seed; `None`: all of them.
-pub async fn choose(pool: &Pool, service: &str, users: Option<&[Uuid]>, most: Option<i64>, seed: i64) -> anyhow::Result<Chosen> {
+/// Chooses up to `limit` streams of a service, the same ones for the same seed. `None`: all.
+pub async fn choose(pool: &Pool, service: &str, users: Option<&[Uuid]>, limit: Option<i64>, seed: i64) -> anyhow::Result<Chosen> {
     let rows = pool
         .get()
         .await?
@@ -34,7 +34,7 @@ pub async fn choose(pool: &Pool, service: &str, users: Option<&[Uuid]>, most: Op
              FROM streams s
              WHERE s.service = $1 AND s.state NOT IN ('removed', 'revoked', 'off') AND ($2::uuid[] IS NULL OR s.user_id = ANY ($2))
              ORDER BY hashint8extended(s.id, $4), s.id LIMIT $3",
-            &[(&service, Type::TEXT), (&users, Type::UUID_ARRAY), (&most, Type::INT8), (&seed, Type::INT8)],
+            &[(&service, Type::TEXT), (&users, Type::UUID_ARRAY), (&limit, Type::INT8), (&seed, Type::INT8)],
         )
         .await
         .context("choosing streams to compare")?;
@@ -50,17 +50,17 @@ pub async fn choose(pool: &Pool, service: &str, users: Option<&[Uuid]>, most: Op
     Ok(chosen)
 }
 
-/// Where a stream stands, as a transaction sees it beside its rows.
+/// The state of a stream, read in the same transaction as its rows.
 #[derive(Debug, Clone)]
 pub struct StreamState {
     pub position: Position,
     /// When its last complete pass ended.
     pub full_pass_at: Option<DateTime<Utc>>,
-    /// Items that lie in quarantine, by their ids.
+    /// Ids of its items in quarantine.
     pub quarantined: HashSet<String>,
 }
 
-/// Reads where a stream stands. `None`: it is not followed any more.
+/// Reads the state of a stream. `None`: it is no longer polled.
 pub async fn state(tx: &Transaction<'_>, id: i64) -> anyhow::Result<Option<StreamState>> {
     let row = tx
         .query_typed_opt(
@@ -70,7 +70,7 @@ pub async fn state(tx: &Transaction<'_>, id: i64) -> anyhow::Result<Option<Strea
             &[(&id, Type::INT8)],
         )
         .await
-        .context("reading where a stream stands")?;
+        .context("reading the state of a stream")?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(StreamState {
         position: Position {
@@ -84,15 +84,15 @@ pub async fn state(tx: &Transaction<'_>, id: i64) -> anyhow::Result<Option<Strea
     }))
 }
 
-/// Lets a claimed stream begin with a complete pass. Unlike a cursor that expired this says nothing against the stream, and is not counted.
-/// False: it is not ours any more, and the caller rolls back.
+/// Restarts a claimed stream with a complete pass. Unlike an expired cursor, this is not counted as a resync. Returns `false` if this run no longer holds
+/// the stream; the caller must roll back.
 pub async fn begin_anew(tx: &Transaction<'_>, run: Uuid, id: i64) -> anyhow::Result<bool> {
-    let moved = tx
+    let updated = tx
         .execute_typed(
             "UPDATE streams SET cursor = NULL, page_token = NULL, pinned = NULL, pass = NULL WHERE id = $1 AND claimed_by = $2",
             &[(&id, Type::INT8), (&run, Type::UUID)],
         )
         .await
-        .context("letting a stream begin anew")?;
-    Ok(moved == 1)
+        .context("restarting a stream")?;
+    Ok(updated == 1)
 }

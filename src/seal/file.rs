@@ -1,4 +1,4 @@
-//! The file of the seal keys: keys are added to it, and none is lost. Knows no cipher.
+//! The file of the seal keys: adds keys without losing any. Independent of the cipher.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,30 +9,30 @@ use super::new_key_line;
 use crate::error::Fault;
 use crate::trusted;
 
-/// Puts a new key in front of a key file (made if it is missing), readable by its owner alone.
+/// Puts a new key at the top of a key file, creating the file if it is missing. Only its owner can read it.
 ///
 /// # Errors
-/// Names the file.
+/// Returns `Fault::settings` with the name of the file.
 pub fn add_key(path: &Path) -> anyhow::Result<()> {
     locked_folder(path).and_then(|_lock| put_key(path)).map_err(|error| not_written(path, &error))
 }
 
-/// It lies where the settings say, so they are what is wrong.
+/// A settings fault, because `seal.key_file` determines the path.
 fn not_written(path: &Path, error: &anyhow::Error) -> anyhow::Error {
-    Fault::settings(format!("no seal key can be put into {} (seal.key_file): {error:#}", path.display())).into()
+    Fault::settings(format!("cannot add a seal key to {} (seal.key_file): {error:#}", path.display())).into()
 }
 
-/// The folder of a key file, locked for as long as the handle lives: of two keys that are added at once none may be lost.
+/// Locks the folder of a key file until the handle is dropped, so that keys added concurrently are not lost.
 fn locked_folder(path: &Path) -> anyhow::Result<std::fs::File> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let handle = std::fs::File::open(folder).with_context(|| format!("opening {}", folder.display()))?;
-    // Some file systems of other machines have no locks; there it is as if nobody else were at it.
+    // Ignore errors: some network file systems do not support locks.
     let _ = rustix::fs::flock(&handle, rustix::fs::FlockOperation::LockExclusive);
     Ok(handle)
 }
 
-/// Makes a key file with its first key, if another command has not made it meanwhile.
+/// Creates a key file with its first key, unless another command has created it meanwhile.
 pub(super) fn make(path: &Path) -> anyhow::Result<()> {
     let made = locked_folder(path).and_then(|_lock| if path.exists() { Ok(()) } else { put_key(path) });
     made.map_err(|error| not_written(path, &error))
@@ -45,7 +45,7 @@ fn put_key(path: &Path) -> anyhow::Result<()> {
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Written beside and renamed, so that a crash never leaves a file without the old keys. Readable by its owner alone from the start.
+    // Written to a temporary file and renamed, so that a crash never loses the old keys. Only the owner can read it from the start.
     let write = || -> std::io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(".seal-").tempfile_in(folder)?;
         file.write_all(new_key_line().as_bytes())?;
@@ -75,7 +75,7 @@ mod tests {
         });
         let lines = std::fs::read_to_string(&file).expect("the file");
         assert_eq!(Vault::parse("file", &lines).expect("keys").keys.len(), 16);
-        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "something is left beside it");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "a temporary file is left");
     }
 
     #[test]

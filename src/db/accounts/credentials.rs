@@ -1,4 +1,4 @@
-//! Credentials as they are stored: sealed, and what is told of them (table `accounts`).
+//! Stored credentials: sealed blobs with their metadata (table `accounts`).
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -8,18 +8,18 @@ use uuid::Uuid;
 use super::RESUME;
 use crate::db::Pool;
 
-/// Credentials, sealed, with what is told of them.
+/// Sealed credentials with their metadata.
 #[derive(Debug)]
 pub struct Sealed<'a> {
     /// `authorized_user` or `service_account`
     pub kind: &'a str,
     pub project: &'a str,
-    /// Of a service account.
+    /// For a service account.
     pub client_id: Option<&'a str>,
     pub credentials: &'a [u8],
 }
 
-/// Stores sealed credentials; whatever was cached of older ones goes.
+/// Stores sealed credentials and drops everything cached for older ones.
 pub async fn store_credentials(tx: &Transaction<'_>, user: Uuid, sealed: &Sealed<'_>) -> anyhow::Result<()> {
     let Sealed { kind, project, client_id, credentials } = sealed;
     tx.execute_typed(
@@ -38,12 +38,12 @@ pub async fn store_credentials(tx: &Transaction<'_>, user: Uuid, sealed: &Sealed
     )
     .await
     .context("storing the credentials")?;
-    // New consent may bring a scope that was missing.
+    // A new consent can grant a scope that was missing.
     tx.execute_typed(RESUME, &[(&user, Type::UUID)]).await.context("making failed streams due")?;
     Ok(())
 }
 
-/// Notes whose client id it is, of credentials that were stored by a version that did not.
+/// Adds the client id to credentials that an older version stored without it.
 pub async fn note_client_id(pool: &Pool, user: Uuid, client_id: &str) -> anyhow::Result<()> {
     pool.get()
         .await?
@@ -56,7 +56,7 @@ pub async fn note_client_id(pool: &Pool, user: Uuid, client_id: &str) -> anyhow:
     Ok(())
 }
 
-/// Sealed blobs from `after` on, to seal again: user, credentials, access token.
+/// Sealed blobs of users after `after`, for resealing: user, credentials, access token.
 pub async fn sealed_after(pool: &Pool, after: Uuid, limit: i64) -> anyhow::Result<Vec<(Uuid, Vec<u8>, Option<Vec<u8>>)>> {
     let rows = pool
         .get()
@@ -70,7 +70,7 @@ pub async fn sealed_after(pool: &Pool, after: Uuid, limit: i64) -> anyhow::Resul
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
 }
 
-/// Puts newly sealed values in place of the old ones, unless somebody changed them meanwhile.
+/// Replaces sealed values with resealed ones unless they have changed in the meantime.
 pub async fn reseal(pool: &Pool, user: Uuid, old: (&[u8], Option<&[u8]>), new: (&[u8], Option<&[u8]>)) -> anyhow::Result<bool> {
     let done = pool
         .get()
@@ -81,6 +81,6 @@ pub async fn reseal(pool: &Pool, user: Uuid, old: (&[u8], Option<&[u8]>), new: (
             &[(&user, Type::UUID), (&old.0, Type::BYTEA), (&old.1, Type::BYTEA), (&new.0, Type::BYTEA), (&new.1, Type::BYTEA)],
         )
         .await
-        .context("storing a newly sealed value")?;
+        .context("storing a resealed value")?;
     Ok(done == 1)
 }

@@ -1,4 +1,4 @@
-//! One process at a time refreshes an account's token: the right to do so, and what comes of it (table `accounts`).
+//! Token refresh: the right to refresh an account's token, held by one process at a time, and the outcome (table `accounts`).
 
 use anyhow::Context as _;
 use tokio_postgres::types::Type;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::db::claims::AccountRow;
 use crate::db::{Pool, streams};
 
-/// Takes the right to refresh this user's token for `seconds`. False: another process has it.
+/// Takes the right to refresh this user's token for `seconds`. Returns `false` if another process has it.
 pub async fn begin_refresh(pool: &Pool, user: Uuid, by: Uuid, seconds: f64) -> anyhow::Result<bool> {
     let taken = pool
         .get()
@@ -22,18 +22,18 @@ pub async fn begin_refresh(pool: &Pool, user: Uuid, by: Uuid, seconds: f64) -> a
     Ok(taken == 1)
 }
 
-/// A fresh access token, as it is stored.
+/// A new access token to store.
 #[derive(Debug)]
 pub struct Fresh<'a> {
     pub sealed: &'a [u8],
-    /// Seconds that it lives.
+    /// Lifetime in seconds.
     pub lives: f64,
-    /// The scopes that the endpoint said it has.
+    /// The granted scopes, as reported by the endpoint.
     pub granted: Option<&'a str>,
 }
 
-/// Stores a fresh access token and gives the right to refresh back. An account that was refused works again, and what it had failed for is due.
-/// Answers the scopes that the grant held when it was first asked with.
+/// Stores a new access token and releases the right to refresh. If the account was refused, it becomes active again and its failed streams
+/// become due. Returns the scopes of the grant at its first use.
 pub async fn store_token(pool: &Pool, user: Uuid, by: Uuid, fresh: &Fresh<'_>) -> anyhow::Result<Option<String>> {
     let row = pool
         .get()
@@ -63,18 +63,18 @@ pub async fn store_token(pool: &Pool, user: Uuid, by: Uuid, fresh: &Fresh<'_>) -
     row.map_or(Ok(None), |row| Ok(row.try_get(0)?))
 }
 
-/// How a refresh ended without a token.
+/// Why a refresh ended without a token.
 #[derive(Debug, Clone, Copy)]
 pub enum Refusal<'a> {
-    /// Nothing was said of the grant.
+    /// The endpoint gave no verdict on the grant.
     None,
-    /// Refused with this reason, and asked again soon.
+    /// Refused for this reason, and retried soon.
     ForNow(&'a str),
-    /// Refused with this reason; the account is revoked.
+    /// Refused for this reason; the account is revoked.
     Revoked(&'a str),
 }
 
-/// Gives the right to refresh back without a token. True: the account is revoked, and was not before.
+/// Releases the right to refresh without a token. Returns `true` if this revoked the account.
 pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, refusal: Refusal<'_>) -> anyhow::Result<bool> {
     let (reason, revoked) = match refusal {
         Refusal::None => (None, false),
@@ -85,8 +85,8 @@ pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, refusal: Refusal<'_>
         .get()
         .await?
         .query_typed_opt(
-            // The streams say it too: a claim must not look at every account to find the few that are not called.
-            // Only for whoever still has the right: an account that was renewed meanwhile is not to be blamed for its old grant.
+            // The streams record it too, so that a claim need not check every account to find the few that are not called.
+            // Only while the right is still held: an account that was renewed in the meantime must not be revoked for its old grant.
             "WITH old AS (SELECT state FROM accounts WHERE user_id = $1 AND refreshing_by = $2 FOR UPDATE),
              streams AS (
                UPDATE streams SET state = 'revoked'
@@ -97,7 +97,7 @@ pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, refusal: Refusal<'_>
                state_since = CASE WHEN $4 AND a.state <> 'revoked' THEN now() ELSE a.state_since END,
                refused_at = CASE WHEN $3::text IS NULL THEN a.refused_at ELSE coalesce(a.refused_at, now()) END,
                ask_at = CASE
-                 -- Spread out: thousands of accounts of one domain are revoked in the same minute.
+                 -- Spread out: thousands of accounts of one domain can be revoked in the same minute.
                  WHEN $4 THEN now() + (0.9 + 0.1 * random()) * CASE
                    WHEN a.state = 'revoked' AND a.state_since < now() - interval '7 days' THEN interval '7 days' ELSE interval '1 day' END
                  WHEN $3 IS NOT NULL AND a.state = 'active'
@@ -119,9 +119,9 @@ pub async fn end_refresh(pool: &Pool, user: Uuid, by: Uuid, refusal: Refusal<'_>
     row.map_or(Ok(false), |row| Ok(row.try_get(0)?))
 }
 
-/// Takes revoked accounts that are to be asked again, the longest overdue first. Whoever takes one is to ask: it comes up again within the
-/// hour unless the endpoint gave its verdict.
-pub async fn take_revoked(pool: &Pool, most: i64) -> anyhow::Result<Vec<AccountRow>> {
+/// Takes up to `limit` revoked accounts that are due for a retry, the longest overdue first. The caller must retry each: an account is due again
+/// in an hour unless the endpoint gives its verdict.
+pub async fn take_revoked(pool: &Pool, limit: i64) -> anyhow::Result<Vec<AccountRow>> {
     let rows = pool
         .get()
         .await?
@@ -130,10 +130,10 @@ pub async fn take_revoked(pool: &Pool, most: i64) -> anyhow::Result<Vec<AccountR
              WHERE user_id IN (
                SELECT user_id FROM accounts WHERE state = 'revoked' AND ask_at <= now() ORDER BY ask_at LIMIT $1 FOR UPDATE SKIP LOCKED)
              RETURNING user_id, project",
-            &[(&most, Type::INT8)],
+            &[(&limit, Type::INT8)],
         )
         .await
-        .context("looking for revoked accounts to ask again")?;
+        .context("looking for revoked accounts to retry")?;
     rows.iter()
         .map(|row| Ok(AccountRow { user_id: row.try_get(0)?, project: row.try_get(1)?, access_token: None, token_seconds: None }))
         .collect()

@@ -1,5 +1,4 @@
-//! Accounts that their provider refuses (tables `accounts`, `streams`): revoked ones, those that are not allowed for the moment, and those that lack what
-//! a service needs.
+//! Accounts that their provider refuses (tables `accounts`, `streams`): revoked, temporarily refused, or without a scope or API that a service needs.
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -8,30 +7,30 @@ use uuid::Uuid;
 
 use crate::db::search_path::Reads;
 
-/// Accounts that are refused, of how many. Those that were ended here, on purpose, count on neither side.
+/// Number of refused accounts out of all. Accounts ended with `accounts revoke` count in neither.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Refused {
     pub accounts: i64,
     pub of: i64,
-    /// Those of them whose grant is good, and that lack a scope or an API.
+    /// Refused accounts with a valid grant that lack a scope or an API.
     pub lacking: i64,
-    /// Some of them, by their users.
+    /// The users of some refused accounts.
     pub first: Vec<Uuid>,
-    /// Why one of them is.
+    /// Why one of them is refused.
     pub reason: Option<String>,
-    /// `accounts.kind` of those that are refused.
+    /// `accounts.kind` of the refused accounts.
     pub kinds: Vec<String>,
-    /// The client ids of the service accounts that act for them, where they are known.
+    /// The client ids of the service accounts that act for them, if known.
     pub client_ids: Vec<String>,
 }
 
 impl Refused {
-    /// Whether nobody is left who can be polled.
+    /// Whether every account is refused, so that none can be polled.
     pub fn is_all(&self) -> bool {
         self.accounts > 0 && self.accounts == self.of
     }
 
-    /// Whether they are more than this share of all, 0 to 1.
+    /// Whether they exceed this share of all accounts, 0 to 1.
     pub fn is_above(&self, share: f64) -> bool {
         self.accounts as f64 > share * self.of as f64
     }
@@ -44,12 +43,12 @@ impl Refused {
     }
 }
 
-/// Counts the accounts that are refused, among those that have streams of a service, for a missing scope or an API that is off too; `None`: among all,
-/// whatever each service needs.
+/// Counts the refused accounts that have streams of a service, including those that lack a scope or whose API is off. `None`: all accounts,
+/// regardless of what each service needs.
 pub async fn refused(client: &impl Reads, service: Option<&str>) -> anyhow::Result<Refused> {
     let row = client
         .query_typed_one(
-            // All are counted only where some are refused.
+            // Count all accounts only if some are refused.
             "WITH stopped AS MATERIALIZED (
                SELECT user_id, max(failed_message) AS reason FROM streams s
                WHERE service = $1 AND state = 'stopped' AND failed_class IN ('scope_missing', 'api_disabled') AND NOT EXISTS (

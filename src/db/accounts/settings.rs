@@ -1,4 +1,4 @@
-//! Settings of a user (`users.settings`), and the services that they switch.
+//! Settings of a user (`users.settings`), and the services they switch on or off.
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -7,17 +7,17 @@ use uuid::Uuid;
 
 use crate::db::Pool;
 
-/// Those that become null go.
+/// Settings that become null are removed.
 const CHANGE_SETTINGS: &str = "UPDATE users SET settings = jsonb_strip_nulls(settings || $2) WHERE id = $1";
 
-/// Changes settings of a user; those that become null go.
+/// Changes settings of a user; those that become null are removed.
 pub async fn change_settings(pool: &Pool, user: Uuid, patch: &serde_json::Value) -> anyhow::Result<()> {
     let values: [(&(dyn ToSql + Sync), Type); 2] = [(&user, Type::UUID), (patch, Type::JSONB)];
     pool.get().await?.execute_typed(CHANGE_SETTINGS, &values).await.context("changing a user's settings")?;
     Ok(())
 }
 
-/// Changes settings of a user in which services are switched, and follows them.
+/// Changes settings that switch services on or off, and applies them to the user's streams.
 pub async fn switch(pool: &Pool, user: Uuid, patch: &serde_json::Value) -> anyhow::Result<()> {
     let values: [(&(dyn ToSql + Sync), Type); 2] = [(&user, Type::UUID), (patch, Type::JSONB)];
     let mut client = pool.get().await?;
@@ -27,8 +27,8 @@ pub async fn switch(pool: &Pool, user: Uuid, patch: &serde_json::Value) -> anyho
     tx.commit().await.context("committing which services are synced")
 }
 
-/// Follows the user's settings in which a service is true or false: streams of one that is switched off are not polled, those of one that is
-/// switched on again are due.
+/// Applies the settings that switch services: streams of a service that is off are not polled, and streams of a service that is on again become
+/// due.
 pub async fn apply_switches(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE streams s SET failures = 0, failed_class = NULL, failed_message = NULL,

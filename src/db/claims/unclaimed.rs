@@ -1,4 +1,4 @@
-//! Streams that a run was to poll by name and did not claim, each with why (tables `streams`, `accounts`, `runs`).
+//! Streams of named users that a run did not claim, with the reasons (tables `streams`, `accounts`, `runs`).
 
 use anyhow::Context as _;
 use tokio_postgres::types::Type;
@@ -7,10 +7,10 @@ use uuid::Uuid;
 use crate::db::Pool;
 use crate::db::lease_holder::Holder;
 
-/// A stream that was named and not claimed.
+/// A stream of a named user that was not claimed.
 #[derive(Debug, Clone)]
 pub struct Unclaimed {
-    /// `streams.id`; 0: of a user without an account.
+    /// `streams.id`; 0 for a user without an account.
     pub id: i64,
     pub user_id: Uuid,
     pub kind: String,
@@ -20,21 +20,21 @@ pub struct Unclaimed {
 /// Why a stream was not claimed.
 #[derive(Debug, Clone)]
 pub enum Why {
-    /// The account is not called, for this reason.
+    /// The account is not called for this reason.
     Refused(String),
-    /// The account was ended here, on purpose.
+    /// The account was ended with `accounts revoke`.
     Ended,
-    /// The service is switched off for the user here.
+    /// The service is switched off for the user in syncctl.
     Off,
     /// Its project is paused.
     Paused,
     /// Another run holds it.
     Held(Holder),
-    /// None of these: another session of PostgreSQL holds its row.
+    /// None of the above: another PostgreSQL session holds its row.
     Locked,
 }
 
-/// The living streams of these users that `run` has not claimed; of users without an account, one that stands for all.
+/// The streams of these users that `run` has not claimed, without removed ones. A user without an account gets one entry for all streams.
 pub async fn unclaimed(pool: &Pool, run: Uuid, service: &str, users: &[Uuid]) -> anyhow::Result<Vec<Unclaimed>> {
     let rows = pool
         .get()
@@ -52,7 +52,7 @@ pub async fn unclaimed(pool: &Pool, run: Uuid, service: &str, users: &[Uuid]) ->
             &[(&run, Type::UUID), (&service, Type::TEXT), (&users, Type::UUID_ARRAY)],
         )
         .await
-        .context("looking for streams that were not claimed")?;
+        .context("listing unclaimed streams")?;
     let unclaimed = rows.iter().map(|row| {
         let why = match (row.try_get(3)?, row.try_get(5)?, row.try_get::<_, Option<Uuid>>(6)?) {
             ("revoked", ..) => Why::Refused(row.try_get(4)?),

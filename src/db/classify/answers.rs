@@ -1,4 +1,5 @@
-//! Decisions of programs on documents that they were told of (tables `document_judgements`, `document_projects`), under the rules of a model's answer.
+//! Decisions by external programs on documents offered to them (tables `document_judgements`, `document_projects`), under the same rules as a
+//! model's answer.
 
 use anyhow::Context;
 use deadpool_postgres::Transaction;
@@ -15,12 +16,12 @@ use crate::classify::threshold::LEAST;
 /// `document_projects.decided_by`
 pub const WEBHOOK: &str = "webhook";
 
-/// What a program says of a document.
+/// A program's decision on a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// `documents.id`
     pub document: Uuid,
-    /// Of the text that it was told of.
+    /// Hash of the text that was offered.
     pub content_hash: Vec<u8>,
     pub label: Label,
     /// From 0 to 1.
@@ -28,38 +29,38 @@ pub struct Answer {
     pub reason: String,
 }
 
-/// What became of it.
+/// The outcome of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerOutcome {
-    /// It holds now.
+    /// It is now in effect.
     Decided,
-    /// It held already.
+    /// It was already in effect.
     Unchanged,
-    /// It is less sure than a decision must be: nothing was changed.
+    /// Its confidence is too low for a decision: nothing changed.
     Unsure,
-    /// It was not offered.
+    /// The label was not offered.
     NotOffered,
-    /// Something else came first: a person, another decision, another text, or the project was closed.
+    /// Superseded by a person, another decision or another text, or the project was closed.
     Outdated,
-    /// There is no such document.
+    /// The document does not exist.
     Unknown,
 }
 
-/// What is known of the document.
+/// The current state of the document.
 struct Known {
     user: Uuid,
-    /// Programs were told of this very text.
+    /// This exact text was offered to programs.
     is_asked: bool,
-    /// A program, or the model endpoint, has answered for it.
+    /// A program or the model endpoint has answered for it.
     is_answered: bool,
-    /// What holds, by whom.
+    /// The current decision, and who made it.
     decision: Option<(Label, String)>,
-    /// `None` among them: "none of them" was.
+    /// A `None` entry means "none of them".
     offered: Vec<Option<Uuid>>,
     judgement: Judgement,
 }
 
-/// Stores a decision, its event with it, if it may hold.
+/// Stores a decision and its event if the rules allow it.
 pub async fn take(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<AnswerOutcome> {
     judgements::lock(tx, &[answer.document]).await?;
     let Some(known) = known(tx, answer).await? else { return Ok(AnswerOutcome::Unknown) };
@@ -72,7 +73,7 @@ pub async fn take(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Answe
             return Ok(if by == WEBHOOK && label == answer.label { AnswerOutcome::Unchanged } else { AnswerOutcome::Outdated });
         }
         Some((_, by)) if by != WEBHOOK => return Ok(AnswerOutcome::Outdated),
-        // Undecided, or decided by a program that had seen an earlier text.
+        // Undecided, or decided by a program for an earlier text.
         Some(_) | None => {}
     }
     if !offered.contains(&project(answer.label)) {
@@ -85,7 +86,7 @@ pub async fn take(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Answe
     Ok(if done.decided + done.changed + done.unchanged == 1 { AnswerOutcome::Decided } else { AnswerOutcome::Outdated })
 }
 
-/// `None`: there is no such document; inside: nothing is thought of it, because a person has spoken or because it was not judged yet.
+/// `None`: the document does not exist. `Some(None)`: it has no judgement, because a person has decided or it has not been judged yet.
 async fn known(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Option<Option<Known>>> {
     let row = tx
         .query_typed_opt(
@@ -101,7 +102,7 @@ async fn known(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Option<O
     let Some(row) = row else { return Ok(None) };
     let Some(model_version) = row.try_get::<_, Option<i32>>(5)? else { return Ok(Some(None)) };
     let decided_by: Option<String> = row.try_get(3)?;
-    let holding: Option<Uuid> = row.try_get(2)?;
+    let current: Option<Uuid> = row.try_get(2)?;
     let reason: String = row.try_get(7)?;
     let judgement = Judgement {
         document: answer.document,
@@ -118,7 +119,7 @@ async fn known(tx: &Transaction<'_>, answer: &Answer) -> anyhow::Result<Option<O
         user: row.try_get(0)?,
         is_asked: row.try_get(1)?,
         is_answered: row.try_get(9)?,
-        decision: decided_by.map(|by| (label(holding), by)),
+        decision: decided_by.map(|by| (label(current), by)),
         offered: serde_json::from_value(row.try_get(4)?).context("document_judgements.offered")?,
         judgement,
     })))
@@ -135,5 +136,5 @@ fn candidates(stored: Value) -> anyhow::Result<Vec<(Label, f32)>> {
         confidence: f32,
     }
     let stored: Vec<Candidate> = serde_json::from_value(stored).context("document_judgements.candidates")?;
-    Ok(stored.into_iter().map(|one| (label(one.project_id), one.confidence)).collect())
+    Ok(stored.into_iter().map(|candidate| (label(candidate.project_id), candidate.confidence)).collect())
 }

@@ -1,11 +1,11 @@
-//! The event of a decision, a person's or any other.
+//! The event of a decision, whether by a person or not.
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 pub const CLASSIFIED: &str = "document.classified";
 
-/// What `document.classified` says beside what every event does. `project`: id and name.
+/// The fields of `document.classified` in addition to those of every event. `project`: id and name.
 pub(in crate::db) fn about(
     project: Option<(Uuid, &str)>,
     decided_by: Option<&str>,

@@ -1,4 +1,4 @@
-//! What people said of a user's documents, as far as it holds (tables `document_projects`, `project_corrections`), and which projects are open.
+//! Decisions of people on a user's documents that are still in effect (tables `document_projects`, `project_corrections`), and open projects.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::{TRAITS, Traits, label, traits};
 use crate::classify::Label;
 use crate::db::Pool;
 
-/// A person's word on a document.
+/// A person's decision on a document.
 #[derive(Debug, Clone)]
 pub struct Correction {
     /// `documents.id`
@@ -23,7 +23,7 @@ pub struct Correction {
     pub at: DateTime<Utc>,
 }
 
-/// All words that hold, the oldest first.
+/// All decisions in effect, oldest first.
 pub async fn all(pool: &Pool, user: Uuid) -> anyhow::Result<Vec<Correction>> {
     let rows = pool
         .get()
@@ -38,7 +38,7 @@ pub async fn all(pool: &Pool, user: Uuid) -> anyhow::Result<Vec<Correction>> {
             &[(&user, Type::UUID)],
         )
         .await
-        .context("reading what people said")?;
+        .context("reading the decisions of people")?;
     rows.iter()
         .map(|row| {
             Ok(Correction {
@@ -52,7 +52,7 @@ pub async fn all(pool: &Pool, user: Uuid) -> anyhow::Result<Vec<Correction>> {
         .collect()
 }
 
-/// What stands in a document.
+/// The content of a document.
 #[derive(Debug, Clone)]
 pub struct Content {
     pub title: String,
@@ -60,7 +60,7 @@ pub struct Content {
     pub text: String,
 }
 
-/// What stands in these documents, by id.
+/// The contents of these documents, by id.
 pub async fn contents(pool: &Pool, documents: &[Uuid]) -> anyhow::Result<HashMap<Uuid, Content>> {
     let rows = pool
         .get()
@@ -76,7 +76,7 @@ pub async fn contents(pool: &Pool, documents: &[Uuid]) -> anyhow::Result<HashMap
         .collect()
 }
 
-/// A project that is open.
+/// An open project.
 #[derive(Debug, Clone)]
 pub struct Open {
     pub id: Uuid,
@@ -84,7 +84,7 @@ pub struct Open {
     pub description: Option<String>,
 }
 
-/// The projects of a user: the open ones, those that changed last first, and the names of the closed ones.
+/// The projects of a user: the open ones, most recently changed first, and the names of the closed ones.
 pub async fn projects(pool: &Pool, user: Uuid) -> anyhow::Result<(Vec<Open>, HashMap<Uuid, String>)> {
     let rows = pool
         .get()

@@ -1,4 +1,4 @@
-//! What was thought of documents, and what holds because of it (tables `document_judgements`, `document_projects`). A person's word is never touched.
+//! Judgements on documents and the resulting decisions (tables `document_judgements`, `document_projects`). A person's decision is never changed.
 
 mod rows;
 
@@ -14,28 +14,28 @@ use super::label;
 use super::offers::Offer;
 use crate::classify::Label;
 
-/// What is thought of a document.
+/// A judgement on a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
     /// `documents.id`
     pub document: Uuid,
-    /// Of the text that was judged.
+    /// Hash of the judged text.
     pub content_hash: Vec<u8>,
-    /// `project_models.version` of the stored model, also where one that is not stored yet has judged.
+    /// `project_models.version` of the stored model, even if a model that is not stored yet has judged.
     pub model_version: i32,
-    /// The last word of a person on it that was known then (`project_corrections.id`); 0: there was none.
+    /// The last correction of the document known at that time (`project_corrections.id`); 0: none.
     pub said: i64,
     pub verdict: Verdict,
     pub reason: String,
-    /// The model's, the best first: label and confidence.
+    /// The model's candidates, best first: label and confidence.
     pub candidates: Vec<(Label, f32)>,
     pub asked: EndpointState,
-    /// What programs are told of it, if nothing else decides on this text and they were not told of it before.
+    /// What to offer to programs if nothing else decides on this text and it was not offered before.
     pub offer: Option<Box<Offer>>,
 }
 
 impl Judgement {
-    /// What programs are told: nothing, while the endpoint is still to be asked.
+    /// What to offer to programs. Nothing while the endpoint is still to be asked.
     fn offer(&self) -> Option<&Offer> {
         let is_last =
             matches!(self.verdict, Verdict::Unsure | Verdict::Kept) && !matches!(self.asked, EndpointState::Later { .. });
@@ -43,27 +43,27 @@ impl Judgement {
     }
 }
 
-/// What the model endpoint had to do with it.
+/// The state of a judgement at the model endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndpointState {
-    /// Nothing, now or before.
+    /// Not asked, now or before.
     No,
     /// It has answered for this text.
     Answered,
-    /// It gave no answer that could be used, so often, and is not asked any more.
+    /// It gave no usable answer this many times and is no longer asked.
     GivenUp { asks: i32 },
-    /// It is to be asked after so long.
+    /// It is to be asked after this wait.
     Later {
         wait: Duration,
-        /// How often it gave no answer that could be used.
+        /// How often it gave no usable answer.
         asks: i32,
     },
 }
 
-/// What follows for the document.
+/// The consequence for the document.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verdict {
-    /// This label holds from now on.
+    /// This label takes effect.
     Decided {
         label: Label,
         /// `document_projects.decided_by`
@@ -71,13 +71,13 @@ pub enum Verdict {
         /// From 0 to 1.
         confidence: f32,
     },
-    /// What was decided before still holds.
+    /// The earlier decision stays in effect.
     Kept,
-    /// No label holds.
+    /// No label is in effect.
     Unsure,
 }
 
-/// What judgements did to the database.
+/// Number of documents by the effect of their judgements.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Done {
     pub decided: u64,
@@ -86,17 +86,17 @@ pub struct Done {
     pub unchanged: u64,
 }
 
-/// A document as it stands when a judgement is written.
+/// The state of a document when a judgement is written.
 struct DocumentState {
     content_hash: Vec<u8>,
     is_settled: bool,
     decision: Option<Label>,
     said: i64,
-    /// Programs were told of this text, with all projects that are open now.
-    is_told: bool,
+    /// This text was offered to programs with all projects that are open now.
+    is_offered: bool,
 }
 
-/// A label that is to hold.
+/// A label to put into effect.
 struct New<'a> {
     judgement: &'a Judgement,
     label: Label,
@@ -104,8 +104,8 @@ struct New<'a> {
     confidence: f32,
 }
 
-/// Writes judgements on documents of a user, and takes their documents out of the queue: those alone whose text is still the one that was judged. A project that was
-/// closed meanwhile is not assigned to: the document stays queued. `stream`: the one whose last run judged, if one did.
+/// Writes judgements on documents of a user and removes these documents from the queue. Judgements on an outdated text are dropped. A project
+/// that was closed in the meantime is not assigned: the document stays queued. `stream`: the stream whose last run judged, if any.
 pub async fn write(tx: &Transaction<'_>, user: Uuid, stream: Option<i64>, judgements: &[&Judgement]) -> anyhow::Result<Done> {
     if judgements.is_empty() {
         return Ok(Done::default());
@@ -113,16 +113,16 @@ pub async fn write(tx: &Transaction<'_>, user: Uuid, stream: Option<i64>, judgem
     let known = known(tx, user, judgements).await?;
     let open = open(tx, judgements).await?;
     let mut done = Done::default();
-    let (mut judged, mut new, mut withdrawn, mut over, mut offered) =
+    let (mut judged, mut new, mut withdrawn, mut finished, mut offered) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for &judgement in judgements {
         let Some(now) = known.get(&judgement.document) else { continue };
-        // A person has spoken, or the document is gone.
+        // A person has decided, or the document is gone.
         if now.is_settled {
-            over.push(judgement.document);
+            finished.push(judgement.document);
             continue;
         }
-        // It is judged again: its text is another, or a person has taken back a word.
+        // It stays queued: its text has changed, or a person has withdrawn a decision.
         let is_outdated = now.content_hash != judgement.content_hash || now.said != judgement.said;
         if is_outdated || (judgement.verdict == Verdict::Kept && now.decision.is_none()) {
             continue;
@@ -143,27 +143,27 @@ pub async fn write(tx: &Transaction<'_>, user: Uuid, stream: Option<i64>, judgem
             }
             Verdict::Kept | Verdict::Unsure => done.unchanged += 1,
         }
-        if let (Some(offer), false) = (judgement.offer(), now.is_told) {
+        if let (Some(offer), false) = (judgement.offer(), now.is_offered) {
             offered.push((judgement, offer));
         }
         judged.push(judgement);
-        over.push(judgement.document);
+        finished.push(judgement.document);
     }
     rows::store(tx, user, &judged).await?;
     rows::withdraw(tx, &withdrawn).await?;
     rows::decide(tx, user, stream, &new).await?;
     rows::write_events(tx, user, &known, &new, &withdrawn).await?;
     rows::offer(tx, user, &offered).await?;
-    rows::dequeue(tx, &over).await?;
+    rows::dequeue(tx, &finished).await?;
     Ok(done)
 }
 
-/// Takes documents out of the queue that need no judgement, if that still holds.
+/// Removes documents from the queue that still need no judgement.
 pub async fn skip(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Result<()> {
     if documents.is_empty() {
         return Ok(());
     }
-    // Whoever changes one of them meanwhile waits, and queues it again.
+    // A concurrent change of one of them waits for the lock and queues it again.
     lock(tx, documents).await?;
     tx.execute_typed(
         "DELETE FROM classify_queue q USING documents d LEFT JOIN document_projects p ON p.document_id = d.id
@@ -174,11 +174,11 @@ pub async fn skip(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Result<()
         &[(&documents, Type::UUID_ARRAY)],
     )
     .await
-    .context("taking settled documents out of the queue")?;
+    .context("removing settled documents from the queue")?;
     Ok(())
 }
 
-/// Locks the documents, in one order for everybody, so that nothing else decides about them, or changes them, meanwhile.
+/// Locks the documents, always in the order of their ids, so that no other transaction can decide on them or change them.
 pub(super) async fn lock(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Result<()> {
     tx.execute_typed(
         "SELECT 1 FROM documents WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
@@ -189,11 +189,11 @@ pub(super) async fn lock(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow::Re
     Ok(())
 }
 
-/// The documents as they stand, locked.
+/// Locks the documents and reads their current state.
 async fn known(tx: &Transaction<'_>, user: Uuid, judgements: &[&Judgement]) -> anyhow::Result<HashMap<Uuid, DocumentState>> {
     let ids: Vec<Uuid> = judgements.iter().map(|judgement| judgement.document).collect();
     lock(tx, &ids).await?;
-    // A statement of its own, which sees what others have committed before they let the documents go.
+    // A separate statement, so that it sees what others committed before they released the documents.
     let rows = tx
         .query_typed(
             "SELECT d.id, d.content_hash, d.status = 'deleted' OR coalesce(p.decided_by = 'human', d.project_id IS NOT NULL),
@@ -218,41 +218,41 @@ async fn known(tx: &Transaction<'_>, user: Uuid, judgements: &[&Judgement]) -> a
                     is_settled: row.try_get(2)?,
                     decision,
                     said: row.try_get(5)?,
-                    is_told: row.try_get(6)?,
+                    is_offered: row.try_get(6)?,
                 },
             ))
         })
         .collect()
 }
 
-/// Which of the projects that are to be assigned to are open; they stay so until the transaction ends.
+/// Which of the projects to assign are open. They stay open until the transaction ends.
 async fn open(tx: &Transaction<'_>, judgements: &[&Judgement]) -> anyhow::Result<HashSet<Uuid>> {
-    let wanted: HashSet<Uuid> = judgements
+    let assigned: HashSet<Uuid> = judgements
         .iter()
         .filter_map(|judgement| match judgement.verdict {
             Verdict::Decided { label: Label::Project(id), .. } => Some(id),
             _ => None,
         })
         .collect();
-    if wanted.is_empty() {
-        return Ok(wanted);
+    if assigned.is_empty() {
+        return Ok(assigned);
     }
-    let mut wanted: Vec<Uuid> = wanted.into_iter().collect();
-    wanted.sort_unstable();
+    let mut assigned: Vec<Uuid> = assigned.into_iter().collect();
+    assigned.sort_unstable();
     let rows = tx
         .query_typed(
             "SELECT id FROM projects WHERE id = ANY ($1) AND status = 'active' ORDER BY id FOR SHARE",
-            &[(&wanted, Type::UUID_ARRAY)],
+            &[(&assigned, Type::UUID_ARRAY)],
         )
         .await
         .context("reading which projects are open")?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Forgets what was thought of a document: a person has spoken.
+/// Deletes the judgement on a document because a person has decided.
 pub async fn forget(tx: &Transaction<'_>, document: Uuid) -> anyhow::Result<()> {
     tx.execute_typed("DELETE FROM document_judgements WHERE document_id = $1", &[(&document, Type::UUID)])
         .await
-        .context("forgetting what was thought of a document")?;
+        .context("deleting the judgement on a document")?;
     Ok(())
 }

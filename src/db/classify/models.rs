@@ -1,4 +1,4 @@
-//! What was learnt of each user's words (table `project_models`).
+//! The model learnt from each user's corrections (table `project_models`).
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -9,25 +9,25 @@ use uuid::Uuid;
 use super::passes::Scope;
 use crate::db::Pool;
 
-/// Where a user's model stands beside what people have said.
+/// The state of a user's model relative to the corrections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ModelState {
-    /// `project_models.version`; 0: nothing was learnt yet.
+    /// `project_models.version`; 0: nothing learnt yet.
     pub version: i32,
-    /// The last word that was learnt (`project_corrections.id`).
+    /// The last correction that was learnt (`project_corrections.id`).
     pub learnt_to: i64,
-    /// The last word.
+    /// The last correction.
     pub said_to: i64,
-    /// A word that was not learnt takes back, or changes, what was said before.
+    /// A correction that was not learnt yet withdraws or changes an earlier one.
     pub takes_back: bool,
-    /// Assignments when all documents were last looked at again.
+    /// Number of assignments when all documents were last reviewed.
     pub queued_at_assignments: i32,
-    /// Open projects, and when the last of them was opened.
+    /// Number of open projects, and when the last of them was opened.
     pub open: i64,
     pub opened_at: Option<DateTime<Utc>>,
 }
 
-/// Where a user's model stands.
+/// Reads the state of a user's model.
 pub async fn state(pool: &Pool, user: Uuid) -> anyhow::Result<ModelState> {
     let row = pool
         .get()
@@ -43,7 +43,7 @@ pub async fn state(pool: &Pool, user: Uuid) -> anyhow::Result<ModelState> {
             &[(&user, Type::UUID)],
         )
         .await
-        .context("reading where a model stands")?;
+        .context("reading the state of a model")?;
     Ok(ModelState {
         version: row.try_get(0)?,
         learnt_to: row.try_get(1)?,
@@ -55,7 +55,7 @@ pub async fn state(pool: &Pool, user: Uuid) -> anyhow::Result<ModelState> {
     })
 }
 
-/// The learner of a user, as bytes.
+/// The serialised learner of a user.
 pub async fn learner(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Vec<u8>>> {
     let row = pool
         .get()
@@ -66,7 +66,7 @@ pub async fn learner(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Vec<u8>>>
     row.map(|row| Ok(row.try_get(0)?)).transpose()
 }
 
-/// A model that has learnt more.
+/// A model after a lesson.
 #[derive(Debug, Clone)]
 pub struct Learnt {
     pub version: i32,
@@ -75,18 +75,18 @@ pub struct Learnt {
     pub assignments: i32,
     pub projects: i32,
     pub threshold: Option<f32>,
-    /// All documents are looked at again with it.
+    /// All documents are to be reviewed with it.
     pub queues_all: bool,
 }
 
 impl Learnt {
-    /// Which documents are looked at again with it. `new`: those whose words it has learnt.
+    /// Which documents to review with it. `new`: the documents of the newly learnt corrections.
     pub fn looks_at(&self, new: &[Uuid]) -> Scope {
         if self.queues_all { Scope::everything() } else { Scope::near(new) }
     }
 }
 
-/// Stores what was learnt.
+/// Stores a model.
 pub async fn save(tx: &Transaction<'_>, user: Uuid, learnt: &Learnt) -> anyhow::Result<()> {
     tx.execute_typed(
         "INSERT INTO project_models AS m (user_id, version, learnt_to, learner, assignments, projects, threshold, queued_at_assignments)

@@ -1,4 +1,4 @@
-//! Undecided documents that programs outside are told of (event `document.undecided`), with the projects that they may choose from.
+//! Undecided documents offered to external programs (event `document.undecided`), with the projects they can choose from.
 
 use anyhow::Context;
 use deadpool_postgres::Transaction;
@@ -18,25 +18,26 @@ pub struct Offer {
     pub author: String,
     /// The beginning of its text.
     pub text: String,
-    /// Open projects of its user, the likeliest first.
+    /// Open projects of its user, most likely first.
     pub projects: Vec<Offered>,
-    /// Whether "none of them" may be chosen: not where a person took that away.
+    /// Whether "none of them" can be chosen: not if a person removed that label.
     pub may_be_none: bool,
 }
 
-/// A project to choose.
+/// A project to choose from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Offered {
     pub id: Uuid,
     pub name: String,
     pub description: Option<String>,
-    /// The model's, from 0 to 1; `None`: it does not know the project yet.
+    /// The model's confidence, from 0 to 1; `None` if it does not know the project yet.
     pub confidence: Option<f32>,
 }
 
-/// The event about a document with this text.
+/// The event that offers a document with this text.
 pub(super) fn event(document: Uuid, user: Uuid, content_hash: &[u8], offer: &Offer) -> Event {
-    let candidate = |one: &Offered| json!({ "project_id": one.id, "name": one.name, "description": one.description, "confidence": one.confidence });
+    let candidate =
+        |p: &Offered| json!({ "project_id": p.id, "name": p.name, "description": p.description, "confidence": p.confidence });
     let about: Map<String, Value> = [
         ("content_hash".to_owned(), json!(data_encoding::HEXLOWER.encode(content_hash))),
         ("title".to_owned(), json!(offer.title)),
@@ -50,11 +51,11 @@ pub(super) fn event(document: Uuid, user: Uuid, content_hash: &[u8], offer: &Off
     Event { kind: UNDECIDED, document, user, project: None, about }
 }
 
-/// Writes down what was offered for the texts that the judgements of these documents hold for.
+/// Records which labels were offered for the judged texts of these documents.
 pub(super) async fn record_offers(tx: &Transaction<'_>, offers: &[(Uuid, &Offer)]) -> anyhow::Result<()> {
     let choices = |offer: &Offer| {
         let none = offer.may_be_none.then_some(Value::Null);
-        offer.projects.iter().map(|one| json!(one.id)).chain(none).collect()
+        offer.projects.iter().map(|project| json!(project.id)).chain(none).collect()
     };
     let (documents, choices): (Vec<Uuid>, Vec<Value>) =
         offers.iter().map(|(document, offer)| (*document, choices(offer))).unzip();
@@ -64,6 +65,6 @@ pub(super) async fn record_offers(tx: &Transaction<'_>, offers: &[(Uuid, &Offer)
         &[(&documents, Type::UUID_ARRAY), (&choices, Type::JSONB_ARRAY)],
     )
     .await
-    .context("recording what programs were told of documents")?;
+    .context("recording the documents offered to programs")?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Many documents of a user that are to be looked at again, in parts (table `classify_passes`).
+//! Passes that review many documents of a user in parts (table `classify_passes`).
 
 use anyhow::Context;
 use deadpool_postgres::Transaction;
@@ -8,19 +8,19 @@ use uuid::Uuid;
 use super::TRAITS;
 use crate::db::Pool;
 
-/// Documents that are read through for one part, where few of them are to be found: about a second.
+/// Documents scanned for one part if few of them match; takes about a second.
 const WINDOW: i64 = 20_000;
-/// The same where about as many may be undecided as not.
+/// The same if about half of them can match.
 const SMALL_WINDOW: i64 = 1_000;
 
-/// Which documents of a user are looked at again: those that any of these names.
+/// Which documents of a user to review: the union of these conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// All on which no person has decided.
+    /// All documents on which no person has decided.
     pub everything: bool,
-    /// Those on which nothing has decided.
+    /// Documents without any decision.
     pub undecided: bool,
-    /// Those that share thread, series, folder or sender with one of these.
+    /// Documents that share thread, series, folder or sender with one of these.
     pub near: Vec<Uuid>,
 }
 
@@ -37,7 +37,7 @@ impl Scope {
         Self { near: documents.to_vec(), ..Self::default() }
     }
 
-    /// What any of the two names.
+    /// The union of both scopes.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
         self.everything |= other.everything;
@@ -47,15 +47,15 @@ impl Scope {
     }
 }
 
-/// A pass under way.
+/// A pass in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pass {
-    /// It is done up to this document.
+    /// The last document that was reviewed.
     pub looked_to: Uuid,
     pub scope: Scope,
 }
 
-/// The pass of a user, if there is one.
+/// The user's pass in progress, if any.
 pub async fn of(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Pass>> {
     let row = pool
         .get()
@@ -65,7 +65,7 @@ pub async fn of(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Pass>> {
             &[(&user, Type::UUID)],
         )
         .await
-        .context("reading how far a pass has come")?;
+        .context("reading the progress of a pass")?;
     row.map(|row| {
         let scope = Scope { everything: row.try_get(1)?, undecided: row.try_get(2)?, near: row.try_get(3)? };
         Ok(Pass { looked_to: row.try_get(0)?, scope })
@@ -73,7 +73,7 @@ pub async fn of(pool: &Pool, user: Uuid) -> anyhow::Result<Option<Pass>> {
     .transpose()
 }
 
-/// Begins a pass; one that is under way begins again and takes these documents along.
+/// Begins a pass. A pass in progress restarts with these documents added to its scope.
 pub async fn begin(tx: &Transaction<'_>, user: Uuid, scope: &Scope) -> anyhow::Result<()> {
     tx.execute_typed(
         "INSERT INTO classify_passes AS p (user_id, everything, undecided, near) VALUES ($1, $2, $3, $4)
@@ -86,7 +86,7 @@ pub async fn begin(tx: &Transaction<'_>, user: Uuid, scope: &Scope) -> anyhow::R
     Ok(())
 }
 
-/// A part is done; `to` is `None` behind the last one. A pass that has begun again meanwhile stays where it is.
+/// Records that a part is done; `to` is `None` after the last part. A pass that has restarted in the meantime is left unchanged.
 pub async fn advance(tx: &Transaction<'_>, user: Uuid, from: Uuid, to: Option<Uuid>) -> anyhow::Result<()> {
     let statement = match to {
         Some(_) => "UPDATE classify_passes SET looked_to = $3 WHERE user_id = $1 AND looked_to = $2",
@@ -94,19 +94,19 @@ pub async fn advance(tx: &Transaction<'_>, user: Uuid, from: Uuid, to: Option<Uu
     };
     tx.execute_typed(statement, &[(&user, Type::UUID), (&from, Type::UUID), (&to, Type::UUID)])
         .await
-        .context("moving a pass on")?;
+        .context("advancing a pass")?;
     Ok(())
 }
 
-/// The next documents of a pass, at most `most` of them, and how far it has come then; `None`: it is through.
-pub async fn part(pool: &Pool, user: Uuid, scope: &Scope, after: Uuid, most: i64) -> anyhow::Result<(Vec<Uuid>, Option<Uuid>)> {
+/// Returns up to `limit` documents of a pass, and the position after them; `None` at the end of the pass.
+pub async fn part(pool: &Pool, user: Uuid, scope: &Scope, after: Uuid, limit: i64) -> anyhow::Result<(Vec<Uuid>, Option<Uuid>)> {
     let window = match scope {
-        Scope { everything: true, .. } => most,
+        Scope { everything: true, .. } => limit,
         Scope { undecided: true, .. } => SMALL_WINDOW,
         Scope { .. } => WINDOW,
     };
-    // What documents have in common is read only where it is asked for.
-    let (traits, spoken_of) = match scope.near.is_empty() {
+    // Traits are read only if the scope needs them.
+    let (traits, is_reference) = match scope.near.is_empty() {
         true => ("NULL::text, NULL::text, NULL::text, NULL::text", "false"),
         false => (TRAITS, "d.id = ANY ($4)"),
     };
@@ -115,7 +115,7 @@ pub async fn part(pool: &Pool, user: Uuid, scope: &Scope, after: Uuid, most: i64
         .await?
         .query_typed_one(
             &format!(
-                "WITH s (thread, series, folder, sender) AS (SELECT {traits} FROM documents d WHERE d.user_id = $1 AND {spoken_of}),
+                "WITH s (thread, series, folder, sender) AS (SELECT {traits} FROM documents d WHERE d.user_id = $1 AND {is_reference}),
                    w AS (SELECT d.* FROM documents d WHERE d.user_id = $1 AND d.id > $2 ORDER BY d.id LIMIT $3),
                    t (id, is_decided, thread, series, folder, sender) AS (
                      SELECT d.id, p.document_id IS NOT NULL, {traits} FROM w d LEFT JOIN document_projects p ON p.document_id = d.id
@@ -131,14 +131,14 @@ pub async fn part(pool: &Pool, user: Uuid, scope: &Scope, after: Uuid, most: i64
                 (&scope.near, Type::UUID_ARRAY),
                 (&scope.everything, Type::BOOL),
                 (&scope.undecided, Type::BOOL),
-                (&most, Type::INT8),
+                (&limit, Type::INT8),
             ],
         )
         .await
         .context("reading the next documents of a pass")?;
     let documents: Vec<Uuid> = row.try_get(0)?;
     let (seen, last): (i64, Option<Uuid>) = (row.try_get(1)?, row.try_get(2)?);
-    let is_full = documents.len() as i64 == most;
+    let is_full = documents.len() as i64 == limit;
     let to = match (is_full, seen == window) {
         (true, _) => documents.last().copied(),
         (false, true) => last,

@@ -1,4 +1,4 @@
-//! Documents that are to be judged (table `classify_queue`).
+//! Documents to judge (table `classify_queue`).
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -11,45 +11,45 @@ use super::{TRAITS, Traits, label, traits};
 use crate::classify::Label;
 use crate::db::Pool;
 
-/// `streams.service` and `streams.kind` of the stream that every user with projects has; its resource is empty.
+/// `streams.service` and `streams.kind` of the stream of every user with projects. Its resource is empty.
 pub const SERVICE: &str = "classify";
 pub const KIND: &str = "documents";
 
-/// Characters that are read of a text: its features come from its first 32 KiB.
-const MOST_TEXT: i32 = 32 << 10;
+/// Maximum number of characters read from a text: its features come from its first 32 KiB.
+const MAX_TEXT: i32 = 32 << 10;
 
-/// A document as a judge sees it.
+/// A document to judge.
 #[derive(Debug, Clone)]
 pub struct Queued {
     /// `documents.id`
     pub id: Uuid,
     pub content_hash: Vec<u8>,
-    /// Nothing is to be judged: it is gone, a person has decided, its source names a project, or it was judged by this very model.
+    /// It needs no judgement: it is gone, a person has decided, its source names a project, or this exact model has judged it.
     pub is_settled: bool,
     pub title: String,
     pub author: String,
     pub text: String,
     pub traits: Traits,
-    /// What holds, by whom (`document_projects.decided_by`).
+    /// The current decision, and who made it (`document_projects.decided_by`).
     pub decision: Option<(Label, String)>,
-    /// Labels that a person took away from it.
+    /// Labels that a person removed from it.
     pub refused: Vec<Label>,
-    /// The model endpoint has answered for this very text.
+    /// The model endpoint has answered for this exact text.
     pub was_asked: bool,
-    /// Programs were told of this very text, with all projects that are open now.
+    /// This exact text was offered to programs with all projects that are open now.
     pub was_told: bool,
-    /// How often it gave no answer that could be used, and seconds until it is to be asked again.
+    /// How often the endpoint gave no usable answer, and seconds until it is asked again.
     pub asks: i32,
     pub asked_again_in: Option<f64>,
-    /// The last word of a person on it (`project_corrections.id`); 0: there was none.
+    /// The last correction of the document (`project_corrections.id`); 0: none.
     pub said: i64,
-    /// It is in a folder, or has a label, that no endpoint is to see.
+    /// It is in a folder or has a label that must not be sent to any endpoint.
     pub is_private: bool,
-    /// The project that its source names, where nobody has decided otherwise.
+    /// The project named by its source, if there is no other decision.
     pub by_source: Option<Uuid>,
 }
 
-/// Documents that no endpoint is to see: by Gmail's labels and Drive's folders.
+/// Gmail labels and Drive folders whose documents must not be sent to any endpoint.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Private<'a> {
     pub labels: &'a [String],
@@ -57,25 +57,25 @@ pub struct Private<'a> {
 }
 
 fn select(from: &str) -> String {
-    // Undecided, and judged before there was the choice that there is now.
-    let anew = "coalesce(p.document_id IS NULL AND j.judged_at < $8, false)";
+    // Undecided, and judged before the last open project was opened.
+    let is_outdated = "coalesce(p.document_id IS NULL AND j.judged_at < $8, false)";
     format!(
         "SELECT d.id, d.content_hash,
            d.status = 'deleted' OR coalesce(p.decided_by = 'human', d.project_id IS NOT NULL)
-             OR coalesce(j.content_hash = d.content_hash AND j.model_version = $2 AND (j.ask_at IS NULL OR j.ask_at > now()), false) AND NOT {anew},
+             OR coalesce(j.content_hash = d.content_hash AND j.model_version = $2 AND (j.ask_at IS NULL OR j.ask_at > now()), false) AND NOT {is_outdated},
            coalesce(d.title, ''), coalesce(d.author, ''), left(coalesce(d.body, d.snippet, ''), $3), p.decided_by, p.project_id,
            ARRAY(SELECT DISTINCT c.was_project_id FROM project_corrections c WHERE c.document_id = d.id
              AND (c.was_decided_by IS NOT NULL OR c.was_project_id IS NOT NULL)
-             -- Who confirms what was decided takes nothing away, and who assigns it again takes that back.
+             -- Confirming a decision removes no label, and assigning the label again restores it.
              AND (c.action = 'unassigned' OR c.project_id IS DISTINCT FROM c.was_project_id)
              AND NOT (coalesce(p.decided_by = 'human', false) AND c.was_project_id IS NOT DISTINCT FROM p.project_id)),
-           coalesce(j.asked_hash = d.content_hash, false) AND NOT {anew}, CASE WHEN j.content_hash = d.content_hash THEN j.asks ELSE 0 END,
+           coalesce(j.asked_hash = d.content_hash, false) AND NOT {is_outdated}, CASE WHEN j.content_hash = d.content_hash THEN j.asks ELSE 0 END,
            CASE WHEN j.content_hash = d.content_hash THEN extract(epoch FROM j.ask_at - now()) END::float8,
            coalesce((SELECT max(c.id) FROM project_corrections c WHERE c.document_id = d.id), 0),
            d.source = 'drive' AND coalesce(d.details -> 'parents' ?| $5, false)
              OR d.source = 'gmail' AND cardinality($4) > 0 AND EXISTS (
                SELECT FROM gmail_detections g JOIN gmail_messages m USING (stream_id, message_id) WHERE g.document_id = d.id AND m.labels && $4),
-           coalesce(j.told_hash = d.content_hash, false) AND NOT {anew},
+           coalesce(j.told_hash = d.content_hash, false) AND NOT {is_outdated},
            CASE WHEN p.document_id IS NULL THEN d.project_id END,
            {TRAITS}
          FROM {from}
@@ -107,18 +107,18 @@ fn queued(row: &Row) -> anyhow::Result<Queued> {
     })
 }
 
-/// Of which documents, and as judged by what.
+/// Which documents to read, and the model they are read for.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading<'a> {
     pub user: Uuid,
-    /// Of the model that will judge them.
+    /// Version of the model that will judge them.
     pub version: i32,
-    /// When the last of the user's open projects was opened; `None`: there is none.
+    /// When the last of the user's open projects was opened; `None` if the user has none.
     pub opened_at: Option<DateTime<Utc>>,
     pub private: Private<'a>,
 }
 
-/// `$6`
+/// Parameter `$6`.
 type Which<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Reading<'_> {
@@ -131,7 +131,7 @@ impl Reading<'_> {
                 &[
                     (&self.user, Type::UUID),
                     (&self.version, Type::INT4),
-                    (&MOST_TEXT, Type::INT4),
+                    (&MAX_TEXT, Type::INT4),
                     (&self.private.labels, Type::TEXT_ARRAY),
                     (&self.private.folders, Type::TEXT_ARRAY),
                     which,
@@ -170,7 +170,7 @@ pub async fn add(tx: &Transaction<'_>, document: Uuid) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a user has waiting, for a stream `s`: documents, a pass, or words that were not learnt.
+/// Whether the user of a stream `s` has pending work: documents, a pass, or corrections that were not learnt.
 macro_rules! waits {
     () => {
         "(EXISTS (SELECT FROM classify_queue q WHERE q.user_id = s.user_id) OR EXISTS (SELECT FROM classify_passes p WHERE p.user_id = s.user_id)
@@ -179,7 +179,7 @@ macro_rules! waits {
     };
 }
 
-/// Users whose documents a run would judge that woke them before.
+/// Users whose documents a run would judge after it has executed [`WAKE`].
 pub async fn awaited(pool: &Pool) -> anyhow::Result<Vec<Uuid>> {
     let rows = pool
         .get()
@@ -194,25 +194,25 @@ pub async fn awaited(pool: &Pool) -> anyhow::Result<Vec<Uuid>> {
             &[(&SERVICE, Type::TEXT)],
         )
         .await
-        .context("looking whose documents are to be judged")?;
+        .context("looking for users with documents to judge")?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Documents that wait to be judged, of all users.
+/// Number of documents waiting to be judged, over all users.
 pub async fn waiting(pool: &Pool) -> anyhow::Result<i64> {
     let row = pool.get().await?.query_typed_one("SELECT count(*) FROM classify_queue", &[]).await;
-    Ok(row.context("counting documents that wait to be judged")?.try_get(0)?)
+    Ok(row.context("counting documents to judge")?.try_get(0)?)
 }
 
-/// Queues documents that the endpoint is to be asked about, and makes the streams due of users who have something waiting. Parts of a `WITH`, as
-/// `Source::WAKE` has them.
+/// Queues documents for which the endpoint is due to be asked, and makes the streams of users with pending work due. The parts of a `WITH` clause,
+/// for `Source::WAKE`.
 pub const WAKE: &str = concat!(
     "to_ask AS (
     INSERT INTO classify_queue (document_id, user_id)
     SELECT document_id, user_id FROM document_judgements WHERE ask_at <= now() ORDER BY ask_at LIMIT 500 ON CONFLICT DO NOTHING
     RETURNING user_id
   ), woken AS (
-    -- Nobody waits for a stream that is held: the run's own row is written by this statement, and a run under way looks again.
+    -- Locked streams are skipped: this statement writes the run's own row, and a run in progress checks again.
     UPDATE streams SET due_at = now() WHERE id IN (
       SELECT s.id FROM streams s
       WHERE s.service = 'classify' AND s.due_at > now() AND s.failures = 0 AND s.state NOT IN ('removed', 'revoked', 'off')

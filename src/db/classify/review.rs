@@ -1,4 +1,4 @@
-//! Documents that nobody has decided on, for people to look at (table `document_judgements`), and documents as people name them.
+//! Undecided documents for people to review (table `document_judgements`), and lookup of documents by id.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::queue::SERVICE;
 use crate::db::Pool;
 
-/// A document of which the model was unsure.
+/// A document on which the model was unsure.
 #[derive(Debug, Clone, Serialize)]
 pub struct Undecided {
     pub document_id: Uuid,
@@ -19,18 +19,18 @@ pub struct Undecided {
     pub title: Option<String>,
     pub author: Option<String>,
     pub occurred_at: Option<DateTime<Utc>>,
-    /// The name of the best candidate; `None`: there is none, or it is "none of them".
+    /// The name of the best candidate; `None` if there is no candidate or it is "none of them".
     pub best: Option<String>,
-    /// Of the best candidate, from 0 to 1.
+    /// Confidence of the best candidate, from 0 to 1.
     pub confidence: Option<f32>,
-    /// What the model would have needed.
+    /// The confidence the model would have needed.
     pub threshold: Option<f32>,
     pub reason: String,
-    /// `[{"project_id": uuid or null, "confidence": number}]`, the best first.
+    /// `[{"project_id": uuid or null, "confidence": number}]`, best first.
     pub candidates: Value,
 }
 
-/// Undecided documents of one user or of all, the nearest to the threshold first, and how many there are.
+/// Undecided documents of one user or of all, closest to the threshold first, and their total number.
 pub async fn undecided(pool: &Pool, user: Option<Uuid>, limit: i64) -> anyhow::Result<(Vec<Undecided>, i64)> {
     let rows = pool
         .get()
@@ -66,28 +66,28 @@ pub async fn undecided(pool: &Pool, user: Option<Uuid>, limit: i64) -> anyhow::R
     Ok((undecided, total))
 }
 
-/// A document that somebody names.
+/// A document that was looked up by id.
 #[derive(Debug, Clone)]
 pub struct Named {
     pub id: Uuid,
     pub user: Uuid,
-    /// The stream that its user's documents are judged in; `None`: the user has no projects.
+    /// The stream in which its user's documents are judged; `None` if the user has no projects.
     pub stream: Option<i64>,
-    /// It waits to be judged.
+    /// It is waiting to be judged.
     pub is_queued: bool,
-    /// Who has decided on it, if somebody has.
+    /// Who decided on it, if anyone.
     pub decided_by: Option<String>,
-    /// The project that its source names, where nobody has decided otherwise.
+    /// The project named by its source, if there is no other decision.
     pub by_source: Option<Uuid>,
 }
 
-/// Whether a document `d`, with `p` of `document_projects`, was judged as it is now, by all that is known now.
+/// Whether the judgement on a document `d`, with `p` of `document_projects`, is up to date with its text, the model and the open projects.
 const JUDGED: &str = "EXISTS (
   SELECT FROM document_judgements j LEFT JOIN project_models m ON m.user_id = j.user_id
   WHERE j.document_id = d.id AND j.content_hash = d.content_hash AND j.model_version = coalesce(m.version, 0) AND (p.document_id IS NOT NULL
     OR j.judged_at >= (SELECT max(o.opened_at) FROM projects o WHERE o.user_id = d.user_id AND o.status = 'active')))";
 
-/// Those of the ids that are documents.
+/// Returns the documents with these ids; unknown ids are left out.
 pub async fn existing(pool: &Pool, ids: &[Uuid]) -> anyhow::Result<Vec<Named>> {
     let rows = pool
         .get()

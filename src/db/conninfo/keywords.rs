@@ -1,10 +1,10 @@
-//! libpq's two ways to write a connection, read into pairs of key and value. Knows no meaning of a key but whether we have one.
+//! Parses libpq's two connection string formats into key-value pairs. Knows which keys are supported, but not their meaning.
 
-/// Keys and values, in the order they were written; the last one of a key counts.
+/// Keys and values in the order written. If a key is repeated, the last value counts.
 #[derive(Default)]
 pub(super) struct Pairs(Vec<(String, String)>);
 
-/// Keys of libpq that change nothing here, or whose default is what we do anyway.
+/// Keys of libpq that have no effect here, or whose default is the only supported behaviour.
 const IGNORED: &[&str] = &[
     "gssencmode",
     "gsslib",
@@ -19,10 +19,10 @@ const IGNORED: &[&str] = &[
     "max_protocol_version",
 ];
 
-/// Keys that only we read.
+/// Keys that this module's users handle; tokio-postgres does not see them.
 const OURS: &[&str] = &["sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "fallback_application_name"];
 
-/// Keys that tokio-postgres takes.
+/// Keys that tokio-postgres accepts.
 const KNOWN: &[&str] = &[
     "user",
     "password",
@@ -45,7 +45,7 @@ const KNOWN: &[&str] = &[
 
 impl Pairs {
     /// # Errors
-    /// What is wrong and where, without any value.
+    /// Returns the problem and its location, without any value.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.is_empty() {
@@ -63,13 +63,13 @@ impl Pairs {
     fn from_url(rest: &str) -> Result<Self, String> {
         let mut pairs = Self::default();
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        // All that stands before the `@` would be taken for a host and for keys, and shown as such.
+        // Everything before the `@` would be parsed as a host and keys, and shown in messages.
         if query.contains('@') {
             return Err("an @ follows the ?: write a ? in a password as %3F, and an @ after the ? as %40".into());
         }
-        // A password may hold a slash that nobody encoded, a host may not hold an `@`.
-        let (credentials, place) = match rest.rsplit_once('@') {
-            Some((credentials, place)) => (Some(credentials), place),
+        // A password can contain an unencoded slash, but a host cannot contain an `@`.
+        let (credentials, location) = match rest.rsplit_once('@') {
+            Some((credentials, location)) => (Some(credentials), location),
             None => (None, rest),
         };
         if let Some(credentials) = credentials {
@@ -79,7 +79,7 @@ impl Pairs {
                 pairs.add("password", decode(password, "the password")?);
             }
         }
-        let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+        let (hosts, database) = location.split_once('/').unwrap_or((location, ""));
         let (mut names, mut ports) = (Vec::new(), Vec::new());
         for host in hosts.split(',').filter(|host| !host.is_empty()) {
             let (name, port) = split_port(host)?;
@@ -106,11 +106,8 @@ impl Pairs {
             let (key, after) = rest.split_once('=').ok_or("the last keyword has no value (key=value)")?;
             let key = key.trim();
             if key.is_empty() || key.contains(char::is_whitespace) {
-                // What stands there may be a part of a password.
-                return Err(format!(
-                    "a value without quotes holds a space, or a keyword is missing, after {:?}",
-                    pairs.last_key()
-                ));
+                // The text may be part of a password.
+                return Err(format!("an unquoted value contains a space, or a keyword is missing, after {:?}", pairs.last_key()));
             }
             let open = || format!("the quotes of {} are not closed", if is_known(key) { key } else { "a value" });
             let (value, after) = value(after.trim_start()).ok_or_else(open)?;
@@ -126,13 +123,13 @@ impl Pairs {
         let is_word = |key: &str| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         match unknown.map(|at| (at, &self.0[at].0)) {
             None => Ok(self),
-            // It may be a part of the password.
+            // It may be part of the password.
             Some((at, _)) if after_password(at) => Err(
-                "what follows the password is no keyword: quote a password with a space (password='…'), write & in a URL as %26"
+                "the text after the password is not a keyword: quote a password with a space (password='…'), write & in a URL as %26"
                     .into(),
             ),
             Some((_, key)) if is_word(key) => Err(format!("{key} is not supported")),
-            Some(_) => Err("something before a = is no keyword".into()),
+            Some(_) => Err("the text before a = is not a keyword".into()),
         }
     }
 
@@ -161,35 +158,35 @@ impl Pairs {
         self.add(key, value);
     }
 
-    /// Drops what changes nothing here.
+    /// Drops keys without effect.
     ///
     /// # Errors
-    /// A key that asks for what we cannot do.
+    /// Returns an error if a key requires an unsupported feature.
     pub(super) fn take_ignored(&mut self) -> Result<(), String> {
         for key in IGNORED {
-            let wanted = self.take(key);
-            if *key == "gssencmode" && wanted.as_deref() == Some("require") {
+            let value = self.take(key);
+            if *key == "gssencmode" && value.as_deref() == Some("require") {
                 return Err("gssencmode=require is not supported".into());
             }
         }
         Ok(())
     }
 
-    /// As variables that libpq reads, of the keys that have one.
+    /// The environment variables of libpq, for keys that have one.
     pub(super) fn variables(&self) -> Vec<(String, String)> {
         let name = |key: &str| match key {
             "dbname" => Some("PGDATABASE".to_owned()),
             "connect_timeout" => Some("PGCONNECT_TIMEOUT".to_owned()),
-            // These have none, or are of the program that connects.
+            // These have no variable, or belong to the program that connects.
             "tcp_user_timeout" | "application_name" | "fallback_application_name" => None,
             key if key.starts_with("keepalives") => None,
             key => Some(format!("PG{}", key.replace('_', "").to_uppercase())),
         };
-        // Of a key that stands twice the last one counts, as it does in an environment.
+        // Of a repeated key the last value counts, as in an environment.
         self.0.iter().filter_map(|(key, value)| Some((name(key)?, value.clone()))).collect()
     }
 
-    /// As keywords that tokio-postgres reads.
+    /// The keywords in the format of tokio-postgres.
     pub(super) fn keywords(&self) -> String {
         let mut text = String::new();
         for (at, (key, value)) in self.0.iter().enumerate() {
@@ -204,12 +201,12 @@ impl Pairs {
     }
 }
 
-/// Whether it is a keyword that means something here, and no part of a value that was not quoted.
+/// Whether it is a known keyword, and not part of an unquoted value.
 fn is_known(key: &str) -> bool {
     OURS.contains(&key) || KNOWN.contains(&key) || IGNORED.contains(&key)
 }
 
-/// The value at the start and what follows; none: quotes that are not closed.
+/// Splits off the value at the start. `None`: its quotes are not closed.
 fn value(text: &str) -> Option<(String, &str)> {
     let quoted = text.starts_with('\'');
     let mut value = String::new();
@@ -232,18 +229,18 @@ fn split_port(host: &str) -> Result<(&str, &str), String> {
         return match port.strip_prefix(':') {
             Some(port) => Ok((address, port)),
             None if port.is_empty() => Ok((address, "")),
-            None => Err("something follows an address in [ ] that is no port".into()),
+            None => Err("the text after an address in [ ] is not a port".into()),
         };
     }
     let (name, port) = host.split_once(':').unwrap_or((host, ""));
     match port.is_empty() || port.parse::<u16>().is_ok() {
         true => Ok((name, port)),
-        // It could be a password before an `@` that is missing.
-        false => Err("what follows the host's colon is no port (1 to 65535)".into()),
+        // It could be a password whose `@` is missing.
+        false => Err("the text after the host's colon is not a port (1 to 65535)".into()),
     }
 }
 
-/// Percent-decodes; `+` is itself, as in libpq.
+/// Percent-decodes. `+` is kept, as in libpq.
 fn decode(text: &str, what: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('%');
@@ -251,10 +248,10 @@ fn decode(text: &str, what: &str) -> Result<String, String> {
     for part in parts {
         let digits = part.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
-            return Err(format!("{what} holds a % that no two hex digits follow: write % as %25"));
+            return Err(format!("{what} contains a % without two hex digits after it: write % as %25"));
         };
         bytes.push(byte);
         bytes.extend_from_slice(&part.as_bytes()[2..]);
     }
-    String::from_utf8(bytes).map_err(|_| format!("{what} is no UTF-8 text once decoded"))
+    String::from_utf8(bytes).map_err(|_| format!("{what} is not UTF-8 once decoded"))
 }

@@ -1,4 +1,4 @@
-//! What a URL means, and what is said of a bad one. Nothing is connected.
+//! Parsing of connection strings, and the messages for invalid ones. Opens no connection.
 
 use std::time::Duration;
 
@@ -104,33 +104,33 @@ fn a_bad_url_is_named_without_its_password() {
     let cases = [
         ("", "empty"),
         ("mysql://u:hush@h/d", "starts neither with postgres://"),
-        ("postgres://u:hush/d", "what follows the host's colon is no port"),
-        ("postgres://u:hush@h:99999/d", "what follows the host's colon is no port"),
-        ("postgres://u:hu%zzsh@h/d", "the password holds a % that no two hex digits follow"),
-        ("postgres://u:%ff@h/d", "the password is no UTF-8 text"),
+        ("postgres://u:hush/d", "the text after the host's colon is not a port"),
+        ("postgres://u:hush@h:99999/d", "the text after the host's colon is not a port"),
+        ("postgres://u:hu%zzsh@h/d", "the password contains a % without two hex digits after it"),
+        ("postgres://u:%ff@h/d", "the password is not UTF-8"),
         ("postgres://u:hush@h/d?sslmode=always", "sslmode is not one of disable"),
         ("postgres://u:hush@h/d?sslmod=require", "sslmod is not supported"),
         ("postgres://u:hush@h/d?sslmode", "has no value"),
         ("postgres://u:hush@h/d?connect_timeout=soon", "invalid value for option `connect_timeout`"),
         ("postgres://u:hush@h/d?sslmode=verify-ca", "sslmode=verify-ca needs sslrootcert"),
         ("postgres://u:hush@h/d?sslmode=require&sslrootcert=system", "too weak for sslrootcert=system"),
-        ("postgres://u:hush@h/d?sslcert=/c.pem", "only of use together"),
+        ("postgres://u:hush@h/d?sslcert=/c.pem", "must be set together"),
         ("postgres://u:hush@h/d?gssencmode=require", "gssencmode=require is not supported"),
         ("host=h password='hush", "the quotes of password are not closed"),
         ("host=h password=hush hush hush", "has no value"),
-        ("host=h password=hush hush user=u", "a value without quotes holds a space"),
-        // Characters of a URL in a password, a scheme that is misspelt, spaces that nobody quoted.
+        ("host=h password=hush hush user=u", "an unquoted value contains a space"),
+        // URL characters in a password, misspelt schemes, unquoted spaces.
         ("postgres://u:1?hush=x@h/d", "an @ follows the ?"),
         ("postgres://u:p@s?hush@h/d", "an @ follows the ?"),
         ("postgres://u:1234?hush%zz=hush@h/d", "an @ follows the ?"),
         ("postgress://u:hush@h/d?sslmode=require", "starts neither with postgres://"),
         ("postgresq://u:hu=sh-hush@h/d", "starts neither with postgres://"),
-        ("postgres://h/d?password=x&hush=y", "what follows the password is no keyword"),
-        ("postgres://h/d?password=x&hush=%zz", "a value after `?` holds a %"),
-        ("postgres://h/d?hush-hush=1", "something before a = is no keyword"),
-        ("host=h password=x hush=y", "what follows the password is no keyword"),
+        ("postgres://h/d?password=x&hush=y", "the text after the password is not a keyword"),
+        ("postgres://h/d?password=x&hush=%zz", "a value after `?` contains a %"),
+        ("postgres://h/d?hush-hush=1", "the text before a = is not a keyword"),
+        ("host=h password=x hush=y", "the text after the password is not a keyword"),
         ("host=h password=x hush='y", "the quotes of a value are not closed"),
-        ("host=h password=x hush=y z w=1", "a value without quotes holds a space, or a keyword is missing, after \"a keyword\""),
+        ("host=h password=x hush=y z w=1", "an unquoted value contains a space, or a keyword is missing, after \"a keyword\""),
         ("host=h password=x sslmode=hush", "sslmode is not one of disable"),
     ];
     for (url, expected) in cases {

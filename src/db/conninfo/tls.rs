@@ -1,4 +1,4 @@
-//! What a server's certificate must prove, by libpq's rules, on rustls. Knows no URL.
+//! Verification of server certificates by libpq's rules, on rustls. Independent of connection strings.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,18 +16,18 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::error::Fault;
 use crate::trusted;
 
-/// What is asked of the server's certificate.
+/// What the server's certificate must prove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// Nothing: the line is encrypted, to whomever.
+    /// Nothing: the connection is encrypted, but the server is not authenticated.
     Anyone,
-    /// An authority that we trust signed it, for whatever name.
+    /// A trusted authority signed it, for any name.
     Chain(Roots),
-    /// And it is for the host that we meant.
+    /// A trusted authority signed it, for the requested host.
     Name(Roots),
 }
 
-/// Whose signatures count.
+/// The trusted authorities.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Roots {
     /// The operating system's authorities.
@@ -37,9 +37,9 @@ pub(super) enum Roots {
 }
 
 /// # Errors
-/// A `Fault` (exit 78) that names the file that cannot be used.
+/// Returns `Fault::settings` with the name of the file that cannot be used.
 pub(super) fn connector(trust: &Trust, client_cert: Option<&(String, String)>) -> anyhow::Result<MakeRustlsConnect> {
-    // Named here, so that it works whether or not the process has a default provider.
+    // Set explicitly, so that it works whether or not the process has a default provider.
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -51,7 +51,7 @@ pub(super) fn connector(trust: &Trust, client_cert: Option<&(String, String)>) -
         ),
         Trust::Name(Roots::File(path)) => Arc::new(FileVerifier::new(Some(path), true, provider)?),
         Trust::Chain(Roots::File(path)) => Arc::new(FileVerifier::new(Some(path), false, provider)?),
-        // `Target` refuses a chain to the platform's roots without a name.
+        // `Target::parse` rejects `Chain` with the platform's roots.
         Trust::Chain(Roots::Platform) | Trust::Anyone => Arc::new(FileVerifier::new(None, false, provider)?),
     };
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
@@ -59,21 +59,21 @@ pub(super) fn connector(trust: &Trust, client_cert: Option<&(String, String)>) -
         None => builder.with_no_client_auth(),
         Some((cert, key)) => {
             let certs = certificates("sslcert", cert)?;
-            // libpq refuses a key that others may read, too.
+            // libpq also rejects a key that others may read.
             let text = trusted::read_keys(Path::new(key)).map_err(|error| unreadable("sslkey", key, &error))?;
             let key_der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| unreadable("sslkey", key, &error))?;
             let config = builder.with_client_auth_cert(certs, key_der);
-            config.map_err(|error| Fault::settings(format!("sslcert={cert} and sslkey={key} do not fit: {error}")))?
+            config.map_err(|error| Fault::settings(format!("sslcert={cert} and sslkey={key} do not match: {error}")))?
         }
     };
     Ok(MakeRustlsConnect::new(config))
 }
 
-/// Checks against the certificates of a file; with none it accepts any server.
+/// Verifies against the certificates of a file; without a file it accepts any server.
 #[derive(Debug)]
 struct FileVerifier {
     roots: Option<RootCertStore>,
-    /// The file's certificates themselves: a server may show the very one that is trusted.
+    /// The certificates in the file: a server may present exactly one of these.
     pinned: Vec<CertificateDer<'static>>,
     name: bool,
     provider: Arc<CryptoProvider>,
@@ -97,8 +97,8 @@ impl FileVerifier {
         let algorithms = self.provider.signature_verification_algorithms.all;
         let checked = verify_server_cert_signed_by_trust_anchor(&parsed, roots, chain, now, algorithms);
         match checked {
-            // The usual self-signed certificate calls itself an authority, which a server must not be: it is good if it is
-            // the one that was named. Its dates have been checked before this error arises.
+            // The usual self-signed certificate is marked as a CA, which a server certificate must not be. Accept it if it is in the file. Its dates
+            // have been checked before this error occurs.
             Err(Error::InvalidCertificate(CertificateError::Other(error)))
                 if error.to_string().contains("CaUsedAsEndEntity") && self.pinned.iter().any(|root| root == cert) =>
             {
@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate that calls itself an authority and signs itself, as `openssl req -x509` makes it.
+    /// A self-signed certificate that is marked as a CA, as `openssl req -x509` creates it.
     fn self_signed() -> CertificateDer<'static> {
         let mut params = CertificateParams::new(["db.example".to_owned()]).expect("a name");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,4 +1,4 @@
-//! Finds PostgreSQL's server binaries on this machine. Starts no server.
+//! Finds the installed PostgreSQL server binaries. Starts no server.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,37 +14,37 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// The first that can serve a cluster of this version, or else of any that is new enough.
+    /// The first binaries that can run a cluster of this version or, without a version, that are new enough.
     ///
     /// # Errors
-    /// A `Fault` (exit 69) with the line that installs them here.
+    /// Returns `Fault::unavailable` with the command that installs them.
     pub(super) fn find(major: Option<u32>) -> Result<Self, Fault> {
-        let mut found = Vec::new();
+        let mut others = Vec::new();
         for folder in folders() {
             let Some(binaries) = version(&folder).map(|major| Self { folder, major }) else { continue };
             if major.map_or(binaries.major >= OLDEST_POSTGRES, |major| binaries.major == major) {
                 return Ok(binaries);
             }
-            found.push(format!("{} (version {})", binaries.folder.display(), binaries.major));
+            others.push(format!("{} (version {})", binaries.folder.display(), binaries.major));
         }
-        let wanted = match major {
-            Some(major) => format!("PostgreSQL {major}, which made this cluster, is not on this machine"),
-            None => format!("no PostgreSQL server, version {OLDEST_POSTGRES} or newer, on this machine"),
+        let problem = match major {
+            Some(major) => format!("PostgreSQL {major}, which created this cluster, is not installed"),
+            None => format!("no PostgreSQL server of version {OLDEST_POSTGRES} or newer is installed"),
         };
-        let found = match found.as_slice() {
+        let others = match others.as_slice() {
             [] => String::new(),
-            found => format!(" (found {})", found.join(", ")),
+            others => format!(" (found {})", others.join(", ")),
         };
         let install = install_line(major);
         let then = match major {
-            // Another version cannot read the folder, and many systems have only one.
+            // Another version cannot read the data, and many systems offer only one version.
             Some(_) => {
                 "from PostgreSQL's own packages if the system has none of this version; \
                  `syncctl db dump` and `db restore` then move the data to a newer one (README, Upgrade)"
             }
             None => "or name a database in db.url",
         };
-        Err(Fault::unavailable(format!("{wanted}{found}: {install}, {then}")))
+        Err(Fault::unavailable(format!("{problem}{others}: {install}, {then}")))
     }
 
     /// The path of one program.
@@ -53,15 +53,15 @@ impl Binaries {
     }
 }
 
-/// A client such as `psql` of this version, or else one beside any server, or else what PATH has.
+/// A client such as `psql`: of this version, else from any server's folder, else from PATH.
 pub(super) fn client(name: &str, major: u32) -> PathBuf {
     let folders: Vec<PathBuf> = folders().into_iter().filter(|folder| folder.join(name).is_file()).collect();
-    // pg_dump refuses a newer server, and pg_restore sets what an older one does not know.
-    let beside = folders.iter().find(|folder| version(folder) == Some(major)).or(folders.first());
-    beside.map_or_else(|| name.into(), |folder| folder.join(name))
+    // pg_dump refuses a newer server, and a newer pg_restore sets parameters that an older server does not know.
+    let matching = folders.iter().find(|folder| version(folder) == Some(major)).or(folders.first());
+    matching.map_or_else(|| name.into(), |folder| folder.join(name))
 }
 
-/// Folders that hold a whole server, best first, each once.
+/// Folders with complete server installations, best first, without duplicates.
 fn folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
@@ -71,31 +71,31 @@ fn folders() -> Vec<PathBuf> {
         folders.extend(numbered(brew, "postgresql@", "bin"));
         folders.push(Path::new(brew).join("postgresql/bin"));
     }
-    let mut whole: Vec<PathBuf> = Vec::new();
+    let mut complete: Vec<PathBuf> = Vec::new();
     let mut add = |folder: PathBuf| {
-        // PATH may hold links to some of the programs; the rest is where they point.
+        // PATH can contain links to some of the programs; the rest is in the target's folder.
         let Some(folder) = folder.join("postgres").canonicalize().ok().and_then(|path| Some(path.parent()?.to_owned())) else {
             return;
         };
-        if ["initdb", "pg_ctl"].iter().all(|name| folder.join(name).is_file()) && !whole.contains(&folder) {
-            whole.push(folder);
+        if ["initdb", "pg_ctl"].iter().all(|name| folder.join(name).is_file()) && !complete.contains(&folder) {
+            complete.push(folder);
         }
     };
     folders.into_iter().for_each(&mut add);
     if let Some(folder) = pg_config() {
         add(folder);
     }
-    whole
+    complete
 }
 
 /// `BASE/PREFIX<number>/TAIL`, the highest number first.
 fn numbered(base: &str, prefix: &str, tail: &str) -> Vec<PathBuf> {
     let number = |name: &str| name.strip_prefix(prefix)?.split('.').next()?.parse::<u32>().ok();
     let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
-    let mut found: Vec<(u32, PathBuf)> =
+    let mut matches: Vec<(u32, PathBuf)> =
         entries.filter_map(|entry| Some((number(entry.file_name().to_str()?)?, entry.path().join(tail)))).collect();
-    found.sort_by(|a, b| b.cmp(a));
-    found.into_iter().map(|(_, path)| path).collect()
+    matches.sort_by(|a, b| b.cmp(a));
+    matches.into_iter().map(|(_, path)| path).collect()
 }
 
 fn pg_config() -> Option<PathBuf> {
@@ -147,7 +147,7 @@ mod tests {
     fn a_version_that_no_machine_has_is_named_with_what_was_found() {
         let fault = Binaries::find(Some(7)).expect_err("version 7");
         assert_eq!(fault.exit, crate::error::Exit::Unavailable);
-        assert!(fault.message.starts_with("PostgreSQL 7, which made this cluster, is not on this machine"), "{}", fault.message);
+        assert!(fault.message.starts_with("PostgreSQL 7, which created this cluster, is not installed"), "{}", fault.message);
         assert!(fault.message.contains("`syncctl db dump` and `db restore` then move the data"), "{}", fault.message);
     }
 }

@@ -1,4 +1,4 @@
-//! The cluster's folders: where they are, and who else could get in. Knows no processes.
+//! The cluster's folders: their paths, and who else could access them. Independent of processes.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -15,25 +15,25 @@ use sha2::{Digest, Sha256};
 use crate::error::Fault;
 use crate::trusted::{self, User};
 
-/// Longest path of a socket, without the closing zero.
+/// Maximum length of a socket's path, without the terminating NUL.
 const SOCKET_PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// The same folder by one name, whether it exists or not: links in the part that exists are followed.
+/// The canonical path of a folder that need not exist: links in the existing part are resolved.
 pub(super) fn resolve(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let found = path.ancestors().find_map(|part| Some((part, fs::canonicalize(part).ok()?)));
-    match found.and_then(|(part, real)| Some((path.strip_prefix(part).ok()?, real))) {
+    let existing = path.ancestors().find_map(|part| Some((part, fs::canonicalize(part).ok()?)));
+    match existing.and_then(|(part, real)| Some((path.strip_prefix(part).ok()?, real))) {
         Some((rest, real)) if rest.as_os_str().is_empty() => real,
         Some((rest, real)) => real.join(rest),
         None => path,
     }
 }
 
-/// The socket's folder, the same for every caller: cron has no XDG_RUNTIME_DIR, so that cannot decide it.
+/// The socket's folder. It must be the same for every caller, so it does not depend on XDG_RUNTIME_DIR, which cron does not set.
 pub(super) fn socket_dir(data_dir: &Path) -> PathBuf {
     let inside = data_dir.join("run");
     let path = inside.as_os_str();
-    // A comma separates hosts in libpq's keywords; other bytes than UTF-8 do not fit in them.
+    // libpq's keywords use commas to separate hosts and must be UTF-8.
     let usable = path.to_str().is_some_and(|path| !path.contains(','));
     if usable && path.len() + "/.s.PGSQL.65535".len() <= SOCKET_PATH_MAX {
         return inside;
@@ -43,11 +43,11 @@ pub(super) fn socket_dir(data_dir: &Path) -> PathBuf {
     Path::new("/tmp").join(format!("syncctl-{hash}"))
 }
 
-/// Looks at the folders above the cluster's, from the top: refused is a place where another user could have made the cluster's folder, or could put
-/// another one. With `make`, those that are missing are made; those that root makes, the server's user must be able to pass, whatever root's umask.
+/// Checks the folders above the cluster's, from the top: another user must not have been able to create the cluster's folder, nor be able to replace
+/// it. With `make`, missing folders are created; those created by root are accessible to the server's user, whatever root's umask.
 ///
 /// # Errors
-/// A `Fault` (exit 78) that names the folder.
+/// Returns `Fault::settings` with the name of the folder.
 pub(super) fn check_parents(data_dir: &Path, make: bool) -> Result<(), Fault> {
     for part in parents(data_dir) {
         let is_missing = matches!(lstat(part), Err(Errno::NOENT));
@@ -60,8 +60,8 @@ pub(super) fn check_parents(data_dir: &Path, make: bool) -> Result<(), Fault> {
         {
             return Err(unusable(part, &error));
         }
-        let found = lstat(part).map_err(|error| unusable(part, &error.into()))?;
-        check_parent(part, &found, data_dir)?;
+        let stat = lstat(part).map_err(|error| unusable(part, &error.into()))?;
+        check_parent(part, &stat, data_dir)?;
         if is_missing && User::me().is_root() {
             fs::set_permissions(part, fs::Permissions::from_mode(0o755)).map_err(|error| unusable(part, &error))?;
         }
@@ -69,29 +69,29 @@ pub(super) fn check_parents(data_dir: &Path, make: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The folders above, the topmost first.
+/// The folders above, topmost first.
 fn parents(data_dir: &Path) -> Vec<&Path> {
     let mut parents: Vec<&Path> = data_dir.ancestors().skip(1).collect();
     parents.reverse();
     parents
 }
 
-fn check_parent(part: &Path, found: &Stat, data_dir: &Path) -> Result<(), Fault> {
+fn check_parent(part: &Path, stat: &Stat, data_dir: &Path) -> Result<(), Fault> {
     let me = User::me();
-    // In a folder like /tmp nobody can tell who made what belongs to the server's user, and not to us.
-    let shared = me.is_root() && data_dir.parent() == Some(part) && me.is_shared(found);
-    match trusted::kind(found).is_dir() && me.alone_changes(found) && !shared {
+    // In a folder like /tmp it is unknown who created a folder that belongs to the server's user.
+    let shared = me.is_root() && data_dir.parent() == Some(part) && me.is_shared(stat);
+    match trusted::kind(stat).is_dir() && me.alone_changes(stat) && !shared {
         true => Ok(()),
         false => Err(Fault::settings(format!(
-            "{}: so the private cluster in {} could be somebody else's; choose a db.data_dir where {} may make folders",
-            trusted::refused(part, found),
+            "{}: so the private cluster in {} could belong to another user; choose a db.data_dir where {} can create folders",
+            trusted::refused(part, stat),
             data_dir.display(),
             if me.is_root() { "only root" } else { "only you and root" }
         ))),
     }
 }
 
-/// A folder that only its owner may enter.
+/// Creates a folder that only its owner may enter, unless it exists.
 pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -99,19 +99,19 @@ pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A folder for the socket that nobody but the owner of `model` can enter or has made.
+/// Creates a folder for the socket that only the owner of `model` can enter.
 ///
 /// # Errors
-/// A `Fault` (exit 78) where somebody else has.
+/// Returns `Fault::settings` if another user created it.
 pub(super) fn private_dir(path: &Path, model: &Path) -> anyhow::Result<()> {
-    make_private_dir(path).with_context(|| format!("making {}", path.display()))?;
+    make_private_dir(path).with_context(|| format!("creating {}", path.display()))?;
     match same_owner_only(path, model) {
         true => Ok(()),
-        false => Err(Fault::settings(format!("{} was made by somebody else: remove it", path.display())).into()),
+        false => Err(Fault::settings(format!("{} was created by another user: remove it", path.display())).into()),
     }
 }
 
-/// Waits for the lock, which the end of this process gives back in any case.
+/// Waits for the lock. It is released at the latest when this process ends.
 pub(super) fn lock(path: &Path) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
@@ -120,13 +120,13 @@ pub(super) fn lock(path: &Path) -> anyhow::Result<File> {
     Ok(lock)
 }
 
-/// Whether `path` is a folder, no link, that nobody but the owner of `model` may enter.
+/// Whether `path` is a folder, not a link, that only the owner of `model` may enter.
 pub(super) fn same_owner_only(path: &Path, model: &Path) -> bool {
-    let (Ok(found), Ok(model)) = (fs::symlink_metadata(path), fs::metadata(model)) else { return false };
-    found.is_dir() && found.uid() == model.uid() && found.permissions().mode() & 0o077 == 0
+    let (Ok(metadata), Ok(model)) = (fs::symlink_metadata(path), fs::metadata(model)) else { return false };
+    metadata.is_dir() && metadata.uid() == model.uid() && metadata.permissions().mode() & 0o077 == 0
 }
 
-/// Whether a folder is one of our clusters, or still empty.
+/// Whether a folder contains one of our clusters or is empty.
 pub(super) fn ours_or_empty(data_dir: impl AsFd) -> io::Result<bool> {
     let mut is_empty = true;
     for entry in Dir::read_from(data_dir)? {
@@ -138,7 +138,7 @@ pub(super) fn ours_or_empty(data_dir: impl AsFd) -> io::Result<bool> {
     Ok(is_empty)
 }
 
-/// Replaces a file as a whole; a link in its place is replaced, not followed.
+/// Replaces a file atomically. A link in its place is replaced, not followed.
 pub(super) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let fresh = path.with_extension("new");
     match fs::remove_file(&fresh) {
@@ -150,7 +150,7 @@ pub(super) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&fresh, path)
 }
 
-/// Bytes in a folder. What vanishes meanwhile counts nothing.
+/// Size of a folder in bytes. Files that vanish meanwhile are not counted.
 pub(super) fn size(path: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(path) else { return 0 };
     let entry_size = |entry: fs::DirEntry| match entry.file_type() {
@@ -160,7 +160,7 @@ pub(super) fn size(path: &Path) -> u64 {
     entries.flatten().map(entry_size).sum()
 }
 
-/// Of a path that cannot be used.
+/// The fault for a path that cannot be used.
 pub(super) fn unusable(path: &Path, error: &io::Error) -> Fault {
     Fault::settings(format!("{} cannot be used for the private cluster (db.data_dir): {error}", path.display()))
 }

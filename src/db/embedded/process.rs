@@ -1,4 +1,4 @@
-//! The server's process: PostgreSQL's pid file, and whether that process is still the one that wrote it. Knows no binaries.
+//! The server's process: PostgreSQL's pid file, and whether the process with that id is still the server. Independent of the binaries.
 
 use std::fs;
 use std::os::fd::BorrowedFd;
@@ -6,29 +6,29 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-/// `postmaster.pid`, as far as we read it.
+/// The used fields of `postmaster.pid`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PidFile {
-    /// The server, if the file is not a dead one's.
+    /// The server's process id. The process may have died.
     pub pid: i32,
-    /// Takes connections, by its own word.
+    /// Whether the file reports that it accepts connections.
     pub ready: bool,
 }
 
 impl PidFile {
-    /// None: no server, or a file that is cut.
+    /// `None`: no server, or a truncated file.
     pub(super) fn read(data: &Path) -> Option<Self> {
         Self::parse(&fs::read_to_string(data.join("postmaster.pid")).ok()?)
     }
 
-    /// The first line is the process, the eighth its state: starting, stopping, ready, standby.
+    /// Line 1 is the process id, line 8 the state: starting, stopping, ready or standby.
     fn parse(text: &str) -> Option<Self> {
         let pid = text.lines().next()?.trim().parse().ok().filter(|pid| *pid > 0)?;
         Some(Self { pid, ready: text.lines().nth(7).is_some_and(|state| state.trim() == "ready") })
     }
 }
 
-/// Whether a process has this id, ours or not.
+/// Whether any process has this id.
 pub(super) fn is_alive(pid: i32) -> bool {
     match Pid::from_raw(pid).map(test_kill_process) {
         Some(Ok(()) | Err(rustix::io::Errno::PERM)) => true,
@@ -36,12 +36,12 @@ pub(super) fn is_alive(pid: i32) -> bool {
     }
 }
 
-/// Whether this process is the server of this folder, and not another program that got its number.
+/// Whether this process is the server of this folder, and not another program that reuses its id.
 pub(super) fn is_server(pid: i32, data: &Path) -> bool {
     if !is_alive(pid) {
         return false;
     }
-    // The server works in its data folder; a zombie has no folder any more.
+    // The server's working directory is its data folder; a zombie has none.
     if cfg!(target_os = "linux") {
         return fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == data);
     }
@@ -50,7 +50,7 @@ pub(super) fn is_server(pid: i32, data: &Path) -> bool {
     listed.is_ok_and(|listed| String::from_utf8_lossy(&listed.stdout).lines().any(|line| line == cwd))
 }
 
-/// Asks the server to stop, rolling back what is open (SIGINT, "fast"), or to drop everything at once (SIGQUIT, "immediate").
+/// Signals the server to stop: SIGINT is a fast shutdown, which rolls back open transactions; SIGQUIT is an immediate shutdown.
 pub(super) fn signal(pid: i32, signal: Signal) -> std::io::Result<()> {
     match Pid::from_raw(pid) {
         Some(pid) => Ok(kill_process(pid, signal)?),
@@ -58,14 +58,14 @@ pub(super) fn signal(pid: i32, signal: Signal) -> std::io::Result<()> {
     }
 }
 
-/// Keeps from the server what our caller left open: crontabs read `flock FILE syncctl …`, and a server that inherits
-/// that lock holds it for as long as it runs.
+/// Keeps inherited file descriptors from the server: crontabs use `flock FILE syncctl …`, and a server that inherits that lock holds it for as long
+/// as it runs.
 pub(super) fn keep_descriptors() {
     let folder = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
     let Ok(entries) = fs::read_dir(folder) else { return };
     let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     for number in numbers.filter(|number| *number > 2).collect::<Vec<i32>>() {
-        // SAFETY: the number is used for this call only; if it was closed meanwhile, the call fails and does nothing.
+        // SAFETY: the descriptor is used for this call only; if it has been closed meanwhile, the call fails without effect.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         let _ = rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC);
     }

@@ -1,4 +1,4 @@
-//! Starts and stops the server of a cluster, whatever state the last one left behind. Called with the lock held.
+//! Starts and stops the server of a cluster, whatever state the previous server left behind. Called with the lock held.
 
 use std::fmt::Write;
 use std::fs;
@@ -15,25 +15,25 @@ use super::process::{self, PidFile};
 use super::{Cluster, DATA, LOG, Stopped, files};
 use crate::error::Fault;
 
-/// How long a server may take to start or to stop; recovery after a crash is part of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a server may take to start or stop, including recovery after a crash.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a server may take to roll back what is open and to write what it holds, before it is told to drop it; then its log brings that back at
-/// the next start. And how long for that: after five seconds it kills whichever of its processes hangs.
-const FAST: Duration = Duration::from_secs(20);
-const IMMEDIATE: Duration = Duration::from_secs(20);
+/// How long a fast shutdown may take, which rolls back open transactions and writes a checkpoint, before an immediate shutdown follows; the next start
+/// then recovers from the log. And how long the immediate shutdown may take: after five seconds the server kills its processes that hang.
+const FAST_TIMEOUT: Duration = Duration::from_secs(20);
+const IMMEDIATE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a server that says it is ready may leave its socket dead, and a pid file may be without a number.
-const DOUBT: Duration = Duration::from_secs(2);
+/// How long a server that reports it is ready may have an unreachable socket, and how long a pid file may be without a process id.
+const GRACE: Duration = Duration::from_secs(2);
 
-/// How often a server that starts or stops is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+/// Interval between checks of a server that starts or stops.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Size at which the server's log moves aside.
+/// Size in bytes at which the server's log is rotated.
 const LOG_MAX: u64 = 8 << 20;
 
 impl Cluster {
-    /// True: the cluster was made first.
+    /// Starts the server. Returns `true` if the cluster was created first.
     pub(super) fn start(&self) -> anyhow::Result<bool> {
         self.owner()?.prepare()?;
         self.inside(|owner| self.start_inside(owner))
@@ -41,7 +41,7 @@ impl Cluster {
 
     fn start_inside(&self, owner: &Owner) -> anyhow::Result<bool> {
         let _lock = files::lock(&self.lock_file())?;
-        // Whoever held the lock before us may have started it.
+        // The previous holder of the lock may have started it.
         if self.wait_until_stable()? {
             return Ok(false);
         }
@@ -57,7 +57,7 @@ impl Cluster {
         Ok(made_by.is_none())
     }
 
-    /// The major version that made the data; none: the cluster is not made yet.
+    /// The major version of the data; `None` if the cluster does not exist yet.
     pub(super) fn made_by(&self) -> anyhow::Result<Option<u32>> {
         let data = self.data();
         match fs::read_to_string(data.join("PG_VERSION")) {
@@ -69,7 +69,7 @@ impl Cluster {
         }
     }
 
-    /// Waits out a server on its way up or down and clears what a dead one left. True: it runs.
+    /// Waits for a server that is starting or stopping, and cleans up after a dead one. Returns `true` if the server is running.
     fn wait_until_stable(&self) -> anyhow::Result<bool> {
         let data = self.data();
         let pid_file = data.join("postmaster.pid");
@@ -81,23 +81,23 @@ impl Cluster {
             let waited = began.elapsed();
             match PidFile::read(&data) {
                 Some(file) if process::is_server(file.pid, &data) => {
-                    // Its socket was removed, say by a cleaner of /tmp: only a new start makes another.
-                    if file.ready && waited > DOUBT {
+                    // Its socket was removed, for example by a cleanup of /tmp: only a restart creates another.
+                    if file.ready && waited > GRACE {
                         _ = self.stop_locked()?;
-                    } else if waited > PATIENCE {
+                    } else if waited > START_TIMEOUT {
                         return Err(self.late("start or stop").into());
                     }
                 }
-                // PostgreSQL itself clears up after a dead process, but believes any living one.
+                // PostgreSQL cleans up after a dead process, but takes any live process for a server.
                 Some(file) if process::is_alive(file.pid) => {
                     log::info!("{}: process {} is another program now", pid_file.display(), file.pid);
                     fs::remove_file(&pid_file).context("removing a stale pid file")?;
                 }
                 Some(_) => return Ok(false),
-                None if waited > DOUBT => fs::remove_file(&pid_file).context("removing an empty pid file")?,
+                None if waited > GRACE => fs::remove_file(&pid_file).context("removing an empty pid file")?,
                 None => {}
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
         Ok(false)
     }
@@ -111,36 +111,37 @@ impl Cluster {
         loop {
             let log_end = fs::metadata(self.log_file()).map_or(0, |log| log.len());
             let mut pg_ctl = owner.command(binaries.program("pg_ctl"));
-            pg_ctl.args(["start", "--wait", "--silent", "--timeout", &PATIENCE.as_secs().to_string()]);
-            // Names from where it runs: pg_ctl hands them to a shell, and not every path survives that.
+            pg_ctl.args(["start", "--wait", "--silent", "--timeout", &START_TIMEOUT.as_secs().to_string()]);
+            // Relative names: pg_ctl passes them to a shell, and not every path survives that.
             pg_ctl.args(["--pgdata", DATA, "--log", LOG]);
-            // Its streams go nowhere: the server would hold a pipe open for as long as it runs.
+            // Its streams are discarded: the server would keep a pipe open for as long as it runs.
             let status = pg_ctl.status().context("running pg_ctl")?;
             if status.success() {
                 return Ok(());
             }
-            let words = read_from(&self.log_file(), log_end).unwrap_or_default();
-            // Children of a killed server live for a moment after it.
-            if !words.contains("pre-existing shared memory block") || began.elapsed() > PATIENCE {
-                let message = format!("the server did not start ({}): {}", self.log_file().display(), owner::last_lines(&words));
+            let output = read_from(&self.log_file(), log_end).unwrap_or_default();
+            // Children of a killed server outlive it for a moment.
+            if !output.contains("pre-existing shared memory block") || began.elapsed() > START_TIMEOUT {
+                let message = format!("the server did not start ({}): {}", self.log_file().display(), owner::last_lines(&output));
                 return Err(Fault::unavailable(message).into());
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Stops a server that runs and waits until it is gone.
+    /// Stops a running server and waits until it is gone.
     pub(super) fn stop_locked(&self) -> anyhow::Result<Stopped> {
         let data = self.data();
         let server = || PidFile::read(&data).map(|file| file.pid).filter(|pid| process::is_server(*pid, &data));
         let Some(pid) = server() else { return Ok(Stopped::Cleanly) };
-        for (how, patience, stopped) in
-            [(Signal::INT, FAST, Stopped::Cleanly), (Signal::QUIT, IMMEDIATE, Stopped::AtOnce { after: FAST.as_secs() })]
-        {
+        for (how, patience, stopped) in [
+            (Signal::INT, FAST_TIMEOUT, Stopped::Cleanly),
+            (Signal::QUIT, IMMEDIATE_TIMEOUT, Stopped::AtOnce { after: FAST_TIMEOUT.as_secs() }),
+        ] {
             process::signal(pid, how).context("signalling the server")?;
             let began = Instant::now();
             while process::is_server(pid, &data) && began.elapsed() < patience {
-                std::thread::sleep(LOOK);
+                std::thread::sleep(POLL_INTERVAL);
             }
             if !process::is_server(pid, &data) {
                 return Ok(stopped);
@@ -149,15 +150,15 @@ impl Cluster {
         }
         let log = self.log_file();
         Err(Fault::unavailable(format!(
-            "the server (process {pid}) did not stop in {} s, though it was told to drop everything: see {}, and what the process waits for",
-            (FAST + IMMEDIATE).as_secs(),
+            "the server (process {pid}) did not stop within {} s, not even by an immediate shutdown: see {}, and what the process waits for",
+            (FAST_TIMEOUT + IMMEDIATE_TIMEOUT).as_secs(),
             log.display()
         ))
         .into())
     }
 
-    /// What a killed server left: its lock names a process, whose number a zombie or another program may have now. The folder
-    /// is this cluster's alone, and no server of it runs.
+    /// Removes the socket and the lock of a killed server: a zombie or another program may now have the process id in the lock. Safe because the folder
+    /// belongs to this cluster only, and no server of it is running.
     fn remove_socket(&self) -> io::Result<()> {
         let socket = self.socket();
         for path in [socket.with_file_name(format!(".s.PGSQL.{}.lock", self.port)), socket] {
@@ -170,27 +171,27 @@ impl Cluster {
     }
 
     fn late(&self, act: &str) -> Fault {
-        let (log, waited) = (self.log_file(), PATIENCE.as_secs());
+        let (log, waited) = (self.log_file(), START_TIMEOUT.as_secs());
         Fault::unavailable(format!("the server did not {act} in {waited} s: see {}", log.display()))
     }
 
-    /// A server that is started again and again must not fill the disk with its log.
+    /// Rotates the log, so that a server that is started repeatedly does not fill the disk.
     fn rotate_log(&self) {
         let log = self.log_file();
-        if fs::metadata(&log).is_ok_and(|found| found.len() > LOG_MAX)
+        if fs::metadata(&log).is_ok_and(|metadata| metadata.len() > LOG_MAX)
             && let Err(error) = fs::rename(&log, log.with_extension("log.1"))
         {
-            log::warn!("{} cannot be moved aside: {error}", log.display());
+            log::warn!("{} cannot be rotated: {error}", log.display());
         }
     }
 
-    /// Small enough to stand by on any machine; durable as PostgreSQL is by default.
+    /// The server's settings: small enough to idle on any machine, with PostgreSQL's default durability.
     fn settings_text(&self) -> String {
         let folder = self.socket_dir.to_string_lossy().replace('"', "\"\"");
         let folder = folder.replace('\\', r"\\").replace('\'', "''");
         let addresses = if self.tcp { "127.0.0.1" } else { "" };
         let mut text = format!(
-            "# Written anew at each start. What ALTER SYSTEM sets counts more.
+            "# Rewritten at each start. Settings of ALTER SYSTEM take precedence.
 listen_addresses = '{addresses}'
 port = {}
 unix_socket_directories = '\"{folder}\"'

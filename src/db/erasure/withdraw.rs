@@ -1,4 +1,4 @@
-//! Events of a user who is to be erased: those that were not sent are withdrawn, those that are being sent are counted.
+//! Events of a user to be erased: unsent events are withdrawn, events being sent are counted.
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -7,17 +7,17 @@ use uuid::Uuid;
 
 use crate::db::Pool;
 
-/// Withdraws events of the user's that were not sent yet. Answers how many, and how many deliveries a run is sending at this moment: they cannot be
-/// called back, only waited for.
+/// Withdraws the user's unsent events. Returns how many, and the number of deliveries that a run is sending: these cannot be withdrawn, only
+/// waited for.
 pub async fn withdraw(pool: &Pool, user: Uuid) -> anyhow::Result<(i64, i64)> {
     let mut client = pool.get().await?;
     let tx = client.begin("beginning to withdraw events").await?;
-    // First those that are no delivery yet, so that they do not become one behind the next statement.
+    // Events without deliveries first, so that they get none after the next statement.
     let unrouted = tx
         .execute_typed("UPDATE outbox_events SET routed = true WHERE user_id = $1 AND NOT routed", &[(&user, Type::UUID)])
         .await
         .context("withdrawing new events")?;
-    // A row that somebody has locked is being claimed.
+    // A locked row is being claimed.
     let row = tx
         .query_typed_one(
             "WITH gone AS (
@@ -31,7 +31,7 @@ pub async fn withdraw(pool: &Pool, user: Uuid) -> anyhow::Result<(i64, i64)> {
         )
         .await
         .context("withdrawing deliveries")?;
-    let left = tx
+    let sending = tx
         .query_typed_one(
             "SELECT count(*) FROM outbox_deliveries d JOIN outbox_events e ON e.id = d.event_id WHERE e.user_id = $1 AND d.state = 'pending'",
             &[(&user, Type::UUID)],
@@ -39,10 +39,10 @@ pub async fn withdraw(pool: &Pool, user: Uuid) -> anyhow::Result<(i64, i64)> {
         .await
         .context("looking for events that are being sent")?;
     tx.commit().await.context("committing withdrawn events")?;
-    Ok((i64::try_from(unrouted)? + row.try_get::<_, i64>(0)?, left.try_get(0)?))
+    Ok((i64::try_from(unrouted)? + row.try_get::<_, i64>(0)?, sending.try_get(0)?))
 }
 
-/// Deliveries of the user's that runs have claimed.
+/// Number of the user's deliveries that runs have claimed.
 pub(super) async fn under_way(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<i64> {
     let row = tx
         .query_typed_one(

@@ -1,4 +1,4 @@
-//! What comes in and goes out: push channels, the outbox, the quarantine, bots at work.
+//! Incoming and outgoing data: push channels, the outbox, the quarantine, and active bots.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use crate::db::search_path::Reads;
 pub struct Channels {
     pub service: String,
     pub live: i64,
-    /// Live ones whose streams find by polling what they do not announce.
+    /// Streams whose live channel does not announce changes that polls find.
     pub silent: i64,
-    /// Streams that Google will have no channel for.
+    /// Streams for which Google refuses a channel.
     pub refused: i64,
-    /// Live ones that end within the hour.
+    /// Live channels that expire within the hour.
     pub ending: i64,
-    /// Not needed any more, and not stopped yet.
+    /// No longer needed and not stopped yet.
     pub to_stop: i64,
     pub last_notified_at: Option<DateTime<Utc>>,
 }
@@ -53,39 +53,39 @@ pub(super) async fn channels(client: &impl Reads, silent_after: i32) -> anyhow::
         .collect()
 }
 
-/// Events for the outside.
+/// Events for external targets.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outbox {
     /// Events that are not assigned to targets yet.
     pub new_events: i64,
-    /// Since the oldest event that waits was written; `None`: nothing waits.
+    /// Age of the oldest waiting event; `None` if none waits.
     pub oldest_seconds: Option<f64>,
     pub targets: Vec<Target>,
 }
 
-/// What waits for a target.
+/// Deliveries waiting for a target.
 #[derive(Debug, Clone, Serialize)]
 pub struct Target {
     pub target: String,
     pub pending: i64,
     /// Given up.
     pub dead: i64,
-    /// Since the oldest event that waits for it was written.
+    /// Age of the oldest event waiting for it.
     pub oldest_seconds: Option<f64>,
-    /// In a row, over all its events.
+    /// Consecutive failures over all its events.
     pub failures: i32,
-    /// Syncs leave it alone for so long.
+    /// How long syncs still skip it.
     pub rests_for_seconds: Option<f64>,
     pub last_error: Option<String>,
 }
 
 impl Outbox {
-    /// What waits, for any target or none yet.
+    /// Number of waiting events and deliveries, including events without a target yet.
     pub fn pending(&self) -> i64 {
         self.new_events + self.targets.iter().map(|target| target.pending).sum::<i64>()
     }
 
-    /// What was given up.
+    /// Number of deliveries that were given up.
     pub fn dead(&self) -> i64 {
         self.targets.iter().map(|target| target.dead).sum()
     }
@@ -107,7 +107,7 @@ pub(super) async fn outbox(client: &impl Reads) -> anyhow::Result<Outbox> {
             &[],
         )
         .await
-        .context("counting what waits in the outbox")?;
+        .context("counting pending deliveries")?;
     let targets = rows
         .iter()
         .map(|row| {
@@ -156,11 +156,11 @@ pub(super) async fn quarantine(client: &impl Reads) -> anyhow::Result<Vec<Quaran
         .collect()
 }
 
-/// Events that could be read in part only.
+/// Calendar events that were read only in part.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Unread {
     pub events: i64,
-    /// Of these, series: nobody can tell when they take place, and no bot comes to them.
+    /// Series among them: their times are unknown, so they get no bot.
     pub series: i64,
     pub users: i64,
     /// Addresses of some of the users.
@@ -180,12 +180,12 @@ pub(super) async fn unread(client: &impl Reads) -> anyhow::Result<Unread> {
     Ok(Unread { events: row.try_get(0)?, series: row.try_get(1)?, users: row.try_get(2)?, first: row.try_get(3)? })
 }
 
-/// Meeting bots that are not done.
+/// Unfinished meeting bots.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Bots {
-    /// By their state, as Attendee says it; `creating`: it has not answered yet.
+    /// By state at Attendee; `creating`: Attendee has not answered yet.
     pub by_state: BTreeMap<String, i64>,
-    /// Those that ended, and whose transcript is awaited.
+    /// Ended bots whose transcript has not arrived.
     pub awaiting_transcript: i64,
     /// When the next one joins.
     pub next_join_at: Option<DateTime<Utc>>,

@@ -1,4 +1,4 @@
-//! How each job goes: its last run that ended, those that work, those that were skipped meanwhile (tables `runs`, `*_cron_results`).
+//! State of each job: its last ended run, its active runs, and the runs skipped since (tables `runs`, `*_cron_results`).
 
 use std::collections::HashMap;
 
@@ -11,48 +11,48 @@ use uuid::Uuid;
 use crate::db::runs::Progress;
 use crate::db::search_path::Reads;
 
-/// Runs from which the usual time between two is taken.
-const LOOKED_AT: i64 = 20;
-/// Jobs that did not run for so many days are not told of.
+/// Number of runs used to compute the usual interval.
+const INTERVAL_RUNS: i64 = 20;
+/// Jobs that have not run for this many days are left out.
 const FORGOTTEN_AFTER: i32 = 62;
 
-/// A job, and how its last run went that ended and was not skipped; before any has, the one that works.
+/// A job with its last run that ended and was not skipped, else with its active run.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobState {
-    /// `calendar cron`
+    /// Such as `calendar cron`.
     pub job: String,
     pub service: String,
     pub host: String,
     pub started_at: DateTime<Utc>,
-    /// Seconds since the job's newest run started that was not skipped; it may still work.
+    /// Seconds since the start of the job's newest run that was not skipped; it may still be running.
     pub age_seconds: f64,
-    /// `running`, `completed`, `partial`, `failed`, `paused`, `skipped`, `abandoned`
+    /// `running`, `completed`, `partial`, `failed`, `paused`, `skipped` or `abandoned`.
     pub status: String,
-    /// How long it took; `None`: it has not ended.
+    /// Its duration; `None` if it has not ended.
     pub seconds: Option<f64>,
-    /// Its row says that it runs, and its heartbeat has stopped.
+    /// Its row has status `running`, but its heartbeat has stopped.
     pub is_dead: bool,
-    /// One readable line.
+    /// The error on one line.
     pub error: Option<String>,
-    /// Seconds since a run ended well; `None`: none ever did.
+    /// Seconds since a run completed; `None` if none ever did.
     pub success_age_seconds: Option<f64>,
-    /// Seconds from one run to the next, in the middle of the last ones; `None`: there are too few.
+    /// Median seconds from one run to the next over the last runs; `None` if there are too few.
     pub usual_seconds: Option<f64>,
-    /// Those that work now, the oldest first.
+    /// Active runs, oldest first.
     pub running: Vec<Running>,
-    /// Runs since the newest one that was not skipped: another run held the job.
+    /// Skipped runs since the newest one that was not skipped: another run held the job.
     pub skipped_since: i64,
 }
 
-/// A run that works now.
+/// An active run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Running {
     pub run: Uuid,
     pub host: String,
     pub pid: i32,
-    /// Since it started.
+    /// Seconds since it started.
     pub seconds: f64,
-    /// What it is doing; it says so three times in a lease. Another version may say other things.
+    /// Its progress, updated three times per lease. `None` if another version wrote a different format.
     #[serde(deserialize_with = "progress")]
     pub progress: Option<Progress>,
 }
@@ -62,16 +62,16 @@ fn progress<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Progress
     Ok(serde_json::from_value(value).ok())
 }
 
-/// The run by which a job is judged: the newest that has ended or died; else the newest that works; else the newest.
-const JUDGED: &str = "SELECT * FROM (
-    (SELECT 1 AS place, r.* FROM runs r
+/// The run that represents a job: the newest that has ended or died, else the newest active run, else the newest.
+const REPRESENTATIVE: &str = "SELECT * FROM (
+    (SELECT 1 AS rank, r.* FROM runs r
      WHERE r.job = jobs.job AND r.status <> 'skipped' AND (r.status <> 'running' OR r.alive_until < now()) ORDER BY r.started_at DESC LIMIT 1)
     UNION ALL
     (SELECT 2, r.* FROM runs r WHERE r.job = jobs.job AND r.status = 'running' ORDER BY r.started_at DESC LIMIT 1)
     UNION ALL
-    (SELECT 3, r.* FROM runs r WHERE r.job = jobs.job ORDER BY r.started_at DESC LIMIT 1)) places ORDER BY place LIMIT 1";
+    (SELECT 3, r.* FROM runs r WHERE r.job = jobs.job ORDER BY r.started_at DESC LIMIT 1)) ranked ORDER BY rank LIMIT 1";
 
-/// Steps from name to name by the index, and reads a few rows of each: `runs` holds those of months.
+/// Walks the index from job to job and reads a few rows of each: `runs` contains months of rows.
 pub(super) async fn jobs(client: &impl Reads) -> anyhow::Result<Vec<JobState>> {
     let statement = format!(
         "WITH RECURSIVE jobs (job) AS (
@@ -84,7 +84,7 @@ pub(super) async fn jobs(client: &impl Reads) -> anyhow::Result<Vec<JobState>> {
            last.id::text, extract(epoch FROM now() - good.ended_at)::float8, usual.seconds, working.runs::text, skipped.count,
            last.error_message
          FROM jobs
-         CROSS JOIN LATERAL ({JUDGED}) last
+         CROSS JOIN LATERAL ({REPRESENTATIVE}) last
          LEFT JOIN LATERAL (
            SELECT started_at FROM runs r WHERE r.job = jobs.job AND r.status <> 'skipped' ORDER BY r.started_at DESC LIMIT 1) newest ON true
          LEFT JOIN LATERAL (
@@ -105,9 +105,9 @@ pub(super) async fn jobs(client: &impl Reads) -> anyhow::Result<Vec<JobState>> {
          ORDER BY jobs.job"
     );
     let rows = client
-        .query_typed(&statement, &[(&FORGOTTEN_AFTER, Type::INT4), (&LOOKED_AT, Type::INT8)])
+        .query_typed(&statement, &[(&FORGOTTEN_AFTER, Type::INT4), (&INTERVAL_RUNS, Type::INT8)])
         .await
-        .context("reading how the jobs went last")?;
+        .context("reading the state of the jobs")?;
     let ids: Vec<&str> = rows.iter().map(|row| row.try_get(8)).collect::<Result<_, _>>()?;
     let mut errors = errors(client, &ids).await?;
     rows.iter()
@@ -124,7 +124,7 @@ pub(super) async fn jobs(client: &impl Reads) -> anyhow::Result<Vec<JobState>> {
                 error: errors.remove(row.try_get::<_, &str>(8)?).or(row.try_get(13)?),
                 success_age_seconds: row.try_get(9)?,
                 usual_seconds: row.try_get(10)?,
-                running: serde_json::from_str(row.try_get(11)?).context("reading which runs work")?,
+                running: serde_json::from_str(row.try_get(11)?).context("reading the active runs")?,
                 skipped_since: row.try_get(12)?,
             })
         })
@@ -135,7 +135,9 @@ async fn errors(client: &impl Reads, ids: &[&str]) -> anyhow::Result<HashMap<Str
     let tables = ["calendar", "drive", "gmail", "attendee", "classify"].map(|service| {
         format!("SELECT execution_id, error_message FROM {service}_cron_results WHERE execution_id = ANY ($1) AND error_message IS NOT NULL")
     });
-    let rows =
-        client.query_typed(&tables.join(" UNION ALL "), &[(&ids, Type::TEXT_ARRAY)]).await.context("reading what went wrong")?;
+    let rows = client
+        .query_typed(&tables.join(" UNION ALL "), &[(&ids, Type::TEXT_ARRAY)])
+        .await
+        .context("reading the errors of runs")?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

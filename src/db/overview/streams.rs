@@ -1,4 +1,4 @@
-//! Streams by service, how long changes waited, and whose streams fail (tables `streams`, `accounts`, `*_cron_summaries`).
+//! Streams by service, delays of changes, and owners of failing streams (tables `streams`, `accounts`, `*_cron_summaries`).
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -8,39 +8,39 @@ use uuid::Uuid;
 
 use crate::db::search_path::Reads;
 
-/// Owners that are named of those that fail for the same reason.
-const FIRST: i32 = 5;
+/// Number of owners to name per failure class.
+const MAX_OWNERS: i32 = 5;
 
 /// The streams of a service.
 #[derive(Debug, Clone, Serialize)]
 pub struct ServiceState {
     pub service: String,
-    /// Those that are polled.
+    /// Streams that are polled.
     pub streams: i64,
-    /// Their time has come, and nobody is at them.
+    /// Streams that are due and not held by a run.
     pub due: i64,
-    /// How long the one that is due for longest has been.
+    /// Seconds for which the longest overdue stream has been due.
     pub oldest_due_seconds: f64,
-    /// A run is at them.
+    /// Streams held by a run.
     pub under_way: i64,
-    /// They have not come to the end of a complete pass.
+    /// Streams without a cursor: their complete pass has not finished.
     pub unfinished: i64,
-    /// How long the oldest of those has been here that never came to the end of one; 0 when all did.
+    /// Age of the oldest stream that has never finished a complete pass; 0 if all have.
     pub oldest_unfinished_seconds: f64,
     pub failing: i64,
-    /// They lack a scope or an API.
+    /// Streams that lack a scope or an API.
     pub stopped: i64,
-    /// Their cursors expired more often than `engine.resyncs_per_day`.
+    /// Streams whose cursor expired more often than `engine.resyncs_per_day`.
     pub degraded: i64,
-    /// Their users do not have the service, did not grant it, or it is switched off for them here.
+    /// Streams of users who do not have the service or did not grant it, or for whom it is switched off in syncctl.
     pub off: i64,
-    /// Their accounts are refused and not called any more; not those that were ended on purpose.
+    /// Streams of accounts that are refused and no longer called, except accounts ended with `accounts revoke`.
     pub revoked: i64,
-    /// Of the last 24 hours.
+    /// Delays in the last 24 hours.
     pub delays: Waited,
 }
 
-/// How long changes waited for the polls that found them, summed over runs; `engine::delays` makes quantiles of it.
+/// Delays between changes and the polls that found them, summed over runs; `engine::delays` computes quantiles from it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Waited {
     pub count: i64,
@@ -88,59 +88,59 @@ pub(super) async fn services(client: &impl Reads) -> anyhow::Result<Vec<ServiceS
     Ok(services)
 }
 
-/// Delays that can be added up. A row of somebody else's, from before us, may have anything in their place.
+/// Delays that can be summed. Rows written by other programs can contain anything in this field.
 const SUMMABLE: &str = "strict $.delays ? (@.count > 0 && @.count < 1e15 && @.sum_seconds < 1e15 && @.max_seconds < 1e15
   && @.buckets.type() == \"array\" && !exists (@.buckets[*] ? (@.type() != \"number\" || @ >= 1e15)))";
 
 async fn waited(client: &impl Reads, service: &str) -> anyhow::Result<Waited> {
-    // A name of ours or of another version's service: only those with tables here have summaries.
+    // `service` can be a name of another version: only these services have summary tables.
     if !["calendar", "drive", "gmail", "attendee", "classify"].contains(&service) {
         return Ok(Waited::default());
     }
     let statement = format!(
-        "WITH told AS (
+        "WITH summaries AS (
            SELECT summary_data -> 'delays' AS delays FROM {service}_cron_summaries
            WHERE timestamp > now() - interval '1 day' AND summary_data @? '{SUMMABLE}'
          )
          SELECT coalesce(sum((delays ->> 'count')::numeric), 0)::bigint, coalesce(sum((delays ->> 'sum_seconds')::float8), 0),
            coalesce(max((delays ->> 'max_seconds')::float8), 0), ARRAY(
-             SELECT sum(bucket.count::numeric)::bigint FROM told, jsonb_array_elements_text(told.delays -> 'buckets') WITH ORDINALITY
-               AS bucket (count, place) GROUP BY bucket.place ORDER BY bucket.place)
-         FROM told"
+             SELECT sum(bucket.count::numeric)::bigint FROM summaries, jsonb_array_elements_text(summaries.delays -> 'buckets') WITH ORDINALITY
+               AS bucket (count, ordinal) GROUP BY bucket.ordinal ORDER BY bucket.ordinal)
+         FROM summaries"
     );
-    let row = client.query_typed_one(&statement, &[]).await.context("adding up delays")?;
+    let row = client.query_typed_one(&statement, &[]).await.context("summing delays")?;
     Ok(Waited { count: row.try_get(0)?, sum_seconds: row.try_get(1)?, max_seconds: row.try_get(2)?, buckets: row.try_get(3)? })
 }
 
-/// What fails for one reason, in one service.
+/// Failures of one class in one service.
 #[derive(Debug, Clone, Serialize)]
 pub struct Failing {
     /// `error::Class`
     pub class: String,
-    /// `None`: the accounts as a whole are not called.
+    /// `None`: the accounts are not called by any service.
     pub service: Option<String>,
-    /// Users, or projects at Attendee.
+    /// Number of users, or of projects at Attendee.
     pub owners: i64,
     pub streams: i64,
-    /// Of the last failure, or since when an account is not called.
+    /// Time of the last failure, or since when the account is no longer called.
     pub last_at: Option<DateTime<Utc>>,
-    /// One of the messages.
+    /// One of the error messages.
     pub message: Option<String>,
     /// Some of the owners.
     pub first: Vec<Owner>,
     /// `accounts.kind` of the owners.
     pub kinds: Vec<String>,
-    /// The client ids of the service accounts that act for them, where they are known.
+    /// The client ids of the service accounts that act for them, if known.
     pub client_ids: Vec<String>,
 }
 
-/// Accounts that were ended here, on purpose: nobody's failure.
+/// Number of accounts ended with `accounts revoke`; they are not failures.
 pub(super) async fn ended(client: &impl Reads) -> anyhow::Result<i64> {
     let row = client.query_typed_one("SELECT count(*) FROM accounts WHERE state = 'ended'", &[]).await;
     Ok(row.context("counting accounts that were ended")?.try_get(0)?)
 }
 
-/// Whose streams fail.
+/// The owner of failing streams.
 #[derive(Debug, Clone, Serialize)]
 pub struct Owner {
     /// A user, or a project at Attendee.
@@ -167,11 +167,11 @@ pub(super) async fn failing(client: &impl Reads) -> anyhow::Result<Vec<Failing>>
              )
              SELECT c.class, c.service, c.owners, c.streams, c.at, c.message, o.ids, o.names, c.kinds, c.client_ids
              FROM classes c CROSS JOIN LATERAL (
-               SELECT array_agg(f.id ORDER BY f.place) AS ids, array_agg(coalesce(u.email, p.name, f.id::text) ORDER BY f.place) AS names
-               FROM unnest(c.first) WITH ORDINALITY AS f (id, place)
+               SELECT array_agg(f.id ORDER BY f.ordinal) AS ids, array_agg(coalesce(u.email, p.name, f.id::text) ORDER BY f.ordinal) AS names
+               FROM unnest(c.first) WITH ORDINALITY AS f (id, ordinal)
                LEFT JOIN users u ON u.id = f.id LEFT JOIN attendee_projects p ON p.id = f.id) o
              ORDER BY c.service IS NOT NULL, c.owners DESC, c.class, c.service",
-            &[(&FIRST, Type::INT4)],
+            &[(&MAX_OWNERS, Type::INT4)],
         )
         .await
         .context("listing what fails")?;

@@ -1,4 +1,4 @@
-//! Projects that are paused because their quota of the day is used up (table `quota_pauses`).
+//! Projects that are paused because their daily quota is used up (table `quota_pauses`).
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -10,20 +10,20 @@ use crate::db::Pool;
 use crate::db::claims::Selection;
 use crate::db::search_path::Reads;
 
-/// From the beginning of a pause to the first probe; the next one comes when the pause is twice as old, and so on.
+/// Time from the start of a pause to the first probe. Each further probe follows when the pause is twice as old.
 const FIRST_PROBE: &str = "interval '15 minutes'";
 
-/// A project that is not called for a while.
+/// A paused project.
 #[derive(Debug, Clone, Serialize)]
 pub struct Pause {
     pub service: String,
     pub project: String,
     pub since: DateTime<Utc>,
     pub until: DateTime<Utc>,
-    /// When a run finds out with one call whether it is over.
+    /// When a run probes with one call whether the quota is available again.
     pub probe_at: DateTime<Utc>,
     pub reason: String,
-    /// Streams that are due and wait for its end.
+    /// Due streams waiting for its end.
     pub streams: i64,
 }
 
@@ -35,7 +35,7 @@ impl Pause {
     }
 }
 
-/// Pauses a project until Google's day ends. One that is paused already keeps its beginning and its next probe.
+/// Pauses a project until Google's quota day ends. An existing pause keeps its start and its next probe.
 pub async fn pause_until_day_ends(pool: &Pool, service: &str, project: &str, reason: &str) -> anyhow::Result<()> {
     let statement = format!(
         "INSERT INTO quota_pauses AS q (service, project, until, reason, began_at, probe_at)
@@ -52,7 +52,7 @@ pub async fn pause_until_day_ends(pool: &Pool, service: &str, project: &str, rea
     Ok(())
 }
 
-/// Lifts the pauses of a project, or only that of one service; answers the services. What waited is due at once.
+/// Lifts the pauses of a project, or only that of one service. Returns the services. Waiting streams are due immediately.
 pub async fn resume(pool: &Pool, service: Option<&str>, project: &str) -> anyhow::Result<Vec<String>> {
     let rows = pool
         .get()
@@ -66,11 +66,11 @@ pub async fn resume(pool: &Pool, service: Option<&str>, project: &str) -> anyhow
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// The pauses of all services, or of one, with how many of the streams wait that a selection names.
+/// Lists the pauses of all services or of one, with the number of waiting streams of a selection.
 pub async fn list(client: &impl Reads, service: Option<&str>, selection: &Selection) -> anyhow::Result<Vec<Pause>> {
     let rows = client
         .query_typed(
-            // A project's stream has no account.
+            // A stream of an Attendee project has no account.
             "SELECT p.service, p.project, p.began_at, p.until, p.probe_at, p.reason, waits.count
              FROM quota_pauses p CROSS JOIN LATERAL (
                SELECT count(*) FROM streams s LEFT JOIN accounts a ON a.user_id = s.user_id
@@ -103,8 +103,8 @@ pub async fn list(client: &impl Reads, service: Option<&str>, selection: &Select
         .collect()
 }
 
-/// Takes the probes that are to be made now: a stream of each project that has been paused for a while and has one that is due. Nobody else makes
-/// them; those that follow a cursor come first, because they cost one call.
+/// Claims the probes that are due: one due stream of each paused project. Other runs do not make the same probes. Streams with a cursor are preferred,
+/// because they cost one call.
 pub async fn take_probes(pool: &Pool, service: &str) -> anyhow::Result<Vec<(String, i64)>> {
     let statement = format!(
         "UPDATE quota_pauses q SET probe_at = now() + greatest({FIRST_PROBE}, now() - q.began_at)

@@ -1,4 +1,4 @@
-//! How a run says that it lives, and what it is doing.
+//! Heartbeats and progress of runs.
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -9,30 +9,30 @@ use crate::db::Pool;
 
 const HEARTBEAT: &str = include_str!("../sql/heartbeat.sql");
 
-/// What a run is doing: streams by where they are (`runs.progress`).
+/// Progress of a run: number of streams by state (`runs.progress`).
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Progress {
-    /// Asked for, or written.
+    /// Streams being fetched or written.
     pub under_way: usize,
-    /// Polls whose turn, or project's quota, has not come.
+    /// Polls waiting for their turn or for their project's quota.
     pub polls_waiting: usize,
-    /// Full passes whose next page waits for its turn, their project's quota, or room.
+    /// Full passes whose next page waits for its turn, for their project's quota, or for capacity.
     pub passes_waiting: usize,
-    /// Streams whose user lacks quota at the moment.
+    /// Streams waiting for their user's quota.
     pub without_quota: usize,
-    /// Seconds until the first of these goes on.
+    /// Seconds until the first of these continues.
     pub next_seconds: Option<f64>,
-    /// It begins nothing any more: it was told to stop, its time is over, or another run has its job.
+    /// The run starts nothing new: it received a stop signal, its time is over, or another run has its job.
     #[serde(default)]
     pub winding_down: bool,
 }
 
-/// Says that the run lives: its row, its lock and its leases on these streams hold for another `lease` seconds. Answers whether the lock of a job
-/// is still its own: another run takes it from one that was silent for longer than its lease.
+/// Extends the run's row, its lock and its leases on these streams by `lease` seconds. Returns whether the run still holds its job's lock: another run
+/// takes over from one whose last heartbeat is older than its lease.
 pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64], progress: &Progress) -> anyhow::Result<bool> {
     let progress = serde_json::to_string(progress)?;
     let mut client = pool.get().await?;
-    // Bounded, because nobody waits for its end: the run may be over before.
+    // In a transaction with timeouts, because the run may end without waiting for it.
     let tx = client.begin("beginning the heartbeat").await?;
     let row = tx
         .query_typed_one(
@@ -45,7 +45,7 @@ pub async fn heartbeat(pool: &Pool, run: Uuid, lease: f64, streams: &[i64], prog
     Ok(row.try_get(0)?)
 }
 
-/// Keeps the lock of this run's job while the transaction lasts. `false`: another run has taken it over.
+/// Locks the row of this run's job lock until the transaction ends. Returns `false` if another run has taken it over.
 pub async fn keep_lock(tx: &Transaction<'_>, run: Uuid) -> anyhow::Result<bool> {
     let lock = tx
         .query_typed_opt("SELECT FROM job_locks WHERE run_id = $1 FOR SHARE", &[(&run, Type::UUID)])

@@ -1,4 +1,4 @@
-//! How a run begins (tables `runs`, `job_locks`, `*_cron_results`), and how those are closed that died.
+//! Opens runs (tables `runs`, `job_locks`, `*_cron_results`) and closes those that died.
 
 use anyhow::Context as _;
 use tokio_postgres::types::Type;
@@ -8,44 +8,43 @@ use super::{Tables, host, summary_tables};
 use crate::db::Pool;
 use crate::db::claims::{Due, LIST_DUE, Selection};
 
-/// What a run says of itself when it starts.
+/// The parameters of a starting run.
 #[derive(Debug, Clone)]
 pub struct Opening<'a> {
     /// `execution_id` of all its rows.
     pub run: Uuid,
-    /// `calendar cron`
+    /// Such as `calendar cron`.
     pub job: &'a str,
-    /// Take the job's lock, or be skipped.
+    /// Whether to take the job's lock or be skipped.
     pub exclusive: bool,
-    /// Seconds between heartbeats after which others may take over.
+    /// Seconds without a heartbeat after which others may take over.
     pub lease: f64,
-    /// The first look for what is due, where nothing comes before it.
+    /// Look for due streams in the same statement, if nothing has to be done before.
     pub look: Option<Look<'a>>,
 }
 
-/// The first look of a run.
+/// The first query of a run for due streams.
 #[derive(Debug, Clone, Copy)]
 pub struct Look<'a> {
-    /// What it looks for.
+    /// The streams to look for.
     pub selection: &'a Selection,
-    /// What makes streams due before: `engine::Source::WAKE`.
+    /// A statement that first makes streams due: `engine::Source::WAKE`.
     pub wake: Option<&'static str>,
 }
 
-/// What came of opening a run.
+/// The result of opening a run.
 #[derive(Debug)]
 pub struct Opened {
-    /// It may go on; if not, its row reads `skipped`.
+    /// The run may continue. If not, it is to be closed as `skipped`.
     pub is_ours: bool,
-    /// What its look found. `None`: it did not look, or it woke streams, which the same statement does not see.
+    /// The due streams. `None`: it did not look, or it made streams due, which the same statement does not see.
     pub due: Option<Due>,
 }
 
-/// Opens a run: takes the job's lock, writes the run row and looks for what is due in one statement, then closes the rows of runs that died, if there
-/// are any.
+/// Opens a run: takes the job's lock, writes the run row and looks for due streams in one statement, then closes the rows of dead runs, if any.
 pub async fn open(pool: &Pool, tables: Tables, opening: &Opening<'_>) -> anyhow::Result<Opened> {
-    let everybody = Selection::default();
-    let selection = opening.look.map_or(&everybody, |look| look.selection);
+    let all = Selection::default();
+    let selection = opening.look.map_or(&all, |look| look.selection);
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
     let row = pool
         .get()
@@ -80,14 +79,14 @@ pub async fn open(pool: &Pool, tables: Tables, opening: &Opening<'_>) -> anyhow:
     Ok(Opened { is_ours: row.try_get(0)?, due })
 }
 
-/// The parameters up to $6 are those of `list_due_streams.sql`.
+/// The parameters $1 to $6 are those of `list_due_streams.sql`.
 fn statement(tables: Tables, look: Option<&Look<'_>>) -> String {
     let Tables { service, total, successes } = tables;
     let (wake, woken) = match look.and_then(|look| look.wake) {
         Some(wake) => (format!(", {wake}"), "EXISTS (SELECT FROM woken)"),
         None => (String::new(), "false"),
     };
-    // A look that is not made has no columns.
+    // Without a look, the subquery has no columns.
     let look = look.map_or("(SELECT)", |_| "({LIST_DUE})").replace("{LIST_DUE}", LIST_DUE);
     format!(
         "WITH lock AS (
@@ -110,7 +109,7 @@ fn statement(tables: Tables, look: Option<&Look<'_>>) -> String {
     )
 }
 
-/// Closes the runs of a service whose heartbeat has stopped: `abandoned`, with the metrics and summary rows that every run has.
+/// Closes the runs of a service whose heartbeat has stopped as `abandoned`, with the metrics and summary rows that every run has.
 async fn close_died(pool: &Pool, tables: Tables, by: Uuid) -> anyhow::Result<()> {
     let Tables { service, successes, .. } = tables;
     let summaries: String = summary_tables(service)

@@ -1,4 +1,4 @@
-//! Runs of jobs that are of no service: deliveries, tidying, reports (table `runs` alone).
+//! Runs of jobs without a service: deliveries, cleanup, reports (table `runs` only).
 
 use anyhow::Context as _;
 use tokio_postgres::types::Type;
@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::host;
 use crate::db::Pool;
 
-/// What `runs.service` says of them.
+/// Their value of `runs.service`.
 const SERVICE: &str = "syncctl";
 
-/// Writes the row of a run that begins, and closes those of the same job that died. `lease`: seconds until the next heartbeat must have come.
+/// Writes the row of a starting run and closes dead runs of the same job. `lease`: maximum seconds until the next heartbeat.
 pub async fn begin(pool: &Pool, run: Uuid, job: &str, lease: f64) -> anyhow::Result<()> {
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
     pool.get()
@@ -37,7 +37,7 @@ pub async fn begin(pool: &Pool, run: Uuid, job: &str, lease: f64) -> anyhow::Res
     Ok(())
 }
 
-/// Closes a run with its status (`completed`, `partial` or `failed`), why it failed, and what it did.
+/// Closes a run with its status (`completed`, `partial` or `failed`), its error and its summary.
 pub async fn end(pool: &Pool, run: Uuid, status: &str, error: Option<&str>, summary: &serde_json::Value) -> anyhow::Result<()> {
     pool.get()
         .await?

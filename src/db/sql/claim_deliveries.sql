@@ -1,9 +1,9 @@
--- Claims deliveries of one target that are due and free, one for each document: its earliest that is pending. What others hold is skipped.
--- $1 target, $2 run, $3 lease in seconds, $4 due by when, $5 most
+-- Claims deliveries of one target that are due and free: for each document, its earliest pending one. Skips rows that others hold.
+-- $1 target, $2 run, $3 lease in seconds, $4 maximum due time, $5 limit
 WITH claimed AS (
   UPDATE outbox_deliveries
   SET claimed_by = $2, claimed_until = now() + make_interval(secs => $3)
-  -- By place, and not joined by key: the numbers that a planner has of a queue are old, and then it goes through all rows for each of these.
+  -- By ctid instead of a join on the key: statistics of a queue are outdated, and the planner might then scan all rows for each of these.
   WHERE ctid = ANY (ARRAY (
     SELECT d.ctid
     FROM outbox_deliveries d
@@ -11,7 +11,7 @@ WITH claimed AS (
       AND d.state = 'pending'
       AND d.due_at <= $4
       AND (d.claimed_until IS NULL OR d.claimed_until < now())
-      -- For the same reason a subquery and no NOT EXISTS, which could become a hash over everything pending at every claim.
+      -- For the same reason a subquery instead of NOT EXISTS, which could become a hash over all pending rows at every claim.
       AND d.seq = (SELECT min(e.seq) FROM outbox_deliveries e WHERE e.target = $1 AND e.subject = d.subject AND e.state = 'pending')
     ORDER BY d.due_at, d.seq
     LIMIT $5

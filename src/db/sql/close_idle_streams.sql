@@ -1,9 +1,9 @@
--- Closes streams in which nothing changed, hundreds at a time, if they are still ours.
--- What was announced after the claim may have come too late for the answer: such a stream stays due.
--- $1 run, $2 ids, $3 cursors, $4 seconds to the next poll, $5 pass over what another transaction holds, which costs as much again as the update
--- Answers the ids that it closed, and those that it passed over.
+-- Closes unchanged streams, hundreds at a time, if this run still holds them.
+-- The answer may predate an announcement made after the claim: such a stream stays due.
+-- $1 run, $2 ids, $3 cursors, $4 seconds to the next poll, $5 skip rows that another transaction holds, which doubles the cost
+-- Returns the ids of closed and of skipped streams.
 WITH patience AS MATERIALIZED (
-  -- Until this statement ends. Shorter than the server waits before it looks for deadlocks.
+  -- For this transaction. Shorter than the server's deadlock_timeout.
   SELECT set_config('lock_timeout', '100ms', true)
 ), free AS (
   SELECT id FROM streams WHERE $5 AND id = ANY ($2) AND claimed_by = $1 FOR NO KEY UPDATE SKIP LOCKED
@@ -16,8 +16,8 @@ WITH patience AS MATERIALIZED (
       state = CASE WHEN s.state = 'stopped' OR (s.state = 'degraded' AND s.resync_day < current_date) THEN 'active' ELSE s.state END
   FROM unnest($2::bigint[], $3::text[], $4::float8[]) AS idle (id, cursor, wait) CROSS JOIN patience
   WHERE s.id = idle.id AND (NOT $5 OR s.id IN (SELECT id FROM free))
-    -- A CASE, because statistics say that hardly any stream is claimed: with a plain comparison the planner joins from that side and goes
-    -- through the arrays once for each of the hundreds of streams that are.
+    -- A CASE, because statistics show hardly any claimed stream: with a plain comparison the planner starts the join there and scans the
+    -- arrays once for each of the hundreds of claimed streams.
     AND CASE WHEN s.claimed_by = $1 THEN true ELSE false END
   RETURNING s.id
 )

@@ -1,7 +1,7 @@
--- Says that a run lives: its row, its lock and its leases hold for another while.
--- A stream that is being written is passed over: who writes it renews the lease or gives it back, and to wait for one while others are held is
--- how two statements of one run come to wait for each other.
--- $1 run, $2 seconds, $3 streams that it holds, $4 what it is doing; answers whether a job's lock is still its
+-- Extends a run's row, lock and leases.
+-- Skips streams that are being written: the writer renews or releases the lease, and waiting for one stream while holding others could deadlock two
+-- statements of the same run.
+-- $1 run, $2 seconds, $3 streams that it holds, $4 progress. Returns whether it still holds its job's lock.
 WITH lock AS (
   UPDATE job_locks SET held_until = now() + make_interval(secs => $2) WHERE run_id = $1 RETURNING job
 ), free AS (

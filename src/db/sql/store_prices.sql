@@ -1,5 +1,5 @@
--- Replaces what polls cost the projects of a service, and users with a price of their own.
--- $1 service, $2…$9 one array a column of pace_prices, $10 users, $11 their prices
+-- Replaces the poll prices of the projects of a service, and of users with their own price.
+-- $1 service, $2…$9 one array per column of pace_prices, $10 users, $11 their prices
 WITH gone AS (
   DELETE FROM pace_prices WHERE service = $1 AND project <> ALL ($2)
 ), gone_users AS (

@@ -1,4 +1,4 @@
-//! How a stream ends that could not be polled (table `streams`): it failed, there is nothing to sync, or its user waits. Cursors stay.
+//! Outcomes of streams that could not be polled (table `streams`): failed, nothing to sync, or postponed. Cursors stay.
 
 use anyhow::Context as _;
 use tokio_postgres::types::Type;
@@ -7,8 +7,8 @@ use uuid::Uuid;
 use crate::db::Pool;
 use crate::error::Failure;
 
-/// Records a failure and gives the stream back; the cursor stays. `state`: `stopped` or `removed`, where the failure says so; `removed` only if
-/// the failure before was of the same class.
+/// Records a failure and releases the stream; the cursor stays. `state`: `stopped` or `removed`, if the failure implies it; `removed` takes effect only if
+/// the previous failure was of the same class.
 pub async fn fail(pool: &Pool, run: Uuid, id: i64, failure: &Failure, wait: f64, state: Option<&str>) -> anyhow::Result<()> {
     let mut client = pool.get().await?;
     let tx = client.begin("recording a failed stream").await?;
@@ -33,7 +33,7 @@ pub async fn fail(pool: &Pool, run: Uuid, id: i64, failure: &Failure, wait: f64,
     tx.commit().await.context("recording a failed stream")
 }
 
-/// Records that there is nothing to sync, and gives the stream back: asked again once a day, after a week once a week. No failure is counted.
+/// Records that there is nothing to sync and releases the stream. It is polled again once a day, after a week once a week. Not counted as a failure.
 pub async fn turn_off(pool: &Pool, run: Uuid, id: i64, why: &Failure) -> anyhow::Result<()> {
     let mut client = pool.get().await?;
     let tx = client.begin("recording that there is nothing to sync").await?;
@@ -52,7 +52,7 @@ pub async fn turn_off(pool: &Pool, run: Uuid, id: i64, why: &Failure) -> anyhow:
     tx.commit().await.context("recording that there is nothing to sync")
 }
 
-/// Lets a user's streams of a service wait for so many seconds, but for those that are being polled.
+/// Postpones a user's streams of a service until at least `wait` seconds from now, except streams being polled.
 pub async fn postpone(pool: &Pool, service: &str, user: Uuid, wait: f64) -> anyhow::Result<()> {
     pool.get()
         .await?
@@ -64,6 +64,6 @@ pub async fn postpone(pool: &Pool, service: &str, user: Uuid, wait: f64) -> anyh
             &[(&service, Type::TEXT), (&user, Type::UUID), (&wait, Type::FLOAT8)],
         )
         .await
-        .context("letting a user's streams wait")?;
+        .context("postponing a user's streams")?;
     Ok(())
 }

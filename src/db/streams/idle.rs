@@ -1,4 +1,4 @@
-//! Streams in which nothing changed, closed together (table `streams`).
+//! Closes unchanged streams together (table `streams`).
 
 use anyhow::Context;
 use tokio_postgres::types::{ToSql, Type};
@@ -10,7 +10,7 @@ use crate::error::sql_state;
 
 const CLOSE_IDLE: &str = include_str!("../sql/close_idle_streams.sql");
 
-/// A stream that is done for now, without a change.
+/// A polled stream without changes.
 #[derive(Debug, Clone)]
 pub struct Idle {
     /// `streams.id`
@@ -21,34 +21,34 @@ pub struct Idle {
     pub wait: f64,
 }
 
-/// What became of idle streams; the rest is not ours any more.
+/// The outcome for idle streams. This run no longer holds those in neither list.
 #[derive(Debug)]
 pub struct Closed {
     pub closed: Vec<i64>,
-    /// Still ours, and passed over because another transaction holds them.
+    /// Still held by this run, but skipped because another transaction locks them.
     pub held: Vec<i64>,
 }
 
-/// Closes idle streams together, as far as they are still ours.
+/// Closes those idle streams that this run still holds.
 pub async fn close_idle(pool: &Pool, run: Uuid, idle: &[Idle]) -> anyhow::Result<Closed> {
     let ids: Vec<i64> = idle.iter().map(|stream| stream.id).collect();
     let cursors: Vec<Option<&str>> = idle.iter().map(|stream| stream.cursor.as_deref()).collect();
     let waits: Vec<f64> = idle.iter().map(|stream| stream.wait).collect();
-    let close = async |pass_over: bool| {
+    let close = async |skip_locked: bool| {
         let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
             (&run, Type::UUID),
             (&ids, Type::INT8_ARRAY),
             (&cursors, Type::TEXT_ARRAY),
             (&waits, Type::FLOAT8_ARRAY),
-            (&pass_over, Type::BOOL),
+            (&skip_locked, Type::BOOL),
         ];
         pool.get().await?.query_typed_one(CLOSE_IDLE, &parameters).await.context("closing idle streams")
     };
-    // Hardly ever does anybody hold one of them.
+    // Locks on these streams are rare, so the first attempt does not skip them.
     let row = match close(false).await {
         Err(error) if matches!(sql_state(&error), Some(LOCKED | DEADLOCK)) => close(true).await?,
         row => row?,
     };
-    let ids = |place: usize| row.try_get::<_, Option<Vec<i64>>>(place).map(Option::unwrap_or_default);
+    let ids = |column: usize| row.try_get::<_, Option<Vec<i64>>>(column).map(Option::unwrap_or_default);
     Ok(Closed { closed: ids(0)?, held: ids(1)? })
 }

@@ -1,4 +1,4 @@
-//! Complete passes that are asked for, and the settings that the last ones were made with (`streams.resync_asked_at`, `streams.passed_with`).
+//! Requested complete passes, and the settings of the last ones (`streams.resync_asked_at`, `streams.passed_with`).
 
 use anyhow::Context as _;
 use tokio_postgres::types::Type;
@@ -6,16 +6,16 @@ use uuid::Uuid;
 
 use crate::db::Pool;
 
-/// Streams whose last complete pass was made with the same settings.
+/// Number of streams whose last complete pass used the same settings.
 #[derive(Debug)]
 pub struct PassedWith {
     pub service: String,
-    /// By key, as TOML writes them.
+    /// By key, with values as in TOML.
     pub settings: serde_json::Value,
     pub streams: i64,
 }
 
-/// With which settings complete passes were made. Those of versions that did not note them are left out, and streams that are not polled.
+/// Settings of the last complete passes. Passes of versions that did not record them and streams that are not polled are left out.
 pub async fn passed_with(pool: &Pool) -> anyhow::Result<Vec<PassedWith>> {
     let rows = pool
         .get()
@@ -27,13 +27,13 @@ pub async fn passed_with(pool: &Pool) -> anyhow::Result<Vec<PassedWith>> {
             &[],
         )
         .await
-        .context("reading with which settings passes were made")?;
+        .context("reading the settings of passes")?;
     rows.iter()
         .map(|row| Ok(PassedWith { service: row.try_get(0)?, settings: row.try_get(1)?, streams: row.try_get(2)? }))
         .collect()
 }
 
-/// The streams of a service that have read something, of these users or of all, in the order of their ids.
+/// The streams of a service that have read at least one page, of these users or of all, by id.
 pub async fn begun(pool: &Pool, service: &str, users: Option<&[Uuid]>) -> anyhow::Result<Vec<i64>> {
     let rows = pool
         .get()
@@ -44,11 +44,12 @@ pub async fn begun(pool: &Pool, service: &str, users: Option<&[Uuid]>) -> anyhow
             &[(&service, Type::TEXT), (&users, Type::UUID_ARRAY)],
         )
         .await
-        .context("looking for streams that have read something")?;
+        .context("looking for streams that have read a page")?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Asks for a complete pass of these streams; they are due, unless something fails. No run that is under way makes it: its settings may be those of before.
+/// Requests a complete pass of these streams and makes them due unless they are failing. Runs in progress do not make the pass, because their settings
+/// may be outdated.
 pub async fn ask_for_pass(pool: &Pool, ids: &[i64]) -> anyhow::Result<u64> {
     pool.get()
         .await?
@@ -58,5 +59,5 @@ pub async fn ask_for_pass(pool: &Pool, ids: &[i64]) -> anyhow::Result<u64> {
             &[(&ids, Type::INT8_ARRAY)],
         )
         .await
-        .context("asking for complete passes")
+        .context("requesting complete passes")
 }

@@ -1,4 +1,4 @@
-//! Where the streams of one user stand in time.
+//! Schedule of a user's streams.
 
 use anyhow::Context as _;
 use tokio_postgres::types::Type;
@@ -6,27 +6,27 @@ use uuid::Uuid;
 
 use crate::db::Pool;
 
-/// Where a stream of a user or project stands in time, for `smart-poll`.
+/// The schedule of a stream of a user or project, for `smart-poll`.
 #[derive(Debug, Clone)]
 pub struct Timing {
     pub id: i64,
     pub kind: String,
     /// `streams.state`
     pub state: String,
-    /// Seconds; negative: overdue.
+    /// Seconds until it is due; negative if overdue.
     pub due_in: f64,
     pub polled_ago: Option<f64>,
     pub claimed: bool,
-    /// A channel announces its changes.
+    /// A live channel announces its changes.
     pub push_alive: bool,
     pub pushed_ago: Option<f64>,
     pub failures: i32,
     pub failed_class: Option<String>,
-    /// Of the full pass under way: things so far, all there are, and seconds since it began.
+    /// The full pass in progress: items so far, expected items, and seconds since it began.
     pub pass: Option<(i64, Option<i64>, f64)>,
 }
 
-/// The streams of a user or project and when they are due.
+/// The schedule of all streams of a user or project.
 pub async fn of_user(pool: &Pool, service: &str, user: Uuid) -> anyhow::Result<Vec<Timing>> {
     let rows = pool
         .get()

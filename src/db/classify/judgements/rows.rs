@@ -1,4 +1,4 @@
-//! The rows and events that judgements become.
+//! Writes the rows and events of judgements.
 
 use std::collections::{HashMap, HashSet};
 
@@ -154,13 +154,13 @@ async fn names(tx: &Transaction<'_>, new: &[New<'_>]) -> anyhow::Result<HashMap<
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// Tells programs of documents that stay undecided.
+/// Offers documents that stay undecided to programs.
 pub(super) async fn offer(tx: &Transaction<'_>, user: Uuid, offered: &[(&Judgement, &Offer)]) -> anyhow::Result<()> {
     if offered.is_empty() {
         return Ok(());
     }
-    let told: Vec<_> = offered.iter().map(|(judgement, offer)| (judgement.document, *offer)).collect();
-    offers::record_offers(tx, &told).await?;
+    let offers: Vec<_> = offered.iter().map(|(judgement, offer)| (judgement.document, *offer)).collect();
+    offers::record_offers(tx, &offers).await?;
     let event =
         |(judgement, offer): &(&Judgement, &Offer)| offers::event(judgement.document, user, &judgement.content_hash, offer);
     outbox::emit(tx, &offered.iter().map(event).collect::<Vec<_>>()).await
@@ -172,6 +172,6 @@ pub(super) async fn dequeue(tx: &Transaction<'_>, documents: &[Uuid]) -> anyhow:
     }
     tx.execute_typed("DELETE FROM classify_queue WHERE document_id = ANY ($1)", &[(&documents, Type::UUID_ARRAY)])
         .await
-        .context("taking judged documents out of the queue")?;
+        .context("removing judged documents from the queue")?;
     Ok(())
 }
