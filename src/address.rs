@@ -1,32 +1,32 @@
-//! Virtual addresses: which addresses name a user of ours. Knows no message, no event and no database.
+//! Virtual addresses, which name users. Independent of messages, events and the database.
 
 use std::collections::BTreeSet;
 
 use crate::error::Fault;
 
-/// What a virtual address looks like, such as `ai+{username}@{domain}`. It is matched whole and whatever its case, never by a part.
+/// The form of virtual addresses, such as `ai+{username}@{domain}`. Matches complete addresses only, ignoring case.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     before: String,
     after: String,
     domains: BTreeSet<String>,
-    /// The template has `{domain}`: it is the domain of the user's own address.
+    /// Whether the template has `{domain}`, the domain of the user's own address.
     is_of_user: bool,
 }
 
-/// Whom a virtual address names.
+/// The user that a virtual address names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {
     /// In lower case.
     pub username: String,
-    /// The domain of this user's own address, in lower case; `None`: any, because the template fixes the domain of virtual addresses.
+    /// The domain of this user's own address, in lower case; `None`: any, because the template has a fixed domain.
     pub domain: Option<String>,
 }
 
-/// Domains at which anybody can have an address: who shares one is no colleague.
+/// Domains where anyone can get an address: users who share one are not colleagues.
 const OPEN: [&str; 2] = ["gmail.com", "googlemail.com"];
 
-/// The domains whose people are no strangers, in lower case: those that the settings name, and those of the users' own addresses.
+/// The internal domains, in lower case: those in the settings, and those of the users' own addresses unless anyone can get an address there.
 pub fn inside(configured: &[String], own: impl IntoIterator<Item = String>) -> BTreeSet<String> {
     let own = own.into_iter().filter(|domain| !OPEN.contains(&domain.to_lowercase().as_str()));
     configured.iter().cloned().chain(own).map(|domain| domain.to_lowercase()).collect()
@@ -36,14 +36,14 @@ const USERNAME: &str = "{username}";
 const DOMAIN: &str = "{domain}";
 
 impl Pattern {
-    /// `domains`: what `{domain}` may be.
+    /// Parses a template. `domains`: the values of `{domain}`.
     ///
     /// # Errors
-    /// A template without one `{username}` before one `@` (exit 78).
+    /// Returns `Fault::settings` if the template does not have one `{username}` before one `@` (exit code 78).
     pub fn new(template: &str, domains: impl IntoIterator<Item = String>) -> Result<Self, Fault> {
         let wrong = || {
             Fault::settings(format!(
-                "gmail.virtual_address must be such as ai+{{username}}@{{domain}}, with one {{username}} before the @; it is {template:?}"
+                "gmail.virtual_address must look like ai+{{username}}@{{domain}}, with one {{username}} before the @, but is {template:?}"
             ))
         };
         let (local, domain) = template.split_once('@').ok_or_else(wrong)?;
@@ -62,16 +62,16 @@ impl Pattern {
         }
     }
 
-    /// How every address of the pattern begins, in lower case.
+    /// The prefix of all matching addresses, in lower case.
     pub fn beginning(&self) -> &str {
         &self.before
     }
 
-    /// Whom an address names.
+    /// The user that an address names.
     pub fn name(&self, address: &str) -> Option<Name> {
         let address = address.to_lowercase();
         let (local, domain) = address.rsplit_once('@')?;
-        // A local part with characters of its own comes in quotes.
+        // A local part with special characters is quoted.
         let local = local.strip_prefix('"').and_then(|local| local.strip_suffix('"')).unwrap_or(local);
         let username = local.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
         (self.domains.contains(domain) && !username.is_empty())
@@ -106,7 +106,7 @@ mod tests {
         ] {
             assert_eq!(named(other), None, "{other}");
         }
-        // Odd ones are names like others: it is for the database to say that nobody has them.
+        // Odd names are accepted: only the database knows whether a user has them.
         assert_eq!(named("ai+%@example.com").as_deref(), Some("%"));
         assert_eq!(named("\"ai+x\"y\"@example.com").as_deref(), Some("x\"y"));
         assert_eq!(named("ai+bob@x@example.com").as_deref(), Some("bob@x"));

@@ -1,5 +1,5 @@
-//! Bytes to text: the charset that a label names, also those that browsers do not know; without a label, or with a wrong one, what the bytes
-//! look like. Knows neither mail nor files.
+//! Decodes text in the charset that a label names, including charsets that browsers do not support; without a label, or with a wrong one, in a
+//! detected charset. Independent of mail and files.
 
 mod label;
 mod seven_bit;
@@ -11,18 +11,19 @@ use encoding_rs::{Encoding, UTF_8};
 
 use label::{Charset, Label};
 
-/// The detector decides by the beginning of a long text.
-const MOST_DETECTED: usize = 1 << 18;
+/// Maximum number of bytes of a text that are given to the detector.
+const MAX_DETECTED: usize = 1 << 18;
 
-/// Text, and what was doubtful about it.
+/// Decoded text, and a note if it is doubtful.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Decoded {
     pub text: String,
-    /// Why the text may differ from what was written: a guess, or characters that are lost.
+    /// Why the text may differ from the original: a guessed charset, or lost characters.
     pub note: Option<String>,
 }
 
-/// Decodes text. In this order: a byte order mark, UTF-8 where a label of single bytes (or none) meets it, the label, detection.
+/// Decodes text. Order of precedence: a byte order mark; UTF-8, if the bytes are valid and the label is missing or a single-byte charset; the
+/// label; detection.
 pub fn decode(bytes: &[u8], label: Option<&str>) -> Decoded {
     if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
         return by(encoding, bytes.get(mark..).unwrap_or_default());
@@ -37,19 +38,19 @@ pub fn decode(bytes: &[u8], label: Option<&str>) -> Decoded {
             true => unlabelled(bytes, ""),
             false => {
                 let decoded = unlabelled(bytes, "");
-                let read_as = decoded.note.as_deref().map_or(", read as UTF-8", |_| ", read as what it looks like");
+                let read_as = decoded.note.as_deref().map_or(", read as UTF-8", |_| ", read in a detected charset");
                 Decoded { note: Some(format!("charset {name} unknown{read_as}")), ..decoded }
             }
         },
     }
 }
 
-/// Text in this encoding, errors and all.
+/// Decodes text in this encoding; errors become U+FFFD.
 fn by(encoding: &'static Encoding, bytes: &[u8]) -> Decoded {
     lossy(encoding.decode_without_bom_handling(bytes).0.into_owned(), encoding.name())
 }
 
-/// A note, if characters were replaced.
+/// Adds a note if characters were replaced.
 fn lossy(text: String, name: &str) -> Decoded {
     let lost = text.matches('\u{fffd}').count();
     let note = (lost > 0).then(|| format!("{lost} characters could not be read as {name}"));
@@ -58,7 +59,7 @@ fn lossy(text: String, name: &str) -> Decoded {
 
 fn labelled(bytes: &[u8], encoding: &'static Encoding) -> Decoded {
     let wrong = || format!("not in the charset named ({})", encoding.name());
-    // Several bytes that make up UTF-8 by chance are rare in charsets of single bytes; UTF-8 under their names is not.
+    // Single-byte text is rarely valid UTF-8 by chance, but UTF-8 is often labelled as a single-byte charset.
     if encoding.is_single_byte() && !bytes.is_ascii() && std::str::from_utf8(bytes).is_ok() {
         return Decoded { note: Some(format!("{}, read as UTF-8", wrong())), ..by(UTF_8, bytes) };
     }
@@ -68,13 +69,13 @@ fn labelled(bytes: &[u8], encoding: &'static Encoding) -> Decoded {
     }
     let guessed = unlabelled(bytes, &wrong());
     match guessed.text.contains('\u{fffd}') {
-        // No better: then as its author says.
+        // Detection is no better, so follow the label.
         true => lossy(text.into_owned(), encoding.name()),
         false => Decoded { note: guessed.note.or_else(|| Some(format!("{}, read as UTF-8", wrong()))), ..guessed },
     }
 }
 
-/// Text by its looks; `why` begins the note where that is a guess.
+/// Decodes text by detection. `why`: start of the note if the charset is a guess.
 fn unlabelled(bytes: &[u8], why: &str) -> Decoded {
     if bytes.is_ascii() {
         return match seven_bit::announced(bytes) {
@@ -92,22 +93,22 @@ fn unlabelled(bytes: &[u8], why: &str) -> Decoded {
 
 fn detected(bytes: &[u8]) -> &'static Encoding {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
-    let beginning = bytes.get(..MOST_DETECTED).unwrap_or(bytes);
-    detector.feed(beginning, beginning.len() == bytes.len());
+    let start = bytes.get(..MAX_DETECTED).unwrap_or(bytes);
+    detector.feed(start, start.len() == bytes.len());
     detector.guess(None, Utf8Detection::Deny)
 }
 
-/// Whether bytes are UTF-8, or would be but for damage here and there.
+/// Whether bytes are UTF-8, possibly with a few errors.
 fn is_mostly_utf8(bytes: &[u8]) -> bool {
-    let (mut whole, mut broken) = (0, 0);
+    let (mut valid, mut broken) = (0, 0);
     for chunk in bytes.utf8_chunks() {
-        whole += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        valid += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
         broken += usize::from(!chunk.invalid().is_empty());
     }
-    broken == 0 || whole > 2 * broken
+    broken == 0 || valid > 2 * broken
 }
 
-/// The charset that an HTML page names in its first kilobyte.
+/// The charset that an HTML page declares in its first kilobyte.
 pub fn of_html(page: &[u8]) -> Option<Cow<'_, str>> {
     let head = page.get(..1024).unwrap_or(page);
     let at = head.windows(8).position(|word| word.eq_ignore_ascii_case(b"charset="))?;

@@ -1,11 +1,11 @@
-//! Which project a document belongs to, learnt from people's assignments alone. Pure: knows no database, no network and no clock.
+//! Assigns documents to projects, learning from people's assignments only. Pure: no database, network or clock.
 //!
-//! - `features`: a text as hashed words, word pairs and sender
-//! - `linear`: a model of one user, one project against the rest; `explain`: what in a text spoke for a project
-//! - `threshold`: how sure the model must be, by what it got right before
+//! - `features`: turns a text into hashed words, word pairs and sender
+//! - `linear`: one user's model, one-vs-rest; `explain`: which parts of a text count towards a project
+//! - `threshold`: the confidence the model needs, derived from its past predictions
 //! - `decide`: kin, then sender, then model, else unsure
-//! - `score`: how well that went
-//! - `learner`: all of these for one user, as bytes too (`bytes`)
+//! - `score`: precision and coverage of decisions
+//! - `learner`: all of the above for one user; `bytes`: its serialised form
 
 pub mod bytes;
 pub mod decide;
@@ -18,7 +18,7 @@ pub mod threshold;
 
 use uuid::Uuid;
 
-/// What a person says of a document.
+/// A person's assignment of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Label {
     /// It belongs to this project (`projects.id`).

@@ -1,4 +1,4 @@
-//! Meeting links: whose they are, whether a bot can join them, and how they are found in addresses and prose. Pure.
+//! Meeting links: their provider, whether a bot can join them, and how to find them in addresses and text. Pure.
 
 mod find;
 mod wrapped;
@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 pub use find::{find, of};
 
-/// Whose link it is.
+/// The provider of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     GoogleMeet,
@@ -17,7 +17,7 @@ pub enum Kind {
     Jitsi,
     Whereby,
     Discord,
-    /// A video entry point of a conference that Google vouches for, of a provider not known here.
+    /// A video entry point in Google's conference data, from an unknown provider.
     Other,
 }
 
@@ -36,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// Whether its links hold nothing but ASCII: a letter of another script is the text that goes on.
+    /// Whether its links are pure ASCII, so that other letters belong to the following text.
     fn is_ascii(self) -> bool {
         matches!(self, Self::GoogleMeet | Self::Zoom | Self::Teams)
     }
@@ -45,13 +45,13 @@ impl Kind {
 /// A link to a meeting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// As it was written, without wrappers; scheme and host in lower case.
+    /// As written, without wrappers; scheme and host in lower case.
     pub url: String,
     pub kind: Kind,
 }
 
 impl Link {
-    /// How well a bot can join: 0, it cannot; 1, the link lacks what Attendee asks for; 2, it can.
+    /// How well a bot can join: 0, it cannot; 1, the link lacks a passcode that Attendee needs; 2, it can.
     pub fn rank(&self) -> u8 {
         match (refusal(&self.url, self.kind), self.kind) {
             (Some(_), _) => 0,
@@ -60,10 +60,10 @@ impl Link {
         }
     }
 
-    /// Whether it carries what lets its guest in.
+    /// Whether the link contains a passcode or token that admits guests.
     pub fn has_passcode(&self) -> bool {
-        let named = |name: &str| matches!(name, "pwd" | "tk" | "p" | "context" | "passcode" | "password");
-        Url::parse(&self.url).is_ok_and(|url| url.query_pairs().any(|(name, value)| named(&name) && !value.is_empty()))
+        let is_passcode = |name: &str| matches!(name, "pwd" | "tk" | "p" | "context" | "passcode" | "password");
+        Url::parse(&self.url).is_ok_and(|url| url.query_pairs().any(|(name, value)| is_passcode(&name) && !value.is_empty()))
     }
 }
 
@@ -74,14 +74,14 @@ pub fn refusal(link: &str, kind: Kind) -> Option<&'static str> {
     let path = url.as_ref().map_or("", Url::path);
     match kind {
         Kind::GoogleMeet if is_lookup(path) => Some("Attendee loses the code of a meet.google.com/lookup/ link"),
-        Kind::GoogleMeet if !is_code(path) => Some("there is no meeting code in the link"),
+        Kind::GoogleMeet if !is_code(path) => Some("the link has no meeting code"),
         Kind::Zoom if is_under(host, "zoomgov.com") => Some("Attendee does not join Zoom for Government (zoomgov.com)"),
-        Kind::Zoom if !is_zoom(host) => Some("Attendee joins Zoom only under zoom.us and zoom.com"),
+        Kind::Zoom if !is_zoom(host) => Some("Attendee joins Zoom only on zoom.us and zoom.com"),
         Kind::Zoom if path.to_ascii_lowercase().starts_with("/my/") || number(path).is_none() => {
-            Some("Attendee does not join personal Zoom links (zoom.us/my/NAME): it needs the number of the meeting")
+            Some("Attendee does not join personal Zoom links (zoom.us/my/NAME): it needs the meeting number")
         }
         Kind::Teams if !matches!(host, "teams.microsoft.com" | "teams.live.com") => {
-            Some("Attendee joins Teams only under teams.microsoft.com and teams.live.com")
+            Some("Attendee joins Teams only on teams.microsoft.com and teams.live.com")
         }
         Kind::GoogleMeet | Kind::Zoom | Kind::Teams => None,
         Kind::Webex => Some("bots cannot join webex"),
@@ -92,8 +92,8 @@ pub fn refusal(link: &str, kind: Kind) -> Option<&'static str> {
     }
 }
 
-/// What says that two links lead to the same room: not the scheme, nor what an invitation adds for its guest. Zoom's page for browsers
-/// (`/wc/`) leads to the room of `/j/`.
+/// A key that is the same for all links to a room: without the scheme and the parameters of an invitation. Zoom's web client (`/wc/`) leads to
+/// the room of `/j/`.
 pub fn room(link: &str) -> String {
     let Ok(url) = Url::parse(link) else { return link.to_owned() };
     let host = url.host_str().unwrap_or_default().trim_start_matches("www.");
@@ -104,7 +104,7 @@ pub fn room(link: &str) -> String {
     }
 }
 
-/// What kind of meeting an address leads to, by itself.
+/// The kind of meeting that an address leads to, without looking into wrappers.
 fn kind(url: &Url) -> Option<Kind> {
     if !matches!(url.scheme(), "http" | "https") {
         return None;
@@ -124,7 +124,7 @@ fn kind(url: &Url) -> Option<Kind> {
     leads.then_some(kind)
 }
 
-/// Whose host it is.
+/// The provider of a host.
 fn provider(host: &str) -> Option<Kind> {
     let host = host.trim_start_matches("www.");
     let one_of = |domains: &[&str]| domains.iter().any(|domain| is_under(host, domain));
@@ -141,11 +141,11 @@ fn provider(host: &str) -> Option<Kind> {
     })
 }
 
-/// Teams of everybody, of the clouds of governments (`gov.`, `dod.`), and of China.
+/// Teams for the public, for government clouds (`gov.`, `dod.`), and for China.
 fn is_teams(host: &str) -> bool {
-    let of_its_own =
+    let is_exact =
         matches!(host, "teams.microsoft.com" | "teams.live.com" | "teams.cloud.microsoft" | "teams.microsoftonline.cn");
-    of_its_own || is_under(host, "teams.microsoft.us")
+    is_exact || is_under(host, "teams.microsoft.us")
 }
 
 fn is_zoom(host: &str) -> bool {
@@ -156,7 +156,7 @@ fn is_under(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// The number of a Zoom meeting.
+/// The meeting number in a Zoom path.
 fn number(path: &str) -> Option<&str> {
     path.split('/').find(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
@@ -165,7 +165,7 @@ fn is_lookup(path: &str) -> bool {
     path.strip_prefix("/lookup/").is_some_and(|code| !code.is_empty())
 }
 
-/// A path of Meet that begins with a code, and not with one of its own pages.
+/// Whether a path of Meet starts with a meeting code, not with one of Meet's own pages.
 fn is_code(path: &str) -> bool {
     let first = path.split('/').nth(1).unwrap_or_default();
     let pages = ["about", "getalink", "home", "landing", "linkredirect", "lookup", "new", "tel", "whoops"];
@@ -189,7 +189,7 @@ mod tests {
             ("https://zoom.us/wc/join/123456789", Some(Kind::Zoom)),
             ("https://zoom.us/wc/home", None),
             ("https://www.zoomgov.com/j/16012345", Some(Kind::Zoom)),
-            // Anybody can have such a host.
+            // Anyone can have such a host.
             ("https://zoom.acme.example/w/99", None),
             ("https://zoom.169.254.169.254.nip.io/j/1", None),
             ("https://zoom.us.evil.example/j/1", None),

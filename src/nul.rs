@@ -1,17 +1,22 @@
-//! NUL, the one character that text in PostgreSQL cannot hold, replaced as Unicode says (U+FFFD). Pure.
+//! Replaces NUL, the only character that PostgreSQL cannot store in text, with U+FFFD, as Unicode recommends. Pure.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Text that can be stored.
+/// The text with NUL replaced.
 pub fn replaced(text: &str) -> Cow<'_, str> {
-    // Nearly every text has none: no copy, and a search through bytes, which is the fastest.
+    // Most texts contain none. Searching bytes is faster than searching characters.
     if text.as_bytes().contains(&0) { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
-/// JSON whose strings and names can be stored; the same JSON where there is nothing to replace.
+/// The text with NUL replaced, as a string of its own.
+pub fn cleaned(text: &str) -> String {
+    replaced(text).into_owned()
+}
+
+/// JSON with NUL replaced in strings and names; unchanged if there is nothing to replace.
 pub fn without(raw: Box<RawValue>) -> Box<RawValue> {
     if !raw.get().contains("\\u0000") {
         return raw;
@@ -22,9 +27,9 @@ pub fn without(raw: Box<RawValue>) -> Box<RawValue> {
 
 fn clean(value: Value) -> Value {
     match value {
-        Value::String(text) => Value::String(replaced(&text).into_owned()),
+        Value::String(text) => Value::String(cleaned(&text)),
         Value::Array(items) => items.into_iter().map(clean).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (replaced(&name).into_owned(), clean(value))).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (cleaned(&name), clean(value))).collect(),
         other => other,
     }
 }

@@ -1,4 +1,4 @@
-//! Rules of recurring events, as calendars write them (RFC 5545, and what Google takes beside it), and the times that they name. Pure.
+//! Rules of recurring events (RFC 5545, and variants that Google accepts), and the resulting times. Pure.
 
 mod line;
 
@@ -8,28 +8,28 @@ use rrule::{RRule, RRuleSet, Unvalidated};
 use crate::zone::Zone;
 use line::{Line, Value};
 
-/// Instances that are walked over before a series counts as unreadable: daily ones of two centuries. A series of every second, which anybody may
-/// invite to, would hold up all others for minutes.
-const MOST_STEPS: usize = 75_000;
-/// Times of a day that a rule may name. More of them fill the memory year by year.
-const MOST_TIMES: usize = 24;
+/// Maximum number of instances examined before a series counts as unreadable: two centuries of daily ones. Otherwise an invitation to a series
+/// with an instance every second would delay all others for minutes.
+const MAX_STEPS: usize = 75_000;
+/// Maximum number of times per day in a rule. Rules are expanded year by year, and more times would exhaust the memory.
+const MAX_TIMES: usize = 24;
 
-/// When a series begins.
+/// The start of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Start {
     /// All day.
     Date(NaiveDate),
-    /// At an instant, repeated by the clocks of a zone.
+    /// At an instant, repeated in the local time of a zone.
     At(DateTime<Utc>, Zone),
 }
 
 impl Start {
-    /// A start at an instant, in the zone of this name, or with this offset where the name means nothing.
+    /// A start at an instant, in the zone with this name, or with this offset if the name is unknown.
     pub fn at(at: DateTime<Utc>, zone: Option<&str>, offset: Option<FixedOffset>) -> Option<Self> {
         Some(Self::At(at, Zone::of(zone, offset)?))
     }
 
-    /// What the clocks show.
+    /// The local time.
     fn local(self) -> NaiveDateTime {
         match self {
             Self::Date(date) => date.and_time(NaiveTime::MIN),
@@ -41,13 +41,13 @@ impl Start {
 /// The rules of a series.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// Where the zone has a name, by its clocks; else by UTC's, as if the zone's lay there.
+    /// In a named zone if there is one; otherwise in UTC, with local times taken as UTC.
     set: RRuleSet,
-    /// How far UTC's clocks are taken to be ahead.
+    /// The offset of these local times from UTC; zero for a named zone.
     shift: TimeDelta,
 }
 
-/// The rules of a series; `None` where they cannot be read.
+/// Parses the rules of a series; `None` if they cannot be parsed.
 pub fn rules(start: Start, lines: &[String]) -> Option<Rules> {
     let (tz, shift) = match start {
         Start::Date(_) => (rrule::Tz::UTC, TimeDelta::zero()),
@@ -70,7 +70,7 @@ pub fn rules(start: Start, lines: &[String]) -> Option<Rules> {
                 }
             }
             Line::Exception(parts) => {
-                // These are walked over unseen: of every minute there would be millions.
+                // The library steps through exceptions without a limit: one every minute would mean millions of steps.
                 if !["DAILY", "WEEKLY", "MONTHLY", "YEARLY"].contains(&part(&parts, "FREQ")?) {
                     return None;
                 }
@@ -91,52 +91,52 @@ pub fn rules(start: Start, lines: &[String]) -> Option<Rules> {
             Line::Other => {}
         }
     }
-    // What names dates only takes place at its start, too.
+    // A series that only lists dates also takes place at its start.
     Some(Rules { set: if repeats { set } else { set.rdate(first) }, shift })
 }
 
 impl Rules {
-    /// The times of a series within a span, both ends included; at most `most` of them. `None`: they lie too many instances behind its start.
-    pub fn between(self, from: DateTime<Utc>, to: DateTime<Utc>, most: usize) -> Option<Vec<DateTime<Utc>>> {
-        let mut found = Vec::new();
+    /// The times of a series within a span, both ends included; at most `max` of them. `None`: they are too many instances after its start.
+    pub fn between(self, from: DateTime<Utc>, to: DateTime<Utc>, max: usize) -> Option<Vec<DateTime<Utc>>> {
+        let mut times = Vec::new();
         let shift = self.shift;
         for (step, date) in self.set.limit().into_iter().enumerate() {
             let date = date.to_utc() - shift;
-            if date > to || found.len() == most {
+            if date > to || times.len() == max {
                 break;
             }
-            if step == MOST_STEPS {
+            if step == MAX_STEPS {
                 return None;
             }
             if date >= from {
-                found.push(date);
+                times.push(date);
             }
         }
-        Some(found)
+        Some(times)
     }
 
-    /// The last time of a series that has at most `most` of them.
-    pub fn last(self, most: u16) -> Option<DateTime<Utc>> {
+    /// The last time of a series, if it has at most `max` of them.
+    pub fn last(self, max: u16) -> Option<DateTime<Utc>> {
         let shift = self.shift;
-        let instances = self.set.all(most);
+        let instances = self.set.all(max);
         let last = instances.dates.iter().max().filter(|_| !instances.limited)?;
         Some(last.to_utc() - shift)
     }
 }
 
-/// A rule as the library wants it. `Some(None)`: it ends before it begins.
+/// Converts a rule for the library. `Some(None)`: it ends before it starts.
 fn rule(start: Start, parts: &[(String, String)]) -> Option<Option<RRule<Unvalidated>>> {
     let frequency = part(parts, "FREQ")?;
     let has = |names: &[&str]| names.iter().any(|name| part(parts, name).is_some());
     let times = ["BYHOUR", "BYMINUTE", "BYSECOND"].iter().filter_map(|name| part(parts, name));
-    if times.map(|list| list.split(',').count()).product::<usize>() > MOST_TIMES {
+    if times.map(|list| list.split(',').count()).product::<usize>() > MAX_TIMES {
         return None;
     }
-    // Which Monday it is says something of a month or a year only.
+    // The number of a weekday, as in `1MO`, is meaningful only within a month or a year.
     let counts_weekdays = matches!(frequency, "MONTHLY" | "YEARLY") && !has(&["BYWEEKNO"]);
     let mut written = Vec::new();
     for (name, value) in parts {
-        // The library takes letters by bytes, and panics inside a character. RFC 5545 has no others but in what is passed over.
+        // The library slices by bytes and panics within a character. RFC 5545 has non-ASCII characters only in ignored parts.
         if !value.is_ascii() && !name.starts_with("X-") {
             return None;
         }
@@ -160,14 +160,14 @@ fn rule(start: Start, parts: &[(String, String)]) -> Option<Option<RRule<Unvalid
             name => format!("{name}={value}"),
         });
     }
-    // Google shows it once a year. RFC 5545 would have it every month.
+    // Google repeats this once a year; RFC 5545 would repeat it every month.
     if frequency == "YEARLY" && has(&["BYMONTHDAY"]) && !has(&["BYMONTH", "BYDAY", "BYYEARDAY", "BYWEEKNO"]) {
         written.push(format!("BYMONTH={}", start.local().month()));
     }
     written.join(";").parse().ok().map(Some)
 }
 
-/// The last moment of a rule, by the clocks of its start. A date is good to its end; a time without zone is one of the start's clocks.
+/// The last moment of a rule, in the local time of its start. A date includes the whole day; a time without a zone is local.
 fn until(start: Start, value: &str) -> Option<DateTime<Utc>> {
     let value = line::value(value, None)?;
     let local = match (value, start) {
@@ -179,13 +179,13 @@ fn until(start: Start, value: &str) -> Option<DateTime<Utc>> {
     Some(local.and_utc())
 }
 
-/// When an instance of the series is that a value names.
+/// The instant of the instance that a value refers to.
 fn instant(start: Start, value: &Value) -> Option<DateTime<Utc>> {
     match (start, *value) {
         (Start::Date(_), Value::Date(date)) => Some(date.and_time(NaiveTime::MIN).and_utc()),
         (Start::Date(_), Value::Local(local, _)) => Some(local.date().and_time(NaiveTime::MIN).and_utc()),
         (Start::Date(_), Value::Instant(at)) => Some(at.date_naive().and_time(NaiveTime::MIN).and_utc()),
-        // The instance of that day.
+        // The instance on that day.
         (Start::At(_, zone), Value::Date(date)) => zone.instant(date.and_time(start.local().time())),
         (Start::At(_, zone), Value::Local(local, named)) => named.unwrap_or(zone).instant(local),
         (Start::At(..), Value::Instant(at)) => Some(at),

@@ -1,4 +1,4 @@
-//! The services: one folder each, one line each in the registry. No folder knows another.
+//! The services: one folder and one registry entry each. Services do not depend on each other.
 
 pub mod attendee;
 pub mod calendar;
@@ -14,40 +14,40 @@ use crate::db::classify::offers::UNDECIDED;
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
-/// What `accounts` must know of a service to bring a new user in.
+/// What `accounts` needs to know about a service to add a user.
 #[derive(Debug, Clone, Copy)]
 pub struct Registered {
     /// `streams.service`
     pub service: &'static str,
-    /// The stream that every user has; it brings up the others.
+    /// Kind of the stream that every user has. It creates the others.
     pub root_kind: &'static str,
-    /// The least OAuth scope that does.
+    /// The narrowest OAuth scope that suffices.
     pub scope: &'static str,
-    /// Whether the settings want it.
+    /// Whether the settings enable it.
     pub enabled: fn(&Settings) -> bool,
-    /// Lists when its streams changed, for `db::change_times`.
+    /// SQL that lists when its streams changed, for `db::change_times`.
     pub change_times: &'static str,
-    /// A cheap call that shows whether the service may be used.
+    /// A cheap call that shows whether access is granted.
     pub probe: Probe,
 }
 
-/// A GET that every user of a service may make, whose answer says who they are.
+/// A GET request that every user of a service may make. Its response identifies the user.
 #[derive(Debug, Clone, Copy)]
 pub struct Probe {
-    /// As Google names the method.
+    /// Google's name for the method.
     pub method: &'static str,
     pub host: Host,
     pub path: &'static [&'static str],
     pub fields: &'static str,
-    /// Where in the answer the address stands, as a JSON pointer.
+    /// JSON pointer to the user's address in the response.
     pub address: &'static str,
 }
 
 impl Probe {
-    /// Makes the call; answers whose token it is.
+    /// Makes the call and returns the address of the token's owner.
     ///
     /// # Errors
-    /// As `google::Client::get`.
+    /// Returns the failures of `google::Client::get`, and a permanent failure if the response contains no address.
     pub async fn probe(&self, google: &google::Client, token: &dyn GetToken, scope: &str) -> Result<String, Failure> {
         let mut url = google.url(self.host, self.path)?;
         url.query_pairs_mut().append_pair("fields", self.fields);
@@ -55,25 +55,25 @@ impl Probe {
         let answer: serde_json::Value = google::parse_json(self.method, &body)?;
         let address = answer.pointer(self.address).and_then(|address| address.as_str()).filter(|address| address.contains('@'));
         address.map(str::to_owned).ok_or_else(|| {
-            Failure::new(Class::Permanent, format!("{}: the answer has no address at {}", self.method, self.address))
+            Failure::new(Class::Permanent, format!("{}: the response has no address at {}", self.method, self.address))
         })
     }
 }
 
-/// Every service.
+/// All Google services.
 pub static REGISTRY: [Registered; 3] = [calendar::REGISTERED, drive::REGISTERED, gmail::REGISTERED];
 
-/// The services that the settings want.
+/// The services that the settings enable.
 pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Registered> {
     REGISTRY.iter().filter(|service| (service.enabled)(settings))
 }
 
-/// The types of all events that go to the outbox.
+/// The types of all outbox events.
 pub fn event_types() -> Vec<&'static str> {
     [drive::EVENTS.as_slice(), &gmail::EVENTS, &attendee::EVENTS, &[CLASSIFIED, UNDECIDED]].concat()
 }
 
-/// The scopes that a token must carry.
+/// The OAuth scopes that a token needs.
 pub fn scopes(settings: &Settings) -> Vec<&'static str> {
     enabled(settings).map(|service| service.scope).collect()
 }

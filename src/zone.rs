@@ -1,22 +1,22 @@
-//! Time zones by the names that calendars give them: IANA's, those of Windows (CLDR's table), and offsets. Pure.
+//! Time zones by the names used in calendars: IANA's, those of Windows (CLDR's table), and offsets. Pure.
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-/// Bytes that are read of a name, from its end: the longest of all is shorter, and anybody may send one of a megabyte.
-const MOST_NAME: usize = 128;
+/// Maximum number of bytes read from the end of a name. Real names are shorter, but received ones can have any length.
+const MAX_NAME: usize = 128;
 
-/// A place's clocks.
+/// A time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Zone {
-    /// With all its changes.
+    /// A named zone with all its transitions.
     Place(Tz),
-    /// Always as far from UTC.
+    /// A fixed offset from UTC.
     Offset(FixedOffset),
 }
 
 impl Zone {
-    /// The zone of something that names one, or else was given with an offset. `None`: the name means nothing and no offset is known.
+    /// The zone with this name, or else with this offset, or UTC if there is neither. `None`: the name is unknown and there is no offset.
     pub fn of(name: Option<&str>, offset: Option<FixedOffset>) -> Option<Self> {
         match name {
             Some(name) => Self::from_name(name).or(offset.map(Self::Offset)),
@@ -24,18 +24,18 @@ impl Zone {
         }
     }
 
-    /// The zone of a name, as in `Europe/Berlin`, `W. Europe Standard Time`, `(UTC+01:00) Amsterdam, Berlin`, `GMT+02:00`, or with what
-    /// calendar programs write before it (`/freeassociation.sourceforge.net/Europe/Berlin`).
+    /// The zone with this name, as in `Europe/Berlin`, `W. Europe Standard Time`, `(UTC+01:00) Amsterdam, Berlin`, `GMT+02:00`, or with a prefix
+    /// that calendar programs add (`/freeassociation.sourceforge.net/Europe/Berlin`).
     pub fn from_name(name: &str) -> Option<Self> {
         let name = name.trim().trim_matches('"').trim();
-        let name = &name[name.ceil_char_boundary(name.len().saturating_sub(MOST_NAME))..];
-        let place = |name: &str| {
+        let name = &name[name.ceil_char_boundary(name.len().saturating_sub(MAX_NAME))..];
+        let iana = |name: &str| {
             let known = || TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(name)).copied();
             name.parse().ok().or_else(known).map(Self::Place)
         };
-        let windows = |name: &str| localzone::win_zone_to_iana(name, None).and_then(place);
-        // `GMT+2` lies east for everybody but IANA, whose own name for it begins with `Etc/`.
-        let direct = |name: &str| place(name).or_else(|| windows(name)).or_else(|| offset(name).map(Self::Offset));
+        let windows = |name: &str| localzone::win_zone_to_iana(name, None).and_then(iana);
+        // `GMT+2` is east of Greenwich, unlike IANA's `Etc/GMT+2`.
+        let direct = |name: &str| iana(name).or_else(|| windows(name)).or_else(|| offset(name).map(Self::Offset));
         direct(name).or_else(|| {
             let mut rest = name;
             while let Some((_, after)) = rest.split_once('/') {
@@ -48,8 +48,8 @@ impl Zone {
         })
     }
 
-    /// When the zone's clocks show this; the first time, where they show it twice. A time that they leave out is as long after midnight as
-    /// it would have been before they were put forward.
+    /// The instant of a local time; the first, if it occurs twice. A time skipped by a transition is interpreted with the offset before the
+    /// transition.
     pub fn instant(self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
         match self {
             Self::Place(tz) => tz.from_local_datetime(&local).earliest().map(|at| at.to_utc()).or_else(|| {
@@ -60,7 +60,7 @@ impl Zone {
         }
     }
 
-    /// What the zone's clocks show.
+    /// The local time at an instant.
     pub fn local(self, at: DateTime<Utc>) -> NaiveDateTime {
         match self {
             Self::Place(tz) => at.with_timezone(&tz).naive_local(),
@@ -69,7 +69,7 @@ impl Zone {
     }
 }
 
-/// An offset as a name: `GMT+02:00`, `UTC-5`, `+0530`, `(UTC+01:00) Amsterdam, Berlin`, `Z`.
+/// Parses an offset: `GMT+02:00`, `UTC-5`, `+0530`, `(UTC+01:00) Amsterdam, Berlin`, `Z`.
 fn offset(name: &str) -> Option<FixedOffset> {
     let name = match name.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
         Some((inside, _)) => inside,
@@ -94,7 +94,7 @@ fn offset(name: &str) -> Option<FixedOffset> {
     let number =
         |text: &str| text.parse::<i32>().ok().filter(|_| text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit()));
     let (hours, minutes) = (number(hours)?, number(minutes).filter(|minutes| *minutes < 60)?);
-    // No place was ever further from Greenwich.
+    // No zone has ever had a larger offset.
     FixedOffset::east_opt(sign * (hours * 3_600 + minutes * 60)).filter(|_| hours < 15)
 }
 
@@ -107,25 +107,25 @@ mod tests {
         let long = format!("{}/Europe/Berlin", "ä/".repeat(1 << 20));
         assert_eq!(Zone::from_name(&long), Some(Zone::Place(Tz::Europe__Berlin)));
         assert_eq!(Zone::from_name(&"e/".repeat(1 << 20)), None);
-        assert_eq!(Zone::from_name(&"ä".repeat(MOST_NAME)), None);
+        assert_eq!(Zone::from_name(&"ä".repeat(MAX_NAME)), None);
     }
 
     #[test]
     fn a_zone_is_known_by_all_its_names() {
-        let place = |tz: Tz| Some(Zone::Place(tz));
+        let named = |tz: Tz| Some(Zone::Place(tz));
         let east = |minutes: i32| FixedOffset::east_opt(minutes * 60).map(Zone::Offset);
         let table = [
-            ("Europe/Berlin", place(Tz::Europe__Berlin)),
-            ("europe/berlin", place(Tz::Europe__Berlin)),
-            ("US/Pacific", place(Tz::US__Pacific)),
-            ("Asia/Calcutta", place(Tz::Asia__Calcutta)),
-            ("Etc/GMT+5", place(Tz::Etc__GMTPlus5)),
-            ("W. Europe Standard Time", place(Tz::Europe__Berlin)),
-            ("\"Central European Standard Time\"", place(Tz::Europe__Warsaw)),
-            ("India Standard Time", place(Tz::Asia__Kolkata).or(place(Tz::Asia__Calcutta))),
-            ("/freeassociation.sourceforge.net/Europe/Berlin", place(Tz::Europe__Berlin)),
-            ("/mozilla.org/20050126_1/America/New_York", place(Tz::America__New_York)),
-            ("tzone://Microsoft/Utc", place(Tz::UTC)),
+            ("Europe/Berlin", named(Tz::Europe__Berlin)),
+            ("europe/berlin", named(Tz::Europe__Berlin)),
+            ("US/Pacific", named(Tz::US__Pacific)),
+            ("Asia/Calcutta", named(Tz::Asia__Calcutta)),
+            ("Etc/GMT+5", named(Tz::Etc__GMTPlus5)),
+            ("W. Europe Standard Time", named(Tz::Europe__Berlin)),
+            ("\"Central European Standard Time\"", named(Tz::Europe__Warsaw)),
+            ("India Standard Time", named(Tz::Asia__Kolkata).or(named(Tz::Asia__Calcutta))),
+            ("/freeassociation.sourceforge.net/Europe/Berlin", named(Tz::Europe__Berlin)),
+            ("/mozilla.org/20050126_1/America/New_York", named(Tz::America__New_York)),
+            ("tzone://Microsoft/Utc", named(Tz::UTC)),
             ("GMT+02:00", east(120)),
             ("UTC+2", east(120)),
             ("UTC-03:30", east(-210)),
@@ -140,12 +140,12 @@ mod tests {
             ("", None),
         ];
         for (name, zone) in table {
-            let found = Zone::from_name(name);
-            let same = match (found, zone) {
+            let parsed = Zone::from_name(name);
+            let same = match (parsed, zone) {
                 (Some(Zone::Place(a)), Some(Zone::Place(b))) => a == b || name.starts_with("India"),
-                (found, zone) => found == zone,
+                (parsed, zone) => parsed == zone,
             };
-            assert!(same, "{name:?}: {found:?}, not {zone:?}");
+            assert!(same, "{name:?}: {parsed:?}, not {zone:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a charset's label means: the names of WHATWG's list, and the many others that mail is written with.
+//! Interprets charset labels: the names of the WHATWG list, and many others that occur in mail.
 
 use encoding_rs::{
     BIG5, EUC_JP, EUC_KR, Encoding, GB18030, GBK, ISO_2022_JP, REPLACEMENT, SHIFT_JIS, UTF_8, UTF_16LE, X_USER_DEFINED,
@@ -8,16 +8,16 @@ use oem_cp::code_table_type::TableType;
 
 use super::seven_bit::SevenBit;
 
-/// What a label says.
+/// The meaning of a label.
 pub enum Label {
-    /// As much as none: ASCII, or that the writer did not know.
+    /// No information: ASCII, or a name for an unknown charset.
     Silent,
     Named(Charset),
-    /// A name that is not known here, fit to be shown.
+    /// An unknown name, reduced to letters and digits.
     Unknown(String),
 }
 
-/// A charset by the one who can read it.
+/// A charset, by its decoder.
 pub enum Charset {
     Browsers(&'static Encoding),
     Dos(&'static TableType),
@@ -25,10 +25,10 @@ pub enum Charset {
     Utf7(::charset::Charset),
 }
 
-/// Reads a label, such as `ISO-8859-1`, `latin-1`, `cp949` or `ks_c_5601-1987`.
+/// Parses a label, such as `ISO-8859-1`, `latin-1`, `cp949` or `ks_c_5601-1987`.
 pub fn read(label: &str) -> Label {
     let label = label.trim_matches(|c: char| c.is_whitespace() || "\"'<>;".contains(c));
-    // RFC 2231 puts a language behind it, some registered names a year.
+    // RFC 2231 appends a language; some registered names end in a year.
     let label = label.split(['*', ':']).next().unwrap_or_default();
     let lower = label.to_ascii_lowercase();
     let key: String = lower.strip_prefix("x-").unwrap_or(&lower).chars().filter(char::is_ascii_alphanumeric).take(40).collect();
@@ -44,7 +44,7 @@ pub fn read(label: &str) -> Label {
     named.map_or_else(|| Label::Unknown(key), Label::Named)
 }
 
-/// Those that WHATWG's list makes one U+FFFD of.
+/// Charsets that the WHATWG list replaces with a single U+FFFD.
 fn special(key: &str) -> Option<Charset> {
     Some(match key {
         "iso2022kr" | "csiso2022kr" | "cp50225" => Charset::SevenBit(SevenBit::Korean),
@@ -81,7 +81,7 @@ fn alias(key: &str) -> Option<Charset> {
     }))
 }
 
-/// Code pages by their number.
+/// Code pages by number.
 fn numbered(key: &str) -> Option<Charset> {
     let digits = key.trim_start_matches(|c: char| c.is_ascii_alphabetic());
     if !["windows", "win", "cp", "ibm", "ms", "oem", "dos", "codepage", "cspc", ""].contains(&key.strip_suffix(digits)?) {

@@ -1,13 +1,13 @@
-//! Korean and Chinese text written in seven bits: between shifts, pairs of bytes stand for what EUC writes with the high bit.
+//! Seven-bit Korean and Chinese text: between shifts, pairs of bytes represent what EUC encodes with the high bit set.
 
 use encoding_rs::{EUC_KR, Encoding, GBK};
 
-/// How the shifts are written.
+/// The kind of shift sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SevenBit {
     /// RFC 1557, ISO-2022-KR.
     Korean,
-    /// RFC 1922, ISO-2022-CN; of its sets only GB 2312 is known here.
+    /// RFC 1922, ISO-2022-CN; only its set GB 2312 is supported.
     Chinese,
     /// RFC 1843, HZ-GB-2312.
     Hz,
@@ -18,7 +18,7 @@ const SHIFT_IN: u8 = 0x0f;
 const ESCAPE: u8 = 0x1b;
 
 impl SevenBit {
-    /// What the text is in, once the high bits are back.
+    /// The encoding of the text after its high bits are restored.
     pub fn encoding(self) -> &'static Encoding {
         match self {
             Self::Korean => EUC_KR,
@@ -27,7 +27,7 @@ impl SevenBit {
     }
 }
 
-/// The charset that its own escape sequence announces.
+/// The charset announced by an escape sequence in the text.
 pub fn announced(bytes: &[u8]) -> Option<SevenBit> {
     let has = |sequence: &[u8]| bytes.windows(sequence.len()).any(|window| window == sequence);
     if !bytes.contains(&ESCAPE) {
@@ -36,7 +36,7 @@ pub fn announced(bytes: &[u8]) -> Option<SevenBit> {
     has(b"\x1b$)C").then_some(SevenBit::Korean).or_else(|| has(b"\x1b$)A").then_some(SevenBit::Chinese))
 }
 
-/// The same text with the high bits of shifted pairs; what this cannot know becomes an error of the encoding.
+/// Restores the high bits of shifted pairs. Characters of unsupported sets become invalid bytes.
 pub fn widened(bytes: &[u8], kind: SevenBit) -> Vec<u8> {
     let mut wide = Vec::with_capacity(bytes.len());
     let (mut is_shifted, mut is_known) = (false, true);
@@ -57,7 +57,7 @@ pub fn widened(bytes: &[u8], kind: SevenBit) -> Vec<u8> {
                 is_known = matches!(set, b'A' | b'C' | b'E');
                 rest = after;
             }
-            // A line begins unshifted.
+            // Each line starts unshifted.
             (_, b'\n', _) => {
                 is_shifted = false;
                 wide.push(byte);

@@ -61,7 +61,7 @@ fn what_was_guessed_or_lost_is_noted() {
     assert_eq!(note("Grüße".as_bytes(), Some("latin1")), "not in the charset named (windows-1252), read as UTF-8");
     assert_eq!(note("Grüße".as_bytes(), Some("kl\u{0}ingon!")), "charset klingon unknown, read as UTF-8");
     assert_eq!(note(b"\x1b$)G\x0eDc:C\x0f", Some("iso-2022-cn")), "2 characters could not be read as GBK");
-    // A cut in the middle of a character makes no other charset of a text.
+    // Text that is cut within a character keeps its charset.
     let cut = "Grüße, schöne Grüße".as_bytes().strip_suffix(b"\x9fe").expect("an end");
     assert_eq!(decode(cut, Some("utf-8")).text, "Grüße, schöne Grü\u{fffd}");
     assert_eq!(note(cut, Some("utf-8")), "1 characters could not be read as UTF-8");

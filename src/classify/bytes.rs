@@ -1,7 +1,7 @@
-//! A learner as bytes, for a column of a table, and back. Bytes of another version, cut or damaged, are an error. Knows no decisions.
+//! Serialises a learner to bytes for a table column, and back. Bytes of another version, truncated or corrupted bytes are an error.
 //!
-//! Numbers are little-endian; a count is a LEB128 number of at most 32 bits. In this order: `SCLF`, the format's version and that of the
-//! features (16 bits each), documents, classes, rows with at least one document, tallies, past predictions, and 64 bits of FNV-1a over all that.
+//! Numbers are little-endian; a count is a LEB128 number of at most 32 bits. Layout: `SCLF`, format version and features version (16 bits
+//! each), documents, classes, rows with at least one document, tallies, past predictions, and a 64-bit FNV-1a checksum of everything before it.
 
 mod model;
 mod numbers;
@@ -14,13 +14,13 @@ use super::learner::Learner;
 use super::threshold::{LATEST, Past, Record, Tally};
 use numbers::{Reader, Writer, checksum};
 
-/// Changes with everything that writes a learner otherwise.
+/// Increment when the byte layout changes.
 pub const FORMAT_VERSION: u16 = 1;
 
 const MAGIC: [u8; 4] = *b"SCLF";
 
 impl Learner {
-    /// All of it: about 9 bytes a weight, 7 MiB at most.
+    /// Serialises the learner: about 9 bytes per weight, at most 7 MiB.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Writer(MAGIC.to_vec());
         out.0.extend(FORMAT_VERSION.to_le_bytes());
@@ -40,35 +40,35 @@ impl Learner {
         out.0
     }
 
-    /// What `to_bytes` wrote.
+    /// Reads what `to_bytes` wrote.
     ///
     /// # Errors
     ///
-    /// The bytes are of another version, or cut or damaged: then learn all assignments again.
+    /// Returns an error if the bytes are of another version, truncated or corrupted. The caller must then relearn all assignments.
     pub fn from_bytes(bytes: &[u8]) -> anyhow::Result<Self> {
         let mut input = Reader(bytes);
-        ensure!(input.take()? == MAGIC, "these bytes are no model");
+        ensure!(input.take()? == MAGIC, "not a model: wrong magic bytes");
         let (format, features) = (u16::from_le_bytes(input.take()?), u16::from_le_bytes(input.take()?));
         ensure!(
             (format, features) == (FORMAT_VERSION, FEATURES_VERSION),
-            "the model is of version {format}.{features}, this program of {FORMAT_VERSION}.{FEATURES_VERSION}"
+            "the model has version {format}.{features}, this program needs {FORMAT_VERSION}.{FEATURES_VERSION}"
         );
-        let (content, sum) = bytes.split_last_chunk().context("the model is cut")?;
-        ensure!(checksum(content) == u64::from_le_bytes(*sum), "the model is damaged");
-        // What follows holds also against bytes that were made to have a fitting sum.
+        let (content, sum) = bytes.split_last_chunk().context("the model is truncated")?;
+        ensure!(checksum(content) == u64::from_le_bytes(*sum), "the model is corrupted: wrong checksum");
+        // The checks below must also hold for crafted bytes with a valid checksum.
         input.0 = &content[content.len() - (input.0.len() - sum.len())..];
         let model = model::read(&mut input)?;
         let tallies = Tallies { kin: read_tally(&mut input)?, sender: read_tally(&mut input)? };
         let past = read_past(&mut input)?;
-        ensure!(input.0.is_empty(), "the model is longer than it says");
+        ensure!(input.0.is_empty(), "the model has trailing bytes");
         Ok(Self::of(model, past, tallies))
     }
 }
 
-/// Any bytes, also with a checksum that fits: for `fuzz`. What loads can be asked, and saved and loaded again.
+/// Loads arbitrary bytes, also with a valid checksum appended, for `fuzz`. A learner that loads must rank, and survive a save and a reload.
 pub fn read_any(bytes: &[u8]) {
     let content = [bytes, &checksum(bytes).to_le_bytes()].concat();
-    // Good ones have a sum of their own.
+    // Valid input already ends with a checksum.
     let own = bytes.split_last_chunk::<8>().map(|(content, _)| [content, &checksum(content).to_le_bytes()].concat());
     for bytes in [Some(bytes.to_vec()), Some(content), own].into_iter().flatten() {
         let Ok(learner) = Learner::from_bytes(&bytes) else { continue };
@@ -76,8 +76,8 @@ pub fn read_any(bytes: &[u8]) {
         assert!(ranked.iter().all(|one| (0.0..=1.0).contains(&one.confidence)), "{ranked:?}");
         let (threshold, saved) = (learner.threshold(), learner.to_bytes());
         drop(learner);
-        let again = Learner::from_bytes(&saved).map(|again| again.threshold());
-        assert_eq!(again.ok(), Some(threshold), "what was loaded is saved as something else");
+        let reloaded = Learner::from_bytes(&saved).map(|reloaded| reloaded.threshold());
+        assert_eq!(reloaded.ok(), Some(threshold), "the learner changed when it was saved");
     }
 }
 
@@ -85,7 +85,7 @@ fn read_tally(input: &mut Reader) -> anyhow::Result<Tally> {
     let tally = Tally { right: input.count()?, total: input.count()? };
     ensure!(
         tally.right <= tally.total && tally.total as usize <= LATEST,
-        "the model has counted {} right of {}",
+        "the model counts {} correct of {}",
         tally.right,
         tally.total
     );
@@ -102,7 +102,7 @@ fn read_past(input: &mut Reader) -> anyhow::Result<Past> {
         let is_right = match input.take()? {
             [0] => false,
             [1] => true,
-            [other] => bail!("a prediction of the model is {other}"),
+            [other] => bail!("a prediction of the model has the outcome {other}"),
         };
         past.push(Record { confidence, is_right });
     }
@@ -129,7 +129,7 @@ mod tests {
             for number in 0..50 {
                 learner
                     .learn(&of(&format!("{} {number}", WORDS[number % 3])), &Neighbours::default(), label(number))
-                    .expect("room");
+                    .expect("a free label");
             }
         }
         assert_eq!((&loaded.model, &loaded.past, loaded.tallies), (&saved.model, &saved.past, saved.tallies));
@@ -145,9 +145,9 @@ mod tests {
             bytes[at] += 1;
             Learner::from_bytes(&bytes).expect_err("another version").to_string()
         };
-        assert_eq!(error(0), "these bytes are no model");
-        assert_eq!(error(4), "the model is of version 2.1, this program of 1.1");
-        assert_eq!(error(6), "the model is of version 1.2, this program of 1.1");
+        assert_eq!(error(0), "not a model: wrong magic bytes");
+        assert_eq!(error(4), "the model has version 2.1, this program needs 1.1");
+        assert_eq!(error(6), "the model has version 1.2, this program needs 1.1");
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
         bytes[..bytes.len() - 8].to_vec()
     });
 
-    /// Bytes with the checksum that fits them.
+    /// Appends the valid checksum.
     fn summed(mut content: Vec<u8>) -> Vec<u8> {
         let sum = checksum(&content);
         content.extend(sum.to_le_bytes());
@@ -231,21 +231,21 @@ mod tests {
     #[test]
     fn bytes_whose_sum_fits_but_which_make_no_model_are_an_error() {
         assert_eq!(loads(WRITTEN()), Ok(()));
-        let error = |written| loads(written).expect_err("no model");
-        let is = |written, wanted| assert_eq!(error(written), wanted);
+        let error = |written| loads(written).expect_err("an invalid model");
+        let is = |written, expected| assert_eq!(error(written), expected);
         is(Written { kind: 2, ..WRITTEN() }, "the model has a label of kind 2");
         is(Written { bias: f32::NAN, ..WRITTEN() }, "the model holds NaN");
         is(Written { bias: 2e9, ..WRITTEN() }, "the model holds 2000000000");
         is(Written { rows: vec![(7, 1), (BUCKETS as u32 - 8, 1)], ..WRITTEN() }, "the model has more than 262144 buckets");
         is(Written { rows: vec![(7, 3)], ..WRITTEN() }, "a bucket of the model has 3 documents of 2");
-        is(Written { weights: vec![(1, 1.0, 1.0), (0, 1.0, 1.0)], ..WRITTEN() }, "a weight of the model has no label of its own");
-        is(Written { weights: vec![(2, 1.0, 1.0)], ..WRITTEN() }, "a weight of the model has no label of its own");
-        is(Written { weights: vec![(0, 1.0, 0.0)], ..WRITTEN() }, "the model holds 0, which is no sum of squares");
-        is(Written { tally: (2, 1), ..WRITTEN() }, "the model has counted 2 right of 1");
-        is(Written { tally: (2, 1_001), ..WRITTEN() }, "the model has counted 2 right of 1001");
+        is(Written { weights: vec![(1, 1.0, 1.0), (0, 1.0, 1.0)], ..WRITTEN() }, "a weight of the model has an invalid label");
+        is(Written { weights: vec![(2, 1.0, 1.0)], ..WRITTEN() }, "a weight of the model has an invalid label");
+        is(Written { weights: vec![(0, 1.0, 0.0)], ..WRITTEN() }, "the model holds 0 as a sum of squares");
+        is(Written { tally: (2, 1), ..WRITTEN() }, "the model counts 2 correct of 1");
+        is(Written { tally: (2, 1_001), ..WRITTEN() }, "the model counts 2 correct of 1001");
         is(Written { record: (1.5, 1), ..WRITTEN() }, "a prediction of the model has a confidence of 1.5");
-        is(Written { record: (0.5, 2), ..WRITTEN() }, "a prediction of the model is 2");
-        is(Written { rest: vec![0], ..WRITTEN() }, "the model is longer than it says");
+        is(Written { record: (0.5, 2), ..WRITTEN() }, "a prediction of the model has the outcome 2");
+        is(Written { rest: vec![0], ..WRITTEN() }, "the model has trailing bytes");
     }
 
     proptest! {

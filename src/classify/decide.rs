@@ -1,5 +1,5 @@
-//! The decision on one document: what people said of its kin, then of its sender, then the model where it is sure enough, else nothing. A wrong
-//! project costs more than none. Reads and writes nothing.
+//! Decides on one document: by the assignments of its kin, then of its sender, then by the model if it is confident enough, else not at all.
+//! A wrong project costs more than none. Pure.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use super::Label;
 use super::linear::Candidate;
 use super::threshold::{TARGET, Tally};
 
-/// Below so many assignments by people, or so many projects among them, the model says nothing.
-pub const LEAST_ASSIGNMENTS: u32 = 30;
-pub const LEAST_PROJECTS: usize = 2;
-/// Assignments of a sender that are looked at, and how many there must be.
+/// The model makes no decisions below this number of assignments by people, or of projects among them.
+pub const MIN_ASSIGNMENTS: u32 = 30;
+pub const MIN_PROJECTS: usize = 2;
+/// Number of latest assignments considered per sender, and the minimum needed to decide.
 pub const LATEST_OF_SENDER: usize = 10;
-pub const LEAST_OF_SENDER: usize = 3;
+pub const MIN_OF_SENDER: usize = 3;
 
 /// What a document has in common with its kin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Kinship {
     Thread,
     /// The instances of a recurring event.
     Series,
-    /// A folder, the root of a drive excepted.
+    /// A folder other than the root of a drive.
     Folder,
 }
 
@@ -35,17 +35,17 @@ impl fmt::Display for Kinship {
     }
 }
 
-/// What people, and people alone, said of documents near this one.
+/// Assignments, by people only, of related documents.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Neighbours<'a> {
     /// Of its kin, in any order.
     pub kin: &'a [(Kinship, Label)],
-    /// Of documents by the same sender, the newest first; more than ten are not looked at.
+    /// Of documents by the same sender, newest first; only the first ten count.
     pub sender: &'a [Label],
 }
 
 impl Neighbours<'_> {
-    /// What all kin of the closest kind that has any were assigned to; a thread is closer than a series, a series closer than a folder.
+    /// The label shared by all kin of the closest kind that has any. A thread is closer than a series, a series closer than a folder.
     pub fn kin(&self) -> Option<(Kinship, Label)> {
         let of = |kinship| self.kin.iter().filter(move |(other, _)| *other == kinship).map(|(_, label)| *label);
         let kinship =
@@ -53,45 +53,45 @@ impl Neighbours<'_> {
         Some((kinship, common(of(kinship))?))
     }
 
-    /// What the last three or more, up to ten, of its sender were all assigned to, and how many these are.
+    /// The label shared by the sender's last three to ten documents, and the number of those documents.
     pub fn sender(&self) -> Option<(usize, Label)> {
         let latest = &self.sender[..self.sender.len().min(LATEST_OF_SENDER)];
         let label = common(latest.iter().copied())?;
-        (latest.len() >= LEAST_OF_SENDER).then_some((latest.len(), label))
+        (latest.len() >= MIN_OF_SENDER).then_some((latest.len(), label))
     }
 }
 
-/// The label that all of them are.
+/// The label, if all are equal.
 fn common(mut labels: impl Iterator<Item = Label>) -> Option<Label> {
     let first = labels.next()?;
     labels.all(|label| label == first).then_some(first)
 }
 
-/// The model's part: its word on the document, and what speaks for believing it.
+/// The model's ranking for a document, and the figures that decide whether to trust it.
 #[derive(Debug, Clone, Copy)]
 pub struct Opinion<'a> {
-    /// The best first, of the labels that nobody took away from the document.
+    /// Best first, without the labels that a person removed from the document.
     pub ranked: &'a [Candidate],
-    /// Assignments by people that were learnt, and projects among them.
+    /// Assignments by people that the model has learnt, and projects among them.
     pub assignments: u32,
     pub projects: usize,
-    /// The confidence from which on it was right often enough.
+    /// The lowest confidence at which the model has been right often enough.
     pub threshold: Option<f32>,
 }
 
-/// How often each way was right, by what people said later.
+/// How often each kind of evidence was right, compared with people's later assignments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tallies {
     pub kin: Tally,
     pub sender: Tally,
 }
 
-/// Whether a way was wrong so often that it cannot be chance: it is left out until it does better.
+/// Whether this evidence was wrong more often than chance explains. It is not used until it does better.
 pub fn is_refuted(tally: Tally) -> bool {
-    tally.total >= LEAST_ASSIGNMENTS && tally.upper_bound() < TARGET
+    tally.total >= MIN_ASSIGNMENTS && tally.upper_bound() < TARGET
 }
 
-/// Who decided.
+/// What a decision is based on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
     Kin,
@@ -99,22 +99,22 @@ pub enum Evidence {
     Model,
 }
 
-/// What becomes of a document.
+/// The result for a document.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Outcome {
-    /// Confidence from 0 to 1: the share of this way's decisions that was right, or the model's own.
+    /// `confidence` is between 0 and 1: the share of decisions on this evidence that were right, or the model's own confidence.
     Decided { label: Label, by: Evidence, confidence: f32 },
-    /// It stays without a project.
+    /// The document stays without a project.
     Unsure,
 }
 
-/// An outcome, and what a person sees of it.
+/// An outcome with its explanation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     pub outcome: Outcome,
     /// A clause, without a full stop.
     pub reason: String,
-    /// What the model would offer besides, the best first; open projects and "none of them" only.
+    /// The model's other candidates, best first; only open projects and "none of them".
     pub alternatives: Vec<Candidate>,
 }
 
@@ -122,13 +122,13 @@ pub struct Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum May {
     Given,
-    /// The project was closed or deleted: nothing else is guessed in its place.
+    /// The project was closed or deleted. No other label replaces it.
     Closed,
-    /// A person took it away from this document: any other label may be given.
+    /// A person removed it from this document. Any other label may be given.
     Refused,
 }
 
-/// Decides on one document. `may`: whether a label may be given to it. The opinion knows none that is refused.
+/// Decides on one document. `may` returns whether a label may be given to it. `opinion` must not contain refused labels.
 pub fn decide(neighbours: &Neighbours, opinion: &Opinion, tallies: &Tallies, may: impl Fn(Label) -> May) -> Decision {
     let (outcome, reason) = outcome(neighbours, opinion, tallies, &may);
     let is_other = |label| !matches!(outcome, Outcome::Decided { label: decided, .. } if decided == label);
@@ -159,7 +159,7 @@ fn outcome(neighbours: &Neighbours, opinion: &Opinion, tallies: &Tallies, may: &
     let (outcome, reason) = model(opinion, may);
     match (kin, outcome) {
         (Some((kinship, _, May::Refused)), Outcome::Unsure) => {
-            (outcome, format!("a person took the project of the same {kinship} away from this document, and {reason}"))
+            (outcome, format!("a person removed the project of the same {kinship} from this document, and {reason}"))
         }
         _ => (outcome, reason),
     }
@@ -168,15 +168,15 @@ fn outcome(neighbours: &Neighbours, opinion: &Opinion, tallies: &Tallies, may: &
 /// The model's decision, or why it makes none.
 fn model(opinion: &Opinion, may: &impl Fn(Label) -> May) -> (Outcome, String) {
     let unsure = |reason: String| (Outcome::Unsure, reason);
-    if opinion.assignments < LEAST_ASSIGNMENTS {
-        return unsure(format!("too few assignments by people: {} of {LEAST_ASSIGNMENTS}", opinion.assignments));
+    if opinion.assignments < MIN_ASSIGNMENTS {
+        return unsure(format!("too few assignments by people: {} of {MIN_ASSIGNMENTS}", opinion.assignments));
     }
-    if opinion.projects < LEAST_PROJECTS {
-        return unsure(format!("assignments to {LEAST_PROJECTS} projects are needed, there are {}", opinion.projects));
+    if opinion.projects < MIN_PROJECTS {
+        return unsure(format!("assignments to {MIN_PROJECTS} projects are needed, there are {}", opinion.projects));
     }
     let Some(best) = opinion.ranked.first() else { return unsure("the document has no text".into()) };
     let Some(threshold) = opinion.threshold else {
-        return unsure(format!("no confidence has kept {:.0} % right so far", TARGET * 100.0));
+        return unsure(format!("no confidence threshold reaches {:.0} % precision yet", TARGET * 100.0));
     };
     let confidence = best.confidence;
     if confidence < threshold {

@@ -1,4 +1,4 @@
-//! What in a text speaks for a label: a model has no words, so the document's own are hashed again. Decides nothing.
+//! Finds the parts of a text that count towards a label. The model stores hashes only, so the document's words are hashed again.
 
 use std::collections::HashMap;
 
@@ -11,30 +11,30 @@ use super::linear::Model;
 pub struct Contribution {
     /// A word, a word of the title, two words, or `from` and a sender or its domain; in lower case.
     pub part: String,
-    /// More than 0; the score is a sum of these, before the logistic function.
+    /// Greater than 0; a term of the score before the logistic function.
     pub weight: f32,
 }
 
-/// Characters of a word that are shown.
-const MOST_CHARACTERS: usize = 40;
+/// Maximum number of characters shown of a word.
+const MAX_CHARACTERS: usize = 40;
 
-/// The parts of a text that speak for a label, the strongest first, at most so many.
-pub fn contributions(model: &Model, text: &Text, label: Label, most: usize) -> Vec<Contribution> {
-    let mut weights: HashMap<u32, f32> = model.speaks_for(&features(text), label).collect();
-    let mut found = Vec::new();
+/// Returns the `max` parts of a text that contribute most to a label, strongest first.
+pub fn contributions(model: &Model, text: &Text, label: Label, max: usize) -> Vec<Contribution> {
+    let mut weights: HashMap<u32, f32> = model.positive_weights(&features(text), label).collect();
+    let mut contributions = Vec::new();
     walk(text, &mut |bucket, part| {
-        // The first part in a bucket gives its name.
+        // A bucket is named after its first part.
         if let Some(weight) = weights.remove(&bucket) {
-            found.push(Contribution { part: shown(part), weight });
+            contributions.push(Contribution { part: shown(part), weight });
         }
     });
-    found.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.part.cmp(&b.part)));
-    found.truncate(most);
-    found
+    contributions.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.part.cmp(&b.part)));
+    contributions.truncate(max);
+    contributions
 }
 
 fn shown(part: Part) -> String {
-    let cut = |word: &str| word.chars().take(MOST_CHARACTERS).collect::<String>().to_lowercase();
+    let cut = |word: &str| word.chars().take(MAX_CHARACTERS).collect::<String>().to_lowercase();
     match part {
         Part::Word(word) => cut(word),
         Part::TitleWord(word) => format!("{} in the title", cut(word)),
@@ -55,21 +55,21 @@ mod tests {
         let sent = |body| Text { title: "", sender: "Ada <ada@example.com>", body };
         let mut model = Model::default();
         for _ in 0..10 {
-            model.learn(&features(&sent("the Bridge of steel")), bridge).expect("room");
-            model.learn(&features(&Text { sender: "", ..sent("the garden of roses") }), garden).expect("room");
+            model.learn(&features(&sent("the Bridge of steel")), bridge).expect("a free label");
+            model.learn(&features(&Text { sender: "", ..sent("the garden of roses") }), garden).expect("a free label");
         }
         let text = sent("STEEL Bridge the garden");
-        let told = contributions(&model, &text, bridge, 100);
-        let parts: Vec<&str> = told.iter().map(|one| one.part.as_str()).collect();
+        let shown = contributions(&model, &text, bridge, 100);
+        let parts: Vec<&str> = shown.iter().map(|one| one.part.as_str()).collect();
         for part in ["bridge", "steel", "from ada@example.com", "from @example.com"] {
-            assert!(parts.contains(&part), "{part} in {told:?}");
+            assert!(parts.contains(&part), "{part} in {shown:?}");
         }
-        assert!(!parts.contains(&"garden") && told.iter().all(|one| one.weight > 0.0), "{told:?}");
-        assert!(told.is_sorted_by(|a, b| a.weight >= b.weight));
+        assert!(!parts.contains(&"garden") && shown.iter().all(|one| one.weight > 0.0), "{shown:?}");
+        assert!(shown.is_sorted_by(|a, b| a.weight >= b.weight));
         let titled = Text { title: "Steel", ..text };
-        model.learn(&features(&titled), bridge).expect("room");
-        let told = contributions(&model, &titled, bridge, 100);
-        assert!(told.iter().any(|one| one.part == "steel in the title"), "{told:?}");
+        model.learn(&features(&titled), bridge).expect("a free label");
+        let shown = contributions(&model, &titled, bridge, 100);
+        assert!(shown.iter().any(|one| one.part == "steel in the title"), "{shown:?}");
         assert_eq!(contributions(&model, &text, bridge, 1).len(), 1);
         assert_eq!(contributions(&model, &text, Label::NoneOfThem, 5), []);
     }

@@ -1,5 +1,5 @@
-//! Everything that is known of one user's assignments: a model, and how often each way would have been right before it learnt. Learns from
-//! people only: whatever was decided without them never comes here.
+//! What was learnt from one user's assignments: a model, and how often each kind of evidence predicted an assignment before it was learnt.
+//! Learns from people only, never from automatic decisions.
 
 use std::sync::OnceLock;
 
@@ -9,8 +9,8 @@ use super::features::Features;
 use super::linear::{Model, Weight};
 use super::threshold::{Past, Record};
 
-/// What was learnt of one user, in the order in which people assigned. It cannot unlearn: where a person takes a word back, or moves a document,
-/// learn all assignments that hold again, from an empty one on.
+/// What was learnt from one user's assignments, in the order in which they were made. It cannot unlearn: when an assignment is withdrawn or
+/// changed, start from an empty learner and learn all current assignments again.
 #[derive(Debug, Clone, Default)]
 pub struct Learner {
     pub(super) model: Model,
@@ -24,7 +24,7 @@ impl Learner {
         Self { model, past, tallies, threshold: OnceLock::new() }
     }
 
-    /// Decides on a document. `may`: whether a label may be given to it.
+    /// Decides on a document. `may` returns whether a label may be given to it.
     pub fn decide(&self, features: &Features, neighbours: &Neighbours, may: impl Fn(Label) -> May) -> Decision {
         let opinion = Opinion {
             ranked: &self.model.rank(features, |label| may(label) != May::Refused),
@@ -35,16 +35,16 @@ impl Learner {
         decide(neighbours, &opinion, &self.tallies, may)
     }
 
-    /// Learns what a person said of a document. `neighbours`: what people had said before this.
+    /// Learns a person's assignment of a document. `neighbours` are the assignments made before it.
     ///
     /// # Errors
     ///
-    /// There are 10,000 labels and this is a new one; nothing has changed.
+    /// Returns an error and changes nothing if the label is new and there are already 10,000 labels.
     pub fn learn(&mut self, features: &Features, neighbours: &Neighbours, label: Label) -> anyhow::Result<()> {
         let (kin, sender) = (neighbours.kin().map(|(_, label)| label), neighbours.sender().map(|(_, label)| label));
         let by_kin = kin.is_some() && !is_refuted(self.tallies.kin);
         let by_sender = !by_kin && sender.is_some() && !is_refuted(self.tallies.sender);
-        // Only documents that come to the model measure it: those with kin are easier.
+        // Measure the model only by the documents it would decide on: those with kin are easier.
         let best = if by_kin || by_sender { None } else { self.model.rank(features, |_| true).first().copied() };
         self.model.learn(features, label)?;
         if let Some(kin) = kin {
@@ -60,23 +60,23 @@ impl Learner {
         Ok(())
     }
 
-    /// The confidence from which on the model decides; `None`: it has no such confidence.
+    /// The lowest confidence at which the model decides; `None` if it does not decide at all.
     pub fn threshold(&self) -> Option<f32> {
         *self.threshold.get_or_init(|| self.past.threshold())
     }
 
-    /// The model alone.
+    /// The model.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// About so many bytes of memory.
+    /// Approximate memory use in bytes.
     pub fn bytes(&self) -> usize {
         let Model { rows, classes, weights, .. } = &self.model;
         size_of_val(rows.as_slice()) + size_of_val(classes.as_slice()) + weights * size_of::<Weight>()
     }
 
-    /// The model's latest predictions, and what they were worth.
+    /// The model's latest predictions, and whether each was right.
     pub fn past(&self) -> &Past {
         &self.past
     }
@@ -106,12 +106,12 @@ pub(super) mod tests {
         features(&Text { body, ..Text::default() })
     }
 
-    /// Has learnt so many documents of three kinds.
+    /// Returns a learner that has learnt this many documents of three kinds.
     pub fn taught(documents: usize) -> Learner {
         let mut learner = Learner::default();
         for number in 0..documents {
             let text = of(&format!("{} {number}", WORDS[number % 3]));
-            learner.learn(&text, &Neighbours::default(), label(number)).expect("room");
+            learner.learn(&text, &Neighbours::default(), label(number)).expect("a free label");
         }
         learner
     }
@@ -127,10 +127,10 @@ pub(super) mod tests {
     #[test]
     fn it_is_measured_by_what_it_said_before_it_learnt() {
         let mut learner = Learner::default();
-        // A label that no text tells: learnt by heart, always right afterwards, at half before.
+        // Labels that the text does not predict: right every time after learning, half of the time before.
         for number in 0..400_usize {
             let text = of(&format!("word{number} word{}", number + 1_000));
-            learner.learn(&text, &Neighbours::default(), label(number * number % 7 % 2)).expect("room");
+            learner.learn(&text, &Neighbours::default(), label(number * number % 7 % 2)).expect("a free label");
         }
         assert_eq!(learner.threshold(), None);
     }
@@ -140,9 +140,9 @@ pub(super) mod tests {
         let mut learner = taught(100);
         let seen = learner.past().records().len();
         let kin = Neighbours { kin: &[(Kinship::Thread, label(0))], sender: &[label(1); 3] };
-        learner.learn(&of(WORDS[0]), &kin, label(0)).expect("room");
+        learner.learn(&of(WORDS[0]), &kin, label(0)).expect("a free label");
         let sender = Neighbours { kin: &[], sender: &[label(1); 3] };
-        learner.learn(&of(WORDS[0]), &sender, label(0)).expect("room");
+        learner.learn(&of(WORDS[0]), &sender, label(0)).expect("a free label");
         let (right, wrong) = (Tally { right: 1, total: 1 }, Tally { right: 0, total: 1 });
         assert_eq!(learner.tallies(), Tallies { kin: right, sender: wrong });
         assert_eq!(learner.past().records().len(), seen);
@@ -159,10 +159,10 @@ pub(super) mod tests {
         };
         assert_eq!(by(&learner), (label(1), Evidence::Sender));
         for number in 0..40 {
-            learner.learn(&of(&format!("{} {number}", WORDS[0])), &sender, label(0)).expect("room");
+            learner.learn(&of(&format!("{} {number}", WORDS[0])), &sender, label(0)).expect("a free label");
         }
         assert_eq!(by(&learner), (label(0), Evidence::Model));
-        // It is measured on these, now that they come to it.
+        // The model now decides on these documents, so it is measured by them.
         assert!(learner.past().records().len() > 300);
     }
 }

@@ -1,5 +1,5 @@
-//! A linear model of one user's projects, one against the rest: logistic loss, steps by AdaGrad, one document after the other. The same
-//! documents in the same order give the same weights. Knows neither texts nor people.
+//! A linear one-vs-rest model of one user's projects: logistic loss, AdaGrad steps, one document at a time. Deterministic: the same documents
+//! in the same order give the same weights.
 
 mod weights;
 
@@ -9,25 +9,24 @@ use super::Label;
 use super::features::{BUCKETS, Features};
 pub(super) use weights::{Row, Weight};
 
-/// Labels that a model tells apart at most.
-pub const MOST_LABELS: usize = 10_000;
-/// Weights that a model keeps at most, of 12 bytes each. Beyond them the quarter that says least goes.
-pub const MOST_WEIGHTS: usize = 1 << 19;
-/// Candidates that a ranking names.
-pub const MOST_CANDIDATES: usize = 20;
+/// Maximum number of labels in a model.
+pub const MAX_LABELS: usize = 10_000;
+/// Maximum number of weights in a model, of 12 bytes each. Beyond it, the smallest quarter is dropped.
+pub const MAX_WEIGHTS: usize = 1 << 19;
+/// Maximum number of candidates in a ranking.
+pub const MAX_CANDIDATES: usize = 20;
 
-/// Where a project begins, and what no weight speaks for: unlikely.
+/// Initial bias: a project without matching weights is unlikely.
 const FIRST_BIAS: f32 = -3.0;
-/// A project that has as good as nothing to do with a document learns nothing from it: below this probability it is left alone, so that
-/// thousands of projects cost no more than a few.
+/// Projects below this probability skip the learning step of a document, so that thousands of projects cost no more than a few.
 const UNLIKELY: f32 = 0.05;
-/// How far the first step of a weight goes.
+/// Learning rate.
 const RATE: f32 = 1.0;
-/// What the squares of a weight's steps, and of a bias's, begin with.
+/// Initial sums of squared gradients, of a weight and of a bias.
 const FIRST_SQUARES: f32 = 1e-6;
 const FIRST_BIAS_SQUARES: f32 = 1.0;
 
-/// Everything that was learnt of one label.
+/// What was learnt about one label, apart from its weights.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Class {
     pub label: Label,
@@ -37,18 +36,18 @@ pub(super) struct Class {
     pub documents: u32,
 }
 
-/// What was learnt of one user's documents.
+/// What was learnt from one user's documents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     pub(super) documents: u32,
     pub(super) classes: Vec<Class>,
     /// One for each bucket.
     pub(super) rows: Vec<Row>,
-    /// How many there are in all rows.
+    /// Number of weights in all rows.
     pub(super) weights: usize,
 }
 
-/// A label and how sure the model is, from 0 to 1, that it is this one and no other.
+/// A label, and the model's confidence, from 0 to 1, that it is this one and no other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
     pub label: Label,
@@ -62,17 +61,17 @@ impl Default for Model {
 }
 
 impl Model {
-    /// Documents that were learnt.
+    /// Number of documents learnt.
     pub fn documents(&self) -> u32 {
         self.documents
     }
 
-    /// Projects among the labels that were learnt.
+    /// Number of projects among the learnt labels.
     pub fn projects(&self) -> usize {
         self.classes.iter().filter(|class| class.label != Label::NoneOfThem).count()
     }
 
-    /// The labels that fit best, the best first, at most 20 of them; none where nothing could be read.
+    /// Returns the best-fitting labels, best first, at most 20; none if the text has no features.
     pub fn rank(&self, features: &Features, is_among: impl Fn(Label) -> bool) -> Vec<Candidate> {
         if features.is_empty() {
             return Vec::new();
@@ -85,21 +84,21 @@ impl Model {
             .filter(|(_, label)| is_among(*label))
             .collect();
         let best_first = |a: &(f32, Label), b: &(f32, Label)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
-        if ranked.len() > MOST_CANDIDATES {
-            ranked.select_nth_unstable_by(MOST_CANDIDATES - 1, best_first);
-            ranked.truncate(MOST_CANDIDATES);
+        if ranked.len() > MAX_CANDIDATES {
+            ranked.select_nth_unstable_by(MAX_CANDIDATES - 1, best_first);
+            ranked.truncate(MAX_CANDIDATES);
         }
         ranked.sort_unstable_by(best_first);
-        let best_other = |place: usize| ranked.get(usize::from(place == 0)).map_or(0.0, |(other, _)| *other);
-        let candidate = |(place, (own, label)): (usize, &(f32, Label))| Candidate {
+        let best_other = |index: usize| ranked.get(usize::from(index == 0)).map_or(0.0, |(other, _)| *other);
+        let candidate = |(index, (own, label)): (usize, &(f32, Label))| Candidate {
             label: *label,
-            confidence: own * (1.0 - best_other(place)),
+            confidence: own * (1.0 - best_other(index)),
         };
         ranked.iter().enumerate().map(candidate).collect()
     }
 
-    /// The buckets that speak for a label, and how much they add to its score; none for a label that was never learnt.
-    pub fn speaks_for(&self, features: &Features, label: Label) -> impl Iterator<Item = (u32, f32)> {
+    /// Returns the buckets that raise a label's score, with their contributions; none for an unknown label.
+    pub fn positive_weights(&self, features: &Features, label: Label) -> impl Iterator<Item = (u32, f32)> {
         let class = self.classes.iter().position(|class| class.label == label).map(|class| class as u16);
         let values = self.weighed(features).into_iter();
         let added = move |(bucket, value): (usize, f32)| {
@@ -109,11 +108,11 @@ impl Model {
         values.filter_map(added)
     }
 
-    /// Takes one step towards what a person said of a document.
+    /// Takes one step towards a person's assignment of a document.
     ///
     /// # Errors
     ///
-    /// The label is new and there are 10,000 already; the model stays as it was.
+    /// Returns an error and leaves the model unchanged if the label is new and there are already 10,000 labels.
     pub fn learn(&mut self, features: &Features, label: Label) -> anyhow::Result<()> {
         let own = self.class(label)?;
         self.documents = self.documents.saturating_add(1);
@@ -122,7 +121,7 @@ impl Model {
             self.rows[bucket].documents = self.rows[bucket].documents.saturating_add(1);
         }
         let values = self.weighed(features);
-        let steps = self.steps(&values, own);
+        let steps = self.gradient_steps(&values, own);
         for (class, error) in &steps {
             let class = &mut self.classes[usize::from(*class)];
             step(&mut class.bias, &mut class.squares, *error);
@@ -139,30 +138,30 @@ impl Model {
                 step(&mut weight.value, &mut weight.squares, error * value);
             }
         }
-        if self.weights > MOST_WEIGHTS {
-            self.weights -= weights::drop_smallest(&mut self.rows, MOST_WEIGHTS / 4);
+        if self.weights > MAX_WEIGHTS {
+            self.weights -= weights::drop_smallest(&mut self.rows, MAX_WEIGHTS / 4);
         }
         Ok(())
     }
 
-    /// The number of a label's class.
+    /// Returns the index of a label's class, adding the class if needed.
     fn class(&mut self, label: Label) -> anyhow::Result<usize> {
         if let Some(known) = self.classes.iter().position(|class| class.label == label) {
             return Ok(known);
         }
-        ensure!(self.classes.len() < MOST_LABELS, "a model tells at most {MOST_LABELS} projects apart");
+        ensure!(self.classes.len() < MAX_LABELS, "a model has at most {MAX_LABELS} labels");
         self.classes.push(Class { label, bias: FIRST_BIAS, squares: FIRST_BIAS_SQUARES, documents: 0 });
         Ok(self.classes.len() - 1)
     }
 
-    /// How far each class that learns something was from the truth, by its number.
-    fn steps(&self, values: &[(usize, f32)], own: usize) -> Vec<(u16, f32)> {
+    /// Returns the prediction error of each class that learns from this document, by class index.
+    fn gradient_steps(&self, values: &[(usize, f32)], own: usize) -> Vec<(u16, f32)> {
         let probabilities = self.scores(values).into_iter().map(logistic).enumerate();
         let learns = probabilities.filter(|(class, probability)| *class == own || *probability > UNLIKELY);
         learns.map(|(class, probability)| (class as u16, if class == own { probability - 1.0 } else { probability })).collect()
     }
 
-    /// Values by how rare their buckets are; the sum of their squares is 1 again.
+    /// Weights the values by the rarity of their buckets and normalises their squares to a sum of 1.
     fn weighed(&self, features: &Features) -> Vec<(usize, f32)> {
         let all = self.documents as f32 + 1.0;
         let rarity = |bucket: usize| 1.0 + (all / (self.rows[bucket].documents as f32 + 1.0)).ln();
@@ -172,7 +171,7 @@ impl Model {
         values
     }
 
-    /// What all weights say together, by class.
+    /// Scores by class: bias plus weighted values.
     fn scores(&self, values: &[(usize, f32)]) -> Vec<f32> {
         let mut scores: Vec<f32> = self.classes.iter().map(|class| class.bias).collect();
         for (bucket, value) in values {
@@ -184,7 +183,7 @@ impl Model {
     }
 }
 
-/// One step of AdaGrad against a gradient: the more a value has moved, the less it moves.
+/// Takes one AdaGrad step against a gradient: the more a value has moved, the less it moves.
 fn step(value: &mut f32, squares: &mut f32, gradient: f32) {
     *squares += gradient * gradient;
     *value -= RATE * gradient / squares.sqrt();
@@ -208,13 +207,13 @@ mod tests {
         features(&Text { body, ..Text::default() })
     }
 
-    /// A model of two projects and of none of them.
+    /// A model of two projects and "none of them".
     fn taught() -> Model {
         let mut model = Model::default();
         for round in 0..10 {
-            model.learn(&of(&format!("the bridge needs steel {round}")), project(1)).expect("room");
-            model.learn(&of(&format!("the garden needs water {round}")), project(2)).expect("room");
-            model.learn(&of(&format!("the lottery needs you {round}")), Label::NoneOfThem).expect("room");
+            model.learn(&of(&format!("the bridge needs steel {round}")), project(1)).expect("a free label");
+            model.learn(&of(&format!("the garden needs water {round}")), project(2)).expect("a free label");
+            model.learn(&of(&format!("the lottery needs you {round}")), Label::NoneOfThem).expect("a free label");
         }
         model
     }
@@ -247,7 +246,7 @@ mod tests {
     fn the_same_documents_in_the_same_order_give_the_same_model() {
         assert_eq!(taught(), taught());
         let mut other = taught();
-        other.learn(&of("steel"), project(1)).expect("room");
+        other.learn(&of("steel"), project(1)).expect("a free label");
         assert_ne!(other, taught());
     }
 
@@ -267,9 +266,9 @@ mod tests {
         for row in &mut model.rows {
             row.weights = [0, 1].map(|class| Weight { class, value: 0.001, squares: 1.0 }).to_vec();
         }
-        model.weights = MOST_WEIGHTS;
-        model.learn(&of("the bridge needs something quite new"), Label::NoneOfThem).expect("room");
-        assert!(model.weights < MOST_WEIGHTS / 4 * 3 + 100, "{}", model.weights);
+        model.weights = MAX_WEIGHTS;
+        model.learn(&of("the bridge needs something quite new"), Label::NoneOfThem).expect("a free label");
+        assert!(model.weights < MAX_WEIGHTS / 4 * 3 + 100, "{}", model.weights);
         assert_eq!(model.weights, model.rows.iter().map(|row| row.weights.len()).sum::<usize>());
     }
 
@@ -278,19 +277,19 @@ mod tests {
         let mut model = Model::default();
         for round in 0..2 {
             for number in 0..2_000 {
-                model.learn(&of(&format!("p{number} q{number} and the rest {round}")), project(number)).expect("room");
+                model.learn(&of(&format!("p{number} q{number} and the rest {round}")), project(number)).expect("a free label");
             }
         }
         assert!(model.weights < 250_000, "{}", model.weights);
         let ranked = model.rank(&of("p1234 q1234"), |_| true);
-        assert_eq!((ranked.len(), ranked[0].label), (MOST_CANDIDATES, project(1234)));
+        assert_eq!((ranked.len(), ranked[0].label), (MAX_CANDIDATES, project(1234)));
     }
 
     #[test]
     fn a_label_too_many_is_refused_and_changes_nothing() {
         let mut model = Model::default();
         let class = |number| Class { label: project(number), bias: FIRST_BIAS, squares: FIRST_BIAS_SQUARES, documents: 1 };
-        model.classes = (0..MOST_LABELS as u128).map(class).collect();
+        model.classes = (0..MAX_LABELS as u128).map(class).collect();
         let before = model.clone();
         assert!(model.learn(&of("bridge"), project(u128::MAX)).is_err());
         assert_eq!(model, before);

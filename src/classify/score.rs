@@ -1,39 +1,39 @@
-//! How well documents were decided on, where it is known what they are: precision and coverage. Knows no model.
+//! Precision and coverage of decisions on documents whose correct label is known.
 
 use std::collections::HashMap;
 
 use super::Label;
 
-/// What was decided, and what of it was right.
+/// Counts of decisions and of correct ones.
 #[derive(Debug, Clone, Default)]
 pub struct Score {
     /// All documents.
     pub documents: usize,
-    /// Those that belong into a project.
+    /// Documents that belong to a project.
     pub belong: usize,
-    /// Of those, given a project.
+    /// Of those, documents that were given a project.
     pub covered: usize,
-    /// Given a project, and the right one.
+    /// Documents that were given a project, and of those, the right one.
     pub given: usize,
     pub right: usize,
-    /// Decided on, "none of them" included, and rightly.
+    /// Decisions, "none of them" included, and of those, correct ones.
     pub decided: usize,
     pub decided_right: usize,
-    /// Decided on and right, by way.
-    ways: HashMap<&'static str, (usize, usize)>,
+    /// Decisions and correct ones, by kind of evidence.
+    by_evidence: HashMap<&'static str, (usize, usize)>,
 }
 
 impl Score {
-    /// Counts a document that is `truth`; `decided`: the label that it was given, and by what.
+    /// Counts a document whose correct label is `truth`. `decided` is the label it was given, and the evidence.
     pub fn add(&mut self, truth: Label, decided: Option<(Label, &'static str)>) {
         self.documents += 1;
         self.belong += usize::from(truth != Label::NoneOfThem);
-        let Some((label, way)) = decided else { return };
+        let Some((label, evidence)) = decided else { return };
         let is_right = usize::from(label == truth);
         self.decided += 1;
         self.decided_right += is_right;
-        let way = self.ways.entry(way).or_default();
-        *way = (way.0 + 1, way.1 + is_right);
+        let count = self.by_evidence.entry(evidence).or_default();
+        *count = (count.0 + 1, count.1 + is_right);
         if label != Label::NoneOfThem {
             self.given += 1;
             self.right += is_right;
@@ -41,30 +41,30 @@ impl Score {
         }
     }
 
-    /// Of all documents, how many nothing was decided on.
+    /// The share of documents without a decision.
     pub fn undecided(&self) -> f64 {
         1.0 - self.decided as f64 / self.documents as f64
     }
 
-    /// Of the documents that were given a project, how many were given the right one; NaN where none was.
+    /// The share of correct projects among the given ones; NaN if none was given.
     pub fn precision(&self) -> f64 {
         self.right as f64 / self.given as f64
     }
 
-    /// The same with "none of them" counted as well.
+    /// Like `precision`, but also counts "none of them".
     pub fn precision_with_none(&self) -> f64 {
         self.decided_right as f64 / self.decided as f64
     }
 
-    /// Of the documents that belong into a project, how many were given one, right or wrong; NaN where none does.
+    /// The share of the documents belonging to a project that were given one, right or wrong; NaN if none belongs to a project.
     pub fn coverage(&self) -> f64 {
         self.covered as f64 / self.belong as f64
     }
 
-    /// As in `kin 1657 of 1663, sender 1319 of 1332`.
+    /// Such as `kin 1657 of 1663, sender 1319 of 1332`.
     pub fn by_way(&self) -> String {
-        let told = |way: &&str| self.ways.get(*way).map(|(decided, right)| format!("{way} {right} of {decided}"));
-        ["kin", "sender", "model"].iter().filter_map(told).collect::<Vec<_>>().join(", ")
+        let shown = |kind: &&str| self.by_evidence.get(*kind).map(|(decided, right)| format!("{kind} {right} of {decided}"));
+        ["kin", "sender", "model"].iter().filter_map(shown).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -1,18 +1,17 @@
-//! How sure a model must be before it may decide: by what it said of documents before it learnt their labels, and what it got right. Knows no
-//! documents.
+//! Derives the confidence a model needs before it may decide from its predictions for documents it had not learnt yet. Pure.
 
 use std::collections::VecDeque;
 
 /// The share of decisions that must be right.
 pub const TARGET: f64 = 0.97;
-/// No threshold is below this: a model that was always right so far has met no document that lies between two projects yet.
+/// Minimum threshold: even a model that was always right may not have met a document between two projects yet.
 pub const LEAST: f32 = 0.5;
-/// Predictions that are looked back at.
+/// Number of past predictions kept.
 pub const LATEST: usize = 1_000;
-/// Standard deviations of a bound that holds nineteen times in twenty.
+/// Standard deviations of a one-sided 95 % bound.
 const DEVIATIONS: f64 = 1.645;
 
-/// What a model said of a document that it had not learnt, against what a person said.
+/// A model's prediction for a document it had not learnt, compared with a person's assignment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Record {
     /// From 0 to 1.
@@ -20,12 +19,12 @@ pub struct Record {
     pub is_right: bool,
 }
 
-/// The latest 1,000 predictions, the oldest first.
+/// The latest 1,000 predictions, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Past(VecDeque<Record>);
 
 impl Past {
-    /// Adds the newest.
+    /// Adds the newest prediction and drops the oldest beyond 1,000.
     pub fn push(&mut self, record: Record) {
         if self.0.len() == LATEST {
             self.0.pop_front();
@@ -33,13 +32,13 @@ impl Past {
         self.0.push_back(record);
     }
 
-    /// From the oldest on.
+    /// The predictions, oldest first.
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record> + '_ {
         self.0.iter().copied()
     }
 
-    /// The lowest confidence from which on predictions were right often enough: at a share that lies above the target also if they were lucky.
-    /// `None`: there is no such confidence, or too little was seen. It takes 88 predictions without an error, more with one.
+    /// Returns the lowest confidence at or above which the lower bound of the share of right predictions reaches the target. `None` if there is
+    /// no such confidence, or too few predictions: it takes 88 without an error, more with one.
     pub fn threshold(&self) -> Option<f32> {
         let mut records: Vec<Record> = self.records().collect();
         records.sort_unstable_by(|a, b| b.confidence.total_cmp(&a.confidence));
@@ -56,7 +55,7 @@ impl Past {
     }
 }
 
-/// How often something was right.
+/// Counts of right answers and of all answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     pub right: u32,
@@ -64,7 +63,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds one. At 1,000 both numbers are halved: what was long ago counts less.
+    /// Adds one. At 1,000 both counts are halved, so that older answers weigh less.
     pub fn push(&mut self, is_right: bool) {
         if self.total as usize >= LATEST {
             *self = Self { right: self.right / 2, total: self.total / 2 };
@@ -73,18 +72,18 @@ impl Tally {
         self.right += u32::from(is_right);
     }
 
-    /// The share that is to be expected: half where nothing was seen (Laplace's rule of succession).
+    /// The expected share of right answers by Laplace's rule of succession; 0.5 without data.
     pub fn expected(self) -> f64 {
         (f64::from(self.right) + 1.0) / (f64::from(self.total) + 2.0)
     }
 
-    /// The share below which chance alone would seldom have brought this about (Wilson's score interval); 0 where nothing was seen.
+    /// The lower bound of the share of right answers (Wilson score interval); 0 without data.
     pub fn lower_bound(self) -> f64 {
         let (centre, margin) = self.interval();
         (centre - margin).max(0.0)
     }
 
-    /// The same from above; 1 where nothing was seen.
+    /// The upper bound of the share of right answers (Wilson score interval); 1 without data.
     pub fn upper_bound(self) -> f64 {
         let (centre, margin) = self.interval();
         (centre + margin).min(1.0)
@@ -146,7 +145,7 @@ mod tests {
 
     #[test]
     fn bounds_are_those_of_wilson_and_close_in_with_what_was_seen() {
-        let near = |value: f64, wanted: f64| assert!((value - wanted).abs() < 1e-3, "{value} {wanted}");
+        let near = |value: f64, expected: f64| assert!((value - expected).abs() < 1e-3, "{value} {expected}");
         let few = Tally { right: 8, total: 10 };
         near(few.lower_bound(), 0.541);
         near(few.upper_bound(), 0.931);

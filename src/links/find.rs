@@ -1,27 +1,27 @@
-//! Meeting links in prose and HTML of any script: where a link begins and ends. Knows no provider.
+//! Finds meeting links in text and HTML of any script: where a link starts and ends. Independent of providers.
 
 use memchr::memchr;
 use url::Url;
 
 use super::{Link, kind, provider, wrapped};
 
-/// A longer address is none.
-const LONGEST: usize = 4_096;
-/// A longer host is none.
-const LONGEST_HOST: usize = 253;
-/// Addresses read in one text, those within others included: time stays bounded whatever is written.
-const MOST: u32 = 2_000;
-/// Wrappers around wrappers.
-const DEPTH: u32 = 5;
+/// Maximum length of an address.
+const MAX_LENGTH: usize = 4_096;
+/// Maximum length of a host.
+const MAX_HOST: usize = 253;
+/// Maximum number of addresses parsed in one text, including wrapped ones, to bound the time.
+const MAX_ADDRESSES: u32 = 2_000;
+/// Maximum number of nested wrappers.
+const MAX_DEPTH: u32 = 5;
 
-/// A meeting link that an address is, or that it wraps.
+/// The meeting link that an address is or wraps.
 pub fn of(address: &str) -> Option<Link> {
-    resolve(address, DEPTH, &mut MOST.clone())
+    resolve(address, MAX_DEPTH, &mut MAX_ADDRESSES.clone())
 }
 
-/// The meeting links of a text or of HTML, in their order. No address is opened: what a wrapper does not say remains unknown.
+/// The meeting links in a text or in HTML, in their order. Makes no requests: a target that a wrapper does not contain remains unknown.
 pub fn find(text: &str) -> Vec<Link> {
-    let (mut found, mut at, mut fuel) = (Vec::new(), 0, MOST);
+    let (mut links, mut at, mut fuel) = (Vec::new(), 0, MAX_ADDRESSES);
     while let Some(slash) = memchr(b'/', &text.as_bytes()[at..]).map(|offset| at + offset) {
         if fuel == 0 {
             break;
@@ -29,7 +29,7 @@ pub fn find(text: &str) -> Vec<Link> {
         let (link, end) = match beginning(&text[at..slash]) {
             Some(length) => {
                 let token = token(&text[slash - length..]);
-                (resolve(token, DEPTH, &mut fuel), slash - length + token.len())
+                (resolve(token, MAX_DEPTH, &mut fuel), slash - length + token.len())
             }
             None => match bare(&text[..slash], slash - at) {
                 Some(host) => {
@@ -39,14 +39,14 @@ pub fn find(text: &str) -> Vec<Link> {
                 None => (None, 0),
             },
         };
-        // What is not understood may have a link in it: `https://unknown.example/?to=https://zoom.us/j/1`.
+        // An unknown address may contain a link: `https://unknown.example/?to=https://zoom.us/j/1`.
         at = if link.is_some() { end } else { slash + 1 };
-        found.extend(link);
+        links.extend(link);
     }
-    found
+    links
 }
 
-/// How long the scheme is that ends right before a slash.
+/// The length of the scheme at the end of a text.
 fn beginning(before: &str) -> Option<usize> {
     let bytes = before.as_bytes();
     ["https:", "http:"].into_iter().map(str::as_bytes).find_map(|scheme| {
@@ -55,22 +55,22 @@ fn beginning(before: &str) -> Option<usize> {
     })
 }
 
-/// How long the host of a provider is that ends a text and is not within an address. `most`: of what has not been read yet.
-fn bare(before: &str, most: usize) -> Option<usize> {
+/// The length of a provider's host at the end of a text, unless it is within an address. `max`: length of the part not read yet.
+fn bare(before: &str, max: usize) -> Option<usize> {
     let host = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-    let length = before.bytes().rev().take(most.min(LONGEST_HOST)).take_while(host).count();
+    let length = before.bytes().rev().take(max.min(MAX_HOST)).take_while(host).count();
     let (around, name) = before.split_at(before.len() - length);
     let within = around.ends_with(|letter: char| "/@=&?#%_~+$".contains(letter));
     (!within && name.contains('.')).then(|| provider(&name.to_ascii_lowercase())).flatten().map(|_| length)
 }
 
-/// The beginning of a text up to what cannot be in an address.
+/// The start of a text, up to a character that cannot be in an address.
 fn token(text: &str) -> &str {
-    let end = text.char_indices().find(|(at, letter)| *at >= LONGEST || ends(*letter)).map_or(text.len(), |(at, _)| at);
+    let end = text.char_indices().find(|(at, letter)| *at >= MAX_LENGTH || ends(*letter)).map_or(text.len(), |(at, _)| at);
     &text[..end]
 }
 
-/// Spaces, quotes and brackets; of other scripts also punctuation and what cannot be seen.
+/// Whether a character ends an address: spaces, quotes and brackets; outside ASCII also punctuation and invisible characters.
 fn ends(letter: char) -> bool {
     match letter.is_ascii() {
         true => letter.is_ascii_whitespace() || letter.is_ascii_control() || "\"'<>()[]{}|\\^`".contains(letter),
@@ -78,13 +78,13 @@ fn ends(letter: char) -> bool {
     }
 }
 
-/// The meeting link of an address, looked for within `depth` wrappers.
+/// The meeting link of an address, within up to `depth` wrappers.
 fn resolve(address: &str, depth: u32, fuel: &mut u32) -> Option<Link> {
     let plain = plain(token(address.trim_start()));
     let written = plain.trim_end_matches(['.', ',', ';', ':', '!', '?', '*', '_', '~']);
     let link = read(written, depth, fuel)?;
     match written.find(|letter: char| !letter.is_ascii()) {
-        // "https://zoom.us/j/1请加入": the text goes on.
+        // "https://zoom.us/j/1请加入": the text continues.
         Some(at) if link.kind.is_ascii() => read(&written[..at], depth, fuel),
         _ => Some(link),
     }
@@ -100,14 +100,14 @@ fn read(written: &str, depth: u32, fuel: &mut u32) -> Option<Link> {
     wrapped::targets(&url, written).iter().find_map(|target| resolve(target, depth, fuel))
 }
 
-/// An address with its scheme and host in lower case, and else as it is.
+/// An address with its scheme and host in lower case, otherwise unchanged.
 fn lower(written: &str, url: &Url) -> String {
     let Some((scheme, rest)) = written.split_once("://") else { return url.to_string() };
     let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     format!("{}://{}{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase())
 }
 
-/// An address as HTML means it, up to an entity that cannot be in one.
+/// Decodes the HTML entities of an address, up to one that cannot be part of it.
 fn plain(token: &str) -> String {
     let mut text = String::with_capacity(token.len());
     let mut rest = token;
@@ -120,8 +120,8 @@ fn plain(token: &str) -> String {
         };
         rest = &rest[length..];
         // Escaped twice.
-        while let Some(again) = rest.strip_prefix("amp;").filter(|_| letter == '&') {
-            rest = again;
+        while let Some(after) = rest.strip_prefix("amp;").filter(|_| letter == '&') {
+            rest = after;
         }
         if ends(letter) {
             return text;
@@ -131,7 +131,7 @@ fn plain(token: &str) -> String {
     text + rest
 }
 
-/// The entity after an ampersand, and how long it is.
+/// The character represented by an entity after an ampersand, and the length of the entity.
 fn entity(text: &str) -> Option<(char, usize)> {
     let length = text.bytes().take(10).position(|byte| byte == b';')?;
     let letter = match &text[..length] {

@@ -1,5 +1,5 @@
-//! The addresses that an address wraps: what mail filters, chats and search engines put around links, and the launchers of Teams. Each is read
-//! from the address itself; nothing is asked.
+//! Extracts addresses from wrappers: those of mail filters, chats and search engines, and the launchers of Teams. Uses only the address itself;
+//! makes no requests.
 
 use std::borrow::Cow;
 
@@ -10,40 +10,40 @@ use url::Url;
 
 use super::{is_teams, is_under};
 
-/// How often an address may be escaped.
-const ESCAPED: usize = 3;
+/// Maximum number of times that an address may be escaped.
+const MAX_ESCAPES: usize = 3;
 
-/// What an address leads to, as far as it says so itself. `written`: the address as it was written.
+/// The addresses that an address contains. `written`: the address as written.
 pub fn targets(url: &Url, written: &str) -> Vec<String> {
     let host = url.host_str().unwrap_or_default();
     if is_teams(host) {
         return launched(url, host).into_iter().collect();
     }
-    let mut found: Vec<String> = Vec::new();
+    let mut targets: Vec<String> = Vec::new();
     if is_url_defense(host) {
-        found.extend(defended(url, written));
+        targets.extend(defended(url, written));
     }
     for (_, value) in parameters(url) {
-        found.extend(address(&value));
-        // Sophos writes its targets in base64.
+        targets.extend(address(&value));
+        // Sophos encodes its targets in base64.
         if is_under(host, "protection.sophos.com") {
-            found.extend(base64(&value).and_then(|text| address(&text)));
+            targets.extend(base64(&value).and_then(|text| address(&text)));
         }
     }
-    found.extend(embedded(url));
-    found
+    targets.extend(embedded(url));
+    targets
 }
 
-/// Query parameters as they are meant; a plus stays one, as addresses have it.
+/// Decoded query parameters; a plus is kept, as it may be part of an address.
 fn parameters(url: &Url) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
     let pairs = url.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     pairs.map(|(name, value)| (name, percent_decode_str(value).decode_utf8_lossy()))
 }
 
-/// The address that a text is, however often it was escaped.
+/// The address that a text is, after up to `MAX_ESCAPES` rounds of unescaping.
 fn address(text: &str) -> Option<String> {
     let mut text = text.trim().to_owned();
-    for _ in 0..ESCAPED {
+    for _ in 0..MAX_ESCAPES {
         if begins(&text, "http://") || begins(&text, "https://") {
             return Some(text);
         }
@@ -64,7 +64,7 @@ fn embedded(url: &Url) -> Option<String> {
     let path = url.path();
     let at = path.match_indices("http").map(|(at, _)| at).find(|at| address(&path[*at..]).is_some())?;
     let mut target = address(&path[at..])?;
-    // Where the address was not escaped, the query is its own.
+    // If the address was not escaped, the query belongs to it.
     if let Some(query) = url.query() {
         target.push('?');
         target.push_str(query);
@@ -91,31 +91,32 @@ fn defended(url: &Url, written: &str) -> Option<String> {
     }
 }
 
-/// Version 3: `TARGET__;BYTES!…`. Each `*` in the target stands for the next of the bytes (base64), and `**X` for as many of them as X says.
+/// Version 3: `TARGET__;BYTES!…`. Each `*` in the target represents the next of the bytes (base64), and `**X` the number of bytes
+/// that X encodes.
 fn third(rest: &str) -> String {
     let (target, tail) = rest.split_once("__;").unwrap_or((rest, ""));
     let bytes = tail.split('!').next().and_then(base64).unwrap_or_default();
     let mut letters = bytes.chars();
     let mut text = String::with_capacity(target.len());
-    let mut left = target.chars();
-    while let Some(letter) = left.next() {
+    let mut remaining = target.chars();
+    while let Some(letter) = remaining.next() {
         match letter {
-            '*' if left.as_str().starts_with('*') => {
-                let run = left.nth(1).and_then(run_of).unwrap_or(1);
+            '*' if remaining.as_str().starts_with('*') => {
+                let run = remaining.nth(1).and_then(run_of).unwrap_or(1);
                 text.extend(letters.by_ref().take(run));
             }
             '*' => text.push(letters.next().unwrap_or('*')),
             _ => text.push(letter),
         }
     }
-    // Some relays make one slash of two.
+    // Some relays collapse `//` to `/`.
     match text.split_once(":/") {
         Some((scheme, rest)) if !rest.starts_with('/') => format!("{scheme}://{rest}"),
         _ => text,
     }
 }
 
-/// A to Z, a to z, 0 to 9, `-` and `_` count from 2.
+/// Decodes a number of bytes: A to Z, a to z, 0 to 9, `-` and `_` count from 2.
 fn run_of(letter: char) -> Option<usize> {
     let alphabet = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['-', '_']);
     alphabet.zip(2..).find(|(known, _)| *known == letter).map(|(_, run)| run)
@@ -142,7 +143,7 @@ fn launched(url: &Url, host: &str) -> Option<String> {
     (path.starts_with("l/meetup-join/") || path.starts_with("meet/")).then(|| format!("https://{host}/{path}"))
 }
 
-/// The coordinates of a meeting in the page without an account.
+/// The coordinates of a meeting in a link to Teams' page for guests without an account.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Coordinates {
@@ -153,10 +154,10 @@ struct Coordinates {
 }
 
 fn light(host: &str, coords: &str) -> Option<String> {
-    let place: Coordinates = serde_json::from_str(coords).ok()?;
-    let context = serde_json::json!({ "Tid": place.tenant_id, "Oid": place.organizer_id }).to_string();
+    let meeting: Coordinates = serde_json::from_str(coords).ok()?;
+    let context = serde_json::json!({ "Tid": meeting.tenant_id, "Oid": meeting.organizer_id }).to_string();
     let escaped = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let (conversation, message) = (escaped(&place.conversation_id), escaped(place.message_id.as_deref().unwrap_or("0")));
+    let (conversation, message) = (escaped(&meeting.conversation_id), escaped(meeting.message_id.as_deref().unwrap_or("0")));
     Some(format!("https://{host}/l/meetup-join/{conversation}/{message}?context={}", escaped(&context)))
 }
 

@@ -1,10 +1,10 @@
-//! One line of a series (`RRULE:…`, `EXDATE;TZID=…:…`), taken apart. Tolerates what calendar programs write and Google keeps. Pure.
+//! Parses one line of a series (`RRULE:…`, `EXDATE;TZID=…:…`). Accepts what calendar programs write and Google keeps. Pure.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use crate::zone::Zone;
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line {
     /// `RRULE`: its parts by name, in upper case.
@@ -15,7 +15,7 @@ pub enum Line {
     More(Vec<Value>),
     /// `EXDATE`
     Without(Vec<Value>),
-    /// Nothing about when it takes place.
+    /// A line that does not affect the times.
     Other,
 }
 
@@ -23,12 +23,12 @@ pub enum Line {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
     Date(NaiveDate),
-    /// By the clocks of the zone that the line names; else of the series'.
+    /// In the zone that the line names, or else in that of the series.
     Local(NaiveDateTime, Option<Zone>),
     Instant(DateTime<Utc>),
 }
 
-/// Reads a line. `None`: nobody can tell what it means.
+/// Parses a line. `None`: its meaning is unknown.
 pub fn read(line: &str) -> Option<Line> {
     let line = line.trim();
     if line.is_empty() {
@@ -38,9 +38,9 @@ pub fn read(line: &str) -> Option<Line> {
     let value = &value[1..];
     let mut head = split_outside_quotes(head, ';').into_iter();
     let name = head.next()?.trim().to_uppercase();
-    // Parameters of a rule say nothing of when it takes place (`X-EVOLUTION-ENDDATE`).
+    // Parameters of a rule do not affect its times (`X-EVOLUTION-ENDDATE`).
     match name.as_str() {
-        // A list of dates that was taken for a rule: `RRULE:DATE;TZID=Europe/Berlin:20261202T090000`.
+        // A list of dates written as a rule: `RRULE:DATE;TZID=Europe/Berlin:20261202T090000`.
         "RRULE" if value.trim_start().to_uppercase().starts_with("DATE") => read(&format!("RDATE;VALUE={}", value.trim_start())),
         "RRULE" => parts(value).map(Line::Rule),
         "EXRULE" => parts(value).map(Line::Exception),
@@ -53,14 +53,14 @@ pub fn read(line: &str) -> Option<Line> {
             let values = values.map(|value| self::value(value, zone)).collect::<Option<Vec<_>>>()?;
             Some(if name == "RDATE" { Line::More(values) } else { Line::Without(values) })
         }
-        // The event itself says when it begins.
+        // The event has its own start.
         "DTSTART" | "DTEND" | "DURATION" => Some(Line::Other),
         name if name.starts_with("X-") => Some(Line::Other),
         _ => None,
     }
 }
 
-/// Reads a date or a time; of a period (`START/END`, `START/PT1H`) its start.
+/// Parses a date or a time; of a period (`START/END`, `START/PT1H`), its start.
 pub fn value(text: &str, zone: Option<Zone>) -> Option<Value> {
     let text = text.split('/').next()?.trim().to_uppercase();
     let (date, time) = match text.split_once('T') {
@@ -87,7 +87,7 @@ fn parts(value: &str) -> Option<Vec<(String, String)>> {
     parts.iter().any(|(name, _)| name == "FREQ").then_some(parts)
 }
 
-/// Where the value of a line begins: behind the first colon that no quotes enclose.
+/// The index of the first colon outside quotes, which precedes the value of a line.
 fn end_of_head(line: &str) -> Option<usize> {
     let mut quoted = false;
     line.char_indices().find_map(|(at, c)| {

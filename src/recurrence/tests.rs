@@ -29,18 +29,18 @@ fn a_series_keeps_to_the_clocks_of_its_zone_and_leaves_out_what_it_says() {
 #[test]
 fn a_series_of_a_lifetime_is_read_and_one_of_every_minute_is_walked_over_for_a_while_only() {
     let (from, to) = (at("2026-03-16T09:00:00Z"), at("2026-03-17T08:00:00Z"));
-    let found = |begins: &str, lines: &[&str]| {
+    let first_time = |begins: &str, lines: &[&str]| {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         rules(start(begins, "UTC"), &lines)?.between(from, to, 1)
     };
-    assert_eq!(found("1926-01-01T09:00:00Z", &["RRULE:FREQ=DAILY"]), Some(vec![from]));
-    assert_eq!(found("2026-01-01T09:00:00Z", &["RRULE:FREQ=HOURLY"]), Some(vec![from]));
-    assert_eq!(found("2025-01-01T09:00:00Z", &["RRULE:FREQ=MINUTELY"]), None);
-    assert_eq!(found("2025-01-01T09:00:00Z", &["RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"]), Some(vec![]));
-    // Exceptions that never come, and too many of them.
+    assert_eq!(first_time("1926-01-01T09:00:00Z", &["RRULE:FREQ=DAILY"]), Some(vec![from]));
+    assert_eq!(first_time("2026-01-01T09:00:00Z", &["RRULE:FREQ=HOURLY"]), Some(vec![from]));
+    assert_eq!(first_time("2025-01-01T09:00:00Z", &["RRULE:FREQ=MINUTELY"]), None);
+    assert_eq!(first_time("2025-01-01T09:00:00Z", &["RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"]), Some(vec![]));
+    // Exceptions that never occur, and too many of them.
     let never = "EXRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30";
-    assert_eq!(found("2026-01-01T09:00:00Z", &["RRULE:FREQ=DAILY", never]), Some(vec![from]));
-    assert_eq!(found("2026-01-01T09:00:00Z", &["RRULE:FREQ=DAILY", "EXRULE:FREQ=SECONDLY"]), None);
+    assert_eq!(first_time("2026-01-01T09:00:00Z", &["RRULE:FREQ=DAILY", never]), Some(vec![from]));
+    assert_eq!(first_time("2026-01-01T09:00:00Z", &["RRULE:FREQ=DAILY", "EXRULE:FREQ=SECONDLY"]), None);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn rules_that_make_no_sense_are_none() {
 fn an_end_is_read_in_every_form_and_by_the_clocks_of_the_series() {
     let weekly = |until: &str| november(&[&format!("RRULE:FREQ=WEEKLY;UNTIL={until}")]).expect("times").last().cloned();
     let table = [
-        // A date is good to its end.
+        // A date includes the whole day.
         ("20261207", "12-07T08:00"),
         ("2026-12-07", "12-07T08:00"),
         ("20261206", "11-30T08:00"),
@@ -80,7 +80,7 @@ fn an_end_is_read_in_every_form_and_by_the_clocks_of_the_series() {
     for (until, last) in table {
         assert_eq!(weekly(until).as_deref(), Some(last), "{until}");
     }
-    assert_eq!(weekly("20261101T000000Z"), None, "it ends before it begins");
+    assert_eq!(weekly("20261101T000000Z"), None, "it ends before it starts");
     let all_day = Start::Date("2026-11-02".parse().expect("a date"));
     for until in ["20261109", "20261109T000000Z", "20261109T100000"] {
         let rules = rules(all_day, &[format!("RRULE:FREQ=WEEKLY;UNTIL={until}")]).expect("rules");

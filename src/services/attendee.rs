@@ -1,4 +1,4 @@
-//! Attendee: bots for the meetings that want one, followed until their transcripts are documents. One stream a project key.
+//! Attendee: schedules bots for meetings and follows them until their transcripts are documents. One stream per project key.
 
 mod api;
 mod audience;
@@ -59,18 +59,18 @@ pub struct Attendee {
 }
 
 impl Attendee {
-    /// Makes due what is: before a run that polls what is due.
+    /// Makes streams due whose bots are due. Called before a run that polls due streams.
     ///
     /// # Errors
-    /// The database failed.
+    /// Returns an error if the database fails.
     pub async fn wake(context: &Context) -> anyhow::Result<()> {
         open::OpenBots::wake(&context.pool).await
     }
 
-    /// The service with the keys of all projects, and the open bots of those that a selection polls.
+    /// Loads the keys of all projects, and the open bots of the projects that a selection polls.
     ///
     /// # Errors
-    /// The database failed, or the settings are wrong.
+    /// Returns an error if the database fails or the settings are invalid.
     pub async fn load(context: &Context, selection: &Selection) -> anyhow::Result<Self> {
         let settings = context.settings.attendee.clone();
         let keys = projects::keys(&context.pool, &context.vault).await?;
@@ -110,12 +110,12 @@ impl Source for Attendee {
         store::known(tx, stream, id).await
     }
 
-    /// A bot that no list names is asked for by its id: that nothing is said of it makes nothing of it.
+    /// Does nothing: a bot that no list names is requested by its id.
     async fn sweep(_tx: &Transaction<'_>, _stream: &Stream, _pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
         Ok(Counts::default())
     }
 
-    /// Without an open bot a poll costs nothing, and it is only known then.
+    /// Cost of a poll with open bots. A poll without any costs nothing, but that is known only during the poll.
     fn cost(_kind: &str) -> u64 {
         api::COST
     }

@@ -27,7 +27,7 @@ use crate::config;
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
-use crate::engine::{Auth, Calls, Context, Counts, Found, Item, Page, Position, Source, Stream};
+use crate::engine::{Auth, Calls, Context, Counts, Decoded, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -36,7 +36,7 @@ pub const LIST: &str = "calendar_list";
 /// `events.list` of one calendar.
 pub const EVENTS: &str = "events";
 
-/// The registry's line.
+/// The registry entry.
 pub const REGISTERED: Registered = Registered {
     service: "calendar",
     root_kind: LIST,
@@ -46,7 +46,7 @@ pub const REGISTERED: Registered = Registered {
     probe: Probe {
         method: "calendars.get",
         host: Host::Apis,
-        // Its id is its owner's address.
+        // The id of the primary calendar is its owner's address.
         path: &["calendar", "v3", "calendars", "primary"],
         fields: "id",
         address: "/id",
@@ -58,24 +58,24 @@ pub struct Calendar {
     google: Arc<google::Client>,
     batcher: Arc<google::Batcher>,
     settings: config::Calendar,
-    asks: confirm::Asks,
+    lookups: confirm::Lookups,
 }
 
-/// What a page of Calendar names.
+/// One change in a Calendar page.
 pub enum Change {
     /// An entry of the list of calendars.
     Calendar(list::Entry),
-    /// An event, boxed: it is ten times the size of an entry.
+    /// An event. Boxed because it is ten times the size of an entry.
     Event(Box<event::Event>),
-    /// A meeting was asked for by its id.
+    /// A meeting was looked up by its id.
     Confirmed,
 }
 
 impl Calendar {
-    /// The service with these settings.
+    /// Creates the service with these settings.
     pub fn new(google: Arc<google::Client>, settings: &config::Settings) -> Self {
         let batcher = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
-        Self { google, batcher, settings: settings.calendar.clone(), asks: confirm::Asks::default() }
+        Self { google, batcher, settings: settings.calendar.clone(), lookups: confirm::Lookups::default() }
     }
 }
 
@@ -92,10 +92,10 @@ impl Source for Calendar {
         }
     }
 
-    async fn fetch_again(&self, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+    async fn fetch_again(&self, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Decoded<Change>, Failure> {
         match stream.kind.as_str() {
             EVENTS => confirm::refetch(self, stream, calls, ids).await,
-            _ => Ok(Found::default()),
+            _ => Ok(Decoded::default()),
         }
     }
 
@@ -144,9 +144,9 @@ impl Source for Calendar {
     async fn prepare(&self, context: &Context) -> anyhow::Result<()> {
         removed::clean_up(&context.pool, &self.settings.calendars).await?;
         upcoming::follow_series(&context.pool).await?;
-        self.asks.gather(&context.pool, self.settings.min_interval).await?;
-        let hastened = upcoming::advance_due(&context.pool, self.settings.min_interval, context.settings.pace.price).await?;
-        log::debug!(streams = hastened; "calendars with a meeting soon are due earlier");
+        self.lookups.gather(&context.pool, self.settings.min_interval).await?;
+        let advanced = upcoming::advance_due(&context.pool, self.settings.min_interval, context.settings.pace.price).await?;
+        log::debug!(streams = advanced; "calendars with a meeting soon are due earlier");
         Ok(())
     }
 
@@ -158,10 +158,10 @@ impl Source for Calendar {
         let settings = &self.settings;
         let full_pass_every = Some(settings.full_pass_every).filter(|every| *every > Duration::ZERO);
         match stream.kind.as_str() {
-            // It brings calendars back that were not there for a while.
+            // A full pass restores calendars that were temporarily missing.
             LIST => Bounds { min: settings.list_interval, max: settings.list_interval, prior: 0.001, full_pass_every },
             _ => {
-                // What lies behind the window of the last pass comes with the next one: half of the window is always ahead.
+                // Events beyond the window of the last pass arrive with the next one. This interval keeps half of the window ahead.
                 let half = settings.window_future / 2;
                 let full_pass_every = Some(full_pass_every.map_or(half, |every| every.min(half)));
                 Bounds { min: settings.min_interval, max: settings.max_interval, prior: 0.1, full_pass_every }
@@ -171,10 +171,10 @@ impl Source for Calendar {
 }
 
 fn unknown(kind: &str) -> Failure {
-    Failure::new(Class::Internal, format!("calendar has no streams of kind {kind:?}; the database is of a newer syncctl"))
+    Failure::new(Class::Internal, format!("calendar has no streams of kind {kind:?}; the database belongs to a newer syncctl"))
 }
 
-/// Reads bytes as an event's JSON, with all that is made of an event, for `crate::fuzz`.
+/// Parses bytes as an event and derives everything that is made from one. For `crate::fuzz`.
 pub(crate) fn read_any(input: &[u8]) {
     let raw = std::str::from_utf8(input).ok().and_then(|text| RawValue::from_string(text.to_owned()).ok());
     let Some(Ok(Item { change: Change::Event(event), .. })) = raw.map(event::decode) else { return };

@@ -1,11 +1,11 @@
-//! Classification: which project a document belongs to, by what people have said of others. One stream a user with projects; its pages are the
-//! documents in the user's queue, and before them those of a pass. What is asked for stands in our own database: `fetch` reads there, and `apply` alone writes.
+//! Classification: assigns documents to projects based on people's assignments of other documents. One stream per user with projects; its
+//! pages are the documents of a pass, then those in the user's queue. The source is syncctl's own database: `fetch` only reads it, `apply` writes.
 
 mod corrections;
 pub mod endpoint;
 mod endpoint_calls;
 pub mod explain;
-mod judge;
+mod evaluation;
 mod learn;
 mod pages;
 pub mod replay;
@@ -43,47 +43,47 @@ use state::States;
 /// `streams.service`
 pub const SERVICE: &str = queue::SERVICE;
 
-/// Documents of a page.
+/// Number of documents per page.
 const PAGE: i64 = 200;
-/// Pages that are judged at once, each with a model of up to 13 MiB, and up to 7 MiB more while that is to be stored.
+/// Maximum number of pages judged concurrently, each with a model of up to 13 MiB, plus up to 7 MiB while the model waits to be stored.
 const MODELS: usize = 2;
-/// How often a user is polled of whom nothing is known to be due: `queue::WAKE` makes due whoever has something to judge.
+/// Poll interval of users with nothing due; `queue::WAKE` makes users with documents to judge due.
 const IDLE: Duration = Duration::from_secs(6 * 3600);
 
 /// The service of one run.
 pub struct Classify {
     pool: Pool,
-    /// In a dry run nothing that a page brings is ever there for the next one.
+    /// A dry run: no page sees what an earlier page brought.
     is_rehearsal: bool,
     seen: SeenDocuments,
-    /// Lessons that this run has brought: of which user, by which a model gets which version.
+    /// Lessons returned by this run, by user and resulting model version.
     taught: Mutex<HashSet<(Uuid, i32)>>,
     states: States,
     asks: Asks,
-    room: Semaphore,
+    models: Semaphore,
 }
 
-/// What a page brings.
+/// An item of a page.
 pub enum Change {
-    /// A model that has learnt what people have said since.
+    /// A model that has learnt the new corrections, and the documents they concern.
     Learnt(Box<Learnt>, Vec<Uuid>),
-    /// Of a document in the queue.
+    /// The judgement on a queued document.
     Judged(Box<Judgement>),
-    /// Of a document that was asked for.
+    /// The judgement on a document that was requested by its id.
     Asked(Box<Judgement>),
     /// A queued document that needs no judgement.
     Settled(Uuid),
-    /// A part of a pass, behind its documents: from where to where; `None`: it is through.
+    /// The part of a pass that this page covers, after its documents; `to` is `None` at the end of the pass.
     Passed { from: Uuid, to: Option<Uuid> },
-    /// A document to queue again: one that left quarantine.
+    /// A document that left quarantine, to be queued again.
     Again(Uuid),
 }
 
 impl Classify {
-    /// The service with these settings; a dry run asks no endpoint.
+    /// Creates the service; a dry run does not call the endpoint.
     ///
     /// # Errors
-    /// The settings of the endpoint are wrong (exit 78).
+    /// Returns a settings `Fault` (exit 78) if the endpoint's settings are invalid.
     pub fn new(context: &Context, dry_run: bool) -> anyhow::Result<Self> {
         let settings = &context.settings;
         let endpoint = match settings.classify.endpoint.is_on() && !dry_run {
@@ -98,14 +98,14 @@ impl Classify {
             taught: Mutex::default(),
             states: States::default(),
             asks,
-            room: Semaphore::new(MODELS),
+            models: Semaphore::new(MODELS),
         })
     }
 
-    /// Users whose documents a run would judge that woke them before.
+    /// Returns the users whose documents a run would judge after waking them.
     ///
     /// # Errors
-    /// The database failed.
+    /// Returns an error if the database fails.
     pub async fn awaited(pool: &Pool) -> anyhow::Result<Vec<Uuid>> {
         queue::awaited(pool).await
     }
@@ -119,7 +119,7 @@ impl Source for Classify {
 
     async fn fetch(&self, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
         let (mut page, pending) = {
-            let _room = self.room.acquire().await.map_err(anyhow::Error::from)?;
+            let _permit = self.models.acquire().await.map_err(anyhow::Error::from)?;
             pages::page(self, stream.user_id, at.page_token.as_deref(), &calls.digest).await?
         };
         page.poison = self.asks.fill(&self.pool, pending, &mut page.items, &calls.digest).await?;
@@ -127,7 +127,7 @@ impl Source for Classify {
     }
 
     fn decode(_kind: &str, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
-        judge::decode(raw)
+        evaluation::decode(raw)
     }
 
     async fn apply(
@@ -144,7 +144,7 @@ impl Source for Classify {
         store::known(tx, id).await
     }
 
-    /// Nothing is gone because no page named it.
+    /// Does nothing: a document that no page names still exists.
     async fn sweep(_tx: &Transaction<'_>, _stream: &Stream, _pass: i64, _pinned: Option<&str>) -> anyhow::Result<Counts> {
         Ok(Counts::default())
     }
@@ -157,7 +157,7 @@ impl Source for Classify {
         0..=0
     }
 
-    /// One that is still to be asked about may lie in quarantine for that.
+    /// A document that still waits for the endpoint may be in quarantine for that reason.
     fn is_whole(change: &Change) -> bool {
         !matches!(change, Change::Judged(judgement) if matches!(judgement.asked, EndpointState::Later { .. }))
     }
@@ -178,12 +178,12 @@ impl Source for Classify {
 impl Single for Classify {
     async fn fetch_one(&self, stream: &Stream, calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
         let (mut item, pending) = {
-            let _room = self.room.acquire().await.map_err(anyhow::Error::from)?;
-            judge::one(self, stream.user_id, id).await?
+            let _permit = self.models.acquire().await.map_err(anyhow::Error::from)?;
+            evaluation::one(self, stream.user_id, id).await?
         };
         let pending = pending.into_iter().collect();
-        let aside = self.asks.fill(&self.pool, pending, std::slice::from_mut(&mut item), &calls.digest).await?;
-        match aside.into_iter().next() {
+        let quarantined = self.asks.fill(&self.pool, pending, std::slice::from_mut(&mut item), &calls.digest).await?;
+        match quarantined.into_iter().next() {
             Some(poison) => Err(Failure::new(Class::BadAnswer, poison.error)),
             None => Ok(item),
         }
@@ -191,8 +191,8 @@ impl Single for Classify {
 }
 
 /// `document_projects.decided_by`
-fn by(way: Evidence) -> &'static str {
-    match way {
+fn by(evidence: Evidence) -> &'static str {
+    match evidence {
         Evidence::Kin => "kin",
         Evidence::Sender => "sender",
         Evidence::Model => "model",

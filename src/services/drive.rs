@@ -1,4 +1,4 @@
-//! Google Drive: a user's shared drives, the feed of changes of each and of My Drive, and documents of the files that are followed.
+//! Google Drive: a user's shared drives, the change feeds of My Drive and of each shared drive, and the documents of followed files.
 
 mod access;
 mod action;
@@ -33,7 +33,7 @@ use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
 use crate::engine::single::Single;
-use crate::engine::{Auth, Calls, Counts, Found, Item, Page, Position, Source, Stream};
+use crate::engine::{Auth, Calls, Counts, Decoded, Item, Page, Position, Source, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
@@ -43,13 +43,13 @@ pub use action::EVENTS;
 pub const LIST: &str = "drive_list";
 /// `changes.list` of My Drive or of one shared drive.
 pub const CHANGES: &str = "changes";
-/// The resource of the feed that every user has: what they own and what is shared with them, also out of shared drives that they are no
-/// members of.
+/// The resource of the feed that every user has: files they own or that are shared with them, including files in shared drives that they are
+/// not members of.
 pub const MY_DRIVE: &str = "my-drive";
-/// Workbooks in memory at once, over all feeds: each is up to 32 MiB, and 64 MiB unpacked.
+/// Maximum number of workbooks in memory, over all feeds: each is up to 32 MiB, and 64 MiB unpacked.
 const WORKBOOKS: usize = 2;
 
-/// The registry's line.
+/// The registry entry.
 pub const REGISTERED: Registered = Registered {
     service: "drive",
     root_kind: LIST,
@@ -71,24 +71,24 @@ pub struct Drive {
     batcher: Arc<google::Batcher>,
     settings: config::Drive,
     watched: watches::Watched,
-    /// Places for workbooks in memory.
+    /// Limits the workbooks in memory.
     workbooks: Semaphore,
 }
 
-/// What a page of Drive names.
+/// An item of a Drive page.
 pub enum Change {
     /// A shared drive that the user is a member of.
     Drive(drives::Entry),
-    /// A file as it is now, and its text where that was asked for.
+    /// A file in its current state, and its text if that was requested.
     File(Box<file::File>, file::Content),
-    /// A file that is deleted, or not seen by this user any more.
+    /// A file that is deleted, or that this user no longer sees.
     Removed,
-    /// Nothing that is stored: a shared drive in a feed of files.
+    /// An entry that is not stored: a shared drive in a feed of files.
     Other,
 }
 
 impl Drive {
-    /// The service with these settings. The content of the files in `watched` is read when it has moved.
+    /// Creates the service. The content of the files in `watched` is read when it has changed.
     pub fn new(google: Arc<google::Client>, settings: &config::Settings, watched: watches::Watched) -> Self {
         let batcher = Arc::new(google::Batcher::new(Arc::clone(&google), settings.google.batch_size));
         Self { google, batcher, settings: settings.drive.clone(), watched, workbooks: Semaphore::new(WORKBOOKS) }
@@ -106,15 +106,15 @@ impl Source for Drive {
             CHANGES => fetch::files(self, stream, calls, at).await,
             kind => Err(Failure::new(
                 Class::Internal,
-                format!("drive has no streams of kind {kind:?}; the database is of a newer syncctl"),
+                format!("drive has no streams of kind {kind:?}; the database was created by a newer syncctl"),
             )),
         }
     }
 
-    async fn fetch_again(&self, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+    async fn fetch_again(&self, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Decoded<Change>, Failure> {
         match stream.kind.as_str() {
             CHANGES => fetch::refetch(self, stream, calls, ids).await,
-            _ => Ok(Found::default()),
+            _ => Ok(Decoded::default()),
         }
     }
 
@@ -165,7 +165,7 @@ impl Source for Drive {
     fn bounds(&self, stream: &Stream) -> Bounds {
         let settings = &self.settings;
         match stream.kind.as_str() {
-            // Every poll is a full pass: the list cannot be followed.
+            // Every poll is a full pass: the list has no change feed.
             LIST => Bounds {
                 min: settings.list_interval,
                 max: settings.list_interval,

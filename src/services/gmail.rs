@@ -1,4 +1,4 @@
-//! Gmail: a user's mailbox, followed by its history; virtual addresses in it become documents.
+//! Gmail: a user's mailbox, followed by its history. Messages to virtual addresses become documents.
 
 mod derived;
 pub mod detect;
@@ -26,7 +26,7 @@ use crate::config::{self, QuotaProfile};
 use crate::db::items::Poison;
 use crate::db::runs::Tables;
 use crate::engine::pace::Bounds;
-use crate::engine::{Auth, Calls, Counts, Found, Item, Page, Position, Source, Stream};
+use crate::engine::{Auth, Calls, Counts, Decoded, Item, Page, Position, Source, Stream};
 use crate::error::{Failure, Fault};
 use crate::google::{self, Host};
 
@@ -36,7 +36,7 @@ pub use detect::EVENTS;
 
 /// `history.list` of one user.
 pub const MAILBOX: &str = "mailbox";
-/// The registry's line.
+/// The registry entry.
 pub const REGISTERED: Registered = Registered {
     service: "gmail",
     root_kind: MAILBOX,
@@ -51,15 +51,15 @@ pub const REGISTERED: Registered = Registered {
         address: "/emailAddress",
     },
 };
-/// Mebibytes of whole messages in memory at once.
-const MEMORY: u32 = 32;
-/// How many times more urgent a mailbox is that brought mail to a virtual address lately: somebody waits for an answer.
+/// Maximum total size of complete messages in memory, in MiB.
+const MEMORY_MIB: u32 = 32;
+/// Urgency of a mailbox that recently received mail at a virtual address, relative to others: a user is probably waiting.
 const ADDRESSED: f64 = 2.0;
 
-/// One message of so many is taken to go to a virtual address.
-const READ_WHOLE: usize = 10;
-/// And a few more by chance.
-const SOME_MORE: usize = 4;
+/// Estimate: one in this many messages goes to a virtual address and is read completely.
+const MESSAGES_PER_FULL_READ: usize = 10;
+/// Margin added to this estimate.
+const EXTRA_FULL_READS: usize = 4;
 
 /// The Gmail service of one run.
 pub struct Gmail {
@@ -67,21 +67,21 @@ pub struct Gmail {
     batcher: Arc<google::Batcher>,
     settings: config::Gmail,
     pattern: address::Pattern,
-    /// Units of `messages.get`.
+    /// Quota units of `messages.get`.
     message_cost: u64,
-    /// Messages asked for at once for one page, if the mailbox may have so many calls under way: two batches, so that Google fills one while the
-    /// other is read.
-    at_once: usize,
+    /// Messages requested concurrently for one page, if the mailbox may make this many concurrent calls: two batches, so that Google prepares
+    /// one while the other is parsed.
+    concurrency: usize,
     memory: Semaphore,
     addressed: HashSet<i64>,
 }
 
 impl Gmail {
-    /// The service with these settings. `domains`: what `{domain}` in a virtual address may be where the settings name none; `addressed`:
-    /// streams that brought mail to a virtual address lately.
+    /// Creates the service with these settings. `domains`: values of `{domain}` in a virtual address if the settings list none; `addressed`:
+    /// streams that recently received mail at a virtual address.
     ///
     /// # Errors
-    /// A pattern of virtual addresses that makes no sense (exit 78).
+    /// Returns `Fault::settings` if the pattern of virtual addresses is invalid (exit code 78).
     pub fn new(
         google: Arc<google::Client>,
         settings: &config::Settings,
@@ -98,31 +98,30 @@ impl Gmail {
                 QuotaProfile::Since2026 => 20,
                 QuotaProfile::Legacy => 5,
             },
-            at_once: 2 * settings.google.batch_size as usize,
-            memory: Semaphore::new(MEMORY as usize),
+            concurrency: 2 * settings.google.batch_size as usize,
+            memory: Semaphore::new(MEMORY_MIB as usize),
             settings: gmail,
             addressed,
         })
     }
 
-    /// Units that so many messages cost: each is asked for once, and those that are read whole a second time.
+    /// Units that this many messages are expected to cost: each is requested once, and those read completely a second time.
     fn expected_cost(&self, messages: usize) -> u64 {
         let twice = match self.settings.store {
             config::MailStore::All => messages,
-            _ => messages / READ_WHOLE + SOME_MORE,
+            _ => messages / MESSAGES_PER_FULL_READ + EXTRA_FULL_READS,
         };
         self.message_cost * (messages + twice) as u64
     }
 
-    /// How many messages so many units are enough for.
+    /// The maximum number of messages whose expected cost is within `units`, at least 1.
     fn affordable(&self, units: u64) -> usize {
-        // The largest number whose cost is within them.
-        let most = (1..=read::AT_MOST).rev().find(|messages| self.expected_cost(*messages) <= units);
-        most.unwrap_or(1)
+        let affordable = (1..=read::MAX_MESSAGES).rev().find(|messages| self.expected_cost(*messages) <= units);
+        affordable.unwrap_or(1)
     }
 
-    /// Whether text and attachments of a message are wanted.
-    fn wants_whole(&self, mail: &mail::Mail) -> bool {
+    /// Whether the text and attachments of a message are to be read.
+    fn needs_content(&self, mail: &mail::Mail) -> bool {
         self.settings.store == config::MailStore::All || mail.recipients.iter().any(|to| self.pattern.name(to).is_some())
     }
 }
@@ -140,7 +139,7 @@ impl Source for Gmail {
         }
     }
 
-    async fn fetch_again(&self, _stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+    async fn fetch_again(&self, _stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Decoded<Change>, Failure> {
         read::refetch(self, calls, ids).await
     }
 
@@ -160,7 +159,7 @@ impl Source for Gmail {
         Ok(counts)
     }
 
-    /// Labels are no message: one that could not be stored is still to be.
+    /// A change of labels does not contain the message, so a quarantined message stays in quarantine.
     fn is_whole(change: &Change) -> bool {
         !matches!(change, Change::Labels { .. })
     }
@@ -179,12 +178,12 @@ impl Source for Gmail {
 
     fn page_cost(&self, _kind: &str, at: &Position) -> RangeInclusive<u64> {
         let messages = match partial_page::Rest::of(at) {
-            Ok(Some(rest)) => rest.rest.len().min(read::AT_MOST),
-            _ => read::AT_MOST.min(self.settings.page_size as usize),
+            Ok(Some(rest)) => rest.rest.len().min(read::MAX_MESSAGES),
+            _ => read::MAX_MESSAGES.min(self.settings.page_size as usize),
         };
-        let most = fetch::PASS_COST + self.expected_cost(messages);
-        // Small parts, so that whoever runs into their user's minute has little left to wait for.
-        most.div_ceil(8)..=most
+        let max = fetch::PASS_COST + self.expected_cost(messages);
+        // A small minimum, so that a stream that has exhausted its user's quota per minute need not wait long to continue.
+        max.div_ceil(8)..=max
     }
 
     fn urgency(&self, stream: i64) -> f64 {
@@ -196,7 +195,7 @@ impl Source for Gmail {
     }
 }
 
-/// Reads bytes as a message and as Gmail's JSON of one, for `crate::fuzz`.
+/// Parses bytes as a message and as Gmail's JSON of one. For `crate::fuzz`.
 pub(crate) fn read_any(input: &[u8]) {
     std::hint::black_box((mail::of_message(input), mail::content(input)));
     let Ok(text) = std::str::from_utf8(input) else { return };

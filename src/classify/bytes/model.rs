@@ -1,4 +1,4 @@
-//! The model's part of a learner's bytes.
+//! Serialises the model within a learner's bytes.
 
 use anyhow::{bail, ensure};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::numbers::{Reader, Writer};
 use crate::classify::Label;
 use crate::classify::features::BUCKETS;
-use crate::classify::linear::{Class, MOST_LABELS, MOST_WEIGHTS, Model, Row, Weight};
+use crate::classify::linear::{Class, MAX_LABELS, MAX_WEIGHTS, Model, Row, Weight};
 
 /// Writes a model.
 pub fn write(model: &Model, out: &mut Writer) {
@@ -44,7 +44,7 @@ pub fn write(model: &Model, out: &mut Writer) {
 pub fn read(input: &mut Reader) -> anyhow::Result<Model> {
     let mut model = Model { documents: input.count()?, ..Model::default() };
     let classes = input.count()? as usize;
-    ensure!(classes <= MOST_LABELS, "the model has {classes} labels");
+    ensure!(classes <= MAX_LABELS, "the model has {classes} labels");
     for _ in 0..classes {
         let label = match input.take()? {
             [0] => Label::NoneOfThem,
@@ -61,21 +61,21 @@ pub fn read(input: &mut Reader) -> anyhow::Result<Model> {
         next = bucket + 1;
         let row = row(input, classes, model.documents)?;
         model.weights += row.weights.len();
-        ensure!(model.weights <= MOST_WEIGHTS, "the model has more than {MOST_WEIGHTS} weights");
+        ensure!(model.weights <= MAX_WEIGHTS, "the model has more than {MAX_WEIGHTS} weights");
         model.rows[bucket] = row;
     }
     Ok(model)
 }
 
-fn row(input: &mut Reader, classes: usize, most: u32) -> anyhow::Result<Row> {
+fn row(input: &mut Reader, classes: usize, max: u32) -> anyhow::Result<Row> {
     let documents = input.count()?;
-    ensure!((1..=most).contains(&documents), "a bucket of the model has {documents} documents of {most}");
+    ensure!((1..=max).contains(&documents), "a bucket of the model has {documents} documents of {max}");
     let mut row = Row { documents, weights: Vec::new() };
-    let mut least = 0;
+    let mut min = 0;
     for _ in 0..input.count()? {
         let class = input.count()?;
-        ensure!(class >= least && (class as usize) < classes, "a weight of the model has no label of its own");
-        least = class + 1;
+        ensure!(class >= min && (class as usize) < classes, "a weight of the model has an invalid label");
+        min = class + 1;
         row.weights.push(Weight { class: class as u16, value: input.number()?, squares: input.squares()? });
     }
     row.weights.shrink_to_fit();

@@ -1,11 +1,11 @@
-//! Numbers as bytes. Knows no models, but what their errors call them.
+//! Encodes and decodes numbers, and computes the checksum.
 
 use anyhow::{Context as _, bail, ensure};
 
-/// No weight comes near it, and sums of such numbers are finite.
-const MOST_NUMBER: f32 = 1e9;
+/// Larger than any weight, and small enough that sums stay finite.
+const MAX_NUMBER: f32 = 1e9;
 
-/// What was written so far.
+/// The bytes written so far.
 pub struct Writer(pub Vec<u8>);
 
 impl Writer {
@@ -22,12 +22,12 @@ impl Writer {
     }
 }
 
-/// What is left to be read.
+/// The bytes not read yet.
 pub struct Reader<'a>(pub &'a [u8]);
 
 impl Reader<'_> {
     pub fn take<const N: usize>(&mut self) -> anyhow::Result<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk().context("the model is cut")?;
+        let (taken, rest) = self.0.split_first_chunk().context("the model is truncated")?;
         self.0 = rest;
         Ok(*taken)
     }
@@ -46,19 +46,19 @@ impl Reader<'_> {
 
     pub fn number(&mut self) -> anyhow::Result<f32> {
         let value = f32::from_le_bytes(self.take()?);
-        ensure!(value.abs() <= MOST_NUMBER, "the model holds {value}");
+        ensure!(value.abs() <= MAX_NUMBER, "the model holds {value}");
         Ok(value)
     }
 
-    /// A sum of squares, by whose root steps are divided.
+    /// Reads a sum of squares. It must be positive: steps are divided by its root.
     pub fn squares(&mut self) -> anyhow::Result<f32> {
         let value = self.number()?;
-        ensure!(value > 0.0, "the model holds {value}, which is no sum of squares");
+        ensure!(value > 0.0, "the model holds {value} as a sum of squares");
         Ok(value)
     }
 }
 
-/// FNV-1a: against accidents, not against malice.
+/// FNV-1a: detects accidental corruption, not tampering.
 pub fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

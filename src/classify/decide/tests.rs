@@ -1,4 +1,4 @@
-//! Each row of the table of decisions.
+//! Covers each row of the decision table.
 
 use uuid::Uuid;
 
@@ -48,7 +48,7 @@ fn kin_come_first_then_the_sender_then_the_model() {
 fn kin_and_senders_that_disagree_say_nothing() {
     let model = Some((A, Evidence::Model));
     let reason = "confidence 0.90, threshold 0.80";
-    // A thread in two projects is no reason to look at the folder.
+    // A thread assigned to two projects does not fall back to the folder.
     let kin = [(Kinship::Folder, B), (Kinship::Thread, B), (Kinship::Thread, NONE)];
     assert_decided(Neighbours { kin: &kin, sender: &[B, B, B, A] }, model, reason);
     let kin = [(Kinship::Folder, A), (Kinship::Series, B), (Kinship::Series, B)];
@@ -57,7 +57,7 @@ fn kin_and_senders_that_disagree_say_nothing() {
         Some((B, Evidence::Kin)),
         "a person assigned a document of the same series",
     );
-    // The eleventh is too long ago.
+    // The eleventh no longer counts.
     let sender = [B, B, B, B, B, B, B, B, B, B, A];
     let reason = "the last 10 assignments of this sender are the same";
     assert_decided(Neighbours { kin: &[], sender: &sender }, Some((B, Evidence::Sender)), reason);
@@ -70,7 +70,7 @@ fn a_way_that_was_often_wrong_is_left_out() {
     let by = |tallies| decided(neighbours, SURE, &tallies).0;
     assert_eq!(by(Tallies { kin: wrong, ..RIGHT }), Some((NONE, Evidence::Sender)));
     assert_eq!(by(Tallies { kin: wrong, sender: wrong }), Some((A, Evidence::Model)));
-    // That may have been chance.
+    // This may be chance.
     assert_eq!(by(Tallies { kin: Tally { right: 95, total: 100 }, ..RIGHT }), Some((B, Evidence::Kin)));
     assert_eq!(by(Tallies { kin: Tally { right: 0, total: 29 }, ..RIGHT }), Some((B, Evidence::Kin)));
 }
@@ -84,7 +84,7 @@ fn the_model_is_silent_for_a_reason() {
     assert_eq!(reason(Opinion { assignments: 29, ..SURE }), "too few assignments by people: 29 of 30");
     assert_eq!(reason(Opinion { projects: 1, ..SURE }), "assignments to 2 projects are needed, there are 1");
     assert_eq!(reason(Opinion { ranked: &[], ..SURE }), "the document has no text");
-    assert_eq!(reason(Opinion { threshold: None, ..SURE }), "no confidence has kept 97 % right so far");
+    assert_eq!(reason(Opinion { threshold: None, ..SURE }), "no confidence threshold reaches 97 % precision yet");
     assert_eq!(reason(Opinion { threshold: Some(0.95), ..SURE }), "confidence 0.90 is below the threshold 0.95");
     assert_eq!(decided(Neighbours::default(), Opinion { assignments: 30, ..SURE }, &RIGHT).0, Some((A, Evidence::Model)));
 }
@@ -114,8 +114,7 @@ fn a_label_that_was_taken_away_leaves_the_document_to_the_next_way() {
     assert_eq!(by(Neighbours { kin: &kin, sender: &[NONE; 3] }, SURE).0, Some((NONE, Evidence::Sender)));
     assert_eq!(by(Neighbours { kin: &kin, sender: &[B; 3] }, SURE).0, Some((A, Evidence::Model)));
     let unsure = by(Neighbours { kin: &kin, sender: &[B; 3] }, Opinion { assignments: 3, ..SURE });
-    let reason =
-        "a person took the project of the same thread away from this document, and too few assignments by people: 3 of 30";
+    let reason = "a person removed the project of the same thread from this document, and too few assignments by people: 3 of 30";
     assert_eq!(unsure, (None, reason.to_owned()));
 }
 

@@ -1,9 +1,9 @@
-//! The weights of a model, by bucket, and which of them go when there are too many.
+//! The weights of a model by bucket, and the eviction of the smallest when there are too many.
 
-/// What a bucket says for or against one label.
+/// How much a bucket counts for or against one label.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weight {
-    /// The number of the class.
+    /// The index of the class.
     pub class: u16,
     pub value: f32,
     /// The sum of the squares of its gradients.
@@ -13,13 +13,14 @@ pub struct Weight {
 /// A bucket.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Row {
-    /// How many documents had it: what many have says little.
+    /// Number of documents with this bucket; common buckets weigh less.
     pub documents: u32,
-    /// By class.
+    /// Sorted by class.
     pub weights: Vec<Weight>,
 }
 
-/// Drops so many weights, those that say least, of equal ones those of the first buckets; all if there are no more. How many they were.
+/// Drops the `drop` smallest weights by absolute value, or all if there are fewer; of equal ones, those of the first buckets. Returns the
+/// number dropped.
 pub fn drop_smallest(rows: &mut [Row], drop: usize) -> usize {
     let mut sizes: Vec<f32> = rows.iter().flat_map(|row| &row.weights).map(|weight| weight.value.abs()).collect();
     let drop = drop.min(sizes.len());
@@ -51,11 +52,11 @@ mod tests {
     }
 
     #[track_caller]
-    fn assert_left(before: &[&[f32]], drop: usize, left: &[&[f32]]) {
+    fn assert_left(before: &[&[f32]], drop: usize, after: &[&[f32]]) {
         let mut kept = rows(before);
         let count = |rows: &[Row]| rows.iter().map(|row| row.weights.len()).sum::<usize>();
         let dropped = drop_smallest(&mut kept, drop);
-        assert_eq!(kept, rows(left));
+        assert_eq!(kept, rows(after));
         assert_eq!(dropped, count(&rows(before)) - count(&kept));
     }
 

@@ -1,5 +1,5 @@
-//! Attendee's HTTP API: each call made with its project's key, answered with what it says or a classified failure. In what it says NUL is replaced,
-//! which no table takes. Knows no database.
+//! Attendee's HTTP API: makes each call with its project's key, and returns the answer or a classified failure. Replaces NUL in answers, which
+//! PostgreSQL cannot store. No database access.
 
 mod send;
 
@@ -23,11 +23,11 @@ use crate::nul;
 
 /// The hosted service.
 const ORIGIN: &str = "https://app.attendee.dev";
-/// What any call costs: requests are what is counted.
+/// Cost of a call: the quota counts requests.
 pub const COST: u64 = 1;
-/// Pages of one listing: no project has more bots at work.
-const MOST_PAGES: usize = 1000;
-/// A listing whose cursor is no longer good begins again this often.
+/// Maximum number of pages of one listing.
+const MAX_PAGES: usize = 1000;
+/// Maximum number of times that a listing starts over when its cursor has expired.
 const RESTARTS: usize = 3;
 
 /// Attendee, with the keys of the projects.
@@ -35,8 +35,9 @@ pub struct Api {
     http: Arc<http::Client>,
     root: Url,
     keys: Keys,
-    /// Whether it has answered at all in this run, and whether it was waited for in vain.
+    /// Whether any call was answered in this run.
     answered: AtomicBool,
+    /// Whether a call has timed out in this run.
     silent: AtomicBool,
 }
 
@@ -47,26 +48,26 @@ struct Listed {
     results: Vec<Box<RawValue>>,
 }
 
-/// What a bot is to be.
+/// The request for a bot.
 pub struct Ask<'a> {
     pub meeting_url: &'a str,
     pub bot_name: &'a str,
     /// `None`: now.
     pub join_at: Option<DateTime<Utc>>,
     pub dedup_key: &'a str,
-    /// Our name for it, which it carries along.
+    /// `attendee_bots.id`, stored in the bot's metadata.
     pub bot: Uuid,
 }
 
-/// The answer to the wish for a bot.
+/// The outcome of a request for a bot.
 pub enum CreateOutcome {
-    /// As it was made.
+    /// The bot as created.
     Made(Box<RawValue>),
-    /// A living bot has this key.
+    /// An active bot has this deduplication key.
     KeyTaken,
 }
 
-/// The answer to a change of a bot that should not have joined yet.
+/// The outcome of changing a bot that should not have joined yet.
 pub enum Changed {
     Done,
     /// It has joined, or is about to.
@@ -76,7 +77,7 @@ pub enum Changed {
 
 impl Api {
     /// # Errors
-    /// An origin that is none (exit 78).
+    /// Returns a settings `Fault` (exit 78) if `root` is not a valid URL.
     pub fn new(http: Arc<http::Client>, root: &str, keys: Keys) -> Result<Self, Fault> {
         let origin = if root.is_empty() { ORIGIN } else { root };
         let root = Url::parse(origin).map_err(|error| {
@@ -85,7 +86,7 @@ impl Api {
         Ok(Self { http, root, keys, answered: AtomicBool::new(false), silent: AtomicBool::new(false) })
     }
 
-    /// The bots of a project that are in one of these states, and by this time have joined if they are told when.
+    /// Lists the bots of a project that are in one of these states and, if `join_before` is given, have an earlier `join_at`.
     pub async fn list(
         &self,
         project: Uuid,
@@ -100,12 +101,12 @@ impl Api {
         self.pages("bots.list", &[], project, calls, &query).await.map_err(no_such_list)
     }
 
-    /// The bots of a project that have this key, whatever has become of them; the last one last.
+    /// Lists the bots of a project that have this key, in any state, the latest last.
     pub async fn by_key(&self, project: Uuid, calls: &Calls, key: &str) -> Result<Vec<Box<RawValue>>, Failure> {
         self.pages("bots.list", &[], project, calls, &[("deduplication_key", key.to_owned())]).await.map_err(no_such_list)
     }
 
-    /// Everything that a list has, page by page.
+    /// Fetches all pages of a list.
     async fn pages(
         &self,
         what: &'static str,
@@ -114,9 +115,9 @@ impl Api {
         calls: &Calls,
         query: &[(&str, String)],
     ) -> Result<Vec<Box<RawValue>>, Failure> {
-        let (mut found, mut restarts) = (Vec::new(), 0);
+        let (mut results, mut restarts) = (Vec::new(), 0);
         let mut cursor: Option<String> = None;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let mut url = self.url(segments)?;
             url.query_pairs_mut().extend_pairs(query).extend_pairs(cursor.as_ref().map(|cursor| ("cursor", cursor)));
             let page = self
@@ -125,35 +126,35 @@ impl Api {
                 })
                 .await;
             let page = match page {
-                // What is not there is the page.
+                // The page is gone, not the list.
                 Err(failure) if failure.class == Class::Gone && cursor.is_some() && restarts < RESTARTS => {
                     restarts += 1;
                     cursor = None;
-                    found.clear();
+                    results.clear();
                     continue;
                 }
                 page => page?,
             };
-            found.extend(page.results.into_iter().map(nul::without));
-            // Only the cursor of it: what is before may be the address of a host that is not reached from here.
+            results.extend(page.results.into_iter().map(nul::without));
+            // Use only the cursor of the URL: its origin may be unreachable from here.
             cursor = page.next.as_deref().and_then(cursor_of);
             match (&page.next, &cursor) {
-                (None, _) => return Ok(found),
+                (None, _) => return Ok(results),
                 (Some(_), None) => {
                     return Err(Failure::new(Class::Permanent, format!("{what}: the address of the next page has no cursor")));
                 }
                 (Some(_), Some(_)) => {}
             }
         }
-        Err(Failure::new(Class::Permanent, format!("{what}: more than {MOST_PAGES} pages")))
+        Err(Failure::new(Class::Permanent, format!("{what}: more than {MAX_PAGES} pages")))
     }
 
-    /// Who was in the meeting; `None`: there is no such bot.
+    /// Lists the participants of the meeting; `None` if there is no such bot.
     pub async fn participants(&self, project: Uuid, calls: &Calls, bot: &str) -> Result<Option<Vec<Box<RawValue>>>, Failure> {
         gone(self.pages("bots.participants", &[bot, "participants"], project, calls, &[]).await)
     }
 
-    /// A bot by its id; `None`: there is none.
+    /// Fetches a bot by its id; `None` if there is no such bot.
     pub async fn get(&self, project: Uuid, calls: &Calls, bot: &str) -> Result<Option<Box<RawValue>>, Failure> {
         let url = self.url(&[bot])?;
         let answer = self
@@ -162,7 +163,7 @@ impl Api {
         Ok(gone(answer)?.map(nul::without))
     }
 
-    /// What was said, all of it or what is new after a time, as an array; `None`: there is no such bot, or it recorded nothing.
+    /// Fetches the utterances, all of them or those updated after a time; `None` if there is no such bot, or it recorded nothing.
     pub async fn transcript(
         &self,
         project: Uuid,
@@ -183,7 +184,7 @@ impl Api {
         Ok(gone(answer)?.map(|said| said.into_iter().map(nul::without).collect()))
     }
 
-    /// Asks for a bot.
+    /// Creates a bot.
     pub async fn create(&self, project: Uuid, calls: &Calls, ask: &Ask<'_>) -> Result<CreateOutcome, Failure> {
         let url = self.url(&[])?;
         let mut body = json!({
@@ -204,7 +205,7 @@ impl Api {
         }
     }
 
-    /// Moves a bot that has not joined yet to another time and room.
+    /// Moves a bot that has not joined yet to another time or room.
     pub async fn reschedule(
         &self,
         project: Uuid,
@@ -220,7 +221,7 @@ impl Api {
         self.change("bots.patch", Method::PATCH, project, calls, bot, Some(&body)).await
     }
 
-    /// Takes back a bot that has not joined yet.
+    /// Deletes a bot that has not joined yet.
     pub async fn remove(&self, project: Uuid, calls: &Calls, bot: &str) -> Result<Changed, Failure> {
         self.change("bots.delete", Method::DELETE, project, calls, bot, None).await
     }
@@ -253,7 +254,7 @@ fn gone<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
     }
 }
 
-/// The list itself is always there: where it is not, this is no Attendee. `Gone` would be said of the project.
+/// The list itself always exists; a 404 means that this is not Attendee. `Gone` would refer to the project.
 fn no_such_list(failure: Failure) -> Failure {
     match failure.class {
         Class::Gone => {
@@ -268,7 +269,7 @@ fn stamp(time: DateTime<Utc>) -> String {
 }
 
 fn cursor_of(next: &str) -> Option<String> {
-    // The server may write it without an origin.
+    // The URL may be relative.
     let query = next.split_once('?')?.1;
     url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "cursor").map(|(_, cursor)| cursor.into_owned())
 }

@@ -1,4 +1,4 @@
-//! Who shares a bot: those who take part in the same event, and nobody who only knows its link and its time. Pure.
+//! Decides who shares a bot: users who take part in the same event. Knowing its link and time is not enough. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use uuid::Uuid;
 
 use super::plan::Occurrence;
 
-/// How a user takes part in an event, as far as it is known here. Addresses are in lower case.
+/// How a user takes part in an event. Addresses are in lower case.
 #[derive(Debug, Clone, Default)]
 pub struct Part {
-    /// The event, whosever calendar shows it (see `identity`).
+    /// The identity of the event, the same in all calendars (see `identity`).
     pub identity: String,
-    /// The addresses that the user has in it.
+    /// The user's addresses in it.
     pub goes_by: Vec<String>,
-    /// Who takes part, by the organizer's own copy of the event, or else by the copy in the user's calendar.
+    /// The participants, by the organizer's own copy of the event, or else by the copy in the user's calendar.
     pub guests: Arc<BTreeSet<String>>,
-    /// `guests` is of the organizer's own copy.
+    /// `guests` is from the organizer's own copy.
     pub is_decided: bool,
     /// The user organizes the event, or has accepted the invitation.
     pub is_sure: bool,
@@ -35,40 +35,40 @@ impl Part {
     }
 }
 
-/// What two copies of one event have in common: the iCalUID and the organizer. An iCalUID alone proves nothing: whoever imports an event
-/// chooses it.
+/// The identity that all copies of an event share: iCalUID and organizer. An iCalUID alone proves nothing, because importers of an event can
+/// choose it.
 pub fn identity(uid: &str, organizer: &str) -> String {
     digest(&[uid, organizer])
 }
 
-/// Whether two audiences are of the same event, whoever shares the bot.
+/// Whether two audiences belong to the same event, even if different users share the bot.
 pub fn is_same_event(one: &str, other: &str) -> bool {
     one.split('-').next() == other.split('-').next()
 }
 
-/// Says of each occurrence with whom it shares a bot (`Occurrence::audience`).
-pub fn assign(wanted: &mut [Occurrence]) {
+/// Sets the audience of each occurrence (`Occurrence::audience`): occurrences with the same audience share a bot.
+pub fn assign(occurrences: &mut [Occurrence]) {
     let mut rooms: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for (place, one) in wanted.iter().enumerate() {
-        rooms.entry((one.start, one.room.clone())).or_default().push(place);
+    for (index, one) in occurrences.iter().enumerate() {
+        rooms.entry((one.start, one.room.clone())).or_default().push(index);
     }
-    for places in rooms.values() {
+    for indexes in rooms.values() {
         let mut events: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for place in places {
-            events.entry(wanted[*place].part.identity.clone()).or_default().push(*place);
+        for index in indexes {
+            events.entry(occurrences[*index].part.identity.clone()).or_default().push(*index);
         }
-        for (identity, places) in events {
-            let leads = leads(&places.iter().map(|place| &wanted[*place]).collect::<Vec<_>>());
-            for (place, lead) in places.into_iter().zip(leads) {
-                wanted[place].audience = format!("{identity}-{}", digest(&[&lead]));
+        for (identity, indexes) in events {
+            let leads = leads(&indexes.iter().map(|index| &occurrences[*index]).collect::<Vec<_>>());
+            for (index, lead) in indexes.into_iter().zip(leads) {
+                occurrences[index].audience = format!("{identity}-{}", digest(&[&lead]));
             }
         }
-        choose(wanted, places);
+        choose(occurrences, indexes);
     }
 }
 
-/// Names the circle of each of these occurrences of one event. Where the organizer's own copy is known, it says who is in the one circle. Where
-/// it is not, two users share if each one's copy names the other. Everybody else stays alone.
+/// Names the circle of each of these occurrences of one event. The organizer's own copy, if known, defines a single circle. Otherwise two users
+/// share a circle if each one's copy lists the other. All others stay alone.
 fn leads(occurrences: &[&Occurrence]) -> Vec<String> {
     let mut circle: Vec<usize> = (0..occurrences.len()).collect();
     for (a, one) in occurrences.iter().enumerate() {
@@ -92,40 +92,40 @@ fn share(one: &Occurrence, other: &Occurrence) -> bool {
     if one.user == other.user {
         return true;
     }
-    // A decided circle has a name of its own.
+    // A decided circle has its own name.
     let is_open = !a.is_decided && !b.is_decided;
     is_open && a.takes_part() && b.takes_part() && a.is_in(&b.guests) && b.is_in(&a.guests)
 }
 
-/// A user with several events in one room at one time needs one bot: that of the event which the user organizes or has accepted, or else of
-/// the one that more users share.
-fn choose(wanted: &mut [Occurrence], places: &[usize]) {
+/// Gives a user with several events in one room at one time a single bot: that of the event which the user organizes or has accepted, or else of
+/// the event that most users share.
+fn choose(occurrences: &mut [Occurrence], indexes: &[usize]) {
     let mut users: HashMap<&str, BTreeSet<Uuid>> = HashMap::new();
-    for place in places {
-        users.entry(&wanted[*place].audience).or_default().insert(wanted[*place].user);
+    for index in indexes {
+        users.entry(&occurrences[*index].audience).or_default().insert(occurrences[*index].user);
     }
-    let rank = |place: usize| {
-        let one = &wanted[place];
+    let rank = |index: usize| {
+        let one = &occurrences[index];
         (one.part.is_sure, users[one.audience.as_str()].len(), &one.audience)
     };
     let mut chosen: HashMap<Uuid, usize> = HashMap::new();
-    for place in places {
-        let best = chosen.entry(wanted[*place].user).or_insert(*place);
-        if rank(*place) > rank(*best) {
-            *best = *place;
+    for index in indexes {
+        let best = chosen.entry(occurrences[*index].user).or_insert(*index);
+        if rank(*index) > rank(*best) {
+            *best = *index;
         }
     }
-    for place in places {
-        let best = chosen[&wanted[*place].user];
-        if wanted[*place].audience != wanted[best].audience {
-            let Occurrence { audience, title, link, .. } = wanted[best].clone();
-            let one = &mut wanted[*place];
+    for index in indexes {
+        let best = chosen[&occurrences[*index].user];
+        if occurrences[*index].audience != occurrences[best].audience {
+            let Occurrence { audience, title, link, .. } = occurrences[best].clone();
+            let one = &mut occurrences[*index];
             (one.audience, one.title, one.link) = (audience, title, link);
         }
     }
 }
 
-/// Hexadecimal digits over texts.
+/// A hexadecimal digest of texts.
 fn digest(texts: &[&str]) -> String {
     HEXLOWER.encode(&Sha256::digest(texts.join("\0"))[..16])
 }

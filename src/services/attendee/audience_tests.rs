@@ -1,11 +1,11 @@
-//! Who shares a bot: pure cases.
+//! Tests of who shares a bot, without I/O.
 
 use chrono::DateTime;
 
 use super::super::plan::Event;
 use super::*;
 
-/// An occurrence in the calendar of a user (`ann`) by the copy of an event that names these guests.
+/// An occurrence in the calendar of a user (`ann`), from a copy of an event with these guests.
 fn copy(user: &str, event: &str, guests: &[&str]) -> Occurrence {
     let address = |name: &&str| format!("{name}@example.com");
     let of = |text: &str| Uuid::from_u128(text.bytes().fold(0, |number, byte| number << 8 | u128::from(byte)));
@@ -32,24 +32,24 @@ fn copy(user: &str, event: &str, guests: &[&str]) -> Occurrence {
     }
 }
 
-/// The same by the organizer's own copy.
+/// Like `copy`, but from the organizer's own copy.
 fn decided(user: &str, event: &str, guests: &[&str]) -> Occurrence {
     let mut one = copy(user, event, guests);
     one.part.is_decided = true;
     one
 }
 
-/// Which of them share: the places of each bot's occurrences.
+/// The indexes of the occurrences that share each bot.
 fn circles(mut all: Vec<Occurrence>) -> Vec<Vec<usize>> {
     assign(&mut all);
-    let mut found: Vec<Vec<usize>> = Vec::new();
-    for (place, one) in all.iter().enumerate() {
-        match found.iter_mut().find(|circle| all[circle[0]].audience == one.audience) {
-            Some(circle) => circle.push(place),
-            None => found.push(vec![place]),
+    let mut circles: Vec<Vec<usize>> = Vec::new();
+    for (index, one) in all.iter().enumerate() {
+        match circles.iter_mut().find(|circle| all[circle[0]].audience == one.audience) {
+            Some(circle) => circle.push(index),
+            None => circles.push(vec![index]),
         }
     }
-    found
+    circles
 }
 
 #[test]
@@ -64,10 +64,10 @@ fn without_the_organizers_list_two_share_if_each_ones_copy_names_the_other() {
     let all =
         vec![copy("ann", "talk", &["ann", "bob"]), copy("bob", "talk", &["ann", "bob"]), copy("eve", "talk", &["ann", "eve"])];
     assert_eq!(circles(all), [vec![0, 1], vec![2]]);
-    // Of one whom everybody names, and who is not in the own copy, nothing is known.
+    // A user whom all others list, but who is not in their own copy, stays alone.
     let all = vec![copy("ann", "talk", &["ann", "bob"]), copy("bob", "talk", &["ann"])];
     assert_eq!(circles(all), [vec![0], vec![1]]);
-    // Guests who come later are in some copies sooner than in others.
+    // Guests who are added later appear in some copies before others.
     let all = vec![
         copy("ann", "talk", &["ann", "bob"]),
         copy("bob", "talk", &["ann", "bob", "cid"]),
@@ -82,7 +82,7 @@ fn another_event_in_the_same_room_at_the_same_time_is_another_meeting() {
     assert_eq!(circles(vec![copy("ann", "talk", &everybody), copy("eve", "private", &everybody)]), [vec![0], vec![1]]);
     let mut forged = copy("eve", "talk", &everybody);
     forged.part.identity = identity("talk", "eve@example.com");
-    assert_eq!(circles(vec![copy("ann", "talk", &everybody), forged]), [vec![0], vec![1]], "its organizer is another one");
+    assert_eq!(circles(vec![copy("ann", "talk", &everybody), forged]), [vec![0], vec![1]], "another organizer");
 }
 
 #[test]
@@ -95,5 +95,5 @@ fn a_user_with_two_events_in_one_room_has_one_bot_by_the_one_that_was_accepted()
         vec![trap, copy("eve", "trap", &guests), copy("cid", "trap", &guests), talk, copy("bob", "talk", &["ann", "bob"])];
     assert_eq!(circles(all.clone()), [vec![0, 3, 4], vec![1, 2]]);
     assign(&mut all);
-    assert_eq!(all[0].title.as_deref(), Some("talk of ann"), "shown with the title of the event whose bot it is");
+    assert_eq!(all[0].title.as_deref(), Some("talk of ann"), "the meeting shows the title of the event that the bot is for");
 }

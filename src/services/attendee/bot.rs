@@ -1,4 +1,4 @@
-//! A bot as Attendee tells of it, and what its states mean. Pure.
+//! A bot as Attendee describes it, and the meaning of its states. Pure.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use super::transcript::{Participant, Utterance};
 use crate::db::items::Poison;
 use crate::engine::Item;
 
-/// States of a bot that has work before it, as Attendee names them.
+/// States of a bot that is not finished, by Attendee's names.
 pub const LIVING: [&str; 13] = [
     SCHEDULED,
     "staged",
@@ -24,7 +24,7 @@ pub const LIVING: [&str; 13] = [
     "leaving",
     "post_processing",
 ];
-/// The state in which a bot can be moved and taken back.
+/// The state in which a bot can be moved and deleted.
 pub const SCHEDULED: &str = "scheduled";
 
 /// A bot (`GET /bots/{id}`).
@@ -40,7 +40,7 @@ pub struct Bot {
     events: Vec<Event>,
 }
 
-/// Something that happened to a bot.
+/// An event of a bot.
 #[derive(Debug, Clone, Deserialize)]
 struct Event {
     #[serde(default, rename = "type")]
@@ -50,42 +50,42 @@ struct Event {
     created_at: DateTime<Utc>,
 }
 
-/// What a page tells of a bot.
+/// An item of a page.
 pub enum Change {
     Bot(Bot, Heard),
-    /// Attendee has no such bot any more.
+    /// Attendee no longer has the bot.
     Gone,
 }
 
-/// What was heard of the meeting.
+/// What the bot has heard of the meeting.
 pub enum Heard {
-    /// It was not asked for.
+    /// Not requested.
     Unasked,
-    /// What is new, up to a time by our clock.
+    /// New utterances, up to a time by the local clock.
     News(Vec<Utterance>, DateTime<Utc>),
-    /// All that there is.
-    Whole(Transcript),
+    /// All utterances.
+    Transcript(Transcript),
     /// Nothing more will come, and why.
     Over(&'static str),
-    /// Nothing has come yet, and why; more may.
+    /// Nothing has come yet, and why; utterances may still come.
     Late(&'static str),
-    /// What was said was deleted at Attendee: it is not kept here either.
+    /// The transcript was deleted at Attendee, so it is not kept here either.
     Deleted,
 }
 
 /// A transcript.
 pub struct Transcript {
     pub said: Vec<Utterance>,
-    /// Who was there.
+    /// The participants.
     pub present: Vec<Participant>,
     /// Why something is missing.
     pub note: Option<&'static str>,
-    /// Whether nothing better will come.
+    /// Whether no better version will come.
     pub is_final: bool,
 }
 
 impl Bot {
-    /// Reads a bot.
+    /// Decodes a bot.
     pub fn read(raw: &RawValue) -> Result<Self, Poison> {
         let bot: Self = serde_json::from_str(raw.get()).map_err(|error| Poison::of(raw, format!("not a bot: {error}")))?;
         match bot.id.is_empty() {
@@ -94,12 +94,12 @@ impl Bot {
         }
     }
 
-    /// When it last changed its state, as far as it says.
+    /// The time of its last event, if it has any.
     pub fn changed_at(&self) -> Option<DateTime<Utc>> {
         self.events.iter().map(|event| event.created_at).max()
     }
 
-    /// Whether it is done with its meeting.
+    /// Whether its meeting is over for it.
     pub fn is_over(&self) -> bool {
         matches!(self.state.as_str(), "ended" | "fatal_error" | "data_deleted")
     }
@@ -109,11 +109,11 @@ impl Bot {
         self.state == "fatal_error"
     }
 
-    /// Why it failed, or may not record: type and sub-type of the last event that says so, such as
+    /// Why it failed or is not allowed to record: type and sub-type of the last event that gives a reason, such as
     /// `could_not_join_meeting: waiting_room_timeout_exceeded`.
     pub fn reason(&self) -> Option<String> {
-        let telling = ["fatal_error", "could_not_join_meeting", "recording_permission_denied", "recording_permission_granted"];
-        let last = self.events.iter().rfind(|event| telling.contains(&event.kind.as_str()))?;
+        let kinds = ["fatal_error", "could_not_join_meeting", "recording_permission_denied", "recording_permission_granted"];
+        let last = self.events.iter().rfind(|event| kinds.contains(&event.kind.as_str()))?;
         if !self.has_failed() && last.kind != "recording_permission_denied" {
             return None;
         }
@@ -123,7 +123,7 @@ impl Bot {
         })
     }
 
-    /// Whether there may be something to hear by now.
+    /// Whether utterances may have come by now.
     pub fn hears(&self) -> bool {
         matches!(
             self.state.as_str(),
@@ -136,12 +136,12 @@ impl Bot {
         )
     }
 
-    /// `meetings.bot_status`; a state that is not known here as it is.
+    /// The value for `meetings.bot_status`; an unknown state is returned unchanged.
     pub fn status(&self) -> &str {
         status(&self.state).unwrap_or(&self.state)
     }
 
-    /// Whether its state is not known here.
+    /// Whether its state is unknown to this version of syncctl.
     pub fn is_strange(&self) -> bool {
         status(&self.state).is_none()
     }
@@ -161,18 +161,18 @@ fn status(state: &str) -> Option<&'static str> {
     })
 }
 
-/// An item of a bot's JSON, without anything heard.
+/// Decodes a bot, without anything heard.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     let bot = Bot::read(&raw)?;
     Ok(item(bot, raw, Heard::Unasked))
 }
 
-/// An item of a bot and what was heard.
+/// Creates an item of a bot and what it has heard.
 pub fn item(bot: Bot, raw: Box<RawValue>, heard: Heard) -> Item<Change> {
     Item { id: bot.id.clone(), changed_at: bot.changed_at(), raw, change: Change::Bot(bot, heard) }
 }
 
-/// An item that says that a bot is not there any more.
+/// Creates an item for a bot that no longer exists.
 pub fn gone(id: &str) -> anyhow::Result<Item<Change>> {
     let raw = serde_json::value::to_raw_value(&serde_json::json!({ "id": id }))?;
     Ok(Item { id: id.to_owned(), changed_at: None, raw, change: Change::Gone })
@@ -204,25 +204,25 @@ mod tests {
         }
         assert!(bot("dancing").is_strange());
         assert_eq!(bot("dancing").status(), "dancing");
-        assert!(!bot("dancing").is_over(), "what is not known may still go on");
+        assert!(!bot("dancing").is_over(), "a bot in an unknown state may still be active");
     }
 
     #[test]
     fn the_reason_is_the_last_event_that_says_one() {
-        let told = |state: &str, events: &str| {
+        let reason = |state: &str, events: &str| {
             let text = format!(r#"{{"id":"bot_1","state":"{state}","events":[{events}]}}"#);
             serde_json::from_str::<Bot>(&text).expect("a bot").reason()
         };
         let event =
             |kind: &str, sub: &str| format!(r#"{{"type":"{kind}","sub_type":{sub},"created_at":"2026-11-28T10:00:00Z"}}"#);
         let timeout = event("could_not_join_meeting", r#""waiting_room_timeout_exceeded""#);
-        assert_eq!(told("fatal_error", &timeout).as_deref(), Some("could_not_join_meeting: waiting_room_timeout_exceeded"));
-        assert_eq!(told("fatal_error", &event("fatal_error", "null")).as_deref(), Some("fatal_error"));
-        assert_eq!(told("ended", &event("leave_requested", r#""auto_leave_silence""#)), None);
+        assert_eq!(reason("fatal_error", &timeout).as_deref(), Some("could_not_join_meeting: waiting_room_timeout_exceeded"));
+        assert_eq!(reason("fatal_error", &event("fatal_error", "null")).as_deref(), Some("fatal_error"));
+        assert_eq!(reason("ended", &event("leave_requested", r#""auto_leave_silence""#)), None);
         let denied = event("recording_permission_denied", r#""host_denied_permission""#);
-        assert_eq!(told("ended", &denied).as_deref(), Some("recording_permission_denied: host_denied_permission"));
+        assert_eq!(reason("ended", &denied).as_deref(), Some("recording_permission_denied: host_denied_permission"));
         let granted = event("recording_permission_granted", "null");
-        assert_eq!(told("joined_recording", &format!("{denied},{granted}")).as_deref(), None);
+        assert_eq!(reason("joined_recording", &format!("{denied},{granted}")).as_deref(), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How many bots there may be on one day: who invites decides on them, others pay for them. Pure.
+//! Limits the bots per day: invitations come from others, but the operator pays for the bots. Pure.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use uuid::Uuid;
 use super::plan::{ExistingBot, Meeting, Step};
 use crate::config;
 
-/// Bots on one day of UTC.
+/// Maximum number of bots per UTC day.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// For one user.
+    /// Per user.
     user: u32,
-    /// Of one project.
+    /// Per project.
     project: u32,
-    /// For one series.
+    /// Per series.
     series: u32,
 }
 
@@ -25,21 +25,22 @@ impl From<&config::Attendee> for Bounds {
     }
 }
 
+/// The subject of a limit.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Whose {
+enum Subject {
     User(Uuid),
     Project(Uuid),
     Series(String),
 }
 
-/// The bots of each day, by the days on which their meetings begin.
+/// The number of bots by the day on which their meetings begin.
 pub struct Days {
     bounds: Bounds,
-    counts: HashMap<(NaiveDate, Whose), u32>,
+    counts: HashMap<(NaiveDate, Subject), u32>,
 }
 
 impl Days {
-    /// With the bots that are kept, and `others` that there are.
+    /// Counts the bots that are kept, and the `others` that exist.
     pub fn new(bounds: Bounds, kept: &[Step], others: &[ExistingBot]) -> Self {
         let mut days = Self { bounds, counts: HashMap::new() };
         for step in kept {
@@ -56,29 +57,29 @@ impl Days {
     /// Counts a new bot for a meeting.
     ///
     /// # Errors
-    /// What is too much, and why. As long as one of its users may have it, it is for all of them.
+    /// Returns the limit that is reached, and an explanation. The limit per user is reached only if it is for all users of the meeting.
     pub fn take(&mut self, meeting: &Meeting) -> Result<(), (&'static str, String)> {
         let day = meeting.start.date_naive();
-        let is_reached = |whose: Whose, most: u32| self.counts.get(&(day, whose)).is_some_and(|count| *count >= most);
+        let is_reached = |subject: Subject, max: u32| self.counts.get(&(day, subject)).is_some_and(|count| *count >= max);
         let Bounds { user, project, series } = self.bounds;
-        let (what, most) = if meeting.users().into_iter().all(|id| is_reached(Whose::User(id), user)) {
-            ("no bot beyond attendee.bots_per_day", user)
-        } else if is_reached(Whose::Project(meeting.project), project) {
-            ("no bot beyond attendee.project_bots_per_day", project)
-        } else if is_reached(Whose::Series(meeting.audience.clone()), series) {
-            ("no bot beyond attendee.series_bots_per_day", series)
+        let (what, max) = if meeting.users().into_iter().all(|id| is_reached(Subject::User(id), user)) {
+            ("no bot, limit reached: attendee.bots_per_day", user)
+        } else if is_reached(Subject::Project(meeting.project), project) {
+            ("no bot, limit reached: attendee.project_bots_per_day", project)
+        } else if is_reached(Subject::Series(meeting.audience.clone()), series) {
+            ("no bot, limit reached: attendee.series_bots_per_day", series)
         } else {
             self.count(meeting.start, meeting.project, &meeting.audience, meeting.users());
             return Ok(());
         };
-        let key = what.trim_start_matches("no bot beyond ");
-        Err((what, format!("its day has {most} bots already ({key})")))
+        let key = what.trim_start_matches("no bot, limit reached: ");
+        Err((what, format!("its day already has {max} bots ({key})")))
     }
 
     fn count(&mut self, start: DateTime<Utc>, project: Uuid, audience: &str, users: impl IntoIterator<Item = Uuid>) {
-        let users = users.into_iter().map(Whose::User);
-        for whose in users.chain([Whose::Project(project), Whose::Series(audience.to_owned())]) {
-            *self.counts.entry((start.date_naive(), whose)).or_default() += 1;
+        let users = users.into_iter().map(Subject::User);
+        for subject in users.chain([Subject::Project(project), Subject::Series(audience.to_owned())]) {
+            *self.counts.entry((start.date_naive(), subject)).or_default() += 1;
         }
     }
 }
@@ -122,7 +123,9 @@ mod tests {
     fn each_bound_holds_for_a_day_and_the_next_day_begins_anew() {
         let mut days = Days::new(Bounds { user: 3, project: 5, series: 2 }, &[], &[]);
         let mut taken = |user: u128, audience: &str, minute: i64| {
-            days.take(&meeting(user, audience, minute)).err().map(|(what, _)| what.trim_start_matches("no bot beyond attendee."))
+            days.take(&meeting(user, audience, minute))
+                .err()
+                .map(|(what, _)| what.trim_start_matches("no bot, limit reached: attendee."))
         };
         assert_eq!((taken(1, "a", 0), taken(1, "a", 1)), (None, None));
         assert_eq!(taken(1, "a", 2), Some("series_bots_per_day"));
@@ -140,7 +143,7 @@ mod tests {
         let mut both = meeting(1, "b", 1);
         both.occurrences.extend(meeting(2, "b", 1).occurrences);
         assert_eq!(days.take(&both), Ok(()));
-        assert!(days.take(&both).is_err(), "both have theirs now");
+        assert!(days.take(&both).is_err(), "both users have reached the limit");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Transcripts, their documents, and what meetings show of bots, held against the bots that they are made of, and made anew. Knows no network.
+//! Compares transcripts, their documents and the bot fields of meetings with the stored bots, and rebuilds them. No network access.
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -9,8 +9,7 @@ use super::{SERVICE, finish, store};
 use crate::engine::Stream;
 use crate::engine::verify::{Derived, Differences, Mismatch, wrong};
 
-/// Of bots that nothing will change any more: a transcript of what was heard, and a document of it for each user whose meeting it was. Of every bot:
-/// the meetings that show one.
+/// Compares, for settled bots: the transcript, and its document for each user of the meeting; for all bots: the bot fields of their meetings.
 pub async fn compared(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
     let rows = tx
         .query_typed(
@@ -30,19 +29,20 @@ pub async fn compared(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<D
         .context("reading transcripts and their documents")?;
     let mut derived = Derived::default();
     for row in &rows {
-        let found = match (row.try_get(1)?, row.try_get(2)?) {
+        let mismatch = match (row.try_get(1)?, row.try_get(2)?) {
             (true, _) => Some(Mismatch::Missing),
             (false, true) => Some(Mismatch::Stale),
             (false, false) => None,
         };
-        derived.add(row.try_get(0)?, found);
+        derived.add(row.try_get(0)?, mismatch);
     }
     Ok(derived)
 }
 
-/// Makes them anew of what was heard.
-pub async fn made(tx: &Transaction<'_>, found: &Differences) -> anyhow::Result<()> {
-    let bots: Vec<Uuid> = wrong(found).into_iter().map(str::parse).collect::<Result<_, _>>().context("reading ids of bots")?;
+/// Rebuilds them from the stored utterances.
+pub async fn rebuild(tx: &Transaction<'_>, differences: &Differences) -> anyhow::Result<()> {
+    let bots: Vec<Uuid> =
+        wrong(differences).into_iter().map(str::parse).collect::<Result<_, _>>().context("reading ids of bots")?;
     tx.execute_typed(
         "UPDATE documents o SET content_hash = '' FROM attendee_bots b WHERE b.id = ANY ($1) AND o.source = $2 AND o.source_id = b.bot_id",
         &[(&bots, Type::UUID_ARRAY), (&SERVICE, Type::TEXT)],

@@ -1,5 +1,5 @@
-//! Coming meetings as users' calendars show them, and their organizers' own copies. Reads the tables of Calendar, as they are documented in
-//! the schema; knows no network.
+//! Reads upcoming meetings from users' calendars, and their organizers' own copies, from the tables of Calendar as documented in the schema. No
+//! network access.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use super::eligible::Window;
 use crate::db::Pool;
 use crate::links;
 
-/// Nothing that lasts longer is looked at.
+/// Maximum duration of a meeting that is considered.
 const LONGEST: TimeDelta = TimeDelta::days(7);
-/// The address of a calendar that is nobody's own ends so.
+/// Suffix of the addresses of calendars that no user owns.
 pub const SHARED: &str = "@group.calendar.google.com";
 
 /// An event that is a meeting.
@@ -33,16 +33,16 @@ pub struct Row {
     pub start: DateTime<Utc>,
     pub end: DateTime<Utc>,
     pub time_zone: Option<String>,
-    /// As its start was written.
+    /// The UTC offset in which its start is written.
     pub offset: Option<FixedOffset>,
     pub series: Option<String>,
     pub original_start: Option<DateTime<Utc>>,
     pub recurrence: Vec<String>,
     pub wants: bool,
     pub project: Option<String>,
-    /// iCalUID: every copy of the event has it.
+    /// The iCalUID, which all copies of the event share.
     pub uid: String,
-    /// The calendar is the user's, and not only overlaid.
+    /// The calendar is the user's own, not only overlaid.
     pub is_own: bool,
     organizer: Person,
     creator: Option<String>,
@@ -51,12 +51,12 @@ pub struct Row {
     email: String,
 }
 
-/// One of an event's people.
+/// A participant of an event.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Person {
     pub email: Option<String>,
-    /// It is the calendar that shows the event.
+    /// The participant is the calendar that shows the event.
     #[serde(rename = "self")]
     is_calendar: bool,
     response_status: Option<String>,
@@ -69,7 +69,7 @@ impl Person {
 }
 
 impl Row {
-    /// Why no bot can join, by the link alone.
+    /// Why no bot can join, judged by the link alone.
     pub fn refusal(&self) -> Option<String> {
         let (Some(link), Some(kind)) = (&self.link, &self.link_kind) else { return Some("it has no link".into()) };
         match links::of(link) {
@@ -78,12 +78,12 @@ impl Row {
         }
     }
 
-    /// The organizer's address, in lower case; empty where Google names none.
+    /// The organizer's address, in lower case; empty if Google names none.
     pub fn organizer(&self) -> String {
         self.organizer.address().unwrap_or_default()
     }
 
-    /// The addresses that the user has in the event, in lower case: the own one, and in an own calendar that of the calendar.
+    /// The user's addresses in the event, in lower case: the user's own address and, in the user's own calendar, that of the calendar.
     pub fn goes_by(&self) -> Vec<String> {
         let of_calendar = self.attendees.iter().chain([&self.organizer]).filter(|one| self.is_own && one.is_calendar);
         of_calendar.filter_map(Person::address).chain([self.email.clone()]).collect()
@@ -94,14 +94,14 @@ impl Row {
         guests(&self.organizer(), &self.attendees)
     }
 
-    /// The response of the user; `None`: the user is not invited.
+    /// The response of the user; `None` if the user is not invited.
     pub fn response(&self) -> Option<&str> {
         let goes_by = self.goes_by();
         let own = self.attendees.iter().find(|one| one.address().is_some_and(|address| goes_by.contains(&address)))?;
         Some(own.response_status.as_deref().unwrap_or("needsAction"))
     }
 
-    /// Whether the user organizes the event: also one of which Google says nothing, in a calendar of the user's.
+    /// Whether the user organizes the event. An event without an organizer counts if it is in the user's own calendar.
     pub fn is_organized_by_user(&self) -> bool {
         match self.organizer.address() {
             Some(organizer) => self.goes_by().contains(&organizer),
@@ -109,7 +109,7 @@ impl Row {
         }
     }
 
-    /// The domain that the invitation comes from: the organizer's, or of an event in a calendar that is nobody's own its creator's.
+    /// The domain that the invitation comes from: the organizer's, or the creator's if no user owns the calendar.
     pub fn domain(&self) -> String {
         let organizer = self.organizer();
         let address = match &self.creator {
@@ -125,7 +125,7 @@ fn guests(organizer: &str, attendees: &[Person]) -> BTreeSet<String> {
     attendees.iter().filter_map(Person::address).chain(organizer).collect()
 }
 
-/// The meetings of the window whose users want bots, or to which a virtual address may be invited.
+/// Reads the meetings of the window whose users want bots, or to which a virtual address may be invited.
 pub async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> {
     let rows = pool
         .get()
@@ -140,7 +140,7 @@ pub async fn rows(pool: &Pool, window: &Window<'_>) -> anyhow::Result<Vec<Row>> 
             ],
         )
         .await
-        .context("reading coming meetings")?;
+        .context("reading upcoming meetings")?;
     rows.iter().map(read).collect()
 }
 
@@ -172,12 +172,12 @@ fn read(row: &tokio_postgres::Row) -> anyhow::Result<Row> {
     })
 }
 
-/// What Google sends in another form says nothing.
+/// Decodes a value, or returns the default if it has an unexpected form.
 fn lenient<T: DeserializeOwned + Default>(value: Option<Value>) -> T {
     value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
 }
 
-/// The times of series that other events stand for, moved or cancelled.
+/// Reads the original times of series occurrences that were moved or cancelled.
 pub async fn replaced(pool: &Pool, window: &Window<'_>, rows: &[Row]) -> anyhow::Result<HashSet<(i64, String, DateTime<Utc>)>> {
     let series: Vec<&Row> = rows.iter().filter(|row| !row.recurrence.is_empty()).collect();
     let streams: Vec<i64> = series.iter().map(|row| row.stream).collect();
@@ -202,24 +202,24 @@ pub async fn replaced(pool: &Pool, window: &Window<'_>, rows: &[Row]) -> anyhow:
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
 }
 
-/// Events as their organizers have them, by iCalUID and organizer.
+/// The organizers' own copies of events, by iCalUID and organizer.
 #[derive(Default)]
 pub struct Originals(HashMap<(String, String), Vec<Original>>);
 
-/// An event as its organizer has it.
+/// The organizer's own copy of an event.
 pub struct Original {
-    /// Which occurrence of a series it stands for; `None`: the single event, or the series.
+    /// The original start of an exception of a series; `None` for a single event or a series.
     at: Option<DateTime<Utc>>,
     pub title: Option<String>,
     pub guests: Arc<BTreeSet<String>>,
 }
 
 impl Originals {
-    /// Those of the organizers of these meetings who are users, as far as their calendars are synced.
+    /// Reads the copies of those organizers of these meetings who are users with synced calendars.
     pub async fn of(pool: &Pool, window: &Window<'_>, rows: &[Row]) -> anyhow::Result<Self> {
         let ids = |row: &Row| [Some(row.event_id.clone()), row.series.clone()].into_iter().flatten();
-        let asked: HashSet<(String, String)> = rows.iter().flat_map(|row| ids(row).map(|id| (row.organizer(), id))).collect();
-        let (organizers, ids): (Vec<String>, Vec<String>) = asked.into_iter().unzip();
+        let keys: HashSet<(String, String)> = rows.iter().flat_map(|row| ids(row).map(|id| (row.organizer(), id))).collect();
+        let (organizers, ids): (Vec<String>, Vec<String>) = keys.into_iter().unzip();
         let rows = pool
             .get()
             .await?
@@ -244,7 +244,7 @@ impl Originals {
         Ok(originals)
     }
 
-    /// What the organizer has of an occurrence; `None`: the organizer is no user, or has no such event.
+    /// Returns the organizer's copy of an occurrence; `None` if the organizer is not a user, or has no such event.
     pub fn find(&self, row: &Row, original_start: DateTime<Utc>) -> Option<&Original> {
         let all = self.0.get(&(row.uid.clone(), row.organizer()))?;
         all.iter().find(|one| one.at == Some(original_start)).or_else(|| all.iter().find(|one| one.at.is_none()))

@@ -1,4 +1,4 @@
-//! What an error answer of Attendee means. Pure.
+//! Classifies Attendee's error responses. Pure.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -7,35 +7,35 @@ use uuid::Uuid;
 use crate::error::{Class, Failure};
 use crate::http::{retry_after, without_addresses};
 
-/// What Attendee says, which has no codes, and the code that stands for it here (`Failure::reason`).
+/// Phrases in Attendee's errors, which have no codes, and the reason they map to (`Failure::reason`).
 const REASONS: [(&[&str], &str); 3] = [
     (&["Deduplication key already in use"], KEY_TAKEN),
     (&["join_at cannot be in the past"], PAST),
     // "Bot is in state … but …"
     (&["Bot is in state", "scheduled state"], TOO_LATE),
 ];
-/// A living bot has the deduplication key.
+/// An active bot has the deduplication key.
 const KEY_TAKEN: &str = "key_taken";
-/// The time at which a bot is to join is over.
+/// The time at which a bot should join has passed.
 const PAST: &str = "join_at_past";
-/// A bot is to be changed that has left its schedule.
+/// The bot to change is no longer in the scheduled state.
 const TOO_LATE: &str = "not_scheduled";
 
-/// What it says where a server of Django answers with 500: "An error occurred while creating the bot. Error ID: …".
+/// Phrases of internal errors, which Attendee sends with status 400: "An error occurred while creating the bot. Error ID: …".
 const INTERNAL: [&str; 2] = ["An error occurred while", "Error ID"];
-/// What to look at where something else answers.
-const ROOT: &str = "that is no answer of Attendee: check attendee.root, which must be its origin";
+/// Advice if another server answers.
+const ROOT: &str = "this is not an answer from Attendee: check attendee.root, which must be its origin";
 
-/// Classifies an error answer. `what` names the method; `retry` is the header; `now` serves hints that are points in time.
+/// Classifies an error response. `what` names the method; `retry` is the `Retry-After` header; `now` converts points in time to durations.
 pub fn classify(what: &str, status: u16, retry: Option<&str>, body: &[u8], now: DateTime<Utc>) -> Failure {
-    // A front end answers with a page: the status alone decides then.
+    // A front end answers with an HTML page; then the status alone decides.
     let said = serde_json::from_slice::<Value>(body).map(|said| texts(&said).join("; ")).unwrap_or_default();
     let internal = INTERNAL.iter().all(|part| said.contains(part));
     let class = match status {
-        // Only Attendee's own word condemns a key.
+        // Only an answer from Attendee itself makes a key invalid.
         401 | 403 if !said.is_empty() => Class::AuthRevoked,
         404 if !said.is_empty() => Class::Gone,
-        // A front end that has lost its Attendee says so too: that is no word on a bot.
+        // A front end that cannot reach Attendee answers like this too; it says nothing about the bot.
         401 | 403 | 404 | 407 => Class::Transient,
         429 => Class::RateLimited,
         408 | 500..=599 => Class::Transient,
@@ -50,14 +50,14 @@ pub fn classify(what: &str, status: u16, retry: Option<&str>, body: &[u8], now: 
         message.push_str(&format!("; {ROOT}"));
     }
     if class == Class::AuthRevoked {
-        message.push_str("; the project's key is refused: give it a new one with `syncctl attendee project add`");
+        message.push_str("; Attendee refuses the project's key: set a new one with `syncctl attendee project add`");
     }
     let reason = REASONS.iter().find(|(parts, _)| parts.iter().all(|part| said.contains(part))).map_or("", |(_, reason)| reason);
     let retry_after = retry.and_then(|value| retry_after(value, now));
     Failure { status: Some(status), reason: reason.to_owned(), retry_after, ..Failure::new(class, message) }
 }
 
-/// `{"error": …}`, `{"detail": …}`, or the wrong fields, each with what is wrong with it.
+/// The texts of `{"error": …}`, `{"detail": …}`, or of the invalid fields, each with its problem.
 fn texts(said: &Value) -> Vec<String> {
     match said {
         Value::String(text) => vec![text.clone()],
@@ -73,29 +73,29 @@ fn texts(said: &Value) -> Vec<String> {
     }
 }
 
-/// Whether a living bot has the key.
+/// Whether an active bot has the key.
 pub fn is_key_taken(failure: &Failure) -> bool {
     failure.class == Class::Permanent && failure.reason == KEY_TAKEN
 }
 
-/// Whether the time at which a bot was to join is over by Attendee's clock.
+/// Whether the time at which the bot should join has passed by Attendee's clock.
 pub fn is_past(failure: &Failure) -> bool {
     failure.class == Class::Permanent && failure.reason == PAST
 }
 
-/// Whether the bot has left its schedule.
+/// Whether the bot is no longer in the scheduled state.
 pub fn is_too_late(failure: &Failure) -> bool {
     failure.class == Class::Permanent && failure.reason == TOO_LATE
 }
 
-/// A page where the answer to a call should be.
+/// An HTML page instead of the answer to a call.
 pub fn no_attendee(what: &str) -> Failure {
-    Failure::new(Class::Transient, format!("{what}: the answer is a page; {ROOT}"))
+    Failure::new(Class::Transient, format!("{what}: the answer is an HTML page; {ROOT}"))
 }
 
-/// The key of a project that was removed while the run went on.
+/// A missing key: the project was removed during the run.
 pub fn no_key(project: Uuid) -> Failure {
-    Failure::new(Class::AuthRevoked, format!("there is no key of project {project}: add it with `syncctl attendee project add`"))
+    Failure::new(Class::AuthRevoked, format!("project {project} has no key: add one with `syncctl attendee project add`"))
 }
 
 #[cfg(test)]

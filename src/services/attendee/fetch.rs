@@ -1,4 +1,4 @@
-//! Asks Attendee how the open bots of a project are, and what was said. Knows no database.
+//! Fetches the states and utterances of a project's open bots. No database access.
 
 use std::collections::HashMap;
 
@@ -14,24 +14,24 @@ use crate::db::items::Poison;
 use crate::engine::{Calls, Item, Next, Page, Stream};
 use crate::error::{Class, Failure};
 
-/// Bots asked for at once.
+/// Maximum number of bots fetched concurrently.
 const AT_ONCE: usize = 8;
-/// By how much two clocks may differ before something that was said is missed until the transcript is there.
+/// Allowed clock difference. With a larger one, utterances can be missed until the transcript is complete.
 const SKEW: chrono::Duration = chrono::Duration::seconds(30);
 
-/// One poll of a project: the bots that are due and have changed. Without an open bot nothing is asked.
+/// Polls a project: returns the due bots that have changed. Makes no call if no bot is due.
 pub async fn bots(attendee: &Attendee, stream: &Stream, calls: &Calls) -> Result<Page<Change>, Failure> {
     let now = Utc::now();
     let due = attendee.opens.due(stream.user_id);
     let mut page =
         Page { items: Vec::new(), poison: Vec::new(), pinned: None, expected: None, next: Next::Cursor(now.to_rfc3339()) };
     let mut listed = listed(attendee, stream, calls, &due).await?;
-    let asked: Vec<_> = due
+    let requests: Vec<_> = due
         .iter()
         .map(|open| (*open, listed.remove(&open.bot_id)))
         .map(|(open, raw)| calls.on(&open.bot_id, one(attendee, stream, calls, open, raw)))
         .collect();
-    let answers: Vec<_> = futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;
+    let answers: Vec<_> = futures_util::stream::iter(requests).buffered(AT_ONCE).collect().await;
     let (mut read, mut unread) = (0, None);
     for (open, answer) in due.iter().zip(answers) {
         match answer {
@@ -40,7 +40,7 @@ pub async fn bots(attendee: &Attendee, stream: &Stream, calls: &Calls) -> Result
                 page.items.extend(item);
             }
             Ok(Err(poison)) => page.poison.push(poison),
-            // One bot must not hold up the others; it stays open, and the next poll asks again.
+            // One bot must not hold up the others. It stays open, and the next poll tries again.
             Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) => {
                 calls.digest.failed("bot not read", stream, &failure);
                 attendee.notes.unread(&open.bot_id, &failure.message);
@@ -55,7 +55,7 @@ pub async fn bots(attendee: &Attendee, stream: &Stream, calls: &Calls) -> Result
     }
 }
 
-/// The bots that the list names, by id: twenty-five a call. It is only asked where bots are at work.
+/// Lists the bots of a project by id, 25 per call. Makes no call if no due bot is active.
 async fn listed(
     attendee: &Attendee,
     stream: &Stream,
@@ -64,7 +64,7 @@ async fn listed(
 ) -> Result<HashMap<String, Box<RawValue>>, Failure> {
     let living: Vec<&&OpenBot> = due.iter().filter(|open| open.ended_at.is_none()).collect();
     let Some(latest) = living.iter().map(|open| open.join_at).max() else { return Ok(HashMap::new()) };
-    // Bots that join later are not looked at yet. Those that were to join at once have no time, and are asked for by their ids.
+    // Excludes bots that join later. Bots that were to join immediately have no `join_at`, and are fetched by their ids.
     let before = latest + chrono::Duration::seconds(1);
     let raws = attendee.api.list(stream.user_id, calls, &LIVING, Some(before)).await?;
     let named = |raw: Box<RawValue>| Some((Bot::read(&raw).ok()?.id, raw));
@@ -73,7 +73,7 @@ async fn listed(
 
 type Answer = Result<Option<Item<Change>>, Poison>;
 
-/// A bot that is due, as the list told of it or else asked for by its id; `None`: nothing has changed.
+/// Processes a due bot, from the list or else fetched by its id; `None` if nothing has changed.
 async fn one(
     attendee: &Attendee,
     stream: &Stream,
@@ -101,13 +101,13 @@ async fn one(
     };
     note_problems(attendee, calls, &bot);
     let same = open.state.as_deref() == Some(&bot.state) && open.transcription_state == bot.transcription_state;
-    // While a transcript is awaited, each look is written down: the next one depends on it.
+    // While a transcript is awaited, every poll is stored, because the time of the next one depends on it.
     let quiet = match &heard {
         Heard::Unasked => !bot.is_over(),
         Heard::News(news, _) => news.is_empty(),
-        Heard::Whole(_) | Heard::Over(_) | Heard::Late(_) | Heard::Deleted => false,
+        Heard::Transcript(_) | Heard::Over(_) | Heard::Late(_) | Heard::Deleted => false,
     };
-    // Its last event is known already where its state is: what was heard since then has no time of its own.
+    // If the state is known, so is the last event; newly heard utterances have no change time.
     let is_new = open.state.as_deref() != Some(&bot.state);
     let item = |bot: Bot| {
         let item = bot::item(bot, raw, heard);
@@ -116,19 +116,19 @@ async fn one(
     Ok(Ok((!(same && quiet)).then(|| item(bot))))
 }
 
-/// Says of a bot what somebody should hear of.
+/// Logs and notes the problems of a bot.
 fn note_problems(attendee: &Attendee, calls: &Calls, bot: &Bot) {
     if bot.is_strange() {
-        calls.digest.add("state of a bot not known here, stored as it is", None, &bot.id, &format!("{:?}", bot.state));
+        calls.digest.add("unknown state of a bot, stored unchanged", None, &bot.id, &format!("{:?}", bot.state));
         attendee.notes.strange(&bot.id, &bot.state);
     }
     if let Some(reason) = bot.reason() {
-        calls.digest.add("bot in trouble", None, &bot.id, &format!("{} ({reason})", bot.state));
-        attendee.notes.trouble(&bot.id, &reason);
+        calls.digest.add("bot with a problem", None, &bot.id, &format!("{} ({reason})", bot.state));
+        attendee.notes.problem(&bot.id, &reason);
     }
 }
 
-/// What was said, as far as it is time to ask; an error is what is wrong with it.
+/// Fetches what the bot has heard, if it is time to. The inner error describes invalid data.
 async fn heard(
     attendee: &Attendee,
     stream: &Stream,
@@ -137,7 +137,7 @@ async fn heard(
     bot: &Bot,
 ) -> Result<Result<Heard, String>, Failure> {
     let (project, now) = (stream.user_id, Utc::now());
-    Ok(match open::wish(open, bot, now, attendee.settings.transcript_patience) {
+    Ok(match open::lookup(open, bot, now, attendee.settings.transcript_patience) {
         Lookup::Nothing => Ok(Heard::Unasked),
         Lookup::Over(why) => Ok(Heard::Over(why)),
         Lookup::Deleted => Ok(Heard::Deleted),
@@ -145,11 +145,11 @@ async fn heard(
             let raws = attendee.api.transcript(project, calls, &bot.id, since).await?.unwrap_or_default();
             transcript::read(raws).map(|news| Heard::News(news, now - SKEW))
         }
-        Lookup::Whole(sure) => transcript(attendee, stream, calls, bot, sure).await?,
+        Lookup::Transcript(sure) => transcript(attendee, stream, calls, bot, sure).await?,
     })
 }
 
-/// The transcript as far as there is one; an error is what is wrong with it.
+/// Fetches the transcript. The inner error describes invalid data.
 async fn transcript(
     attendee: &Attendee,
     stream: &Stream,
@@ -160,7 +160,7 @@ async fn transcript(
     let project = stream.user_id;
     let raws = attendee.api.transcript(project, calls, &bot.id, None).await?.unwrap_or_default();
     let said = match transcript::read(raws) {
-        Ok(said) if said.is_empty() => return Ok(Ok(nothing(bot, sure))),
+        Ok(said) if said.is_empty() => return Ok(Ok(interpret_empty(bot, sure))),
         Ok(said) => said,
         Err(wrong) => return Ok(Err(wrong)),
     };
@@ -170,31 +170,31 @@ async fn transcript(
         Sure::Complete | Sure::Perhaps => None,
         Sure::Late => Some("incomplete: Attendee has not transcribed everything; words that come later are added"),
         Sure::GivenUp if failed => Some("incomplete: Attendee did not transcribe everything (its transcription failed)"),
-        Sure::GivenUp => Some("may be incomplete: the transcription had not ended when it was given up"),
+        Sure::GivenUp => Some("may be incomplete: the transcription did not finish in time"),
     };
     let is_final = sure != Sure::Late;
-    Ok(transcript::present(&raws).map(|present| Heard::Whole(Transcript { said, present, note, is_final })))
+    Ok(transcript::present(&raws).map(|present| Heard::Transcript(Transcript { said, present, note, is_final })))
 }
 
-/// What it means that a transcript has no word.
-fn nothing(bot: &Bot, sure: Sure) -> Heard {
+/// Interprets an empty transcript.
+fn interpret_empty(bot: &Bot, sure: Sure) -> Heard {
     match sure {
         Sure::Complete if bot.has_failed() => Heard::Over("nothing was heard before the bot failed"),
-        Sure::Complete => Heard::Over("nobody spoke"),
+        Sure::Complete => Heard::Over("no one spoke"),
         Sure::Perhaps => Heard::Unasked,
         Sure::Late => Heard::Late("Attendee has transcribed nothing (its transcription failed); words may still come"),
-        Sure::GivenUp => Heard::Over("no transcript came"),
+        Sure::GivenUp => Heard::Over("no transcript arrived in time"),
     }
 }
 
-/// One bot by its id, whether it is due or not.
+/// Fetches one bot by its id, due or not.
 pub async fn single(attendee: &Attendee, stream: &Stream, calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
     let Some(raw) = attendee.api.get(stream.user_id, calls, id).await? else { return Ok(bot::gone(id)?) };
     let wrong = |why: String| Failure::new(Class::Permanent, format!("bots.get: {why}"));
     let bot = Bot::read(&raw).map_err(|poison| wrong(poison.error))?;
     let heard = match attendee.opens.find(stream.user_id, id) {
         Some(open) => heard(attendee, stream, calls, open, &bot).await?.map_err(wrong)?,
-        // It is settled. Whoever asks for it by name wants what has come since.
+        // A settled bot that is requested explicitly: fetch what has come since.
         None if bot.is_over() && bot.transcription_state.as_deref() == Some("failed") => {
             transcript(attendee, stream, calls, &bot, Sure::GivenUp).await?.map_err(wrong)?
         }

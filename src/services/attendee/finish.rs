@@ -1,5 +1,5 @@
-//! The end of a bot: its transcript, a document of it for each user whose meeting it was, and the events that tell of them. Once per bot, and
-//! again if words come late. Knows no network.
+//! Finishes a bot: writes its transcript, a document of it for each user of the meeting, and their events. Once per bot, and again if utterances
+//! arrive late. No network access.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -14,13 +14,13 @@ use super::transcript::{self, Participant, Written};
 use crate::db::documents::{self, Change, Document};
 use crate::db::outbox::{self, Event};
 
-/// Types of events.
+/// Event types.
 const CREATED: &str = "attendee.transcript.created";
 const UPDATED: &str = "attendee.transcript.updated";
 /// The types of all events of Attendee.
 pub const EVENTS: [&str; 2] = [CREATED, UPDATED];
 
-/// A row of `attendee_bots` that is not done.
+/// A row of `attendee_bots`.
 pub struct Row {
     pub id: Uuid,
     pub bot_id: String,
@@ -32,12 +32,12 @@ pub struct Row {
     pub end_at: Option<DateTime<Utc>>,
 }
 
-/// The text of a document's snippet, in characters.
+/// Length of a document's snippet in characters.
 const SNIPPET: usize = 200;
 
-/// Makes the transcript of what is stored, or makes it anew; without a word there is none. `missing`: why something may be missing. Answers
-/// whether it is another one now.
-pub async fn with_what_there_is(
+/// Writes the transcript of the stored utterances, or replaces it. Without utterances it writes none. `missing` says why something may be
+/// missing. Returns whether the transcript has changed.
+pub async fn write_transcript(
     tx: &Transaction<'_>,
     row: &Row,
     participants: &[Participant],
@@ -75,20 +75,20 @@ pub async fn with_what_there_is(
         .await
         .context("storing a transcript")?;
     let Some(stored) = stored else { return Ok(false) };
-    // Those who were there when it was first written, if nobody tells of them now.
+    // The participants of the first version, if the new one has none.
     let participants: Vec<Participant> = serde_json::from_value(stored.try_get(0)?).context("reading participants")?;
     write_documents(tx, row, &written, &participants, missing).await?;
     Ok(true)
 }
 
-/// Makes the documents of a transcript anew, and the transcript itself if it is lost.
+/// Rewrites the documents of a transcript, and the transcript itself if it is missing.
 pub async fn rebuild(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
     let stored = tx
         .query_typed_opt("SELECT participants, note FROM attendee_transcripts WHERE bot = $1", &[(&row.id, Type::UUID)])
         .await
         .context("reading a transcript")?;
     let Some(stored) = stored else {
-        // Who was there is in its documents too.
+        // Its documents hold the participants too.
         let document = tx
             .query_typed_opt(
                 "SELECT details -> 'participants', note FROM documents WHERE source = $1 AND source_id = $2 LIMIT 1",
@@ -102,14 +102,14 @@ pub async fn rebuild(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
         };
         let participants: Vec<Participant> =
             serde_json::from_value(participants.unwrap_or_else(|| json!([]))).unwrap_or_default();
-        return with_what_there_is(tx, row, &participants, note).await.map(drop);
+        return write_transcript(tx, row, &participants, note).await.map(drop);
     };
     let participants: Vec<Participant> = serde_json::from_value(stored.try_get(0)?).context("reading participants")?;
     let written = transcript::write(&stored::lines(&**tx, row.id).await?);
     write_documents(tx, row, &written, &participants, stored.try_get(1)?).await
 }
 
-/// Notes of a bot why there is no transcript; why it failed says more.
+/// Notes why a bot has no transcript, unless an error is noted already.
 pub async fn note(tx: &Transaction<'_>, row: &Row, why: &str) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE attendee_bots SET last_error = coalesce(last_error, $2) WHERE id = $1",
@@ -120,7 +120,7 @@ pub async fn note(tx: &Transaction<'_>, row: &Row, why: &str) -> anyhow::Result<
     Ok(())
 }
 
-/// What was said was deleted at Attendee. A transcript that was made before stays; what was heard without one goes.
+/// Handles data deleted at Attendee: an existing transcript stays; without one, the utterances are deleted.
 pub async fn deleted(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
     let why = "its data was deleted at Attendee";
     tx.execute_typed(
@@ -128,12 +128,12 @@ pub async fn deleted(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
         &[(&row.id, Type::UUID)],
     )
     .await
-    .context("deleting what was heard")?;
-    with_what_there_is(tx, row, &[], Some(why)).await?;
+    .context("deleting utterances")?;
+    write_transcript(tx, row, &[], Some(why)).await?;
     note(tx, row, why).await
 }
 
-/// Nothing will change any more.
+/// Marks a bot as settled: nothing will change.
 pub async fn close(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE attendee_bots SET state = 'settled', ended_at = coalesce(ended_at, now()), updated_at = now() WHERE id = $1",
@@ -144,7 +144,7 @@ pub async fn close(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A document and an event for each user whose meeting it was.
+/// Writes a document and an event for each user of the meeting.
 async fn write_documents(
     tx: &Transaction<'_>,
     row: &Row,
@@ -157,16 +157,15 @@ async fn write_documents(
             "SELECT DISTINCT ON (bm.user_id) bm.user_id, m.id, m.project_id
              FROM attendee_bot_meetings bm LEFT JOIN meetings m ON m.stream_id = bm.stream_id AND m.event_id = bm.meeting_event_id
              WHERE bm.bot = $1
-             -- Of several calendars, the user's own row is the meeting.
+             -- Of several calendars, prefer the user's own row.
              ORDER BY bm.user_id, m.user_id = bm.user_id DESC NULLS LAST, m.id",
             &[(&row.id, Type::UUID)],
         )
         .await
-        .context("reading whose meeting it was")?;
+        .context("reading the users of a meeting")?;
     let mut events = Vec::new();
-    for found in &rows {
-        let (user, meeting, project): (Uuid, Option<Uuid>, Option<Uuid>) =
-            (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
+    for one in &rows {
+        let (user, meeting, project): (Uuid, Option<Uuid>, Option<Uuid>) = (one.try_get(0)?, one.try_get(1)?, one.try_get(2)?);
         let document = Document {
             id: None,
             user,

@@ -1,4 +1,4 @@
-//! What a run has to tell of bots besides its figures.
+//! A run's notes on bots, in addition to its counts.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,33 +11,33 @@ pub struct Notes(Mutex<Noted>);
 
 #[derive(Debug, Default)]
 struct Noted {
-    /// States that are not known here, each with its bots.
+    /// Unknown states, each with its bots.
     strange: BTreeMap<String, Vec<String>>,
-    /// Bots that failed, or may not record, each with why.
+    /// Bots that failed or are not allowed to record, each with the reason.
     troubled: BTreeMap<String, String>,
-    /// Bots that could not be read, each with why.
+    /// Bots that could not be read, each with the reason.
     unread: BTreeMap<String, String>,
-    /// What was decided of each meeting.
+    /// The decision on each meeting.
     meetings: Vec<Value>,
 }
 
 impl Notes {
-    /// A bot's state is not known here.
+    /// Notes a bot in an unknown state.
     pub fn strange(&self, bot: &str, state: &str) {
         self.add(|noted| noted.strange.entry(state.to_owned()).or_default().push(bot.to_owned()));
     }
 
-    /// A bot failed, or may not record.
-    pub fn trouble(&self, bot: &str, why: &str) {
+    /// Notes a bot that failed or is not allowed to record.
+    pub fn problem(&self, bot: &str, why: &str) {
         self.add(|noted| drop(noted.troubled.insert(bot.to_owned(), why.to_owned())));
     }
 
-    /// A bot could not be read.
+    /// Notes a bot that could not be read.
     pub fn unread(&self, bot: &str, why: &str) {
         self.add(|noted| drop(noted.unread.insert(bot.to_owned(), why.to_owned())));
     }
 
-    /// What was decided of a meeting.
+    /// Notes the decision on a meeting.
     pub fn meeting(&self, decided: Value) {
         self.add(|noted| noted.meetings.push(decided));
     }
@@ -46,22 +46,22 @@ impl Notes {
         add(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// All of it; `None`: nothing.
+    /// Returns all notes; `None` if there are none.
     pub fn to_json(&self) -> Option<Value> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut told = Map::new();
+        let mut notes = Map::new();
         if !noted.strange.is_empty() {
-            told.insert("unknown_states".into(), json!(noted.strange));
+            notes.insert("unknown_states".into(), json!(noted.strange));
         }
         if !noted.troubled.is_empty() {
-            told.insert("troubled".into(), json!(noted.troubled));
+            notes.insert("troubled".into(), json!(noted.troubled));
         }
         if !noted.unread.is_empty() {
-            told.insert("not_read".into(), json!(noted.unread));
+            notes.insert("not_read".into(), json!(noted.unread));
         }
         if !noted.meetings.is_empty() {
-            told.insert("meetings".into(), json!(noted.meetings));
+            notes.insert("meetings".into(), json!(noted.meetings));
         }
-        (!told.is_empty()).then_some(Value::Object(told))
+        (!notes.is_empty()).then_some(Value::Object(notes))
     }
 }

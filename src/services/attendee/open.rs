@@ -1,4 +1,4 @@
-//! The bots that are not done, as a run finds them (table `attendee_bots`), and when each is looked at. Knows no network.
+//! The unfinished bots of a run (table `attendee_bots`), and when each is polled. No network access.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::bot::Bot;
 use crate::db::Pool;
 use crate::db::claims::Selection;
 
-/// A bot that is not done.
+/// An unfinished bot.
 #[derive(Debug, Clone)]
 pub struct OpenBot {
     /// Attendee's id.
@@ -22,10 +22,10 @@ pub struct OpenBot {
     pub transcription_state: Option<String>,
     pub join_at: DateTime<Utc>,
     pub heard_until: Option<DateTime<Utc>>,
-    /// Since when its transcript is awaited.
+    /// When it ended; its transcript is awaited since then.
     pub ended_at: Option<DateTime<Utc>>,
     look_at: DateTime<Utc>,
-    /// It is to be looked at in this run.
+    /// Whether this run polls it.
     due: bool,
 }
 
@@ -34,8 +34,8 @@ pub struct OpenBot {
 pub struct OpenBots(HashMap<Uuid, Vec<OpenBot>>);
 
 impl OpenBots {
-    /// Those of the projects that a selection polls. All of a project are due when it is polled by force, or when Attendee has announced
-    /// something of it; else those whose time has come, or comes within `slack`: they need no poll of their own then.
+    /// Loads the bots of the projects that a selection polls. All bots of a project are due if the poll is forced, or if Attendee has sent a
+    /// notification since the last poll; otherwise those that are due now or within `slack`, which saves them a separate poll.
     pub async fn load(pool: &Pool, selection: &Selection, slack: Duration) -> anyhow::Result<Self> {
         let rows = pool
             .get()
@@ -72,8 +72,8 @@ impl OpenBots {
         Ok(opens)
     }
 
-    /// Makes the streams due whose bots are to be looked at before that: while a project was polled, another run may have asked for a bot
-    /// that the poll did not know of when it chose its next time.
+    /// Makes streams due earlier if one of their bots is due earlier: while a poll chose its next time, another run may have created a bot that
+    /// the poll did not know of.
     pub async fn wake(pool: &Pool) -> anyhow::Result<()> {
         pool.get()
             .await?
@@ -91,12 +91,12 @@ impl OpenBots {
         Ok(())
     }
 
-    /// Those of a project that are due.
+    /// The due bots of a project.
     pub fn due(&self, project: Uuid) -> Vec<&OpenBot> {
         self.0.get(&project).into_iter().flatten().filter(|open| open.due).collect()
     }
 
-    /// One of a project.
+    /// Returns a bot of a project.
     pub fn find(&self, project: Uuid, bot_id: &str) -> Option<&OpenBot> {
         self.0.get(&project)?.iter().find(|open| open.bot_id == bot_id)
     }
@@ -112,41 +112,41 @@ impl OpenBots {
     }
 }
 
-/// When a bot is looked at next: regularly while it works; while its transcript is awaited the rarer, the longer that takes.
+/// When to poll a bot next: regularly while it is active; ever less often while its transcript is awaited.
 pub fn next_look(ended_at: Option<DateTime<Utc>>, now: DateTime<Utc>, live: Duration) -> DateTime<Utc> {
     let waited = ended_at.and_then(|ended| (now - ended).to_std().ok()).unwrap_or_default();
     now + live.max(waited / 4)
 }
 
-/// What is to be asked for besides the bot itself.
+/// What to fetch in addition to the bot itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
     Nothing,
-    /// What was said since then; `None`: so far.
+    /// The utterances since then; `None`: all so far.
     News(Option<DateTime<Utc>>),
     /// The transcript.
-    Whole(Sure),
-    /// There will be none, and why.
+    Transcript(Sure),
+    /// There will be no transcript, and why.
     Over(&'static str),
-    /// What was said was deleted at Attendee.
+    /// The transcript was deleted at Attendee.
     Deleted,
 }
 
-/// Whether a transcript is the last word.
+/// Whether a transcript is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sure {
     /// It is complete.
     Complete,
-    /// Something in it counts, but if nothing is there it may still come.
+    /// Final if it has utterances; an empty one may still be filled.
     Perhaps,
-    /// Something is missing, and may still come.
+    /// Utterances are missing, and may still come.
     Late,
-    /// Something is missing, and is not waited for any more.
+    /// Utterances are missing, and are no longer awaited.
     GivenUp,
 }
 
-/// What to ask for, as a bot stands now.
-pub fn wish(open: &OpenBot, bot: &Bot, now: DateTime<Utc>, patience: Duration) -> Lookup {
+/// Decides what to fetch for a bot in its current state.
+pub fn lookup(open: &OpenBot, bot: &Bot, now: DateTime<Utc>, patience: Duration) -> Lookup {
     if !bot.is_over() {
         return if bot.hears() { Lookup::News(open.heard_until) } else { Lookup::Nothing };
     }
@@ -155,16 +155,15 @@ pub fn wish(open: &OpenBot, bot: &Bot, now: DateTime<Utc>, patience: Duration) -
     let recording = bot.recording_state.as_deref();
     match (bot.state.as_str(), bot.transcription_state.as_deref()) {
         ("data_deleted", _) => Lookup::Deleted,
-        // Some of it could not be transcribed, or was not within five minutes of the meeting. Attendee never says otherwise of it, also when
-        // the words come after all.
-        (_, Some("failed")) => Lookup::Whole(if last { Sure::GivenUp } else { Sure::Late }),
-        ("fatal_error", _) | (_, Some("complete")) => Lookup::Whole(Sure::Complete),
+        // Some utterances could not be transcribed, or not within five minutes of the meeting. Attendee keeps this state even if they come later.
+        (_, Some("failed")) => Lookup::Transcript(if last { Sure::GivenUp } else { Sure::Late }),
+        ("fatal_error", _) | (_, Some("complete")) => Lookup::Transcript(Sure::Complete),
         (_, Some("not_started")) if recording == Some("not_started") => Lookup::Over("nothing was recorded"),
-        // The first word starts it: nobody spoke.
-        (_, Some("not_started")) if matches!(recording, Some("complete" | "failed")) => Lookup::Whole(Sure::Complete),
+        // The first utterance starts the transcription, so no one spoke.
+        (_, Some("not_started")) if matches!(recording, Some("complete" | "failed")) => Lookup::Transcript(Sure::Complete),
         (_, Some("not_started" | "in_progress")) if !last => Lookup::Nothing,
-        _ if last => Lookup::Whole(Sure::GivenUp),
-        _ => Lookup::Whole(Sure::Perhaps),
+        _ if last => Lookup::Transcript(Sure::GivenUp),
+        _ => Lookup::Transcript(Sure::Perhaps),
     }
 }
 
@@ -202,31 +201,31 @@ mod tests {
             (open(), bot("waiting_room", None), Lookup::Nothing),
             (open(), bot("dancing", None), Lookup::Nothing),
             (since(MINUTE), bot("ended", Some("in_progress")), Lookup::Nothing),
-            (since(MINUTE), bot("ended", Some("complete")), Lookup::Whole(Sure::Complete)),
-            (since(MINUTE), bot("ended", None), Lookup::Whole(Sure::Perhaps)),
-            (since(MINUTE), bot("ended", Some("failed")), Lookup::Whole(Sure::Late)),
-            (since(MINUTE), bot("fatal_error", Some("failed")), Lookup::Whole(Sure::Late)),
-            (since(DAY), bot("ended", Some("failed")), Lookup::Whole(Sure::GivenUp)),
-            (since(DAY), bot("ended", Some("in_progress")), Lookup::Whole(Sure::GivenUp)),
-            (open(), bot("fatal_error", Some("not_started")), Lookup::Whole(Sure::Complete)),
+            (since(MINUTE), bot("ended", Some("complete")), Lookup::Transcript(Sure::Complete)),
+            (since(MINUTE), bot("ended", None), Lookup::Transcript(Sure::Perhaps)),
+            (since(MINUTE), bot("ended", Some("failed")), Lookup::Transcript(Sure::Late)),
+            (since(MINUTE), bot("fatal_error", Some("failed")), Lookup::Transcript(Sure::Late)),
+            (since(DAY), bot("ended", Some("failed")), Lookup::Transcript(Sure::GivenUp)),
+            (since(DAY), bot("ended", Some("in_progress")), Lookup::Transcript(Sure::GivenUp)),
+            (open(), bot("fatal_error", Some("not_started")), Lookup::Transcript(Sure::Complete)),
             (open(), bot("data_deleted", Some("complete")), Lookup::Deleted),
         ];
         for (open, bot, expected) in table {
-            assert_eq!(wish(&open, &bot, now, DAY), expected, "{bot:?}");
+            assert_eq!(lookup(&open, &bot, now, DAY), expected, "{bot:?}");
         }
     }
 
     #[test]
     fn a_meeting_in_which_nobody_spoke_is_done_at_once() {
-        let wished = |recording: &str| {
+        let looked_up = |recording: &str| {
             let mut silent = bot("ended", Some("not_started"));
             silent.recording_state = Some(recording.into());
-            wish(&open(), &silent, DateTime::UNIX_EPOCH, DAY)
+            lookup(&open(), &silent, DateTime::UNIX_EPOCH, DAY)
         };
-        assert_eq!(wished("complete"), Lookup::Whole(Sure::Complete));
-        assert_eq!(wished("failed"), Lookup::Whole(Sure::Complete));
-        assert_eq!(wished("not_started"), Lookup::Over("nothing was recorded"));
-        assert_eq!(wished("in_progress"), Lookup::Nothing);
+        assert_eq!(looked_up("complete"), Lookup::Transcript(Sure::Complete));
+        assert_eq!(looked_up("failed"), Lookup::Transcript(Sure::Complete));
+        assert_eq!(looked_up("not_started"), Lookup::Over("nothing was recorded"));
+        assert_eq!(looked_up("in_progress"), Lookup::Nothing);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is to be done so that each meeting that wants a bot has one, and no other. Pure.
+//! Plans the steps after which each eligible meeting has exactly one bot, and no other meeting has any. Pure.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,14 +14,14 @@ use super::bot::SCHEDULED;
 use super::bounds::{Bounds, Days};
 use super::rescheduled::Why;
 
-/// An occurrence as its calendar knows it: it stays the same when it is moved.
+/// The identity of an occurrence in its calendar. It does not change when the occurrence is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Event {
     /// `streams.id`
     pub stream: i64,
     /// The event, or its series.
     pub id: String,
-    /// When the series has it; the epoch for a single event.
+    /// Its original start in the series; the epoch for a single event.
     pub original_start: DateTime<Utc>,
 }
 
@@ -32,7 +32,7 @@ pub struct Occurrence {
     pub event: Event,
     /// `meetings.id`
     pub meeting: Uuid,
-    /// The event whose row in `meetings` it is.
+    /// The event of its row in `meetings`.
     pub shown_by: String,
     pub title: Option<String>,
     pub link: String,
@@ -45,11 +45,11 @@ pub struct Occurrence {
     pub project: Option<String>,
     /// How the user takes part.
     pub part: Part,
-    /// Who shares the bot (`audience::assign`).
+    /// Identifies the users who share the bot (`audience::assign`).
     pub audience: String,
 }
 
-/// One real meeting, however many calendars show it: what happens in one room at one time, for those who take part in one event.
+/// One real meeting, regardless of the number of calendars that show it: one room, one time, and the participants of one event.
 #[derive(Debug, Clone)]
 pub struct Meeting {
     pub project: Uuid,
@@ -64,13 +64,13 @@ pub struct Meeting {
 }
 
 impl Meeting {
-    /// For whom its bot is.
+    /// The users its bot is for.
     pub fn users(&self) -> BTreeSet<Uuid> {
         self.occurrences.iter().map(|one| one.user).collect()
     }
 }
 
-/// A bot that there is, or that was asked for.
+/// A bot that exists, or that was requested.
 #[derive(Debug, Clone)]
 pub struct ExistingBot {
     /// `attendee_bots.id`
@@ -83,26 +83,26 @@ pub struct ExistingBot {
     pub title: Option<String>,
     pub bot_id: Option<String>,
     pub raw_state: Option<String>,
-    /// Attendee has refused to make it, and is not asked again before then.
+    /// Attendee has refused to create it, and is not asked again before then.
     pub refused_until: Option<DateTime<Utc>>,
-    /// Who shares it; `None`: it was asked for by a version that knew no audiences.
+    /// Identifies the users who share it; `None` if an older version without audiences requested it.
     pub audience: Option<String>,
-    /// For whom.
+    /// The users and events it is for.
     pub links: BTreeSet<(Uuid, Event)>,
 }
 
 impl ExistingBot {
-    /// Whether it has not joined yet, as far as is known.
+    /// Whether it has not joined yet, by its last known state.
     pub fn is_ahead(&self) -> bool {
         self.state == "creating" || (self.state == "open" && self.raw_state.as_deref() == Some(SCHEDULED))
     }
 
-    /// Whether it has to go to another time or room for its meeting.
+    /// Whether it must be moved to another time or room for its meeting.
     pub fn is_elsewhere(&self, meeting: &Meeting) -> bool {
         self.is_ahead() && (self.start != meeting.start || self.room != meeting.room)
     }
 
-    /// For whom it is.
+    /// The users it is for.
     pub fn users(&self) -> BTreeSet<Uuid> {
         self.links.iter().map(|(user, _)| *user).collect()
     }
@@ -111,20 +111,20 @@ impl ExistingBot {
         self.room == meeting.room && self.start == meeting.start
     }
 
-    /// Whether it is for this event, though others share it now.
+    /// Whether it is for this event, even if other users share it now.
     fn is_of(&self, meeting: &Meeting) -> bool {
         let is_same = self.audience.as_deref().is_none_or(|audience| audience::is_same_event(audience, &meeting.audience));
         is_same && meeting.occurrences.iter().any(|one| self.links.contains(&(one.user, one.event.clone())))
     }
 }
 
-/// One thing to do.
+/// One step of a plan.
 #[derive(Debug, Clone)]
 pub enum Step {
     Create(Meeting),
-    /// The bot is there, or was asked for: it is found again, told who wants it, and moved if the meeting was.
+    /// Keep a bot that exists or was requested: find it again, update its users, and move it if the meeting was moved.
     Keep(ExistingBot, Meeting),
-    /// No meeting of the window has it any more.
+    /// Remove a bot that no meeting in the window needs.
     Remove(ExistingBot, Why),
 }
 
@@ -137,7 +137,7 @@ impl Step {
         }
     }
 
-    /// For people.
+    /// The step for display.
     pub fn shown(&self) -> Value {
         let of = |meeting: &Meeting| {
             let ids: Vec<Uuid> = meeting.occurrences.iter().map(|one| one.meeting).collect();
@@ -158,7 +158,7 @@ impl Step {
     }
 }
 
-/// An occurrence that gets no bot although somebody wants one.
+/// An occurrence that gets no bot although a user wants one.
 #[derive(Debug)]
 pub struct Without {
     pub occurrence: Occurrence,
@@ -167,42 +167,43 @@ pub struct Without {
     pub why: String,
 }
 
-/// The projects that bots may be of.
+/// The projects that bots can belong to.
 pub struct Projects {
     pub by_name: HashMap<String, Uuid>,
     pub default: Option<Uuid>,
 }
 
-/// Whether a bot that there is becomes a meeting's. Nobody gets to read what a bot has heard for others: it changes hands within one event, or among
-/// those whom it is for already.
+/// Whether an existing bot can be used for a meeting. Users must not read what a bot has heard for others, so it is reassigned only within one
+/// event, or among the users it is for already.
 type Fit = fn(&ExistingBot, &Meeting) -> bool;
 
-/// In this order: each bot is kept for whom it fits best.
+/// The criteria for reusing a bot, best first.
 const FITS: [Fit; 3] = [
     |bot, meeting| bot.is_at(meeting) && bot.audience.as_deref() == Some(&meeting.audience),
-    // Whatever else has happened to the event.
+    // The room and time are the same; the event may have changed otherwise.
     |bot, meeting| bot.is_at(meeting) && (bot.is_of(meeting) || meeting.users().is_subset(&bot.users())),
-    // A bot that has not joined yet goes where its meeting goes.
+    // A bot that has not joined yet moves with its meeting.
     |bot, meeting| bot.is_ahead() && bot.is_of(meeting),
 ];
 
-/// What to do, and the occurrences that get no bot.
+/// Returns the steps, and the occurrences that get no bot.
 pub fn plan(
-    wanted: Vec<Occurrence>,
+    occurrences: Vec<Occurrence>,
     known: Vec<ExistingBot>,
     projects: &Projects,
     bounds: Bounds,
     now: DateTime<Utc>,
 ) -> (Vec<Step>, Vec<Without>) {
-    let (mut open, mut without) = meetings(wanted, projects);
-    // A bot for which several could be chosen stays with most of those for whom it was.
+    let (mut open, mut without) = meetings(occurrences, projects);
+    // A bot that fits several meetings stays with the one with most users.
     open.sort_by_key(|meeting| Reverse(meeting.users().len()));
-    let mut left: Vec<Option<ExistingBot>> = known.into_iter().map(Some).collect();
+    let mut unassigned: Vec<Option<ExistingBot>> = known.into_iter().map(Some).collect();
     let mut steps = Vec::new();
     for fits in FITS {
         let mut unmet = Vec::new();
         for meeting in open {
-            match left.iter_mut().find(|bot| bot.as_ref().is_some_and(|bot| fits(bot, &meeting))).and_then(Option::take) {
+            let fitting = unassigned.iter_mut().find(|bot| bot.as_ref().is_some_and(|bot| fits(bot, &meeting)));
+            match fitting.and_then(Option::take) {
                 Some(bot) => steps.push(Step::Keep(bot, meeting)),
                 None => unmet.push(meeting),
             }
@@ -210,7 +211,7 @@ pub fn plan(
         open = unmet;
     }
     let is_unwanted = |bot: &ExistingBot| bot.is_ahead() && (bot.start > now || bot.state == "creating");
-    let (unwanted, others): (Vec<ExistingBot>, Vec<ExistingBot>) = left.into_iter().flatten().partition(is_unwanted);
+    let (unwanted, others): (Vec<ExistingBot>, Vec<ExistingBot>) = unassigned.into_iter().flatten().partition(is_unwanted);
     let mut days = Days::new(bounds, &steps, &others);
     open.sort_by_key(|meeting| meeting.start);
     for meeting in open {
@@ -223,28 +224,27 @@ pub fn plan(
         }
     }
     steps.extend(unwanted.into_iter().map(|bot| Step::Remove(bot, Why::Unwanted)));
-    // What begins first is done first: a run may be stopped.
+    // Process the earliest meetings first, because a run may be stopped.
     steps.sort_by_key(Step::start);
     (steps, without)
 }
 
-/// Brings the occurrences together that share a bot. And those for which there is no project.
-fn meetings(wanted: Vec<Occurrence>, projects: &Projects) -> (Vec<Meeting>, Vec<Without>) {
-    let mut found: BTreeMap<(DateTime<Utc>, String, String), Meeting> = BTreeMap::new();
+/// Groups the occurrences that share a bot into meetings. Also returns those without a project.
+fn meetings(mut occurrences: Vec<Occurrence>, projects: &Projects) -> (Vec<Meeting>, Vec<Without>) {
+    let mut meetings: BTreeMap<(DateTime<Utc>, String, String), Meeting> = BTreeMap::new();
     let mut homeless = Vec::new();
-    let mut wanted = wanted;
-    audience::assign(&mut wanted);
-    // In one order, whatever order the database had: those who name a project decide which.
-    wanted.sort_by(|a, b| {
+    audience::assign(&mut occurrences);
+    // A fixed order, independent of the database; users who name a project come first and decide which it is.
+    occurrences.sort_by(|a, b| {
         (a.project.is_none(), &a.project, a.user, &a.event).cmp(&(b.project.is_none(), &b.project, b.user, &b.event))
     });
-    for one in wanted {
+    for one in occurrences {
         let project = match &one.project {
             Some(name) => projects.by_name.get(name).copied().ok_or_else(|| format!("there is no Attendee project {name:?}")),
             None => projects.default.ok_or_else(|| "there is no Attendee project".to_owned()),
         };
         let key = (one.start, one.room.clone(), one.audience.clone());
-        match (project, found.get_mut(&key)) {
+        match (project, meetings.get_mut(&key)) {
             (_, Some(meeting)) => {
                 meeting.end = meeting.end.max(one.end);
                 meeting.occurrences.push(one);
@@ -260,18 +260,18 @@ fn meetings(wanted: Vec<Occurrence>, projects: &Projects) -> (Vec<Meeting>, Vec<
                     audience: one.audience.clone(),
                     occurrences: Vec::new(),
                 };
-                found.entry(key).or_insert(meeting).occurrences.push(one);
+                meetings.entry(key).or_insert(meeting).occurrences.push(one);
             }
             (Err(why), None) => {
                 homeless.push(Without { occurrence: one, what: "no bot, see `syncctl attendee project list`", why });
             }
         }
     }
-    (found.into_values().collect(), homeless)
+    (meetings.into_values().collect(), homeless)
 }
 
-/// The deduplication key of those who share a bot in a room at a time. `turn`: of how many bots for the same, from 0; more than one is only asked for
-/// if the meeting came back to a time at which it has had a bot.
+/// The deduplication key of the bot for an audience in a room at a time. `turn` counts the bots with the same three, from 0; a further one is
+/// requested only if the meeting returns to a time at which it has had a bot.
 pub fn dedup_key(room: &str, start: DateTime<Utc>, audience: &str, turn: u32) -> String {
     let digest = Sha256::digest(format!("{room}\n{}\n{audience}", start.to_rfc3339_opts(SecondsFormat::Secs, true)));
     let key = format!("syncctl-{}", HEXLOWER.encode(&digest[..16]));

@@ -1,4 +1,4 @@
-//! Which bots meetings get: pure cases.
+//! Tests of plans, without I/O.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
-fn wanted(user: u128, event: &str, start: DateTime<Utc>) -> Occurrence {
+fn occurrence(user: u128, event: &str, start: DateTime<Utc>) -> Occurrence {
     Occurrence {
         user: id(user),
         event: Event { stream: user as i64, id: event.into(), original_start: DateTime::UNIX_EPOCH },
@@ -38,7 +38,7 @@ fn wanted(user: u128, event: &str, start: DateTime<Utc>) -> Occurrence {
     }
 }
 
-/// Everybody is invited to every event, and nobody knows the organizer.
+/// Every user is invited to every event, and the organizer is not a user.
 fn part(user: u128, event: &str) -> Part {
     let everybody = (0..10).map(|user| format!("{user}@example.com")).collect();
     Part {
@@ -73,76 +73,76 @@ fn known(start: DateTime<Utc>, state: &str, raw_state: &str, events: &[&Occurren
     }
 }
 
-fn steps(wanted: Vec<Occurrence>, known: Vec<ExistingBot>) -> Vec<Step> {
-    plan(wanted, known, &projects(), Bounds::from(&config::Attendee::default()), at(0)).0
+fn plan_steps(occurrences: Vec<Occurrence>, known: Vec<ExistingBot>) -> Vec<Step> {
+    plan(occurrences, known, &projects(), Bounds::from(&config::Attendee::default()), at(0)).0
 }
 
 #[test]
 fn the_same_meeting_in_two_calendars_gets_one_bot_for_both() {
-    let mut guest = wanted(2, "a", at(60));
+    let mut guest = occurrence(2, "a", at(60));
     guest.link = "https://meet.google.com/abc-defg-hij".into();
     guest.room = room(&guest.link);
-    let steps = steps(vec![wanted(1, "a", at(60)), guest], vec![]);
+    let steps = plan_steps(vec![occurrence(1, "a", at(60)), guest], vec![]);
     assert!(matches!(steps.as_slice(), [Step::Create(meeting)] if meeting.occurrences.len() == 2), "{steps:?}");
 }
 
 #[test]
 fn one_room_at_two_times_gets_two_bots() {
-    assert_eq!(steps(vec![wanted(1, "a", at(60)), wanted(1, "b", at(90))], vec![]).len(), 2);
+    assert_eq!(plan_steps(vec![occurrence(1, "a", at(60)), occurrence(1, "b", at(90))], vec![]).len(), 2);
 }
 
 #[test]
 fn a_bot_that_is_there_is_kept_whatever_its_state() {
-    let one = wanted(1, "a", at(60));
+    let one = occurrence(1, "a", at(60));
     for (state, raw) in
         [("creating", ""), ("open", "scheduled"), ("open", "joined_recording"), ("ended", "ended"), ("settled", "ended")]
     {
-        let steps = steps(vec![one.clone()], vec![known(at(60), state, raw, &[&one])]);
+        let steps = plan_steps(vec![one.clone()], vec![known(at(60), state, raw, &[&one])]);
         assert!(matches!(steps.as_slice(), [Step::Keep(..)]), "{state}: {steps:?}");
     }
 }
 
 #[test]
 fn a_moved_meeting_takes_its_bot_along_until_that_has_joined() {
-    let moved = wanted(1, "a", at(120));
+    let moved = occurrence(1, "a", at(120));
     let before = known(at(60), "open", "scheduled", &[&moved]);
-    assert!(matches!(steps(vec![moved.clone()], vec![before.clone()]).as_slice(), [Step::Keep(bot, meeting)]
+    assert!(matches!(plan_steps(vec![moved.clone()], vec![before.clone()]).as_slice(), [Step::Keep(bot, meeting)]
         if bot.start == at(60) && meeting.start == at(120)));
     let at_work = ExistingBot { raw_state: Some("joined_recording".into()), ..before };
-    assert!(matches!(steps(vec![moved], vec![at_work]).as_slice(), [Step::Create(_)]));
+    assert!(matches!(plan_steps(vec![moved], vec![at_work]).as_slice(), [Step::Create(_)]));
 }
 
 #[test]
 fn two_meetings_that_change_places_keep_one_bot_each() {
-    let (a, b) = (wanted(1, "a", at(120)), wanted(1, "b", at(60)));
+    let (a, b) = (occurrence(1, "a", at(120)), occurrence(1, "b", at(60)));
     let bots = vec![known(at(60), "open", "scheduled", &[&a]), known(at(120), "open", "scheduled", &[&b])];
-    assert!(steps(vec![a, b], bots).iter().all(|step| matches!(step, Step::Keep(bot, meeting) if bot.start == meeting.start)));
+    assert!(plan_steps(vec![a, b], bots).iter().all(|step| matches!(step, Step::Keep(bot, meeting) if bot.start == meeting.start)));
 }
 
 #[test]
 fn a_bot_that_nobody_wants_is_removed_unless_it_has_joined() {
-    let one = wanted(1, "a", at(60));
+    let one = occurrence(1, "a", at(60));
     assert!(matches!(
-        steps(vec![], vec![known(at(60), "open", "scheduled", &[&one])]).as_slice(),
+        plan_steps(vec![], vec![known(at(60), "open", "scheduled", &[&one])]).as_slice(),
         [Step::Remove(_, Why::Unwanted)]
     ));
-    assert!(matches!(steps(vec![], vec![known(at(60), "creating", "", &[&one])]).as_slice(), [Step::Remove(_, Why::Unwanted)]));
+    assert!(matches!(plan_steps(vec![], vec![known(at(60), "creating", "", &[&one])]).as_slice(), [Step::Remove(_, Why::Unwanted)]));
     for (state, raw) in
         [("open", "joined_recording"), ("open", "joining"), ("open", "dancing"), ("ended", "ended"), ("settled", "ended")]
     {
-        assert!(steps(vec![], vec![known(at(60), state, raw, &[&one])]).is_empty(), "{raw}");
+        assert!(plan_steps(vec![], vec![known(at(60), state, raw, &[&one])]).is_empty(), "{raw}");
     }
-    // Its time has come: whoever looks next will find it on its way.
-    assert!(steps(vec![], vec![known(at(-1), "open", "scheduled", &[&one])]).is_empty());
+    // Its join time has passed: the next poll will see it joining.
+    assert!(plan_steps(vec![], vec![known(at(-1), "open", "scheduled", &[&one])]).is_empty());
 }
 
 #[test]
 fn whoever_names_a_project_decides_which_and_one_that_is_not_there_is_told() {
-    let named = Occurrence { project: Some("other".into()), ..wanted(2, "a", at(60)) };
+    let named = Occurrence { project: Some("other".into()), ..occurrence(2, "a", at(60)) };
     assert!(
-        matches!(steps(vec![wanted(1, "a", at(60)), named], vec![]).as_slice(), [Step::Create(meeting)] if meeting.project == id(2))
+        matches!(plan_steps(vec![occurrence(1, "a", at(60)), named], vec![]).as_slice(), [Step::Create(meeting)] if meeting.project == id(2))
     );
-    let nowhere = Occurrence { project: Some("gone".into()), ..wanted(1, "a", at(60)) };
+    let nowhere = Occurrence { project: Some("gone".into()), ..occurrence(1, "a", at(60)) };
     let (steps, homeless) = plan(vec![nowhere], vec![], &projects(), Bounds::from(&config::Attendee::default()), at(0));
     assert!(steps.is_empty());
     assert!(homeless[0].why.contains("gone"), "{homeless:?}");
@@ -171,24 +171,24 @@ fn a_key_is_the_same_for_the_same_room_time_and_audience_and_for_no_other() {
 
 #[test]
 fn a_bot_at_work_changes_hands_only_among_those_who_hear_it_already() {
-    let (ann, bob, eve) = (wanted(1, "a", at(60)), wanted(2, "a", at(60)), wanted(3, "a", at(60)));
+    let (ann, bob, eve) = (occurrence(1, "a", at(60)), occurrence(2, "a", at(60)), occurrence(3, "a", at(60)));
     let bot = known(at(60), "open", "joined_recording", &[&ann, &bob]);
-    let kept = |wanted: Vec<Occurrence>| matches!(steps(wanted, vec![bot.clone()]).as_slice(), [Step::Keep(..)]);
-    assert!(kept(vec![bob.clone()]), "it is for one of them still");
-    assert!(kept(vec![wanted(1, "again", at(60))]), "the event was made anew");
+    let kept = |occurrences: Vec<Occurrence>| matches!(plan_steps(occurrences, vec![bot.clone()]).as_slice(), [Step::Keep(..)]);
+    assert!(kept(vec![bob.clone()]), "it is still for one of them");
+    assert!(kept(vec![occurrence(1, "again", at(60))]), "the event was recreated");
     assert!(kept(vec![ann, eve]), "the event has another guest");
     assert!(
-        !kept(vec![wanted(1, "other", at(60)), wanted(3, "other", at(60))]),
-        "another event, with somebody who was not there"
+        !kept(vec![occurrence(1, "other", at(60)), occurrence(3, "other", at(60))]),
+        "another event, with a user the bot was not for"
     );
-    assert!(!kept(vec![wanted(3, "private", at(60))]), "somebody else in the same room");
+    assert!(!kept(vec![occurrence(3, "private", at(60))]), "another user in the same room");
 }
 
 #[test]
 fn a_bot_of_a_version_without_audiences_is_kept_by_whoever_it_is_for() {
-    let (ann, eve) = (wanted(1, "a", at(60)), wanted(3, "private", at(60)));
+    let (ann, eve) = (occurrence(1, "a", at(60)), occurrence(3, "private", at(60)));
     let bot = ExistingBot { audience: None, ..known(at(60), "open", "scheduled", &[&ann]) };
-    let steps = steps(vec![eve, ann], vec![bot]);
+    let steps = plan_steps(vec![eve, ann], vec![bot]);
     assert_eq!(steps.len(), 2, "{steps:?}");
     assert!(steps.iter().any(|step| matches!(step, Step::Keep(_, meeting) if meeting.users() == BTreeSet::from([id(1)]))));
     assert!(steps.iter().any(|step| matches!(step, Step::Create(meeting) if meeting.users() == BTreeSet::from([id(3)]))));

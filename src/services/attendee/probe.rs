@@ -1,4 +1,4 @@
-//! Whether Attendee takes each project's key: one call that finds no bot. Knows no stream.
+//! Checks whether Attendee accepts a project's key, with one call that matches no bot.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::engine::Context;
 use crate::error::Failure;
 use crate::http::parse_json;
 
-/// No meeting is that far away.
+/// A time later than any meeting.
 const NEVER: &str = "9999-01-01T00:00:00Z";
 
-/// Asks once for each project; answers each one's name and how it went.
+/// Makes one call for each project; returns the names and results.
 ///
 /// # Errors
-/// The database failed, or the settings are wrong.
+/// Returns an error if the database fails or the settings are invalid.
 pub async fn projects(context: &Context) -> anyhow::Result<Vec<(String, Result<(), Failure>)>> {
     let keys = projects::keys(&context.pool, &context.vault).await?;
     let api = Api::new(Arc::clone(&context.http), &context.settings.attendee.root, keys)?;
@@ -30,10 +30,10 @@ pub async fn projects(context: &Context) -> anyhow::Result<Vec<(String, Result<(
     Ok(answers)
 }
 
-/// Asks once with a key that is not stored yet.
+/// Makes one call with a key that is not stored yet.
 ///
 /// # Errors
-/// What Attendee says of it, or why it did not answer.
+/// Returns Attendee's refusal, or the reason why it did not answer.
 pub async fn key(context: &Context, key: &SecretString) -> Result<(), Failure> {
     let keys = projects::Keys::from([(Uuid::nil(), Ok(key.clone()))]);
     let api = Api::new(Arc::clone(&context.http), &context.settings.attendee.root, keys).map_err(anyhow::Error::from)?;

@@ -1,4 +1,4 @@
-//! Projects at Attendee and their keys (table `attendee_projects`), each with its stream. Knows no network.
+//! Attendee projects with their keys (table `attendee_projects`) and streams. No network access.
 
 use std::collections::HashMap;
 
@@ -23,19 +23,19 @@ pub struct Listed {
     pub name: String,
     pub is_default: bool,
     pub created_at: DateTime<Utc>,
-    /// Bots that are not done.
+    /// Number of unfinished bots.
     pub open_bots: i64,
-    /// Why its stream fails.
+    /// Why its stream fails; `None` if it does not.
     pub failing: Option<String>,
 }
 
-/// The keys of all projects; of one that cannot be opened, why.
+/// The keys of all projects, or why a key cannot be opened.
 pub type Keys = HashMap<Uuid, Result<SecretString, Failure>>;
 
 /// Opens the keys.
 ///
 /// # Errors
-/// There is a project and no seal key at all (exit 78).
+/// Returns an error if the database fails, or if there is a project but no seal key at all (exit 78).
 pub async fn keys(pool: &Pool, vault: &Vault) -> anyhow::Result<Keys> {
     let rows = pool
         .get()
@@ -54,7 +54,7 @@ pub async fn keys(pool: &Pool, vault: &Vault) -> anyhow::Result<Keys> {
     Ok(keys)
 }
 
-/// The projects, by name, and the default.
+/// Reads the projects by name, and the default.
 pub async fn by_name(pool: &Pool) -> anyhow::Result<Projects> {
     let rows = pool
         .get()
@@ -73,8 +73,8 @@ pub async fn by_name(pool: &Pool) -> anyhow::Result<Projects> {
     Ok(projects)
 }
 
-/// Adds a project, or gives the one of this name a new key; what had failed is due again. The first one is the default. Answers its id and
-/// whether it is new.
+/// Adds a project, or sets a new key for the project of this name and makes its stream due. The first project becomes the default. Returns its id
+/// and whether it is new.
 pub async fn add(
     tx: &Transaction<'_>,
     vault: &Vault,
@@ -114,7 +114,7 @@ pub async fn add(
     Ok((id, new))
 }
 
-/// All projects.
+/// Lists all projects.
 pub async fn list(pool: &Pool) -> anyhow::Result<Vec<Listed>> {
     let rows = pool
         .get()
@@ -142,7 +142,7 @@ pub async fn list(pool: &Pool) -> anyhow::Result<Vec<Listed>> {
         .collect()
 }
 
-/// Forgets a project and what is known of its bots; documents stay. False: there is none of this name.
+/// Deletes a project and its bots; documents stay. Returns false if there is no project of this name.
 pub async fn remove(pool: &Pool, name: &str) -> anyhow::Result<bool> {
     let removed = pool
         .get()
@@ -153,18 +153,18 @@ pub async fn remove(pool: &Pool, name: &str) -> anyhow::Result<bool> {
     Ok(removed == 1)
 }
 
-/// Seals every key again with the newest seal key; answers how many, and what went wrong.
+/// Seals every key again with the newest seal key; returns the number of keys and the errors.
 pub async fn reseal(pool: &Pool, vault: &Vault) -> anyhow::Result<(u64, Vec<String>)> {
     let client = pool.get().await?;
     let rows = client.query_typed("SELECT id, api_key FROM attendee_projects", &[]).await.context("reading sealed keys")?;
     let (mut sealed, mut failed) = (0, Vec::new());
     for row in &rows {
         let (id, old): (Uuid, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
-        let again = vault
+        let resealed = vault
             .open(id, Column::AttendeeKey, &old)
             .and_then(|key| vault.seal(id, Column::AttendeeKey, key.expose_secret().as_bytes()));
-        match again {
-            // Unless somebody changed it meanwhile.
+        match resealed {
+            // Unless the key was changed in the meantime.
             Ok(new) => {
                 sealed += client
                     .execute_typed(

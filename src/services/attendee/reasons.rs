@@ -1,4 +1,4 @@
-//! Why meetings have no bot, and why bots are where they are, in words (`meetings.bot_reason`). Knows no network.
+//! Explains why meetings have no bot, or why a bot stays (`meetings.bot_reason`). No network access.
 
 use std::collections::HashSet;
 
@@ -11,13 +11,13 @@ use super::eligible::Ineligible;
 use super::store;
 use crate::db::{Connection, Pool};
 
-/// Says of meetings why they have no bot (`meetings.bot_reason`). Answers those of which it is new.
-pub async fn explain<'a>(pool: &Pool, left: &'a [Ineligible]) -> anyhow::Result<Vec<&'a Ineligible>> {
-    if left.is_empty() {
+/// Stores why meetings have no bot (`meetings.bot_reason`). Returns those whose reason is new.
+pub async fn explain<'a>(pool: &Pool, ineligible: &'a [Ineligible]) -> anyhow::Result<Vec<&'a Ineligible>> {
+    if ineligible.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<Uuid> = left.iter().map(|one| one.meeting).collect();
-    let whys: Vec<&str> = left.iter().map(|one| one.why.as_str()).collect();
+    let ids: Vec<Uuid> = ineligible.iter().map(|one| one.meeting).collect();
+    let whys: Vec<&str> = ineligible.iter().map(|one| one.why.as_str()).collect();
     let rows = pool
         .get()
         .await?
@@ -28,12 +28,12 @@ pub async fn explain<'a>(pool: &Pool, left: &'a [Ineligible]) -> anyhow::Result<
             &[(&ids, Type::UUID_ARRAY), (&whys, Type::TEXT_ARRAY)],
         )
         .await
-        .context("saying why meetings have no bot")?;
+        .context("storing why meetings have no bot")?;
     let new: HashSet<Uuid> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    Ok(left.iter().filter(|one| new.contains(&one.meeting)).collect())
+    Ok(ineligible.iter().filter(|one| new.contains(&one.meeting)).collect())
 }
 
-/// Says at the meetings of a bot why it is not made.
+/// Stores at the meetings of a bot why it could not be created or changed.
 pub async fn at_meetings(client: &Connection, bot: Uuid, why: &str) -> anyhow::Result<()> {
     client
         .execute_typed(
@@ -46,10 +46,10 @@ pub async fn at_meetings(client: &Connection, bot: Uuid, why: &str) -> anyhow::R
     Ok(())
 }
 
-/// Why a bot stays that nobody wants any more.
+/// Stores why a bot stays that is no longer wanted.
 pub async fn explained(tx: &Transaction<'_>, id: Uuid, why: &str) -> anyhow::Result<()> {
     tx.execute_typed("UPDATE attendee_bots SET last_error = $2 WHERE id = $1", &[(&id, Type::UUID), (&why, Type::TEXT)])
         .await
-        .context("saying why a bot stays")?;
+        .context("storing why a bot stays")?;
     store::show(tx, &[id]).await
 }

@@ -1,4 +1,4 @@
-//! Bots that are taken back because their meetings moved beyond the window, told apart from those that nobody wants. Writes nothing.
+//! Finds out why a bot is removed: its meeting moved beyond the window, or it is no longer wanted. Writes nothing.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,18 +12,18 @@ use super::eligible::{self, Window};
 use super::plan::{Event, Step};
 use crate::db::Pool;
 
-/// Why a bot is taken back.
+/// Why a bot is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     Unwanted,
-    /// Its meeting takes place at this time now, beyond the window: it gets a bot again when its time comes.
+    /// Its meeting moved to this time, beyond the window. It gets a new bot once the window reaches it.
     MovedTo(DateTime<Utc>),
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Unwanted => f.write_str("nobody wants it any more"),
+            Self::Unwanted => f.write_str("it is no longer wanted"),
             Self::MovedTo(at) => {
                 write!(
                     f,
@@ -35,17 +35,17 @@ impl fmt::Display for Why {
     }
 }
 
-/// Says of the bots that are to be taken back why.
+/// Sets the reasons of the steps that remove bots.
 ///
 /// # Errors
-/// The database failed.
+/// Returns an error if the database fails.
 pub async fn explain(pool: &Pool, window: &Window<'_>, steps: &mut [Step]) -> anyhow::Result<()> {
     let bots: Vec<Uuid> = steps.iter().filter_map(removed).collect();
     let Some(latest) = latest(pool, window, &bots).await? else { return Ok(()) };
-    // Who moves a meeting may have left it too: as if the window reached there, would it have its bot?
+    // A meeting that moved may no longer be eligible either: check with a window that reaches the latest one.
     let further = Window { until: latest + chrono::Duration::seconds(1), ..*window };
-    let found = eligible::find(pool, &further).await?;
-    let later = found.wanted.into_iter().filter(|one| one.start >= window.until);
+    let eligible = eligible::find(pool, &further).await?;
+    let later = eligible.occurrences.into_iter().filter(|one| one.start >= window.until);
     let later: HashMap<(Uuid, Event), DateTime<Utc>> = later.map(|one| ((one.user, one.event), one.start)).collect();
     for step in steps {
         if let Step::Remove(bot, why) = step
@@ -64,7 +64,7 @@ fn removed(step: &Step) -> Option<Uuid> {
     }
 }
 
-/// When the last of these bots' meetings takes place, of those beyond the window. `None`: none of them does.
+/// Returns the latest start of these bots' meetings beyond the window; `None` if no meeting is beyond it.
 async fn latest(pool: &Pool, window: &Window<'_>, bots: &[Uuid]) -> anyhow::Result<Option<DateTime<Utc>>> {
     if bots.is_empty() {
         return Ok(None);
@@ -81,6 +81,6 @@ async fn latest(pool: &Pool, window: &Window<'_>, bots: &[Uuid]) -> anyhow::Resu
             &[(&bots, Type::UUID_ARRAY), (&window.until, Type::TIMESTAMPTZ)],
         )
         .await
-        .context("looking where the meetings of bots moved to")?;
+        .context("reading the new times of meetings")?;
     Ok(row.try_get(0)?)
 }

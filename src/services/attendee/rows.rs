@@ -1,4 +1,4 @@
-//! Bots as they are asked for, moved and taken back (tables `attendee_bots`, `attendee_bot_meetings`). Knows no network.
+//! Stores the creation, moves and removal of bots (tables `attendee_bots`, `attendee_bot_meetings`). No network access.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -15,21 +15,21 @@ use super::{reasons, store};
 use crate::db::Pool;
 use crate::error::{Class, Failure};
 
-/// Bots for the same room and time, one after the other: more is a mistake.
-const MOST_TURNS: u32 = 20;
+/// Maximum number of successive bots for the same room, time and audience; more indicates an error.
+const MAX_TURNS: u32 = 20;
 
-/// Bots that are not done, and those of meetings that may still go on.
+/// Condition for unfinished bots, and bots of meetings that may still be running.
 const NOT_DONE: &str =
     "b.state IN ('creating', 'open', 'ended') OR (b.state = 'settled' AND b.start_at > now() - interval '1 day')";
 
-/// The bots that are not done, and those of meetings that may still go on.
+/// Reads the unfinished bots, and the bots of meetings that may still be running.
 pub async fn known(pool: &Pool) -> anyhow::Result<Vec<ExistingBot>> {
     let client = pool.get().await?;
     let statement = format!(
         "SELECT bm.bot, bm.user_id, bm.stream_id, bm.event_id, bm.original_start
          FROM attendee_bot_meetings bm JOIN attendee_bots b ON b.id = bm.bot WHERE {NOT_DONE}"
     );
-    let rows = client.query_typed(&statement, &[]).await.context("reading for whom bots are")?;
+    let rows = client.query_typed(&statement, &[]).await.context("reading the meetings of bots")?;
     let mut links: HashMap<Uuid, BTreeSet<(Uuid, Event)>> = HashMap::new();
     for row in &rows {
         let event = Event { stream: row.try_get(2)?, id: row.try_get(3)?, original_start: row.try_get(4)? };
@@ -62,14 +62,14 @@ pub async fn known(pool: &Pool) -> anyhow::Result<Vec<ExistingBot>> {
         .collect()
 }
 
-/// Whether there is no bot for the same audience in this room at this time, nor one that is for all of its users already, whosever project it is of;
-/// and there will be none while this transaction lasts: between this run's look at the bots and now, another one may have asked for it.
+/// Whether no bot in this room at this time, in any project, has the same audience or all users of the meeting. Locks the room and time until the
+/// end of the transaction: since this run read the bots, another run may have requested one.
 async fn is_free(tx: &Transaction<'_>, meeting: &Meeting) -> anyhow::Result<bool> {
     let of_room = format!("{}\n{}", meeting.room, meeting.start.timestamp());
-    // A statement of its own: the next one must see what was committed before the lock was had.
+    // A separate statement: the next one must see everything committed before the lock was acquired.
     tx.execute_typed("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[(&of_room, Type::TEXT)])
         .await
-        .context("keeping a room and time to this run")?;
+        .context("locking a room and time")?;
     let users: Vec<Uuid> = meeting.users().into_iter().collect();
     let statement = format!(
         "SELECT 1 FROM attendee_bots b WHERE room = $1 AND start_at = $2 AND ({NOT_DONE}) AND (b.audience = $3
@@ -77,7 +77,7 @@ async fn is_free(tx: &Transaction<'_>, meeting: &Meeting) -> anyhow::Result<bool
              WHERE NOT EXISTS (SELECT FROM attendee_bot_meetings bm WHERE bm.bot = b.id AND bm.user_id = wanting.id)))
          LIMIT 1"
     );
-    let there = tx
+    let existing = tx
         .query_typed_opt(
             &statement,
             &[
@@ -88,20 +88,20 @@ async fn is_free(tx: &Transaction<'_>, meeting: &Meeting) -> anyhow::Result<bool
             ],
         )
         .await
-        .context("looking whether another run has asked for a bot")?;
-    Ok(there.is_none())
+        .context("checking whether another run has requested a bot")?;
+    Ok(existing.is_none())
 }
 
-/// Writes down that a bot is about to be asked for. Answers the row and its key; `None`: the meeting has got its bot from another run.
+/// Records that a bot is about to be requested. Returns the row's id and key; `None` if another run has requested the meeting's bot.
 pub async fn intend(tx: &Transaction<'_>, meeting: &Meeting, join_at: DateTime<Utc>) -> anyhow::Result<Option<(Uuid, String)>> {
     if !is_free(tx, meeting).await? {
         return Ok(None);
     }
-    for turn in 0..MOST_TURNS {
+    for turn in 0..MAX_TURNS {
         let key = dedup_key(&meeting.room, meeting.start, &meeting.audience, turn);
         let row = tx
             .query_typed_opt(
-                // A bot that was taken back has left its key.
+                // Reuse the row and key of a removed bot.
                 "INSERT INTO attendee_bots AS b (project_id, dedup_key, room, meeting_url, title, start_at, end_at, join_at, look_at, audience)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
                  ON CONFLICT (project_id, dedup_key) DO UPDATE SET state = 'creating', bot_id = NULL, raw_state = NULL, transcription_state = NULL,
@@ -122,15 +122,15 @@ pub async fn intend(tx: &Transaction<'_>, meeting: &Meeting, join_at: DateTime<U
                 ],
             )
             .await
-            .context("writing a bot down before it is asked for")?;
+            .context("recording a bot before it is requested")?;
         if let Some(row) = row {
             return Ok(Some((row.try_get(0)?, key)));
         }
     }
-    anyhow::bail!("{MOST_TURNS} bots had this room at this time: no further one is asked for")
+    anyhow::bail!("{MAX_TURNS} bots have had this room at this time: no further bot is requested")
 }
 
-/// Says for whom a bot is, and of which event. `exactly`: and for nobody else any more.
+/// Links a bot to the users and events of a meeting. `exactly` removes all other links.
 pub async fn link(tx: &Transaction<'_>, bot: Uuid, meeting: &Meeting, exactly: bool) -> anyhow::Result<()> {
     let all = &meeting.occurrences;
     let users: Vec<Uuid> = all.iter().map(|one| one.user).collect();
@@ -152,7 +152,7 @@ pub async fn link(tx: &Transaction<'_>, bot: Uuid, meeting: &Meeting, exactly: b
             ],
         )
         .await
-        .context("taking a bot from those who do not want it any more")?;
+        .context("removing outdated links of a bot")?;
     }
     tx.execute_typed(
         "INSERT INTO attendee_bot_meetings AS bm (bot, user_id, stream_id, event_id, original_start, meeting_event_id, wanted_by)
@@ -172,17 +172,17 @@ pub async fn link(tx: &Transaction<'_>, bot: Uuid, meeting: &Meeting, exactly: b
         ],
     )
     .await
-    .context("saying for whom a bot is")?;
+    .context("linking a bot to its users")?;
     tx.execute_typed(
         "UPDATE attendee_bots SET audience = $2, title = $3, updated_at = now() WHERE id = $1 AND (audience, title) IS DISTINCT FROM ($2, $3)",
         &[(&bot, Type::UUID), (&meeting.audience, Type::TEXT), (&meeting.title, Type::TEXT)],
     )
     .await
-    .context("saying of which event a bot is")?;
+    .context("storing the audience of a bot")?;
     Ok(())
 }
 
-/// Makes a project's stream due when a bot is to be looked at; one that fails keeps its backoff.
+/// Makes a project's stream due when a bot is due; a failing stream keeps its backoff.
 async fn look(tx: &Transaction<'_>, project: Uuid, at: DateTime<Utc>) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE streams SET due_at = CASE WHEN failures > 0 THEN due_at ELSE least(due_at, $2) END WHERE attendee_project = $1",
@@ -193,7 +193,7 @@ async fn look(tx: &Transaction<'_>, project: Uuid, at: DateTime<Utc>) -> anyhow:
     Ok(())
 }
 
-/// A bot is there: it was made, or found.
+/// Stores a bot that was created, or found by its key.
 pub async fn opened(
     tx: &Transaction<'_>,
     id: Uuid,
@@ -218,11 +218,11 @@ pub async fn opened(
         ],
     )
     .await
-    .context("storing a bot that was asked for")?;
+    .context("storing a requested bot")?;
     store::show(tx, &[id]).await
 }
 
-/// A bot goes to another time or room.
+/// Stores the new time and room of a bot.
 pub async fn moved(
     tx: &Transaction<'_>,
     id: Uuid,
@@ -245,27 +245,27 @@ pub async fn moved(
         ],
     )
     .await
-    .context("storing where a bot goes")?;
+    .context("storing the new time and room of a bot")?;
     store::show(tx, &[id]).await
 }
 
-/// It is not known any more whether the bot is there; whoever comes next finds out by its key.
+/// Marks a bot whose existence is unknown; the next run looks for it by its key.
 pub async fn unsure(tx: &Transaction<'_>, id: Uuid) -> anyhow::Result<()> {
     tx.execute_typed("UPDATE attendee_bots SET state = 'creating', updated_at = now() WHERE id = $1", &[(&id, Type::UUID)])
         .await
-        .context("writing down that a bot is about to be taken back")?;
+        .context("recording that a bot is about to be removed")?;
     Ok(())
 }
 
-/// There is no bot any more.
+/// Stores that a bot was removed.
 pub async fn removed(tx: &Transaction<'_>, id: Uuid) -> anyhow::Result<()> {
     tx.execute_typed("UPDATE attendee_bots SET state = 'removed', updated_at = now() WHERE id = $1", &[(&id, Type::UUID)])
         .await
-        .context("storing that a bot was taken back")?;
+        .context("storing that a bot was removed")?;
     store::show(tx, &[id]).await
 }
 
-/// The bot has left its schedule: the next poll tells where it is.
+/// Makes a bot due that is no longer scheduled: the next poll reads its state.
 pub async fn look_now(tx: &Transaction<'_>, id: Uuid, project: Uuid) -> anyhow::Result<()> {
     look(tx, project, Utc::now()).await?;
     tx.execute_typed("UPDATE attendee_bots SET look_at = now(), updated_at = now() WHERE id = $1", &[(&id, Type::UUID)])
@@ -274,8 +274,8 @@ pub async fn look_now(tx: &Transaction<'_>, id: Uuid, project: Uuid) -> anyhow::
     Ok(())
 }
 
-/// Notes why a bot could not be brought where it should be. One that Attendee will not make is asked for ever more rarely, each `rarest` in
-/// the end, and when it should join.
+/// Notes why a bot could not be created or changed. A bot that Attendee refuses to create is requested at growing intervals up to `rarest`, and when
+/// it should join.
 pub async fn failed(pool: &Pool, id: Uuid, failure: &Failure, rarest: Duration) -> anyhow::Result<()> {
     let client = pool.get().await?;
     client

@@ -1,5 +1,5 @@
-//! Gives each meeting that wants a bot its one bot, and brings it along when the meeting is moved or cancelled. What is about to be asked for is
-//! written down first, so that no crash makes a second bot.
+//! Schedules exactly one bot for each eligible meeting, and moves or removes it with the meeting. Records each request before making it, so that a
+//! crash cannot create a second bot.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use chrono::Utc;
 use futures_util::StreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::bounds::Bounds;
-use super::eligible::{self, Ineligible, Window};
+use super::eligible::{self, Eligibility, Ineligible, Window};
 use super::plan::{self, Occurrence, Step, Without};
 use super::{Attendee, projects, reasons, rescheduled, rows};
 use crate::address::Pattern;
@@ -20,45 +20,39 @@ use crate::engine::Counts;
 use crate::engine::task_runner::TaskRunner;
 use crate::error::{Class, Failure};
 
-/// Longest time between two tries for a bot that Attendee refuses to make.
+/// Maximum interval between two requests for a bot that Attendee refuses to create.
 pub(super) const REFUSED: Duration = Duration::from_secs(60 * 60);
 
-/// Does what is to be done for the meetings of the window. A dry run only tells.
+/// Plans and executes the steps for the meetings in the window. A dry run only reports them.
 ///
 /// # Errors
-/// The database failed.
+/// Returns an error if the database fails.
 pub async fn schedule(runner: &TaskRunner<Attendee>, pattern: &Pattern, inside: &BTreeSet<String>) -> anyhow::Result<()> {
     let (attendee, pool, now) = (runner.source(), runner.pool(), Utc::now());
     let window = chrono::Duration::from_std(attendee.settings.window).context("attendee.window")?;
     let with_overlaid = attendee.settings.overlaid_calendars;
     let window = Window { now, until: now + window, pattern, inside, with_overlaid };
-    let mut found = eligible::find(pool, &window).await?;
+    let Eligibility { occurrences, mut ineligible } = eligible::find(pool, &window).await?;
     let projects = projects::by_name(pool).await?;
     let bounds = Bounds::from(&attendee.settings);
-    let (mut steps, without) = plan::plan(found.wanted, rows::known(pool).await?, &projects, bounds, now);
+    let (mut steps, without) = plan::plan(occurrences, rows::known(pool).await?, &projects, bounds, now);
     rescheduled::explain(pool, &window, &mut steps).await?;
-    for left in found.left.iter().filter(|left| left.why == eligible::UNREADABLE) {
-        runner.digest().add("no bots", None, format!("meeting {}", left.meeting), &left.why);
+    for one in ineligible.iter().filter(|one| one.why == eligible::UNREADABLE) {
+        runner.digest().add("no bots", None, format!("meeting {}", one.meeting), &one.why);
     }
     for Without { occurrence, what, why } in without {
         runner.digest().add(what, None, format!("meeting {}", occurrence.meeting), &why);
         let Occurrence { meeting, title, start, .. } = occurrence;
-        found.left.push(Ineligible { meeting, title, start, why });
+        ineligible.push(Ineligible { meeting, title, start, why });
     }
     if runner.is_dry_run() {
-        for left in &found.left {
-            attendee.notes.meeting(json!({
-                "action": "none", "meeting_ids": [left.meeting], "title": left.title, "start_at": left.start, "why": left.why,
-            }));
-        }
+        ineligible.iter().for_each(|one| attendee.notes.meeting(without_bot(one)));
         steps.iter().for_each(|step| attendee.notes.meeting(step.shown()));
         runner.cover(steps.len() as u64, 0);
         return Ok(());
     }
-    for left in reasons::explain(pool, &found.left).await? {
-        attendee.notes.meeting(json!({
-            "action": "none", "meeting_ids": [left.meeting], "title": left.title, "start_at": left.start, "why": left.why,
-        }));
+    for one in reasons::explain(pool, &ineligible).await? {
+        attendee.notes.meeting(without_bot(one));
     }
     let run = Run { runner, attendee, refused: Mutex::default() };
     let work: Vec<_> = steps.iter().map(|step| run.step(step)).collect();
@@ -68,16 +62,21 @@ pub async fn schedule(runner: &TaskRunner<Attendee>, pattern: &Pattern, inside: 
     Ok(())
 }
 
+/// The note on a meeting without a bot.
+fn without_bot(one: &Ineligible) -> Value {
+    json!({ "action": "none", "meeting_ids": [one.meeting], "title": one.title, "start_at": one.start, "why": one.why })
+}
+
 /// One run.
 pub(super) struct Run<'a> {
     pub(super) runner: &'a TaskRunner<Attendee>,
     pub(super) attendee: &'a Attendee,
-    /// Projects whose keys were refused: they are not asked again.
+    /// Projects whose keys were refused: no further calls are made with them.
     refused: Mutex<HashSet<Uuid>>,
 }
 
 impl Run<'_> {
-    /// Does a step and counts it; answers whether it failed. `None`: it was not begun.
+    /// Executes and counts a step; returns whether it failed, or `None` if it was not started or its result is not known.
     async fn step(&self, step: &Step) -> Option<bool> {
         if self.runner.is_winding_down() {
             return None;
@@ -89,15 +88,15 @@ impl Run<'_> {
         };
         let done = self.try_step(project, step).await;
         if matches!(&done, Err(failure) if failure.class == Class::LeaseLost) {
-            // How this meeting stands is the other run's to say.
+            // The run that took over the job reports on this meeting.
             return None;
         }
-        // What was left as it is, and why, was said where it was decided.
+        // Unchanged bots need no note; refused ones were noted where that was decided.
         if !matches!((step, &done), (Step::Keep(..) | Step::Remove(..), Ok(Counts { unchanged: 1, .. }))) {
             let mut shown = step.shown();
             if let Err(failure) = &done {
                 let whose = row.map_or_else(|| format!("project {project}"), |bot| format!("bot {bot} of project {project}"));
-                self.runner.digest().add("bot not in order", Some(failure.class), whose, &failure.message);
+                self.runner.digest().add("bot not created, moved or removed", Some(failure.class), whose, &failure.message);
                 shown["error"] = json!(failure.message);
             }
             self.attendee.notes.meeting(shown);

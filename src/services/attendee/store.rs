@@ -1,4 +1,4 @@
-//! Writes what was told of bots (tables `attendee_bots`, `attendee_utterances`), and shows it at their meetings. Knows no network.
+//! Writes the polled states and utterances of bots (tables `attendee_bots`, `attendee_utterances`), and updates their meetings. No network access.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use super::open::next_look;
 use super::transcript::Utterance;
 use crate::engine::{Counts, Item, Stream};
 
-/// Writes what a page tells. `live`: time between two looks at a bot at work.
+/// Writes a page. `live` is the poll interval of an active bot.
 pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items: &[Item<Change>]) -> anyhow::Result<Counts> {
     let mut counts = Counts::default();
-    // In the order of their ids: a schedule's run may write others of them at the same time.
+    // In the order of their ids: a scheduling run may write some of them concurrently.
     let mut items: Vec<&Item<Change>> = items.iter().collect();
     items.sort_by_key(|item| &item.id);
     for item in items {
@@ -42,7 +42,7 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, live: Duration, items:
     Ok(counts)
 }
 
-/// What moves with every word on a bot.
+/// A value that changes with every change of a bot's row.
 pub async fn known(tx: &Transaction<'_>, stream: &Stream, bot_id: &str) -> anyhow::Result<Option<String>> {
     let row = tx
         .query_typed_opt(
@@ -50,11 +50,11 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, bot_id: &str) -> anyho
             &[(&stream.user_id, Type::UUID), (&bot_id, Type::TEXT)],
         )
         .await
-        .context("reading what is known of a bot")?;
+        .context("reading the state of a bot")?;
     row.map_or(Ok(None), |row| Ok(row.try_get(0)?))
 }
 
-/// A bot of ours by Attendee's id, kept to this transaction.
+/// Reads and locks a bot by Attendee's id; `None` if it is unknown.
 async fn ours(tx: &Transaction<'_>, project: Uuid, bot_id: &str) -> anyhow::Result<Option<Row>> {
     let row = tx
         .query_typed_opt(
@@ -69,7 +69,7 @@ async fn ours(tx: &Transaction<'_>, project: Uuid, bot_id: &str) -> anyhow::Resu
     }
 }
 
-/// A bot by its row's id, kept to this transaction.
+/// Reads and locks a bot by its row's id.
 pub async fn held(tx: &Transaction<'_>, id: Uuid) -> anyhow::Result<Option<Row>> {
     let row = tx
         .query_typed_opt(
@@ -92,22 +92,22 @@ pub async fn held(tx: &Transaction<'_>, id: Uuid) -> anyhow::Result<Option<Row>>
     }))
 }
 
-/// A bot that somebody else took back never joins; one that was at work leaves what was heard so far.
+/// Closes a bot that no longer exists at Attendee. A scheduled one never joins; an active one leaves what it has heard so far.
 async fn lost(tx: &Transaction<'_>, row: &Row) -> anyhow::Result<()> {
     tx.execute_typed(
-        "UPDATE attendee_bots SET status = 'failed', last_error = 'it is not there at Attendee any more', updated_at = now() WHERE id = $1",
+        "UPDATE attendee_bots SET status = 'failed', last_error = 'it no longer exists at Attendee', updated_at = now() WHERE id = $1",
         &[(&row.id, Type::UUID)],
     )
     .await
     .context("marking a lost bot")?;
     if row.raw_state.as_deref() != Some(SCHEDULED) {
-        finish::with_what_there_is(tx, row, &[], Some("the bot is not there at Attendee any more")).await?;
+        finish::write_transcript(tx, row, &[], Some("the bot no longer exists at Attendee")).await?;
     }
     finish::close(tx, row).await?;
     show(tx, &[row.id]).await
 }
 
-/// Whether anything but the time of the next look is new.
+/// Stores a bot; returns whether anything but the time of the next poll has changed.
 async fn is_changed(
     tx: &Transaction<'_>,
     row: &Row,
@@ -116,14 +116,14 @@ async fn is_changed(
     raw: &str,
     heard: &Heard,
 ) -> anyhow::Result<bool> {
-    // What was told earlier may come later, by a poll of this bot alone.
+    // An older answer can arrive later, when this bot is polled by itself.
     if row.state != "open" && !bot.is_over() {
         return Ok(false);
     }
-    // What is settled stays as it is, unless there are words that came late.
+    // A settled bot changes only if utterances arrive late.
     if row.state == "settled" {
         return match heard {
-            Heard::Whole(whole) => replace(tx, row, whole).await,
+            Heard::Transcript(transcript) => replace(tx, row, transcript).await,
             _ => Ok(false),
         };
     }
@@ -134,12 +134,12 @@ async fn is_changed(
         Heard::Unasked => {}
         Heard::Late(why) => finish::note(tx, row, why).await?,
         Heard::News(utterances, _) => news = hear(tx, row.id, utterances).await? > 0,
-        Heard::Whole(whole) => {
-            news = replace(tx, row, whole).await?;
-            settled = whole.is_final;
+        Heard::Transcript(transcript) => {
+            news = replace(tx, row, transcript).await?;
+            settled = transcript.is_final;
         }
         Heard::Over(why) => {
-            finish::with_what_there_is(tx, row, &[], Some(why)).await?;
+            finish::write_transcript(tx, row, &[], Some(why)).await?;
             settled = true;
         }
         Heard::Deleted => {
@@ -156,13 +156,13 @@ async fn is_changed(
     Ok(moved || settled || news)
 }
 
-/// Writes a bot as it is now.
+/// Writes the current state of a bot.
 async fn renew(tx: &Transaction<'_>, row: &Row, live: Duration, bot: &Bot, raw: &str, heard: &Heard) -> anyhow::Result<()> {
     let now = Utc::now();
     let ended_at = bot.is_over().then(|| row.ended_at.unwrap_or(now));
     let until = match heard {
         Heard::News(_, until) => Some(*until),
-        Heard::Unasked | Heard::Whole(_) | Heard::Over(_) | Heard::Late(_) | Heard::Deleted => None,
+        Heard::Unasked | Heard::Transcript(_) | Heard::Over(_) | Heard::Late(_) | Heard::Deleted => None,
     };
     let reason = bot.reason();
     tx.execute_typed(
@@ -188,16 +188,16 @@ async fn renew(tx: &Transaction<'_>, row: &Row, live: Duration, bot: &Bot, raw: 
     Ok(())
 }
 
-/// What was heard while the meeting went on may have been put better since. Answers whether the transcript is another one now.
-async fn replace(tx: &Transaction<'_>, row: &Row, whole: &Transcript) -> anyhow::Result<bool> {
+/// Replaces the utterances heard during the meeting, which may have been improved since. Returns whether the transcript has changed.
+async fn replace(tx: &Transaction<'_>, row: &Row, transcript: &Transcript) -> anyhow::Result<bool> {
     tx.execute_typed("DELETE FROM attendee_utterances WHERE bot = $1", &[(&row.id, Type::UUID)])
         .await
-        .context("replacing what was heard")?;
-    hear(tx, row.id, &whole.said).await?;
-    finish::with_what_there_is(tx, row, &whole.present, whole.note).await
+        .context("replacing utterances")?;
+    hear(tx, row.id, &transcript.said).await?;
+    finish::write_transcript(tx, row, &transcript.present, transcript.note).await
 }
 
-/// Stores what was said; answers how much of it is new or different.
+/// Stores utterances; returns the number of new or changed ones.
 async fn hear(tx: &Transaction<'_>, bot: Uuid, utterances: &[Utterance]) -> anyhow::Result<u64> {
     if utterances.is_empty() {
         return Ok(0);
@@ -208,14 +208,14 @@ async fn hear(tx: &Transaction<'_>, bot: Uuid, utterances: &[Utterance]) -> anyh
     let names: Vec<Option<&str>> = utterances.iter().map(|one| one.said.speaker_name.as_deref()).collect();
     let hosts: Vec<Option<bool>> = utterances.iter().map(|one| one.said.speaker_is_host).collect();
     let texts: Vec<&str> = utterances.iter().map(|one| one.said.text()).collect();
-    // The API gives them no id. What one speaker says at one time is counted as it comes, which a whole transcript puts right in the end.
+    // Utterances have no ids, so those of one speaker at one time are numbered as they come. The complete transcript corrects the numbers later.
     let mut counts: HashMap<(&str, i64), i32> = HashMap::new();
-    let places = speakers.iter().zip(&times).map(|(speaker, time)| {
+    let numbers = speakers.iter().zip(&times).map(|(speaker, time)| {
         let count = counts.entry((speaker, *time)).or_default();
         *count += 1;
         *count - 1
     });
-    let places: Vec<i32> = places.collect();
+    let numbers: Vec<i32> = numbers.collect();
     let raws: Vec<&str> = utterances.iter().map(|one| one.raw.get()).collect();
     tx.execute_typed(
         "INSERT INTO attendee_utterances AS u (bot, speaker_uuid, timestamp_ms, nth, duration_ms, speaker_name, speaker_is_host, text, raw)
@@ -234,15 +234,15 @@ async fn hear(tx: &Transaction<'_>, bot: Uuid, utterances: &[Utterance]) -> anyh
             (&hosts, Type::BOOL_ARRAY),
             (&texts, Type::TEXT_ARRAY),
             (&raws, Type::TEXT_ARRAY),
-            (&places, Type::INT4_ARRAY),
+            (&numbers, Type::INT4_ARRAY),
         ],
     )
     .await
-    .context("storing what was said")
+    .context("storing utterances")
 }
 
-/// Shows bots at their meetings (`meetings.bot_id`, `bot_status`, `bot_reason`, `transcript_id`). Of a series the bot at work, or the next one, or else the
-/// last one is shown.
+/// Updates the bot fields of the meetings of bots (`meetings.bot_id`, `bot_status`, `bot_reason`, `transcript_id`). A series shows its active or next
+/// bot, or else its last one.
 pub async fn show(tx: &Transaction<'_>, bots: &[Uuid]) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE meetings m SET bot_id = shown.bot_id, bot_status = coalesce(shown.status, 'none'), bot_reason = shown.why, updated_at = now(),

@@ -1,4 +1,4 @@
-//! Bots and transcripts as they are stored, for those who ask by a meeting's or a bot's id. Knows no network.
+//! Reads stored bots and transcripts by the id of a meeting or bot. No network access.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -15,18 +15,18 @@ use crate::db::search_path::Reads;
 /// A bot that an id names.
 #[derive(Debug, Clone)]
 pub struct BotOrMeeting {
-    /// As it was given.
+    /// The id as given.
     pub name: String,
     /// Attendee's id.
     pub bot_id: String,
     pub project: Uuid,
     /// The stream of the project.
     pub stream: i64,
-    /// Nothing will change any more.
+    /// Whether it is settled: nothing will change.
     pub is_settled: bool,
 }
 
-/// The bots that these ids name: Attendee's own, or meetings', which name the bot that they show.
+/// Finds the bots that these ids name: Attendee's ids, or the ids of meetings, which name the bot that they show.
 pub async fn find(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<BotOrMeeting>> {
     let rows = pool
         .get()
@@ -54,16 +54,17 @@ pub async fn find(pool: &Pool, names: &[&str]) -> anyhow::Result<Vec<BotOrMeetin
         .collect()
 }
 
-/// What is stored of a meeting's transcript.
+/// A stored transcript.
 #[derive(Debug, Serialize)]
 pub struct Stored {
     pub bot_id: String,
-    /// As `meetings.bot_status`, and as Attendee says.
+    /// As in `meetings.bot_status`.
     pub status: Option<String>,
+    /// Attendee's state.
     pub state: Option<String>,
     pub title: Option<String>,
     pub start_at: DateTime<Utc>,
-    /// It is the transcript; else what was heard so far.
+    /// Whether it is the final transcript, not only what was heard so far.
     pub is_final: bool,
     /// Why something is missing.
     pub note: Option<String>,
@@ -72,7 +73,7 @@ pub struct Stored {
     pub text: String,
 }
 
-/// Reads a transcript, or what was heard so far. `None`: no such bot.
+/// Reads a transcript, or what was heard so far; `None` if there is no such bot.
 pub async fn read(pool: &Pool, bot_id: &str) -> anyhow::Result<Option<Stored>> {
     let client = pool.get().await?;
     let row = client
@@ -105,7 +106,7 @@ pub async fn read(pool: &Pool, bot_id: &str) -> anyhow::Result<Option<Stored>> {
     Ok(Some(stored))
 }
 
-/// What was said, in the order of its time.
+/// Reads the utterances of a bot in chronological order.
 pub async fn lines(client: &impl Reads, bot: Uuid) -> anyhow::Result<Vec<Line>> {
     let rows = client
         .query_typed(
@@ -114,7 +115,7 @@ pub async fn lines(client: &impl Reads, bot: Uuid) -> anyhow::Result<Vec<Line>> 
             &[(&bot, Type::UUID)],
         )
         .await
-        .context("reading what was said")?;
+        .context("reading utterances")?;
     rows.iter()
         .map(|row| {
             Ok(Line {

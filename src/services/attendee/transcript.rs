@@ -1,4 +1,4 @@
-//! What was said, and the text that people read. Pure.
+//! Decodes utterances and participants, and formats transcripts as text. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Within this time, what somebody goes on saying is one paragraph.
+/// Maximum pause in milliseconds within a speaker's paragraph.
 const PARAGRAPH_MS: i64 = 30_000;
 
-/// One thing that somebody said (`GET /bots/{id}/transcript`).
+/// An utterance (`GET /bots/{id}/transcript`).
 #[derive(Debug, Clone)]
 pub struct Utterance {
     pub said: RawUtterance,
@@ -45,7 +45,7 @@ impl RawUtterance {
     }
 }
 
-/// Who was in the meeting (`GET /bots/{id}/participants`).
+/// A participant of the meeting (`GET /bots/{id}/participants`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Participant {
     pub name: Option<String>,
@@ -54,18 +54,18 @@ pub struct Participant {
     pub is_host: Option<bool>,
 }
 
-/// Reads participants.
+/// Decodes participants.
 ///
 /// # Errors
-/// What one of them lacks.
+/// Returns a message if one of them is invalid.
 pub fn present(raws: &[Box<RawValue>]) -> Result<Vec<Participant>, String> {
     raws.iter().map(|raw| serde_json::from_str(raw.get()).map_err(|error| format!("not a participant: {error}"))).collect()
 }
 
-/// Reads utterances; those without a word are left out, as Attendee does.
+/// Decodes utterances. Leaves out empty ones, as Attendee does.
 ///
 /// # Errors
-/// What one of them lacks.
+/// Returns a message if one of them is invalid.
 pub fn read(raws: Vec<Box<RawValue>>) -> Result<Vec<Utterance>, String> {
     let read = |raw: Box<RawValue>| match serde_json::from_str::<RawUtterance>(raw.get()) {
         Ok(said) => Ok(Utterance { said, raw }),
@@ -75,11 +75,11 @@ pub fn read(raws: Vec<Box<RawValue>>) -> Result<Vec<Utterance>, String> {
     Ok(all.into_iter().filter(|one| !one.said.text().is_empty()).collect())
 }
 
-/// A line of the transcript as it is stored.
+/// A stored line of the transcript.
 #[derive(Debug, Clone)]
 pub struct Line {
     pub speaker: Option<String>,
-    /// Attendee's id of the speaker: names can be the same.
+    /// Attendee's id of the speaker; names need not be unique.
     pub speaker_uuid: String,
     pub is_host: Option<bool>,
     pub at_ms: i64,
@@ -87,7 +87,7 @@ pub struct Line {
     pub text: String,
 }
 
-/// Who spoke, and how much.
+/// A speaker, and how much they spoke.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Speaker {
     pub name: String,
@@ -97,33 +97,33 @@ pub struct Speaker {
     pub duration_ms: i64,
 }
 
-/// A transcript for reading.
+/// A transcript as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     pub text: String,
-    /// From the first word to the last.
+    /// From the first utterance to the end of the last.
     pub duration_ms: i64,
     /// In the order in which they first spoke.
     pub speakers: Vec<Speaker>,
 }
 
-/// Writes a transcript down; `lines` in the order of their time.
+/// Formats a transcript; `lines` must be in chronological order.
 pub fn write(lines: &[Line]) -> Written {
     let first = lines.iter().map(|line| line.at_ms).min().unwrap_or(0);
     let last = lines.iter().map(|line| line.at_ms + line.duration_ms).max().unwrap_or(0);
     let mut text = String::new();
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut indexes: BTreeMap<&str, usize> = BTreeMap::new();
     let mut speakers: Vec<Speaker> = Vec::new();
     let mut before: Option<&Line> = None;
     for line in lines {
         let name = line.speaker.as_deref().filter(|name| !name.is_empty()).unwrap_or("Unknown speaker");
-        let place = *places.entry(&line.speaker_uuid).or_insert(speakers.len());
-        if place == speakers.len() {
+        let index = *indexes.entry(&line.speaker_uuid).or_insert(speakers.len());
+        if index == speakers.len() {
             let uuid = line.speaker_uuid.clone();
             speakers.push(Speaker { name: name.to_owned(), uuid, is_host: line.is_host, utterances: 0, duration_ms: 0 });
         }
-        speakers[place].utterances += 1;
-        speakers[place].duration_ms += line.duration_ms;
+        speakers[index].utterances += 1;
+        speakers[index].duration_ms += line.duration_ms;
         let goes_on = before.is_some_and(|before| {
             before.speaker_uuid == line.speaker_uuid && line.at_ms - (before.at_ms + before.duration_ms) < PARAGRAPH_MS
         });

@@ -1,5 +1,5 @@
-//! The steps of a schedule: each writes down what it is about to do, asks Attendee, and writes down what came of it. A run that dies in between
-//! leaves a row that says so.
+//! Executes the steps of a schedule: each records its intention, calls Attendee, and records the result. A run that dies in between leaves a row
+//! that shows it.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -15,13 +15,13 @@ use super::{failure, reasons, rows, store};
 use crate::engine::{Calls, Counts};
 use crate::error::{Class, Failure};
 
-/// A bot that is to join earlier than this from now joins at once: Attendee takes no time that is over when it gets it.
+/// A bot that should join sooner than this is requested without a time: Attendee rejects times in the past.
 const AT_ONCE: chrono::Duration = chrono::Duration::seconds(10);
 
-/// By how much Attendee's clock may be ahead of ours so that a meeting that begins gets its bot.
+/// How far ahead Attendee's clock may be for a meeting that is about to begin to still get its bot.
 const SOON: chrono::Duration = chrono::Duration::minutes(5);
 
-/// One small transaction, as long as the job is this run's: no connection is held while Attendee is asked.
+/// Runs a small transaction if this run still holds the job. No connection is held during calls to Attendee.
 macro_rules! written {
     ($run:expr, $tx:ident, $work:expr) => {{
         let mut client = $run.runner.pool().get().await?;
@@ -33,7 +33,7 @@ macro_rules! written {
     }};
 }
 
-/// A bot's row, whose it is, and its key.
+/// The row id, project and deduplication key of a bot.
 struct Asking<'a> {
     id: Uuid,
     project: Uuid,
@@ -51,7 +51,7 @@ impl Run<'_> {
             intended
         });
         let Some((id, key)) = intended else {
-            log::info!(project:% = meeting.project; "another run has asked for the bot of a meeting: it is left alone");
+            log::info!(project:% = meeting.project; "another run has requested the bot of a meeting: skipping it");
             return Ok(Counts { unchanged: 1, ..Counts::default() });
         };
         let done = self.request(calls, &Asking { id, project: meeting.project, key: &key }, meeting).await;
@@ -63,7 +63,7 @@ impl Run<'_> {
         done
     }
 
-    /// Asks for a bot of which nothing is known at Attendee.
+    /// Requests a bot that Attendee does not have yet.
     async fn request(&self, calls: &Calls, asking: &Asking<'_>, meeting: &Meeting) -> Result<Counts, Failure> {
         let Asking { id, project, key } = *asking;
         let join_at = self.join_at(meeting);
@@ -75,7 +75,7 @@ impl Run<'_> {
             bot: id,
         };
         let answer = match self.attendee.api.create(project, calls, &ask).await {
-            // Its clock is ahead of ours, or the call took its time.
+            // Attendee's clock is ahead of ours, or the call was slow.
             Err(failure) if failure::is_past(&failure) && join_at < Utc::now() + SOON => {
                 self.attendee.api.create(project, calls, &Ask { join_at: None, ..ask }).await
             }
@@ -83,7 +83,7 @@ impl Run<'_> {
         };
         let (bot, raw) = match answer? {
             CreateOutcome::Made(raw) => (read(&raw)?, raw),
-            // The answer to an earlier try was lost.
+            // The answer to an earlier attempt was lost.
             CreateOutcome::KeyTaken => self.find(calls, asking).await?.ok_or_else(|| {
                 Failure::new(
                     Class::Transient,
@@ -95,26 +95,26 @@ impl Run<'_> {
         Ok(Counts { created: 1, ..Counts::default() })
     }
 
-    /// The bot of a key: the living one, or else the last one.
+    /// Finds the bot of a key: the active one, or else the latest.
     async fn find(&self, calls: &Calls, asking: &Asking<'_>) -> Result<Option<(Bot, Box<RawValue>)>, Failure> {
         let raws = self.attendee.api.by_key(asking.project, calls, asking.key).await?;
-        let mut found = None;
+        let mut latest = None;
         for raw in raws {
             let bot = read(&raw)?;
             if !bot.is_over() {
                 return Ok(Some((bot, raw)));
             }
-            found = Some((bot, raw));
+            latest = Some((bot, raw));
         }
-        Ok(found)
+        Ok(latest)
     }
 
     pub(super) async fn keep(&self, calls: &Calls, bot: &ExistingBot, meeting: &Meeting) -> Result<Counts, Failure> {
         if bot.state == "settled" {
             return Ok(Counts { unchanged: 1, ..Counts::default() });
         }
-        let wanted = meeting.occurrences.iter().map(|one| (one.user, one.event.clone())).collect();
-        let is_same = bot.links == wanted && bot.audience.as_ref() == Some(&meeting.audience) && bot.title == meeting.title;
+        let links = meeting.occurrences.iter().map(|one| (one.user, one.event.clone())).collect();
+        let is_same = bot.links == links && bot.audience.as_ref() == Some(&meeting.audience) && bot.title == meeting.title;
         if !is_same || bot.state == "creating" {
             let exactly = bot.is_ahead();
             written!(self, tx, {
@@ -123,14 +123,14 @@ impl Run<'_> {
             });
         }
         let asking = Asking { id: bot.id, project: bot.project, key: &bot.dedup_key };
-        let (found, raw_state) = match (bot.state.as_str(), &bot.bot_id) {
+        let (bot_id, raw_state) = match (bot.state.as_str(), &bot.bot_id) {
             ("creating", _) => match self.find(calls, &asking).await? {
-                Some((found, raw)) => {
+                Some((existing, raw)) => {
                     let join_at = self.join_at(meeting);
-                    written!(self, tx, rows::opened(&tx, bot.id, bot.project, &found, raw.get(), join_at).await?);
-                    (found.id, Some(found.state))
+                    written!(self, tx, rows::opened(&tx, bot.id, bot.project, &existing, raw.get(), join_at).await?);
+                    (existing.id, Some(existing.state))
                 }
-                // What was refused may have come after an answer that was lost: it is looked for all the same.
+                // Looked for even after a refusal: an earlier request may have succeeded although its answer was lost.
                 None if bot.refused_until.is_some() && !bot.is_elsewhere(meeting) => {
                     return Ok(Counts { unchanged: 1, ..Counts::default() });
                 }
@@ -141,7 +141,7 @@ impl Run<'_> {
                 }
             },
             (_, Some(id)) => (id.clone(), bot.raw_state.clone()),
-            (state, None) => return Err(Failure::new(Class::Internal, format!("a bot that is {state} has no id"))),
+            (state, None) => return Err(Failure::new(Class::Internal, format!("a bot in state {state} has no id"))),
         };
         let adopted = bot.state == "creating";
         if !bot.is_elsewhere(meeting) || raw_state.as_deref() != Some(SCHEDULED) {
@@ -151,11 +151,11 @@ impl Run<'_> {
                 Counts { unchanged: 1, ..Counts::default() }
             });
         }
-        self.take_along(calls, bot, &found, meeting, &asking).await
+        self.move_bot(calls, bot, &bot_id, meeting, &asking).await
     }
 
-    /// Moves a bot to where its meeting is now.
-    async fn take_along(
+    /// Moves a bot to the current time and room of its meeting.
+    async fn move_bot(
         &self,
         calls: &Calls,
         bot: &ExistingBot,
@@ -172,10 +172,10 @@ impl Run<'_> {
                 written!(self, tx, rows::moved(&tx, bot.id, bot.project, meeting, join_at).await?);
                 Ok(Counts { updated: 1, ..Counts::default() })
             }
-            // What it does where it is, a poll tells; then the meeting gets another one for its new time.
+            // A poll reads its state; then the meeting gets another bot for its new time.
             Changed::TooLate => {
                 written!(self, tx, rows::look_now(&tx, bot.id, bot.project).await?);
-                self.refuse(bot, "Attendee does not move it any more: it joins at the time and link that it has");
+                self.refuse(bot, "Attendee can no longer move it: it joins at its old time and link");
                 Ok(Counts { unchanged: 1, ..Counts::default() })
             }
             Changed::Gone => {
@@ -197,9 +197,9 @@ impl Run<'_> {
                 Some(bot_id.clone())
             }
             _ => {
-                let found = self.find(calls, &asking).await?;
+                let existing = self.find(calls, &asking).await?;
                 written!(self, tx, ());
-                found.map(|(found, _)| found.id)
+                existing.map(|(existing, _)| existing.id)
             }
         };
         let removed = match &bot_id {
@@ -211,13 +211,13 @@ impl Run<'_> {
                 written!(self, tx, rows::removed(&tx, bot.id).await?);
                 Ok(Counts { deleted: 1, ..Counts::default() })
             }
-            // It is in the meeting, or was: it stays, and is followed like any other.
+            // It is or was in the meeting: it stays, and is followed like any other bot.
             Changed::TooLate => {
-                let mut why = "Attendee does not take it back any more".to_owned();
-                if let Some((found, raw)) = self.find(calls, &asking).await? {
-                    why = kept(&found.state);
+                let mut why = "Attendee can no longer remove it".to_owned();
+                if let Some((existing, raw)) = self.find(calls, &asking).await? {
+                    why = kept(&existing.state);
                     written!(self, tx, {
-                        rows::opened(&tx, bot.id, bot.project, &found, raw.get(), join_at).await?;
+                        rows::opened(&tx, bot.id, bot.project, &existing, raw.get(), join_at).await?;
                         reasons::explained(&tx, bot.id, &why).await?;
                     });
                 }
@@ -227,28 +227,28 @@ impl Run<'_> {
         }
     }
 
-    /// Says of a bot that Attendee left it as it is, and what will happen.
+    /// Logs and notes that Attendee left a bot unchanged, and what will happen.
     fn refuse(&self, bot: &ExistingBot, why: &str) {
-        self.runner.digest().add("bot left as it is", None, format!("bot {} of project {}", bot.id, bot.project), why);
+        self.runner.digest().add("bot left unchanged", None, format!("bot {} of project {}", bot.id, bot.project), why);
         self.attendee.notes.meeting(json!({
             "action": "refused", "bot_id": bot.bot_id, "title": bot.title, "start_at": bot.start, "why": why,
         }));
     }
 
     fn join_at(&self, meeting: &Meeting) -> DateTime<Utc> {
-        // A setting of an hour at the most.
+        // The setting is at most an hour.
         let before = chrono::Duration::from_std(self.attendee.settings.join_before).unwrap_or_default();
         (meeting.start - before).max(Utc::now())
     }
 }
 
-/// What becomes of a bot that nobody wants any more and that is not taken back.
+/// Explains what happens to an unwanted bot that Attendee does not remove.
 fn kept(state: &str) -> String {
     match state {
         "staged" => {
-            "Attendee does not take it back: it is staged, joins within five minutes, and is followed to its end".to_owned()
+            "Attendee does not remove it: it is staged, joins within five minutes, and is followed until it ends".to_owned()
         }
-        state => format!("Attendee does not take it back: it is {state}, and is followed to its end"),
+        state => format!("Attendee does not remove it: it is {state}, and is followed until it ends"),
     }
 }
 

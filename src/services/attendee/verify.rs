@@ -1,4 +1,4 @@
-//! Bots for comparison: those at Attendee that syncctl asked for, and what is stored of them. Bots of others are passed over.
+//! Compares the bots at Attendee that syncctl created with the stored ones. Ignores other bots.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Attendee, derived, transcript};
-use crate::engine::verify::{Derived, Differences, News, Thing, Things, Verify};
+use crate::engine::verify::{Derived, Differences, News, ItemState, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::{Class, Failure};
 
@@ -40,7 +40,7 @@ impl Verify for Attendee {
             let bot: Named = serde_json::from_str(raw.get()).ok()?;
             Some((bot.metadata.as_ref()?.syncctl_bot.clone()?, bot))
         };
-        let mut things = Things::new();
+        let mut listed = Things::new();
         for (id, bot) in raws.into_iter().filter_map(ours) {
             let mut version = state_of(&bot.state).to_owned();
             if words_may_come(&bot.state, bot.transcription_state.as_deref()) {
@@ -51,15 +51,15 @@ impl Verify for Attendee {
             } else if bot.state == "data_deleted"
                 && let Some(kept) = stored.get(&id).filter(|kept| state_of_version(&kept.version) == version)
             {
-                // What was said cannot be compared any more.
+                // The utterances can no longer be compared.
                 version.clone_from(&kept.version);
             }
-            things.insert(id, Thing::alive(version));
+            listed.insert(id, ItemState::alive(version));
         }
-        Ok(things)
+        Ok(listed)
     }
 
-    /// A bot that is not done is asked for by every poll.
+    /// Reads the stored bots. Every poll requests the unfinished ones, so they count as awaited.
     async fn stored(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
         let rows = tx
             .query_typed(
@@ -77,22 +77,22 @@ impl Verify for Attendee {
                     true => with_lines(state_of(state), usize::try_from(row.try_get::<_, i64>(5)?)?),
                     false => state_of(state).to_owned(),
                 };
-                Ok((row.try_get(0)?, Thing { version, alive: row.try_get(2)?, awaited: row.try_get(3)? }))
+                Ok((row.try_get(0)?, ItemState { version, alive: row.try_get(2)?, awaited: row.try_get(3)? }))
             })
             .collect()
     }
 
-    /// None: what is done may be deleted there, and is kept here.
+    /// Returns nothing: finished bots may be deleted at Attendee, and are kept here.
     async fn owed(&self, _tx: &Transaction<'_>, _stream: &Stream, _scope: &(), _ids: &[&str]) -> anyhow::Result<Vec<String>> {
         Ok(Vec::new())
     }
 
-    /// Nothing but what is awaited can change.
+    /// Returns no news: only awaited bots can change.
     async fn news(&self, _stream: &Stream, _calls: &Calls, _cursor: &str) -> Result<News, Failure> {
         Ok(News::Of(std::collections::HashSet::new()))
     }
 
-    /// There is no pass that would write them: `attendee poll` asks for a single bot.
+    /// Does nothing: no pass would write them again; `attendee poll` fetches a single bot.
     async fn distrust(&self, _tx: &Transaction<'_>, _stream: &Stream, _ids: &[&str]) -> anyhow::Result<()> {
         Ok(())
     }
@@ -101,12 +101,12 @@ impl Verify for Attendee {
         derived::compared(tx, stream).await
     }
 
-    async fn derive(&self, tx: &Transaction<'_>, _stream: &Stream, found: &Differences) -> anyhow::Result<()> {
-        derived::made(tx, found).await
+    async fn derive(&self, tx: &Transaction<'_>, _stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
+        derived::rebuild(tx, differences).await
     }
 }
 
-/// Of a failed transcription words can come at any time, and nothing else tells of them: what was said is counted.
+/// Whether utterances are counted: a failed transcription can get more at any time, and nothing else shows it.
 fn words_may_come(state: &str, transcription: Option<&str>) -> bool {
     matches!(state, "ended" | "fatal_error") && transcription == Some("failed")
 }
@@ -119,7 +119,7 @@ fn state_of_version(version: &str) -> &str {
     version.split(',').next().unwrap_or_default()
 }
 
-/// Data can be deleted at any time once the bot has ended.
+/// The state to compare: deleted data counts as ended, because it can be deleted at any time after the bot has ended.
 fn state_of(state: &str) -> &str {
     match state {
         "data_deleted" => "ended",

@@ -1,9 +1,9 @@
-//! Meetings to which a bot is on its way are asked for by their ids, an hour before they begin and once more shortly before: whether a sync token
-//! tells that an event has left the window of the pass that it comes from is documented nowhere, and a bot must not go where nobody meets.
+//! Looks up meetings with a scheduled bot by their ids, an hour before they begin and again shortly before. Google does not document whether a sync
+//! token reports that an event has left the window of the pass that the token comes from, and a bot must not join a meeting that was moved.
 //!
-//! What Google does not answer leaves everything as it is: a bot where nobody meets costs less than a meeting without its bot.
+//! A lookup that fails changes nothing: a bot in an empty meeting costs less than a meeting without its bot.
 //!
-//! So are events that lie in quarantine and that a complete pass did not name.
+//! Also looks up quarantined events that a complete pass did not list.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -20,39 +20,39 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{Calendar, Change, event, fetch};
 use crate::db::Pool;
 use crate::db::items::Poison;
-use crate::engine::{Calls, Found, Item, Stream};
+use crate::engine::{Calls, Decoded, Item, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, Host};
 
-/// Asked for from so long before a meeting on.
+/// Time before a meeting from which it is looked up.
 const EARLY: Duration = Duration::from_secs(60 * 60);
-/// Asked for once more from so long before it on.
+/// Time before a meeting from which it is looked up again.
 const LATE: Duration = Duration::from_secs(15 * 60);
-/// Meetings that one poll asks for; what is left is asked for by the next.
-const MOST: usize = 50;
-/// How an event is asked for by its id.
+/// Maximum number of meetings that one poll looks up; the next poll takes the rest.
+const MAX_LOOKUPS: usize = 50;
+/// The method that gets an event by its id.
 const WHAT: &str = "events.get";
 
-/// What is to be asked for, by `streams.id`.
+/// The meetings to look up, by `streams.id`.
 #[derive(Default)]
-pub struct Asks(Mutex<HashMap<i64, Vec<Ask>>>);
+pub struct Lookups(Mutex<HashMap<i64, Vec<Lookup>>>);
 
 /// A meeting that begins soon.
-struct Ask {
+struct Lookup {
     /// `meetings.event_id`
     event: String,
-    /// Of a series, the time by which it knows the instance.
+    /// For a series: the original start time, which identifies the instance.
     instance: Option<DateTime<Utc>>,
 }
 
-impl Asks {
-    /// Looks for meetings to be asked for, and makes their calendars due that were not polled for `min`.
+impl Lookups {
+    /// Collects the meetings to look up, and makes their calendars due unless they were polled within `min`.
     pub async fn gather(&self, pool: &Pool, min: Duration) -> anyhow::Result<()> {
         let rows = pool
             .get()
             .await?
             .query_typed(
-                // In two parts, each of which has its index: it is asked by every run.
+                // Two parts, so that each uses its index: every run executes this query.
                 "WITH coming AS (
                    SELECT stream_id, event_id, start_at AS at, is_series, bot_id, event_status, confirmed_at FROM meetings
                    WHERE NOT is_series AND bot_status = 'bot_scheduled'
@@ -76,45 +76,45 @@ impl Asks {
                 ],
             )
             .await
-            .context("looking for meetings to be asked for")?;
-        let mut asks = HashMap::<i64, Vec<Ask>>::new();
+            .context("looking for meetings to confirm")?;
+        let mut lookups = HashMap::<i64, Vec<Lookup>>::new();
         for row in &rows {
-            asks.entry(row.try_get(0)?).or_default().push(Ask { event: row.try_get(1)?, instance: row.try_get(2)? });
+            lookups.entry(row.try_get(0)?).or_default().push(Lookup { event: row.try_get(1)?, instance: row.try_get(2)? });
         }
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = asks;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lookups;
         Ok(())
     }
 
-    fn take(&self, stream: i64) -> Vec<Ask> {
-        let mut asks = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&stream).unwrap_or_default();
-        asks.truncate(MOST);
-        asks
+    fn take(&self, stream: i64) -> Vec<Lookup> {
+        let mut lookups = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&stream).unwrap_or_default();
+        lookups.truncate(MAX_LOOKUPS);
+        lookups
     }
 }
 
-/// What Google says of the meetings of a calendar that begin soon.
+/// Looks up the meetings of a calendar that begin soon.
 ///
 /// # Errors
-/// The quota of the day is used up.
+/// Returns a failure if the quota of the day is used up.
 pub async fn answers(calendar: &Calendar, stream: &Stream, calls: &Calls) -> Result<Vec<Item<Change>>, Failure> {
-    let asks = calendar.asks.take(stream.id);
-    if asks.is_empty() {
+    let lookups = calendar.lookups.take(stream.id);
+    if lookups.is_empty() {
         return Ok(Vec::new());
     }
-    let count = asks.iter().map(|ask| 1 + usize::from(ask.instance.is_some())).sum();
+    let count = lookups.iter().map(|lookup| 1 + usize::from(lookup.instance.is_some())).sum();
     calls.pay(fetch::COST, count).await?;
-    let answers = join_all(asks.iter().map(|ask| answer(calendar, stream, calls, ask))).await;
+    let answers = join_all(lookups.iter().map(|lookup| answer(calendar, stream, calls, lookup))).await;
     Ok(answers.into_iter().flatten().collect())
 }
 
-/// The event, and of a series the instance where it differs; then that it was asked for.
-async fn answer(calendar: &Calendar, stream: &Stream, calls: &Calls, ask: &Ask) -> Vec<Item<Change>> {
-    let event = one(calendar, stream, calls, &ask.event);
-    let (event, instance) = match ask.instance {
+/// Returns the event, for a series also its next instance if that deviates, and a `Confirmed` change.
+async fn answer(calendar: &Calendar, stream: &Stream, calls: &Calls, lookup: &Lookup) -> Vec<Item<Change>> {
+    let event = one(calendar, stream, calls, &lookup.event);
+    let (event, instance) = match lookup.instance {
         None => (event.await, Ok(None)),
         Some(at) => {
-            // As Google names instances.
-            let id = format!("{}_{}", ask.event, at.format("%Y%m%dT%H%M%SZ"));
+            // Google's format for the ids of instances.
+            let id = format!("{}_{}", lookup.event, at.format("%Y%m%dT%H%M%SZ"));
             let instance = async { one(calendar, stream, calls, &id).await };
             let (event, instance) = futures_util::join!(event, instance);
             (event, instance.map(|item| item.filter(|item| is_elsewhere(item, at))))
@@ -122,10 +122,10 @@ async fn answer(calendar: &Calendar, stream: &Stream, calls: &Calls, ask: &Ask) 
     };
     match (event, instance) {
         (Ok(event), Ok(instance)) => {
-            // The series itself is there, unless it is gone: of that it says nothing that an instance is unknown.
-            let event = event.or_else(|| gone(&ask.event));
+            // Only the event itself counts as gone if it is not found: an unknown instance says nothing about its series.
+            let event = event.or_else(|| gone(&lookup.event));
             let confirmed =
-                Item { id: ask.event.clone(), raw: RawValue::NULL.to_owned(), changed_at: None, change: Change::Confirmed };
+                Item { id: lookup.event.clone(), raw: RawValue::NULL.to_owned(), changed_at: None, change: Change::Confirmed };
             event.into_iter().chain(instance).chain([confirmed]).collect()
         }
         (Err(failure), _) | (_, Err(failure)) => {
@@ -135,28 +135,28 @@ async fn answer(calendar: &Calendar, stream: &Stream, calls: &Calls, ask: &Ask) 
     }
 }
 
-/// Events by their ids: as they are now, gone, or still not given.
+/// Gets events by their ids: in their current state, as gone, or as still not available.
 ///
 /// # Errors
-/// What concerns more than one of them: quota, token, scope.
-pub async fn refetch(calendar: &Calendar, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+/// Returns failures that concern more than one event: quota, token, scope.
+pub async fn refetch(calendar: &Calendar, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Decoded<Change>, Failure> {
     calls.pay(fetch::COST, ids.len()).await?;
-    let mut found = Found::default();
+    let mut refetched = Decoded::default();
     for (id, answer) in ids.iter().zip(join_all(ids.iter().map(|id| got(calendar, stream, calls, id))).await) {
         match answer {
-            Ok(Some(Ok(item))) => found.0.push(item),
-            Ok(Some(Err(poison))) => found.1.push(poison),
-            Ok(None) => found.0.extend(gone(id)),
+            Ok(Some(Ok(item))) => refetched.0.push(item),
+            Ok(Some(Err(poison))) => refetched.1.push(poison),
+            Ok(None) => refetched.0.extend(gone(id)),
             Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) && !failure.of_token => {
-                found.1.push(Poison::unfetched(id, &failure));
+                refetched.1.push(Poison::unfetched(id, &failure));
             }
             Err(failure) => return Err(failure),
         }
     }
-    Ok(found)
+    Ok(refetched)
 }
 
-/// An event by its id, for a meeting. `None`: there is no such event.
+/// Gets an event by its id, for a meeting. `None`: there is no such event.
 async fn one(calendar: &Calendar, stream: &Stream, calls: &Calls, id: &str) -> Result<Option<Item<Change>>, Failure> {
     match got(calendar, stream, calls, id).await? {
         Some(Err(poison)) => Err(Failure::new(Class::Permanent, format!("{WHAT}: {}", poison.error))),
@@ -165,7 +165,7 @@ async fn one(calendar: &Calendar, stream: &Stream, calls: &Calls, id: &str) -> R
     }
 }
 
-/// An event by its id, or what cannot be read of it. `None`: there is no such event.
+/// Gets an event by its id, or `Poison` if it cannot be parsed. `None`: there is no such event.
 async fn got(
     calendar: &Calendar,
     stream: &Stream,
@@ -181,14 +181,14 @@ async fn got(
         })
         .await;
     match got {
-        // When it changed is old news: no channel has failed to announce it, and no change was late.
+        // Drop the time of the change: it must not count as a late change or as one that a channel missed.
         Ok(raw) => Ok(Some(event::decode(raw).map(|item| Item { changed_at: None, ..item }))),
         Err(failure) if failure.class == Class::Gone => Ok(None),
         Err(failure) => Err(failure),
     }
 }
 
-/// Whether an instance does not take place as its series says.
+/// Whether an instance is cancelled or moved.
 fn is_elsewhere(item: &Item<Change>, at: DateTime<Utc>) -> bool {
     match &item.change {
         Change::Event(event) => event.is_cancelled() || event.start.as_ref().and_then(|start| start.instant()) != Some(at),
@@ -196,18 +196,18 @@ fn is_elsewhere(item: &Item<Change>, at: DateTime<Utc>) -> bool {
     }
 }
 
-/// What a feed says of an event that is gone.
+/// The item that a feed returns for a deleted event.
 fn gone(id: &str) -> Option<Item<Change>> {
     event::decode(to_raw_value(&json!({ "id": id, "status": "cancelled" })).ok()?).ok()
 }
 
-/// Notes for which meetings Google was asked.
+/// Records when these meetings were looked up.
 pub async fn note(tx: &Transaction<'_>, stream: &Stream, event_ids: &[&str]) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE meetings SET confirmed_at = now() WHERE stream_id = $1 AND event_id = ANY ($2)",
         &[(&stream.id, Type::INT8), (&event_ids, Type::TEXT_ARRAY)],
     )
     .await
-    .context("noting that meetings are confirmed")?;
+    .context("recording confirmed meetings")?;
     Ok(())
 }

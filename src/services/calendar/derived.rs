@@ -1,4 +1,4 @@
-//! Meetings held against the events that they are made of, and made anew. Knows no network.
+//! Compares meetings with the events that they are derived from, and rebuilds them. No network access.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -11,7 +11,7 @@ use super::{detect, meetings, read};
 use crate::engine::Stream;
 use crate::engine::verify::{Derived, Differences, Mismatch, wrong};
 
-/// Compares the meetings of a calendar with its events as they are stored.
+/// Compares the meetings of a calendar with its stored events.
 pub async fn compared(tx: &Transaction<'_>, stream: &Stream, words: &[String]) -> anyhow::Result<Derived> {
     let rows = tx
         .query_typed(
@@ -26,27 +26,27 @@ pub async fn compared(tx: &Transaction<'_>, stream: &Stream, words: &[String]) -
     let mut derived = Derived::default();
     for row in &rows {
         let raw: Option<&str> = row.try_get(1)?;
-        // What cannot be read is not ours to judge.
+        // An event that cannot be parsed proves nothing.
         let event = match raw.map(read::event) {
             Some(Err(_)) => continue,
             Some(Ok(event)) => Some(event),
             None => None,
         };
         let expected = event.as_ref().and_then(|event| Some((event, detect::meeting(event, words)?)));
-        if let Some(found) = mismatch(row, expected.as_ref())? {
-            derived.add(row.try_get(0)?, found);
+        if let Some(outcome) = mismatch(row, expected.as_ref())? {
+            derived.add(row.try_get(0)?, outcome);
         }
     }
     Ok(derived)
 }
 
-/// How the meeting of an event differs. `None`: there is none, and none should be.
+/// How the meeting of an event differs. `None`: there is no meeting, and there should not be one.
 fn mismatch(row: &Row, expected: Option<&(&Event, detect::Detected)>) -> anyhow::Result<Option<Option<Mismatch>>> {
     let is_there: bool = row.try_get(2)?;
     Ok(match (expected, is_there) {
         (None, false) => None,
         (Some(_), false) => Some(Some(Mismatch::Missing)),
-        // One with a bot, a transcript or a project is kept, and says that it does not take place, or where no bot is to go.
+        // A meeting with a bot, a transcript or a project is kept, but is marked as cancelled or as one that no bot can join.
         (None, true) => {
             let is_kept = row.try_get(12)? && (row.try_get::<_, &str>(10)? == "cancelled" || !row.try_get::<_, bool>(8)?);
             Some((!is_kept).then_some(Mismatch::Excess))
@@ -58,8 +58,8 @@ fn mismatch(row: &Row, expected: Option<&(&Event, detect::Detected)>) -> anyhow:
 fn is_same(row: &Row, event: &Event, detected: &detect::Detected) -> anyhow::Result<bool> {
     let instant = |when: &Option<When>| when.as_ref().and_then(When::instant);
     let link = detected.link.as_ref();
-    let text = |place: usize| row.try_get::<_, Option<&str>>(place);
-    let time = |place: usize| row.try_get::<_, Option<DateTime<Utc>>>(place);
+    let text = |column: usize| row.try_get::<_, Option<&str>>(column);
+    let time = |column: usize| row.try_get::<_, Option<DateTime<Utc>>>(column);
     Ok(text(3)? == event.summary.as_deref()
         && time(4)? == instant(&event.start)
         && time(5)? == instant(&event.end)
@@ -71,16 +71,16 @@ fn is_same(row: &Row, event: &Event, detected: &detect::Detected) -> anyhow::Res
         && row.try_get::<_, bool>(11)? != event.recurrence.is_empty())
 }
 
-/// Makes meetings anew of the events as they are stored.
-pub async fn made(tx: &Transaction<'_>, stream: &Stream, words: &[String], found: &Differences) -> anyhow::Result<()> {
-    let ids = wrong(found);
+/// Rebuilds meetings from the stored events.
+pub async fn made(tx: &Transaction<'_>, stream: &Stream, words: &[String], differences: &Differences) -> anyhow::Result<()> {
+    let ids = wrong(differences);
     let rows = tx
         .query_typed(
             "SELECT event_id, CASE WHEN deleted_at IS NULL THEN raw::text END FROM calendar_events WHERE stream_id = $1 AND event_id = ANY ($2)",
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await
-        .context("reading events whose meetings are made anew")?;
+        .context("reading events to rebuild their meetings")?;
     let (mut events, mut gone) = (Vec::new(), Vec::new());
     for row in &rows {
         match row.try_get::<_, Option<&str>>(1)?.map(read::event) {

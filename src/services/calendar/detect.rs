@@ -8,7 +8,7 @@ use crate::links::{self, Kind, Link};
 pub struct Detected {
     /// `meetings.detected_by`
     pub rule: &'static str,
-    /// Where it can be joined.
+    /// The link to join it.
     pub link: Option<Link>,
 }
 
@@ -27,12 +27,12 @@ pub fn meeting(event: &Event, words: &[String]) -> Option<Detected> {
         return Some(Detected { rule: "attendees", link: None });
     }
     let title = event.summary.as_deref().unwrap_or_default().to_lowercase();
-    let said = title.split(|c: char| !c.is_alphanumeric()).any(|said| words.iter().any(|word| word.to_lowercase() == said));
-    said.then_some(Detected { rule: "title", link: None })
+    let matches = title.split(|c: char| !c.is_alphanumeric()).any(|part| words.iter().any(|word| word.to_lowercase() == part));
+    matches.then_some(Detected { rule: "title", link: None })
 }
 
-/// The meeting link, in the order: video entry point, hangoutLink, location, description. One that a bot can join wins over one that it
-/// cannot, and of links to one room one with its passcode.
+/// The meeting link, in the order: video entry point, hangoutLink, location, description. A link that a bot can join takes precedence, and
+/// among links to the same room one with a passcode.
 fn link(event: &Event) -> Option<(&'static str, Link)> {
     let video = event
         .conference_data
@@ -40,15 +40,15 @@ fn link(event: &Event) -> Option<(&'static str, Link)> {
         .flat_map(|conference| &conference.entry_points)
         .filter(|entry| entry.entry_point_type.as_deref() == Some("video"))
         .filter_map(|entry| entry.uri.as_deref());
-    let vouched = video.map(|uri| ("conference", uri)).chain(event.hangout_link.as_deref().map(|uri| ("hangout_link", uri)));
-    let vouched = vouched
+    let declared = video.map(|uri| ("conference", uri)).chain(event.hangout_link.as_deref().map(|uri| ("hangout_link", uri)));
+    let declared = declared
         .filter(|(_, uri)| !uri.is_empty())
         .map(|(rule, uri)| (rule, links::of(uri).unwrap_or_else(|| Link { url: uri.to_owned(), kind: Kind::Other })));
     let prose = [("location", &event.location), ("description", &event.description)];
     let prose = prose.into_iter().filter_map(|(rule, text)| Some((rule, text.as_deref()?)));
     let written = prose.flat_map(|(rule, text)| links::find(text).into_iter().map(move |link| (rule, link)));
-    let all: Vec<(&str, Link)> = vouched.chain(written).collect();
-    // Of several that are alike, the first.
+    let all: Vec<(&str, Link)> = declared.chain(written).collect();
+    // `max_by_key` returns the last maximum; reversed, that is the first link.
     let (rule, best) = all.iter().rev().max_by_key(|(_, link)| link.rank())?;
     let room = links::room(&best.url);
     let lets_in = |link: &Link| link.has_passcode() && link.rank() == best.rank() && links::room(&link.url) == room;

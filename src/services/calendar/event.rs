@@ -1,4 +1,4 @@
-//! An event as Google writes it, and the typed columns that syncctl draws from it. Pure.
+//! An event in Google's JSON, and the typed columns that syncctl derives from it. Pure.
 
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, Utc};
 use serde::Deserialize;
@@ -34,7 +34,7 @@ pub struct Event {
     pub ical_uid: Option<String>,
     pub etag: Option<String>,
     pub updated: Option<DateTime<Utc>>,
-    /// Fields that could not be read and count as absent, and `recurrence` where nobody can tell what it says.
+    /// Fields that could not be parsed and count as absent, and `recurrence` if its rules cannot be interpreted.
     #[serde(skip)]
     pub unread: Vec<String>,
 }
@@ -48,7 +48,7 @@ pub struct When {
     pub time_zone: Option<String>,
 }
 
-/// An RFC 3339 time, or one without offset that its time zone completes.
+/// An RFC 3339 time, or a local time without an offset that needs a time zone.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Instant {
@@ -64,7 +64,7 @@ pub struct Person {
     pub resource: bool,
 }
 
-/// Where a meeting can be joined.
+/// The ways to join a meeting.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Conference {
@@ -80,7 +80,7 @@ pub struct EntryPoint {
 }
 
 impl When {
-    /// The instant, in UTC. An all-day date has none.
+    /// The instant in UTC; `None` for an all-day date.
     pub fn instant(&self) -> Option<DateTime<Utc>> {
         match self.date_time.as_ref()? {
             Instant::Fixed(at) => Some(at.to_utc()),
@@ -88,7 +88,7 @@ impl When {
         }
     }
 
-    /// As the start of a series.
+    /// The start of a series.
     fn start(&self) -> Option<Start> {
         if let Some(date) = self.date {
             return Some(Start::Date(date));
@@ -102,17 +102,17 @@ impl When {
 }
 
 impl Event {
-    /// Whether Google says that the event is gone.
+    /// Whether the event is cancelled, which is how Google reports a deletion.
     pub fn is_cancelled(&self) -> bool {
         self.status.as_deref() == Some("cancelled")
     }
 
-    /// The rules of a series; `None` where they cannot be read.
+    /// The rules of a series; `None` if they cannot be parsed.
     pub fn rules(&self) -> Option<Rules> {
         recurrence::rules(self.start.as_ref()?.start()?, &self.recurrence)
     }
 
-    /// Attendees that are people: rooms do not meet.
+    /// The number of attendees that are people, not rooms.
     pub fn people(&self) -> usize {
         let is_room = |person: &Person| {
             person.resource || person.email.as_deref().is_some_and(|email| email.ends_with("@resource.calendar.google.com"))
@@ -121,7 +121,7 @@ impl Event {
     }
 }
 
-/// Makes an item of an event's JSON.
+/// Parses an event's JSON into an item.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     let raw = nul::without(raw);
     let event = read::event(raw.get()).map_err(|error| Poison::of(&raw, error))?;

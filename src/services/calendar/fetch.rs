@@ -1,4 +1,4 @@
-//! One page of `calendarList.list` or `events.list`. Knows no database.
+//! Fetches one page of `calendarList.list` or `events.list`. No database access.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,22 +8,22 @@ use url::Url;
 use super::{Calendar, Change, LIST, confirm, event, list};
 use crate::config;
 use crate::db::items::Poison;
-use crate::engine::verify::{Thing, Things};
+use crate::engine::verify::{ItemState, Things};
 use crate::engine::{Calls, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, Host, List};
 
-/// Calendar counts requests.
+/// Quota units per request: the Calendar API counts requests.
 pub const COST: u64 = 1;
-/// Entries a page of the list of calendars: the most that Google gives.
+/// Page size of the list of calendars: Google's maximum.
 const LIST_PAGE: &str = "250";
-/// Items whole, nothing around them but the tokens.
+/// Complete items, and nothing else but the tokens.
 const FIELDS: &str = "items,nextPageToken,nextSyncToken";
 
-/// Events a page of a comparison: the most that Google gives, and of little of each.
+/// Page size of a comparison, which needs few fields: Google's maximum.
 const EVENTS_PAGE: &str = "2500";
 
-/// The window of a full pass, pinned at its first page: every page and the sweep speak of the same one.
+/// The window of a full pass, pinned at its first page so that every page and the sweep use the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// RFC 3339
@@ -39,20 +39,20 @@ impl Window {
         Self { time_min: at(now - settings.window_past), time_max: at(now + settings.window_future) }
     }
 
-    /// From when to when.
+    /// The parsed bounds.
     pub fn span(&self) -> anyhow::Result<(DateTime<Utc>, DateTime<Utc>)> {
         let parse = |time: &str| DateTime::parse_from_rfc3339(time).map(|at| at.to_utc());
         Ok((parse(&self.time_min)?, parse(&self.time_max)?))
     }
 
-    /// Reads what a position pinned.
+    /// Parses the pinned window of a position.
     pub fn parse(pinned: &str) -> Result<Self, Failure> {
         serde_json::from_str(pinned)
             .map_err(|error| Failure::new(Class::PageExpired, format!("the pinned window is malformed: {error}")))
     }
 }
 
-/// A page of a user's calendars.
+/// Fetches a page of a user's list of calendars.
 pub async fn calendars(calendar: &Calendar, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
     let mut url = calendar.google.url(Host::Apis, &["calendar", "v3", "users", "me", "calendarList"])?;
     url.query_pairs_mut()
@@ -60,12 +60,12 @@ pub async fn calendars(calendar: &Calendar, calls: &Calls, at: &Position) -> Res
         .append_pair("showDeleted", "true")
         .append_pair("showHidden", "true")
         .append_pair("fields", FIELDS);
-    append_place(&mut url, at);
+    append_position(&mut url, at);
     let request = Request { what: "calendarList.list", url, is_small: true, pinned: None, decode: list::decode };
     calls.make(COST, || page(calendar, calls, at, &request)).await
 }
 
-/// A page of a calendar's events: the window in a full pass, what changed since the cursor otherwise.
+/// Fetches a page of a calendar's events: of the window in a full pass, otherwise of the changes since the cursor.
 pub async fn events(calendar: &Calendar, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
     let settings = &calendar.settings;
     let mut url = calendar.google.url(Host::Apis, &["calendar", "v3", "calendars", &stream.resource, "events"])?;
@@ -77,7 +77,7 @@ pub async fn events(calendar: &Calendar, stream: &Stream, calls: &Calls, at: &Po
             .append_pair("showDeleted", "true")
             .append_pair("singleEvents", "false")
             .append_pair("fields", FIELDS);
-        // With a sync token Google refuses the window: the token remembers it.
+        // Google rejects a window in addition to a sync token, which includes it.
         if at.cursor.is_none() {
             let window = match &at.pinned {
                 Some(pinned) => Window::parse(pinned)?,
@@ -87,8 +87,8 @@ pub async fn events(calendar: &Calendar, stream: &Stream, calls: &Calls, at: &Po
             pinned = serde_json::to_string(&window).ok();
         }
     }
-    append_place(&mut url, at);
-    // What follows a cursor is mostly nothing; a full pass fills an answer of its own.
+    append_position(&mut url, at);
+    // The first page after a cursor is usually empty, so it can be batched; the pages of a full pass are large.
     let is_small = at.cursor.is_some() && at.page_token.is_none();
     let request = Request { what: "events.list", url, is_small, pinned, decode: event::decode };
     let mut page = calls.make(COST, || page(calendar, calls, at, &request)).await?;
@@ -98,7 +98,7 @@ pub async fn events(calendar: &Calendar, stream: &Stream, calls: &Calls, at: &Po
     Ok(page)
 }
 
-fn append_place(url: &mut Url, at: &Position) {
+fn append_position(url: &mut Url, at: &Position) {
     let mut query = url.query_pairs_mut();
     if let Some(cursor) = &at.cursor {
         query.append_pair("syncToken", cursor);
@@ -108,14 +108,14 @@ fn append_place(url: &mut Url, at: &Position) {
     }
 }
 
-/// Everything that the window names, or the list of calendars: ids and versions.
+/// Lists the ids and versions of all events in the window, or of all calendars.
 pub async fn list_versions(calendar: &Calendar, stream: &Stream, calls: &Calls, window: &Window) -> Result<Things, Failure> {
     let is_list = stream.kind == LIST;
     let (what, path): (_, &[&str]) = match is_list {
         true => ("calendarList.list", &["calendar", "v3", "users", "me", "calendarList"]),
         false => ("events.list", &["calendar", "v3", "calendars", &stream.resource, "events"]),
     };
-    let mut things = Things::new();
+    let mut versions = Things::new();
     let mut page_token: Option<String> = None;
     loop {
         let mut url = calendar.google.url(Host::Apis, path)?;
@@ -141,14 +141,14 @@ pub async fn list_versions(calendar: &Calendar, stream: &Stream, calls: &Calls, 
             .make(COST, async || {
                 let body = calendar.google.get(what, &calls.credential, google::SCOPE_CALENDAR, url.clone()).await?;
                 let list = List::read(what, &body)?;
-                // What cannot even be read so far lies in quarantine.
+                // Items without even these fields are in quarantine.
                 let named = list.items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect();
                 Ok((named, list.next_page_token))
             })
             .await?;
-        things.extend(named.into_iter().filter_map(Named::id_and_version));
+        versions.extend(named.into_iter().filter_map(Named::id_and_version));
         if page_token.is_none() {
-            return Ok(things);
+            return Ok(versions);
         }
     }
 }
@@ -165,23 +165,23 @@ struct Named {
 }
 
 impl Named {
-    /// `None`: a deletion that needs not be known.
-    fn id_and_version(self) -> Option<(String, Thing)> {
+    /// `None`: a deletion that need not be stored.
+    fn id_and_version(self) -> Option<(String, ItemState)> {
         let dead = self.deleted || self.status.as_deref() == Some("cancelled");
         match (dead, self.recurring_event_id) {
-            (false, _) => Some((self.id, Thing::alive(self.etag.unwrap_or_default()))),
-            // Without it its series would show an instance that does not take place.
-            (true, Some(_)) => Some((self.id, Thing::dead())),
+            (false, _) => Some((self.id, ItemState::alive(self.etag.unwrap_or_default()))),
+            // Without its tombstone, the series would show an instance that does not take place.
+            (true, Some(_)) => Some((self.id, ItemState::dead())),
             (true, None) => None,
         }
     }
 }
 
-/// What one call asks for, and how its items are read.
+/// What one call requests, and how its items are decoded.
 struct Request {
     what: &'static str,
     url: Url,
-    /// The answer goes well with others in one request.
+    /// The response is small enough to batch with others.
     is_small: bool,
     pinned: Option<String>,
     decode: fn(Box<RawValue>) -> Result<Item<Change>, Poison>,
@@ -202,7 +202,7 @@ async fn page(calendar: &Calendar, calls: &Calls, at: &Position, request: &Reque
         (None, None) => {
             return Err(Failure::new(
                 Class::Transient,
-                format!("{what}: the answer has neither nextPageToken nor nextSyncToken"),
+                format!("{what}: the response has neither nextPageToken nor nextSyncToken"),
             ));
         }
     };

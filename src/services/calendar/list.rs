@@ -1,4 +1,4 @@
-//! A user's list of calendars (table `calendars`), which decides which calendars are streams.
+//! A user's list of calendars (table `calendars`), which determines the streams of events.
 
 use std::collections::BTreeMap;
 
@@ -29,8 +29,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether its events are synced: the configured calendars, or else the primary one and what the user has selected.
-    pub fn is_wanted(&self, configured: &[String]) -> bool {
+    /// Whether its events are synced: it is configured, or, if none are configured, it is the primary calendar or selected by the user.
+    pub fn is_synced(&self, configured: &[String]) -> bool {
         if self.deleted {
             return false;
         }
@@ -41,7 +41,7 @@ impl Entry {
     }
 }
 
-/// Makes an item of an entry's JSON.
+/// Parses an entry's JSON into an item.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     let raw = nul::without(raw);
     let entry: Entry = serde_json::from_str(raw.get()).map_err(|error| Poison::of(&raw, format!("not a calendar: {error}")))?;
@@ -51,7 +51,7 @@ pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     Ok(Item { id: entry.id.clone(), raw, changed_at: None, change: Change::Calendar(entry) })
 }
 
-/// Writes a page of the list and brings up or retires the streams it speaks of.
+/// Stores a page of the list, and creates or retires the streams of its calendars.
 pub async fn apply(
     tx: &Transaction<'_>,
     configured: &[String],
@@ -69,8 +69,12 @@ pub async fn apply(
     for (entry, raw) in entries.values() {
         counts += store(tx, stream, pass, entry, raw).await?;
     }
-    let ids = |wanted: bool| -> Vec<&str> {
-        entries.values().filter(|(entry, _)| entry.is_wanted(configured) == wanted).map(|(entry, _)| entry.id.as_str()).collect()
+    let ids = |is_synced: bool| -> Vec<&str> {
+        entries
+            .values()
+            .filter(|(entry, _)| entry.is_synced(configured) == is_synced)
+            .map(|(entry, _)| entry.id.as_str())
+            .collect()
     };
     counts.streams = streams::ensure(tx, stream.user_id, REGISTERED.service, EVENTS, &ids(true)).await?;
     retire(tx, stream, &ids(false)).await?;
@@ -116,7 +120,7 @@ async fn store(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, entry: 
     })
 }
 
-/// Calendars that are not followed any more keep their rows; their streams are not polled, and their events become tombstones.
+/// Retires calendars that are no longer synced: they keep their rows, but their streams are not polled, and their events become tombstones.
 async fn retire(tx: &Transaction<'_>, stream: &Stream, calendars: &[&str]) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE streams SET state = 'removed', failures = 0 WHERE user_id = $1 AND service = $2 AND kind = $3 AND resource = ANY ($4)
@@ -133,7 +137,7 @@ async fn retire(tx: &Transaction<'_>, stream: &Stream, calendars: &[&str]) -> an
     removed::delete_events(tx, Some(stream.user_id)).await
 }
 
-/// Retires the calendars that a complete list did not name. What this pass put into quarantine was named.
+/// Retires the calendars that a complete list did not contain. Those that this pass quarantined count as listed.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::Result<Counts> {
     let rows = tx
         .query_typed(

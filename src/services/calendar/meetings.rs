@@ -1,4 +1,4 @@
-//! Meetings among events (table `meetings`). An update never touches `bot_status`. Knows no network.
+//! Meetings among events (table `meetings`). An update never changes `bot_status`. No network access.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -9,20 +9,20 @@ use super::detect;
 use super::event::{Event, When};
 use crate::engine::Stream;
 
-/// Brings the meetings of changed events up to date: new ones come, moved ones keep their row, what is no meeting any more goes.
-/// `events` come with whether they are new: what has never been stored has no meeting to remove.
+/// Updates the meetings of changed events: inserts new ones, updates existing ones in place, and removes those whose event is no longer a
+/// meeting. The flag in `events` marks new events, which cannot have a meeting to remove.
 pub async fn apply(tx: &Transaction<'_>, stream: &Stream, words: &[String], events: &[(&Event, bool)]) -> anyhow::Result<()> {
-    let mut found = Vec::new();
+    let mut detections = Vec::new();
     let mut others = Vec::new();
     for (event, new) in events {
         match detect::meeting(event, words) {
-            Some(detected) => found.push((*event, detected)),
+            Some(detected) => detections.push((*event, detected)),
             None if *new => {}
             None => others.push(event.id.as_str()),
         }
     }
-    if !found.is_empty() {
-        upsert(tx, stream, &found).await?;
+    if !detections.is_empty() {
+        upsert(tx, stream, &detections).await?;
     }
     if !others.is_empty() {
         remove_empty(tx, stream, &others).await?;
@@ -31,19 +31,19 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, words: &[String], even
     Ok(())
 }
 
-async fn upsert(tx: &Transaction<'_>, stream: &Stream, found: &[(&Event, detect::Detected)]) -> anyhow::Result<()> {
-    let ids: Vec<&str> = found.iter().map(|(event, _)| event.id.as_str()).collect();
-    let titles: Vec<Option<&str>> = found.iter().map(|(event, _)| event.summary.as_deref()).collect();
+async fn upsert(tx: &Transaction<'_>, stream: &Stream, detections: &[(&Event, detect::Detected)]) -> anyhow::Result<()> {
+    let ids: Vec<&str> = detections.iter().map(|(event, _)| event.id.as_str()).collect();
+    let titles: Vec<Option<&str>> = detections.iter().map(|(event, _)| event.summary.as_deref()).collect();
     let instant = |when: &Option<When>| when.as_ref().and_then(When::instant);
-    let starts: Vec<Option<DateTime<Utc>>> = found.iter().map(|(event, _)| instant(&event.start)).collect();
-    let ends: Vec<Option<DateTime<Utc>>> = found.iter().map(|(event, _)| instant(&event.end)).collect();
-    let links: Vec<Option<&str>> = found.iter().map(|(_, detected)| Some(detected.link.as_ref()?.url.as_str())).collect();
-    let kinds: Vec<Option<&str>> = found.iter().map(|(_, detected)| Some(detected.link.as_ref()?.kind.name())).collect();
+    let starts: Vec<Option<DateTime<Utc>>> = detections.iter().map(|(event, _)| instant(&event.start)).collect();
+    let ends: Vec<Option<DateTime<Utc>>> = detections.iter().map(|(event, _)| instant(&event.end)).collect();
+    let links: Vec<Option<&str>> = detections.iter().map(|(_, detected)| Some(detected.link.as_ref()?.url.as_str())).collect();
+    let kinds: Vec<Option<&str>> = detections.iter().map(|(_, detected)| Some(detected.link.as_ref()?.kind.name())).collect();
     let capable: Vec<bool> =
-        found.iter().map(|(_, detected)| detected.link.as_ref().is_some_and(|link| link.rank() > 0)).collect();
-    let series: Vec<bool> = found.iter().map(|(event, _)| !event.recurrence.is_empty()).collect();
-    let rules: Vec<&str> = found.iter().map(|(_, detected)| detected.rule).collect();
-    let statuses: Vec<&str> = found.iter().map(|(event, _)| event.status.as_deref().unwrap_or("confirmed")).collect();
+        detections.iter().map(|(_, detected)| detected.link.as_ref().is_some_and(|link| link.rank() > 0)).collect();
+    let series: Vec<bool> = detections.iter().map(|(event, _)| !event.recurrence.is_empty()).collect();
+    let rules: Vec<&str> = detections.iter().map(|(_, detected)| detected.rule).collect();
+    let statuses: Vec<&str> = detections.iter().map(|(event, _)| event.status.as_deref().unwrap_or("confirmed")).collect();
     tx.execute_typed(
         "INSERT INTO meetings AS m (user_id, stream_id, event_id, title, start_at, end_at, link, link_kind, bot_capable, detected_by, event_status,
            is_series, next_start_at)
@@ -76,7 +76,7 @@ async fn upsert(tx: &Transaction<'_>, stream: &Stream, found: &[(&Event, detect:
     Ok(())
 }
 
-/// A cancelled meeting with a bot, a transcript or a project is kept and says so; an empty one is removed.
+/// Removes cancelled meetings; those with a bot, a transcript or a project are kept and marked as cancelled.
 pub async fn cancel(tx: &Transaction<'_>, stream: &Stream, event_ids: &[String]) -> anyhow::Result<()> {
     if event_ids.is_empty() {
         return Ok(());
@@ -92,7 +92,7 @@ pub async fn cancel(tx: &Transaction<'_>, stream: &Stream, event_ids: &[String])
     Ok(())
 }
 
-/// What is kept although it is no meeting any more has no place to meet: no bot is to go there.
+/// Clears the links of kept rows that are no longer meetings, so that no bot joins them.
 async fn unlink(tx: &Transaction<'_>, stream: &Stream, event_ids: &[&str]) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE meetings SET link = NULL, link_kind = NULL, bot_capable = false, updated_at = now()
@@ -100,7 +100,7 @@ async fn unlink(tx: &Transaction<'_>, stream: &Stream, event_ids: &[&str]) -> an
         &[(&stream.id, Type::INT8), (&event_ids, Type::TEXT_ARRAY)],
     )
     .await
-    .context("taking the links of what is no meeting any more")?;
+    .context("clearing the links of former meetings")?;
     Ok(())
 }
 

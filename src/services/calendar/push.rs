@@ -1,4 +1,4 @@
-//! Channels of Calendar: `events.watch`, `calendarList.watch`. Knows no database.
+//! Push channels of Calendar: `events.watch`, `calendarList.watch`. No database access.
 
 use uuid::Uuid;
 

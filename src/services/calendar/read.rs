@@ -1,5 +1,5 @@
-//! Reads an event as Google writes it. What is wrong in a field that nothing hangs on counts as absent; what is wrong elsewhere is told in
-//! words for people. Pure.
+//! Parses Google's JSON of an event. Optional fields that are malformed count as absent; malformed necessary fields give a readable error.
+//! Pure.
 
 use chrono::{DateTime, Datelike as _};
 use serde_json::Value;
@@ -7,19 +7,19 @@ use serde_json::Value;
 use super::event::{Event, Instant, When};
 use crate::http::without_addresses;
 
-/// Without these nobody knows what the event is, or when it takes place: an instance whose series is unknown would get two bots.
+/// Fields that identify the event and its time. Without its series, for example, an instance would get two bots.
 const NECESSARY: [&str; 6] = ["id", "status", "start", "recurrence", "recurringEventId", "originalStartTime"];
-/// Fields that may be wrong before an event counts as none.
-const MOST_WRONG: usize = 20;
-/// Characters of a wrong value that are shown.
-const SHOWN: usize = 60;
+/// Maximum number of malformed optional fields; an event with more is rejected.
+const MAX_MALFORMED: usize = 20;
+/// Maximum number of characters shown of a malformed value.
+const MAX_SHOWN: usize = 60;
 
-/// Reads an event.
+/// Parses an event.
 ///
 /// # Errors
-/// What is wrong with it: `start.dateTime: "2026-13-40T09:00:00Z" is not a time`.
+/// Returns what is wrong with it, such as `start.dateTime: "2026-13-40T09:00:00Z" is not a time`.
 pub fn event(json: &str) -> Result<Event, String> {
-    // A list is taken for the fields of a struct, too.
+    // serde would accept an array as the fields of a struct.
     let strict = json.trim_start().starts_with('{').then(|| serde_json::from_str(json).ok()).flatten();
     let mut event = match strict {
         Some(event) => event,
@@ -32,7 +32,7 @@ pub fn event(json: &str) -> Result<Event, String> {
     Ok(event)
 }
 
-/// Takes out what is wrong until the rest can be read.
+/// Removes malformed fields until the rest can be parsed.
 fn leniently(json: &str) -> Result<Event, String> {
     let mut value: Value = serde_json::from_str(json).map_err(|_| "the event is not JSON".to_owned())?;
     if !value.is_object() {
@@ -50,7 +50,8 @@ fn leniently(json: &str) -> Result<Event, String> {
         let Some(wrong) = path.split_last().and_then(|(last, above)| take(&mut value, above, last)) else {
             return Err(format!("the event cannot be read at {name:?}"));
         };
-        if unread.len() == MOST_WRONG || path.first().is_some_and(|field| NECESSARY.contains(&field.as_str()) && !is_zone(&path))
+        if unread.len() == MAX_MALFORMED
+            || path.first().is_some_and(|field| NECESSARY.contains(&field.as_str()) && !is_zone(&path))
         {
             return Err(format!("{name}: {} is not {}", shown(&wrong), kind(&path)));
         }
@@ -58,7 +59,7 @@ fn leniently(json: &str) -> Result<Event, String> {
     }
 }
 
-/// Where a zone is wrong, the offset is there still.
+/// Whether the field is a time zone, which is dispensable: times have an offset too.
 fn is_zone(path: &[String]) -> bool {
     path.last().is_some_and(|name| name == "timeZone")
 }
@@ -89,7 +90,7 @@ fn take(value: &mut Value, above: &[String], last: &str) -> Option<Value> {
     }
 }
 
-/// What a field should be.
+/// The expected type of a field, for messages.
 fn kind(path: &[String]) -> &'static str {
     let last = path.iter().rfind(|name| name.parse::<usize>().is_err()).map_or("", String::as_str);
     let is_item = path.last().is_some_and(|name| name.parse::<usize>().is_ok());
@@ -103,16 +104,16 @@ fn kind(path: &[String]) -> &'static str {
     }
 }
 
-/// A value for a line that people read.
+/// Formats a value for a message.
 fn shown(value: &Value) -> String {
     let text = without_addresses(&value.to_string());
-    match text.char_indices().nth(SHOWN) {
+    match text.char_indices().nth(MAX_SHOWN) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text,
     }
 }
 
-/// Absent is what Google means by null.
+/// Removes nulls, which Google uses for absent fields.
 fn without_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -124,10 +125,10 @@ fn without_nulls(value: &mut Value) {
     }
 }
 
-/// What types cannot say: an event has an id and a start, and its times lie in years that RFC 3339 knows.
+/// Checks what types do not express: the event has an id and a start, and its times are in the years of RFC 3339.
 fn check(event: &mut Event) -> Result<(), String> {
     if event.id.is_empty() {
-        return Err("id: the event has none".into());
+        return Err("id: the event has no id".into());
     }
     when("originalStartTime", event.original_start_time.as_ref())?;
     if event.end.as_ref().is_some_and(|end| when("end", Some(end)).is_err()) {
@@ -146,18 +147,18 @@ fn check(event: &mut Event) -> Result<(), String> {
     }
 }
 
-/// Whether a date or a time can be told.
+/// Checks a date or a time.
 fn when(name: &str, when: Option<&When>) -> Result<(), String> {
     let Some(when) = when else { return Ok(()) };
     if let Some(date) = when.date.filter(|date| !is_known(date.year())) {
-        return Err(format!("{name}.date: \"{date}\" is not a date of the years 0 to 9999"));
+        return Err(format!("{name}.date: \"{date}\" is not a date in the years 0 to 9999"));
     }
     match (&when.date_time, when.instant()) {
         (None, _) => Ok(()),
         (Some(_), Some(at)) if is_known(at.year()) => Ok(()),
         (Some(Instant::Local(local)), None) => {
             let zone = without_addresses(when.time_zone.as_deref().unwrap_or_default());
-            Err(format!("{name}.dateTime: \"{local}\" has no offset, and no zone is known as {zone:?}"))
+            Err(format!("{name}.dateTime: \"{local}\" has no offset, and {zone:?} is not a known time zone"))
         }
         (Some(Instant::Fixed(at)), _) => Err(out_of_range(name, at)),
         (Some(Instant::Local(_)), Some(at)) => Err(out_of_range(name, &at.fixed_offset())),
@@ -165,7 +166,7 @@ fn when(name: &str, when: Option<&When>) -> Result<(), String> {
 }
 
 fn out_of_range(name: &str, at: &DateTime<chrono::FixedOffset>) -> String {
-    format!("{name}.dateTime: \"{at}\" is not a time of the years 0 to 9999")
+    format!("{name}.dateTime: \"{at}\" is not a time in the years 0 to 9999")
 }
 
 fn is_known(year: i32) -> bool {
@@ -188,7 +189,7 @@ mod tests {
             (r#"{"id":5}"#, "id: 5 is not text"),
             (r#"{"id":"a","status":true}"#, "status: true is not text"),
             (r#"{"id":"a"}"#, "start: the event has neither a date nor a dateTime"),
-            (r#"{"start":{"date":"2026-01-01"}}"#, "id: the event has none"),
+            (r#"{"start":{"date":"2026-01-01"}}"#, "id: the event has no id"),
             (r#"["a"]"#, r#"the event: ["a"] is not an object"#),
             (r#"{"id":"a","start":{"date":"2026-01-01"},"recurrence":"RRULE"}"#, r#"recurrence: "RRULE" is not a list"#),
             (r#"{"id":"a","start":{"date":"2026-01-01"},"recurrence":[5]}"#, "recurrence.0: 5 is not text"),
@@ -198,11 +199,11 @@ mod tests {
             ),
             (
                 r#"{"id":"a","start":{"dateTime":"2026-01-01T09:00:00","timeZone":"Nowhere"}}"#,
-                r#"start.dateTime: "2026-01-01 09:00:00" has no offset, and no zone is known as "Nowhere""#,
+                r#"start.dateTime: "2026-01-01 09:00:00" has no offset, and "Nowhere" is not a known time zone"#,
             ),
             (
                 r#"{"id":"a","start":{"dateTime":"+20000-01-01T09:00:00Z"}}"#,
-                r#"start.dateTime: "+20000-01-01 09:00:00 +00:00" is not a time of the years 0 to 9999"#,
+                r#"start.dateTime: "+20000-01-01 09:00:00 +00:00" is not a time in the years 0 to 9999"#,
             ),
         ];
         for (json, expected) in table {

@@ -1,13 +1,13 @@
-//! When a recurring series ends, so that a bounded pass knows which series it must have named. Pure.
+//! When a recurring series ends, to determine which series a bounded pass must have listed. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::event::Event;
 
-/// Instances looked at before a finite series counts as unknown.
-const MOST_INSTANCES: u16 = 10_000;
+/// Maximum number of instances examined; the end of a longer finite series is unknown.
+const MAX_INSTANCES: u16 = 10_000;
 
-/// Whether a series has an instance that ends after `from`. No for a series whose rule cannot be read: its absence proves nothing.
+/// Whether a series has an instance that ends after `from`. False if its rule cannot be parsed: its absence proves nothing.
 pub fn reaches(event: &Event, from: DateTime<Utc>) -> bool {
     let endless = |line: &String| {
         let upper = line.to_uppercase();
@@ -24,7 +24,7 @@ fn last_end(event: &Event) -> Option<DateTime<Utc>> {
         (None, Some(at)) => event.end.as_ref().and_then(|end| end.instant()).map_or_else(TimeDelta::zero, |end| end - at),
         (None, None) => return None,
     };
-    let last = event.rules()?.last(MOST_INSTANCES)?;
+    let last = event.rules()?.last(MAX_INSTANCES)?;
     Some(last.checked_add_signed(length).unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_counted_series_ends_with_its_last_instance_in_its_own_zone() {
-        // The third week lies behind the change to summer time.
+        // The third week is after the change to summer time.
         let event = event(
             r#"{"id":"a","start":{"dateTime":"2026-03-16T10:00:00+01:00","timeZone":"Europe/Berlin"},
                 "end":{"dateTime":"2026-03-16T11:00:00+01:00","timeZone":"Europe/Berlin"},"recurrence":["RRULE:FREQ=WEEKLY;COUNT=3"]}"#,

@@ -1,4 +1,4 @@
-//! Events in `calendar_events`: upserts and tombstones. Knows no network.
+//! Events in `calendar_events`: upserts and tombstones. No network access.
 
 use std::collections::HashMap;
 
@@ -13,13 +13,13 @@ use super::{Change, confirm, meetings};
 use crate::engine::{Counts, Item, Stream};
 
 const UPSERT: &str = include_str!("sql/upsert_events.sql");
-/// Rows a statement: a page of the largest size. Beyond about two thousand the gain is gone and the arrays only cost memory.
+/// Rows per statement: the maximum page size. More than about 2,000 rows gain nothing and cost memory.
 const CHUNK: usize = 2_500;
 
 /// An event and its JSON, as received.
 pub type Sent<'a> = (&'a Event, &'a str);
 
-/// Writes a page of events and the meetings among them.
+/// Stores a page of events and their meetings.
 pub async fn apply(
     tx: &Transaction<'_>,
     words: &[String],
@@ -27,17 +27,17 @@ pub async fn apply(
     pass: Option<i64>,
     items: &[Item<Change>],
 ) -> anyhow::Result<Counts> {
-    // The last word on an event counts; one statement cannot touch a row twice.
+    // Only the last change of an event counts: one statement cannot update a row twice.
     let mut latest: HashMap<&str, usize> = HashMap::new();
-    for (place, item) in items.iter().enumerate() {
+    for (index, item) in items.iter().enumerate() {
         if let Change::Event(_) = &item.change {
-            latest.insert(&item.id, place);
+            latest.insert(&item.id, index);
         }
     }
     let (mut live, mut gone) = (Vec::new(), Vec::new());
-    for (place, item) in items.iter().enumerate() {
+    for (index, item) in items.iter().enumerate() {
         let Change::Event(event) = &item.change else { continue };
-        if latest.get(item.id.as_str()) != Some(&place) {
+        if latest.get(item.id.as_str()) != Some(&index) {
             continue;
         }
         let group = if event.is_cancelled() { &mut gone } else { &mut live };
@@ -59,7 +59,7 @@ pub async fn apply(
     Ok(counts)
 }
 
-/// Upserts live events; answers those whose rows are new or changed, and whether they are new.
+/// Upserts live events. Returns those whose rows are new (true) or changed (false).
 async fn upsert<'a>(
     tx: &Transaction<'_>,
     stream: &Stream,
@@ -130,9 +130,9 @@ fn changed(rows: &[Row]) -> anyhow::Result<HashMap<&str, bool>> {
     Ok(changed)
 }
 
-/// Makes tombstones of cancelled events. A series takes its exceptions along, but for those that outlive it: somebody who was taken off a
-/// series may still be invited to one instance of it. A cancelled exception is kept even if it was never seen, because without it the series
-/// would show an instance that does not take place.
+/// Turns cancelled events into tombstones. The exceptions of a cancelled series go with it, except those that outlive it: a user who was
+/// removed from a series may still be invited to one instance. A cancelled exception is stored even if it was never seen, because without it
+/// the series would show an instance that does not take place.
 async fn delete_cancelled(
     tx: &Transaction<'_>,
     stream: &Stream,
@@ -164,10 +164,10 @@ async fn delete_cancelled(
         )
         .await
         .context("making tombstones")?;
-    let buried: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let deleted_ids: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let kept = keep_cancelled_exceptions(tx, stream, pass, events).await?;
-    meetings::cancel(tx, stream, &buried).await?;
-    let deleted = buried.len() as u64 + kept;
+    meetings::cancel(tx, stream, &deleted_ids).await?;
+    let deleted = deleted_ids.len() as u64 + kept;
     Ok(Counts { deleted, unchanged: (events.len() as u64).saturating_sub(deleted), ..Counts::default() })
 }
 
@@ -212,7 +212,7 @@ async fn keep_cancelled_exceptions(
     .context("keeping cancelled exceptions")
 }
 
-/// What moves with every word on an event.
+/// A hash of the stored event that changes with every update.
 pub async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
     let row = tx
         .query_typed_opt(
@@ -220,17 +220,17 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::R
             &[(&stream.id, Type::INT8), (&id, Type::TEXT)],
         )
         .await
-        .context("reading what is known of an event")?;
+        .context("reading a stored event")?;
     row.map_or(Ok(None), |row| Ok(row.try_get(0)?))
 }
 
-/// Lets the next complete pass look at every event again, for other words that make one a meeting.
+/// Makes the next complete pass rewrite every event, because the words that mark a meeting have changed.
 pub async fn distrust(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE calendar_events SET etag = NULL WHERE stream_id = $1 AND deleted_at IS NULL AND etag IS NOT NULL",
         &[(&stream.id, Type::INT8)],
     )
     .await
-    .context("distrusting the events of a calendar")?;
+    .context("invalidating the events of a calendar")?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a complete pass over a window of events did not name, and must have. Knows no network.
+//! Events that a complete pass over a window should have listed but did not. No network access.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use crate::engine::{Counts, Stream};
 const SWEEP: &str = include_str!("sql/sweep_events.sql");
 const OWED: &str = include_str!("sql/owed_events.sql");
 
-/// Makes tombstones of the events that a complete pass over its window did not name.
+/// Turns events that a complete pass over its window did not list into tombstones.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
     let pinned = pinned.context("a full pass of events without its window")?;
     let (start, end) = Window::parse(pinned)?.span()?;
@@ -31,13 +31,13 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Opt
         )
         .await
         .context("sweeping events")?;
-    let buried: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    meetings::cancel(tx, stream, &buried).await?;
+    let deleted: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    meetings::cancel(tx, stream, &deleted).await?;
     items::doubt(tx, stream.id, pass).await?;
-    Ok(Counts { deleted: buried.len() as u64, ..Counts::default() })
+    Ok(Counts { deleted: deleted.len() as u64, ..Counts::default() })
 }
 
-/// Which of these events a list of the window must have named: those that a sweep after a complete pass would bury.
+/// The events among `ids` that a list of the window must contain: those that a sweep after a complete pass would delete.
 pub async fn owed(tx: &Transaction<'_>, stream: &Stream, window: &Window, ids: &[&str]) -> anyhow::Result<Vec<String>> {
     let (start, end) = window.span()?;
     let mut owed = reaching_series(tx, stream, (start, end), None, Some(ids)).await?;
@@ -54,8 +54,8 @@ pub async fn owed(tx: &Transaction<'_>, stream: &Stream, window: &Window, ids: &
     Ok(owed)
 }
 
-/// The series that reach into a window: of those that a pass did not name, or of those with these ids. Rules are unrolled for these few
-/// alone: for every event of every page it would cost more than the rest of the sync.
+/// The series that reach into a window, among those that a pass did not list or those with these ids. Only these few rules are expanded:
+/// expanding those of every event would cost more than the rest of the sync.
 async fn reaching_series(
     tx: &Transaction<'_>,
     stream: &Stream,
@@ -75,7 +75,7 @@ async fn reaching_series(
         .context("reading unseen series")?;
     let mut reaching = Vec::new();
     for row in rows {
-        // One that cannot be read any more is nobody's proof.
+        // A series that can no longer be parsed proves nothing.
         if read::event(row.try_get(1)?).is_ok_and(|event| series::reaches(&event, start)) {
             reaching.push(row.try_get(0)?);
         }

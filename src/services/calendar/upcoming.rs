@@ -1,4 +1,4 @@
-//! Meetings that begin soon: their calendars are polled more often, as far as the price of a poll allows. Knows no network.
+//! Polls calendars with a meeting soon more often, if the price of a poll allows it. No network access.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use super::event::Event;
 use super::read;
 use crate::db::Pool;
 
-/// A meeting is soon from here on.
+/// Time before a meeting from which it counts as soon.
 const SOON: TimeDelta = TimeDelta::hours(2);
-/// Between polls, as a share of the time that is left.
+/// Time between polls, as a share of the time left.
 const SHARE: f64 = 0.125;
-/// Series whose next occurrence is made out by one run.
-const MOST: i64 = 1000;
+/// Maximum number of series whose next occurrence one run determines.
+const MAX_SERIES: i64 = 1000;
 
 /// The meetings of `streams` that begin soon.
 const COMING: &str = "SELECT stream_id, start_at AS at FROM meetings
@@ -25,9 +25,9 @@ const COMING: &str = "SELECT stream_id, start_at AS at FROM meetings
   UNION ALL SELECT stream_id, next_start_at FROM meetings
     WHERE is_series AND event_status <> 'cancelled' AND next_start_at BETWEEN now() AND now() + make_interval(secs => $1)";
 
-/// Makes calendars with a meeting soon due earlier: an eighth of what is left after the last poll, and not before `min`. `least`: the price of a
-/// poll where no budget is short; where one is, these polls are stretched like all others.
-pub async fn advance_due(pool: &Pool, min: Duration, least: f64) -> anyhow::Result<u64> {
+/// Makes calendars with a meeting soon due earlier: after an eighth of the time left, and at least `min` after the last poll. `min_price` is the
+/// price of a poll while no budget is short; with a higher price, the interval is stretched like all others.
+pub async fn advance_due(pool: &Pool, min: Duration, min_price: f64) -> anyhow::Result<u64> {
     pool.get()
         .await?
         .execute_typed(
@@ -46,14 +46,14 @@ pub async fn advance_due(pool: &Pool, min: Duration, least: f64) -> anyhow::Resu
                 (&SOON.as_seconds_f64(), Type::FLOAT8),
                 (&min.as_secs_f64(), Type::FLOAT8),
                 (&SHARE, Type::FLOAT8),
-                (&least, Type::FLOAT8),
+                (&min_price, Type::FLOAT8),
             ],
         )
         .await
         .context("making calendars with a meeting soon due earlier")
 }
 
-/// The next meeting that begins soon, for each calendar of a user that has one (`streams.id`).
+/// The start of the next meeting that begins soon, by `streams.id`, for the calendars of a user.
 pub async fn coming(pool: &Pool, user: Uuid) -> anyhow::Result<HashMap<i64, DateTime<Utc>>> {
     let rows = pool
         .get()
@@ -65,21 +65,21 @@ pub async fn coming(pool: &Pool, user: Uuid) -> anyhow::Result<HashMap<i64, Date
             &[(&SOON.as_seconds_f64(), Type::FLOAT8), (&user, Type::UUID)],
         )
         .await
-        .context("looking for coming meetings")?;
+        .context("looking for upcoming meetings")?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// Makes out the next occurrence of series whose last known one has begun.
+/// Determines the next occurrence of series whose last known one has begun.
 pub async fn follow_series(pool: &Pool) -> anyhow::Result<()> {
     let client = pool.get().await?;
     let rows = client
         .query_typed(
             "SELECT m.id, e.raw::text FROM meetings m JOIN calendar_events e USING (stream_id, event_id)
              WHERE m.is_series AND m.event_status <> 'cancelled' AND m.next_start_at < now() ORDER BY m.next_start_at LIMIT $1",
-            &[(&MOST, Type::INT8)],
+            &[(&MAX_SERIES, Type::INT8)],
         )
         .await
-        .context("looking for series that went on")?;
+        .context("looking for series to advance")?;
     if rows.is_empty() {
         return Ok(());
     }
@@ -87,7 +87,7 @@ pub async fn follow_series(pool: &Pool) -> anyhow::Result<()> {
     let (mut ids, mut next) = (Vec::new(), Vec::new());
     for row in &rows {
         ids.push(row.try_get::<_, Uuid>(0)?);
-        // A series that cannot be read has no next occurrence that could be known.
+        // The next occurrence of a series that cannot be parsed is unknown.
         next.push(read::event(row.try_get(1)?).ok().and_then(|event| next_start(&event, now)));
     }
     client
@@ -100,7 +100,7 @@ pub async fn follow_series(pool: &Pool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// When a series takes place next, after `now`; all-day ones begin at no hour.
+/// The next start of a series after `now`; `None` for all-day events.
 pub(super) fn next_start(event: &Event, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     event.start.as_ref()?.instant()?;
     event.rules()?.between(now + TimeDelta::seconds(1), now + TimeDelta::days(3 * 366), 1)?.first().copied()

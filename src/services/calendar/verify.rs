@@ -1,4 +1,4 @@
-//! Calendars and events for comparison: what `calendarList.list` and `events.list` name as in a first pass, and what is stored.
+//! Calendars and events for comparison: what `calendarList.list` and `events.list` return as in a first pass, and what is stored.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
@@ -8,25 +8,25 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use super::fetch::{self, Window};
 use super::list::Entry;
 use super::{Calendar, EVENTS, LIST, REGISTERED, derived, sweep};
-use crate::engine::verify::{Derived, Differences, Thing, Things, Verify};
+use crate::engine::verify::{Derived, Differences, ItemState, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::Failure;
 
-/// By how much less than the last complete pass a comparison looks ahead: that began some time before it ended.
-const LENGTH_OF_A_PASS: Duration = Duration::days(1);
+/// Subtracted from the end of the window: `full_pass_at` is when the last complete pass ended, but its window is relative to its start.
+const MAX_PASS_DURATION: Duration = Duration::days(1);
 
 impl Verify for Calendar {
     type Scope = Window;
     const DERIVED: &'static str = "meetings";
 
-    /// The window reaches back from today, because nothing that came into it since is older than the last pass, and ahead from that pass,
-    /// which alone has asked for what lies there.
+    /// The start is relative to today and thus within the window of the last pass. The end is relative to that pass, because later events have
+    /// not been requested yet.
     fn scope(&self, _stream: &Stream, full_pass_at: DateTime<Utc>) -> Window {
         let at = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         let (now, settings) = (Utc::now(), &self.settings);
         Window {
             time_min: at(now - settings.window_past),
-            time_max: at(full_pass_at + settings.window_future - LENGTH_OF_A_PASS),
+            time_max: at(full_pass_at + settings.window_future - MAX_PASS_DURATION),
         }
     }
 
@@ -56,7 +56,7 @@ impl Verify for Calendar {
                 &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
             )
             .await
-            .context("distrusting events")?;
+            .context("invalidating events")?;
         }
         Ok(())
     }
@@ -68,27 +68,28 @@ impl Verify for Calendar {
         }
     }
 
-    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, found: &Differences) -> anyhow::Result<()> {
-        derived::made(tx, stream, &self.settings.meeting_words, found).await
+    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
+        derived::made(tx, stream, &self.settings.meeting_words, differences).await
     }
 }
 
-/// Tombstones of exceptions are things too: a list names what is cancelled of a series. A column that does not say what was received is not the event.
+/// Includes tombstones of exceptions, because a list contains the cancelled instances of a series. A `summary` that differs from `raw` gives a
+/// version that matches no event.
 async fn events(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
     let rows = tx
         .query_typed(
             "SELECT event_id, CASE WHEN summary IS DISTINCT FROM raw ->> 'summary' AND NOT 'summary' = ANY (coalesce(unread, '{}'))
-               THEN 'not kept as it was told' ELSE coalesce(etag, '') END, deleted_at IS NULL
+               THEN 'differs from raw' ELSE coalesce(etag, '') END, deleted_at IS NULL
              FROM calendar_events WHERE stream_id = $1",
             &[(&stream.id, Type::INT8)],
         )
         .await
         .context("reading stored events")?;
-    let thing = |etag: String, alive| if alive { Thing::alive(etag) } else { Thing::dead() };
-    rows.iter().map(|row| Ok((row.try_get(0)?, thing(row.try_get(1)?, row.try_get(2)?)))).collect()
+    let version = |etag: String, alive| if alive { ItemState::alive(etag) } else { ItemState::dead() };
+    rows.iter().map(|row| Ok((row.try_get(0)?, version(row.try_get(1)?, row.try_get(2)?)))).collect()
 }
 
-/// A calendar whose events should be followed, and that has no stream, is as good as not stored.
+/// A calendar that should be synced but has no stream counts as not stored.
 async fn calendars(tx: &Transaction<'_>, stream: &Stream, configured: &[String]) -> anyhow::Result<Things> {
     let rows = tx
         .query_typed(
@@ -99,21 +100,21 @@ async fn calendars(tx: &Transaction<'_>, stream: &Stream, configured: &[String])
         )
         .await
         .context("reading stored calendars")?;
-    let mut things = Things::new();
+    let mut versions = Things::new();
     for row in &rows {
         let entry: Entry = serde_json::from_str(row.try_get(2)?).context("reading a stored calendar")?;
-        let thing = match entry.is_wanted(configured) && !row.try_get::<_, bool>(3)? {
-            true => Thing::dead(),
-            false => Thing::alive(row.try_get::<_, String>(1)?),
+        let version = match entry.is_synced(configured) && !row.try_get::<_, bool>(3)? {
+            true => ItemState::dead(),
+            false => ItemState::alive(row.try_get::<_, String>(1)?),
         };
-        things.insert(row.try_get(0)?, thing);
+        versions.insert(row.try_get(0)?, version);
     }
-    left_standing(tx, stream, &mut things).await?;
-    Ok(things)
+    add_leftover_events(tx, stream, &mut versions).await?;
+    Ok(versions)
 }
 
-/// Adds events of calendars that are not followed any more, which no list names.
-async fn left_standing(tx: &Transaction<'_>, stream: &Stream, things: &mut Things) -> anyhow::Result<()> {
+/// Adds the events of calendars that are no longer synced, which no list contains.
+async fn add_leftover_events(tx: &Transaction<'_>, stream: &Stream, versions: &mut Things) -> anyhow::Result<()> {
     let rows = tx
         .query_typed(
             "SELECT s.resource FROM streams s
@@ -122,10 +123,10 @@ async fn left_standing(tx: &Transaction<'_>, stream: &Stream, things: &mut Thing
             &[(&stream.user_id, Type::UUID), (&REGISTERED.service, Type::TEXT), (&EVENTS, Type::TEXT)],
         )
         .await
-        .context("looking for events of calendars that are gone")?;
+        .context("looking for events of removed calendars")?;
     for row in &rows {
         let calendar: String = row.try_get(0)?;
-        things.insert(format!("events of {calendar}"), Thing::alive(""));
+        versions.insert(format!("events of {calendar}"), ItemState::alive(""));
     }
     Ok(())
 }

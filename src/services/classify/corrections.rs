@@ -1,4 +1,4 @@
-//! What people said of a user's documents, by what these have in common. Pure.
+//! People's corrections of a user's documents, indexed by thread, series, folder and sender. Pure.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use crate::classify::Label;
 use crate::classify::decide::{Kinship, LATEST_OF_SENDER, Neighbours};
 use crate::db::classify::Traits;
 
-/// Words on documents that have something in common, the oldest first.
+/// Labelled documents by a shared trait, oldest first.
 type Words = HashMap<String, Vec<(Uuid, Label)>>;
 
-/// What people have said so far.
+/// People's corrections so far.
 #[derive(Debug, Default)]
 pub struct People {
     threads: Words,
@@ -20,23 +20,23 @@ pub struct People {
     senders: Words,
 }
 
-/// What people have said of documents near one.
+/// Labels of documents related to one document.
 #[derive(Debug, Default)]
 pub struct Near {
     kin: Vec<(Kinship, Label)>,
-    /// The newest first.
+    /// Newest first.
     sender: Vec<Label>,
 }
 
 impl Near {
-    /// As decisions take it.
+    /// The form that `decide` takes.
     pub fn neighbours(&self) -> Neighbours<'_> {
         Neighbours { kin: &self.kin, sender: &self.sender }
     }
 }
 
 impl People {
-    /// Adds the newest word.
+    /// Adds the newest correction.
     pub fn add(&mut self, document: Uuid, traits: &Traits, label: Label) {
         let kinds = [
             (&mut self.threads, &traits.thread),
@@ -51,17 +51,17 @@ impl People {
         }
     }
 
-    /// About so many bytes of memory.
+    /// Approximate memory use in bytes.
     pub fn bytes(&self) -> usize {
         let kinds = [&self.threads, &self.series, &self.folders, &self.senders].into_iter().flatten();
         kinds.map(|(key, words)| key.capacity() + size_of::<(String, Vec<(Uuid, Label)>)>() + size_of_val(words.as_slice())).sum()
     }
 
-    /// What was said of other documents near this one.
+    /// Returns the labels of other documents related to this one.
     pub fn near(&self, document: Uuid, traits: &Traits) -> Near {
         let of = |words: &Words, key: &Option<String>| {
-            let said = key.as_ref().and_then(|key| words.get(key)).map_or(&[][..], Vec::as_slice);
-            said.iter().filter(|(other, _)| *other != document).map(|(_, label)| *label).collect::<Vec<_>>()
+            let labelled = key.as_ref().and_then(|key| words.get(key)).map_or(&[][..], Vec::as_slice);
+            labelled.iter().filter(|(other, _)| *other != document).map(|(_, label)| *label).collect::<Vec<_>>()
         };
         let kinds = [
             (Kinship::Thread, &self.threads, &traits.thread),

@@ -1,9 +1,9 @@
-//! The model endpoint: one question about one document, over the OpenAI-compatible `POST /chat/completions`, within budgets that all hosts share.
+//! The model endpoint: asks one question per document through the OpenAI-compatible `POST /chat/completions`, within budgets shared by all hosts.
 //!
-//! - `prompt`: what is said to the model; `request`: the body of the request; `answer`: what the model says, read strictly
-//! - `failure`: what an error answer means; `tokens`: what a call uses at the most, and what that costs
+//! - `prompt`: the messages to the model; `request`: the request body; `answer`: strict parsing of the model's answer
+//! - `failure`: classifies error responses; `tokens`: the maximum tokens of a call, and their cost
 //!
-//! Neither a text nor the key gets into a message or a log: of what the endpoint says on errors only short codes are kept.
+//! Neither document text nor the key appears in a message or a log: of the endpoint's error responses, only short codes are kept.
 
 mod answer;
 mod failure;
@@ -34,18 +34,18 @@ use tokens::Prices;
 
 pub use tokens::Usage;
 
-/// The method, for messages.
+/// The method name in messages.
 const WHAT: &str = "chat.completions";
-/// Requests of a minute in the quota ledger. What stands behind a slash is no project's.
+/// Key of the requests per minute in the quota ledger. The slash distinguishes it from a project.
 const SERVICE: &str = "classify";
 const SUBJECT: &str = "endpoint/requests";
 
-/// A document, and the projects of its user that it may belong to, the likeliest first: 20 of them are offered.
+/// A document, and the projects of its user that it may belong to, most likely first. The first 20 are offered.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     pub title: &'a str,
     pub author: &'a str,
-    /// 2,000 characters of it are sent.
+    /// The first 2,000 characters are sent.
     pub text: &'a str,
     pub candidates: &'a [Candidate<'a>],
 }
@@ -53,16 +53,16 @@ pub struct Question<'a> {
 /// A project.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
-    /// `projects.id`. It is never sent.
+    /// `projects.id`; never sent.
     pub id: Uuid,
     pub name: &'a str,
     pub description: Option<&'a str>,
 }
 
-/// What the model chose.
+/// The model's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// One of the candidates that were offered.
+    /// One of the offered candidates.
     Project(Uuid),
     NoneOfThem,
     Unsure,
@@ -72,34 +72,34 @@ pub enum Choice {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Answered {
     pub choice: Choice,
-    /// From 0 to 1, by the model's own word.
+    /// From 0 to 1, as stated by the model.
     pub confidence: f32,
-    /// Of the request that was answered.
+    /// Tokens used by the answered request.
     pub usage: Usage,
 }
 
 /// The endpoint of the settings, for one run.
 pub struct Endpoint {
     http: Arc<http::Client>,
-    /// Built at the first call: a run that asks nothing loads no certificates.
+    /// Built by the first call, so that a run without questions loads no certificates.
     client: OnceCell<reqwest::Client>,
     url: Url,
-    /// Host, with its port unless that is the scheme's.
-    place: String,
+    /// Host, and port unless it is the scheme's default.
+    host: String,
     settings: config::Endpoint,
     prices: Prices,
-    /// The strictest form of answer that the endpoint has not refused in this run, as `Format`.
+    /// The strictest response format that the endpoint has not refused in this run, as `Format`.
     format: AtomicU8,
 }
 
 impl Endpoint {
     /// # Errors
-    /// A `Fault` (exit 78): no endpoint is named, or it is where it may not be.
+    /// Returns a `Fault` (exit 78) if the URL is missing or invalid, or the endpoint must not be called there.
     pub fn new(http: Arc<http::Client>, settings: &config::Endpoint) -> anyhow::Result<Self> {
         let mut url = Url::parse(&settings.url)
-            .map_err(|error| Fault::settings(format!("classify.endpoint.url is no address of an endpoint: {error}")))?;
+            .map_err(|error| Fault::settings(format!("classify.endpoint.url is not a valid URL: {error}")))?;
         may_be_called(&url, settings.allow_private)?;
-        let place = url[Position::BeforeHost..Position::AfterPort].to_owned();
+        let host = url[Position::BeforeHost..Position::AfterPort].to_owned();
         url.path_segments_mut()
             .map_err(|()| Fault::settings("classify.endpoint.url cannot have a path"))?
             .pop_if_empty()
@@ -108,24 +108,24 @@ impl Endpoint {
             http,
             client: OnceCell::new(),
             url,
-            place,
+            host,
             prices: Prices::of(settings),
             settings: settings.clone(),
             format: AtomicU8::new(Format::Schema as u8),
         })
     }
 
-    /// Asks which project a document belongs to. The budgets are asked before each request, and are corrected after it.
+    /// Asks which project a document belongs to. Reserves from the budgets before each request and corrects them after it.
     ///
     /// # Errors
-    /// `RateLimited` and `DailyQuota`: the endpoint's limits, or those of the settings (`retry_after`: until when); `BadAnswer`: what the model said is
-    /// no answer (`reason` says how); `AuthRevoked`: the key is refused, which is no user's fault; `Settings`: the url or the model is wrong;
-    /// `Transient`, `Permanent` and `Internal` as everywhere.
+    /// Returns `RateLimited` or `DailyQuota` if a limit of the endpoint or of the settings is reached (`retry_after`: how long); `BadAnswer` if the
+    /// answer is unusable (see `reason`); `AuthRevoked` if the key is refused, which is not the fault of any user; `Settings` if the URL or the model
+    /// is wrong; `Transient`, `Permanent` and `Internal` as elsewhere.
     pub async fn request(&self, pool: &Pool, question: &Question<'_>) -> Result<Answered, Failure> {
-        let mut most_text = prompt::MOST_TEXT;
+        let mut max_text = prompt::MAX_TEXT;
         loop {
             let format = Format::of(self.format.load(Ordering::Relaxed));
-            let prompt = Prompt::new(question, most_text);
+            let prompt = Prompt::new(question, max_text);
             let failure = match self.attempt(pool, &prompt, format).await {
                 Ok((said, usage)) => return said.answered(question.candidates, usage),
                 Err(failure) => failure,
@@ -134,24 +134,24 @@ impl Endpoint {
                 (failure::NO_SUCH_FORMAT, Some(looser)) => {
                     self.format.fetch_max(looser as u8, Ordering::Relaxed);
                 }
-                (failure::TOO_LONG, _) if most_text == prompt::MOST_TEXT => {
-                    most_text = question.text.chars().take(most_text).count() / 2;
+                (failure::TOO_LONG, _) if max_text == prompt::MAX_TEXT => {
+                    max_text = question.text.chars().take(max_text).count() / 2;
                 }
                 _ => return Err(failure),
             }
         }
     }
 
-    /// One request, within the budgets.
+    /// Makes one request within the budgets.
     async fn attempt(&self, pool: &Pool, prompt: &Prompt, format: Format) -> Result<(answer::Said, Usage), Failure> {
         let body = request::body(&self.settings.model, prompt, format);
-        let most = tokens::most(prompt, format);
-        let reserved = self.prices.spending(most);
+        let max = tokens::max(prompt, format);
+        let reserved = self.prices.spending(max);
         let day = self.reserve(pool, reserved).await?;
         let answer = self.post(body.to_string()).await;
-        let (used, said) = judged(answer, prompt, most, Utc::now());
+        let (used, said) = evaluate(answer, prompt, max, Utc::now());
         let call = Call {
-            endpoint: &self.place,
+            endpoint: &self.host,
             model: &self.settings.model,
             prompt_tokens: used.prompt_tokens,
             completion_tokens: used.completion_tokens,
@@ -162,9 +162,9 @@ impl Endpoint {
         Ok((said?, used))
     }
 
-    /// Takes one request and what it uses at the most out of the budgets; answers the day on which that counts. A request that the day has no room
-    /// for still counts in its minute.
-    async fn reserve(&self, pool: &Pool, most: Spending) -> Result<NaiveDate, Failure> {
+    /// Reserves one request and its maximum spending; returns the day that it counts towards. A request beyond the day's budget still counts
+    /// towards its minute.
+    async fn reserve(&self, pool: &Pool, max: Spending) -> Result<NaiveDate, Failure> {
         let minute = Limits { per_minute: self.settings.requests_per_minute.into(), per_day: i64::MAX };
         let room_in = match quota::reserve(pool, SERVICE, SUBJECT, 1, Carried::default(), &minute).await? {
             Reservation::Granted { .. } => None,
@@ -174,7 +174,7 @@ impl Endpoint {
         if let Some(seconds) = room_in {
             return Err(failure::minute_full(seconds));
         }
-        match model_usage::reserve(pool, most, self.prices.limits(&self.settings)).await? {
+        match model_usage::reserve(pool, max, self.prices.limits(&self.settings)).await? {
             Budget::Granted { day } => Ok(day),
             Budget::UsedUp { until } => Err(failure::used_up(until, Utc::now())),
         }
@@ -186,7 +186,7 @@ impl Endpoint {
         let key = self.settings.key.expose_secret();
         if !key.is_empty() {
             let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
-                Failure::new(Class::Settings, "classify.endpoint.key_file holds no key: it has characters that no header takes")
+                Failure::new(Class::Settings, "classify.endpoint.key_file holds characters that are invalid in an HTTP header")
             })?;
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
@@ -201,11 +201,11 @@ impl Endpoint {
             .timeout(self.settings.timeout)
             .connect_timeout(self.settings.timeout)
             .gzip(true)
-            // A redirect could lead where the endpoint itself may not be, and take the text along.
+            // A redirect could send the text to a forbidden address.
             .redirect(reqwest::redirect::Policy::none())
-            // A proxy would resolve names by itself, behind the check of addresses.
+            // A proxy resolves names itself, which would bypass the address check.
             .no_proxy()
-            // Threads have runtimes of their own, and a connection dies with the one that opened it. An answer takes much longer than a connection.
+            // Each thread has its own runtime, and a connection dies with the runtime that opened it. Connecting is fast compared with an answer.
             .pool_max_idle_per_host(0);
         let plain = self.url.scheme() == "http";
         if plain {
@@ -220,11 +220,11 @@ impl Endpoint {
     }
 }
 
-/// Refuses addresses that stand in the URL itself; those of names are checked when they are connected to.
+/// Checks addresses written in the URL. The addresses of host names are checked on connecting.
 fn may_be_called(url: &Url, allow_private: bool) -> Result<(), Fault> {
     let wrong = |why: String| Err(Fault::settings(format!("classify.endpoint.url: {why}")));
     if let (false, Err(private)) = (allow_private, address::check(url)) {
-        return wrong(format!("{private}: set classify.endpoint.allow_private=true if that is where the endpoint belongs"));
+        return wrong(format!("{private}: set classify.endpoint.allow_private=true if the endpoint is on a private network"));
     }
     match (url.scheme(), address::literal(url)) {
         ("https", _) => Ok(()),
@@ -234,29 +234,29 @@ fn may_be_called(url: &Url, allow_private: bool) -> Result<(), Fault> {
     }
 }
 
-/// What a request used, and what was said. Pure. Where nobody knows what was used, it counts as all that was reserved.
-fn judged(
+/// Returns the tokens a request used, and the model's answer. If the usage is unknown, it counts as everything reserved. Pure.
+fn evaluate(
     answer: Result<http::Answer, Failure>,
     prompt: &Prompt,
-    most: Usage,
+    max: Usage,
     now: DateTime<Utc>,
 ) -> (Usage, Result<answer::Said, Failure>) {
     match answer {
-        // It never got there.
+        // The request did not reach the endpoint.
         Err(failure) if failure.reason == http::UNREACHED || matches!(failure.class, Class::Settings | Class::Internal) => {
             (Usage::default(), Err(failure))
         }
-        Err(failure) => (most, Err(failure::unread(failure))),
+        Err(failure) => (max, Err(failure::unread(failure))),
         Ok((200..300, _, body)) => {
             let completion = answer::completion(&body);
             let used = completion.as_ref().ok().and_then(|completion| completion.usage());
-            (used.unwrap_or(most), completion.and_then(|completion| completion.parse(prompt)))
+            (used.unwrap_or(max), completion.and_then(|completion| completion.parse(prompt)))
         }
         Ok((status, retry_after, body)) => (Usage::default(), Err(failure::classify(status, retry_after.as_deref(), &body, now))),
     }
 }
 
-/// A time as messages show it.
+/// Formats a time for messages.
 fn shown(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

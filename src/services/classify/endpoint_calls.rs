@@ -1,5 +1,5 @@
-//! The model endpoint, asked about documents of which everything else is unsure. What it answers becomes part of their judgements; what it does not
-//! answer is asked again later. Nothing else waits for it.
+//! Asks the model endpoint about documents that nothing else could decide. Answers become part of their judgements; unanswered questions are asked
+//! again later. Nothing else waits for the endpoint.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,24 +26,24 @@ use crate::engine::Item;
 use crate::engine::digest::Digest;
 use crate::error::{Class, Failure};
 
-/// Questions under way at once.
+/// Maximum number of concurrent questions.
 const AT_ONCE: usize = 4;
-/// Projects that are offered.
+/// Maximum number of projects offered.
 const OFFERED: usize = 20;
-/// Characters of a text that are kept for a question; the endpoint sends fewer.
-const MOST_TEXT: usize = 4_000;
-/// Answers that could not be used, after which a document is put aside; between them an hour and a day.
-pub const MOST_ASKS: i32 = 3;
-const AGAIN: [Duration; 2] = [Duration::from_secs(3600), Duration::from_secs(86_400)];
-/// A page asks for so long; what is left over is asked about in the next run, because this one may be told to end.
+/// Maximum number of characters kept of a text for a question; the endpoint is sent fewer.
+const MAX_TEXT: usize = 4_000;
+/// Number of unusable answers after which a document is quarantined; it waits an hour after the first and a day after the second.
+pub const MAX_ASKS: i32 = 3;
+const RETRY_WAITS: [Duration; 2] = [Duration::from_secs(3600), Duration::from_secs(86_400)];
+/// Time limit for the questions of a page. The rest is left to the next run, because this one may have to end.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// After so many failures of the network or the server a run asks no more.
-const MOST_TRANSIENT: u32 = 2;
+/// Number of network or server failures after which a run stops asking.
+const MAX_TRANSIENT: u32 = 2;
 
-/// Asks, for one run.
+/// The questions of one run.
 pub struct Asks {
     endpoint: Option<Endpoint>,
-    /// Whether programs may decide what stays undecided.
+    /// Whether programs may decide on undecided documents.
     programs: bool,
     settings: config::Classify,
     state: Mutex<EndpointProgress>,
@@ -51,45 +51,45 @@ pub struct Asks {
 
 #[derive(Default)]
 struct EndpointProgress {
-    /// Nothing more is asked: why, and for how long.
+    /// Why nothing more is asked, and for how long.
     off: Option<(Failure, Duration)>,
     transient: u32,
-    /// What came of the questions, by what it was.
-    told: BTreeMap<&'static str, u64>,
+    /// Number of documents by outcome.
+    outcomes: BTreeMap<&'static str, u64>,
 }
 
-/// A document to ask about, with all that the question needs.
+/// A question about one document.
 pub struct Pending {
-    /// Its place in the page.
-    place: usize,
+    /// The document's index in the page.
+    index: usize,
     offer: Offer,
     refused: Vec<Label>,
     asks: i32,
 }
 
 impl Asks {
-    /// `endpoint`: absent where the settings name none, and in dry runs.
+    /// `endpoint` is `None` if the settings name none, and in dry runs.
     pub fn new(endpoint: Option<Endpoint>, settings: &config::Settings) -> Self {
         let programs = settings.webhook.lets_programs_decide();
         Self { endpoint, programs, settings: settings.classify.clone(), state: Mutex::default() }
     }
 
-    /// Documents that the endpoint is not to see.
+    /// Documents that must not be sent to the endpoint.
     pub fn private(&self) -> Private<'_> {
         Private { labels: &self.settings.never_labels, folders: &self.settings.never_folders }
     }
 
-    /// The question about a document, if it is one for the endpoint. `anew`: also if it has answered before.
-    pub fn pending(&self, state: &State, queued: &Queued, judgement: &Judgement, place: usize, anew: bool) -> Option<Pending> {
-        let is_open = is_open(state, queued, judgement.verdict, "endpoint") && (anew || judgement.asked == EndpointState::No);
+    /// Returns the question about a document, if the endpoint may decide on it. `repeat`: even if it has answered before.
+    pub fn pending(&self, state: &State, queued: &Queued, judgement: &Judgement, index: usize, repeat: bool) -> Option<Pending> {
+        let is_open = is_open(state, queued, judgement.verdict, "endpoint") && (repeat || judgement.asked == EndpointState::No);
         if self.endpoint.is_none() || !is_open {
             return None;
         }
         let offer = self.question(state, queued, &judgement.candidates)?;
-        Some(Pending { place, offer, refused: queued.refused.clone(), asks: queued.asks })
+        Some(Pending { index, offer, refused: queued.refused.clone(), asks: queued.asks })
     }
 
-    /// What programs are told of a document, if it stays undecided.
+    /// Returns the offer sent to programs if a document stays undecided.
     pub fn offer(&self, state: &State, queued: &Queued, verdict: Verdict, ranked: &[(Label, f32)]) -> Option<Box<Offer>> {
         if self.programs && is_open(state, queued, verdict, WEBHOOK) && !queued.was_told {
             self.question(state, queued, ranked).map(Box::new)
@@ -98,7 +98,7 @@ impl Asks {
         }
     }
 
-    /// `None`: nobody outside is to see it, or there is no project to choose.
+    /// Returns `None` if the document must not leave syncctl, or there is no project to choose from.
     fn question(&self, state: &State, queued: &Queued, ranked: &[(Label, f32)]) -> Option<Offer> {
         if queued.is_private || self.is_private_sender(queued) {
             return None;
@@ -117,7 +117,7 @@ impl Asks {
         (!projects.is_empty()).then(|| Offer {
             title: queued.title.clone(),
             author: queued.author.clone(),
-            text: queued.text.chars().take(MOST_TEXT).collect(),
+            text: queued.text.chars().take(MAX_TEXT).collect(),
             projects: projects.into_iter().map(offered).collect(),
             may_be_none: !queued.refused.contains(&Label::NoneOfThem),
         })
@@ -132,10 +132,10 @@ impl Asks {
             .any(|never| never.eq_ignore_ascii_case(sender) || domain.is_some_and(|domain| never.eq_ignore_ascii_case(domain)))
     }
 
-    /// Asks, and writes what comes of it into the judgements. Answers what is to be put aside.
+    /// Asks the pending questions and writes the answers into the judgements. Returns the documents to quarantine.
     ///
     /// # Errors
-    /// The database failed.
+    /// Returns an error if the database fails.
     pub async fn fill(
         &self,
         pool: &Pool,
@@ -149,12 +149,12 @@ impl Asks {
             true => (self.ask_one(endpoint, pool, &one, digest).await, one),
             false => (Ok(None), one),
         });
-        // All of them first: how long those wait that were not asked about shows at the end.
+        // Collect all answers first: how long the unasked documents wait is known only at the end.
         let answers: Vec<_> = futures_util::stream::iter(questions).buffer_unordered(AT_ONCE).collect().await;
-        let mut aside = Vec::new();
+        let mut quarantined = Vec::new();
         for (answer, one) in answers {
             let Some(Change::Judged(judgement) | Change::Asked(judgement)) =
-                items.get_mut(one.place).map(|item| &mut item.change)
+                items.get_mut(one.index).map(|item| &mut item.change)
             else {
                 continue;
             };
@@ -162,15 +162,15 @@ impl Asks {
                 Some(answered) => self.answered(&one, answered, judgement),
                 None => judgement.asked = EndpointState::Later { wait: self.wait(), asks: one.asks },
             }
-            if let EndpointState::Later { asks: MOST_ASKS.., .. } = judgement.asked {
-                judgement.asked = EndpointState::GivenUp { asks: MOST_ASKS };
-                aside.push(unanswerable(judgement));
+            if let EndpointState::Later { asks: MAX_ASKS.., .. } = judgement.asked {
+                judgement.asked = EndpointState::GivenUp { asks: MAX_ASKS };
+                quarantined.push(unanswerable(judgement));
             }
         }
-        Ok(aside)
+        Ok(quarantined)
     }
 
-    /// `None`: the endpoint is not asked now.
+    /// Returns `None` if the endpoint is not asked now.
     async fn ask_one(
         &self,
         endpoint: &Endpoint,
@@ -201,9 +201,9 @@ impl Asks {
         };
         let mut state = self.state();
         state.transient += u32::from(failure.class == Class::Transient);
-        if failure.class != Class::Transient || state.transient >= MOST_TRANSIENT {
+        if failure.class != Class::Transient || state.transient >= MAX_TRANSIENT {
             if state.off.is_none() {
-                digest.add("the model endpoint is not asked for a while", Some(failure.class), "all users", &failure.message);
+                digest.add("the model endpoint is not called for a while", Some(failure.class), "all users", &failure.message);
             }
             state.off.get_or_insert((failure, off));
         }
@@ -216,10 +216,9 @@ impl Asks {
             Err(failure) => {
                 self.count("unusable");
                 let asks = one.asks + 1;
-                let wait = usize::try_from(one.asks).ok().and_then(|place| AGAIN.get(place)).copied().unwrap_or_default();
+                let wait = usize::try_from(one.asks).ok().and_then(|index| RETRY_WAITS.get(index)).copied().unwrap_or_default();
                 judgement.asked = EndpointState::Later { wait, asks };
-                judgement.reason =
-                    format!("{}; the endpoint gave no answer that can be used: {}", judgement.reason, failure.message);
+                judgement.reason = format!("{}; the endpoint gave no usable answer: {}", judgement.reason, failure.message);
                 return;
             }
         };
@@ -238,36 +237,36 @@ impl Asks {
             }
             None => {
                 self.count("unsure");
-                // It has seen the text: what it said of another one holds no longer.
+                // It has seen the current text: its answer on an earlier one no longer holds.
                 judgement.verdict = Verdict::Unsure;
                 judgement.reason.push_str("; the endpoint was unsure as well");
             }
         }
     }
 
-    /// How long what was not asked about waits.
+    /// Counts a document that was not asked about, and returns how long it waits.
     fn wait(&self) -> Duration {
         let mut state = self.state();
-        *state.told.entry("waiting").or_default() += 1;
+        *state.outcomes.entry("waiting").or_default() += 1;
         state.off.as_ref().map_or(Duration::ZERO, |(_, wait)| *wait)
     }
 
     fn count(&self, what: &'static str) {
-        *self.state().told.entry(what).or_default() += 1;
+        *self.state().outcomes.entry(what).or_default() += 1;
     }
 
     fn state(&self) -> MutexGuard<'_, EndpointProgress> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What came of the questions, for the run's row.
+    /// The outcomes of the questions, for the run's row.
     pub fn details(&self) -> Option<Value> {
         let state = self.state();
         let why = state.off.as_ref().map(|(failure, _)| failure.message.as_str());
-        (!state.told.is_empty()).then(|| json!({ "endpoint": { "documents": state.told, "not_asked_because": why } }))
+        (!state.outcomes.is_empty()).then(|| json!({ "endpoint": { "documents": state.outcomes, "not_asked_because": why } }))
     }
 
-    /// What somebody must do something about; a budget that is used up is what they wanted.
+    /// The failure that needs an operator's attention. A used-up budget does not: it is intended.
     pub fn trouble(&self) -> Option<Failure> {
         let state = self.state();
         let (failure, _) = state.off.as_ref()?;
@@ -275,15 +274,15 @@ impl Asks {
     }
 }
 
-/// Whether a document is for the endpoint, or for programs, to decide: what `by` said of an earlier text holds until it has seen this one. A closed project
-/// keeps what it has.
+/// Whether `by`, the endpoint or programs, may decide on a document: it is undecided, or `by` decided on an earlier text and has not seen this
+/// one. A closed project keeps its documents.
 fn is_open(state: &State, queued: &Queued, verdict: Verdict, by: &str) -> bool {
     let has_open_label = |label: &Label| project(*label).is_none_or(|id| state.project(id).is_some());
     let is_its_own = || matches!(&queued.decision, Some((label, who)) if who == by && has_open_label(label));
     verdict == Verdict::Unsure || (verdict == Verdict::Kept && is_its_own())
 }
 
-/// A document that the endpoint could not answer so often.
+/// The quarantine entry of a document with too many unusable answers.
 fn unanswerable(judgement: &Judgement) -> Poison {
     let id = judgement.document;
     Poison {

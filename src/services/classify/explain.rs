@@ -1,12 +1,12 @@
-//! What is thought of one document now, and why: for a person to read.
+//! Explains the current decision on one document.
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::by;
-use super::judge::{self, text};
+use super::evaluation::{self, text};
 use super::state::{self, State};
-use crate::classify::decide::{LEAST_ASSIGNMENTS, Outcome, Tallies};
+use crate::classify::decide::{MIN_ASSIGNMENTS, Outcome, Tallies};
 use crate::classify::explain::contributions;
 use crate::classify::threshold::Tally;
 use crate::classify::{Label, learner::Learner};
@@ -14,64 +14,64 @@ use crate::db::Pool;
 use crate::db::classify::queue::{Private, Queued, Reading};
 use crate::db::classify::{models, project};
 
-/// Words that are named.
+/// Maximum number of words shown.
 const WORDS: usize = 12;
 
-/// Why a document is where it is.
+/// Why a document has its project, or none.
 #[derive(Debug, Clone, Serialize)]
 pub struct Explained {
     pub document: Uuid,
     pub user: Uuid,
     pub title: String,
     pub author: String,
-    /// What holds; `None`: nothing was decided.
+    /// The current decision, if any.
     pub holds: Option<Holds>,
-    /// What a judgement would say now.
+    /// The result of a judgement made now.
     pub now: Now,
-    /// Labels that a person took away from it, which it is not given again.
+    /// Labels that a person removed from it, which are not given again.
     pub refused: Vec<Named>,
     pub kin: Option<Near>,
     pub sender: Option<Near>,
     pub model: ModelFigures,
-    /// The model's labels, the best first.
+    /// The model's labels, best first.
     pub candidates: Vec<Candidate>,
-    /// What in the text speaks for the best of them, the strongest first.
+    /// The parts of the text that count towards the best of them, strongest first.
     pub words: Vec<Word>,
 }
 
 /// A label by name.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Named {
-    /// `null`: it belongs to none of the user's projects.
+    /// `null` for "none of them".
     pub project_id: Option<Uuid>,
     pub name: String,
 }
 
-/// The decision that holds.
+/// The current decision.
 #[derive(Debug, Clone, Serialize)]
 pub struct Holds {
     pub label: Named,
-    /// `document_projects.decided_by`; `source`: the document's source names the project.
+    /// `document_projects.decided_by`, or `source` if the document's source names the project.
     pub decided_by: String,
 }
 
-/// What a judgement says.
+/// The result of a judgement.
 #[derive(Debug, Clone, Serialize)]
 pub struct Now {
-    /// `None`: unsure.
+    /// `None` if unsure.
     pub label: Option<Named>,
     pub by: Option<&'static str>,
     pub confidence: Option<f32>,
     pub reason: String,
 }
 
-/// What people said of documents near this one, where all said the same.
+/// The label on which people's assignments of related documents agree.
 #[derive(Debug, Clone, Serialize)]
 pub struct Near {
-    /// `thread`, `series`, `folder`; the number of documents for a sender.
+    /// `thread`, `series` or `folder`; for a sender, the number of documents.
     pub what: String,
     pub label: Named,
-    /// How often this way was right before.
+    /// How often this kind of evidence was right before.
     pub right: u32,
     pub of: u32,
 }
@@ -82,9 +82,9 @@ pub struct ModelFigures {
     pub version: i32,
     pub assignments: u32,
     pub projects: usize,
-    /// The confidence from which on it decides; `None`: it has none.
+    /// The lowest confidence at which it decides; `None` if it does not decide at all.
     pub threshold: Option<f32>,
-    /// Assignments below which it is silent.
+    /// Minimum number of assignments before it decides.
     pub needs: u32,
 }
 
@@ -95,17 +95,17 @@ pub struct Candidate {
     pub confidence: f32,
 }
 
-/// A part of the text and how much it adds.
+/// A part of the text and its contribution to the score.
 #[derive(Debug, Clone, Serialize)]
 pub struct Word {
     pub part: String,
     pub weight: f32,
 }
 
-/// Explains a document of a user; `None`: there is none with this id.
+/// Explains a document of a user; `None` if there is no document with this id.
 ///
 /// # Errors
-/// The database failed.
+/// Returns an error if the database fails.
 pub async fn explain(pool: &Pool, user: Uuid, document: Uuid) -> anyhow::Result<Option<Explained>> {
     let now = models::state(pool, user).await?;
     let reading = Reading { user, version: -1, opened_at: now.opened_at, private: Private::default() };
@@ -116,23 +116,23 @@ pub async fn explain(pool: &Pool, user: Uuid, document: Uuid) -> anyhow::Result<
 
 fn explained(state: &State, user: Uuid, queued: &Queued) -> Explained {
     let named = |label: Label| Named { project_id: project(label), name: name(state, label) };
-    let decision = judge::decision(state, queued);
+    let decision = evaluation::decision(state, queued);
     let now = match decision.outcome {
         _ if queued.by_source.is_some() => {
-            let reason = "its source names the project (`drive watch-file`): it is not judged".to_owned();
+            let reason = "its source names the project (`drive watch-file`), so it is not judged".to_owned();
             Now { label: None, by: None, confidence: None, reason }
         }
-        Outcome::Decided { label, by: way, confidence } => {
-            Now { label: Some(named(label)), by: Some(by(way)), confidence: Some(confidence), reason: decision.reason }
+        Outcome::Decided { label, by: evidence, confidence } => {
+            Now { label: Some(named(label)), by: Some(by(evidence)), confidence: Some(confidence), reason: decision.reason }
         }
         Outcome::Unsure => Now { label: None, by: None, confidence: None, reason: decision.reason },
     };
-    let ranked = judge::ranked(state, queued);
+    let ranked = evaluation::ranked(state, queued);
     let best = ranked.first().map(|best| best.label);
     let words = best.map(|label| contributions(state.learner.model(), &text(queued), label, WORDS)).unwrap_or_default();
     let near = state.people.near(queued.id, &queued.traits);
     let (neighbours, Tallies { kin, sender }) = (near.neighbours(), state.learner.tallies());
-    let told = |what: String, label, Tally { right, total }| Near { what, label: named(label), right, of: total };
+    let related = |what: String, label, Tally { right, total }| Near { what, label: named(label), right, of: total };
     Explained {
         document: queued.id,
         user,
@@ -141,8 +141,8 @@ fn explained(state: &State, user: Uuid, queued: &Queued) -> Explained {
         holds: holds(state, queued),
         now,
         refused: queued.refused.iter().map(|label| named(*label)).collect(),
-        kin: neighbours.kin().map(|(kinship, label)| told(kinship.to_string(), label, kin)),
-        sender: neighbours.sender().map(|(count, label)| told(count.to_string(), label, sender)),
+        kin: neighbours.kin().map(|(kinship, label)| related(kinship.to_string(), label, kin)),
+        sender: neighbours.sender().map(|(count, label)| related(count.to_string(), label, sender)),
         model: figures(state.version, &state.learner),
         candidates: ranked.iter().map(|one| Candidate { label: named(one.label), confidence: one.confidence }).collect(),
         words: words.into_iter().map(|one| Word { part: one.part, weight: one.weight }).collect(),
@@ -165,7 +165,7 @@ fn figures(version: i32, learner: &Learner) -> ModelFigures {
         assignments: model.documents(),
         projects: model.projects(),
         threshold: learner.threshold(),
-        needs: LEAST_ASSIGNMENTS,
+        needs: MIN_ASSIGNMENTS,
     }
 }
 
@@ -175,7 +175,7 @@ fn name(state: &State, label: Label) -> String {
         Label::Project(id) => match (state.project(id), state.closed.get(&id)) {
             (Some(open), _) => open.name.clone(),
             (None, Some(closed)) => format!("{closed} (closed)"),
-            (None, None) => format!("{id} (no project of this user)"),
+            (None, None) => format!("{id} (not a project of this user)"),
         },
     }
 }

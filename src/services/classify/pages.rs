@@ -1,5 +1,5 @@
-//! Pages of judgements. In this order: what is to be learnt, a part of the pass that follows from it, the documents of the user's queue. Reads our
-//! database, and writes nothing.
+//! Pages of judgements, in this order: the lesson, the parts of the pass that follows from it, the documents of the user's queue. Reads the
+//! database, writes nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use super::endpoint_calls::Pending;
-use super::judge::{change, item, to_ask};
+use super::evaluation::{change, item, to_ask};
 use super::state::State;
 use super::{Change, Classify, PAGE};
 use crate::db::classify::models::{self, ModelState};
@@ -16,17 +16,17 @@ use crate::db::classify::queue::{Queued, Reading};
 use crate::engine::digest::Digest;
 use crate::engine::{Item, Next, Page};
 
-/// A page, and what the endpoint is to be asked about it.
+/// A page, and the questions about it for the endpoint.
 pub type Judged = (Page<Change>, Vec<Pending>);
 
-/// How often a page looks whether the lesson before it is written.
-const MOST_LOOKS: u32 = 3;
+/// Maximum number of empty pages that wait for the lesson to be written.
+const MAX_LOOKS: u32 = 3;
 
-/// A document by its id, with its text and the last word of a person on it.
+/// A version of a document: id, content hash, and latest correction.
 type Version = (Uuid, Vec<u8>, i64);
 
-/// Documents of passes that may still be in the queue, by user: those of the page before, which is written while the next one is read, and in a dry run,
-/// which takes nothing out of the queue, all.
+/// Documents of passes that may still be in the queue, by user: those of the previous page, which is written while the next one is read; in a dry
+/// run, which removes nothing from the queue, all of them.
 #[derive(Default)]
 pub struct SeenDocuments(Mutex<HashMap<Uuid, HashSet<Version>>>);
 
@@ -36,7 +36,7 @@ impl SeenDocuments {
         self.all().remove(&user);
     }
 
-    /// Whether a document was not seen yet. `keep`: it is from now on.
+    /// Whether a document is new. `keep` remembers it.
     fn is_new(&self, user: Uuid, queued: &Queued, keep: bool) -> bool {
         let version = (queued.id, queued.content_hash.clone(), queued.said);
         match keep {
@@ -50,13 +50,13 @@ impl SeenDocuments {
     }
 }
 
-/// The next page of a user: a model that has learnt more, by itself, or documents after those that `token` names.
+/// Returns the next page of a user: the lesson alone, or the documents after the position of `token`.
 pub async fn page(classify: &Classify, user: Uuid, token: Option<&str>, digest: &Digest) -> anyhow::Result<Judged> {
     let now = models::state(&classify.pool, user).await?;
     let state = classify.states.of(&classify.pool, user, &now).await?;
     let token = token.and_then(Token::of);
     if state.beyond > 0 {
-        let why = "assignments to more projects than a model can tell apart (10,000): not learnt";
+        let why = "assignments not learnt: they exceed a model's maximum of 10,000 labels";
         digest.add(why, None, user, &state.beyond.to_string());
     }
     if let Some(page) = lesson(classify, &state, &now, user, token)? {
@@ -71,7 +71,8 @@ pub async fn page(classify: &Classify, user: Uuid, token: Option<&str>, digest: 
     }
 }
 
-/// The page with what was learnt, or one that waits until that is written; `None`: there is nothing to learn, or a dry run has done so.
+/// Returns the page with the lesson, or an empty page while the lesson is being written; `None` if there is nothing to learn, or a dry run has
+/// already returned the lesson.
 fn lesson(
     classify: &Classify,
     state: &State,
@@ -80,14 +81,14 @@ fn lesson(
     token: Option<Token>,
 ) -> anyhow::Result<Option<Page<Change>>> {
     let (false, Some((learnt, new))) = (state.version == now.version, &state.learnt) else { return Ok(None) };
-    // A run before this one may have given it up: what it could not store may be stored now.
-    let is_told = !classify.taught.lock().unwrap_or_else(PoisonError::into_inner).insert((user, state.version));
+    // An earlier run may have failed to store the lesson; this one tries again.
+    let is_repeated = !classify.taught.lock().unwrap_or_else(PoisonError::into_inner).insert((user, state.version));
     match token {
-        // In a dry run nothing is ever stored.
-        Some(_) if classify.is_rehearsal && is_told => return Ok(None),
-        // Pages are asked for ahead: until the one that brings the lesson is written, the queue is that of before.
-        Some(Token::Lesson { version, looks }) if version == state.version && is_told => {
-            anyhow::ensure!(looks < MOST_LOOKS, "what was learnt could not be stored: see `syncctl items list`");
+        // A dry run stores nothing.
+        Some(_) if classify.is_rehearsal && is_repeated => return Ok(None),
+        // Pages are fetched ahead: until the lesson's page is written, the queue is outdated.
+        Some(Token::Lesson { version, looks }) if version == state.version && is_repeated => {
+            anyhow::ensure!(looks < MAX_LOOKS, "the lesson could not be stored: see `syncctl items list`");
             return Ok(Some(page_of(Vec::new(), Next::Page(Token::Lesson { version, looks: looks + 1 }.text()))));
         }
         _ => {}
@@ -96,7 +97,7 @@ fn lesson(
     Ok(Some(page_of(vec![item], Next::Page(Token::Lesson { version: state.version, looks: 0 }.text()))))
 }
 
-/// The pass of a user; in a dry run as it will be behind what is to be learnt.
+/// The pass of a user; in a dry run, the pass that would follow the lesson.
 async fn pass(classify: &Classify, state: &State, now: &ModelState, user: Uuid) -> anyhow::Result<Option<Pass>> {
     let stored = passes::of(&classify.pool, user).await?;
     match &state.learnt {
@@ -143,7 +144,7 @@ async fn queue_page(classify: &Classify, state: &State, now: &ModelState, user: 
 }
 
 fn reading<'a>(classify: &'a Classify, state: &State, now: &ModelState, user: Uuid) -> Reading<'a> {
-    // No model has this version: nothing was judged by one that is not stored.
+    // No model has version -1: while the model is not stored, no document counts as judged by it.
     let version = if state.version == now.version { now.version } else { -1 };
     Reading { user, version, opened_at: now.opened_at, private: classify.asks.private() }
 }
@@ -170,19 +171,20 @@ fn page_of(items: Vec<Item<Change>>, next: Next) -> Page<Change> {
 /// A page token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
-    /// The page before brings the lesson by which a model gets this version.
+    /// The previous page holds the lesson that gives the model this version.
     Lesson {
         version: i32,
-        /// Pages without anything that have passed since.
+        /// Number of empty pages since.
         looks: u32,
     },
-    /// Documents of the pass, and of the queue, behind this one.
+    /// Documents of the pass after this one.
     Pass(Uuid),
+    /// Documents of the queue after this one.
     Queue(Uuid),
 }
 
 impl Token {
-    /// `None`: of another version of this program; it begins anew, which costs nothing that is done.
+    /// Parses a token; `None` for a token of another program version. The stream then starts over, and finished documents are not judged again.
     fn of(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(' ')?;
         match kind {

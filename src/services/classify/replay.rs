@@ -1,4 +1,4 @@
-//! A user's own words in their order: how each document would have been decided on just before a person spoke of it.
+//! Replays a user's corrections in order: how each document would have been decided just before its correction.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -12,16 +12,16 @@ use crate::classify::score::Score;
 use crate::db::Pool;
 use crate::db::classify::corrections;
 
-/// How the ways would have done. All see the same documents.
+/// Scores of several strategies on the same documents.
 #[derive(Debug, Clone, Default)]
 pub struct Replay {
-    /// Kin, sender, model at its own threshold.
+    /// Kin, sender, then the model at its threshold.
     pub whole: Score,
-    /// The last three or more of the sender alike, nothing else.
+    /// Only the sender rule: at least three latest assignments, all alike.
     pub sender: Score,
-    /// Kin, sender, then the model however unsure.
+    /// Kin, sender, then the model at any confidence.
     pub eager: Score,
-    /// What would have been decided wrongly: document, what a person said, what would have been decided, by what, and how surely.
+    /// Decisions that the corrections contradict.
     pub wrong: Vec<Wrong>,
 }
 
@@ -35,15 +35,15 @@ pub struct Wrong {
     pub confidence: f32,
 }
 
-/// Replays the words of a user; those before `since` are learnt and not counted.
+/// Replays the corrections of a user. Those before `since` are learnt but not counted.
 ///
 /// # Errors
-/// The database failed.
+/// Returns an error if the database fails.
 pub async fn replay(pool: &Pool, user: Uuid, since: Option<DateTime<Utc>>) -> anyhow::Result<Replay> {
     let said = corrections::all(pool, user).await?;
     let mut replay = Replay::default();
     learn::learn_seen(pool, &said, Learner::default(), i64::MIN, |seen| {
-        if since.is_none_or(|since| seen.word.at >= since) {
+        if since.is_none_or(|since| seen.correction.at >= since) {
             replay.add(seen);
         }
     })
@@ -53,11 +53,11 @@ pub async fn replay(pool: &Pool, user: Uuid, since: Option<DateTime<Utc>>) -> an
 
 impl Replay {
     fn add(&mut self, seen: &BeforeLearning<'_>) {
-        let (near, said) = (seen.near.neighbours(), seen.word.label);
+        let (near, said) = (seen.near.neighbours(), seen.correction.label);
         let by_sender = near.sender().map(|(_, label)| (label, "sender"));
         self.sender.add(said, by_sender);
         let decided = match seen.learner.decide(seen.features, &near, |_| May::Given).outcome {
-            Outcome::Decided { label, by: way, confidence } => Some((label, by(way), confidence)),
+            Outcome::Decided { label, by: evidence, confidence } => Some((label, by(evidence), confidence)),
             Outcome::Unsure => None,
         };
         self.whole.add(said, decided.map(|(label, by, _)| (label, by)));
@@ -65,7 +65,7 @@ impl Replay {
         let by_kin = near.kin().map(|(_, label)| (label, "kin"));
         self.eager.add(said, by_kin.or(by_sender).or_else(best));
         if let Some((label, by, confidence)) = decided.filter(|(label, ..)| *label != said) {
-            self.wrong.push(Wrong { document: seen.word.document, said, decided: label, by, confidence });
+            self.wrong.push(Wrong { document: seen.correction.document, said, decided: label, by, confidence });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of a user when documents are judged: the model, what people said, which projects are open. Read once for many pages.
+//! The state of a user for judging documents: model, corrections and open projects. Read once for many pages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,47 +14,47 @@ use crate::db::Pool;
 use crate::db::classify::corrections::{self, Open};
 use crate::db::classify::models::{self, Learnt, ModelState};
 
-/// What is known of a user.
+/// The state of a user.
 pub struct State {
     pub people: People,
     pub learner: Learner,
-    /// `project_models.version`, also of a model that is not stored yet.
+    /// `project_models.version`, or the version that the model gets once it is stored.
     pub version: i32,
-    /// Open projects, those that changed last first.
+    /// Open projects, the most recently changed first.
     pub projects: Vec<Open>,
-    /// Their places.
-    places: HashMap<Uuid, usize>,
+    /// Indexes into `projects`.
+    indexes: HashMap<Uuid, usize>,
     /// Names of closed projects.
     pub closed: HashMap<Uuid, String>,
-    /// What is to be stored, with the documents whose words it learnt; `None`: the stored model knows all words.
+    /// The model to store, with the documents whose corrections it has learnt; `None` if the stored model is up to date.
     pub learnt: Option<(Learnt, Vec<Uuid>)>,
-    /// Words of projects beyond those that a model can tell apart.
+    /// Number of corrections not learnt because the model has no space for their projects.
     pub beyond: usize,
-    /// What it was read from.
+    /// The stored state that it was read from.
     read_at: ModelState,
 }
 
-/// Bytes of states that are kept for the pages to come. With the two in use that may be none of them the process stays below 64 MiB of states.
+/// Maximum size of cached states, in bytes. With two more states in use, the process stays below 64 MiB of states.
 const KEPT: usize = 36 << 20;
-/// A user of whom no page was asked for so long is through, or was given up.
+/// A user without a page for this long is finished, or was given up.
 const LONG_AGO: Duration = Duration::from_secs(10);
 
-/// States of users whose pages are under way. A run in parallel takes turns between users, and reading a state takes longer than judging a page: where
-/// there is no room for all, some stay until their users are through, and only the others are read for each page.
+/// Cache of the states of users whose pages are under way. A parallel run alternates between users, and reading a state takes longer than judging a
+/// page. If not all states fit, some stay until their users are finished, and only the others are read for each page.
 #[derive(Default)]
 pub struct States(Mutex<UserCache<Arc<State>>>);
 
 impl States {
-    /// The state of a user as it is `now`.
+    /// Returns the state of a user that matches `now`.
     ///
     /// # Errors
-    /// The database failed.
+    /// Returns an error if the database fails.
     pub async fn of(&self, pool: &Pool, user: Uuid, now: &ModelState) -> anyhow::Result<Arc<State>> {
         let kept = self.kept().get(user);
         let state = match kept {
-            Some(state) if state.holds(now) => state,
+            Some(state) if state.is_current(now) => state,
             _ => {
-                log::debug!(user:%; "reading what is known of a user");
+                log::debug!(user:%; "reading a user's model and corrections");
                 Arc::new(read(pool, user, now).await?)
             }
         };
@@ -63,7 +63,7 @@ impl States {
         Ok(state)
     }
 
-    /// No more pages of this user are to come.
+    /// Removes the state of a user who needs no more pages.
     pub fn forget(&self, user: Uuid) {
         self.kept().take(user);
     }
@@ -73,7 +73,7 @@ impl States {
     }
 }
 
-/// Things by their users, with their bytes and when they were used last.
+/// Values by user, with their size in bytes and the time of their last use.
 struct UserCache<T>(HashMap<Uuid, (T, usize, Instant)>);
 
 impl<T> Default for UserCache<T> {
@@ -84,33 +84,33 @@ impl<T> Default for UserCache<T> {
 
 impl<T: Clone> UserCache<T> {
     fn get(&self, user: Uuid) -> Option<T> {
-        self.0.get(&user).map(|(thing, ..)| thing.clone())
+        self.0.get(&user).map(|(value, ..)| value.clone())
     }
 
     fn take(&mut self, user: Uuid) {
         self.0.remove(&user);
     }
 
-    /// Keeps a thing if there is room for it, or nothing else.
-    fn put(&mut self, user: Uuid, thing: T, bytes: usize, now: Instant) {
+    /// Caches a value if it fits, or if the cache is empty.
+    fn put(&mut self, user: Uuid, value: T, bytes: usize, now: Instant) {
         self.take(user);
         let sum = |kept: &Self| kept.0.values().map(|(_, bytes, _)| bytes).sum::<usize>();
         if sum(self) + bytes > KEPT {
             self.0.retain(|_, (_, _, used)| now.saturating_duration_since(*used) < LONG_AGO);
         }
         if sum(self) + bytes <= KEPT || self.0.is_empty() {
-            self.0.insert(user, (thing, bytes, now));
+            self.0.insert(user, (value, bytes, now));
         }
     }
 }
 
 impl State {
-    /// An open project.
+    /// Returns an open project by its id.
     pub fn project(&self, id: Uuid) -> Option<&Open> {
-        self.places.get(&id).and_then(|place| self.projects.get(*place))
+        self.indexes.get(&id).and_then(|index| self.projects.get(*index))
     }
 
-    /// About so many bytes of memory.
+    /// Approximate memory use in bytes.
     fn bytes(&self) -> usize {
         let learnt = self.learnt.as_ref().map_or(0, |(learnt, new)| learnt.learner.len() + size_of_val(new.as_slice()));
         let texts = |one: &Open| one.name.len() + one.description.as_ref().map_or(0, String::len) + size_of::<Open>();
@@ -118,25 +118,25 @@ impl State {
         self.learner.bytes() + self.people.bytes() + learnt + projects
     }
 
-    /// Whether it is still what would be read.
-    fn holds(&self, now: &ModelState) -> bool {
+    /// Whether reading the state again would give the same.
+    fn is_current(&self, now: &ModelState) -> bool {
         let same_words = self.read_at.said_to == now.said_to;
         let same_projects = (self.read_at.open, self.read_at.opened_at) == (now.open, now.opened_at);
         same_words && same_projects && (*now == self.read_at || (now.version == self.version && now.learnt_to == now.said_to))
     }
 }
 
-/// Reads all that is known of a user, and learns what was not learnt yet.
+/// Reads the state of a user, and learns the corrections that the stored model does not have.
 ///
 /// # Errors
-/// The database failed.
+/// Returns an error if the database fails.
 pub async fn read(pool: &Pool, user: Uuid, now: &ModelState) -> anyhow::Result<State> {
-    // What was said since the look is for the next one.
+    // Leave corrections made after `now` was read to the next read.
     let mut said = corrections::all(pool, user).await?;
-    said.retain(|word| word.said <= now.said_to);
+    said.retain(|correction| correction.said <= now.said_to);
     let stored = models::learner(pool, user).await?;
     let known = match stored.as_deref().map(Learner::from_bytes) {
-        // It cannot unlearn.
+        // A model cannot unlearn a withdrawn correction.
         Some(Ok(learner)) if !now.takes_back => Some(learner),
         Some(Err(error)) => {
             log::info!(user:%; "learning everything again: {error:#}");
@@ -144,23 +144,23 @@ pub async fn read(pool: &Pool, user: Uuid, now: &ModelState) -> anyhow::Result<S
         }
         _ => None,
     };
-    let (is_anew, learnt_to) = (known.is_none(), known.as_ref().map_or(i64::MIN, |_| now.learnt_to));
+    let (is_full, learnt_to) = (known.is_none(), known.as_ref().map_or(i64::MIN, |_| now.learnt_to));
     let lesson = learn::learn(pool, &said, known.unwrap_or_default(), learnt_to).await?;
-    let is_stored = !is_anew && now.said_to == now.learnt_to;
+    let is_stored = !is_full && now.said_to == now.learnt_to;
     let Lesson { learner, people, new, beyond } = lesson;
     let learnt = match is_stored || (now.said_to == now.learnt_to && now.version == 0) {
         true => None,
-        false => Some((learnt(&learner, now, is_anew)?, new)),
+        false => Some((learnt(&learner, now, is_full)?, new)),
     };
     let version = learnt.as_ref().map_or(now.version, |(learnt, _)| learnt.version);
     let (projects, closed) = corrections::projects(pool, user).await?;
-    let places = projects.iter().enumerate().map(|(place, project)| (project.id, place)).collect();
-    Ok(State { people, learner, version, projects, places, closed, learnt, beyond, read_at: *now })
+    let indexes = projects.iter().enumerate().map(|(index, project)| (project.id, index)).collect();
+    Ok(State { people, learner, version, projects, indexes, closed, learnt, beyond, read_at: *now })
 }
 
-fn learnt(learner: &Learner, now: &ModelState, is_anew: bool) -> anyhow::Result<Learnt> {
+fn learnt(learner: &Learner, now: &ModelState, is_full: bool) -> anyhow::Result<Learnt> {
     let assignments = i32::try_from(learner.model().documents()).context("counting assignments")?;
-    // A twentieth more than before may change what is thought of any document; less changes it of those nearby alone.
+    // A growth of 5 % may change the decision on any document; less affects only related ones.
     let enough = now.queued_at_assignments.saturating_add((now.queued_at_assignments / 20).max(1));
     Ok(Learnt {
         version: now.version.checked_add(1).context("counting versions of a model")?,
@@ -169,7 +169,7 @@ fn learnt(learner: &Learner, now: &ModelState, is_anew: bool) -> anyhow::Result<
         assignments,
         projects: i32::try_from(learner.model().projects()).context("counting projects")?,
         threshold: learner.threshold(),
-        queues_all: is_anew || assignments >= enough,
+        queues_all: is_full || assignments >= enough,
     })
 }
 
@@ -177,7 +177,7 @@ fn learnt(learner: &Learner, now: &ModelState, is_anew: bool) -> anyhow::Result<
 mod tests {
     use super::*;
 
-    /// How often something is read when so many users of so many MiB each take turns, ten times.
+    /// Counts the reads when `users` users with states of `size` MiB each take ten turns.
     fn reads(users: u128, size: usize) -> u32 {
         let (mut kept, mut reads, now) = (UserCache::default(), 0, Instant::now());
         for user in (0..10).flat_map(|_| 0..users).map(Uuid::from_u128) {
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn users_that_take_turns_are_read_once_as_far_as_there_is_room() {
         assert_eq!((reads(1, 100), reads(4, 9)), (1, 4));
-        // Four stay, and two are read each time; with room for the last alone it was sixty.
+        // Four stay, and two are read each time; a cache of the last one only would need 60 reads.
         assert_eq!(reads(6, 9), 4 + 2 * 10);
     }
 

@@ -1,4 +1,4 @@
-//! Writes what a page brings.
+//! Writes pages of judgements.
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -9,10 +9,10 @@ use super::Change;
 use crate::db::classify::{judgements, models, passes, queue};
 use crate::engine::{Counts, Item, Stream};
 
-/// Writes a page of a user: all or nothing.
+/// Writes a page of a user atomically.
 pub async fn apply(tx: &Transaction<'_>, stream: &Stream, items: &[Item<Change>]) -> anyhow::Result<Counts> {
     let user = stream.user_id;
-    let (mut settled, mut judged, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut settled, mut judged, mut requested) = (Vec::new(), Vec::new(), Vec::new());
     for item in items {
         match &item.change {
             Change::Learnt(learnt, new) => {
@@ -21,7 +21,7 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, items: &[Item<Change>]
             }
             Change::Passed { from, to } => passes::advance(tx, user, *from, *to).await?,
             Change::Judged(judgement) => judged.push(&**judgement),
-            Change::Asked(judgement) => asked.push(&**judgement),
+            Change::Asked(judgement) => requested.push(&**judgement),
             Change::Settled(document) => settled.push(*document),
             Change::Again(document) => {
                 judgements::forget(tx, *document).await?;
@@ -31,7 +31,7 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, items: &[Item<Change>]
     }
     judgements::skip(tx, &settled).await?;
     let mut counts = Counts::default();
-    for (judgements, of_stream) in [(judged, Some(stream.id)), (asked, None)] {
+    for (judgements, of_stream) in [(judged, Some(stream.id)), (requested, None)] {
         let done = judgements::write(tx, user, of_stream, &judgements).await?;
         counts += Counts {
             created: done.decided,
@@ -44,7 +44,7 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, items: &[Item<Change>]
     Ok(counts)
 }
 
-/// What moves with every word on a document, and every decision.
+/// A value that changes with every content change of a document and every decision on it.
 pub async fn known(tx: &Transaction<'_>, id: &str) -> anyhow::Result<Option<String>> {
     let Ok(document) = id.parse::<Uuid>() else { return Ok(None) };
     let row = tx
@@ -54,6 +54,6 @@ pub async fn known(tx: &Transaction<'_>, id: &str) -> anyhow::Result<Option<Stri
             &[(&document, Type::UUID)],
         )
         .await
-        .context("reading what is known of a document")?;
+        .context("reading the state of a document")?;
     row.map(|row| Ok(row.try_get(0)?)).transpose()
 }

@@ -1,5 +1,6 @@
-//! Who sees a file through which feed, and what that feed told of it last (table `drive_file_access`). Knows no network.
-//! The rows of a feed are written by whoever holds its row of `streams`, so what is read of them here stays true until the commit.
+//! Which user sees which file through which feed, and the file's last state in that feed (table `drive_file_access`). No network access.
+//!
+//! Only the run that holds a feed's row in `streams` writes its rows, so what is read here stays valid until the commit.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,14 +15,14 @@ use super::{documents, files};
 use crate::db::{items, streams};
 use crate::engine::Stream;
 
-/// A feed's full pass is good for longer than any installation lasts, until its `full_pass_at` is set to the epoch: then the feed holds
-/// files of which nobody knows whether the user still sees them.
+/// Interval of full passes: effectively never, unless `full_pass_at` is set to the epoch because it is unknown whether the user still sees
+/// some files of the feed.
 pub const IN_DOUBT: Duration = Duration::from_secs(20 * 365 * 86_400);
 
-/// Why a file is asked for by its id that no list named.
-const UNLISTED: &str = "not in the list of the user's files: asked for by its id";
+/// Why a file that no list names is requested by its id.
+const UNLISTED: &str = "not in the list of the user's files: requested by its id";
 
-/// What the feed told last of these files.
+/// Returns the last state of these files in the feed.
 pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<HashMap<String, LastSeen>> {
     let rows = tx
         .query_typed(
@@ -30,7 +31,7 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyho
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await
-        .context("reading what is known of files")?;
+        .context("reading the last state of files")?;
     rows.iter()
         .map(|row| {
             let known = LastSeen {
@@ -46,7 +47,7 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyho
         .collect()
 }
 
-/// What moves with every word of any of the user's feeds on a file, and with its document.
+/// A value that changes whenever a feed of the user changes the file's row, or its watch changes.
 pub async fn fingerprint(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
     let row = tx
         .query_typed_one(
@@ -56,22 +57,22 @@ pub async fn fingerprint(tx: &Transaction<'_>, stream: &Stream, id: &str) -> any
             &[(&stream.user_id, Type::UUID), (&id, Type::TEXT)],
         )
         .await
-        .context("reading what was told of a file")?;
+        .context("reading the state of a file")?;
     Ok(row.try_get(0)?)
 }
 
-/// Writes what the feed tells now.
-pub async fn upsert(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, told: &[&SeenFile<'_>]) -> anyhow::Result<()> {
-    if told.is_empty() {
+/// Writes the current state of files in the feed.
+pub async fn upsert(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, seen: &[&SeenFile<'_>]) -> anyhow::Result<()> {
+    if seen.is_empty() {
         return Ok(());
     }
-    let ids: Vec<&str> = told.iter().map(|told| told.file.id.as_str()).collect();
-    let names: Vec<Option<&str>> = told.iter().map(|told| told.file.name.as_deref()).collect();
-    // Arrays of arrays must be of one length: each list of parents goes as JSON.
-    let parents: Vec<String> = told.iter().map(|told| serde_json::to_string(&told.file.parents)).collect::<Result<_, _>>()?;
-    let trashed: Vec<bool> = told.iter().map(|told| told.file.trashed).collect();
-    let versions: Vec<Option<i64>> = told.iter().map(|told| told.file.version).collect();
-    let keys: Vec<String> = told.iter().map(|told| told.file.content_key()).collect();
+    let ids: Vec<&str> = seen.iter().map(|seen| seen.file.id.as_str()).collect();
+    let names: Vec<Option<&str>> = seen.iter().map(|seen| seen.file.name.as_deref()).collect();
+    // The arrays of an array must have equal lengths, so each list of parents is passed as JSON.
+    let parents: Vec<String> = seen.iter().map(|seen| serde_json::to_string(&seen.file.parents)).collect::<Result<_, _>>()?;
+    let trashed: Vec<bool> = seen.iter().map(|seen| seen.file.trashed).collect();
+    let versions: Vec<Option<i64>> = seen.iter().map(|seen| seen.file.version).collect();
+    let keys: Vec<String> = seen.iter().map(|seen| seen.file.content_key()).collect();
     tx.execute_typed(
         "INSERT INTO drive_file_access AS a (stream_id, user_id, seen_pass, file_id, name, parents, trashed, version, content_key)
          SELECT $1, $2, $3, file_id, name, ARRAY(SELECT jsonb_array_elements_text(parents::jsonb)), trashed, version, content_key
@@ -97,7 +98,7 @@ pub async fn upsert(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, to
     Ok(())
 }
 
-/// Stamps what a full pass sees and what has not changed.
+/// Stamps unchanged files that a full pass has seen.
 pub async fn stamp(tx: &Transaction<'_>, stream: &Stream, pass: i64, ids: &[&str]) -> anyhow::Result<()> {
     if ids.is_empty() {
         return Ok(());
@@ -111,7 +112,7 @@ pub async fn stamp(tx: &Transaction<'_>, stream: &Stream, pass: i64, ids: &[&str
     Ok(())
 }
 
-/// Leaves the files that this full pass did not stamp to be asked for by their ids, by the next polls.
+/// Makes the next polls request the files that this full pass did not stamp by their ids.
 pub async fn doubt(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::Result<()> {
     let ids = unseen(tx, stream, Some(pass)).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -121,7 +122,7 @@ pub async fn doubt(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::
     Ok(())
 }
 
-/// Takes from the user all files of a feed, or those that this full pass did not stamp.
+/// Marks all files of a feed as lost, or those that this full pass did not stamp.
 pub async fn lose_all(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>) -> anyhow::Result<u64> {
     let ids = unseen(tx, stream, pass).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -129,7 +130,7 @@ pub async fn lose_all(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>) 
     lose(tx, stream, &ids).await
 }
 
-/// All files of a feed, or those that this full pass neither stamped nor put into quarantine.
+/// Returns all files of a feed, or those that this full pass neither stamped nor quarantined.
 async fn unseen(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>) -> anyhow::Result<Vec<String>> {
     let rows = tx
         .query_typed(
@@ -140,11 +141,11 @@ async fn unseen(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>) -> any
             &[(&stream.id, Type::INT8), (&pass, Type::INT8)],
         )
         .await
-        .context("looking for files that are not seen any more")?;
+        .context("looking for files that are no longer seen")?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Takes files from the user, as far as this feed gave them; others keep theirs. The files are locked.
+/// Marks files as lost in this feed; other feeds of the user may still show them. The caller has locked the files.
 pub async fn lose(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<u64> {
     if ids.is_empty() {
         return Ok(0);
@@ -155,9 +156,9 @@ pub async fn lose(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await
-        .context("writing who does not see files any more")?;
+        .context("marking files as lost")?;
     files::mark_gone(tx, ids).await?;
-    // A file that moved between drives is still there through the other feed.
+    // A file that moved between drives is still visible through the other feed.
     let rows = tx
         .query_typed(
             "SELECT id FROM unnest($2::text[]) AS id WHERE NOT EXISTS (
@@ -165,7 +166,7 @@ pub async fn lose(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow
             &[(&stream.user_id, Type::UUID), (&ids, Type::TEXT_ARRAY)],
         )
         .await
-        .context("looking for other ways to lost files")?;
+        .context("looking for other feeds with lost files")?;
     let gone = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<&str>, _>>()?;
     documents::remove(tx, stream.user_id, &gone).await?;
     Ok(lost)

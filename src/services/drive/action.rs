@@ -1,4 +1,4 @@
-//! What a feed's word on a file means for a user, told apart against what that feed said last. Pure.
+//! Derives what happened to a file by comparing it with its last state in the feed. Pure.
 
 use super::file::File;
 
@@ -28,7 +28,7 @@ pub const EVENTS: [&str; 8] = [
 ];
 
 impl Action {
-    /// As `action` of an event says it.
+    /// The value of `action` in an event.
     pub fn name(self) -> &'static str {
         self.event().rsplit('.').next().unwrap_or_default()
     }
@@ -48,7 +48,7 @@ impl Action {
     }
 }
 
-/// What a feed told of a file last.
+/// The last state of a file in a feed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LastSeen {
     pub name: Option<String>,
@@ -57,14 +57,14 @@ pub struct LastSeen {
     pub version: Option<i64>,
     /// `File::content_key`
     pub content_key: String,
-    /// The user did not see it any more.
+    /// The user no longer saw it.
     pub lost: bool,
 }
 
-/// What has happened since. When several things did, the one that says most; `None`: nothing that was not known.
+/// Returns what has happened since; of several changes, the most significant. `None` if nothing is new.
 pub fn since(known: Option<&LastSeen>, file: &File) -> Option<Action> {
     let Some(known) = known.filter(|known| !known.lost) else { return Some(Action::Created) };
-    // An older word can come last: from an answer that was on its way for long, or out of quarantine.
+    // An older version can arrive last: in a delayed answer, or from quarantine.
     if known.version.is_some() && file.version <= known.version {
         return None;
     }
@@ -75,7 +75,7 @@ pub fn since(known: Option<&LastSeen>, file: &File) -> Option<Action> {
     Some(match () {
         () if file.trashed && !known.trashed => Action::Trashed,
         () if !file.trashed && known.trashed => Action::Untrashed,
-        // Some clients move the time of Google's own formats with a name or a folder: their text says whether it is an edit.
+        // Some clients update the time of Google's own formats when they rename or move a file; the text then shows whether it was edited.
         () if edited && !(file.is_googles_own() && (renamed || moved)) => Action::Modified,
         () if renamed => Action::Renamed,
         () if moved => Action::Moved,

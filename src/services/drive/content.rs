@@ -1,4 +1,4 @@
-//! The text of files: which of them have one, and how it is read. Knows no database.
+//! Reads the text of files. No database access.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,22 +13,22 @@ use crate::engine::{Calls, Item, Stream, isolated};
 use crate::error::{Class, Failure};
 use crate::google::{self, Host};
 
-/// `files.get` with `alt=media`, and `files.export`.
+/// Units of `files.get` with `alt=media`, and of `files.export`.
 const DOWNLOAD_COST: u64 = 200;
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
-/// Files of one page whose content is read at once.
+/// Maximum number of concurrent reads per page.
 const AT_ONCE: usize = 8;
-/// Bytes of content that a page may hold; what is beyond comes with the next poll.
-const MOST_A_PAGE: usize = 32 << 20;
-/// Bytes that are received of a file, most of which may be pictures. Google exports 10 MB.
-const MOST_RECEIVED: usize = 32 << 20;
+/// Maximum content of a page in bytes. The next poll reads the rest.
+const MAX_PAGE_BYTES: usize = 32 << 20;
+/// Maximum number of bytes received of a file, pictures included. Google exports up to 10 MB.
+const MAX_RECEIVED: usize = 32 << 20;
 
-/// How to come to the text of a file.
+/// How to get the text of a file.
 #[derive(Debug, PartialEq, Eq)]
 enum TextSource {
     /// `files.export` as this type.
     Export(&'static str),
-    /// All sheets of a workbook; where it cannot be had, the first one alone.
+    /// All sheets of a workbook; if it cannot be read, only the first one.
     Sheets,
     Download,
     None,
@@ -53,48 +53,48 @@ pub struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// For files of this feed.
+    /// Creates a reader for files of this feed.
     pub fn new(drive: &'a Drive, stream: &'a Stream) -> Self {
         Self { drive, stream, bytes: AtomicUsize::new(0) }
     }
 
-    /// Reads the content of those files that are followed and whose content is not the one that their document holds.
+    /// Reads the content of the followed files whose documents do not hold it yet.
     ///
     /// # Errors
-    /// What concerns more than one file: quota, token, scope.
+    /// Returns failures that concern more than one file: quota, token, scope.
     pub async fn fill(&self, calls: &Calls, items: &mut [Item<Change>]) -> Result<(), Failure> {
-        let wanted = items.iter_mut().filter_map(|item| match &mut item.change {
+        let outdated = items.iter_mut().filter_map(|item| match &mut item.change {
             Change::File(file, content) if self.drive.watched.wants(self.stream, file, self.drive.settings.documents) => {
                 Some((&**file, content))
             }
             _ => None,
         });
-        let read = wanted.map(async |(file, content)| {
+        let read = outdated.map(async |(file, content)| {
             *content = calls.on(&file.id, self.read(calls, file)).await?;
             Ok(())
         });
-        // Collected first: a stream over the iterator would be bound to one lifetime of the items.
+        // Collect first: a stream over the iterator would tie all futures to one lifetime of the items.
         let read: Vec<_> = read.collect();
         futures_util::stream::iter(read).buffer_unordered(AT_ONCE).try_collect().await
     }
 
     async fn read(&self, calls: &Calls, file: &File) -> Result<Content, Failure> {
-        let most = usize::try_from(self.drive.settings.content_max_size).unwrap_or(usize::MAX);
+        let max = usize::try_from(self.drive.settings.content_max_size).unwrap_or(usize::MAX);
         let mime = file.mime_type.as_deref().unwrap_or_default();
-        let way = text_source(mime);
-        if way == TextSource::None {
+        let source = text_source(mime);
+        if source == TextSource::None {
             return Ok(Content::Absent(None));
         }
         let size = usize::try_from(file.size.unwrap_or(0)).unwrap_or(usize::MAX);
-        if way == TextSource::Download && size > if holds_pictures(mime) { MOST_RECEIVED } else { most } {
-            return Ok(Content::Absent(Some(format!("content not read: {size} bytes, drive.content_max_size is {most} bytes"))));
+        if source == TextSource::Download && size > if holds_pictures(mime) { MAX_RECEIVED } else { max } {
+            return Ok(Content::Absent(Some(format!("content not read: {size} bytes, drive.content_max_size is {max} bytes"))));
         }
-        if self.bytes.load(Ordering::Relaxed) + size.min(most) > MOST_A_PAGE {
+        if self.bytes.load(Ordering::Relaxed) + size.min(max) > MAX_PAGE_BYTES {
             return Ok(Content::Unread);
         }
-        let answer = match way {
-            TextSource::Sheets => self.sheets(calls, file, most).await,
-            way => self.request_text(calls, file, &way, most).await.map(|(kind, rest)| text(kind.as_deref(), rest, most)),
+        let answer = match source {
+            TextSource::Sheets => self.sheets(calls, file, max).await,
+            source => self.request_text(calls, file, &source, max).await.map(|(kind, rest)| text(kind.as_deref(), rest, max)),
         };
         match answer {
             Ok(content) => {
@@ -103,15 +103,15 @@ impl<'a> Reading<'a> {
                 }
                 Ok(content)
             }
-            // A limit that passes, such as downloadQuotaExceeded.
+            // A temporary limit, such as downloadQuotaExceeded.
             Err(Failure { class: Class::Permanent, message, retry_after: Some(after), of_token: false, .. }) => {
                 Ok(Content::Later { note: format!("content not read yet: {message}"), after: Some(after) })
             }
-            // The verdict on one file, such as exportSizeLimitExceeded, fileNotDownloadable, notFound.
+            // A permanent error of one file, such as exportSizeLimitExceeded, fileNotDownloadable, notFound.
             Err(failure) if matches!(failure.class, Class::Permanent | Class::Gone) => {
                 Ok(Content::Absent(Some(format!("content not read: {}", failure.message))))
             }
-            // Google fails to export some files for days: the feed goes on without it.
+            // Google can fail to export a file for days; the feed must go on without it.
             Err(failure) if failure.class == Class::Transient && !failure.of_token => {
                 calls.digest.failed("content of a file not read, the next poll tries again", self.stream, &failure);
                 Ok(Content::Later { note: "content not read yet: Google failed to send it".into(), after: None })
@@ -120,17 +120,17 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Every sheet of a workbook.
-    async fn sheets(&self, calls: &Calls, file: &File, most: usize) -> Result<Content, Failure> {
-        let why = match self.workbook(calls, file, most).await {
-            Ok(Ok(rest)) => return Ok(text(Some("text/csv; charset=utf-8"), rest, most)),
+    /// Reads every sheet of a workbook, or else the first one.
+    async fn sheets(&self, calls: &Calls, file: &File, max: usize) -> Result<Content, Failure> {
+        let why = match self.workbook(calls, file, max).await {
+            Ok(Ok(rest)) => return Ok(text(Some("text/csv; charset=utf-8"), rest, max)),
             Ok(Err(why)) => why,
             // The first sheet alone may be small enough.
             Err(Failure { class: Class::Permanent, message, retry_after: None, of_token: false, .. }) => message,
             Err(failure) => return Err(failure),
         };
-        let (kind, rest) = self.request_text(calls, file, &TextSource::Export("text/csv"), most).await?;
-        Ok(match text(kind.as_deref(), rest, most) {
+        let (kind, rest) = self.request_text(calls, file, &TextSource::Export("text/csv"), max).await?;
+        Ok(match text(kind.as_deref(), rest, max) {
             Content::Text { body, note } => {
                 let cut = note.map_or_else(String::new, |note| format!("; {note}"));
                 Content::Text { body, note: Some(format!("first sheet only: {why}{cut}")) }
@@ -139,35 +139,35 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The text of a workbook, or in words why it cannot be read.
-    async fn workbook(&self, calls: &Calls, file: &File, most: usize) -> Result<Result<Rest, String>, Failure> {
+    /// Reads the text of a workbook. The inner error explains why it cannot be read.
+    async fn workbook(&self, calls: &Calls, file: &File, max: usize) -> Result<Result<Rest, String>, Failure> {
         let google = &self.drive.google;
         let mut url = google.url(Host::Apis, &["drive", "v3", "files", &file.id, "export"])?;
         url.query_pairs_mut().append_pair("mimeType", XLSX);
         let exported = calls
             .make(DOWNLOAD_COST, async || {
-                // Of all feeds together few at a time: unpacked a workbook is much larger than any text that is kept. Taken by each try
-                // anew, so that one that waits for its quota or its next try keeps nobody from theirs.
-                let place = self.drive.workbooks.acquire().await;
-                let (mut bytes, mut more) = (Vec::new(), false);
+                // Limit the workbooks over all feeds: unpacked, they are much larger than the text that is kept. Each attempt takes its own
+                // permit, so that waiting for quota or the next attempt does not block others.
+                let permit = self.drive.workbooks.acquire().await;
+                let (mut bytes, mut too_large) = (Vec::new(), false);
                 let take = |part: &[u8]| {
-                    more = bytes.len() + part.len() > MOST_RECEIVED;
-                    if !more {
+                    too_large = bytes.len() + part.len() > MAX_RECEIVED;
+                    if !too_large {
                         bytes.extend_from_slice(part);
                     }
-                    !more
+                    !too_large
                 };
                 google.download("files.export", &calls.credential, google::SCOPE_DRIVE, url.clone(), take).await?;
-                Ok((bytes, more, place))
+                Ok((bytes, too_large, permit))
             })
             .await?;
-        // Kept until it is read.
-        let (bytes, more, _place) = exported;
-        if more {
-            return Ok(Err(format!("the workbook is larger than {MOST_RECEIVED} bytes")));
+        // Keep the permit until the workbook has been read.
+        let (bytes, too_large, _permit) = exported;
+        if too_large {
+            return Ok(Err(format!("the workbook is larger than {MAX_RECEIVED} bytes")));
         }
-        // Reading it takes long, and what another program wrote must not end this one.
-        let read = isolated::blocking(move || workbook::read(&bytes, most)).await;
+        // Reading is slow, and a malformed file must not bring down the process.
+        let read = isolated::blocking(move || workbook::read(&bytes, max)).await;
         Ok(read.unwrap_or_else(|| Err("the workbook cannot be read".into())))
     }
 
@@ -175,21 +175,21 @@ impl<'a> Reading<'a> {
         &self,
         calls: &Calls,
         file: &File,
-        way: &TextSource,
-        most: usize,
+        source: &TextSource,
+        max: usize,
     ) -> Result<(Option<String>, Rest), Failure> {
-        calls.make(DOWNLOAD_COST, || self.ask_once(calls, file, way, most)).await
+        calls.make(DOWNLOAD_COST, || self.request_once(calls, file, source, max)).await
     }
 
-    async fn ask_once(
+    async fn request_once(
         &self,
         calls: &Calls,
         file: &File,
-        way: &TextSource,
-        most: usize,
+        source: &TextSource,
+        max: usize,
     ) -> Result<(Option<String>, Rest), Failure> {
         let google = &self.drive.google;
-        let (what, url) = match way {
+        let (what, url) = match source {
             TextSource::Export(kind) => {
                 let mut url = google.url(Host::Apis, &["drive", "v3", "files", &file.id, "export"])?;
                 url.query_pairs_mut().append_pair("mimeType", kind);
@@ -201,41 +201,41 @@ impl<'a> Reading<'a> {
                 ("files.get", url)
             }
         };
-        let (mut readable, mut received, mut ended) = (Readable::new(most), Received::default(), true);
+        let (mut readable, mut received, mut ended) = (Readable::new(max), Received::default(), true);
         let take = |part: &[u8]| {
             received.push(part);
-            ended = match received.bytes > MOST_RECEIVED {
+            ended = match received.bytes > MAX_RECEIVED {
                 true => readable.end(),
                 false => readable.push(part),
             };
             ended
         };
         let kind = google.download(what, &calls.credential, google::SCOPE_DRIVE, url, take).await?;
-        // Of an export Google says neither size nor checksum.
-        if *way == TextSource::Download && ended {
+        // Google gives neither size nor checksum of an export.
+        if *source == TextSource::Download && ended {
             received.check(file)?;
         }
         Ok((kind, readable.finish()))
     }
 }
 
-/// Whether files of this type may be mostly pictures.
+/// Whether files of this type may consist mostly of pictures.
 fn holds_pictures(mime: &str) -> bool {
     matches!(mime, "text/html" | "text/markdown" | "text/x-markdown")
 }
 
-/// The text of what was kept, with a note if that is not all.
-fn text(kind: Option<&str>, rest: Rest, most: usize) -> Content {
+/// Decodes the kept bytes, with a note if they are not the complete text.
+fn text(kind: Option<&str>, rest: Rest, max: usize) -> Content {
     let Rest { mut bytes, cut, left_out } = rest;
     if let Err(error) = std::str::from_utf8(&bytes)
         && cut
         && error.error_len().is_none()
     {
-        // Half a character at the cut must not make another charset of it.
+        // A character split at the cut must not change the detected charset.
         bytes.truncate(error.valid_up_to());
     }
     let charset::Decoded { text, note } = text_of(kind, &bytes);
-    let cut = cut.then(|| format!("content cut: there is more, drive.content_max_size is {most} bytes"));
+    let cut = cut.then(|| format!("content cut at drive.content_max_size, {max} bytes"));
     let notes: Vec<String> = cut.into_iter().chain(note).collect();
     Content::Text {
         body: if left_out > 0 { without_definitions(&text) } else { text },
@@ -243,7 +243,7 @@ fn text(kind: Option<&str>, rest: Rest, most: usize) -> Content {
     }
 }
 
-/// Without the lines of Markdown that define pictures, now that they are empty: `[image1]: <>`.
+/// Removes the Markdown lines that define pictures, which are empty now: `[image1]: <>`.
 fn without_definitions(text: &str) -> String {
     let is_empty = |line: &str| {
         let name = line.trim_end().strip_suffix(": <>").and_then(|line| line.strip_prefix("[image"));
@@ -253,54 +253,11 @@ fn without_definitions(text: &str) -> String {
     kept.trim_end().to_owned()
 }
 
-/// Text in whatever charset: a byte order mark says it, or the header; without either it is what it looks like.
+/// Decodes text by its byte order mark, the charset of the header, or else a guess.
 fn text_of(kind: Option<&str>, bytes: &[u8]) -> charset::Decoded {
-    let told = kind.and_then(|kind| kind.split(';').find_map(|part| part.trim().strip_prefix("charset=")));
-    charset::decode(bytes, told)
+    let charset = kind.and_then(|kind| kind.split(';').find_map(|part| part.trim().strip_prefix("charset=")));
+    charset::decode(bytes, charset)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn googles_formats_are_exported_and_only_text_is_downloaded() {
-        assert_eq!(text_source("application/vnd.google-apps.document"), TextSource::Export("text/markdown"));
-        assert_eq!(text_source("text/csv"), TextSource::Download);
-        assert_eq!(text_source("application/json"), TextSource::Download);
-        assert_eq!(text_source("image/png"), TextSource::None);
-        assert_eq!(text_source("application/vnd.google-apps.folder"), TextSource::None);
-    }
-
-    #[test]
-    fn pictures_leave_their_places_and_no_definitions() {
-        let mut readable = Readable::new(1 << 20);
-        readable.push("Grüße ![][image1] ![a chart][image2]\n\n[image1]: <data:image/png;base64,AAAA>\n\n".as_bytes());
-        readable.push(b"[image2]: <data:image/png;base64,AAAA>\n");
-        let expected = Content::Text { body: "Grüße ![][image1] ![a chart][image2]".into(), note: None };
-        assert_eq!(text(Some("text/markdown"), readable.finish(), 1 << 20), expected);
-    }
-
-    #[test]
-    fn a_text_is_cut_between_characters_and_a_note_says_so() {
-        let mut readable = Readable::new(4);
-        readable.push("Grüße".as_bytes());
-        readable.push(b" and more");
-        let Content::Text { body, note } = text(None, readable.finish(), 4) else { panic!("no text") };
-        assert_eq!((body.as_str(), note.is_some()), ("Grü", true));
-        let mut readable = Readable::new(3);
-        readable.push("Grüße".as_bytes());
-        let Content::Text { body, .. } = text(None, readable.finish(), 3) else { panic!("no text") };
-        assert_eq!(body, "Gr");
-    }
-
-    #[test]
-    fn text_is_decoded_by_its_mark_its_header_or_as_what_it_can_be() {
-        assert_eq!(text_of(None, "Grüße".as_bytes()).text, "Grüße");
-        assert_eq!(text_of(None, b"Gr\xfc\xdfe").text, "Grüße");
-        assert_eq!(text_of(Some("text/plain; charset=\"ISO-8859-5\""), b"\xbf\xe0\xd8").text, "При");
-        assert_eq!(text_of(Some("text/plain"), b"\xff\xfeG\0r\0").text, "Gr");
-        assert_eq!(text_of(Some("text/plain; charset=iso-2022-kr"), b"\x1b$)C\x0e>H3g\x0f").text, "안녕");
-        assert_eq!(text_of(Some("text/plain; charset=us-ascii"), "Grüße".as_bytes()).text, "Grüße");
-    }
-}
+mod tests;

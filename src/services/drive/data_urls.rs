@@ -1,37 +1,37 @@
-//! Takes the payloads of `data:` URLs out of text while it is being received. Google's exports of Docs hold each picture as one, and web
-//! pages do: megabytes in which there is nothing to read. Pure.
+//! Removes the payloads of `data:` URLs from text while it is being received. Google's exports of Docs and many web pages embed each picture
+//! as one: megabytes without any text. Pure.
 
-/// Media type and parameters of a `data:` URL are no longer than this.
+/// Maximum length of the scheme, media type and parameters of a `data:` URL.
 const LONGEST_HEADER: usize = 200;
 const SCHEME: &[u8] = b"data:";
 
-/// Text without the `data:` URLs in it, up to a size.
+/// Collects text without `data:` payloads, up to a maximum size.
 pub struct Readable {
     state: State,
-    /// What may become the start of a `data:` URL.
+    /// Bytes that may be the start of a `data:` URL.
     held: Vec<u8>,
     /// The byte before `held`.
     before: u8,
     kept: Vec<u8>,
-    most: usize,
-    /// There was more text than `most`.
+    max: usize,
+    /// There was more text than `max`.
     cut: bool,
-    /// `data:` URLs left out.
+    /// Number of payloads removed.
     left_out: usize,
 }
 
 enum State {
     Text,
-    /// In `held` is what looks like the start of a `data:` URL so far.
+    /// `held` looks like the start of a `data:` URL so far.
     Header,
-    /// Within a payload that ends at this byte, or where something comes that no payload holds.
+    /// Within a payload, which ends at `end` or at a byte that is invalid in a payload.
     Payload {
         end: Option<u8>,
         base64: bool,
     },
 }
 
-/// What is left of a text.
+/// The text that was kept.
 pub struct Rest {
     pub bytes: Vec<u8>,
     pub cut: bool,
@@ -39,18 +39,18 @@ pub struct Rest {
 }
 
 impl Readable {
-    /// Keeps at most so many bytes.
-    pub fn new(most: usize) -> Self {
-        Self { state: State::Text, held: Vec::new(), before: b'\n', kept: Vec::new(), most, cut: false, left_out: 0 }
+    /// Creates a collector that keeps at most `max` bytes.
+    pub fn new(max: usize) -> Self {
+        Self { state: State::Text, held: Vec::new(), before: b'\n', kept: Vec::new(), max, cut: false, left_out: 0 }
     }
 
-    /// Takes the next part, wherever it was divided. False: no more of it will be kept.
+    /// Takes the next part, which may be split at any byte. Returns false once no more bytes will be kept.
     pub fn push(&mut self, part: &[u8]) -> bool {
         part.iter().for_each(|byte| self.step(*byte));
         !self.cut
     }
 
-    /// Takes no more, although there is more. False, as `push` would say.
+    /// Marks the text as cut. Returns false, like `push`.
     pub fn end(&mut self) -> bool {
         self.cut = true;
         false
@@ -97,7 +97,7 @@ impl Readable {
             self.state = State::Payload { end, base64 };
             return;
         }
-        // It is none; one may begin within it.
+        // Not a `data:` URL, but one may begin within it.
         let held = std::mem::take(&mut self.held);
         self.state = State::Text;
         if let [first, rest @ ..] = held.as_slice() {
@@ -108,14 +108,14 @@ impl Readable {
 
     fn keep(&mut self, byte: u8) {
         self.before = byte;
-        match self.kept.len() < self.most {
+        match self.kept.len() < self.max {
             true => self.kept.push(byte),
             false => self.cut = true,
         }
     }
 }
 
-/// What ends a URL that follows this byte.
+/// The byte that ends a URL that follows this byte.
 fn closing(before: u8) -> Option<u8> {
     match before {
         b'"' | b'\'' | b'`' => Some(before),
@@ -125,7 +125,7 @@ fn closing(before: u8) -> Option<u8> {
     }
 }
 
-/// Of what is between scheme and comma: whether it names a media type, and whether base64 follows.
+/// Whether the part between scheme and comma names a media type, and whether base64 follows.
 fn read(header: &[u8]) -> (bool, bool) {
     let header = header.strip_suffix(b",").unwrap_or(header);
     let media = header.split(|byte| *byte == b';').next().is_some_and(|media| media.contains(&b'/'));
@@ -133,7 +133,7 @@ fn read(header: &[u8]) -> (bool, bool) {
     (media, base64)
 }
 
-/// Whether a payload goes on with this byte. In quotes or brackets base64 may be broken into lines.
+/// Whether a payload continues with this byte. In quotes or brackets, base64 may be split into lines.
 fn goes_on(byte: u8, end: Option<u8>, base64: bool) -> bool {
     match (end, base64) {
         (Some(end), _) if byte == end => false,
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn pictures_go_and_the_words_around_them_stay() {
-        for (text, left) in [
+        for (text, kept) in [
             ("a ![x](data:image/png;base64,iVBOR+/=) b", "a ![x]() b"),
             ("![][image1]\n\n[image1]: <data:image/png;base64,AAAA>\n", "![][image1]\n\n[image1]: <>\n"),
             ("<img src=\"data:image/gif;base64,R0lG\n  ODlh\" alt='x'>", "<img src=\"\" alt='x'>"),
@@ -166,7 +166,7 @@ mod tests {
             ("\"data:;base64,AAAA\"", "\"\""),
             ("data:data:image/png;base64,AA x", "data: x"),
         ] {
-            assert_eq!(readable(text), left, "{text}");
+            assert_eq!(readable(text), kept, "{text}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Documents held against the followed files that they are made of. Their text is stored nowhere else: a complete pass reads it anew.
+//! Compares documents with the followed files that they are made of. Their text is stored nowhere else: a complete pass reads it again.
 
 use anyhow::Context as _;
 use deadpool_postgres::Transaction;
@@ -8,7 +8,7 @@ use super::{Drive, MY_DRIVE, REGISTERED, documents};
 use crate::engine::Stream;
 use crate::engine::verify::{Derived, Differences, Mismatch, wrong};
 
-/// Compares the documents of the files that a feed shows and its user follows with these; and, once a user, those of files that no feed shows.
+/// Compares the documents of followed files with the files that a feed shows; with My Drive, also those of files that no feed of the user shows.
 pub async fn compared(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Derived> {
     let rows = tx
         .query_typed(
@@ -31,23 +31,23 @@ pub async fn compared(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<D
     let mut derived = Derived::default();
     for row in &rows {
         let (is_seen, is_there, is_new): (bool, bool, bool) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        let found = match (is_seen, is_there) {
-            // The next poll makes it.
+        let mismatch = match (is_seen, is_there) {
+            // The next poll creates it.
             (true, false) if is_new => Some(Mismatch::NotPolled),
             (true, false) => Some(Mismatch::Missing),
             (true, true) => (!row.try_get::<_, Option<bool>>(4)?.unwrap_or(true)).then_some(Mismatch::Stale),
             (false, true) => Some(Mismatch::Excess),
             (false, false) => None,
         };
-        derived.add(row.try_get(0)?, found);
+        derived.add(row.try_get(0)?, mismatch);
     }
     Ok(derived)
 }
 
-/// Lets the next complete pass read these files and write their documents.
-pub async fn distrust(drive: &Drive, tx: &Transaction<'_>, stream: &Stream, found: &Differences) -> anyhow::Result<()> {
-    let ids = wrong(found);
-    // The hash of the text stays, so that a text that is the same is no change of it.
+/// Makes the next complete pass read these files and write their documents.
+pub async fn distrust(drive: &Drive, tx: &Transaction<'_>, stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
+    let ids = wrong(differences);
+    // Keep the hash of the text, so that an unchanged text does not count as a change.
     tx.execute_typed(
         "WITH documents AS (
            UPDATE documents SET content_hash = decode(repeat('00', 32), 'hex') || substring(content_hash FROM 33)
@@ -61,8 +61,9 @@ pub async fn distrust(drive: &Drive, tx: &Transaction<'_>, stream: &Stream, foun
     Ok(())
 }
 
-/// The documents of files that nobody sees are marked; those of others came with the pass, or come with the next poll.
-pub async fn retire(tx: &Transaction<'_>, stream: &Stream, found: &Differences) -> anyhow::Result<()> {
-    let excess: Vec<&str> = found.iter().filter(|(_, found)| **found == Mismatch::Excess).map(|(id, _)| id.as_str()).collect();
+/// Marks the documents of files that the user no longer sees as deleted. The pass or the next poll repairs the other mismatches.
+pub async fn retire(tx: &Transaction<'_>, stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
+    let excess = differences.iter().filter(|(_, mismatch)| **mismatch == Mismatch::Excess);
+    let excess: Vec<&str> = excess.map(|(id, _)| id.as_str()).collect();
     documents::remove(tx, stream.user_id, &excess).await
 }

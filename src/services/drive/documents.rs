@@ -1,4 +1,4 @@
-//! Documents of the files that users follow, and one event for each thing that happens to them. Knows no network.
+//! Documents of followed files, and their events. No network access.
 
 use std::collections::HashMap;
 
@@ -20,32 +20,32 @@ use crate::engine::Stream;
 struct Watch {
     document: Uuid,
     project: Option<Uuid>,
-    /// Of the file, as the document tells it; absent: there is none yet, or the file was lost since.
-    told_version: Option<i64>,
+    /// The file version that the document shows; absent if there is no document yet, or the file was lost since.
+    document_version: Option<i64>,
     content_key: Option<String>,
     note: Option<String>,
 }
 
-/// Brings the documents of the followed ones among these files up to date.
-pub async fn update(tx: &Transaction<'_>, stream: &Stream, told: &[SeenFile<'_>]) -> anyhow::Result<()> {
-    let ids: Vec<&str> = told.iter().map(|told| told.file.id.as_str()).collect();
+/// Updates the documents of the followed files among these.
+pub async fn update(tx: &Transaction<'_>, stream: &Stream, seen: &[SeenFile<'_>]) -> anyhow::Result<()> {
+    let ids: Vec<&str> = seen.iter().map(|seen| seen.file.id.as_str()).collect();
     let watches = watches(tx, stream.user_id, &ids).await?;
     let (mut events, mut up_to_date, mut later) = (Vec::new(), Vec::new(), Vec::new());
-    for told in told {
-        if let Content::Later { after: Some(after), .. } = told.content {
-            later.push((told.file.id.as_str(), after.as_secs_f64()));
+    for seen in seen {
+        if let Content::Later { after: Some(after), .. } = seen.content {
+            later.push((seen.file.id.as_str(), after.as_secs_f64()));
         }
-        let Some(watch) = watches.get(&told.file.id) else { continue };
-        let Some((event, key)) = put(tx, stream.user_id, told, watch).await? else { continue };
+        let Some(watch) = watches.get(&seen.file.id) else { continue };
+        let Some((event, key)) = put(tx, stream.user_id, seen, watch).await? else { continue };
         events.extend(event);
-        up_to_date.push((told.file, key));
+        up_to_date.push((seen.file, key));
     }
     outbox::emit(tx, &events).await?;
-    told_of(tx, stream.user_id, &up_to_date).await?;
+    remember_versions(tx, stream.user_id, &up_to_date).await?;
     put_off(tx, stream.user_id, &later).await
 }
 
-/// Remembers when content is asked for again that a limit kept back.
+/// Stores when to request content again that a limit withheld.
 async fn put_off(tx: &Transaction<'_>, user: Uuid, files: &[(&str, f64)]) -> anyhow::Result<()> {
     if files.is_empty() {
         return Ok(());
@@ -57,14 +57,14 @@ async fn put_off(tx: &Transaction<'_>, user: Uuid, files: &[(&str, f64)]) -> any
         &[(&user, Type::UUID), (&ids, Type::TEXT_ARRAY), (&waits, Type::FLOAT8_ARRAY)],
     )
     .await
-    .context("putting content off")?;
+    .context("postponing content")?;
     Ok(())
 }
 
 async fn watches(tx: &Transaction<'_>, user: Uuid, ids: &[&str]) -> anyhow::Result<HashMap<String, Watch>> {
     let rows = tx
         .query_typed(
-            // Not as a join: of a table that PostgreSQL has not looked at yet it would read all documents of the source.
+            // Not a join: without table statistics, PostgreSQL would read all documents of the source.
             "SELECT w.file_id, w.document_id, w.project_id, w.told_version, w.content_key,
                (SELECT d.note FROM documents d WHERE d.source = $3 AND d.source_id = w.file_id AND d.user_id = w.user_id)
              FROM drive_file_watches w
@@ -78,7 +78,7 @@ async fn watches(tx: &Transaction<'_>, user: Uuid, ids: &[&str]) -> anyhow::Resu
             let watch = Watch {
                 document: row.try_get(1)?,
                 project: row.try_get(2)?,
-                told_version: row.try_get(3)?,
+                document_version: row.try_get(3)?,
                 content_key: row.try_get(4)?,
                 note: row.try_get(5)?,
             };
@@ -87,41 +87,41 @@ async fn watches(tx: &Transaction<'_>, user: Uuid, ids: &[&str]) -> anyhow::Resu
         .collect()
 }
 
-/// Stores the document of a file. Answers its event, if something is to be told, and the content that it holds now; `None`: there is
-/// nothing to do, or not yet.
+/// Stores the document of a file. Returns its event, if there is one, and the key of the content that the document holds now. `None` if there
+/// is nothing to do yet.
 async fn put(
     tx: &Transaction<'_>,
     user: Uuid,
-    told: &SeenFile<'_>,
+    seen: &SeenFile<'_>,
     watch: &Watch,
 ) -> anyhow::Result<Option<(Option<Event>, Option<String>)>> {
-    let SeenFile { file, content, .. } = told;
-    // An older word can come last, from an answer that was on its way for long: the document tells a newer one.
-    if file.version.is_some() && file.version < watch.told_version {
+    let SeenFile { file, content, .. } = seen;
+    // An older version can arrive last, in a delayed answer: the document shows a newer one.
+    if file.version.is_some() && file.version < watch.document_version {
         return Ok(None);
     }
     let key = file.content_key();
     let moved = watch.content_key.as_deref() != Some(&key);
-    // Whoever reads this one first must not find it empty; the next poll brings the content with it.
-    if watch.told_version.is_none() && moved && matches!(content, Content::Unread) {
+    // Do not create an empty document; the next poll brings the content with it.
+    if watch.document_version.is_none() && moved && matches!(content, Content::Unread) {
         return Ok(None);
     }
-    let happened = happened(told, watch);
+    let happened = happened(seen, watch);
     let read = !matches!(content, Content::Unread);
     if happened.is_none() && !(read && moved) {
         return Ok(None);
     }
-    // The text decides where the time of a file moved with its name, and where the text comes later than the change that brought it.
+    // The text decides whether the file was edited if its time changed with its name, or if the text arrives later than the change.
     let edited = match content {
         Content::Text { body, .. } => moved && !documents::holds(tx, user, REGISTERED.service, &file.id, body).await?,
         Content::Unread | Content::Absent(_) | Content::Later { .. } => false,
     };
-    let stored = documents::put(tx, &document(user, told, watch)).await?;
+    let stored = documents::put(tx, &document(user, seen, watch)).await?;
     let happened = match happened {
         None | Some(Action::Renamed | Action::Moved | Action::Metadata) if edited => Some(Action::Modified),
         happened => happened,
     };
-    // The same version is told again then, as modified.
+    // A second event, `modified`, then follows for the same version.
     let text_follows = moved && matches!(content, Content::Unread | Content::Later { .. });
     let event = happened.map(|action| {
         let mut about = about(&file.id, action, shown(file));
@@ -137,22 +137,22 @@ async fn put(
     Ok(Some((event, held)))
 }
 
-/// What is to be told of a file, as far as its feed and what was told before say; whether its text is another one is not known here.
-fn happened(told: &SeenFile<'_>, watch: &Watch) -> Option<Action> {
-    match (watch.told_version, told.news) {
+/// Returns the action to report, from the feed and the version that the document shows. Does not consider whether the text has changed.
+fn happened(seen: &SeenFile<'_>, watch: &Watch) -> Option<Action> {
+    match (watch.document_version, seen.news) {
         (None, _) => Some(Action::Created),
-        // Another feed of the same user has told it already.
-        (Some(before), Some(_)) if told.file.version.is_some_and(|version| version <= before) => None,
-        // It came here from another drive of the same user.
+        // Another feed of the same user has reported it already.
+        (Some(before), Some(_)) if seen.file.version.is_some_and(|version| version <= before) => None,
+        // It moved here from another drive of the same user.
         (Some(_), Some(Action::Created)) => Some(Action::Moved),
         (Some(_), news) => news,
     }
 }
 
-/// The document of a file. Without a body, the one that is stored stays.
-fn document<'a>(user: Uuid, told: &'a SeenFile<'_>, watch: &'a Watch) -> Document<'a> {
-    let file = told.file;
-    let (body, note) = match told.content {
+/// The document of a file. Without a body, the stored one stays.
+fn document<'a>(user: Uuid, seen: &'a SeenFile<'_>, watch: &'a Watch) -> Document<'a> {
+    let file = seen.file;
+    let (body, note) = match seen.content {
         Content::Unread => (None, watch.note.as_deref()),
         Content::Text { body, note } => (Some(body.as_str()), note.as_deref()),
         Content::Absent(note) => (None, note.as_deref()),
@@ -179,8 +179,8 @@ fn document<'a>(user: Uuid, told: &'a SeenFile<'_>, watch: &'a Watch) -> Documen
     }
 }
 
-/// Remembers what the documents tell now; a content key only where the content was read.
-async fn told_of(tx: &Transaction<'_>, user: Uuid, files: &[(&File, Option<String>)]) -> anyhow::Result<()> {
+/// Stores the versions that the documents show now, and the content keys of those whose content was read.
+async fn remember_versions(tx: &Transaction<'_>, user: Uuid, files: &[(&File, Option<String>)]) -> anyhow::Result<()> {
     if files.is_empty() {
         return Ok(());
     }
@@ -194,11 +194,11 @@ async fn told_of(tx: &Transaction<'_>, user: Uuid, files: &[(&File, Option<Strin
         &[(&user, Type::UUID), (&ids, Type::TEXT_ARRAY), (&versions, Type::INT8_ARRAY), (&keys, Type::TEXT_ARRAY)],
     )
     .await
-    .context("remembering what documents tell")?;
+    .context("storing the versions of documents")?;
     Ok(())
 }
 
-/// Marks the documents of files that a user does not see any more, followed or not any more; each is told once.
+/// Marks the documents of files that a user no longer sees as deleted, whether still followed or not, and emits one event each.
 pub async fn remove(tx: &Transaction<'_>, user: Uuid, ids: &[&str]) -> anyhow::Result<()> {
     let retired = documents::retire(tx, REGISTERED.service, ids, Some(user)).await?;
     tx.execute_typed(
@@ -206,11 +206,11 @@ pub async fn remove(tx: &Transaction<'_>, user: Uuid, ids: &[&str]) -> anyhow::R
         &[(&user, Type::UUID), (&ids, Type::TEXT_ARRAY)],
     )
     .await
-    .context("forgetting what documents told")?;
+    .context("forgetting the versions of documents")?;
     if retired.is_empty() {
         return Ok(());
     }
-    // As the document tells it: what other users have made of the file since is none of this user's business.
+    // From the document: this user must not see later changes of the file by other users.
     let rows = tx
         .query_typed(
             "SELECT d.source_id, jsonb_build_object('name', d.title, 'mime_type', d.mime_type, 'size', d.details -> 'size',
@@ -220,7 +220,7 @@ pub async fn remove(tx: &Transaction<'_>, user: Uuid, ids: &[&str]) -> anyhow::R
             &[(&REGISTERED.service, Type::TEXT), (&ids, Type::TEXT_ARRAY), (&user, Type::UUID)],
         )
         .await
-        .context("reading what a user saw of lost files")?;
+        .context("reading the documents of lost files")?;
     let mut files: HashMap<&str, Value> = HashMap::new();
     for row in &rows {
         files.insert(row.try_get(0)?, row.try_get(1)?);
@@ -253,7 +253,7 @@ fn about(file_id: &str, action: Action, file: Value) -> Map<String, Value> {
     ])
 }
 
-/// Lets the next polls read content again that `drive.content_max_size` kept back or cut.
+/// Makes the next polls read content again that `drive.content_max_size` withheld or cut.
 pub async fn distrust_limits(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE drive_file_watches w SET content_key = NULL FROM documents d
@@ -262,6 +262,6 @@ pub async fn distrust_limits(tx: &Transaction<'_>, user: Uuid) -> anyhow::Result
         &[(&user, Type::UUID), (&REGISTERED.service, Type::TEXT)],
     )
     .await
-    .context("distrusting content that a limit kept back")?;
+    .context("distrusting content that a limit withheld")?;
     Ok(())
 }

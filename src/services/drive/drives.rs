@@ -1,4 +1,4 @@
-//! A user's shared drives (table `drives`), which decide which feeds are streams. Knows no network.
+//! A user's shared drives (table `drives`), and the streams of their feeds. No network access.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub struct Entry {
     pub name: Option<String>,
 }
 
-/// Makes an item of a shared drive's JSON.
+/// Decodes a shared drive.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     let raw = nul::without(raw);
     let wrong = |error: String| Poison::of(&raw, error);
@@ -33,7 +33,7 @@ pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     Ok(Item { id: entry.id.clone(), changed_at: None, raw, change: Change::Drive(entry) })
 }
 
-/// Writes a page of the list and brings up the streams it speaks of.
+/// Writes a page of the list and creates the streams of its drives.
 pub async fn apply(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, items: &[Item<Change>]) -> anyhow::Result<Counts> {
     let mut entries: BTreeMap<&str, (&Entry, &str)> = BTreeMap::new();
     for item in items {
@@ -46,18 +46,18 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, ite
     let raws: Vec<&str> = entries.values().map(|(_, raw)| *raw).collect();
     let row = tx
         .query_typed_one(
-            "WITH told AS (
+            "WITH listed AS (
                SELECT * FROM unnest($3::text[], $4::text[], $5::text[]) AS t (drive_id, name, raw)
              ), before AS (
-               SELECT d.drive_id, d.raw, d.deleted_at FROM drives d JOIN told USING (drive_id) WHERE d.user_id = $1
+               SELECT d.drive_id, d.raw, d.deleted_at FROM drives d JOIN listed USING (drive_id) WHERE d.user_id = $1
              ), stored AS (
-               INSERT INTO drives AS d (user_id, drive_id, name, raw, seen_pass) SELECT $1, drive_id, name, raw::jsonb, $2 FROM told
+               INSERT INTO drives AS d (user_id, drive_id, name, raw, seen_pass) SELECT $1, drive_id, name, raw::jsonb, $2 FROM listed
                ON CONFLICT (user_id, drive_id) DO UPDATE SET name = excluded.name, raw = excluded.raw,
                  seen_pass = coalesce(excluded.seen_pass, d.seen_pass), deleted_at = NULL, synced_at = now()
              )
              SELECT count(*) FILTER (WHERE b.drive_id IS NULL OR b.deleted_at IS NOT NULL),
                count(*) FILTER (WHERE b.deleted_at IS NULL AND b.raw <> t.raw::jsonb), count(*)
-             FROM told t LEFT JOIN before b USING (drive_id)",
+             FROM listed t LEFT JOIN before b USING (drive_id)",
             &[
                 (&stream.user_id, Type::UUID),
                 (&pass, Type::INT8),
@@ -68,13 +68,13 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, ite
         )
         .await
         .context("storing shared drives")?;
-    let count = |place: usize| -> anyhow::Result<u64> { Ok(u64::try_from(row.try_get::<_, i64>(place)?)?) };
+    let count = |column: usize| -> anyhow::Result<u64> { Ok(u64::try_from(row.try_get::<_, i64>(column)?)?) };
     let (created, updated) = (count(0)?, count(1)?);
     let streams = streams::ensure(tx, stream.user_id, REGISTERED.service, CHANGES, &ids).await?;
     Ok(Counts { created, updated, unchanged: count(2)? - created - updated, streams, ..Counts::default() })
 }
 
-/// Retires the drives that a complete list did not name, and takes their files from the user. My Drive is always there.
+/// Retires the drives that a complete list did not name, and marks their files as lost. My Drive always exists.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::Result<Counts> {
     let deleted = tx
         .execute_typed(
@@ -85,7 +85,7 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64) -> anyhow::
         )
         .await
         .context("sweeping shared drives")?;
-    // All that are gone, each time: a poll of the drive that was under way may have brought files back since.
+    // All drives that are gone, every time: a poll of the drive under way may have brought files back since.
     let rows = tx
         .query_typed(
             "UPDATE streams s SET state = 'removed' FROM drives d

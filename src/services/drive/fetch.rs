@@ -1,4 +1,4 @@
-//! One page of `drives.list`, `files.list` or `changes.list`, and single files. Knows no database.
+//! Fetches one page of `drives.list`, `files.list` or `changes.list`, and single files. No database access.
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
@@ -7,26 +7,26 @@ use url::Url;
 use super::content::Reading;
 use super::{Change, Drive, MY_DRIVE, drives as list, file as files};
 use crate::db::items::Poison;
-use crate::engine::{Calls, Found, Item, Next, Page, Position, Stream};
+use crate::engine::{Calls, Decoded, Item, Next, Page, Position, Stream};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, Host, List, parse_json};
 
-/// Units of a list.
+/// Units of a list call.
 pub const LIST_COST: u64 = 100;
 const GET_COST: u64 = 5;
-/// Units of what is neither a list nor a file.
+/// Units of calls that are neither a list nor a file.
 pub const OTHER_COST: u64 = 5;
-/// Shared drives a page: the most that Google gives.
+/// Shared drives per page: Google's maximum.
 const DRIVES_PAGE: &str = "100";
-/// `drives.list` cannot be followed; its stream must stand somewhere.
+/// Cursor of `drives.list`, which has no change feed.
 const LISTED: &str = "listed";
-/// What a pass over a shared drive pins that is not there for the user any more.
+/// The pinned start of a pass over a shared drive that the user can no longer see.
 pub const GONE: &str = "gone";
-/// Files asked for one by one in one poll.
-const MOST_SINGLE: usize = 200;
+/// Maximum number of files requested one by one in one poll.
+const MAX_SINGLE: usize = 200;
 const AT_ONCE: usize = 8;
 
-/// A page of a user's shared drives.
+/// Fetches a page of a user's shared drives.
 pub async fn drives(drive: &Drive, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
     let mut url = drive.google.url(Host::Apis, &["drive", "v3", "drives"])?;
     url.query_pairs_mut().append_pair("pageSize", DRIVES_PAGE).append_pair("fields", "drives(id,name),nextPageToken");
@@ -42,7 +42,7 @@ pub async fn drives(drive: &Drive, calls: &Calls, at: &Position) -> Result<Page<
         .await
 }
 
-/// Whether the user's list names a shared drive. A 404 alone may be a passing fault of Google's, and the files of a drive that was left are lost.
+/// Whether the user's list names a shared drive. A 404 alone may be a temporary error at Google, and leaving a drive marks its files as lost.
 async fn is_listed(drive: &Drive, calls: &Calls, id: &str) -> Result<bool, Failure> {
     let mut at = Position::default();
     loop {
@@ -57,7 +57,7 @@ async fn is_listed(drive: &Drive, calls: &Calls, id: &str) -> Result<bool, Failu
     }
 }
 
-/// A page of files: all of them in a full pass, what changed since the cursor otherwise.
+/// Fetches a page of files: all files in a full pass, otherwise the changes since the cursor.
 pub async fn files(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
     let mut page = match &at.cursor {
         Some(cursor) => changes(drive, stream, calls, at, cursor).await?,
@@ -91,13 +91,13 @@ pub(super) async fn changes(
     let (what, scope) = ("changes.list", google::SCOPE_DRIVE);
     calls
         .make(LIST_COST, async || {
-            // What follows a cursor is mostly nothing, and goes well with others; the pages after it fill an answer of their own.
+            // The first page after a cursor is mostly empty, so it is batched; further pages are large, so they are not.
             let answer = match at.page_token {
                 None => drive.batcher.get(Endpoint::Drive, what, &calls.credential, scope, url.clone()).await,
                 Some(_) => drive.google.get(what, &calls.credential, scope, url.clone()).await,
             };
             let body = answer.map_err(|failure| match failure.class {
-                // The token is not known, or the shared drive is not: the full pass that follows asks for the drive first.
+                // The token or the shared drive is unknown: the full pass that follows asks for the drive first.
                 Class::Gone => Failure { class: Class::CursorExpired, ..failure },
                 _ => at.blame(failure),
             })?;
@@ -118,11 +118,11 @@ pub(super) async fn changes(
 }
 
 pub(super) async fn listing(drive: &Drive, stream: &Stream, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
-    // Before the first page: what changes while the files are listed comes with the changes after it.
+    // Pin the token before the first page, so that changes during the listing come with the changes after it.
     let pinned = match &at.pinned {
         Some(pinned) => pinned.clone(),
         None => match start_token(drive, stream, calls).await {
-            // No member any more: a complete pass over nothing, whose sweep takes its files from the user.
+            // No longer a member: return an empty complete pass, whose sweep marks the files as lost.
             Err(failure) if failure.class == Class::Gone && stream.resource != MY_DRIVE => {
                 if is_listed(drive, calls, &stream.resource).await? {
                     let message = format!("{}, although drives.list names the drive", failure.message);
@@ -178,11 +178,11 @@ async fn start_token(drive: &Drive, stream: &Stream, calls: &Calls) -> Result<St
         .await
 }
 
-/// Adds the followed files whose documents are behind although nothing changed: newly followed ones, and those whose content could not
-/// be read when they changed.
+/// Adds the followed files whose documents are outdated although nothing changed: newly followed files, and files whose content could not be
+/// read when they changed.
 async fn add_pending(drive: &Drive, stream: &Stream, calls: &Calls, page: &mut Page<Change>) -> Result<(), Failure> {
-    let pending = drive.watched.pending(stream).filter(|id| !page.items.iter().any(|item| item.id == *id)).take(MOST_SINGLE);
-    let asked: Vec<_> = pending
+    let pending = drive.watched.pending(stream).filter(|id| !page.items.iter().any(|item| item.id == *id)).take(MAX_SINGLE);
+    let requests: Vec<_> = pending
         .map(async |id| match file(drive, calls, id).await {
             Ok(item) => Ok(Some(item)),
             // One file must not hold up the feed.
@@ -193,21 +193,21 @@ async fn add_pending(drive: &Drive, stream: &Stream, calls: &Calls, page: &mut P
             Err(failure) => Err(failure),
         })
         .collect();
-    let found: Vec<Option<Item<Change>>> = futures_util::stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
-    page.items.extend(found.into_iter().flatten());
+    let items: Vec<Option<Item<Change>>> = futures_util::stream::iter(requests).buffered(AT_ONCE).try_collect().await?;
+    page.items.extend(items.into_iter().flatten());
     Ok(())
 }
 
-/// Files by their ids: as they are now, gone, or still not given.
-pub async fn refetch(drive: &Drive, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
+/// Fetches files by their ids, with their content: each is returned as it is now, as removed, or as poison.
+pub async fn refetch(drive: &Drive, stream: &Stream, calls: &Calls, ids: &[String]) -> Result<Decoded<Change>, Failure> {
     let (mut items, poison) = seen(drive, calls, ids).await?;
     Reading::new(drive, stream).fill(calls, &mut items).await?;
     Ok((items, poison))
 }
 
-/// The same, without what is in them.
-pub(super) async fn seen(drive: &Drive, calls: &Calls, ids: &[String]) -> Result<Found<Change>, Failure> {
-    let asked: Vec<_> = ids
+/// Like `refetch`, but without the content.
+pub(super) async fn seen(drive: &Drive, calls: &Calls, ids: &[String]) -> Result<Decoded<Change>, Failure> {
+    let requests: Vec<_> = ids
         .iter()
         .map(async |id| match file(drive, calls, id).await {
             Ok(item) => Ok(Ok(item)),
@@ -217,29 +217,29 @@ pub(super) async fn seen(drive: &Drive, calls: &Calls, ids: &[String]) -> Result
             Err(failure) => Err(failure),
         })
         .collect();
-    let answers: Vec<Result<_, _>> = futures_util::stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
-    let mut found = Found::default();
+    let answers: Vec<Result<_, _>> = futures_util::stream::iter(requests).buffered(AT_ONCE).try_collect().await?;
+    let mut files = Decoded::default();
     for answer in answers {
         match answer {
-            Ok(item) => found.0.push(item),
-            Err(bad) => found.1.push(bad),
+            Ok(item) => files.0.push(item),
+            Err(poison) => files.1.push(poison),
         }
     }
-    Ok(found)
+    Ok(files)
 }
 
-/// A file by its id, as a change; one that is not there for this user is a removal. No feed announced it: when it was edited last says nothing of
-/// how long a change waited, nor of how often the feed has one.
+/// Fetches a file by its id, as a change; a file that this user cannot see is a removal. It has no change time: no feed announced it, so its last
+/// edit says nothing about how long a change waited or how often the feed changes.
 pub async fn file(drive: &Drive, calls: &Calls, id: &str) -> Result<Item<Change>, Failure> {
     let mut url = drive.google.url(Host::Apis, &["drive", "v3", "files", id])?;
     url.query_pairs_mut().append_pair("supportsAllDrives", "true").append_pair("fields", files::FIELDS);
     let what = "files.get";
-    let asked = calls.make(GET_COST, async || {
+    let request = calls.make(GET_COST, async || {
         let body = drive.google.get(what, &calls.credential, google::SCOPE_DRIVE, url.clone()).await?;
         files::decode(parse_json(what, &body)?)
             .map_err(|poison| Failure::new(Class::Permanent, format!("{what}: {}", poison.error)))
     });
-    match asked.await {
+    match request.await {
         Err(failure) if failure.class == Class::Gone => {
             files::removed(id).map_err(|error| Failure::new(Class::Internal, format!("writing a removal: {error}")))
         }
@@ -247,8 +247,8 @@ pub async fn file(drive: &Drive, calls: &Calls, id: &str) -> Result<Item<Change>
     }
 }
 
-/// Which feed: a shared drive's, or the user's own, which has items of shared drives too: those that were shared with this very user, and
-/// some that a member works with.
+/// Adds the parameters that select a feed: a shared drive's, or the user's own. The user's own feed also has some items of shared drives: those
+/// shared with the user directly, and some that the user works with as a member.
 pub fn append_feed(url: &mut Url, stream: &Stream) {
     let mut query = url.query_pairs_mut();
     query.append_pair("supportsAllDrives", "true").append_pair("includeItemsFromAllDrives", "true");

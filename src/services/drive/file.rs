@@ -1,4 +1,4 @@
-//! A file as Google writes it, alone or in a change. Pure.
+//! Decodes a file, alone or in a change. Pure.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::db::items::Poison;
 use crate::engine::Item;
 use crate::nul;
 
-/// What is asked for of a file, in calls' `fields`.
+/// The requested fields of a file, for the `fields` parameter.
 pub const FIELDS: &str = "id,name,mimeType,parents,trashed,version,md5Checksum,headRevisionId,size,modifiedTime,webViewLink,driveId,\
                           lastModifyingUser(displayName)";
 const GOOGLE_APPS: &str = "application/vnd.google-apps.";
@@ -25,7 +25,7 @@ pub struct File {
     pub mime_type: Option<String>,
     pub parents: Vec<String>,
     pub trashed: bool,
-    /// Rises with every change, seen or not.
+    /// Increases with every change, visible to the user or not.
     #[serde(deserialize_with = "number")]
     pub version: Option<i64>,
     /// Absent for folders and for Google's own formats.
@@ -41,7 +41,7 @@ pub struct File {
     pub last_modifying_user: Option<Person>,
 }
 
-/// Who changed a file.
+/// The user who last changed a file.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Person {
@@ -49,27 +49,27 @@ pub struct Person {
 }
 
 impl File {
-    /// What moves with the content: a checksum, a revision, or of Google's own formats, which have neither, the time of the last edit in
-    /// milliseconds. Their version rises for anything, also for what no user sees. Empty where there is no content.
+    /// A key that changes with the content: checksum, revision, or the time of the last edit in milliseconds for Google's own formats, which have
+    /// neither and whose version also increases with invisible changes. Empty if there is no content.
     pub fn content_key(&self) -> String {
         let known = self.md5_checksum.clone().or_else(|| self.head_revision_id.clone());
         let edited = || self.modified_time.map(|time| time.timestamp_millis()).or(self.version);
         known.or_else(|| Some(edited().filter(|_| self.is_googles_own())?.to_string())).unwrap_or_default()
     }
 
-    /// Whether it holds something to read: no folder and no shortcut does.
+    /// Whether it has content: folders and shortcuts have none.
     pub fn is_readable(&self) -> bool {
         let kind = self.mime_type.as_deref().and_then(|mime| mime.strip_prefix(GOOGLE_APPS));
         !matches!(kind, Some("folder" | "shortcut" | "drive-sdk"))
     }
 
-    /// Whether it is a document, sheet or the like of Google's own, which is not stored as bytes.
+    /// Whether it has a format of Google's own, such as Docs or Sheets, which is not stored as bytes.
     pub fn is_googles_own(&self) -> bool {
         self.is_readable() && self.mime_type.as_deref().is_some_and(|mime| mime.starts_with(GOOGLE_APPS))
     }
 }
 
-/// 64-bit numbers come as strings.
+/// Parses a 64-bit number, which Google sends as a string.
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -96,20 +96,20 @@ struct Shape {
     file: Option<File>,
 }
 
-/// What is known of a file's text.
+/// The text of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// It was not asked for.
+    /// It was not requested.
     Unread,
-    /// Its text, and what is missing of it.
+    /// The text, and a note on what is missing.
     Text { body: String, note: Option<String> },
-    /// There is none to be had, and why, where that says something.
+    /// There is no text; the note says why, if the reason is of interest.
     Absent(Option<String>),
-    /// It could not be read this time, why, and after which time it is worth another try; `None`: with the next poll.
+    /// It could not be read this time. `note` says why, `after` how long to wait before the next attempt; `None`: until the next poll.
     Later { note: String, after: Option<Duration> },
 }
 
-/// Makes an item of the JSON of a change or of a file.
+/// Decodes a change or a file.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     let raw = nul::without(raw);
     let wrong = |error: String| Poison::of(&raw, error);
@@ -128,7 +128,7 @@ pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     match (shape.removed, shape.file) {
         (true, _) => Ok(Item { id, changed_at: shape.time, raw, change: Change::Removed }),
         (false, Some(file)) if file.id == id => Ok(Item { id, changed_at: shape.time, raw, change: of(file) }),
-        (false, _) => Err(wrong("not a change: it is no removal and has no file".into())),
+        (false, _) => Err(wrong("not a change: neither a removal nor a file".into())),
     }
 }
 
@@ -136,7 +136,7 @@ fn of(file: File) -> Change {
     Change::File(Box::new(file), Content::Unread)
 }
 
-/// That a file is not there for its user any more, as a feed would say it.
+/// Creates the removal of a file, in the form of a feed.
 pub fn removed(id: &str) -> Result<Item<Change>, serde_json::Error> {
     let raw = serde_json::value::to_raw_value(&serde_json::json!({ "fileId": id, "removed": true }))?;
     Ok(Item { id: id.to_owned(), changed_at: None, raw, change: Change::Removed })

@@ -1,4 +1,4 @@
-//! Files in `drive_files`: one row each, however many users see it. Knows no network.
+//! Files in `drive_files`: one row per file, regardless of the number of users who see it. No network access.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -8,7 +8,7 @@ use deadpool_postgres::tokio_postgres::types::Type;
 use super::file::File;
 use super::last_seen::SeenFile;
 
-/// Keeps files to this transaction, so that what follows sees who else sees them.
+/// Locks files, so that no other transaction changes who sees them until the commit.
 pub async fn lock(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()> {
     if ids.is_empty() {
         return Ok(());
@@ -22,20 +22,20 @@ pub async fn lock(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Upserts files, and locks those of `lost`; an older version never replaces a newer one that another user's feed brought. All in one
-/// statement, in the order of the ids: feeds of several users that speak of the same files wait for each other instead of dying of it.
-pub async fn upsert(tx: &Transaction<'_>, told: &[&SeenFile<'_>], lost: &[&str]) -> anyhow::Result<()> {
-    if told.is_empty() {
+/// Upserts files, and locks those in `lost`. An older version never replaces a newer one from another user's feed. A single statement in the
+/// order of the ids: feeds of several users with the same files wait for each other instead of deadlocking.
+pub async fn upsert(tx: &Transaction<'_>, seen: &[&SeenFile<'_>], lost: &[&str]) -> anyhow::Result<()> {
+    if seen.is_empty() {
         return lock(tx, lost).await;
     }
     // A file without a version is only locked.
     let lost: Vec<File> = lost.iter().map(|id| File { id: (*id).to_owned(), ..File::default() }).collect();
-    let files: Vec<&File> = told.iter().map(|told| told.file).chain(&lost).collect();
+    let files: Vec<&File> = seen.iter().map(|seen| seen.file).chain(&lost).collect();
     let column = |read: fn(&File) -> Option<&str>| files.iter().map(|file| read(file)).collect::<Vec<_>>();
     let numbers = |read: fn(&File) -> Option<i64>| files.iter().map(|file| read(file)).collect::<Vec<_>>();
     let trashed: Vec<bool> = files.iter().map(|file| file.trashed).collect();
     let modified: Vec<Option<DateTime<Utc>>> = files.iter().map(|file| file.modified_time).collect();
-    let raws: Vec<&str> = told.iter().map(|told| told.raw).chain(lost.iter().map(|_| "{}")).collect();
+    let raws: Vec<&str> = seen.iter().map(|seen| seen.raw).chain(lost.iter().map(|_| "{}")).collect();
     tx.execute_typed(
         include_str!("sql/upsert_files.sql"),
         &[
@@ -58,7 +58,7 @@ pub async fn upsert(tx: &Transaction<'_>, told: &[&SeenFile<'_>], lost: &[&str])
     Ok(())
 }
 
-/// Says of files that nobody sees any more since when that is so.
+/// Records when files were lost to their last user.
 pub async fn mark_gone(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE drive_files f SET gone_at = now(), synced_at = now() WHERE file_id = ANY ($1) AND gone_at IS NULL
@@ -66,6 +66,6 @@ pub async fn mark_gone(tx: &Transaction<'_>, ids: &[&str]) -> anyhow::Result<()>
         &[(&ids, Type::TEXT_ARRAY)],
     )
     .await
-    .context("burying files that nobody sees")?;
+    .context("marking files without users as gone")?;
     Ok(())
 }

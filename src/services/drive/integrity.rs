@@ -1,4 +1,4 @@
-//! Whether what came of a download is the file that was named: an answer can be cut and look well. Pure.
+//! Checks a download against the size and checksum of its file: a truncated answer can look complete. Pure.
 
 use data_encoding::HEXLOWER;
 use md5::{Digest as _, Md5};
@@ -6,7 +6,7 @@ use md5::{Digest as _, Md5};
 use super::file::File;
 use crate::error::{Class, Failure};
 
-/// What has come of a download so far.
+/// Size and checksum of the bytes received so far.
 #[derive(Default)]
 pub struct Received {
     pub bytes: usize,
@@ -20,22 +20,22 @@ impl Received {
         self.sum.update(part);
     }
 
-    /// Holds what came to the end against what Google says of the file. What it does not say is not asked for.
+    /// Compares the complete download with the file's size and checksum. Missing values are not checked.
     ///
     /// # Errors
-    /// `Transient`: it was cut. `Permanent` with a time to wait: it is another content than the one that was named, so that the next poll
-    /// shows what the file is by then.
+    /// Returns `Transient` if the download was truncated; `Permanent` with a time to wait if the content differs, so that the next poll shows the
+    /// current state of the file.
     pub fn check(self, file: &File) -> Result<(), Failure> {
         let size = file.size.and_then(|size| usize::try_from(size).ok());
         if let Some(size) = size.filter(|size| self.bytes < *size) {
-            return Err(Failure::new(Class::Transient, format!("files.get: {} of {size} bytes came", self.bytes)));
+            return Err(Failure::new(Class::Transient, format!("files.get: received {} of {size} bytes", self.bytes)));
         }
         let sum = HEXLOWER.encode(&self.sum.finalize());
-        let same = file.md5_checksum.as_deref().is_none_or(|named| named.eq_ignore_ascii_case(&sum));
+        let same = file.md5_checksum.as_deref().is_none_or(|expected| expected.eq_ignore_ascii_case(&sum));
         match same && size.is_none_or(|size| size == self.bytes) {
             true => Ok(()),
             false => {
-                let failure = Failure::new(Class::Permanent, "files.get: what came is not what md5Checksum and size name");
+                let failure = Failure::new(Class::Permanent, "files.get: the content does not match md5Checksum and size");
                 Err(Failure { retry_after: Some(std::time::Duration::ZERO), ..failure })
             }
         }

@@ -1,16 +1,16 @@
-//! A file as a feed told of it, on its way into the tables.
+//! A file as seen in a feed, before it is stored.
 
 use super::action::Action;
 use super::file::{Content, File};
 
-/// A file that a feed spoke of.
+/// A file as seen in a feed.
 pub struct SeenFile<'a> {
     pub file: &'a File,
     /// As received.
     pub raw: &'a str,
     pub content: &'a Content,
-    /// What has happened to it, as far as this feed knows.
+    /// What has happened to it since it was last seen in this feed.
     pub action: Option<Action>,
-    /// What has happened to it, as far as any feed of this user knows.
+    /// What has happened to it since it was last seen in any feed of this user.
     pub news: Option<Action>,
 }

@@ -1,4 +1,4 @@
-//! Channels of Drive: `changes.watch`. Knows no database.
+//! Push channels of Drive: `changes.watch`. No database access.
 
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ impl Pushed for Drive {
 
     async fn watch(&self, stream: &Stream, cursor: &str, credential: &Credential, ask: &Ask) -> Result<Watched, Failure> {
         let mut url = self.google.url(Host::Apis, &["drive", "v3", "changes", "watch"])?;
-        // Of the same feed as it is polled, or it would announce what the poll does not show.
+        // Watch the same feed that is polled, or the channel would announce changes that the poll does not show.
         fetch::append_feed(&mut url, stream);
         url.query_pairs_mut().append_pair("pageToken", cursor).append_pair("includeRemoved", "true");
         self.google.watch("changes.watch", credential, google::SCOPE_DRIVE, url, ask).await

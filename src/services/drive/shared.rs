@@ -1,5 +1,5 @@
-//! Files of shared drives that a user's own feed shows as well. To a member the drive's feed speaks for them (Google's guide: members must not
-//! rely on their own log for these); to everybody else their own feed does. Knows no network.
+//! Files of shared drives that a user's own feed shows as well. For members, the drive's feed is authoritative (Google's guide: members must not
+//! rely on their own log for these); for all others, their own feed is. No network access.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,16 +14,16 @@ use super::{CHANGES, Change, MY_DRIVE, REGISTERED};
 use crate::db::items;
 use crate::engine::{Item, Stream};
 
-/// What the other feeds of a user have to do with the files of a page.
+/// The relation of a page's files to the user's other feeds.
 #[derive(Default)]
 pub struct Others {
-    /// Files of drives that the user is a member of: the drive's own feed speaks for them.
+    /// Files of drives that the user is a member of: the drive's own feed is authoritative.
     pub left_to_drives: HashSet<String>,
-    /// What another feed of the user told last of a file that it shows.
+    /// The last state of files that another feed of the user shows.
     pub known: HashMap<String, LastSeen>,
 }
 
-/// Reads what a page has to do with the other feeds of its user.
+/// Reads the relation of a page's files to the user's other feeds.
 pub async fn others(tx: &Transaction<'_>, stream: &Stream, items: &BTreeMap<&str, &Item<Change>>) -> anyhow::Result<Others> {
     let in_drives = items.values().filter_map(|item| match &item.change {
         Change::File(file, _) => Some((file.id.as_str(), file.drive_id.as_deref()?)),
@@ -42,8 +42,8 @@ pub async fn others(tx: &Transaction<'_>, stream: &Stream, items: &BTreeMap<&str
             .await
             .context("reading which drives the user is a member of")?;
         let member_of = rows.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<&str>, _>>()?;
-        let left = ids.iter().zip(drives).filter(|(_, drive)| member_of.contains(drive)).map(|(id, _)| (*id).to_owned());
-        return Ok(Others { left_to_drives: left.collect(), known: HashMap::new() });
+        let in_own = ids.iter().zip(drives).filter(|(_, drive)| member_of.contains(drive)).map(|(id, _)| (*id).to_owned());
+        return Ok(Others { left_to_drives: in_own.collect(), known: HashMap::new() });
     }
     let rows = tx
         .query_typed(
@@ -52,7 +52,7 @@ pub async fn others(tx: &Transaction<'_>, stream: &Stream, items: &BTreeMap<&str
             &[(&stream.user_id, Type::UUID), (&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await
-        .context("reading what other feeds told")?;
+        .context("reading the last state of files in other feeds")?;
     let mut known = HashMap::new();
     for row in &rows {
         let other = LastSeen {
@@ -68,7 +68,7 @@ pub async fn others(tx: &Transaction<'_>, stream: &Stream, items: &BTreeMap<&str
     Ok(Others { known, ..Others::default() })
 }
 
-/// Remembers of files that are left to their drives that this feed shows them too: they may be all that stays when the user leaves the drive.
+/// Records that this feed also shows files that are left to their drives: it may be the only feed that shows them once the user leaves the drive.
 pub async fn leave(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, ids: &[&str]) -> anyhow::Result<()> {
     if ids.is_empty() {
         return Ok(());
@@ -84,11 +84,11 @@ pub async fn leave(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, ids
     Ok(())
 }
 
-/// A drive's feed speaks from now on for its files that another feed of the user showed so far.
-pub async fn take_over(tx: &Transaction<'_>, stream: &Stream, told: &[SeenFile<'_>]) -> anyhow::Result<()> {
+/// Makes a drive's feed authoritative for its files that another feed of the user showed so far.
+pub async fn take_over(tx: &Transaction<'_>, stream: &Stream, seen: &[SeenFile<'_>]) -> anyhow::Result<()> {
     let ours =
-        |told: &&SeenFile<'_>| told.file.drive_id.as_deref() == Some(&stream.resource) && told.action == Some(Action::Created);
-    let ids: Vec<&str> = told.iter().filter(ours).map(|told| told.file.id.as_str()).collect();
+        |seen: &&SeenFile<'_>| seen.file.drive_id.as_deref() == Some(&stream.resource) && seen.action == Some(Action::Created);
+    let ids: Vec<&str> = seen.iter().filter(ours).map(|seen| seen.file.id.as_str()).collect();
     if ids.is_empty() {
         return Ok(());
     }
@@ -101,7 +101,7 @@ pub async fn take_over(tx: &Transaction<'_>, stream: &Stream, told: &[SeenFile<'
     Ok(())
 }
 
-/// The user is no member of this drive any more.
+/// Records that the user is no longer a member of this drive.
 pub async fn leave_drive(tx: &Transaction<'_>, user: Uuid, drive: &str) -> anyhow::Result<()> {
     tx.execute_typed(
         "UPDATE drives SET deleted_at = now(), synced_at = now() WHERE user_id = $1 AND drive_id = $2 AND deleted_at IS NULL",
@@ -112,8 +112,8 @@ pub async fn leave_drive(tx: &Transaction<'_>, user: Uuid, drive: &str) -> anyho
     Ok(())
 }
 
-/// Gives the files of a drive that the user has left, and that the user's own feed showed too, back to that feed. Whether the user still sees
-/// them its next polls find out: by a full pass, and of what that does not name by its id.
+/// Returns the files of a drive that the user has left, and that the user's own feed also showed, to that feed. Its next polls check whether the
+/// user still sees them: by a full pass, and by the ids of the files that it does not list.
 pub async fn give_back(tx: &Transaction<'_>, drive: &Stream) -> anyhow::Result<()> {
     let own = tx
         .query_typed_opt(
@@ -132,8 +132,8 @@ pub async fn give_back(tx: &Transaction<'_>, drive: &Stream) -> anyhow::Result<(
         )
         .await
         .context("giving files back to the user's own feed")?;
-    // What was left to a drive whose feed never told of it: the own feed tells it anew.
-    let untold = tx
+    // Files left to a drive whose feed never showed them: the user's own feed lists them again.
+    let unseen = tx
         .query_typed(
             "DELETE FROM drive_file_access a
              WHERE a.stream_id = $2 AND a.lost_at IS NOT NULL AND a.content_key = ''
@@ -143,10 +143,10 @@ pub async fn give_back(tx: &Transaction<'_>, drive: &Stream) -> anyhow::Result<(
             &[(&drive.user_id, Type::UUID), (&own, Type::INT8)],
         )
         .await
-        .context("looking for files that nobody told of")?;
-    let untold = untold.iter().map(|row| row.try_get(0)).collect::<Result<Vec<&str>, _>>()?;
-    items::ask_for(tx, own, &untold, "left to a shared drive that never told of it: asked for by its id").await?;
-    if back > 0 || !untold.is_empty() {
+        .context("looking for files that no feed showed")?;
+    let unseen = unseen.iter().map(|row| row.try_get(0)).collect::<Result<Vec<&str>, _>>()?;
+    items::ask_for(tx, own, &unseen, "left to a shared drive whose feed never showed it: requested by its id").await?;
+    if back > 0 || !unseen.is_empty() {
         tx.execute_typed(
             "UPDATE streams SET full_pass_at = 'epoch', due_at = least(due_at, now()) WHERE id = $1 AND full_pass_at IS NOT NULL",
             &[(&own, Type::INT8)],

@@ -1,4 +1,4 @@
-//! Drives and files for comparison: what `drives.list` and `files.list` name as in a first pass, and what is stored.
+//! Compares what `drives.list` and `files.list` name, as in a first pass, with what is stored.
 
 use std::collections::HashSet;
 
@@ -8,11 +8,11 @@ use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::types::Type;
 
 use super::{CHANGES, Change, Drive, LIST, MY_DRIVE, REGISTERED, derived, fetch, file::File};
-use crate::engine::verify::{Derived, Differences, News, Thing, Things, Verify};
+use crate::engine::verify::{Derived, Differences, News, ItemState, Things, Verify};
 use crate::engine::{Calls, Next, Position, Stream};
 use crate::error::{Class, Failure};
 
-/// In the place of a start token, which a comparison has no use for.
+/// Placeholder for a start token, which a comparison does not need.
 const UNPINNED: &str = "compared";
 
 impl Verify for Drive {
@@ -23,17 +23,17 @@ impl Verify for Drive {
     fn scope(&self, _stream: &Stream, _full_pass_at: DateTime<Utc>) -> Self::Scope {}
 
     async fn list(&self, stream: &Stream, calls: &Calls, _scope: &(), stored: &Things) -> Result<Things, Failure> {
-        // Read once a file of a shared drive is named.
+        // Read when the first file of a shared drive is named.
         let mut drives: Option<HashSet<String>> = None;
         let mut at = Position { pinned: Some(UNPINNED.into()), ..Position::default() };
-        let mut things = Things::new();
+        let mut listed = Things::new();
         loop {
             let page = match stream.kind.as_str() {
                 LIST => fetch::drives(self, calls, &at).await,
                 _ => fetch::listing(self, stream, calls, &at).await,
             };
             let page = match page {
-                // No member any more: there is nothing to see.
+                // No longer a member: nothing is visible.
                 Err(failure) if failure.class == Class::Gone && is_shared(stream) => return Ok(Things::new()),
                 page => page?,
             };
@@ -45,24 +45,24 @@ impl Verify for Drive {
                     if drives.is_none() {
                         drives = Some(self.drives(calls).await?);
                     }
-                    // Of a member's drive: compared there, not here.
+                    // The user is a member of the drive: compared with the drive's feed, not here.
                     if drives.as_ref().is_some_and(|drives| drives.contains(drive)) {
-                        things.extend(stored.get(&item.id).map(|thing| (item.id, thing.clone())));
+                        listed.extend(stored.get(&item.id).map(|same| (item.id, same.clone())));
                         continue;
                     }
                 }
-                things.extend(version(&item.change).map(|version| (item.id, Thing::alive(version))));
+                listed.extend(version(&item.change).map(|version| (item.id, ItemState::alive(version))));
             }
-            things.extend(page.poison.into_iter().map(|poison| (poison.item_id, Thing::alive("unreadable"))));
+            listed.extend(page.poison.into_iter().map(|poison| (poison.item_id, ItemState::alive("unreadable"))));
             match page.next {
                 Next::Page(token) => at.page_token = Some(token),
                 Next::Cursor(_) => break,
             }
         }
         if stream.kind == CHANGES && !is_shared(stream) {
-            self.add_unlisted(calls, stored, &mut things).await?;
+            self.add_unlisted(calls, stored, &mut listed).await?;
         }
-        Ok(things)
+        Ok(listed)
     }
 
     async fn stored(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
@@ -83,9 +83,9 @@ impl Verify for Drive {
         let mut at = Position { cursor: Some(cursor.to_owned()), ..Position::default() };
         let mut ids = HashSet::new();
         loop {
-            // Without what a poll does besides: contents are not read.
+            // Unlike a poll, this does not read contents.
             let page = match fetch::changes(self, stream, calls, &at, cursor).await {
-                // The next poll finds out whether the user still is a member, and if so lists everything.
+                // The next poll finds out whether the user is still a member and, if so, lists everything.
                 Err(failure) if failure.class == Class::CursorExpired && is_shared(stream) => return Ok(News::Unknown),
                 page => page?,
             };
@@ -101,7 +101,7 @@ impl Verify for Drive {
         if stream.kind != CHANGES {
             return Ok(());
         }
-        // Files of several users, in the order in which their feeds write them.
+        // Lock in the order in which the feeds of several users write files.
         tx.execute_typed(
             "WITH files AS (SELECT file_id FROM drive_files WHERE file_id = ANY ($2) ORDER BY file_id FOR NO KEY UPDATE),
              unknown AS (UPDATE drive_file_access SET version = NULL WHERE stream_id = $1 AND file_id = ANY ($2))
@@ -120,27 +120,27 @@ impl Verify for Drive {
         }
     }
 
-    async fn distrust_derived(&self, tx: &Transaction<'_>, stream: &Stream, found: &Differences) -> anyhow::Result<()> {
-        derived::distrust(self, tx, stream, found).await
+    async fn distrust_derived(&self, tx: &Transaction<'_>, stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
+        derived::distrust(self, tx, stream, differences).await
     }
 
-    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, found: &Differences) -> anyhow::Result<()> {
-        derived::retire(tx, stream, found).await
+    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
+        derived::retire(tx, stream, differences).await
     }
 }
 
 impl Drive {
-    /// Adds what is stored and the list does not name: in a folder that was shared, it may be there all the same.
-    async fn add_unlisted(&self, calls: &Calls, stored: &Things, things: &mut Things) -> Result<(), Failure> {
-        let unlisted = stored.iter().filter(|(id, thing)| thing.alive && !things.contains_key(*id));
+    /// Adds stored files that the list does not name: files in a shared folder may still be visible.
+    async fn add_unlisted(&self, calls: &Calls, stored: &Things, listed: &mut Things) -> Result<(), Failure> {
+        let unlisted = stored.iter().filter(|(id, file)| file.alive && !listed.contains_key(*id));
         let unlisted: Vec<String> = unlisted.map(|(id, _)| id.clone()).collect();
-        let (found, poison) = fetch::seen(self, calls, &unlisted).await?;
-        things.extend(found.into_iter().filter_map(|item| Some((item.id, Thing::alive(version(&item.change)?)))));
-        things.extend(poison.into_iter().map(|poison| (poison.item_id, Thing::alive("unreadable"))));
+        let (items, poison) = fetch::seen(self, calls, &unlisted).await?;
+        listed.extend(items.into_iter().filter_map(|item| Some((item.id, ItemState::alive(version(&item.change)?)))));
+        listed.extend(poison.into_iter().map(|poison| (poison.item_id, ItemState::alive("unreadable"))));
         Ok(())
     }
 
-    /// The shared drives that the user is a member of.
+    /// Returns the ids of the shared drives that the user is a member of.
     async fn drives(&self, calls: &Calls) -> Result<HashSet<String>, Failure> {
         let (mut at, mut drives) = (Position::default(), HashSet::new());
         loop {
@@ -166,7 +166,7 @@ fn version(change: &Change) -> Option<String> {
     }
 }
 
-/// What a user sees of a file. Not its version number: that rises with changes that no feed tells of, too.
+/// The properties of a file that a user sees. Without its version number, which also increases with changes that no feed shows.
 fn fingerprint(name: Option<&str>, trashed: bool, parents: &[String], content: &str) -> String {
     let mut parents: Vec<&str> = parents.iter().map(String::as_str).collect();
     parents.sort_unstable();
@@ -177,7 +177,8 @@ fn version_of(file: &File) -> String {
     fingerprint(file.name.as_deref(), file.trashed, &file.parents, &file.content_key())
 }
 
-/// What a feed told last of its files; of the user's own feed without those that are compared with the drive which they are in. A file whose own row is behind that, or says something else of the same version, is no such file.
+/// Returns the last state of a feed's files; for the user's own feed, without files that are compared with their drive's feed. A file whose row in
+/// `drive_files` is older, or differs at the same version, is a mismatch.
 async fn files(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
     let rows = tx
         .query_typed(
@@ -194,20 +195,20 @@ async fn files(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> 
         .context("reading stored files")?;
     rows.iter()
         .map(|row| {
-            let thing = match (row.try_get(1)?, row.try_get::<_, Option<bool>>(2)?) {
-                (false, _) => Thing::dead(),
-                (true, Some(true)) => Thing::alive("not kept as it was told"),
+            let file = match (row.try_get(1)?, row.try_get::<_, Option<bool>>(2)?) {
+                (false, _) => ItemState::dead(),
+                (true, Some(true)) => ItemState::alive("not stored as the feed showed it"),
                 (true, _) => {
                     let (name, parents): (Option<String>, Vec<String>) = (row.try_get(3)?, row.try_get(5)?);
-                    Thing::alive(fingerprint(name.as_deref(), row.try_get(4)?, &parents, row.try_get(6)?))
+                    ItemState::alive(fingerprint(name.as_deref(), row.try_get(4)?, &parents, row.try_get(6)?))
                 }
             };
-            Ok((row.try_get(0)?, thing))
+            Ok((row.try_get(0)?, file))
         })
         .collect()
 }
 
-/// A drive without a feed is as good as not stored.
+/// Returns the stored drives. A drive without a feed counts as not stored.
 async fn drives(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
     let rows = tx
         .query_typed(
@@ -218,6 +219,6 @@ async fn drives(tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things>
         )
         .await
         .context("reading stored drives")?;
-    let thing = |alive, version: String| if alive { Thing::alive(version) } else { Thing::dead() };
-    rows.iter().map(|row| Ok((row.try_get(0)?, thing(row.try_get(1)?, row.try_get(2)?)))).collect()
+    let drive = |alive, version: String| if alive { ItemState::alive(version) } else { ItemState::dead() };
+    rows.iter().map(|row| Ok((row.try_get(0)?, drive(row.try_get(1)?, row.try_get(2)?)))).collect()
 }

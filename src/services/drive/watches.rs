@@ -1,4 +1,4 @@
-//! Which user follows which file (table `drive_file_watches`): for a run, and for those who say so. Knows no network.
+//! Which user follows which file (table `drive_file_watches`): read by runs, edited by `drive watch-file`. No network access.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use crate::engine::Stream;
 pub struct Watched {
     files: HashMap<Uuid, HashMap<String, Watch>>,
     drives: HashSet<(Uuid, String)>,
-    /// Files whose content is read anew, whatever their documents hold.
+    /// Files whose content is read again even if their documents hold it.
     distrusted: Mutex<HashSet<(Uuid, String)>>,
 }
 
@@ -30,12 +30,12 @@ pub struct Watched {
 struct Watch {
     /// The content that the document holds.
     content_key: Option<String>,
-    /// The feed that shows the file, if the document is behind what that feed told.
+    /// The feed that shows the file, if the document is older than the file in that feed.
     pending: Option<i64>,
 }
 
 impl Watched {
-    /// Those of the users whom a selection polls.
+    /// Loads the followed files of the users that a selection polls.
     pub async fn load(pool: &Pool, selection: &Selection) -> anyhow::Result<Self> {
         let client = pool.get().await?;
         let rows = client
@@ -74,7 +74,7 @@ impl Watched {
         Ok(watched)
     }
 
-    /// Lets the content of these files be read anew.
+    /// Makes the content of these files be read again.
     pub fn distrust(&self, user: Uuid, files: &[&str]) {
         self.distrusted().extend(files.iter().map(|file| (user, (*file).to_owned())));
     }
@@ -83,12 +83,12 @@ impl Watched {
         self.distrusted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many files a user follows.
+    /// The number of files that a user follows.
     pub fn count(&self, user: Uuid) -> u64 {
         self.files.get(&user).map_or(0, |files| files.len() as u64)
     }
 
-    /// Whether the content of a file of this feed is to be read for its user.
+    /// Whether to read the content of a file of this feed for its user.
     pub fn wants(&self, stream: &Stream, file: &File, followed: DriveDocuments) -> bool {
         let user = stream.user_id;
         // The drive's own feed brings it.
@@ -104,16 +104,16 @@ impl Watched {
         }
     }
 
-    /// The files of a feed whose documents are behind.
+    /// The files of a feed whose documents are outdated.
     pub fn pending(&self, stream: &Stream) -> impl Iterator<Item = &str> {
         let files = self.files.get(&stream.user_id).into_iter().flatten();
         files.filter(|(_, watch)| watch.pending == Some(stream.id)).map(|(id, _)| id.as_str())
     }
 }
 
-/// Follows every file that a user sees, with `drive.documents = "all"`.
-pub async fn follow(tx: &Transaction<'_>, user: Uuid, told: &[SeenFile<'_>]) -> anyhow::Result<()> {
-    let ids: Vec<&str> = told.iter().filter(|told| told.file.is_readable()).map(|told| told.file.id.as_str()).collect();
+/// Follows all these files that have content, for `drive.documents = "all"`.
+pub async fn follow(tx: &Transaction<'_>, user: Uuid, seen: &[SeenFile<'_>]) -> anyhow::Result<()> {
+    let ids: Vec<&str> = seen.iter().filter(|seen| seen.file.is_readable()).map(|seen| seen.file.id.as_str()).collect();
     tx.execute_typed(
         "INSERT INTO drive_file_watches (user_id, file_id) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING",
         &[(&user, Type::UUID), (&ids, Type::TEXT_ARRAY)],
@@ -125,21 +125,21 @@ pub async fn follow(tx: &Transaction<'_>, user: Uuid, told: &[SeenFile<'_>]) -> 
 
 /// A file to follow.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct FollowRequest {
     pub user: Uuid,
     pub file: String,
-    /// The id that the document gets; `None`: a new one, or the one that it has.
+    /// The id for the document; `None`: a new one, or the one it already has.
     pub document: Option<Uuid>,
     pub project: Option<Uuid>,
 }
 
-/// Follows files, each named once. Their feeds are due at once where the file is known already. Answers which were refused because
-/// another file has that document, by place.
-pub async fn add(pool: &Pool, wanted: &[Wanted]) -> anyhow::Result<Vec<usize>> {
-    let users: Vec<Uuid> = wanted.iter().map(|one| one.user).collect();
-    let files: Vec<&str> = wanted.iter().map(|one| one.file.as_str()).collect();
-    let documents: Vec<Option<Uuid>> = wanted.iter().map(|one| one.document).collect();
-    let projects: Vec<Option<Uuid>> = wanted.iter().map(|one| one.project).collect();
+/// Follows files, each given once, and makes the feeds of known files due immediately. Returns the indexes of those refused because another file
+/// has that document.
+pub async fn add(pool: &Pool, requests: &[FollowRequest]) -> anyhow::Result<Vec<usize>> {
+    let users: Vec<Uuid> = requests.iter().map(|one| one.user).collect();
+    let files: Vec<&str> = requests.iter().map(|one| one.file.as_str()).collect();
+    let documents: Vec<Option<Uuid>> = requests.iter().map(|one| one.document).collect();
+    let projects: Vec<Option<Uuid>> = requests.iter().map(|one| one.project).collect();
     let rows = pool
         .get()
         .await?
@@ -160,7 +160,7 @@ pub async fn add(pool: &Pool, wanted: &[Wanted]) -> anyhow::Result<Vec<usize>> {
     rows.iter().map(|row| Ok(usize::try_from(row.try_get::<_, i64>(0)? - 1)?)).collect()
 }
 
-/// Follows a file no longer. False: it was not followed.
+/// Stops following a file. Returns false if it was not followed.
 pub async fn remove(pool: &Pool, user: Uuid, file: &str) -> anyhow::Result<bool> {
     let removed = pool
         .get()
@@ -180,15 +180,15 @@ pub struct Listed {
     pub user_id: Uuid,
     pub email: String,
     pub file_id: String,
-    /// As this user saw it last. Absent: no feed of theirs has told of it yet.
+    /// The name that this user saw last; absent if no feed of theirs has shown the file yet.
     pub name: Option<String>,
     pub document_id: Uuid,
     pub project_id: Option<Uuid>,
-    /// `not seen yet`, `lost`, `pending` (the next poll makes its document) or `followed`.
+    /// `not seen yet`, `lost`, `pending` (the next poll creates its document) or `followed`.
     pub state: String,
 }
 
-/// All followed files, or those of one user.
+/// Lists all followed files, or those of one user.
 pub async fn list(pool: &Pool, user: Option<Uuid>) -> anyhow::Result<Vec<Listed>> {
     let rows = pool
         .get()
@@ -222,8 +222,8 @@ pub async fn list(pool: &Pool, user: Option<Uuid>) -> anyhow::Result<Vec<Listed>
         .collect()
 }
 
-/// Through which feeds files are asked for one by one: for each user who follows one, or if nobody does, for one who sees it. By file;
-/// a file that nobody follows or sees is not there.
+/// Returns the feeds through which to request files one by one, ordered by file: for each user who follows the file or, without followers, for
+/// one user who sees it. Files without either are missing from the result.
 pub async fn ways(pool: &Pool, files: &[&str]) -> anyhow::Result<Vec<(String, Uuid, i64)>> {
     let rows = pool
         .get()
@@ -233,6 +233,6 @@ pub async fn ways(pool: &Pool, files: &[&str]) -> anyhow::Result<Vec<(String, Uu
             &[(&files, Type::TEXT_ARRAY), (&REGISTERED.service, Type::TEXT), (&CHANGES, Type::TEXT), (&MY_DRIVE, Type::TEXT)],
         )
         .await
-        .context("looking for ways to files")?;
+        .context("looking for feeds of files")?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
 }

@@ -1,4 +1,4 @@
-//! The text of a workbook (`.xlsx`), which is how Google exports a spreadsheet with all its sheets. Pure.
+//! Extracts the text of a workbook (`.xlsx`), the format in which Google exports a spreadsheet with all its sheets. Pure.
 
 use std::io::{self, Cursor, Read as _};
 
@@ -7,21 +7,21 @@ use zip::ZipArchive;
 
 use super::data_urls::{Readable, Rest};
 
-/// Bytes that a workbook may come to when it is unpacked: its strings are all in memory while it is read.
-const MOST_UNPACKED: u64 = 64 << 20;
-/// Files within a workbook.
-const MOST_FILES: usize = 10_000;
+/// Maximum unpacked size of a workbook in bytes: all its strings are in memory while it is read.
+const MAX_UNPACKED: u64 = 64 << 20;
+/// Maximum number of files within a workbook.
+const MAX_FILES: usize = 10_000;
 
-/// Reads every sheet: its name as a heading, below it a line a row, the cells with commas between them as in CSV. Rows without content are left
-/// out. At most `most` bytes are kept.
+/// Reads every sheet: its name as a heading, then one line per row, with the cells separated by commas as in CSV. Empty rows are left out. Keeps
+/// at most `max` bytes.
 ///
 /// # Errors
-/// In words, why it cannot be read.
-pub fn read(workbook: &[u8], most: usize) -> Result<Rest, String> {
+/// Returns a message if the workbook cannot be read.
+pub fn read(workbook: &[u8], max: usize) -> Result<Rest, String> {
     check_size(workbook)?;
     let wrong = |error: XlsxError| format!("the workbook cannot be read: {error}");
     let mut book = Xlsx::new(Cursor::new(workbook)).map_err(wrong)?;
-    let mut readable = Readable::new(most);
+    let mut readable = Readable::new(max);
     for (number, name) in book.sheet_names().into_iter().enumerate() {
         let gap = if number == 0 { "" } else { "\n" };
         if !readable.push(format!("{gap}## {}\n", name.replace('\n', " ")).as_bytes()) {
@@ -47,7 +47,7 @@ pub fn read(workbook: &[u8], most: usize) -> Result<Rest, String> {
                 }
                 (row, column) = (Some(at.0), 0);
             }
-            // As many commas as there are columns between them; Google's sheets have 18,278 at most.
+            // One comma per column in between; Google's sheets have at most 18,278 columns.
             part.extend(std::iter::repeat_n(',', at.1.saturating_sub(column).min(20_000) as usize));
             column = at.1;
             part.push_str(&quoted(text));
@@ -60,20 +60,20 @@ pub fn read(workbook: &[u8], most: usize) -> Result<Rest, String> {
     Ok(readable.finish())
 }
 
-/// Unpacks everything without keeping it: what a file within says of its size may be wrong.
+/// Unpacks everything without keeping it: the sizes declared in the archive may be wrong.
 fn check_size(workbook: &[u8]) -> Result<(), String> {
     let wrong = |error: &dyn std::fmt::Display| format!("the workbook cannot be unpacked: {error}");
     let mut archive = ZipArchive::new(Cursor::new(workbook)).map_err(|error| wrong(&error))?;
-    if archive.len() > MOST_FILES {
-        return Err(format!("the workbook has {} files in it", archive.len()));
+    if archive.len() > MAX_FILES {
+        return Err(format!("the workbook contains {} files", archive.len()));
     }
     let mut unpacked = 0;
     for number in 0..archive.len() {
         let file = archive.by_index(number).map_err(|error| wrong(&error))?;
-        let most = MOST_UNPACKED + 1 - unpacked;
-        unpacked += io::copy(&mut file.take(most), &mut io::sink()).map_err(|error| wrong(&error))?;
-        if unpacked > MOST_UNPACKED {
-            return Err(format!("the workbook is larger than {MOST_UNPACKED} bytes when it is unpacked"));
+        let limit = MAX_UNPACKED + 1 - unpacked;
+        unpacked += io::copy(&mut file.take(limit), &mut io::sink()).map_err(|error| wrong(&error))?;
+        if unpacked > MAX_UNPACKED {
+            return Err(format!("the unpacked workbook is larger than {MAX_UNPACKED} bytes"));
         }
     }
     Ok(())
@@ -93,7 +93,7 @@ fn shown(value: &DataRef<'_>) -> String {
 }
 
 fn time_of(time: &ExcelDateTime) -> String {
-    // From the year 1900 to 9999; what is beyond is a number in a strange format.
+    // Years 1900 to 9999; numbers outside are not dates.
     if !(0.0..2_958_466.0).contains(&time.as_f64()) {
         return time.as_f64().to_string();
     }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_small_file_that_unpacks_to_a_large_one_is_not_read() {
-        let bomb = archive(&[("xl/sharedStrings.xml", &vec![b' '; MOST_UNPACKED as usize + 1])]);
+        let bomb = archive(&[("xl/sharedStrings.xml", &vec![b' '; MAX_UNPACKED as usize + 1])]);
         assert!(bomb.len() < 1 << 20);
         assert!(read(&bomb, 100).err().expect("a reason").contains("larger than"));
     }

@@ -1,4 +1,4 @@
-//! Virtual addresses and documents held against the messages that they were found in, and made anew of these. Knows no network.
+//! Compares virtual addresses and documents with the messages that they are derived from, and rebuilds them. No network access.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ use crate::address::Pattern;
 use crate::engine::Stream;
 use crate::engine::verify::{Derived, Differences, Mismatch, wrong};
 
-/// Compares the documents of a mailbox with its messages, and the addresses that were found with those that these were sent to.
+/// Compares the documents of a mailbox with its messages, and the recorded virtual addresses with the recipients of the messages.
 pub async fn compared(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern) -> anyhow::Result<Derived> {
     let mut derived = Derived::default();
     documents(tx, stream, &mut derived).await?;
@@ -23,7 +23,7 @@ pub async fn compared(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern) 
     Ok(derived)
 }
 
-/// A document for each user whom an address names.
+/// Checks that there is a document for each user named by a virtual address.
 async fn documents(tx: &Transaction<'_>, stream: &Stream, derived: &mut Derived) -> anyhow::Result<()> {
     let rows = tx
         .query_typed(
@@ -38,18 +38,18 @@ async fn documents(tx: &Transaction<'_>, stream: &Stream, derived: &mut Derived)
         .await
         .context("reading documents of messages")?;
     for row in &rows {
-        let found = match (row.try_get(1)?, row.try_get(2)?) {
+        let mismatch = match (row.try_get(1)?, row.try_get(2)?) {
             (true, false) => Some(Mismatch::Missing),
             (false, true) => Some(Mismatch::Excess),
             (true, true) => (!row.try_get::<_, bool>(3)?).then_some(Mismatch::Stale),
             (false, false) => None,
         };
-        derived.add(row.try_get(0)?, found);
+        derived.add(row.try_get(0)?, mismatch);
     }
     Ok(())
 }
 
-/// An address that was found for each that a message was sent to. Only messages that were read whole have been looked through by these settings.
+/// Checks that each virtual address that a message was sent to is recorded. Only completely read messages were searched with these settings.
 async fn addresses(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern, derived: &mut Derived) -> anyhow::Result<()> {
     let known = tx
         .query_typed("SELECT message_id, address FROM gmail_detections WHERE stream_id = $1", &[(&stream.id, Type::INT8)])
@@ -64,7 +64,7 @@ async fn addresses(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern, der
             &[(&stream.id, Type::INT8), (&pattern.beginning(), Type::TEXT)],
         )
         .await
-        .context("reading messages that were read whole")?;
+        .context("reading messages with content")?;
     for row in &rows {
         let id: &str = row.try_get(0)?;
         let mail = mail::of_headers(&headers(row.try_get(1)?)?);
@@ -80,19 +80,19 @@ fn headers(stored: Value) -> anyhow::Result<Vec<(String, String)>> {
     serde_json::from_value(stored).context("reading stored headers")
 }
 
-/// Makes documents anew of the messages as they are stored.
-pub async fn made(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern, found: &Differences) -> anyhow::Result<()> {
-    let ids = wrong(found);
+/// Rebuilds documents from the stored messages.
+pub async fn made(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern, differences: &Differences) -> anyhow::Result<()> {
+    let ids = wrong(differences);
     if ids.is_empty() {
         return Ok(());
     }
-    // What a document says is compared by its hash: without one it is written whatever it says.
+    // A document is rewritten if its hash differs: without a hash it always is.
     tx.execute_typed(
         "UPDATE documents SET content_hash = '' WHERE source = $1 AND source_id IN (SELECT $2::text || '/' || id FROM unnest($3::text[]) AS id)",
         &[(&detect::SOURCE, Type::TEXT), (&stream.user_id.to_string(), Type::TEXT), (&ids, Type::TEXT_ARRAY)],
     )
     .await
-    .context("distrusting documents of messages")?;
+    .context("invalidating documents of messages")?;
     let rows = tx
         .query_typed(
             "SELECT m.message_id, m.thread_id, m.received_at, m.snippet, m.headers, m.body, m.attachments, m.note,
@@ -101,11 +101,11 @@ pub async fn made(tx: &Transaction<'_>, stream: &Stream, pattern: &Pattern, foun
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await
-        .context("reading messages whose documents are made anew")?;
+        .context("reading messages to rebuild their documents")?;
     let messages: HashMap<String, Message> =
         rows.iter().map(|row| Ok((row.try_get(0)?, message(row)?))).collect::<anyhow::Result<_>>()?;
     let living: Vec<(&str, &Message)> = messages.iter().map(|(id, message)| (id.as_str(), message)).collect();
-    detect::for_messages(tx, pattern, stream, &living, detect::Tell::NewDocuments).await?;
+    detect::for_messages(tx, pattern, stream, &living, detect::Announce::NewDocuments).await?;
     let gone: Vec<&str> = ids.into_iter().filter(|id| !messages.contains_key(*id)).collect();
     detect::retire(tx, stream, &gone).await
 }
@@ -125,6 +125,6 @@ fn message(row: &Row) -> anyhow::Result<Message> {
         size: None,
         mail: Mail { text, attachments: attachments.unwrap_or_default(), kind, note, ..mail::of_headers(&headers) },
         headers,
-        whole: true,
+        is_complete: true,
     })
 }

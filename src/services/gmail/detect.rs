@@ -1,4 +1,4 @@
-//! Virtual addresses found in messages (table `gmail_detections`), and the documents and events that come of them. Knows no network.
+//! Virtual addresses found in messages (table `gmail_detections`), and the resulting documents and events. No network access.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,18 +18,18 @@ use crate::engine::{Item, Stream};
 
 /// `documents.source`
 pub const SOURCE: &str = "gmail";
-/// Types of events.
+/// Event types.
 const DETECTED: &str = "gmail.message.detected";
 const DELETED: &str = "gmail.message.deleted";
-/// The types of all events of Gmail.
+/// All event types of Gmail.
 pub const EVENTS: [&str; 2] = [DETECTED, DELETED];
 
-/// Of what an event is told.
+/// Which detections emit an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tell {
-    /// Addresses that were not found before.
+pub enum Announce {
+    /// Addresses that were not recorded before.
     NewAddresses,
-    /// Of these, those whose document is new too: what was told once is not told again because a row of it was lost.
+    /// Only those whose document is new too, so that a lost row does not repeat an event.
     NewDocuments,
 }
 
@@ -41,47 +41,48 @@ struct Detection<'a> {
     name: Name,
 }
 
-/// Most virtual addresses of one message that are looked at: each makes a document of it.
-const MOST: usize = 100;
-/// What is noted of a message with more.
+/// Maximum number of virtual addresses per message: each creates a document.
+const MAX_ADDRESSES: usize = 100;
+/// The note for a message with more.
 pub const CUT: &str = "virtual addresses beyond the first 100 were left out";
 
-/// The virtual addresses of a message, in lower case, each with the name that it has, and whether there are more than are looked at. The same
-/// address in two headers is one.
+/// The distinct virtual addresses of a message, in lower case, each with the name that it contains, and whether there are more than the
+/// maximum.
 pub fn addresses(recipients: &[String], pattern: &Pattern) -> (BTreeMap<String, Name>, bool) {
-    let mut found = BTreeMap::new();
+    let mut names = BTreeMap::new();
     for address in recipients {
         if let Some(name) = pattern.name(address) {
-            if found.len() == MOST && !found.contains_key(&address.to_lowercase()) {
-                return (found, true);
+            if names.len() == MAX_ADDRESSES && !names.contains_key(&address.to_lowercase()) {
+                return (names, true);
             }
-            found.insert(address.to_lowercase(), name);
+            names.insert(address.to_lowercase(), name);
         }
     }
-    (found, false)
+    (names, false)
 }
 
-/// Records the virtual addresses of a page's messages, each once a message; what names a user becomes that user's document.
+/// Records the virtual addresses of a page's messages, each once per message. A message to an address that names a user becomes that user's
+/// document.
 pub async fn apply(tx: &Transaction<'_>, pattern: &Pattern, stream: &Stream, items: &[Item<Change>]) -> anyhow::Result<()> {
     let messages = items.iter().filter_map(|item| match &item.change {
         Change::Message(message) => Some((item.id.as_str(), &**message)),
         Change::Labels { .. } | Change::Deleted => None,
     });
-    for_messages(tx, pattern, stream, &Vec::from_iter(messages), Tell::NewAddresses).await
+    for_messages(tx, pattern, stream, &Vec::from_iter(messages), Announce::NewAddresses).await
 }
 
-/// The same, of these messages.
+/// Does the same for these messages.
 pub async fn for_messages(
     tx: &Transaction<'_>,
     pattern: &Pattern,
     stream: &Stream,
     messages: &[(&str, &Message)],
-    tell: Tell,
+    announce: Announce,
 ) -> anyhow::Result<()> {
     let mut detections = Vec::new();
     for (id, message) in messages {
-        let (found, _) = addresses(&message.mail.recipients, pattern);
-        detections.extend(found.into_iter().map(|(address, name)| Detection { id, message, address, name }));
+        let (names, _) = addresses(&message.mail.recipients, pattern);
+        detections.extend(names.into_iter().map(|(address, name)| Detection { id, message, address, name }));
     }
     if detections.is_empty() {
         return Ok(());
@@ -97,7 +98,7 @@ pub async fn for_messages(
         };
         let new = record(tx, stream, detection, user, document.map(|document| document.id)).await?;
         if let (true, Some(user), Some(document)) = (new, user, document)
-            && (tell == Tell::NewAddresses || document.change == documents::Change::Created)
+            && (announce == Announce::NewAddresses || document.change == documents::Change::Created)
         {
             let about = about(detection);
             events.push(Event { kind: DETECTED, document: document.id, user, project: None, about });
@@ -106,7 +107,7 @@ pub async fn for_messages(
     outbox::emit(tx, &events).await
 }
 
-/// The documents that were made of messages, by message and user: one whose row was lost keeps its id.
+/// The ids of the documents of messages, by message and user: a document whose row was lost keeps its id.
 async fn known(
     tx: &Transaction<'_>,
     stream: &Stream,
@@ -124,7 +125,7 @@ async fn known(
     rows.iter().map(|row| Ok(((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?))).collect()
 }
 
-/// The documents of messages that are gone are marked, and told of.
+/// Marks the documents of deleted messages and emits events.
 pub async fn retire(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<()> {
     if ids.is_empty() {
         return Ok(());
@@ -143,7 +144,7 @@ pub async fn retire(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyh
     outbox::emit(tx, &events).await
 }
 
-/// Ids of messages are unique within a mailbox only.
+/// Message ids are unique only within a mailbox.
 fn source_id(stream: &Stream, id: &str) -> String {
     format!("{}/{id}", stream.user_id)
 }
@@ -186,7 +187,7 @@ async fn store(
     documents::put(tx, &document).await
 }
 
-/// Whether the detection is new, or now names a user that it did not name before.
+/// Stores a detection. Returns whether it is new, or names a user that was unknown before.
 async fn record(
     tx: &Transaction<'_>,
     stream: &Stream,
@@ -233,7 +234,8 @@ fn about(detection: &Detection<'_>) -> Map<String, Value> {
         ("email".to_owned(), email),
     ])
 }
-/// Streams that brought mail to a virtual address in the last week.
+
+/// Streams that received mail at a virtual address in the last week.
 pub async fn addressed(pool: &Pool) -> anyhow::Result<HashSet<i64>> {
     let rows = pool
         .get()
@@ -243,6 +245,6 @@ pub async fn addressed(pool: &Pool) -> anyhow::Result<HashSet<i64>> {
             &[],
         )
         .await
-        .context("reading where virtual addresses are in use")?;
+        .context("reading which mailboxes receive mail at virtual addresses")?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

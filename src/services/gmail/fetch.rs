@@ -1,4 +1,4 @@
-//! One page of a mailbox: its history after a cursor, or the list of its messages. Knows no database.
+//! Fetches one page of a mailbox: its history after a cursor, or the list of its messages. No database access.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,29 +14,29 @@ use crate::engine::{Calls, Next, Page, Position};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, Host, parse_json};
 
-/// Quota units of `history.list`: what an idle mailbox costs.
+/// Quota units of `history.list`, the cost of an idle mailbox.
 pub const HISTORY_COST: u64 = 2;
 pub(super) const LIST_COST: u64 = 5;
 const PROFILE_COST: u64 = 1;
-/// Beside its messages, a page of a full pass costs at most so much.
+/// Maximum quota units of a page of a full pass, excluding its messages.
 pub const PASS_COST: u64 = LIST_COST + PROFILE_COST;
 const HISTORY_FIELDS: &str = "history(id,messagesAdded(message(id)),messagesDeleted(message(id)),labelsAdded(message(id,labelIds)),\
                               labelsRemoved(message(id,labelIds))),nextPageToken,historyId";
 pub(super) const LIST_FIELDS: &str = "messages(id),nextPageToken";
 
-/// What a full pass pinned at its first page: where the history stood, and since when messages are listed.
+/// What a full pass pins at its first page: the current history id, and the start of the window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pinned {
     pub history_id: String,
     /// Seconds since the epoch; `None`: all messages.
     pub after: Option<i64>,
-    /// Messages of the mailbox, where all are listed.
+    /// The number of messages in the mailbox, if all are listed.
     #[serde(default)]
     pub messages: Option<i64>,
 }
 
 impl Pinned {
-    /// Reads what a position pinned.
+    /// Parses the pinned start of a position.
     pub fn parse(pinned: &str) -> Result<Self, Failure> {
         serde_json::from_str(pinned)
             .map_err(|error| Failure::new(Class::PageExpired, format!("the pinned start is malformed: {error}")))
@@ -99,12 +99,12 @@ struct Labelled {
     label_ids: Vec<String>,
 }
 
-/// A page of what happened since the cursor.
+/// Fetches a page of the changes since the cursor.
 pub async fn history(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> Result<Page<Change>, Failure> {
     let (records, next) = records(gmail, calls, cursor, at).await?;
-    let (told, added) = split_history(records);
-    let mut page = page(gmail, calls, Rest { rest: added, next }, None, !told.is_empty()).await?;
-    for resource in told {
+    let (changes, added) = split_history(records);
+    let mut page = page(gmail, calls, Rest { rest: added, next }, None, !changes.is_empty()).await?;
+    for resource in changes {
         match resource.to_raw().and_then(decode) {
             Ok(item) => page.items.push(item),
             Err(bad) => page.poison.push(bad),
@@ -113,13 +113,13 @@ pub async fn history(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) 
     Ok(page)
 }
 
-/// What is left of a page that was read in part.
+/// Fetches the rest of a partially read page.
 pub async fn rest(gmail: &Gmail, calls: &Calls, at: &Position, rest: Rest) -> Result<Page<Change>, Failure> {
     page(gmail, calls, rest, at.pinned.clone(), false).await
 }
 
-/// The messages of a page, or a part of them: what was read is kept, the next page begins with what is left. `has_more`: the page names other
-/// things too, which are to be kept even if no message can be read.
+/// Fetches the messages of a page, or some of them: those that were read are kept, and the next page starts with the rest. `has_more`: the
+/// page has other changes too, which are kept even if no message can be read.
 async fn page(
     gmail: &Gmail,
     calls: &Calls,
@@ -127,10 +127,10 @@ async fn page(
     pinned: Option<String>,
     has_more: bool,
 ) -> Result<Page<Change>, Failure> {
-    let asked = rest.len();
+    let requested = rest.len();
     let Read { items, poison, rest, stopped } = read::messages(gmail, calls, &rest).await?;
     match stopped {
-        Some(failure) if rest.len() == asked && !has_more => Err(failure),
+        Some(failure) if rest.len() == requested && !has_more => Err(failure),
         _ => {
             let expected = pinned.as_deref().and_then(|pinned| Pinned::parse(pinned).ok()?.messages);
             Ok(Page { items, poison, pinned, expected, next: Rest { rest, next }.next()? })
@@ -138,14 +138,14 @@ async fn page(
     }
 }
 
-/// The messages to which something happened since the cursor, by their ids.
+/// The ids of the messages that changed since the cursor.
 pub async fn changed(gmail: &Gmail, calls: &Calls, cursor: &str) -> Result<HashSet<String>, Failure> {
     let mut at = Position { cursor: Some(cursor.to_owned()), ..Position::default() };
     let mut ids = HashSet::new();
     loop {
         let (records, next) = records(gmail, calls, cursor, &at).await?;
-        let (told, added) = split_history(records);
-        ids.extend(told.into_iter().map(|resource| resource.id).chain(added));
+        let (changes, added) = split_history(records);
+        ids.extend(changes.into_iter().map(|resource| resource.id).chain(added));
         match next {
             Next::Page(token) => at.page_token = Some(token),
             Next::Cursor(_) => return Ok(ids),
@@ -175,13 +175,13 @@ async fn records(gmail: &Gmail, calls: &Calls, cursor: &str, at: &Position) -> R
         (Some(token), _) => Next::Page(token),
         (None, Some(cursor)) => Next::Cursor(cursor),
         (None, None) => {
-            return Err(Failure::new(Class::Transient, "history.list: the answer has neither nextPageToken nor historyId"));
+            return Err(Failure::new(Class::Transient, "history.list: the response has neither nextPageToken nor historyId"));
         }
     };
     Ok((history, next))
 }
 
-/// A page of the messages of the window. The history is pinned before the first one, so that nothing falls between.
+/// Fetches a page of the messages in the window. The history id is pinned before the first page, so that no change is missed.
 pub async fn listing(gmail: &Gmail, calls: &Calls, at: &Position) -> Result<Page<Change>, Failure> {
     let pinned = match &at.pinned {
         Some(pinned) => Pinned::parse(pinned)?,
@@ -192,7 +192,7 @@ pub async fn listing(gmail: &Gmail, calls: &Calls, at: &Position) -> Result<Page
         let mut query = url.query_pairs_mut();
         query
             .append_pair("maxResults", &gmail.settings.page_size.to_string())
-            // A message that was thrown away is still there.
+            // Messages in spam and trash still exist.
             .append_pair("includeSpamTrash", "true")
             .append_pair("fields", LIST_FIELDS);
         if let Some(after) = pinned.after {
@@ -207,7 +207,7 @@ pub async fn listing(gmail: &Gmail, calls: &Calls, at: &Position) -> Result<Page
         })
         .await?;
     let mut seen = HashSet::new();
-    // Each once: a statement that writes a page cannot touch a row twice.
+    // Remove duplicates: one statement cannot update a row twice.
     let ids: Vec<String> = messages.into_iter().map(|message| message.id).filter(|id| seen.insert(id.clone())).collect();
     let next = match next_page_token {
         Some(token) => Next::Page(token),
@@ -235,7 +235,7 @@ pub(super) fn append_page(url: &mut Url, token: Option<&str>) {
     }
 }
 
-/// A 404 for a history says that it does not reach back so far.
+/// A 404 for a history means that the cursor is too old.
 fn too_old(failure: Failure) -> Failure {
     match failure.class {
         Class::Gone => Failure { class: Class::CursorExpired, ..failure },
@@ -243,23 +243,24 @@ fn too_old(failure: Failure) -> Failure {
     }
 }
 
-/// What records come to, message by message: those told of without asking, and the ids of those to be asked for.
+/// Merges history records by message. Returns the changes that the history describes completely, and the ids of the messages to fetch.
 fn split_history(history: Vec<Record>) -> (Vec<Resource>, Vec<String>) {
     let mut order: Vec<String> = Vec::new();
     let mut last: HashMap<String, Option<Resource>> = HashMap::new();
     for Record { id: history_id, messages_added, messages_deleted, labels_added, labels_removed } in history {
-        let mut set = |message: Labelled, told: Option<HistoryChange>| {
-            let resource = told.map(|told| Resource {
+        let mut set = |message: Labelled, change: Option<HistoryChange>| {
+            let resource = change.map(|change| Resource {
                 id: message.id.clone(),
                 label_ids: message.label_ids,
                 history_id: Some(history_id.clone()),
-                told: Some(told),
+                history_change: Some(change),
                 ..Resource::default()
             });
             match last.get_mut(&message.id) {
-                // A new message is asked for anyway, and shows its labels then; a deleted one has none.
-                Some(None) if told == Some(HistoryChange::Labels) => {}
-                Some(Some(resource)) if resource.told == Some(HistoryChange::Deleted) && told == Some(HistoryChange::Labels) => {}
+                // A new message is fetched with its labels anyway; a deleted one has none.
+                Some(None) if change == Some(HistoryChange::Labels) => {}
+                Some(Some(resource))
+                    if resource.history_change == Some(HistoryChange::Deleted) && change == Some(HistoryChange::Labels) => {}
                 Some(known) => *known = resource,
                 None => {
                     order.push(message.id.clone());
@@ -271,15 +272,15 @@ fn split_history(history: Vec<Record>) -> (Vec<Resource>, Vec<String>) {
         labels_added.into_iter().chain(labels_removed).for_each(|entry| set(entry.message, Some(HistoryChange::Labels)));
         messages_deleted.into_iter().for_each(|entry| set(entry.message, Some(HistoryChange::Deleted)));
     }
-    let (mut told, mut added) = (Vec::new(), Vec::new());
+    let (mut changes, mut added) = (Vec::new(), Vec::new());
     for id in order {
         match last.remove(&id) {
-            Some(Some(resource)) => told.push(resource),
+            Some(Some(resource)) => changes.push(resource),
             Some(None) => added.push(id),
             None => {}
         }
     }
-    (told, added)
+    (changes, added)
 }
 
 impl Gmail {

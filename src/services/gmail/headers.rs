@@ -1,18 +1,18 @@
-//! The headers of a message as Gmail gives them, as many as are kept. Pure.
+//! The headers of a message from Gmail's JSON, within limits. Pure.
 
 use std::fmt;
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Most headers that are kept, and their bytes together. Mail that comes in has fewer; a message that somebody imported may have any number, each of
-/// which costs several times its size while it is read.
-pub const MOST: usize = 1_000;
-const MOST_BYTES: usize = 1 << 20;
-/// What is noted of a message that has more.
+/// Maximum number of headers that are kept, and their maximum total size in bytes. Received mail has fewer; imported messages can have any
+/// number, and parsing each costs several times its size.
+pub const MAX_HEADERS: usize = 1_000;
+const MAX_BYTES: usize = 1 << 20;
+/// The note for a message with more.
 pub const CUT: &str = "headers beyond 1 MiB, or the first 1000, were left out";
 
-/// What is left for headers.
+/// The remaining allowance for headers.
 pub struct HeaderBudget {
     headers: usize,
     bytes: usize,
@@ -20,14 +20,14 @@ pub struct HeaderBudget {
 
 impl Default for HeaderBudget {
     fn default() -> Self {
-        Self { headers: MOST, bytes: MOST_BYTES }
+        Self { headers: MAX_HEADERS, bytes: MAX_BYTES }
     }
 }
 
 impl HeaderBudget {
-    /// Takes the room of a header, if there is so much left.
+    /// Reserves space for a header; `false` if there is too little.
     pub fn take(&mut self, name: &[u8], value: &[u8]) -> bool {
-        // With the colon, the space and the line's end.
+        // Includes the colon, the space and the line break.
         let bytes = self.bytes.checked_sub(name.len() + value.len() + 4);
         let Some((headers, bytes)) = self.headers.checked_sub(1).zip(bytes) else { return false };
         *self = Self { headers, bytes };
@@ -35,7 +35,7 @@ impl HeaderBudget {
     }
 }
 
-/// One header, as sent.
+/// One header as sent.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Header {
@@ -43,7 +43,7 @@ pub struct Header {
     pub value: String,
 }
 
-/// Headers in their order. One that has no room is left out whole: half a list of addresses would name somebody else.
+/// Headers in their order. A header beyond the limits is dropped completely: a truncated list of addresses could name the wrong recipient.
 #[derive(Debug, Default)]
 pub struct Headers {
     pub kept: Vec<Header>,
@@ -72,9 +72,9 @@ impl<'de> Visitor<'de> for Kept {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Headers, A::Error> {
-        let (mut headers, mut room) = (Headers::default(), HeaderBudget::default());
+        let (mut headers, mut budget) = (Headers::default(), HeaderBudget::default());
         while let Some(header) = all.next_element::<Header>()? {
-            match room.take(header.name.as_bytes(), header.value.as_bytes()) {
+            match budget.take(header.name.as_bytes(), header.value.as_bytes()) {
                 true => headers.kept.push(header),
                 false => headers.is_cut = true,
             }
@@ -89,18 +89,18 @@ mod tests {
 
     #[test]
     fn what_has_no_room_is_left_out_and_what_comes_after_it_is_kept() {
-        let long = "x".repeat(MOST_BYTES - 11);
+        let long = "x".repeat(MAX_BYTES - 11);
         let json = format!(
             r#"[{{"name":"A","value":"{long}"}},{{"name":"B","value":"{long}"}},{{"name":"C","value":"d"}},{{"name":"E","value":"f"}}]"#
         );
         let headers: Headers = serde_json::from_str(&json).expect("headers");
         let names: Vec<&str> = headers.kept.iter().map(|header| header.name.as_str()).collect();
         assert_eq!((names, headers.is_cut), (vec!["A", "C"], true));
-        let whole: Headers = serde_json::from_str(r#"[{"name":"A","value":"b"}]"#).expect("headers");
-        assert!(!whole.is_cut);
-        let many = format!("[{}]", vec![r#"{"name":"A","value":""}"#; MOST + 1].join(","));
+        let complete: Headers = serde_json::from_str(r#"[{"name":"A","value":"b"}]"#).expect("headers");
+        assert!(!complete.is_cut);
+        let many = format!("[{}]", vec![r#"{"name":"A","value":""}"#; MAX_HEADERS + 1].join(","));
         let many: Headers = serde_json::from_str(&many).expect("headers");
-        assert_eq!((many.kept.len(), many.is_cut), (MOST, true));
-        assert_eq!(serde_json::to_string(&whole).expect("JSON"), r#"[{"name":"A","value":"b"}]"#);
+        assert_eq!((many.kept.len(), many.is_cut), (MAX_HEADERS, true));
+        assert_eq!(serde_json::to_string(&complete).expect("JSON"), r#"[{"name":"A","value":"b"}]"#);
     }
 }

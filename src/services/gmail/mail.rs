@@ -1,4 +1,4 @@
-//! What a message says: headers, text and attachments. Whatever can be read is; what cannot leaves a note. Pure.
+//! Parses messages leniently: headers, text and attachments. Whatever cannot be parsed is noted. Pure.
 
 mod addresses;
 mod body;
@@ -17,40 +17,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::nul;
 
-/// What is noted of a message with too many of them.
+/// The note for a message with too many addresses.
 const MANY_ADDRESSES: &str = "addresses beyond the first 2000 of a list were left out";
 
-/// A message, read.
+/// A parsed message.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub from_name: Option<String>,
     pub from_address: Option<String>,
     pub to: Vec<String>,
     pub cc: Vec<String>,
-    /// Everybody it was sent or delivered to, in the order of the headers.
+    /// All addresses that it was sent or delivered to, in the order of the headers.
     pub recipients: Vec<String>,
     pub subject: Option<String>,
-    /// By its Date header.
+    /// From the Date header.
     pub sent_at: Option<DateTime<Utc>>,
     pub message_id: Option<String>,
-    /// Its text, HTML turned into text.
+    /// Its text; HTML is converted to text.
     pub text: Option<String>,
     pub attachments: Vec<Attachment>,
     pub kind: Kind,
-    /// What could not be read.
+    /// What could not be parsed.
     pub note: Option<String>,
 }
 
-/// What is attached.
+/// An attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     pub name: Option<String>,
     pub mime_type: String,
-    /// Bytes, decoded.
+    /// Decoded size in bytes.
     pub size: usize,
 }
 
-/// What sort of message it is.
+/// The kind of a message.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -58,12 +58,12 @@ pub enum Kind {
     Email,
     /// It links to a file on Google Drive.
     DriveShare,
-    /// It has a text/calendar part, or an `.ics` file attached.
+    /// It has a text/calendar part or an attached `.ics` file.
     Invitation,
 }
 
 impl Kind {
-    /// The kind of this name; `None`: of another version.
+    /// The kind with this name; `None`: a kind of another version.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Email, Self::DriveShare, Self::Invitation].into_iter().find(|kind| kind.name() == name)
     }
@@ -78,30 +78,29 @@ impl Kind {
     }
 }
 
-/// Reads a message from its headers alone, as `format=metadata` gives them: with encoded words, or with these decoded.
+/// Parses a message from its headers only, as returned by `format=metadata`: with encoded or decoded words.
 pub fn of_headers(headers: &[(String, String)]) -> Mail {
     let all = |name: &'static str| {
         headers.iter().filter(move |(own, _)| own.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     };
     let mut is_cut = false;
     let mut list = |name: &'static str| -> Vec<String> {
-        let read = all(name).flat_map(addresses::read).take(addresses::MOST + 1);
-        let mut list: Vec<String> =
-            read.filter_map(|entry| entry.address).map(|address| nul::replaced(&address).into_owned()).collect();
-        is_cut |= list.len() > addresses::MOST;
-        list.truncate(addresses::MOST);
+        let read = all(name).flat_map(addresses::read).take(addresses::MAX_ENTRIES + 1);
+        let mut list: Vec<String> = read.filter_map(|entry| entry.address).map(|address| nul::cleaned(&address)).collect();
+        is_cut |= list.len() > addresses::MAX_ENTRIES;
+        list.truncate(addresses::MAX_ENTRIES);
         list
     };
-    let from: Vec<_> = all("From").flat_map(addresses::read).take(addresses::MOST).collect();
+    let from: Vec<_> = all("From").flat_map(addresses::read).take(addresses::MAX_ENTRIES).collect();
     let (from_name, from_address) = addresses::sender(from);
     let (to, cc) = (list("To"), list("Cc"));
     let others: Vec<String> = ["Bcc", "Delivered-To", "X-Original-To"].into_iter().flat_map(list).collect();
     Mail {
         note: is_cut.then(|| MANY_ADDRESSES.to_owned()),
-        from_name: from_name.as_deref().map(storable),
-        from_address: from_address.as_deref().map(storable),
+        from_name: from_name.as_deref().map(nul::cleaned),
+        from_address: from_address.as_deref().map(nul::cleaned),
         recipients: to.iter().chain(&cc).cloned().chain(others).collect(),
-        subject: all("Subject").next().map(|subject| storable(encoded_words::decoded(&one_line(subject)).trim())),
+        subject: all("Subject").next().map(|subject| nul::cleaned(encoded_words::decoded(&one_line(subject)).trim())),
         sent_at: all("Date").next().and_then(date::parse),
         message_id: all("Message-ID").next().and_then(message_id),
         to,
@@ -110,26 +109,26 @@ pub fn of_headers(headers: &[(String, String)]) -> Mail {
     }
 }
 
-/// What only the bytes of a message tell.
+/// What only the raw message contains.
 #[derive(Debug)]
 pub struct Content {
     pub text: Option<String>,
     pub attachments: Vec<Attachment>,
     pub kind: Kind,
-    /// What could not be read. What concerns headers is noted with those that Gmail gives.
+    /// What could not be parsed. Notes on headers are made when Gmail's headers are parsed.
     pub note: Option<String>,
-    /// Headers that are not UTF-8, which JSON cannot carry: name and value, read in the charset that they look like.
+    /// Headers that are not UTF-8, which JSON cannot represent: name and value, decoded in the detected charset.
     pub eight_bit_headers: Vec<(String, String)>,
 }
 
-/// Reads a whole message, RFC 5322, as far as it goes; of its headers only those that Gmail cannot give.
+/// Parses a raw message, RFC 5322, leniently; of its headers only those that Gmail's JSON cannot represent.
 pub fn content(raw: &[u8]) -> Content {
     let parts = parts::of(raw);
     let eight_bit_headers = headers(&parts, |value| std::str::from_utf8(value).is_err());
     content_of(&parts, eight_bit_headers)
 }
 
-/// Reads a whole message with all its headers.
+/// Parses a raw message with all its headers.
 pub fn of_message(raw: &[u8]) -> Mail {
     let parts = parts::of(raw);
     let Content { text, attachments, kind, note, .. } = content_of(&parts, Vec::new());
@@ -147,24 +146,19 @@ fn content_of(parts: &parts::Parts<'_>, eight_bit_headers: Vec<(String, String)>
     }
 }
 
-fn headers(parts: &parts::Parts<'_>, are_meant: impl Fn(&[u8]) -> bool) -> Vec<(String, String)> {
-    let meant = parts.headers.iter().filter(|(_, value)| are_meant(value));
-    meant.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), part::text(value))).collect()
+fn headers(parts: &parts::Parts<'_>, is_kept: impl Fn(&[u8]) -> bool) -> Vec<(String, String)> {
+    let kept = parts.headers.iter().filter(|(_, value)| is_kept(value));
+    kept.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), part::text(value))).collect()
 }
 
-/// Text that is escaped as HTML, as it reads.
+/// Converts HTML-escaped text to plain text.
 pub fn plain(escaped: &str) -> String {
     let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic() && byte != b'<' && byte != b'&';
-    // As most are.
+    // The usual case.
     if escaped.bytes().all(is_plain) && !escaped.contains("  ") && escaped.trim() == escaped {
         return escaped.to_owned();
     }
-    storable(&html::text(escaped))
-}
-
-/// Text without NUL, which no table takes.
-fn storable(text: &str) -> String {
-    nul::replaced(text).into_owned()
+    nul::cleaned(&html::text(escaped))
 }
 
 fn one_line(text: &str) -> String {
@@ -176,7 +170,7 @@ static ID_PARSER: LazyLock<MessageParser> = LazyLock::new(|| MessageParser::new(
 fn message_id(value: &str) -> Option<String> {
     let block = format!("Message-ID: {}\r\n\r\n", one_line(value));
     let message = ID_PARSER.parse_headers(block.as_bytes())?;
-    message.message_id().map(storable)
+    message.message_id().map(nul::cleaned)
 }
 
 #[cfg(test)]
@@ -276,7 +270,7 @@ mod tests {
             "a:\n".repeat(5_000)
         );
         let many = of_message(raw.as_bytes());
-        // Its type is behind those that are kept.
+        // Its Content-Type is beyond the headers that are kept.
         assert_eq!((many.text.as_deref(), many.attachments.len()), (Some("z"), 0));
         assert!(many.note.is_some_and(|note| note.contains("beyond the first 1000")));
         let list: Vec<String> = (0..5_000).map(|nth| format!("a{nth}@x.org")).collect();

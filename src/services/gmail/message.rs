@@ -1,4 +1,4 @@
-//! A message as Gmail gives it, a change of its labels, or its deletion: the items of a mailbox. Knows no network and no database.
+//! The items of a mailbox: messages in Gmail's JSON, changes of labels, and deletions. No network or database access.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,10 @@ use super::mail::{self, Attachment, Kind, Mail};
 use crate::db::items::Poison;
 use crate::engine::Item;
 
-/// What a page of a mailbox names.
+/// One change in a page of a mailbox.
 pub enum Change {
     Message(Box<Message>),
-    /// The labels that a stored message has now.
+    /// The current labels of a stored message.
     Labels {
         history_id: i64,
         labels: Vec<String>,
@@ -20,7 +20,7 @@ pub enum Change {
     Deleted,
 }
 
-/// A message that is there.
+/// An existing message.
 pub struct Message {
     pub thread_id: String,
     pub history_id: Option<i64>,
@@ -28,14 +28,15 @@ pub struct Message {
     pub received_at: Option<DateTime<Utc>>,
     pub snippet: Option<String>,
     pub size: Option<i64>,
-    /// As they were sent, in their order.
+    /// In the order in which they were sent.
     pub headers: Vec<(String, String)>,
     pub mail: Mail,
     /// Whether text and attachments were read too.
-    pub whole: bool,
+    pub is_complete: bool,
 }
 
-/// The JSON of an item: Gmail's `Message`, or what the history tells of one that is not asked for. syncctl's own fields tell them apart.
+/// The JSON of an item: Gmail's `Message`, or a change from the history for which the message is not fetched. syncctl's own fields distinguish
+/// the two.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Resource {
@@ -54,12 +55,12 @@ pub struct Resource {
     pub size_estimate: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
-    /// What was read of the whole message, which itself is not kept.
+    /// What was parsed from the raw message, which is not kept.
     #[serde(rename = "syncctl.whole", skip_serializing_if = "Option::is_none")]
-    pub whole: Option<Content>,
-    /// What the history told of it, where it told no more.
+    pub content: Option<Content>,
+    /// The change from the history, if the message was not fetched.
     #[serde(rename = "syncctl.told", skip_serializing_if = "Option::is_none")]
-    pub told: Option<HistoryChange>,
+    pub history_change: Option<HistoryChange>,
 }
 
 /// The part of `MessagePart` that `format=metadata` fills.
@@ -69,7 +70,7 @@ pub struct Payload {
     pub headers: Headers,
 }
 
-/// Text and attachments of a message that was read whole.
+/// Text and attachments of a completely read message.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Content {
@@ -77,12 +78,12 @@ pub struct Content {
     pub attachments: Vec<Attachment>,
     pub kind: Kind,
     pub note: Option<String>,
-    /// Headers of which Gmail gives U+FFFD, since they are not UTF-8: name and value.
+    /// Headers that are not UTF-8, for which Gmail returns U+FFFD: name and value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
 }
 
-/// What a history record says of a message that needs not be asked for.
+/// A change that a history record describes completely, so that the message need not be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HistoryChange {
@@ -91,10 +92,10 @@ pub enum HistoryChange {
 }
 
 impl Resource {
-    /// As an item's JSON.
+    /// The JSON of the item.
     ///
     /// # Errors
-    /// Never with what Gmail sends; a failed serialization is told as poison.
+    /// Returns `Poison` if serialization fails, which does not happen with data from Gmail.
     pub fn to_raw(&self) -> Result<Box<RawValue>, Poison> {
         serde_json::value::to_raw_value(self).map_err(|error| Poison {
             item_id: self.id.clone(),
@@ -104,31 +105,31 @@ impl Resource {
         })
     }
 
-    /// Why headers are missing, if some are.
+    /// The note on dropped headers, if there are any.
     pub fn headers_note(&self) -> Option<&'static str> {
         self.payload.as_ref().is_some_and(|payload| payload.headers.is_cut).then_some(headers::CUT)
     }
 }
 
-/// Makes an item of its JSON.
+/// Parses the JSON of an item.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     let resource: Resource =
         serde_json::from_str(raw.get()).map_err(|error| Poison::of(&raw, format!("not a message: {error}")))?;
     item(resource, raw)
 }
 
-/// Makes an item of a resource; `raw`: its JSON.
+/// Converts a resource to an item. `raw`: its JSON.
 pub fn item(resource: Resource, raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     if resource.id.is_empty() {
         return Err(Poison::of(&raw, "not a message: no id"));
     }
     let number = |name: &str, text: &Option<String>| -> Result<Option<i64>, Poison> {
         let parsed = text.as_deref().map(str::parse::<i64>).transpose();
-        parsed.map_err(|_| Poison::of(&raw, format!("not a message: {name} is no number")))
+        parsed.map_err(|_| Poison::of(&raw, format!("not a message: {name} is not a number")))
     };
     let history_id = number("historyId", &resource.history_id)?;
     let id = resource.id.clone();
-    let (changed_at, change) = match resource.told {
+    let (changed_at, change) = match resource.history_change {
         Some(HistoryChange::Deleted) => (None, Change::Deleted),
         Some(HistoryChange::Labels) => {
             (None, Change::Labels { history_id: history_id.unwrap_or_default(), labels: labels(resource.label_ids) })
@@ -145,16 +146,16 @@ fn message(resource: Resource, history_id: Option<i64>, received_at: Option<Date
     let of_headers = resource.headers_note().map(str::to_owned);
     let headers = resource.payload.into_iter().flat_map(|payload| payload.headers.kept);
     let mut headers: Vec<(String, String)> = headers.map(|header| (header.name, header.value)).collect();
-    if let Some(whole) = &resource.whole {
-        restore(&mut headers, &whole.headers);
+    if let Some(content) = &resource.content {
+        restore(&mut headers, &content.headers);
     }
     let mut mail = mail::of_headers(&headers);
-    let whole = resource.whole.is_some();
-    // That of a whole message has it.
-    let note = resource.whole.as_ref().map_or(of_headers, |whole| whole.note.clone());
+    let is_complete = resource.content.is_some();
+    // The note on the content includes the one on the headers.
+    let note = resource.content.as_ref().map_or(of_headers, |content| content.note.clone());
     let notes: Vec<String> = note.into_iter().chain(mail.note).collect();
     mail.note = (!notes.is_empty()).then(|| notes.join("; "));
-    if let Some(Content { text, attachments, kind, .. }) = resource.whole {
+    if let Some(Content { text, attachments, kind, .. }) = resource.content {
         mail = Mail { text, attachments, kind, ..mail };
     }
     Message {
@@ -162,27 +163,27 @@ fn message(resource: Resource, history_id: Option<i64>, received_at: Option<Date
         history_id,
         labels: labels(resource.label_ids),
         received_at,
-        // Gmail escapes it as HTML.
+        // Gmail returns it HTML-escaped.
         snippet: resource.snippet.map(|snippet| mail::plain(&snippet)),
         size: resource.size_estimate,
         headers,
         mail,
-        whole,
+        is_complete,
     }
 }
 
-/// Puts values that are known into the place of those with U+FFFD, name by name in their order.
+/// Replaces values with U+FFFD by known ones, matching headers by name and order.
 fn restore(headers: &mut [(String, String)], known: &[(String, String)]) {
     let mut lost: Vec<_> = headers.iter_mut().filter(|(_, value)| value.contains('\u{fffd}')).collect();
     for (name, value) in known {
-        let place = lost.iter().position(|(own, _)| own.eq_ignore_ascii_case(name));
-        if let Some((_, own)) = place.map(|place| lost.remove(place)) {
+        let index = lost.iter().position(|(own, _)| own.eq_ignore_ascii_case(name));
+        if let Some((_, own)) = index.map(|index| lost.remove(index)) {
             own.clone_from(value);
         }
     }
 }
 
-/// In one order, so that the same labels are the same.
+/// Sorts labels, so that equal sets compare equal.
 fn labels(mut labels: Vec<String>) -> Vec<String> {
     labels.sort_unstable();
     labels.dedup();

@@ -1,30 +1,30 @@
-//! A page of which a part was read: the page token names the messages that are left, and what follows them. So what was read is kept, whether Google
-//! refused the rest or the run was killed, and nothing is listed twice. Pure.
+//! A partially read page: the page token contains the remaining messages and the position after them. Messages already read are thus kept if
+//! Google refuses the rest or the run is killed, and nothing is listed twice. Pure.
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Next, Position};
 use crate::error::{Class, Failure};
 
-/// What is left of a page.
+/// The rest of a page.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rest {
-    /// Messages that were not read, by their ids.
+    /// The ids of the messages that were not read.
     pub rest: Vec<String>,
-    /// What follows the page.
+    /// The position after the page.
     pub next: Next,
 }
 
 impl Rest {
-    /// What a position names; `None`: its page token, if it has one, is Gmail's own.
+    /// Parses the page token of a position. `None`: there is none, or it is Gmail's own.
     pub fn of(at: &Position) -> Result<Option<Self>, Failure> {
-        // Gmail's are digits or base64.
+        // Gmail's tokens are digits or base64.
         let token = at.page_token.as_deref().filter(|token| token.starts_with('{'));
         let malformed = |error| Failure::new(Class::PageExpired, format!("the rest of a page is malformed: {error}"));
         token.map(|token| serde_json::from_str(token).map_err(malformed)).transpose()
     }
 
-    /// What follows a page of which so much is left.
+    /// The next position: this rest, or the position after the page if nothing is left.
     pub fn next(self) -> Result<Next, Failure> {
         if self.rest.is_empty() {
             return Ok(self.next);

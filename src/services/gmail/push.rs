@@ -1,4 +1,5 @@
-//! Watches of mailboxes: `users.watch`, announced through Cloud Pub/Sub. One a mailbox; watching again takes its place. Knows no database.
+//! Watches mailboxes: `users.watch`, with notifications through Cloud Pub/Sub. A mailbox has one watch, which a new one replaces. No database
+//! access.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -12,7 +13,7 @@ use crate::engine::tokens::Credential;
 use crate::error::Failure;
 use crate::google::{self, parse_json};
 
-/// Stands for the resource: `users.stop` names none.
+/// Placeholder for the resource id: `users.stop` takes none.
 const ME: &str = "me";
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! Reads messages by their ids: metadata of each, and the whole message where it matters. Knows no database.
+//! Reads messages by their ids: the metadata of each, and the complete message if needed. No database access.
 
 use data_encoding::BASE64URL_NOPAD;
 use futures_util::future::join_all;
@@ -13,9 +13,9 @@ use crate::engine::{Calls, Item};
 use crate::error::{Class, Failure};
 use crate::google::{self, Endpoint, parse_json};
 
-/// Larger messages do not share a request: one of them broken off breaks the others.
-const SMALL: u64 = 256 << 10;
-/// What `Gmail::memory` is counted in.
+/// Larger messages are not batched: a response that breaks off would take the others with it.
+const MAX_BATCHED_SIZE: u64 = 256 << 10;
+/// The unit of `Gmail::memory`.
 const MIB: u64 = 1 << 20;
 const METADATA_FIELDS: &str = "id,threadId,labelIds,historyId,internalDate,snippet,sizeEstimate,payload(headers)";
 
@@ -24,38 +24,38 @@ struct Raw {
     raw: String,
 }
 
-/// Messages read of a page before they are stored: a run that is killed loses no more.
-pub const AT_MOST: usize = 100;
-/// Messages that are put aside although no other one of the mailbox could be read: it has none.
-const FEW: usize = 3;
-/// Other messages of the mailbox that are asked for to see whether any can be read.
+/// Maximum number of messages read before they are stored, which bounds what a killed run loses.
+pub const MAX_MESSAGES: usize = 100;
+/// Maximum number of messages quarantined if the mailbox has no others to compare with.
+const MAX_WITHOUT_OTHERS: usize = 3;
+/// Number of other messages of the mailbox that are requested to see whether any can be read.
 const OTHERS: usize = 3;
 
-/// What came of messages that were asked for.
+/// The result of requesting messages.
 #[derive(Default)]
 pub struct Read {
     pub items: Vec<Item<Change>>,
-    /// What cannot be decoded, and what Google does not give.
+    /// Messages that cannot be decoded, or that Google does not return.
     pub poison: Vec<Poison>,
-    /// Not asked for yet, or not answered, in their order.
+    /// Messages not requested yet or not answered, in their order.
     pub rest: Vec<String>,
-    /// Why some of the rest were not answered.
+    /// Why requests in the rest were not answered.
     pub stopped: Option<Failure>,
 }
 
-/// Asks for the first hundred messages, or as many as the quota at hand allows, many at once; those that are gone by now are left out. One that Google does not give, however often it is
-/// asked, is poison, as long as it gives others.
+/// Fetches the first 100 messages, or as many as the booked quota allows, concurrently. Messages that no longer exist are left out. A message
+/// that Google does not return despite retries is poison, provided that Google returns others.
 ///
 /// # Errors
-/// Nothing could be read.
+/// Returns a failure if it cannot be determined whether other messages can be read.
 pub async fn messages(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<Read, Failure> {
-    let most = calls.booked().map_or(AT_MOST, |units| gmail.affordable(units));
-    let (now, later) = ids.split_at(ids.len().min(most));
-    let Asked { mut read, answered, failed, .. } = request(gmail, calls, now).await;
+    let max = calls.booked().map_or(MAX_MESSAGES, |units| gmail.affordable(units));
+    let (now, later) = ids.split_at(ids.len().min(max));
+    let Requested { mut read, answered, failed, .. } = request(gmail, calls, now).await;
     if !failed.is_empty() {
         match answered >= failed.len() || others_can_be_read(gmail, calls, &failed).await? {
             true => read.poison.extend(failed.iter().map(|(id, failure)| Poison::unfetched(id, failure))),
-            // It is Google's trouble, not theirs.
+            // The failure is not specific to these messages.
             false => {
                 read.rest.extend(failed.iter().map(|(id, _)| id.clone()));
                 read.stopped = read.stopped.or(failed.into_iter().next().map(|(_, failure)| failure));
@@ -66,18 +66,19 @@ pub async fn messages(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<Re
     Ok(read)
 }
 
-/// Asks again for messages that could not be fetched; one that is gone by now is a deletion.
+/// Retries messages that could not be fetched. One that no longer exists is a deletion.
 ///
 /// # Errors
-/// None of them was answered, for a reason that is not theirs.
+/// Returns a failure if no message was answered, for a reason that is not specific to them.
 pub async fn refetch(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<(Vec<Item<Change>>, Vec<Poison>), Failure> {
-    let Asked { read: Read { mut items, mut poison, stopped, .. }, answered, gone, failed } = request(gmail, calls, ids).await;
+    let Requested { read: Read { mut items, mut poison, stopped, .. }, answered, gone, failed } =
+        request(gmail, calls, ids).await;
     if let (Some(failure), 0, true) = (stopped, answered, failed.is_empty()) {
         return Err(failure);
     }
     poison.extend(failed.iter().map(|(id, failure)| Poison::unfetched(id, failure)));
     for id in gone {
-        match (Resource { id, told: Some(HistoryChange::Deleted), ..Resource::default() }).to_raw().and_then(decode) {
+        match (Resource { id, history_change: Some(HistoryChange::Deleted), ..Resource::default() }).to_raw().and_then(decode) {
             Ok(item) => items.push(item),
             Err(bad) => poison.push(bad),
         }
@@ -85,50 +86,50 @@ pub async fn refetch(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Result<(Ve
     Ok((items, poison))
 }
 
-/// What came of messages, before anybody is blamed.
+/// The outcome of requests, before failures are attributed to messages.
 #[derive(Default)]
-struct Asked {
+struct Requested {
     read: Read,
-    /// How many Google answered: read, undecodable or gone.
+    /// The number of messages that Google answered: read, undecodable or gone.
     answered: usize,
     gone: Vec<String>,
-    /// Those that were refused or failed for as long as they were tried, and what it said.
+    /// Messages that were refused or failed in every attempt, with the failure.
     failed: Vec<(String, Failure)>,
 }
 
-async fn request(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Asked {
-    let mut asked = Asked::default();
-    let mut left = ids;
-    while !left.is_empty() && asked.read.stopped.is_none() {
-        let (wave, after) = left.split_at(left.len().min(gmail.at_once).min(calls.width()));
+async fn request(gmail: &Gmail, calls: &Calls, ids: &[String]) -> Requested {
+    let mut requested = Requested::default();
+    let mut remaining = ids;
+    while !remaining.is_empty() && requested.read.stopped.is_none() {
+        let (wave, after) = remaining.split_at(remaining.len().min(gmail.concurrency).min(calls.width()));
         if let Err(failure) = calls.pay(gmail.message_cost, wave.len()).await {
-            asked.read.stopped = Some(failure);
+            requested.read.stopped = Some(failure);
             break;
         }
-        left = after;
+        remaining = after;
         for (id, answer) in wave.iter().zip(join_all(wave.iter().map(|id| calls.on(id, message(gmail, calls, id)))).await) {
-            asked.answered += usize::from(answer.is_ok());
+            requested.answered += usize::from(answer.is_ok());
             match answer {
-                Ok(Some(Ok(item))) => asked.read.items.push(item),
-                Ok(Some(Err(bad))) => asked.read.poison.push(bad),
-                Ok(None) => asked.gone.push(id.clone()),
+                Ok(Some(Ok(item))) => requested.read.items.push(item),
+                Ok(Some(Err(bad))) => requested.read.poison.push(bad),
+                Ok(None) => requested.gone.push(id.clone()),
                 Err(failure) if matches!(failure.class, Class::Permanent | Class::Transient) && !failure.of_token => {
-                    asked.failed.push((id.clone(), failure));
+                    requested.failed.push((id.clone(), failure));
                 }
-                // Quota, token, scope: no message is to blame.
+                // Quota, token, scope: not specific to a message.
                 Err(failure) => {
-                    asked.read.rest.push(id.clone());
-                    asked.read.stopped.get_or_insert(failure);
+                    requested.read.rest.push(id.clone());
+                    requested.read.stopped.get_or_insert(failure);
                 }
             }
         }
     }
-    asked.read.rest.extend_from_slice(left);
-    asked
+    requested.read.rest.extend_from_slice(remaining);
+    requested
 }
 
-/// Whether Google gives other messages of this mailbox while it does not give these. Without another one only few are to blame: an outage must not
-/// put a whole mailbox aside.
+/// Whether Google returns other messages of this mailbox. If there are none, only a few messages count as poison: an outage must not
+/// quarantine a whole mailbox.
 async fn others_can_be_read(gmail: &Gmail, calls: &Calls, failed: &[(String, Failure)]) -> Result<bool, Failure> {
     let mut url = gmail.url(&["messages"])?;
     url.query_pairs_mut()
@@ -146,7 +147,7 @@ async fn others_can_be_read(gmail: &Gmail, calls: &Calls, failed: &[(String, Fai
     };
     let others: Vec<String> = listed.filter(|id| !failed.iter().any(|(bad, _)| bad == id)).take(OTHERS).collect();
     if others.is_empty() {
-        return Ok(failed.len() <= FEW);
+        return Ok(failed.len() <= MAX_WITHOUT_OTHERS);
     }
     Ok(request(gmail, calls, &others).await.answered > 0)
 }
@@ -157,18 +158,18 @@ async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result
     }
     let mut url = gmail.url(&["messages", id])?;
     url.query_pairs_mut().append_pair("format", "metadata").append_pair("fields", METADATA_FIELDS);
-    let asked = calls.make_paid(gmail.message_cost, || async {
+    let response = calls.make_paid(gmail.message_cost, || async {
         let answer =
             gmail.batcher.get(Endpoint::Gmail, "messages.get", &calls.credential, google::SCOPE_GMAIL, url.clone()).await;
         parse_json::<Box<RawValue>>("messages.get", &answer?)
     });
-    let Some(raw) = there(asked.await)? else { return Ok(None) };
+    let Some(raw) = unless_gone(response.await)? else { return Ok(None) };
     let item = match decode(raw) {
         Ok(item) => item,
         Err(bad) => return Ok(Some(Err(bad))),
     };
     let Change::Message(message) = &item.change else { return Ok(Some(Ok(item))) };
-    if !gmail.wants_whole(&message.mail) {
+    if !gmail.needs_content(&message.mail) {
         return Ok(Some(Ok(item)));
     }
     let size = message.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
@@ -177,7 +178,7 @@ async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result
             note: Some(format!("{size} bytes, more than gmail.whole_max_size: text and attachments were not read")),
             ..Content::default()
         },
-        false => match there(Box::pin(body(gmail, calls, id, size)).await)? {
+        false => match unless_gone(Box::pin(body(gmail, calls, id, size)).await)? {
             Some(read) => read,
             None => return Ok(None),
         },
@@ -185,21 +186,21 @@ async fn message(gmail: &Gmail, calls: &Calls, id: &str) -> Result<Option<Result
     let notes =
         [read.note.clone(), detect::addresses(&message.mail.recipients, &gmail.pattern).1.then(|| detect::CUT.to_owned())];
     let notes: Vec<String> = notes.into_iter().flatten().collect();
-    Ok(Some(with_whole(&item.raw, Content { note: (!notes.is_empty()).then(|| notes.join("; ")), ..read })))
+    Ok(Some(with_content(&item.raw, Content { note: (!notes.is_empty()).then(|| notes.join("; ")), ..read })))
 }
 
-/// The whole message, read at once: it is not kept. Bounded are the messages in memory together.
+/// Fetches and parses the complete message, which is not kept. The total size of such messages in memory is bounded.
 async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Content, Failure> {
-    let mebibytes = u32::try_from(size / MIB + 1).unwrap_or(u32::MAX).min(super::MEMORY);
+    let mebibytes = u32::try_from(size / MIB + 1).unwrap_or(u32::MAX).min(super::MEMORY_MIB);
     let mut url = gmail.url(&["messages", id])?;
     url.query_pairs_mut().append_pair("format", "raw").append_pair("fields", "raw");
     let (credential, scope) = (&calls.credential, google::SCOPE_GMAIL);
     calls
         .make(gmail.message_cost, || async {
-            // Taken by each try anew: a mailbox that rests keeps no memory from the others.
+            // Acquired for each attempt, so that a mailbox that backs off holds no memory.
             let memory = gmail.memory.acquire_many(mebibytes).await;
             let _memory = memory.map_err(|_| Failure::new(Class::Internal, "the run is closed"))?;
-            let answer = match size < SMALL {
+            let answer = match size < MAX_BATCHED_SIZE {
                 true => gmail.batcher.get(Endpoint::Gmail, "messages.get", credential, scope, url.clone()).await,
                 false => gmail.google.get("messages.get", credential, scope, url.clone()).await,
             };
@@ -211,9 +212,9 @@ async fn body(gmail: &Gmail, calls: &Calls, id: &str, size: u64) -> Result<Conte
         .await
 }
 
-/// The message in base64url, as decoders elsewhere read it too: padding comes and goes, and so do the other alphabet and line ends.
+/// Decodes base64url leniently: with or without padding, in either alphabet, with line breaks.
 fn bytes_of(raw: &str) -> Result<Vec<u8>, Failure> {
-    // As Gmail writes it.
+    // Gmail's format.
     if let Ok(bytes) = BASE64URL_NOPAD.decode(raw.trim_end_matches('=').as_bytes()) {
         return Ok(bytes);
     }
@@ -225,22 +226,22 @@ fn bytes_of(raw: &str) -> Result<Vec<u8>, Failure> {
         byte => Some(byte),
     };
     let text: Vec<u8> = raw.bytes().filter_map(url_safe).collect();
-    // A cut answer is no whole JSON: what is wrong here stays wrong.
-    let wrong = |error| Failure::new(Class::Permanent, format!("messages.get: the raw message is no base64url: {error}"));
+    // A truncated response would not be valid JSON, so this error is permanent.
+    let wrong = |error| Failure::new(Class::Permanent, format!("messages.get: the raw message is not base64url: {error}"));
     BASE64URL_NOPAD.decode(&text).map_err(wrong)
 }
 
-fn with_whole(metadata: &RawValue, read: Content) -> Result<Item<Change>, Poison> {
+fn with_content(metadata: &RawValue, read: Content) -> Result<Item<Change>, Poison> {
     let mut resource: Resource =
         serde_json::from_str(metadata.get()).map_err(|error| Poison::of(metadata, format!("not a message: {error}")))?;
     let notes = [resource.headers_note(), read.note.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("; ");
-    resource.whole = Some(Content { note: Some(notes).filter(|notes| !notes.is_empty()), ..read });
+    resource.content = Some(Content { note: Some(notes).filter(|notes| !notes.is_empty()), ..read });
     let raw = resource.to_raw()?;
     item(resource, raw)
 }
 
-/// A message that the history named can be gone by now: that is no failure.
-fn there<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
+/// Converts `Class::Gone` to `None`: a message in the history may no longer exist.
+fn unless_gone<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(failure) if failure.class == Class::Gone => Ok(None),

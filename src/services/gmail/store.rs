@@ -1,4 +1,4 @@
-//! Messages in `gmail_messages`: upserts, labels, tombstones, and the sweep of a full pass. Knows no network.
+//! Messages in `gmail_messages`: upserts, labels, tombstones, and the sweep of a full pass. No network access.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use crate::nul;
 
 const UPSERT: &str = include_str!("sql/upsert_messages.sql");
 
-/// Writes a page of messages, labels and deletions. A page names a message once.
+/// Stores a page of messages, labels and deletions. A page contains a message only once.
 pub async fn apply(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, items: &[Item<Change>]) -> anyhow::Result<Counts> {
     let (mut messages, mut labels, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
     for item in items {
@@ -35,8 +35,8 @@ pub async fn apply(tx: &Transaction<'_>, stream: &Stream, pass: Option<i64>, ite
         counts += relabel(tx, stream, &labels).await?;
     }
     if !deleted.is_empty() {
-        let buried = delete_messages(tx, stream, &deleted).await?;
-        counts += Counts { deleted: buried, unchanged: deleted.len() as u64 - buried, ..Counts::default() };
+        let count = delete_messages(tx, stream, &deleted).await?;
+        counts += Counts { deleted: count, unchanged: deleted.len() as u64 - count, ..Counts::default() };
     }
     Ok(counts)
 }
@@ -77,7 +77,7 @@ async fn upsert(
                 (&column(messages, |m| m.mail.message_id.as_deref()), Type::TEXT_ARRAY),
                 (&column(messages, headers), Type::JSONB_ARRAY),
                 (&column(messages, |m| m.mail.text.as_deref()), Type::TEXT_ARRAY),
-                (&column(messages, |m| m.whole.then(|| Json(&m.mail.attachments))), Type::JSONB_ARRAY),
+                (&column(messages, |m| m.is_complete.then(|| Json(&m.mail.attachments))), Type::JSONB_ARRAY),
                 (&column(messages, |m| m.mail.note.as_deref()), Type::TEXT_ARRAY),
             ],
         )
@@ -90,7 +90,7 @@ async fn upsert(
     Ok(Counts { created, updated, unchanged: messages.len() as u64 - created - updated, ..Counts::default() })
 }
 
-/// Sets the labels of stored messages; those that are not stored are outside the window.
+/// Sets the labels of stored messages. Messages that are not stored are outside the window.
 async fn relabel(tx: &Transaction<'_>, stream: &Stream, labels: &[(&str, i64, Value)]) -> anyhow::Result<Counts> {
     let ids: Vec<&str> = labels.iter().map(|(id, ..)| *id).collect();
     let history_ids: Vec<i64> = labels.iter().map(|(_, history_id, _)| *history_id).collect();
@@ -107,7 +107,7 @@ async fn relabel(tx: &Transaction<'_>, stream: &Stream, labels: &[(&str, i64, Va
     Ok(Counts { updated, unchanged: labels.len() as u64 - updated, ..Counts::default() })
 }
 
-/// Makes tombstones of messages, and tells of the documents that came of them.
+/// Turns messages into tombstones, and retires their documents.
 async fn delete_messages(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) -> anyhow::Result<u64> {
     let rows = tx
         .query_typed(
@@ -117,12 +117,12 @@ async fn delete_messages(tx: &Transaction<'_>, stream: &Stream, ids: &[&str]) ->
         )
         .await
         .context("making tombstones of messages")?;
-    let buried: Vec<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    detect::retire(tx, stream, &buried).await?;
-    Ok(buried.len() as u64)
+    let deleted: Vec<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    detect::retire(tx, stream, &deleted).await?;
+    Ok(deleted.len() as u64)
 }
 
-/// What moves with every word on a message.
+/// A hash of the stored message that changes with every update.
 pub async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::Result<Option<String>> {
     let row = tx
         .query_typed_opt(
@@ -130,11 +130,11 @@ pub async fn known(tx: &Transaction<'_>, stream: &Stream, id: &str) -> anyhow::R
             &[(&stream.id, Type::INT8), (&id, Type::TEXT)],
         )
         .await
-        .context("reading what is known of a message")?;
+        .context("reading a stored message")?;
     row.map_or(Ok(None), |row| Ok(row.try_get(0)?))
 }
 
-/// Makes tombstones of the messages of the window that a complete pass did not name. What this pass put into quarantine was named.
+/// Turns the messages of the window that a complete pass did not list into tombstones. Those that this pass quarantined count as listed.
 pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Option<&str>) -> anyhow::Result<Counts> {
     let pinned = Pinned::parse(pinned.context("a full pass of a mailbox without its start")?)?;
     let after: Option<DateTime<Utc>> = pinned.after.and_then(|after| DateTime::from_timestamp(after, 0));
@@ -146,7 +146,7 @@ pub async fn sweep(tx: &Transaction<'_>, stream: &Stream, pass: i64, pinned: Opt
             &[(&stream.id, Type::INT8), (&pass, Type::INT8), (&after, Type::TIMESTAMPTZ)],
         )
         .await
-        .context("finding messages that are gone")?;
+        .context("looking for deleted messages")?;
     let gone: Vec<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     items::doubt(tx, stream.id, pass).await?;
     Ok(Counts { deleted: delete_messages(tx, stream, &gone).await?, ..Counts::default() })

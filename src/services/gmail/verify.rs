@@ -1,5 +1,5 @@
-//! Mailboxes for comparison: the messages of the window with their labels, listed label by label. To ask for each message would cost twenty
-//! units for one; five units list five hundred that have a label.
+//! Mailboxes for comparison: the messages of the window with their labels, listed label by label. Getting messages one by one would cost 20
+//! units each; 5 units list up to 500 messages with a label.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -12,19 +12,19 @@ use serde::Deserialize;
 
 use super::fetch::{self, Id, LIST_COST, LIST_FIELDS, Listed};
 use super::{Gmail, derived};
-use crate::engine::verify::{Derived, Differences, News, Thing, Things, Verify};
+use crate::engine::verify::{Derived, Differences, News, ItemState, Things, Verify};
 use crate::engine::{Calls, Stream};
 use crate::error::Failure;
 use crate::google::{self, Endpoint, parse_json};
 
 const LABELS_COST: u64 = 1;
-/// What the ids of a user's own labels begin with.
+/// Prefix of the ids of user labels.
 const OWN: &str = "Label_";
-/// Messages a page: the most that Google gives.
+/// Messages per page: Google's maximum.
 const PAGE: &str = "500";
-/// Labels listed at once.
-const AT_ONCE: usize = 16;
-/// At the edge of the window nobody is sure.
+/// Number of labels listed concurrently.
+const CONCURRENT_LABELS: usize = 16;
+/// Margin at the edge of the window, where the expected state is uncertain.
 const EDGE: Duration = Duration::minutes(1);
 
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ struct Labels {
 }
 
 impl Verify for Gmail {
-    /// Since when.
+    /// The start of the window.
     type Scope = Option<DateTime<Utc>>;
     const DERIVED: &'static str = "documents";
 
@@ -58,23 +58,23 @@ impl Verify for Gmail {
             .into_iter()
             .map(async |label| Ok::<_, Failure>((listed(self, calls, *scope, Some(&label.id)).await?, label.id)));
         let each: Vec<_> = each.collect();
-        let mut each = futures_util::stream::iter(each).buffer_unordered(AT_ONCE);
+        let mut each = futures_util::stream::iter(each).buffer_unordered(CONCURRENT_LABELS);
         while let Some((ids, label)) = each.try_next().await? {
             for id in ids {
-                // One that came since all were listed is in the history.
+                // A message that arrived after the listing is in the history.
                 if let Some(labels) = messages.get_mut(&id) {
                     labels.insert(label.clone());
                 }
             }
         }
-        // Gmail's own labels are not all among the labels; of a user's own one that is not there, it is known that no message has it.
+        // labels.list omits some of Gmail's own labels, so their stored state is kept. A user label that is not listed no longer exists.
         for (id, labels) in &mut messages {
             let kept = stored.get(id).map_or("", |message| &message.version).split(',');
             labels.extend(
                 kept.filter(|label| !label.is_empty() && !label.starts_with(OWN) && !known.contains(*label)).map(str::to_owned),
             );
         }
-        Ok(messages.into_iter().map(|(id, labels)| (id, Thing::alive(Vec::from_iter(labels).join(",")))).collect())
+        Ok(messages.into_iter().map(|(id, labels)| (id, ItemState::alive(Vec::from_iter(labels).join(",")))).collect())
     }
 
     async fn stored(&self, tx: &Transaction<'_>, stream: &Stream) -> anyhow::Result<Things> {
@@ -86,7 +86,7 @@ impl Verify for Gmail {
             )
             .await
             .context("reading stored messages")?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, Thing::alive(row.try_get::<_, String>(1)?)))).collect()
+        rows.iter().map(|row| Ok((row.try_get(0)?, ItemState::alive(row.try_get::<_, String>(1)?)))).collect()
     }
 
     async fn owed(
@@ -118,7 +118,7 @@ impl Verify for Gmail {
             &[(&stream.id, Type::INT8), (&ids, Type::TEXT_ARRAY)],
         )
         .await
-        .context("distrusting messages")?;
+        .context("invalidating messages")?;
         Ok(())
     }
 
@@ -126,12 +126,12 @@ impl Verify for Gmail {
         derived::compared(tx, stream, &self.pattern).await
     }
 
-    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, found: &Differences) -> anyhow::Result<()> {
-        derived::made(tx, stream, &self.pattern, found).await
+    async fn derive(&self, tx: &Transaction<'_>, stream: &Stream, differences: &Differences) -> anyhow::Result<()> {
+        derived::made(tx, stream, &self.pattern, differences).await
     }
 }
 
-/// The ids of all messages of the window, or of those with a label.
+/// Lists the ids of all messages in the window, or of those with a label.
 async fn listed(gmail: &Gmail, calls: &Calls, since: Option<DateTime<Utc>>, label: Option<&str>) -> Result<Vec<String>, Failure> {
     let (mut ids, mut page_token) = (Vec::new(), None::<String>);
     loop {
@@ -146,7 +146,7 @@ async fn listed(gmail: &Gmail, calls: &Calls, since: Option<DateTime<Utc>>, labe
         let Listed { messages, next_page_token } = calls
             .make(LIST_COST, async || {
                 let (what, scope) = ("messages.list", google::SCOPE_GMAIL);
-                // Most labels have few messages: their lists share a request.
+                // A label usually has few messages, so first pages are batched.
                 let answer = match page_token {
                     None => gmail.batcher.get(Endpoint::Gmail, what, &calls.credential, scope, url.clone()).await,
                     Some(_) => gmail.google.get(what, &calls.credential, scope, url.clone()).await,

@@ -1,4 +1,4 @@
-//! How calls go to Attendee: with the project's key, as often as it may help, and one time limit for a server that never answers.
+//! Sends calls to Attendee: with the project's key, with retries, and with at most one timeout per run for a server that never answers.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -18,8 +18,8 @@ use crate::http;
 use crate::services::attendee::failure;
 
 impl Api {
-    /// Makes a call as often as it may help. A server that has not answered once costs one time limit a run, not one for each try of each
-    /// call; once it has answered, an answer that does not come is waited for again.
+    /// Makes a call with retries. A server that has never answered costs one timeout per run, not one per attempt and call; once it has answered,
+    /// timeouts are retried as usual.
     pub(super) async fn make<T, F, Fut>(&self, calls: &Calls, call: F) -> Result<T, Failure>
     where
         F: Fn() -> Fut,
@@ -49,7 +49,7 @@ impl Api {
         Ok(url)
     }
 
-    /// One request. `what` names it for messages.
+    /// Sends one request. `what` names it in messages.
     pub(in crate::services::attendee) async fn send(
         &self,
         what: &'static str,
@@ -61,7 +61,7 @@ impl Api {
         let key = self.keys.get(&project).ok_or_else(|| failure::no_key(project))?;
         let key = key.as_ref().map_err(Clone::clone)?;
         if self.is_silent() {
-            return Err(Failure::new(Class::Transient, format!("{what}: not asked: Attendee did not answer a moment ago")));
+            return Err(Failure::new(Class::Transient, format!("{what}: not called: Attendee did not answer a moment ago")));
         }
         self.http.count();
         let client = self.http.to(&url)?;

@@ -1,4 +1,4 @@
--- The changes since $1 of each calendar, in order. Of each event only the last one is known.
+-- The changes since $1 of each calendar, in order. Only the last change of each event is known.
 SELECT array_agg(e.updated ORDER BY e.updated) FILTER (WHERE e.updated >= $1 AND e.updated < now())
 FROM streams s LEFT JOIN calendar_events e ON e.stream_id = s.id
 WHERE s.service = 'calendar' AND s.kind = 'events' AND s.state <> 'removed'

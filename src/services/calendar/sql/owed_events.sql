@@ -1,4 +1,4 @@
--- Single live events that lie inside a window for sure, by the rules of sweep_events.sql.
+-- Single live events that are certainly inside a window, by the rules of sweep_events.sql.
 -- $1 stream, $2 ids, $3 window start, $4 window end
 SELECT e.event_id
 FROM calendar_events e

@@ -1,5 +1,6 @@
--- Tombstones for live events of a calendar that a complete pass over a window did not name. Only what must have been named counts:
--- single events inside the window, and the series that are known to reach into it. What this pass put into quarantine was named. Dates have no zone, so a day is left at each edge.
+-- Turns live events of a calendar that a complete pass over a window did not list into tombstones. Only events that must have been listed
+-- count: single events inside the window, and the series known to reach into it. Events that this pass quarantined count as listed. Dates have
+-- no time zone, hence a margin of one day at each edge.
 -- $1 stream, $2 pass, $3 window start, $4 window end, $5 series
 UPDATE calendar_events e
 SET status = 'cancelled', deleted_at = now(), synced_at = now()

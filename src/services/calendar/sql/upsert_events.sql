@@ -1,5 +1,5 @@
--- Upserts live events; what is the same as stored is not written again, except for a full pass's stamp.
--- $1 stream, $2 user, $3 calendar, $4 pass (NULL: incremental), $5… one array a column
+-- Upserts live events. Unchanged rows are not rewritten, except to stamp them with a full pass.
+-- $1 stream, $2 user, $3 calendar, $4 pass (NULL: incremental), $5… one array per column
 WITH input AS (
   SELECT * FROM unnest($5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::date[], $12::date[],
     $13::text[], $14::text[], $15::int[], $16::text[], $17::timestamptz[], $18::date[], $19::text[], $20::text[],
@@ -23,12 +23,12 @@ ON CONFLICT (stream_id, event_id) DO UPDATE SET
   raw = excluded.raw, unread = excluded.unread, deleted_at = NULL,
   synced_at = CASE WHEN e.etag = excluded.etag AND e.deleted_at IS NULL AND (excluded.seen_pass IS NOT NULL OR e.raw = excluded.raw)
     THEN e.synced_at ELSE now() END
--- What the feed names is what there is now, whatever time it gives: `updated` goes back where a calendar is restored or imported.
+-- The feed gives the current state, whatever its time: `updated` goes back when a calendar is restored or imported.
 WHERE (e.etag IS DISTINCT FROM excluded.etag OR e.etag IS NULL OR e.deleted_at IS NOT NULL
        OR (excluded.seen_pass IS NOT NULL AND e.seen_pass IS DISTINCT FROM excluded.seen_pass)
-       -- The feed says that it changed; its etag need not have. A full pass says no such thing.
+       -- In the feed, an event has changed even if its etag has not; a full pass also lists unchanged events.
        OR (excluded.seen_pass IS NULL AND e.raw IS DISTINCT FROM excluded.raw))
 RETURNING e.event_id,
-  -- now() is the time of this transaction, so a row that was only stamped keeps an older synced_at. Joining the old rows to tell would
-  -- read the whole calendar for every page.
+  -- now() is the time of this transaction, so a row that was only stamped keeps an older synced_at. Joining the old rows instead would read
+  -- the whole calendar for every page.
   CASE WHEN e.xmax = 0 THEN 'created' WHEN e.synced_at = now() THEN 'updated' ELSE 'unchanged' END AS outcome

@@ -1,5 +1,5 @@
-//! What the model said, read strictly: thinking and a code fence are cut off, then one JSON object with the two fields must remain. Pure. What was said
-//! is in no message: it may hold the document's text.
+//! Parses the model's answer strictly: after removing thinking and a code fence, exactly one JSON object with the two fields must remain. Pure.
+//! Messages never quote the answer: it may contain the document's text.
 
 use serde::Deserialize;
 use serde_json::error::Category;
@@ -8,7 +8,7 @@ use super::prompt::{NONE, Prompt, UNSURE};
 use super::{Answered, Candidate, Choice, Usage, WHAT};
 use crate::error::{Class, Failure};
 
-/// The answer of the endpoint, as far as it is read.
+/// The parts of the endpoint's response that are read.
 #[derive(Debug, Deserialize)]
 pub struct Completion {
     choices: Vec<Chosen>,
@@ -29,12 +29,12 @@ struct Message {
 #[derive(Debug, Deserialize)]
 struct Tokens {
     prompt_tokens: u32,
-    /// Absent where there was none.
+    /// Absent if there are none.
     #[serde(default)]
     completion_tokens: u32,
 }
 
-/// The object that was asked for.
+/// The requested object.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Object {
@@ -42,7 +42,7 @@ struct Object {
     confidence: f64,
 }
 
-/// A choice by its place among the ids that were offered.
+/// A choice by its index among the offered ids.
 #[derive(Debug, PartialEq)]
 pub struct Said {
     choice: Offered,
@@ -56,66 +56,66 @@ enum Offered {
     Unsure,
 }
 
-/// Reads the answer to a request.
+/// Parses the response body.
 ///
 /// # Errors
-/// `Transient`: it ends early; `BadAnswer`: it is none of this API.
+/// Returns `Transient` if the body is truncated, `BadAnswer` if it is not a completion.
 pub fn completion(body: &[u8]) -> Result<Completion, Failure> {
-    // Without the parser's message, which quotes.
+    // Without the parser's message, which quotes the body.
     serde_json::from_slice(body).map_err(|error| match error.classify() {
-        Category::Eof => Failure::new(Class::Transient, format!("{WHAT}: the answer is no whole JSON")),
+        Category::Eof => Failure::new(Class::Transient, format!("{WHAT}: the response is truncated JSON")),
         Category::Io | Category::Syntax | Category::Data => {
-            bad("no_completion", "the answer is no completion; check classify.endpoint.url")
+            bad("no_completion", "the response is not a completion; check classify.endpoint.url")
         }
     })
 }
 
 impl Completion {
-    /// What the endpoint counted; `None`: it does not say.
+    /// The token counts of the endpoint; `None` if it sends none.
     pub fn usage(&self) -> Option<Usage> {
         let tokens = self.usage.as_ref()?;
         Some(Usage { prompt_tokens: tokens.prompt_tokens.into(), completion_tokens: tokens.completion_tokens.into() })
     }
 
-    /// What the model chose of what was offered.
+    /// Parses the model's choice among the offered ids.
     ///
     /// # Errors
-    /// `BadAnswer`.
+    /// Returns `BadAnswer` if the answer is not a valid choice.
     pub fn parse(self, prompt: &Prompt) -> Result<Said, Failure> {
         let [chosen] = self.choices.as_slice() else {
-            return Err(bad("no_completion", "there is not one completion in the answer"));
+            return Err(bad("no_completion", "the response does not hold exactly one completion"));
         };
         if chosen.finish_reason.as_deref() == Some("length") {
-            return Err(bad("truncated", "the model did not come to an end; a model that does not think aloud does"));
+            return Err(bad("truncated", "the answer was cut off at the token limit; use a model without visible reasoning"));
         }
         let content = bare(chosen.message.content.as_deref().unwrap_or_default());
         if content.is_empty() {
-            return Err(bad("empty", "the model said nothing"));
+            return Err(bad("empty", "the answer is empty"));
         }
         let object = object(content)?;
-        // NaN is in no range.
+        // Also rejects NaN.
         if !(0.0..=1.0).contains(&object.confidence) {
-            return Err(bad("confidence", "the confidence is not from 0 to 1"));
+            return Err(bad("confidence", "the confidence is not between 0 and 1"));
         }
         let choice = match prompt.ids.iter().position(|id| *id == object.choice) {
             Some(at) if prompt.ids[at] == NONE => Offered::None,
             Some(at) if prompt.ids[at] == UNSURE => Offered::Unsure,
             Some(at) => Offered::Candidate(at),
-            None => return Err(bad("unknown_id", "the choice is none that was offered")),
+            None => return Err(bad("unknown_id", "the choice was not offered")),
         };
         Ok(Said { choice, confidence: object.confidence as f32 })
     }
 }
 
 impl Said {
-    /// The choice as a project.
+    /// Resolves the choice to a project.
     ///
     /// # Errors
-    /// `BadAnswer`, if there is no such candidate.
+    /// Returns `BadAnswer` if there is no such candidate.
     pub fn answered(self, candidates: &[Candidate<'_>], usage: Usage) -> Result<Answered, Failure> {
         let choice = match self.choice {
             Offered::Candidate(at) => {
-                let candidate = candidates.get(at).ok_or_else(|| bad("unknown_id", "the choice is none that was offered"))?;
+                let candidate = candidates.get(at).ok_or_else(|| bad("unknown_id", "the choice was not offered"))?;
                 Choice::Project(candidate.id)
             }
             Offered::None => Choice::NoneOfThem,
@@ -125,7 +125,7 @@ impl Said {
     }
 }
 
-/// What remains without thinking and without a fence around the rest. Some templates open the thinking themselves, so that only its end is in the answer.
+/// Removes thinking and a code fence around the rest. Some chat templates open the thinking themselves, so that the answer holds only its end tag.
 fn bare(content: &str) -> &str {
     let content = match content.rsplit_once("</think>") {
         Some((_, rest)) => rest,
@@ -138,20 +138,20 @@ fn bare(content: &str) -> &str {
 }
 
 fn object(content: &str) -> Result<Object, Failure> {
-    // An array of two would be read as well.
+    // serde would also accept an array of two elements.
     if !content.starts_with('{') {
-        return Err(bad("no_json", "the model said something else than JSON"));
+        return Err(bad("no_json", "the answer is not a JSON object"));
     }
     let mut reader = serde_json::Deserializer::from_str(content);
     let object = Object::deserialize(&mut reader).map_err(|error| match error.classify() {
-        Category::Data => bad("wrong_fields", "the JSON has other fields than were asked for"),
-        Category::Io | Category::Syntax | Category::Eof => bad("no_json", "the model said something else than JSON"),
+        Category::Data => bad("wrong_fields", "the JSON object has other fields than requested"),
+        Category::Io | Category::Syntax | Category::Eof => bad("no_json", "the answer is not a JSON object"),
     })?;
-    reader.end().map_err(|_| bad("not_alone", "something follows the JSON"))?;
+    reader.end().map_err(|_| bad("not_alone", "text follows the JSON object"))?;
     Ok(object)
 }
 
-/// `reason`: what is wrong, in one word.
+/// Creates a `BadAnswer`. `reason` names the problem in one word.
 fn bad(reason: &str, message: &str) -> Failure {
     Failure { reason: reason.to_owned(), ..Failure::new(Class::BadAnswer, format!("{WHAT}: {message}")) }
 }
@@ -165,7 +165,7 @@ mod tests {
     use super::super::Question;
     use super::*;
 
-    /// Two candidates, and an answer with this content.
+    /// Parses an answer with this content to a question with two candidates.
     fn parse_content(content: &str) -> Result<(Choice, f32), String> {
         said_as(&json!({ "choices": [{ "message": { "content": content }, "finish_reason": "stop" }] }))
     }

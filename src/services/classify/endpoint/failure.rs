@@ -1,5 +1,5 @@
-//! What an error answer of the endpoint means. Pure. Its text is read for the few cases in which no code tells, here and nowhere else, and is never
-//! passed on: some servers quote the request, or the key.
+//! Classifies the endpoint's error responses. Pure. Error texts are read only here, for the cases that have no code, and never passed on: some
+//! servers quote the request or the key.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::{WHAT, shown};
 use crate::error::{Class, Failure};
 use crate::http::{TOO_LARGE, retry_after};
 
-/// `Failure::reason`: the endpoint does not know this `response_format`.
+/// `Failure::reason`: the endpoint does not support this `response_format`.
 pub const NO_SUCH_FORMAT: &str = "response_format";
-/// `Failure::reason`: the prompt is longer than the model takes.
+/// `Failure::reason`: the prompt exceeds the model's context.
 pub const TOO_LONG: &str = "context_length";
-/// `Failure::reason`: the account has no credit, or the settings' budget has none left.
+/// `Failure::reason`: the account has no credit, or the configured budget is used up.
 const NO_CREDIT: &str = "insufficient_quota";
 
-/// Codes and types of OpenAI and llama.cpp, and words of vLLM, Ollama and others that have none.
+/// Codes and types of OpenAI and llama.cpp, and phrases of vLLM, Ollama and others, which have no codes.
 const LONG: [&str; 9] = [
     "context_length_exceeded",
     "string_above_max_length",
@@ -34,15 +34,15 @@ const FORMAT: [&str; 7] =
 const CREDIT: [&str; 5] =
     ["insufficient_quota", "insufficient balance", "billing_hard_limit", "out of credit", "exceeded your current quota"];
 
-/// Longest code that is passed on.
-const MOST_CODE: usize = 40;
+/// Maximum length of a code that is passed on.
+const MAX_CODE: usize = 40;
 
-/// Classifies an error answer. `retry` is the header; `now` serves hints that are points in time.
+/// Classifies an error response. `retry` is the `Retry-After` header; `now` converts points in time to durations.
 pub fn classify(status: u16, retry: Option<&str>, body: &[u8], now: DateTime<Utc>) -> Failure {
     let said = Said::of(body);
     let (class, reason, advice) = match status {
         400 | 413 | 422 | 500 if status == 413 || said.has(&LONG) => {
-            (Class::Permanent, TOO_LONG, "the model takes no text of this length")
+            (Class::Permanent, TOO_LONG, "the prompt is too long for the model")
         }
         400 | 415 | 422 | 501 if said.has(&FORMAT) => (Class::Permanent, NO_SUCH_FORMAT, ""),
         401 | 403 => (Class::AuthRevoked, "", "the endpoint refuses the key: check classify.endpoint.key_file"),
@@ -64,7 +64,7 @@ pub fn classify(status: u16, retry: Option<&str>, body: &[u8], now: DateTime<Utc
     }
 }
 
-/// An answer of which the end was not read.
+/// Classifies a response that was not read to its end.
 pub fn unread(failure: Failure) -> Failure {
     match failure.reason.as_str() {
         TOO_LARGE => Failure { class: Class::BadAnswer, ..failure },
@@ -72,14 +72,14 @@ pub fn unread(failure: Failure) -> Failure {
     }
 }
 
-/// The settings allow no more requests in this minute.
+/// The requests per minute of the settings are used up.
 pub fn minute_full(seconds: f64) -> Failure {
     let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     let message = format!("{WHAT}: classify.endpoint.requests_per_minute is reached for {}s", seconds.ceil());
     Failure { retry_after: Some(wait), ..Failure::new(Class::RateLimited, message) }
 }
 
-/// The settings allow no more tokens, or no more cost, on this day.
+/// The tokens or the cost per day of the settings are used up.
 pub fn used_up(until: DateTime<Utc>, now: DateTime<Utc>) -> Failure {
     let message = format!(
         "{WHAT}: the day's budget of the model endpoint (classify.endpoint.tokens_per_day, cost_per_day) is used up until {}",
@@ -88,8 +88,8 @@ pub fn used_up(until: DateTime<Utc>, now: DateTime<Utc>) -> Failure {
     Failure { retry_after: (until - now).to_std().ok(), reason: NO_CREDIT.to_owned(), ..Failure::new(Class::DailyQuota, message) }
 }
 
-/// An error in any of the dialects: `{"error": {"message", "type", "param", "code"}}` (OpenAI, llama.cpp, newer vLLM), the same without `error` around it
-/// (vLLM), `{"error": "…"}` (Ollama), `{"detail": …}` (frameworks below them).
+/// An error in any dialect: `{"error": {"message", "type", "param", "code"}}` (OpenAI, llama.cpp, newer vLLM), the inner object alone (older vLLM),
+/// `{"error": "…"}` (Ollama), `{"detail": …}` (web frameworks).
 struct Said {
     words: String,
     codes: Vec<String>,
@@ -109,10 +109,10 @@ impl Said {
         words.iter().any(|word| self.words.contains(word))
     }
 
-    /// The first code, if it is one: a key has digits, and a text has spaces.
+    /// The first field that looks like a code: no digits, as a key has, and no spaces, as text has.
     fn code(&self) -> Option<&str> {
         let is_code = |code: &&String| {
-            (1..=MOST_CODE).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            (1..=MAX_CODE).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         };
         self.codes.iter().find(is_code).map(String::as_str)
     }
@@ -126,7 +126,7 @@ mod tests {
         classify(status, Some("7"), body.as_bytes(), Utc::now())
     }
 
-    /// Status, body, and what they mean: class and reason.
+    /// Status, body, expected class and reason.
     const SAID: &[(u16, &str, Class, &str)] = &[
         // OpenAI
         (
@@ -208,7 +208,7 @@ mod tests {
             NO_SUCH_FORMAT,
         ),
         (500, r#"{"error":"llama runner process has terminated"}"#, Class::Transient, ""),
-        // Front ends, and what has no words
+        // Front ends, and responses without text
         (413, "<html>", Class::Permanent, TOO_LONG),
         (402, "", Class::DailyQuota, NO_CREDIT),
         (403, "<html>", Class::AuthRevoked, ""),

@@ -1,26 +1,26 @@
-//! The body of a request, in the form that OpenAI, vLLM, llama.cpp and Ollama have in common. Pure.
+//! The request body, in the form supported by OpenAI, vLLM, llama.cpp and Ollama alike. Pure.
 
 use serde_json::{Value, json};
 
 use super::prompt::Prompt;
 
-/// Tokens of an answer: some 15 are needed, the rest is for a model that thinks aloud for a moment.
-pub const MOST_ANSWER: i64 = 256;
+/// Maximum number of tokens of an answer: about 15 are needed; the rest allows for brief reasoning.
+pub const MAX_ANSWER: i64 = 256;
 
-/// How the endpoint is held to JSON, the strictest first.
+/// How JSON output is enforced, strictest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Format {
-    /// By a schema that names the ids (`json_schema`).
+    /// By a schema that lists the ids (`json_schema`).
     Schema,
-    /// To any JSON object (`json_object`).
+    /// As any JSON object (`json_object`).
     Object,
     /// By the prompt alone.
     Plain,
 }
 
 impl Format {
-    /// The format of this number.
+    /// The format with this number.
     pub fn of(number: u8) -> Self {
         match number {
             0 => Self::Schema,
@@ -29,7 +29,7 @@ impl Format {
         }
     }
 
-    /// What to try where this one is refused.
+    /// The format to try next if this one is refused.
     pub fn looser(self) -> Option<Self> {
         match self {
             Self::Schema => Some(Self::Object),
@@ -39,13 +39,13 @@ impl Format {
     }
 }
 
-/// The whole body.
+/// Builds the request body.
 pub fn body(model: &str, prompt: &Prompt, format: Format) -> Value {
     let mut body = json!({
         "model": model,
         "messages": [{ "role": "system", "content": prompt.system }, { "role": "user", "content": prompt.user }],
         "temperature": 0,
-        "max_tokens": MOST_ANSWER,
+        "max_tokens": MAX_ANSWER,
     });
     if let Some(format) = response_format(prompt, format) {
         body["response_format"] = format;
@@ -53,7 +53,7 @@ pub fn body(model: &str, prompt: &Prompt, format: Format) -> Value {
     body
 }
 
-/// What stands in `response_format`. Bounds of numbers are not in it: strict mode does not know them everywhere.
+/// The value of `response_format`. Without number bounds, which strict mode does not support everywhere.
 pub fn response_format(prompt: &Prompt, format: Format) -> Option<Value> {
     match format {
         Format::Schema => Some(json!({

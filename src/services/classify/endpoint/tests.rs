@@ -11,13 +11,13 @@ fn endpoint(url: &str, allow_private: bool) -> Result<Endpoint, String> {
 
 #[test]
 fn the_address_of_the_method_is_below_the_base() {
-    for (url, address, place) in [
+    for (url, address, host) in [
         ("https://api.example.com/v1", "https://api.example.com/v1/chat/completions", "api.example.com"),
         ("https://api.example.com:8443/", "https://api.example.com:8443/chat/completions", "api.example.com:8443"),
         ("https://api.example.com/openai/v1/", "https://api.example.com/openai/v1/chat/completions", "api.example.com"),
     ] {
         let endpoint = endpoint(url, false).expect(url);
-        assert_eq!((endpoint.url.as_str(), endpoint.place.as_str()), (address, place));
+        assert_eq!((endpoint.url.as_str(), endpoint.host.as_str()), (address, host));
     }
 }
 
@@ -42,15 +42,15 @@ fn prompt() -> Prompt {
 
 #[test]
 fn what_nobody_counted_counts_as_reserved_and_what_was_refused_as_nothing() {
-    let most = Usage { prompt_tokens: 3_000, completion_tokens: 256 };
-    let used = |answer: Result<http::Answer, Failure>| judged(answer, &prompt(), most, Utc::now()).0;
+    let max = Usage { prompt_tokens: 3_000, completion_tokens: 256 };
+    let used = |answer: Result<http::Answer, Failure>| evaluate(answer, &prompt(), max, Utc::now()).0;
     let answered = |body: &str| Ok((200, None, body.as_bytes().to_vec()));
     let transient = Failure::new(Class::Transient, "timed out");
-    assert_eq!(used(Err(transient.clone())), most);
+    assert_eq!(used(Err(transient.clone())), max);
     assert_eq!(used(Err(Failure { reason: http::UNREACHED.into(), ..transient })), Usage::default());
     assert_eq!(used(Ok((500, None, Vec::new()))), Usage::default());
-    assert_eq!(used(answered(r#"{"choices":[]}"#)), most);
-    // Bad answers are paid for as well.
+    assert_eq!(used(answered(r#"{"choices":[]}"#)), max);
+    // Bad answers cost tokens as well.
     let counted = r#"{"choices":[],"usage":{"prompt_tokens":900,"completion_tokens":20,"total_tokens":920}}"#;
     assert_eq!(used(answered(counted)), Usage { prompt_tokens: 900, completion_tokens: 20 });
 }

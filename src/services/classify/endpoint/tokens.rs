@@ -1,51 +1,51 @@
-//! How many tokens a call uses, without a tokenizer: never more than `most`, ordinarily `about` so many. And what they cost. Pure.
+//! Estimates the tokens of a call without a tokenizer: `max` is an upper bound, `about` a typical number. Also computes costs. Pure.
 
 use super::prompt::Prompt;
 use super::request::{self, Format};
 use crate::config;
 use crate::db::model_usage::Spending;
 
-/// What a chat template adds to two messages: marks of roles, and the lines that some templates put before the system message.
+/// Tokens that a chat template adds to two messages: role markers, and the lines that some templates put before the system message.
 const TEMPLATE: i64 = 128;
 
-/// Tokens of one call, or of those that it may use.
+/// Tokens that a call used, or may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub prompt_tokens: i64,
     pub completion_tokens: i64,
 }
 
-/// The most that a call can use. A tokenizer that works on bytes, as those of all common chat models do, makes at most one token of each; the schema
-/// counts as if it were part of the prompt, which it is for some endpoints.
-pub fn most(prompt: &Prompt, format: Format) -> Usage {
+/// The maximum number of tokens of a call. Byte-based tokenizers, as all common chat models have, make at most one token per byte. The schema
+/// counts as part of the prompt, as it does for some endpoints.
+pub fn max(prompt: &Prompt, format: Format) -> Usage {
     let format = request::response_format(prompt, format).map_or(0, |format| format.to_string().len());
     let bytes = prompt.system.len() + prompt.user.len() + format;
     Usage {
         prompt_tokens: i64::try_from(bytes).unwrap_or(i64::MAX - TEMPLATE) + TEMPLATE,
-        completion_tokens: request::MOST_ANSWER,
+        completion_tokens: request::MAX_ANSWER,
     }
 }
 
-/// Roughly how many tokens a text is, and rather more than fewer.
+/// Estimates the tokens of a text, erring on the high side.
 pub fn about(text: &str) -> usize {
     text.chars().map(parts).sum::<usize>().div_ceil(PARTS)
 }
 
-/// Parts of a token.
+/// Number of parts in a token.
 pub const PARTS: usize = 14;
 
-/// Parts of a token that a character takes: seven characters of English are two tokens, two of another alphabet are one, and so is each sign and each
-/// ideograph.
+/// Parts of a token that a character takes: seven English characters make two tokens, two characters of another alphabet make one, and each sign or
+/// ideograph makes one.
 pub fn parts(c: char) -> usize {
     match c {
         _ if c.is_ascii_alphanumeric() || c.is_ascii_whitespace() => 4,
-        // Above are the scripts of East Asia, and symbols.
+        // East Asian scripts and symbols are above this range.
         '\u{80}'..'\u{2e80}' if c.is_alphabetic() => 7,
         _ => 14,
     }
 }
 
-/// Billionths of the currency for one token.
+/// Prices of one token, in billionths of the currency.
 #[derive(Debug, Clone, Copy)]
 pub struct Prices {
     prompt: f64,
@@ -54,7 +54,7 @@ pub struct Prices {
 
 impl Prices {
     pub fn of(settings: &config::Endpoint) -> Self {
-        // The price of a million, times a billion for the unit.
+        // From the price of a million tokens to billionths per token.
         let each = |million: f64| million * 1_000.0;
         Self {
             prompt: each(settings.cost_per_million_prompt_tokens),
@@ -62,17 +62,17 @@ impl Prices {
         }
     }
 
-    /// Tokens with their cost, rounded up.
+    /// The tokens and their cost, rounded up.
     pub fn spending(&self, usage: Usage) -> Spending {
         let cost = usage.prompt_tokens as f64 * self.prompt + usage.completion_tokens as f64 * self.completion;
-        // A product such as 3 * 0.1 must not be rounded up for its last bit.
+        // Keep a floating-point error, as in 3 * 0.1, from rounding up a unit.
         Spending { tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens), cost: (cost - 1e-6).ceil() as i64 }
     }
 
-    /// What a day may use; 0: no limit.
+    /// The limits per day; 0 means no limit.
     pub fn limits(&self, settings: &config::Endpoint) -> Spending {
         let tokens = i64::try_from(settings.tokens_per_day).unwrap_or(i64::MAX);
-        // A limit below one billionth is none that can be kept, and must not read as no limit.
+        // A limit below one billionth must not round to 0, which means no limit.
         let cost = if settings.cost_per_day > 0.0 { ((settings.cost_per_day * 1e9) as i64).max(1) } else { 0 };
         Spending { tokens, cost }
     }

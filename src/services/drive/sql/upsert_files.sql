@@ -1,17 +1,17 @@
--- Upserts files in the order of their ids; only a newer version is written, or a file that was gone. All others are locked.
--- $1… one array a column
+-- Upserts files in the order of their ids. Writes only newer versions and files that were gone; all others are only locked.
+-- $1…$12: one array per column
 INSERT INTO drive_files AS f (file_id, drive_id, name, mime_type, parents, trashed, version, md5_checksum, head_revision_id, size,
   modified_at, web_view_link, raw)
 SELECT file_id, drive_id, name, mime_type,
   ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(file -> 'parents') WHEN 'array' THEN file -> 'parents' ELSE '[]' END)),
   trashed, version, md5_checksum, head_revision_id, size, modified_at, web_view_link, file
 FROM (
-  -- A change holds its file; a listing is of files.
+  -- A change contains its file; a listing consists of files.
   SELECT t.*, coalesce(t.raw::jsonb -> 'file', t.raw::jsonb) AS file
   FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bigint[], $7::text[], $8::text[], $9::bigint[],
     $10::timestamptz[], $11::text[], $12::text[])
     AS t (file_id, drive_id, name, mime_type, trashed, version, md5_checksum, head_revision_id, size, modified_at, web_view_link, raw)
-) AS told
+) AS seen
 ORDER BY file_id
 ON CONFLICT (file_id) DO UPDATE SET drive_id = excluded.drive_id, name = excluded.name, mime_type = excluded.mime_type,
   parents = excluded.parents, trashed = excluded.trashed, version = excluded.version, md5_checksum = excluded.md5_checksum,

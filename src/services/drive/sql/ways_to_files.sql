@@ -1,5 +1,5 @@
--- File, user and feed by which files are asked for: of each user who follows one, or if nobody does, of one who sees it. A user's feed is
--- the one that shows the file, or did, or else My Drive.
+-- File, user and feed to request files by: for each user who follows the file or, without followers, for one user who sees it. The feed is
+-- one that shows the file, or else one that did, or else My Drive.
 -- $1 files, $2 service, $3 kind of feed, $4 resource of the feed that every user has
 WITH readers AS (
   SELECT file_id, user_id FROM drive_file_watches WHERE file_id = ANY ($1)

@@ -1,4 +1,4 @@
-//! Lists of addresses in headers, RFC 5322, read by mail-parser; before that, what it does not read as written is put in order.
+//! Lists of addresses in headers, RFC 5322, parsed by mail-parser. Forms that it does not support are rewritten first.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -7,8 +7,8 @@ use mail_parser::{Address, HeaderName, MessageParser};
 
 use super::{encoded_words, one_line};
 
-/// Most entries of a list that are read: Gmail sends no message to more people.
-pub const MOST: usize = 2_000;
+/// Maximum number of entries of a list: Gmail sends no message to more recipients.
+pub const MAX_ENTRIES: usize = 2_000;
 
 /// One entry of a list.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,17 +17,17 @@ pub struct Entry {
     pub address: Option<String>,
 }
 
-/// Reads a header's value, encoded words decoded or not. Of a list that is too long one entry more is read than are kept.
+/// Parses a header's value, with encoded words or decoded ones. Returns one entry more than the maximum if the list is too long.
 pub fn read(value: &str) -> Vec<Entry> {
     let value = one_line(value);
     let entries = parse(&encoded_words::unified(&value));
-    let found = |entries: &[Entry]| entries.iter().any(|entry| entry.address.is_some());
-    if found(&entries) || !value.contains("=?") {
+    let has_address = |entries: &[Entry]| entries.iter().any(|entry| entry.address.is_some());
+    if has_address(&entries) || !value.contains("=?") {
         return entries;
     }
-    // Against the rule some encode the address as well.
+    // Some senders encode the address as well, contrary to the standard.
     let decoded = parse(&encoded_words::decoded(&value));
-    if found(&decoded) { decoded } else { entries }
+    if has_address(&decoded) { decoded } else { entries }
 }
 
 static PARSER: LazyLock<MessageParser> = LazyLock::new(|| MessageParser::new().header_address(HeaderName::To));
@@ -36,22 +36,22 @@ fn parse(value: &str) -> Vec<Entry> {
     let value = if value.contains('"') { Cow::Owned(with_quoted_locals(value)) } else { Cow::Borrowed(value) };
     let block = format!("To: {value}\r\n\r\n");
     let Some(message) = PARSER.parse_headers(block.as_bytes()) else { return Vec::new() };
-    let entries = message.to().into_iter().flat_map(Address::iter).take(MOST + 1);
+    let entries = message.to().into_iter().flat_map(Address::iter).take(MAX_ENTRIES + 1);
     let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::trim).map(str::to_owned);
     entries.map(|entry| Entry { name: owned(&entry.name), address: owned(&entry.address).filter(|a| !a.is_empty()) }).collect()
 }
 
-/// Name and address of the first entry that has an address. Entries without one before it are the rest of its name: `Doe, Jane <jane@example.com>`.
+/// Name and address of the first entry with an address. Entries before it are part of its name: `Doe, Jane <jane@example.com>`.
 pub fn sender(entries: Vec<Entry>) -> (Option<String>, Option<String>) {
-    let is_whole = |entry: &Entry| entry.address.as_deref().is_some_and(|address| address.contains('@'));
-    let place = entries.iter().position(is_whole).or_else(|| entries.iter().position(|entry| entry.address.is_some()));
-    let last = place.unwrap_or(0);
+    let is_complete = |entry: &Entry| entry.address.as_deref().is_some_and(|address| address.contains('@'));
+    let index = entries.iter().position(is_complete).or_else(|| entries.iter().position(|entry| entry.address.is_some()));
+    let last = index.unwrap_or(0);
     let names: Vec<&str> = entries.iter().take(last + 1).filter_map(|entry| entry.name.as_deref()).collect();
     let name = (!names.is_empty()).then(|| names.join(", "));
-    (name, place.and_then(|place| entries.into_iter().nth(place)?.address))
+    (name, index.and_then(|index| entries.into_iter().nth(index)?.address))
 }
 
-/// Puts `"john..doe"@example.com` into angle brackets: outside of them a quoted string is taken for a name.
+/// Puts `"john..doe"@example.com` into angle brackets, because a quoted string outside of them is parsed as a name.
 fn with_quoted_locals(value: &str) -> String {
     let mut out = String::with_capacity(value.len() + 2);
     let (mut is_angle, mut comments) = (false, 0_u32);
@@ -79,20 +79,20 @@ fn with_quoted_locals(value: &str) -> String {
     out
 }
 
-/// Behind the quote that closes the one at this place; without one, behind the value.
+/// The index after the quote that closes the one at `at`, or else the end of the value.
 fn quote_end(value: &str, at: usize) -> usize {
     let mut is_escaped = false;
-    for (place, c) in value[at + 1..].char_indices() {
+    for (index, c) in value[at + 1..].char_indices() {
         match c {
             '\\' if !is_escaped => is_escaped = true,
-            '"' if !is_escaped => return at + 1 + place + 1,
+            '"' if !is_escaped => return at + 1 + index + 1,
             _ => is_escaped = false,
         }
     }
     value.len()
 }
 
-/// Where the domain ends, if one follows at this place and no other address is meant.
+/// The end of the domain, if one follows at `at` and no address in angle brackets follows it.
 fn domain_end(value: &str, at: usize) -> Option<usize> {
     let domain = value[at..].strip_prefix('@')?;
     let length = domain.find(|c: char| c.is_whitespace() || ",;<>()\"".contains(c)).unwrap_or(domain.len());
@@ -163,8 +163,8 @@ mod tests {
                 (format!("{before}{address}, x@y.org"), &address),
                 (format!("{before}{quoted}, x@y.org"), &quoted),
             ] {
-                let found = find(&value);
-                prop_assert!(found.contains(address), "{:?} in {}", found, value);
+                let addresses = find(&value);
+                prop_assert!(addresses.contains(address), "{:?} in {}", addresses, value);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What of a message is its text, and what is attached to it.
+//! Extracts the text and the attachments of a message.
 
 use super::part::Part;
 use super::parts::Parts;
@@ -6,11 +6,11 @@ use super::{Attachment, Kind, html, transfer};
 use crate::charset;
 use crate::nul;
 
-/// Most text of a message that is kept, in bytes.
-const MOST_TEXT: usize = 1 << 20;
-/// Longest name or type of an attachment that is kept, in bytes: some file systems allow a quarter of it.
-const MOST_NAME: usize = 1_000;
-/// Where files of Google Drive are linked.
+/// Maximum size of the text that is kept, in bytes.
+const MAX_TEXT: usize = 1 << 20;
+/// Maximum length of an attachment's name or type, in bytes. Some file systems allow a quarter of it.
+const MAX_NAME: usize = 1_000;
+/// Prefixes of links to Google Drive files.
 const DRIVE_LINKS: [&str; 2] = ["https://drive.google.com/", "https://docs.google.com/"];
 
 /// The content of a message.
@@ -22,87 +22,87 @@ pub struct Body {
     pub notes: Vec<String>,
 }
 
-/// Reads the parts of a message.
+/// Extracts the content of a message from its parts.
 pub fn read(parts: &Parts<'_>) -> Body {
-    let mut reading = Reading { parts, found: Body::default(), has_links: false };
+    let mut reading = Reading { parts, body: Body::default(), has_links: false };
     let text = reading.part(0, true).map(|(text, _)| text);
-    let mut found = reading.found;
+    let mut body = reading.body;
     let has_calendar = |part: &Part<'_>| {
         part.mime_type == "text/calendar" || part.name.as_deref().is_some_and(|name| name.to_lowercase().ends_with(".ics"))
     };
-    found.kind = match (parts.all.iter().any(has_calendar), reading.has_links) {
+    body.kind = match (parts.all.iter().any(has_calendar), reading.has_links) {
         (true, _) => Kind::Invitation,
         (false, true) => Kind::DriveShare,
         (false, false) => Kind::Email,
     };
-    found.text = text.map(|text| {
-        let text = nul::replaced(text.trim()).into_owned();
-        if text.len() <= MOST_TEXT {
+    body.text = text.map(|text| {
+        let text = nul::cleaned(text.trim());
+        if text.len() <= MAX_TEXT {
             return text;
         }
-        found.notes.push("the text was cut at 1 MiB".to_owned());
-        short(&text, MOST_TEXT)
+        body.notes.push("the text was cut at 1 MiB".to_owned());
+        short(&text, MAX_TEXT)
     });
-    found.notes.splice(0..0, parts.notes.iter().map(|note| (*note).to_owned()));
-    found
+    body.notes.splice(0..0, parts.notes.iter().map(|note| (*note).to_owned()));
+    body
 }
 
 struct Reading<'a> {
     parts: &'a Parts<'a>,
-    found: Body,
+    body: Body,
     has_links: bool,
 }
 
-/// Text of a part, and whether it was HTML.
+/// The text of a part, and whether it was HTML.
 type Text = (String, bool);
 
-/// At most so many bytes of a text.
-fn short(text: &str, most: usize) -> String {
-    text[..text.floor_char_boundary(most)].to_owned()
+/// The first `max` bytes of a text, at a character boundary.
+fn short(text: &str, max: usize) -> String {
+    text[..text.floor_char_boundary(max)].to_owned()
 }
 
-/// Nothing that a reader sees: HTML mail often brings such a plain text along.
+/// Whether nothing is visible: HTML mail often includes such a plain text.
 fn is_blank(text: &str) -> bool {
     let invisible = |c: char| matches!(c, '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
     text.chars().all(|c| c.is_whitespace() || invisible(c))
 }
 
 impl Reading<'_> {
-    /// The text of a part with all that is in it; what is not text is attached. `is_first`: no other part stands before it.
-    fn part(&mut self, place: usize, is_first: bool) -> Option<Text> {
-        let part = self.parts.all.get(place)?;
+    /// The text of a part and its subparts; other content becomes attachments. `is_first`: no other part precedes it.
+    fn part(&mut self, index: usize, is_first: bool) -> Option<Text> {
+        let part = self.parts.all.get(index)?;
         let inner = part.parts.iter().enumerate();
         match part.mime_type.as_str() {
             "text/plain" | "text/html" if !part.is_attachment && (is_first || !part.is_named) => Some(self.leaf(part)),
             "multipart/alternative" => {
-                let texts: Vec<Text> = inner.filter_map(|(number, place)| self.part(*place, number == 0)).collect();
+                let texts: Vec<Text> = inner.filter_map(|(number, index)| self.part(*index, number == 0)).collect();
                 let best = |is_html: bool| texts.iter().position(|(text, html)| *html == is_html && !is_blank(text));
                 let best = best(false).or_else(|| best(true)).unwrap_or(0);
                 texts.into_iter().nth(best)
             }
             "multipart/related" => {
-                // One part is the page, the first as a rule; the others belong to it.
-                let is_page = |place: &&usize| {
-                    let kind = self.parts.all.get(**place).map_or("", |part| part.mime_type.as_str());
+                // One part, usually the first, is the page; the others belong to it.
+                let is_page = |index: &&usize| {
+                    let kind = self.parts.all.get(**index).map_or("", |part| part.mime_type.as_str());
                     kind.starts_with("text/") || kind.starts_with("multipart/")
                 };
                 let page = part.parts.iter().find(is_page).copied();
                 let mut text = None;
-                for place in &part.parts {
-                    match page == Some(*place) {
-                        true => text = self.part(*place, true),
-                        false => self.attached(*place),
+                for index in &part.parts {
+                    match page == Some(*index) {
+                        true => text = self.part(*index, true),
+                        false => self.attached(*index),
                     }
                 }
                 text
             }
             kind if kind.starts_with("multipart/") && !part.parts.is_empty() => {
-                let texts = inner.filter_map(|(number, place)| self.part(*place, number == 0));
+                let texts = inner.filter_map(|(number, index)| self.part(*index, number == 0));
                 texts.reduce(|(mut all, is_html), (text, is_html_too)| {
                     if is_blank(&all) {
                         return (text, is_html_too);
                     }
-                    if !is_blank(&text) && all.len() <= MOST_TEXT {
+                    if !is_blank(&text) && all.len() <= MAX_TEXT {
                         all.push('\n');
                         all.push_str(&text);
                     }
@@ -110,7 +110,7 @@ impl Reading<'_> {
                 })
             }
             _ => {
-                self.attached(place);
+                self.attached(index);
                 None
             }
         }
@@ -124,32 +124,32 @@ impl Reading<'_> {
         let of_page = if is_html && label.is_none() { charset::of_html(&content.bytes) } else { None };
         let decoded = charset::decode(&content.bytes, label.or(of_page.as_deref()));
         self.note(decoded.note.as_deref());
-        // In HTML the link may stand behind a word.
+        // Search the HTML, because a link may be in an attribute only.
         self.has_links |= DRIVE_LINKS.iter().any(|link| decoded.text.contains(link));
         let text = if is_html { html::text(&decoded.text) } else { decoded.text };
         (text, is_html)
     }
 
-    fn attached(&mut self, place: usize) {
-        let Some(part) = self.parts.all.get(place) else { return };
+    fn attached(&mut self, index: usize) {
+        let Some(part) = self.parts.all.get(index) else { return };
         if !part.parts.is_empty() {
-            return part.parts.iter().for_each(|place| self.attached(*place));
+            return part.parts.iter().for_each(|index| self.attached(*index));
         }
         let content = transfer::decode(part.body, &part.encoding);
         self.note(content.note);
-        self.found.attachments.push(Attachment {
-            name: part.name.as_deref().map(|name| nul::replaced(&short(name, MOST_NAME)).into_owned()),
-            mime_type: nul::replaced(&short(&part.mime_type, MOST_NAME)).into_owned(),
+        self.body.attachments.push(Attachment {
+            name: part.name.as_deref().map(|name| nul::cleaned(&short(name, MAX_NAME))),
+            mime_type: nul::cleaned(&short(&part.mime_type, MAX_NAME)),
             size: content.bytes.len(),
         });
     }
 
     fn note(&mut self, note: Option<&str>) {
         if let Some(note) = note
-            && !self.found.notes.iter().any(|known| known == note)
-            && self.found.notes.len() < 10
+            && !self.body.notes.iter().any(|known| known == note)
+            && self.body.notes.len() < 10
         {
-            self.found.notes.push(note.to_owned());
+            self.body.notes.push(note.to_owned());
         }
     }
 }

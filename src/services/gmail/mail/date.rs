@@ -1,14 +1,14 @@
-//! The Date header: RFC 5322, and the other ways in which it is written. A date that is none is none: nothing is made up.
+//! Parses the Date header: RFC 5322 and other formats in use. An invalid date gives `None`; nothing is guessed.
 
 use chrono::{DateTime, Duration, FixedOffset, NaiveDate, Utc};
 
 const MONTHS: [&str; 12] =
     ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
-/// The zones of RFC 5322 by their names, in hours; others count as UTC.
+/// The named zones of RFC 5322, in hours; others count as UTC.
 const ZONES: [(&str, i32); 8] =
     [("EST", -5), ("EDT", -4), ("CST", -6), ("CDT", -5), ("MST", -7), ("MDT", -6), ("PST", -8), ("PDT", -7)];
-/// Longer ones are no dates.
-const MOST: usize = 200;
+/// Maximum length in bytes; the rest is ignored.
+const MAX_LENGTH: usize = 200;
 
 #[derive(Default)]
 struct Parts {
@@ -21,16 +21,16 @@ struct Parts {
     is_afternoon: Option<bool>,
 }
 
-/// The instant, if the text is a date that the calendar has.
+/// Returns the instant, if the text is a valid date.
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
-    let text = without_comments(text.trim().get(..text.trim().len().min(MOST))?);
+    let text = without_comments(text.trim().get(..text.trim().len().min(MAX_LENGTH))?);
     if let Ok(at) = DateTime::parse_from_rfc3339(&text).or_else(|_| DateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S %z")) {
         return Some(at.to_utc());
     }
     let mut parts = Parts::default();
     for token in text.split([' ', '\t', ',', '\r', '\n']).filter(|token| !token.is_empty()) {
         match token.split('-').collect::<Vec<_>>()[..] {
-            // As cookies have it: 20-Nov-2026.
+            // The format of cookies: 20-Nov-2026.
             [day, month, year] if month.starts_with(|c: char| c.is_ascii_alphabetic()) => {
                 [day, month, year].iter().try_for_each(|token| parts.take(token))?;
             }
@@ -57,11 +57,11 @@ fn without_comments(text: &str) -> String {
 }
 
 impl Parts {
-    /// Takes one word; `None`: it makes the whole no date.
+    /// Parses one token. `None`: the text is not a date.
     fn take(&mut self, token: &str) -> Option<()> {
         let digits = token.bytes().all(|byte| byte.is_ascii_digit());
         if token.contains(':') && token.starts_with(|c: char| c.is_ascii_digit()) {
-            // The zone may stand right behind: 10:00:00+0200, 10:00:00Z.
+            // The zone may follow directly: 10:00:00+0200, 10:00:00Z.
             let end = token.find(|c: char| !c.is_ascii_digit() && c != ':' && c != '.').unwrap_or(token.len());
             self.time = Some(time(&token[..end])?);
             return if end < token.len() { self.take(&token[end..]) } else { Some(()) };
@@ -84,7 +84,7 @@ impl Parts {
         let word = token.trim_matches('.').to_ascii_lowercase();
         let is_month = |month: &&str| word.len() >= 3 && (month.starts_with(&word) || word == "sept" && month.starts_with("sep"));
         match (word.as_str(), MONTHS.iter().position(is_month)) {
-            (_, Some(place)) if self.month.is_none() => self.month = u32::try_from(place + 1).ok(),
+            (_, Some(index)) if self.month.is_none() => self.month = u32::try_from(index + 1).ok(),
             ("am", _) => self.is_afternoon = Some(false),
             ("pm", _) => self.is_afternoon = Some(true),
             (word, _) => {
@@ -107,7 +107,7 @@ impl Parts {
             Some(is_afternoon) => hour % 12 + if is_afternoon { 12 } else { 0 },
         };
         let day = NaiveDate::from_ymd_opt(self.year?, self.month?, self.day?)?;
-        // A leap second is the first of the next minute.
+        // A leap second counts as the first second of the next minute.
         let (second, more) = if second == 60 { (59, 1) } else { (second, 0) };
         let local = day.and_hms_opt(hour, minute, second)?;
         let at = local.and_local_timezone(FixedOffset::east_opt(self.offset)?).single()?;
@@ -125,7 +125,7 @@ fn time(token: &str) -> Option<(u32, u32, u32)> {
     }
 }
 
-/// `+0200` or `+02:00`. With three digits nobody knows which hour is meant.
+/// `+0200` or `+02:00`. Three digits are ambiguous.
 fn offset(token: &str) -> Option<i32> {
     let sign = if token.starts_with('-') { -1 } else { 1 };
     let digits = token.get(1..)?.replace(':', "");
@@ -136,7 +136,7 @@ fn offset(token: &str) -> Option<i32> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
-/// Of two digits those below 69 are of this century, of three 1900 is to be added: RFC 5322 and Python.
+/// Two-digit years below 69 are in this century; 1900 is added to others and to three-digit years, following RFC 5322 and Python.
 fn year(token: &str) -> Option<i32> {
     let year: i32 = token.parse().ok()?;
     Some(match token.len() {

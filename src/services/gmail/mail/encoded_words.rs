@@ -1,25 +1,25 @@
-//! Encoded words in headers, RFC 2047. Words side by side in one charset are joined before they are decoded: writers split them anywhere,
-//! also within a character.
+//! Encoded words in headers, RFC 2047. Adjacent words in the same charset are joined before they are decoded, because senders split them
+//! anywhere, even within a character.
 
 use data_encoding::BASE64;
 
 use super::transfer;
 use crate::charset;
 
-/// Longest name of a charset.
-const MOST_NAME: usize = 64;
+/// Maximum length of a charset's name.
+const MAX_NAME: usize = 64;
 
-/// A stretch of a header.
+/// A section of a header.
 enum Piece<'a> {
     Plain(&'a str),
-    /// Words in one charset, encoding undone.
+    /// Adjacent words in one charset, base64 or quoted-printable decoded.
     Words {
         charset: &'a str,
         bytes: Vec<u8>,
     },
 }
 
-/// A header as a reader sees it.
+/// Decodes a header.
 pub fn decoded(value: &str) -> String {
     pieces(value).into_iter().fold(String::with_capacity(value.len()), |mut text, piece| {
         match piece {
@@ -30,7 +30,7 @@ pub fn decoded(value: &str) -> String {
     })
 }
 
-/// The same header, each run of encoded words made one in UTF-8: structure is read before words are.
+/// Merges each run of encoded words into one in UTF-8, for use before the structure of the header is parsed.
 pub fn unified(value: &str) -> String {
     pieces(value).into_iter().fold(String::with_capacity(value.len()), |mut text, piece| {
         match piece {
@@ -53,9 +53,9 @@ fn pieces(value: &str) -> Vec<Piece<'_>> {
     let mut pieces: Vec<Piece<'_>> = Vec::new();
     let (mut plain_from, mut at) = (0, 0);
     let last_end = value.rfind("?=").unwrap_or(0);
-    while let Some(found) = value.get(at..).and_then(|rest| rest.find("=?")) {
-        let start = at + found;
-        // Looked for once: a header of many beginnings would be searched for each of them.
+    while let Some(offset) = value.get(at..).and_then(|rest| rest.find("=?")) {
+        let start = at + offset;
+        // Found once: searching again for each start would make a header of many starts slow.
         if start >= last_end {
             break;
         }
@@ -71,7 +71,7 @@ fn pieces(value: &str) -> Vec<Piece<'_>> {
                 bytes.extend(more);
             }
             (last, word) => {
-                // Blanks between words are for the line, not for the reader.
+                // Blanks between encoded words are not part of the text.
                 if !plain.is_empty() && (!plain.trim().is_empty() || !matches!(last, Some(Piece::Words { .. }))) {
                     pieces.push(Piece::Plain(plain));
                 }
@@ -86,10 +86,10 @@ fn pieces(value: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// `=?charset?encoding?text?=` at this place, and where it ends.
+/// Parses `=?charset?encoding?text?=` at `start`. Returns the word and its end.
 fn word(value: &str, start: usize) -> Option<(Piece<'_>, usize)> {
     let rest = &value[start + 2..];
-    let charset_end = rest.bytes().take(MOST_NAME).position(|byte| byte == b'?')?;
+    let charset_end = rest.bytes().take(MAX_NAME).position(|byte| byte == b'?')?;
     let (charset, rest) = rest.split_at(charset_end);
     let mut letters = rest[1..].chars();
     let encoding = letters.next()?;

@@ -1,10 +1,10 @@
-//! The text of HTML, as a reader sees it: words, cells, items, paragraphs and links stay apart. It is read tag by tag and no tree is built,
-//! so that time and memory stay in proportion to the page, however deep its elements are nested.
+//! Converts HTML to the visible text, with words, cells, items, paragraphs and links separated. Works tag by tag without building a tree, so
+//! that time and memory are proportional to the page, however deeply its elements are nested.
 
 use html5gum::emitters::default::DefaultEmitter;
 use html5gum::{Token, Tokenizer};
 
-/// What separates two pieces of text.
+/// The separator between two pieces of text.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Gap {
     #[default]
@@ -14,13 +14,13 @@ enum Gap {
     Paragraph,
 }
 
-/// Elements whose content no reader sees.
+/// Elements whose content is not visible.
 const HIDDEN: [&[u8]; 6] = [b"style", b"script", b"title", b"noembed", b"iframe", b"noframes"];
 
-/// Turns HTML into text.
+/// Converts HTML to text.
 pub fn text(html: &str) -> String {
     let mut emitter = DefaultEmitter::default();
-    // Style sheets and scripts are not markup.
+    // Do not parse style sheets and scripts as markup.
     emitter.naively_switch_states(true);
     let mut page = Page::default();
     for token in Tokenizer::new_with_emitter(html, emitter) {
@@ -47,7 +47,7 @@ struct Page {
     gap: Gap,
     hidden: Option<Vec<u8>>,
     is_pre: bool,
-    /// A link has just ended: one that follows at once is another.
+    /// A link has just ended: a directly following one must be separated from it.
     after_link: bool,
 }
 
@@ -62,7 +62,7 @@ impl Page {
         }
         self.separate(around(name));
         self.is_pre |= name == b"pre" || name == b"textarea";
-        // A body begins whatever was left open before it.
+        // `<body>` ends hidden elements that were not closed.
         match name {
             b"body" => self.hidden = None,
             name if self.hidden.is_none() && HIDDEN.contains(&name) => self.hidden = Some(name.to_vec()),
@@ -84,7 +84,7 @@ impl Page {
             match c {
                 '\n' if self.is_pre => self.gap = if self.gap >= Gap::Line { Gap::Paragraph } else { Gap::Line },
                 c if c.is_whitespace() => self.separate(Gap::Space),
-                // Where a word may be broken, and what fills previews: no reader sees it, and a search would not find the word.
+                // Soft hyphens and preview fillers: invisible, and a search would not find words with them.
                 '\u{ad}' | '\u{200b}' | '\u{feff}' | '\u{34f}' => {}
                 c => {
                     if !self.out.is_empty() {
@@ -103,7 +103,7 @@ impl Page {
     }
 }
 
-/// What stands before and after an element.
+/// The gap before and after an element.
 fn around(name: &[u8]) -> Gap {
     match name {
         b"p" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"blockquote" | b"pre" | b"table" | b"ul" | b"ol" | b"dl" => {

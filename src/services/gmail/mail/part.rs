@@ -1,4 +1,4 @@
-//! One part of a message, by its headers: RFC 2045, 2183 and 2231, read by mail-parser.
+//! One part of a message, from its headers: RFC 2045, 2183 and 2231, parsed by mail-parser.
 
 use std::sync::LazyLock;
 
@@ -7,9 +7,9 @@ use mail_parser::{MessageParser, MimeHeaders as _};
 use super::encoded_words;
 use crate::charset;
 
-/// Longest header of a part, in bytes.
-const MOST_HEADER: usize = 16 << 10;
-const NO_TYPE: &str = "a Content-Type is none, read as text/plain";
+/// Maximum length of a part's header, in bytes.
+const MAX_HEADER: usize = 16 << 10;
+const NO_TYPE: &str = "a Content-Type is not valid, read as text/plain";
 
 static PARSER: LazyLock<MessageParser> = LazyLock::new(|| MessageParser::new().with_mime_headers());
 
@@ -19,33 +19,33 @@ pub struct Part<'a> {
     pub mime_type: String,
     pub charset: Option<String>,
     pub name: Option<String>,
-    /// Whether its Content-Type has a name: an attachment, even if it does not say so.
+    /// Whether its Content-Type has a name, which makes it an attachment even if it is not declared as one.
     pub is_named: bool,
     pub is_attachment: bool,
     /// In lower case.
     pub encoding: String,
     pub body: &'a [u8],
-    /// Places of its own parts.
+    /// Indexes of its subparts.
     pub parts: Vec<usize>,
-    /// What divides its parts.
+    /// The separator of its subparts.
     pub boundary: Option<Vec<u8>>,
 }
 
-/// A header's value as text: unfolded, in whatever charset.
+/// A header's value as text: unfolded, in any charset.
 pub fn text(value: &[u8]) -> String {
     let text = charset::decode(value, None).text;
     text.replace(['\r', '\n'], "").trim().to_owned()
 }
 
 impl Part<'_> {
-    /// Reads the headers of a part, and what is wrong with them; `in_digest`: it is a message unless it says otherwise.
+    /// Parses the headers of a part; also returns a note on errors. `in_digest`: the default type is message/rfc822.
     pub fn of(headers: &[(&[u8], &[u8])], in_digest: bool) -> (Self, Option<&'static str>) {
         let mut block = String::new();
-        for wanted in ["Content-Type", "Content-Disposition", "Content-Transfer-Encoding"] {
-            let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
-            if let Some((_, value)) = found {
-                let value = value.get(..MOST_HEADER).unwrap_or(value);
-                block.push_str(&format!("{wanted}: {}\r\n", encoded_words::unified(&text(value).replace('\0', " "))));
+        for field in ["Content-Type", "Content-Disposition", "Content-Transfer-Encoding"] {
+            let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.as_bytes()));
+            if let Some((_, value)) = header {
+                let value = value.get(..MAX_HEADER).unwrap_or(value);
+                block.push_str(&format!("{field}: {}\r\n", encoded_words::unified(&text(value).replace('\0', " "))));
             }
         }
         block.push_str("\r\n");
@@ -56,8 +56,8 @@ impl Part<'_> {
         let encoding = root.and_then(|part| part.content_transfer_encoding()).unwrap_or_default();
         let attribute = |name: &str| kind.and_then(|kind| kind.attribute(name)).map(str::to_owned);
         let full = kind.and_then(|kind| {
-            let is_whole = |word: &str| !word.trim().is_empty() && !word.contains('/');
-            let subtype = kind.subtype().filter(|subtype| is_whole(subtype) && is_whole(kind.ctype()))?;
+            let is_valid = |word: &str| !word.trim().is_empty() && !word.contains('/');
+            let subtype = kind.subtype().filter(|subtype| is_valid(subtype) && is_valid(kind.ctype()))?;
             Some(format!("{}/{subtype}", kind.ctype()).to_lowercase())
         });
         let note = (kind.is_some() && full.is_none()).then_some(NO_TYPE);

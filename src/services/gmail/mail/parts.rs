@@ -1,14 +1,14 @@
-//! The parts of a message and where they lie, RFC 2046: one pass over its lines. What is not closed, or announced under another name, is read
-//! as far as it goes. Enclosed messages are not opened.
+//! Splits a message into its parts, RFC 2046, in one pass over its lines. Parts that are not closed, or use an undeclared boundary, are parsed
+//! leniently. Enclosed messages are not opened.
 
 use super::part::Part;
-use crate::services::gmail::headers::{HeaderBudget, MOST as MOST_HEADERS};
+use crate::services::gmail::headers::{HeaderBudget, MAX_HEADERS};
 
-/// How deep parts may be nested, and how many there may be.
-const DEEPEST: usize = 128;
-const MOST_PARTS: usize = 1_000;
-/// Boundaries that are not announced and are looked for.
-const MOST_GUESSES: usize = 8;
+/// Maximum nesting depth of parts, and maximum number of parts.
+const MAX_DEPTH: usize = 128;
+const MAX_PARTS: usize = 1_000;
+/// Maximum number of undeclared boundaries that are guessed.
+const MAX_GUESSES: usize = 8;
 
 const JUNK: &str = "the headers contain a line that is not a header";
 const UNCLOSED: &str = "a multipart is not closed";
@@ -17,35 +17,35 @@ const UNDIVIDED: &str = "a multipart has no parts";
 const MANY_HEADERS: &str = "headers of a part beyond the first 1000 were left out";
 const TOO_MANY: &str = "not all parts were read: too many, or nested too deep";
 
-/// A message, taken apart.
+/// A message split into its parts.
 #[derive(Default)]
 pub struct Parts<'a> {
-    /// Of the message itself, in their order: name, and value as it stands there.
+    /// Headers of the message itself, in their order: name and raw value.
     pub headers: Vec<(&'a [u8], &'a [u8])>,
-    /// The first is the message; a part comes before its own parts.
+    /// The first is the message; a part precedes its subparts.
     pub all: Vec<Part<'a>>,
-    /// What was wrong, each once.
+    /// Distinct notes on errors.
     pub notes: Vec<&'static str>,
 }
 
-/// A multipart whose end has not come.
+/// A multipart that has not been closed yet.
 struct Open {
-    place: usize,
+    index: usize,
     boundary: Option<Vec<u8>>,
-    /// Where its content begins.
+    /// Start of its content.
     from: usize,
     is_divided: bool,
 }
 
-/// Takes a message apart.
+/// Splits a message into its parts.
 pub fn of(raw: &[u8]) -> Parts<'_> {
     let mut walk = Walk { raw, open: Vec::new(), leaf: None, parts: Parts::default(), guesses: 0 };
     let body = walk.part(0, None);
     walk.lines(body);
     while !walk.open.is_empty() {
-        // Parts that are found under another name are read like others.
-        if let Some(again) = walk.close(raw.len()) {
-            walk.lines(again);
+        // The parts of a guessed boundary are parsed in a second pass.
+        if let Some(restart) = walk.close(raw.len()) {
+            walk.lines(restart);
         }
     }
     walk.end_leaf(raw.len());
@@ -55,13 +55,13 @@ pub fn of(raw: &[u8]) -> Parts<'_> {
 struct Walk<'a> {
     raw: &'a [u8],
     open: Vec<Open>,
-    /// The part whose body is being read, and where it began.
+    /// The part whose body is being read, and the start of the body.
     leaf: Option<(usize, usize)>,
     parts: Parts<'a>,
     guesses: usize,
 }
 
-/// A line without its end, and where the next one begins.
+/// The line at `at` without its line break, and the start of the next one.
 fn line(raw: &[u8], at: usize) -> (&[u8], usize) {
     let rest = raw.get(at..).unwrap_or_default();
     let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
@@ -70,21 +70,21 @@ fn line(raw: &[u8], at: usize) -> (&[u8], usize) {
     (line.strip_suffix(b"\r").unwrap_or(line), at + end)
 }
 
-/// What stands before a boundary: its line's break belongs to the boundary.
+/// The content before a boundary. The line break before a boundary belongs to the boundary.
 fn before(raw: &[u8], from: usize, to: usize) -> &[u8] {
     let body = raw.get(from..to).unwrap_or_default();
     let body = body.strip_suffix(b"\n").unwrap_or(body);
     body.strip_suffix(b"\r").unwrap_or(body)
 }
 
-/// A header of a part, by its place in the message.
+/// A header of a part, by its position in the message.
 struct Header<'a> {
     name: &'a [u8],
     from: usize,
     to: usize,
 }
 
-/// The name of the header that begins in this line.
+/// The name of the header that starts in this line.
 fn name(line: &[u8]) -> Option<&[u8]> {
     let name = line[..memchr::memchr(b':', line)?].trim_ascii_end();
     (!name.is_empty() && name.iter().all(|byte| (33..127).contains(byte))).then_some(name)
@@ -101,7 +101,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Reads the lines from here to the end.
+    /// Parses the lines from `at` to the end.
     fn lines(&mut self, mut at: usize) {
         while at < self.raw.len() {
             let (line, next) = line(self.raw, at);
@@ -112,7 +112,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Which open multipart this line divides or ends, the innermost first.
+    /// The innermost open multipart whose boundary this line is, and whether the line closes it.
     fn ends(&self, line: &[u8]) -> Option<(usize, bool)> {
         let rest = line.strip_prefix(b"--")?;
         self.open.iter().enumerate().rev().find_map(|(level, open)| {
@@ -121,11 +121,11 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Comes to a boundary; answers where to read on.
+    /// Handles a boundary. Returns where to continue.
     fn boundary(&mut self, level: usize, is_last: bool, at: usize, next: usize) -> usize {
         while self.open.len() > level + 1 {
-            if let Some(again) = self.close(at) {
-                return again;
+            if let Some(restart) = self.close(at) {
+                return restart;
             }
         }
         self.end_leaf(at);
@@ -135,23 +135,23 @@ impl<'a> Walk<'a> {
             self.open.pop();
             return next;
         }
-        if self.parts.all.len() >= MOST_PARTS {
+        if self.parts.all.len() >= MAX_PARTS {
             self.note(TOO_MANY);
             return self.raw.len();
         }
-        let parent = open.place;
+        let parent = open.index;
         self.part(next, Some(parent))
     }
 
     fn end_leaf(&mut self, at: usize) {
-        if let Some((place, from)) = self.leaf.take()
-            && let Some(part) = self.parts.all.get_mut(place)
+        if let Some((index, from)) = self.leaf.take()
+            && let Some(part) = self.parts.all.get_mut(index)
         {
             part.body = before(self.raw, from, at);
         }
     }
 
-    /// Ends the innermost multipart without its own word; answers where to read again, if its parts were found under another name.
+    /// Ends the innermost multipart without its closing boundary. Returns where to restart if a boundary was guessed.
     fn close(&mut self, at: usize) -> Option<usize> {
         self.end_leaf(at);
         let open = self.open.pop()?;
@@ -160,7 +160,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         let body = before(self.raw, open.from, at);
-        let guess = if self.guesses < MOST_GUESSES { guess(body) } else { None };
+        let guess = if self.guesses < MAX_GUESSES { guess(body) } else { None };
         if let Some(boundary) = guess {
             self.guesses += 1;
             self.note(GUESSED);
@@ -170,19 +170,19 @@ impl<'a> Walk<'a> {
         if !body.trim_ascii().is_empty() {
             self.note(UNDIVIDED);
         }
-        if let Some(part) = self.parts.all.get_mut(open.place) {
+        if let Some(part) = self.parts.all.get_mut(open.index) {
             part.body = body;
             "text/plain".clone_into(&mut part.mime_type);
         }
         None
     }
 
-    /// Reads the headers of a part; answers where its content begins.
+    /// Parses the headers of a part. Returns the start of its content.
     fn part(&mut self, at: usize, parent: Option<usize>) -> usize {
         let (headers, from) = self.headers(at);
         let value = |header: &Header<'a>| self.raw.get(header.from..header.to).unwrap_or_default();
         let headers: Vec<(&[u8], &[u8])> = headers.iter().map(|header| (header.name, value(header))).collect();
-        let place = self.parts.all.len();
+        let index = self.parts.all.len();
         let in_digest =
             parent.and_then(|parent| self.parts.all.get(parent)).is_some_and(|part| part.mime_type == "multipart/digest");
         let (part, note) = Part::of(&headers, in_digest);
@@ -190,28 +190,28 @@ impl<'a> Walk<'a> {
             self.note(note);
         }
         if let Some(parent) = parent.and_then(|parent| self.parts.all.get_mut(parent)) {
-            parent.parts.push(place);
+            parent.parts.push(index);
         }
         match part.mime_type.starts_with("multipart/") {
-            true if self.open.len() < DEEPEST => {
-                self.open.push(Open { place, boundary: part.boundary.clone(), from, is_divided: false });
+            true if self.open.len() < MAX_DEPTH => {
+                self.open.push(Open { index, boundary: part.boundary.clone(), from, is_divided: false });
             }
             is_multipart => {
                 if is_multipart {
                     self.note(TOO_MANY);
                 }
-                self.leaf = Some((place, from));
+                self.leaf = Some((index, from));
             }
         }
         self.parts.all.push(part);
         if parent.is_none() {
-            let mut room = HeaderBudget::default();
-            self.parts.headers = headers.into_iter().filter(|(name, value)| room.take(name, value)).collect();
+            let mut budget = HeaderBudget::default();
+            self.parts.headers = headers.into_iter().filter(|(name, value)| budget.take(name, value)).collect();
         }
         from
     }
 
-    /// The headers of a part, as many as are kept, and where what follows them begins.
+    /// The headers of a part, up to the maximum, and the start of its content.
     fn headers(&mut self, start: usize) -> (Vec<Header<'a>>, usize) {
         let raw = self.raw;
         let mut headers: Vec<Header<'a>> = Vec::new();
@@ -228,13 +228,13 @@ impl<'a> Walk<'a> {
                 if let Some(folded) = headers.last_mut().filter(|_| !is_full) {
                     folded.to = at + text.len();
                 }
-            } else if name(text).is_some() && headers.len() == MOST_HEADERS {
+            } else if name(text).is_some() && headers.len() == MAX_HEADERS {
                 is_full = true;
                 self.note(MANY_HEADERS);
             } else if let Some(name) = name(text) {
                 headers.push(Header { name, from: at + text.len() - after_colon(text).len(), to: at + text.len() });
             } else if !(at == start && text.starts_with(b"From ")) {
-                // The separator of an mbox is no header and no fault. Junk is left out, unless the body begins with it.
+                // The `From ` line of an mbox is not an error. Other junk is skipped, unless the body starts with it.
                 self.note(JUNK);
                 if name(line(raw, next).0).is_none() {
                     return (headers, at);
@@ -246,7 +246,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A boundary by its looks: a line of dashes and a name, and a header of a part below it.
+/// Guesses a boundary: a line of two dashes and a name, followed by a `Content-` header.
 fn guess(body: &[u8]) -> Option<&[u8]> {
     let mut at = 0;
     while at < body.len() {

@@ -1,10 +1,10 @@
-//! Content transfer encodings, read as far as they go: RFC 2045, and what mail of every day makes of it.
+//! Decodes content transfer encodings, RFC 2045, with tolerance for common errors.
 
 use std::borrow::Cow;
 
 use data_encoding::BASE64_NOPAD;
 
-/// Bytes, and what was wrong with how they were encoded.
+/// Decoded bytes, and a note on errors in their encoding.
 pub struct Content<'a> {
     pub bytes: Cow<'a, [u8]>,
     pub note: Option<&'static str>,
@@ -12,7 +12,7 @@ pub struct Content<'a> {
 
 const DAMAGED: &str = "a part's base64 is damaged";
 const FOLLOWED: &str = "text after a part's base64 was left out";
-const NO_BASE64: &str = "a part is called base64 and is not";
+const NO_BASE64: &str = "a part is declared as base64 but is not";
 
 /// Decodes a body; `encoding` in lower case.
 pub fn decode<'a>(body: &'a [u8], encoding: &str) -> Content<'a> {
@@ -35,7 +35,7 @@ fn value(byte: u8) -> Option<u32> {
     }))
 }
 
-/// Bits on their way from sextets to bytes.
+/// Converts sextets to bytes.
 #[derive(Default)]
 struct Sextets {
     bits: u32,
@@ -53,35 +53,35 @@ impl Sextets {
         }
     }
 
-    /// Takes a line of nothing but whole groups; `false`: it is another.
+    /// Decodes a line that consists of complete groups; `false`: the line does not.
     fn take(&mut self, line: &[u8]) -> bool {
         if self.count != 0 || !line.len().is_multiple_of(4) {
             return false;
         }
         let before = self.bytes.len();
         self.bytes.resize(before + line.len() / 4 * 3, 0);
-        let is_taken = BASE64_NOPAD.decode_mut(line, &mut self.bytes[before..]).is_ok();
-        if !is_taken {
+        let is_decoded = BASE64_NOPAD.decode_mut(line, &mut self.bytes[before..]).is_ok();
+        if !is_decoded {
             self.bytes.truncate(before);
         }
-        is_taken
+        is_decoded
     }
 
-    /// Ends a group; `false`: it has one sextet, which is no byte.
+    /// Ends a group; `false`: it has only one sextet, which is not enough for a byte.
     fn end(&mut self) -> bool {
         match self.count {
             2 => self.bytes.push((self.bits >> 4) as u8),
             3 => self.bytes.extend([(self.bits >> 10) as u8, (self.bits >> 2) as u8]),
             _ => {}
         }
-        let is_whole = self.count != 1;
+        let is_valid = self.count != 1;
         (self.bits, self.count) = (0, 0);
-        is_whole
+        is_valid
     }
 }
 
-/// Base64 up to its padding, or up to a line of something else where a group is whole: what lists and scanners write below it. Padding may be
-/// missing; other characters within it are passed over.
+/// Decodes base64 up to its padding, or up to other text after a complete group, such as the footer of a mailing list or scanner. Padding may
+/// be missing; other characters within it are skipped.
 fn base64(body: &[u8]) -> Content<'_> {
     let mut sextets = Sextets { bytes: Vec::with_capacity(body.len() / 4 * 3), ..Sextets::default() };
     let (mut note, mut is_padded, mut after_blank) = (None, false, false);
@@ -91,28 +91,28 @@ fn base64(body: &[u8]) -> Content<'_> {
             after_blank |= !sextets.bytes.is_empty();
             continue;
         }
-        // Most lines are such.
+        // The usual case.
         if !is_padded && sextets.take(line) {
             after_blank = false;
             continue;
         }
-        // A blank within a line is as strange as any other character.
-        let strange = line.iter().filter(|byte| value(**byte).is_none() && **byte != b'=').count();
+        // Blanks within a line count as foreign characters.
+        let foreign = line.iter().filter(|byte| value(**byte).is_none() && **byte != b'=').count();
         let begins = sextets.bytes.is_empty() && sextets.count == 0;
-        if begins && strange > line.len() / 8 {
+        if begins && foreign > line.len() / 8 {
             return Content { bytes: body.into(), note: Some(NO_BASE64) };
         }
-        let is_other = strange > 0 || line.len() % 4 != 0;
+        let is_other = foreign > 0 || line.len() % 4 != 0;
         if !begins && sextets.count == 0 && ((is_padded && after_blank) || (is_other && (is_padded || after_blank))) {
             note = Some(FOLLOWED);
             break;
         }
         after_blank = false;
         let mut goes_on = false;
-        for (place, byte) in line.iter().enumerate() {
-            // On the line of its end only more base64 goes on.
-            if is_padded && place > 0 && *byte != b'=' && !goes_on {
-                goes_on = is_base64(&line[place..]);
+        for (index, byte) in line.iter().enumerate() {
+            // After padding, only more base64 may follow on the same line.
+            if is_padded && index > 0 && *byte != b'=' && !goes_on {
+                goes_on = is_base64(&line[index..]);
                 if !goes_on {
                     return Content { bytes: sextets.bytes.into(), note: Some(FOLLOWED) };
                 }
@@ -123,7 +123,7 @@ fn base64(body: &[u8]) -> Content<'_> {
                     is_padded = false;
                 }
                 None if *byte == b'=' => {
-                    // Parts that were encoded one by one and put together go on behind it.
+                    // Concatenated pieces that were encoded separately continue after it.
                     is_padded |= sextets.count != 0;
                     note = if sextets.end() { note } else { Some(DAMAGED) };
                 }
@@ -143,7 +143,7 @@ fn is_base64(text: &[u8]) -> bool {
     text.len().is_multiple_of(4) && text.iter().all(|byte| value(*byte).is_some() || *byte == b'=')
 }
 
-/// Quoted-printable; what is not encoded stays as it is.
+/// Decodes quoted-printable; other text is kept.
 pub fn quoted_printable(body: &[u8]) -> Vec<u8> {
     let hex = |byte: u8| char::from(byte).to_digit(16);
     let mut bytes = Vec::with_capacity(body.len());
@@ -155,7 +155,7 @@ pub fn quoted_printable(body: &[u8]) -> Vec<u8> {
                 bytes.push((high << 4 | low) as u8);
                 rest = after;
             }
-            // A soft line break, with the blanks that a gateway may have left before its end.
+            // A soft line break, with blanks that a gateway may have added before its end.
             (b'=', after) => {
                 let blanks = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
                 match after.get(blanks) {
@@ -193,7 +193,7 @@ mod tests {
             ("SGVsbG8gdGhlcmUh\r\n\r\nBest wishes, Joe\r\n", "Hello there!", Some(FOLLOWED)),
             ("SGVs bG8=", "Hello", None),
             ("SGVsbG8=\r\n-- \r\nlist", "Hello", Some(FOLLOWED)),
-            // Encoded one by one.
+            // Encoded separately.
             ("SGVsbG8=\r\nIHRoZXJl\r\n", "Hello there", None),
             ("SGVs!bG8=", "Hello", Some(DAMAGED)),
             ("SGVsbG8==A", "Hello", Some(FOLLOWED)),

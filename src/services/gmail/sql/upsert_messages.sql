@@ -1,5 +1,5 @@
--- Upserts messages; what is the same as stored is not written again, except for a full pass's stamp.
--- $1 stream, $2 user, $3 pass (NULL: incremental), $4… one array a column; lists come as JSON
+-- Upserts messages. Unchanged rows are not rewritten, except to stamp them with a full pass.
+-- $1 stream, $2 user, $3 pass (NULL: incremental), $4… one array per column; lists as JSON
 INSERT INTO gmail_messages AS m (stream_id, user_id, seen_pass, message_id, thread_id, history_id, labels, received_at, sent_at, from_address,
   from_name, to_addresses, cc_addresses, subject, snippet, size_estimate, rfc822_message_id, headers, body, attachments, note)
 SELECT $1, $2, $3, message_id, thread_id, history_id, ARRAY(SELECT jsonb_array_elements_text(labels)), received_at, sent_at, from_address,
@@ -17,7 +17,7 @@ ON CONFLICT (stream_id, message_id) DO UPDATE SET
   headers = excluded.headers, body = coalesce(excluded.body, m.body), attachments = coalesce(excluded.attachments, m.attachments),
   note = excluded.note, deleted_at = NULL,
   synced_at = CASE WHEN m.history_id = excluded.history_id AND m.deleted_at IS NULL THEN m.synced_at ELSE now() END
--- What a full pass names is what there is now, whatever number it has.
+-- A full pass gives the current state, whatever its history id.
 WHERE (m.history_id IS NULL OR excluded.history_id IS NULL OR excluded.history_id >= m.history_id OR excluded.seen_pass IS NOT NULL)
   AND (m.history_id IS DISTINCT FROM excluded.history_id OR m.history_id IS NULL OR m.deleted_at IS NOT NULL
        OR (excluded.seen_pass IS NOT NULL AND m.seen_pass IS DISTINCT FROM excluded.seen_pass))

@@ -23,7 +23,7 @@ fn parts_are_found_however_they_end() {
         ("A: b\n--a\n\nbody", &["--a\n\nbody"], &[JUNK]),
         (&format!("{MIXED}--a\n\none\n--a \r\n\r\ntwo\r\n\r\n--a--\nepilogue"), &["one", "two\r\n"], &[]),
         (&format!("{MIXED}--a\nno header\n--a\n--a--"), &["no header", ""], &[JUNK]),
-        // What only begins like a boundary is text.
+        // A line that only starts like a boundary is text.
         (&format!("{MIXED}--a\n\n--ab\n--a--c\n --a\n--a--\n"), &["--ab\n--a--c\n --a"], &[]),
         (&format!("{MIXED}--a\n\none"), &["one"], &[UNCLOSED]),
         (&format!("{MIXED}{INNER}--b c\n\none\n--a\n\ntwo\n--a--"), &["one", "two"], &[UNCLOSED]),
@@ -61,7 +61,7 @@ fn hostile_mail_is_bounded() {
         "a:\n".repeat(200_000),
     ] {
         let parts = of(raw.as_bytes());
-        assert!(parts.all.len() <= MOST_PARTS && parts.headers.len() <= MOST_HEADERS);
+        assert!(parts.all.len() <= MAX_PARTS && parts.headers.len() <= MAX_HEADERS);
         assert!(parts.notes.len() < 8);
     }
 }

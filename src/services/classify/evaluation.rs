@@ -1,4 +1,4 @@
-//! The judgement on one document. Reads our database, and writes nothing.
+//! Judges one document. Reads the database, writes nothing.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::endpoint_calls::{MOST_ASKS, Pending};
+use super::endpoint_calls::{MAX_ASKS, Pending};
 use super::learn::may;
 use super::state::State;
 use super::{Change, Classify, by};
@@ -22,16 +22,16 @@ use crate::db::items::Poison;
 use crate::engine::Item;
 use crate::error::{Class, Failure};
 
-/// One document by its id, queued or not.
+/// Judges one document by its id, queued or not.
 ///
 /// # Errors
-/// It is none of the user's, or the database failed.
+/// Returns `Permanent` if the user has no such document, or an error if the database fails.
 pub async fn one(classify: &Classify, user: Uuid, id: &str) -> Result<(Item<Change>, Option<Pending>), Failure> {
-    let missing = || Failure::new(Class::Permanent, format!("document {id}: not there"));
+    let missing = || Failure::new(Class::Permanent, format!("document {id}: not found"));
     let document: Uuid = id.parse().map_err(|_| missing())?;
     let now = models::state(&classify.pool, user).await?;
     let state = classify.states.of(&classify.pool, user, &now).await?;
-    // No model has this version: it is judged again.
+    // No model has this version, so the document is judged again.
     let reading = Reading { user, version: -1, opened_at: now.opened_at, private: classify.asks.private() };
     let queued = reading.these(&classify.pool, &[document]).await?.pop().ok_or_else(missing)?;
     let change = change(classify, &state, &queued, now.version, true);
@@ -39,10 +39,10 @@ pub async fn one(classify: &Classify, user: Uuid, id: &str) -> Result<(Item<Chan
     Ok((item(document, change)?, pending))
 }
 
-pub(super) fn to_ask(classify: &Classify, state: &State, queued: &Queued, change: &Change, place: usize) -> Option<Pending> {
+pub(super) fn to_ask(classify: &Classify, state: &State, queued: &Queued, change: &Change, index: usize) -> Option<Pending> {
     match change {
-        Change::Judged(judgement) => classify.asks.pending(state, queued, judgement, place, false),
-        Change::Asked(judgement) => classify.asks.pending(state, queued, judgement, place, true),
+        Change::Judged(judgement) => classify.asks.pending(state, queued, judgement, index, false),
+        Change::Asked(judgement) => classify.asks.pending(state, queued, judgement, index, true),
         _ => None,
     }
 }
@@ -51,20 +51,19 @@ pub(super) fn item(id: Uuid, change: Change) -> anyhow::Result<Item<Change>> {
     Ok(Item { id: id.to_string(), raw: serde_json::value::to_raw_value(&json!({ "document": id }))?, changed_at: None, change })
 }
 
-/// `version`: of the stored model, so that what one judged that is not stored yet is judged again when it is.
-pub(super) fn change(classify: &Classify, state: &State, queued: &Queued, version: i32, asked: bool) -> Change {
+/// `version` is that of the stored model: documents judged by a model that is not stored yet are judged again once it is.
+pub(super) fn change(classify: &Classify, state: &State, queued: &Queued, version: i32, requested: bool) -> Change {
     match queued.is_settled {
         true => Change::Settled(queued.id),
-        false if asked => Change::Asked(Box::new(judgement(classify, state, queued, version))),
+        false if requested => Change::Asked(Box::new(judgement(classify, state, queued, version))),
         false => Change::Judged(Box::new(judgement(classify, state, queued, version))),
     }
 }
 
-/// What is thought of a document.
 fn judgement(classify: &Classify, state: &State, queued: &Queued, version: i32) -> Judgement {
     let decision = decision(state, queued);
     let verdict = match decision.outcome {
-        Outcome::Decided { label, by: way, confidence } => Verdict::Decided { label, by: by(way), confidence },
+        Outcome::Decided { label, by: evidence, confidence } => Verdict::Decided { label, by: by(evidence), confidence },
         Outcome::Unsure if holds_on(state, queued, &decision) => Verdict::Kept,
         Outcome::Unsure => Verdict::Unsure,
     };
@@ -87,18 +86,18 @@ fn judgement(classify: &Classify, state: &State, queued: &Queued, version: i32) 
     }
 }
 
-/// What the endpoint has had to do with this text so far.
+/// Whether and how often the endpoint was asked about this text.
 fn asked_before(queued: &Queued) -> EndpointState {
     let wait = queued.asked_again_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match wait.filter(|wait| !wait.is_zero()) {
         _ if queued.was_asked => EndpointState::Answered,
         Some(wait) => EndpointState::Later { wait, asks: queued.asks },
-        None if queued.asks >= MOST_ASKS => EndpointState::GivenUp { asks: queued.asks },
+        None if queued.asks >= MAX_ASKS => EndpointState::GivenUp { asks: queued.asks },
         None => EndpointState::No,
     }
 }
 
-/// The decision on a document by all that is known now.
+/// Decides on a document by the current state.
 pub fn decision(state: &State, queued: &Queued) -> Decision {
     let near = state.people.near(queued.id, &queued.traits);
     state.learner.decide(&features(&text(queued)), &near.neighbours(), |label| may_get(state, queued, label))
@@ -108,32 +107,31 @@ fn may_get(state: &State, queued: &Queued, label: Label) -> May {
     may(label, |id| state.project(id).is_some(), &queued.refused)
 }
 
-/// The model's labels for a document without those that a person took away, the best first.
+/// The model's labels for a document, best first, without those that a person removed.
 pub fn ranked(state: &State, queued: &Queued) -> Vec<Candidate> {
     state.learner.model().rank(&features(&text(queued)), |label| !queued.refused.contains(&label))
 }
 
-/// Whether what was decided before still holds, although nothing decides it now. What a closed project has it keeps.
+/// Whether the earlier decision still holds although nothing supports it now. A closed project keeps its documents.
 fn holds_on(state: &State, queued: &Queued, decision: &Decision) -> bool {
     let Some((label, by)) = &queued.decision else { return false };
     match (may_get(state, queued, *label), by.as_str()) {
         (May::Refused, _) => false,
         (May::Closed, _) => true,
-        // It would come and go with every few words that are learnt: it outlasts a confidence that falls below the threshold while the model knows
-        // nothing better.
+        // Avoid flapping with every few corrections: keep the model's decision below the threshold while the model prefers no other label.
         (May::Given, "model") => decision.alternatives.first().is_some_and(|best| best.label == *label),
-        // Until the endpoint, a program, or anything else says otherwise of the text as it is now.
+        // Holds until the endpoint, a program or anything else decides differently on the current text.
         (May::Given, "endpoint" | WEBHOOK) => true,
         (May::Given, _) => false,
     }
 }
 
-/// A document as features are made of it.
+/// The text that the features are computed from.
 pub fn text(queued: &Queued) -> Text<'_> {
     Text { title: &queued.title, sender: &queued.author, body: &queued.text }
 }
 
-/// A document that leaves quarantine is queued again.
+/// Decodes a document that leaves quarantine: it is queued again.
 pub fn decode(raw: Box<RawValue>) -> Result<Item<Change>, Poison> {
     #[derive(serde::Deserialize)]
     struct Raw {
