@@ -1,4 +1,4 @@
-//! The command line: what there is, and which command does it.
+//! The command line: argument parsing and dispatch to commands.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -12,14 +12,14 @@ use crate::engine::isolated;
 use crate::error::{EXIT_HELP, Exit, one_line};
 use crate::progress;
 
-/// Keeps Google Calendar, Drive, Gmail and meeting bots in step with PostgreSQL. Each run does one job, records it, and exits.
+/// Keep Google Calendar, Drive, Gmail and meeting bots in sync with PostgreSQL. Each run does one job, records it, and exits.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_HELP, max_term_width = 110)]
 struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Word,
+    command: AnyCommand,
 }
 
 #[derive(Debug, Args)]
@@ -27,13 +27,13 @@ struct Global {
     /// Settings file (default: $SYNCCTL_CONFIG, /etc/syncctl/syncctl.toml, or syncctl/syncctl.toml in the XDG config folder)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Sets one setting, such as `calendar.page_size=500`
+    /// Override one setting, such as `calendar.page_size=500`; may be repeated
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
-    /// Results as JSON
+    /// Print results as JSON
     #[arg(long, global = true)]
     json: bool,
-    /// More log lines on stderr: -v info, -vv debug
+    /// Log more to stderr: -v info, -vv debug (default: the setting log.level)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 }
@@ -45,102 +45,102 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Google Calendar: calendars, events, meetings
+    /// Sync Google Calendar: calendars, events, meetings
     #[command(subcommand)]
     Calendar(commands::verbs::ServiceVerb),
-    /// Gmail: mailboxes, virtual addresses
+    /// Sync Gmail: mailboxes, virtual addresses
     #[command(subcommand)]
     Gmail(commands::verbs::ServiceVerb),
-    /// Google Drive: shared drives, files, documents of the files that are followed
+    /// Sync Google Drive: shared drives, files, documents from watched files
     #[command(subcommand)]
     Drive(commands::drive::Verb),
-    /// Attendee: bots for meetings, and their transcripts
+    /// Schedule and follow Attendee's meeting bots; print their transcripts
     #[command(subcommand)]
     Attendee(commands::attendee::Verb),
-    /// All services at once, and the pace that they are polled at
+    /// Sync all services together; explain and simulate the polling pace
     #[command(subcommand)]
     Sync(commands::sync::Verb),
-    /// How everything stands, on one screen
+    /// Show the current state on one screen
     Status(commands::status::StatusArgs),
-    /// Checks everything that a sync needs, and says what to do where something is wrong
+    /// Check everything a sync needs and suggest fixes
     Doctor(commands::doctor::DoctorArgs),
-    /// Compares what the providers have with what is stored, and repairs what differs
+    /// Compare stored data with the providers' data; repair differences with --repair
     Verify(commands::verify::VerifyArgs),
-    /// Has streams make a complete pass with the settings as they are now; what was stored under others is brought up to them
+    /// Schedule full passes with the current settings, to update data stored under earlier ones
     Resync(commands::resync::ResyncArgs),
-    /// Whose data is synced, and the credentials for it
+    /// Manage the users whose data is synced, and their credentials
     #[command(subcommand)]
     Accounts(commands::accounts::Verb),
-    /// Projects that are not called because their quota of the day is used up
+    /// List and resume projects that are paused because their daily quota is used up
     #[command(subcommand)]
     Quota(commands::quota::Verb),
-    /// Items that could not be applied
+    /// List and retry items that could not be applied
     #[command(subcommand)]
     Items(commands::items::Verb),
-    /// What was synced, for reading: e-mails, files, transcripts
+    /// Read synced documents: emails, files, transcripts
     #[command(subcommand)]
     Documents(commands::documents::Verb),
-    /// Projects of users, and which of them a document belongs to
+    /// Manage users' projects and assign documents to them
     #[command(subcommand)]
     Projects(commands::projects::Verb),
-    /// Which project a document belongs to, learnt from people's assignments
+    /// Classify documents into projects, learning from people's assignments
     #[command(subcommand)]
     Classify(commands::classify::Verb),
-    /// Sends events that are due to the targets in the settings; the job for cron
+    /// Send due events to the targets in the settings; the job for cron
     Deliver(commands::deliver::DeliverArgs),
-    /// Push channels at Google, by which it announces changes
+    /// List and stop Google's push channels, which announce changes
     #[command(subcommand)]
     Channels(commands::channels::Verb),
-    /// Events for the outside, and what became of them
+    /// Inspect outgoing events and their deliveries
     #[command(subcommand)]
     Outbox(commands::deliver::Verb),
-    /// Notifications of changes, taken by HTTP, and the polls that they ask for
+    /// Receive change notifications over HTTP and poll the streams they announce
     #[command(subcommand)]
     Webhook(commands::webhook::Verb),
-    /// What the runs of a window did, how each job went last, and what waits: all services in one
+    /// Summarize the runs of a time window, the last run of each job, and the backlog, for all services
     Metrics(commands::metrics::AllArgs),
-    /// A page for people: what runs did, charts, errors and what to do about them
+    /// Write a report for people: runs, charts, errors and their remedies
     Report(commands::report::Args),
-    /// The database: schema, and the private cluster
+    /// Manage the database: schema, private cluster, backups, retention
     #[command(subcommand)]
     Db(commands::db::Verb),
-    /// Schedules for this machine: systemd units, or a crontab
+    /// Install schedules on this machine: systemd units or a crontab
     #[command(subcommand)]
     Install(commands::install::Verb),
-    /// The settings
+    /// Show and document the settings
     #[command(subcommand)]
     Config(commands::config::Verb),
 }
 
-/// What packages are made with, and what is no command for people. It works whatever the settings are.
+/// Commands for packaging and internal use. They work regardless of the settings.
 #[derive(Debug, Subcommand)]
 enum Package {
-    /// Prints what makes a shell complete the words of a command line
+    /// Print a shell completion script
     Completions {
-        /// Which shell
+        /// Shell to complete for
         shell: clap_complete::Shell,
     },
-    /// Writes a manual page for each command
+    /// Write a manual page for each command
     Man {
-        /// Where to; made if it is missing
+        /// Output folder; created if missing
         folder: PathBuf,
     },
-    /// Polls streams for a run, which starts this by itself where the processes that held them died twice
+    /// Poll streams in a separate process; runs start this for streams whose processes died twice
     #[command(name = isolated::COMMAND, hide = true)]
-    PollApart,
+    PollIsolated,
 }
 
 #[derive(Debug, Subcommand)]
-enum Word {
+enum AnyCommand {
     #[command(flatten)]
     Command(Command),
     #[command(flatten)]
     Package(Package),
 }
 
-/// Runs the command line of this process; answers the exit code.
+/// Runs the command line of this process and returns the exit code.
 pub fn main() -> Exit {
-    // Keys and other people's mail are in memory: no core file shows it, and no debugger of another program of this user.
+    // Keys and other people's mail are in memory: keep them out of core files and away from other processes' debuggers.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let cli = match Cli::try_parse() {
@@ -150,7 +150,7 @@ pub fn main() -> Exit {
             if !error.use_stderr() {
                 return Exit::Done;
             }
-            // What could not be read all the same says how its answer is to be read.
+            // Even an unparseable command line can ask for JSON output.
             if std::env::args_os().any(|argument| argument == "--json") {
                 failure(error.render().to_string().trim_end().trim_start_matches("error: "), Exit::Usage);
             }
@@ -171,33 +171,33 @@ pub fn main() -> Exit {
     }
 }
 
-/// The result of a command that has none, as JSON.
+/// Prints the result of a failed command as JSON.
 fn failure(why: &str, exit: Exit) {
-    // Standard error and the exit code say it too, where nobody reads this.
-    let told = serde_json::json!({ "error": why, "exit_code": exit as u8 }).to_string();
-    let _ = commands::print(&progress::harmless_json(told));
+    // A failed write is ignored: standard error and the exit code report the failure too.
+    let result = serde_json::json!({ "error": why, "exit_code": exit as u8 }).to_string();
+    let _ = commands::print(&progress::harmless_json(result));
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let output = commands::Output { json: cli.global.json };
     let command = match cli.command {
-        Word::Command(command) => command,
-        Word::Package(Package::Completions { shell }) => {
+        AnyCommand::Command(command) => command,
+        AnyCommand::Package(Package::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "syncctl", &mut script);
             commands::print(&String::from_utf8(script)?)?;
             return Ok(Exit::Done);
         }
-        Word::Package(Package::PollApart) => {
+        AnyCommand::Package(Package::PollIsolated) => {
             let order = commands::poll_isolated::order()?;
             prepare(&order.settings, cli.global.verbose);
             return commands::poll_isolated::run(order);
         }
-        Word::Package(Package::Man { folder }) => return commands::man::write(Cli::command(), &folder, output),
+        AnyCommand::Package(Package::Man { folder }) => return commands::man::write(Cli::command(), &folder, output),
     };
     let flags = Flags { config: cli.global.config, set: cli.global.set };
     let loaded = match (config::load(&flags), &command) {
-        // A finding like others.
+        // For doctor, unusable settings are a finding like any other.
         (Err(error), Command::Doctor(args)) => {
             return commands::doctor::run(args, Err(error), output);
         }
@@ -206,7 +206,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     prepare(&loaded.settings, cli.global.verbose);
     match &loaded.file {
         Some(file) => log::info!("settings: {}", file.display()),
-        None => log::info!("settings: no file, only the environment and what is built in"),
+        None => log::info!("settings: no file, only the environment and built-in defaults"),
     }
     match command {
         Command::Config(verb) => commands::config::run(&verb, &loaded, output),
@@ -236,10 +236,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     }
 }
 
-/// What every command needs of the process.
+/// Sets up logging and TLS, which every command needs.
 fn prepare(settings: &Settings, verbose: u8) {
     log_to_stderr(&settings.log.level, verbose);
-    // One provider for every TLS connection of this process; a second installation cannot happen.
+    // One provider for every TLS connection of this process. Fails only if one is already installed, which cannot happen.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -251,13 +251,13 @@ fn log_to_stderr(level: &str, verbose: u8) {
     };
     let mut builder = env_logger::Builder::new();
     builder.parse_filters(level);
-    // These print tokens, statements with their values, or addresses below `info`.
+    // Below `info`, these print tokens, statements with their values, or addresses.
     for module in ["yup_oauth2", "tokio_postgres", "postgres", "hyper", "hyper_util", "h2", "reqwest", "rustls"] {
         builder.filter_module(module, log::LevelFilter::Warn);
     }
-    // Says itself what the refused connection says.
+    // It repeats the error of the refused connection.
     builder.filter_module("rustls_platform_verifier", log::LevelFilter::Off);
-    // A terminal gets colours, unless it asks for none, and the progress that log lines must not be written into.
+    // A terminal gets colours, unless NO_COLOR is set, and progress bars that log lines must not overwrite.
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     builder.write_style(if colours { env_logger::WriteStyle::Always } else { env_logger::WriteStyle::Never });
     builder.target(env_logger::Target::Pipe(Box::new(progress::AboveBars::default())));
@@ -268,11 +268,11 @@ fn log_to_stderr(level: &str, verbose: u8) {
 mod tests {
     use super::*;
 
-    /// Every command with its names from the program on.
-    fn walk(command: &clap::Command, names: &str, found: &mut Vec<(String, clap::Command)>) {
-        found.push((names.to_owned(), command.clone()));
+    /// Collects every command with its full name, starting with the program's.
+    fn walk(command: &clap::Command, names: &str, commands: &mut Vec<(String, clap::Command)>) {
+        commands.push((names.to_owned(), command.clone()));
         for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
-            walk(inner, &format!("{names}-{}", inner.get_name()), found);
+            walk(inner, &format!("{names}-{}", inner.get_name()), commands);
         }
     }
 
@@ -289,7 +289,7 @@ mod tests {
         for (names, command) in commands {
             let page = std::fs::read_to_string(folder.path().join(format!("{names}.1"))).expect(&names);
             for option in command.get_arguments().filter_map(clap::Arg::get_long) {
-                assert!(page.contains(&format!("\\-\\-{}", option.replace('-', "\\-"))), "{names} says nothing of --{option}");
+                assert!(page.contains(&format!("\\-\\-{}", option.replace('-', "\\-"))), "{names} does not mention --{option}");
                 assert!(bash.contains(&format!("--{option}")), "--{option} is not completed");
             }
         }

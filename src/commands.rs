@@ -1,4 +1,4 @@
-//! What is not the sync loop itself: each command is one file.
+//! The commands, one file each; the sync loop itself is elsewhere.
 
 pub mod accounts;
 pub mod activity;
@@ -73,7 +73,7 @@ impl Output {
         print(&self.text(value, text)?)
     }
 
-    /// A result as it is printed.
+    /// Formats a result for printing.
     pub fn text(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<String> {
         Ok(match self.json {
             true => progress::harmless_json(serde_json::to_string_pretty(value)?),
@@ -82,15 +82,15 @@ impl Output {
     }
 }
 
-/// Prints text on stdout. A reader that went away (`| head`) is no failure of the command.
+/// Prints text on stdout. A closed pipe (`| head`) is not an error.
 pub fn print(text: &str) -> anyhow::Result<()> {
     printed(text).map(drop)
 }
 
-/// Prints text on stdout. False: whoever read it has gone away.
+/// Prints text on stdout. Returns false if the reader has closed the pipe.
 ///
 /// # Errors
-/// What was printed is not all there, as on a disk that is full.
+/// Returns an error if the output could not be written completely, as on a full disk.
 pub fn printed(text: &str) -> anyhow::Result<bool> {
     use std::io::Write as _;
     let mut out = std::io::stdout();
@@ -101,12 +101,12 @@ pub fn printed(text: &str) -> anyhow::Result<bool> {
     }
 }
 
-/// Says on stderr what went wrong, or what a person is asked for, in one line.
+/// Prints an error, or a request to the user, on stderr in one line.
 pub fn complain(text: impl std::fmt::Display) {
     progress::above_bars(&format!("syncctl: {}\n", one_line(&text.to_string())));
 }
 
-/// A plain table that reads well in a terminal and in a mail from cron.
+/// Creates a plain table, readable in a terminal and in cron's mail.
 pub fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_header(header);
@@ -116,23 +116,23 @@ pub fn table(header: &[&str]) -> comfy_table::Table {
     table
 }
 
-/// Opens database, keys and transport, then runs `work` on a runtime. Migrates first where the settings say so.
+/// Opens database, keys and transport, then runs `work` on a runtime. Migrates first if the settings allow it.
 pub fn with_context<T, Fut>(settings: Settings, work: impl FnOnce(Context) -> Fut) -> anyhow::Result<T>
 where
     Fut: Future<Output = anyhow::Result<T>>,
 {
-    let place = pool::locate(&settings.db)?;
-    place.ensure_running()?;
-    let key_file = seal_key_file(&settings, place.cluster.is_some())?;
-    let vault = seal::open_vault(&settings.seal.keys, &key_file, place.cluster.is_some())?;
+    let location = pool::locate(&settings.db)?;
+    location.ensure_running()?;
+    let key_file = seal_key_file(&settings, location.cluster.is_some())?;
+    let vault = seal::open_vault(&settings.seal.keys, &key_file, location.cluster.is_some())?;
     let http = Arc::new(http::Client::new(&settings.google, &settings.engine));
     let google = Arc::new(google::Client::new(&settings.google, Arc::clone(&http))?);
-    let migrates = place.migrates_itself(&settings.db);
+    let migrates = location.migrates_itself(&settings.db);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let context = {
         let _guard = runtime.enter();
         Context {
-            pool: Pool::new(place.target.clone(), &settings.db)?,
+            pool: Pool::new(location.target.clone(), &settings.db)?,
             settings: Arc::new(settings),
             vault,
             google,
@@ -144,7 +144,7 @@ where
     let schema = runtime.block_on(context.pool.check_schema())?;
     match schema {
         migrate::Schema::Behind { .. } if migrates => {
-            let applied = migrate::migrate(&place.target)?;
+            let applied = migrate::migrate(&location.target)?;
             log::info!("applied {} migrations", applied.len());
         }
         schema => schema.must_be_current()?,
@@ -154,12 +154,12 @@ where
         let _over = context.over.clone().drop_guard();
         work(context).await
     });
-    // A name that the resolver still looks for, for a request that was given up, holds nobody up.
+    // Do not wait for the resolver: a request that was given up may have left a lookup running.
     runtime.shutdown_background();
     done
 }
 
-/// The key file in use: the one that is set, or with the private cluster the one beside it.
+/// The key file in use: the configured one, or `seal.keys` next to the private cluster.
 pub fn seal_key_file(settings: &Settings, private: bool) -> anyhow::Result<std::path::PathBuf> {
     if !settings.seal.key_file.as_os_str().is_empty() || !settings.seal.keys.expose_secret().is_empty() || !private {
         return Ok(settings.seal.key_file.clone());
@@ -167,12 +167,12 @@ pub fn seal_key_file(settings: &Settings, private: bool) -> anyhow::Result<std::
     Ok(pool::data_dir(&settings.db)?.with_file_name("seal.keys"))
 }
 
-/// An id on the command line.
+/// Parses an id on the command line.
 pub fn id(text: &str) -> Result<Uuid, String> {
     text.parse().map_err(|_| "not an id: give a UUID, as the lists show them".into())
 }
 
-/// For work that only reads: there is nothing to wind down, so the first signal ends the process, also while the database hangs.
+/// Runs work that only reads. It has nothing to wind down, so the first signal ends the process, even if the database hangs.
 pub async fn reading<T>(context: &Context, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::select! {
         done = work => done,
@@ -180,10 +180,10 @@ pub async fn reading<T>(context: &Context, work: impl Future<Output = anyhow::Re
     }
 }
 
-/// The exit code of a process that a signal ended, as shells have it for Ctrl-C.
+/// The exit code that shells report for a process ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// The first signal winds the run down, the second ends it at once.
+/// Winds the run down on the first signal and exits immediately on the second.
 async fn stop_on_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {

@@ -1,4 +1,4 @@
-//! `syncctl accounts`: whose data is synced, and the credentials for it.
+//! `syncctl accounts`: manages the users whose data is synced, and their credentials.
 
 mod check;
 mod domain;
@@ -25,43 +25,43 @@ use crate::engine::Context;
 use crate::error::{Class, Exit, Failure, Fault};
 use crate::seal;
 
-/// What can be done with accounts.
+/// Subcommands of `accounts`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Lets a person allow the sync in their browser, and adds or renews their account
+    /// Ask a user for consent in their browser, then add or renew their account
     Login(login::LoginArgs),
-    /// Adds or renews accounts from JSON lines: email, username?, credentials, subject?, settings?
+    /// Add or renew accounts from JSON lines: email, username?, credentials, subject?, settings?
     Import {
-        /// A file, or - for standard input
+        /// File to read, or - for standard input
         file: PathBuf,
     },
-    /// Adds or renews the users of a Workspace domain, for whom a service account may act
+    /// Add or renew the users of a Workspace domain, through a service account that may act for them
     AddDomain(domain::DomainArgs),
-    /// Lists users and how their accounts stand
+    /// List users and the state of their accounts
     List,
-    /// Asks for a new token and makes one call to each service; names what is missing
+    /// Request a new token and make one call to each service; report what is missing
     Check {
-        /// A user, by UUID or address; without one, all
+        /// User, by UUID or address (default: all users)
         user: Option<String>,
-        /// All users
+        /// Check all users (the default)
         #[arg(long, conflicts_with = "user")]
         all: bool,
-        /// Only those that are refused, or of whom something fails
+        /// Check only accounts that are refused or have failing streams
         #[arg(long, conflicts_with = "user")]
         failing: bool,
     },
-    /// Switches services on or off for one user, such as gmail=off for somebody without a mailbox
+    /// Switch services on or off for one user, such as gmail=off for a user without a mailbox
     Set(set::SetArgs),
-    /// Stops a user's push channels and ends the grant at Google; what was synced stays
+    /// Stop a user's push channels and end the grant at Google; keep the synced data
     Revoke {
-        /// A user, by UUID or address
+        /// User, by UUID or address
         user: String,
     },
-    /// Removes a user with everything that was synced for them alone, and withdraws their events; asks first on a terminal
+    /// Remove a user with everything synced for them alone, and withdraw their events; ask first on a terminal
     Remove(remove::RemoveArgs),
-    /// Seals every secret again with the newest key, while syncs go on
+    /// Reseal every secret with the newest key, while syncs continue
     Rekey {
-        /// Make a new key first
+        /// Create a new key first
         #[arg(long)]
         new_key: bool,
     },
@@ -109,17 +109,17 @@ async fn import_file(context: &Context, file: &std::path::Path, output: Output) 
 
 async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
     #[derive(Serialize)]
-    struct Told {
+    struct ListedRow {
         #[serde(flatten)]
         account: accounts::Listed,
-        /// What there is to do; absent: nothing is wrong.
+        /// What to do; absent if nothing is wrong.
         remedy: Option<String>,
     }
-    let told = |account| Told { remedy: remedies::of_account(&account, &context.settings), account };
-    let rows: Vec<Told> = accounts::list(&context.pool, None).await?.into_iter().map(told).collect();
+    let row = |account| ListedRow { remedy: remedies::of_account(&account, &context.settings), account };
+    let rows: Vec<ListedRow> = accounts::list(&context.pool, None).await?.into_iter().map(row).collect();
     output.print(&rows, || {
         let mut table = table(&["user", "email", "kind", "state", "streams", "failing", "off", "reason", "what to do"]);
-        for Told { account: row, remedy } in &rows {
+        for ListedRow { account: row, remedy } in &rows {
             table.add_row([
                 row.user_id.to_string(),
                 row.email.clone(),
@@ -142,24 +142,24 @@ async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
 }
 
 async fn find_user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
-    let found = accounts::find(&context.pool, &[name]).await?;
-    found.into_iter().next().flatten().ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
+    let users = accounts::find(&context.pool, &[name]).await?;
+    users.into_iter().next().flatten().ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
 }
 
-/// The next line of standard input.
+/// Reads the next line of standard input.
 fn typed() -> oneshot::Receiver<std::io::Result<String>> {
     let (sender, line) = oneshot::channel();
-    // A thread of its own, because a read that nobody answers must not hold up the end.
+    // A separate thread, because a read that gets no input must not delay the exit.
     std::thread::spawn(move || {
         let mut line = String::new();
         let read = std::io::stdin().lock().read_line(&mut line).map(|_| line);
-        // Whoever waited may have ended.
+        // The receiver may be gone.
         let _ = sender.send(read);
     });
     line
 }
 
-/// A failure that ends the command, with the exit code of its class.
+/// Converts a failure that ends the command to an error with the exit code of its class.
 fn failed(failure: Failure) -> anyhow::Error {
     match failure.class {
         Class::AuthRevoked | Class::ClientRefused | Class::TokenStale | Class::ScopeMissing => {

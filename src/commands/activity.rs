@@ -1,4 +1,4 @@
-//! `syncctl sync activity`: what a user does in the application makes their streams more urgent for a while.
+//! `syncctl sync activity`: a user's activity in the application makes their streams more urgent for a while.
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -11,15 +11,15 @@ use crate::error::Exit;
 
 #[derive(Debug, Args)]
 pub struct ActivityArgs {
-    /// A user, by UUID or address
+    /// User, by UUID or address
     #[arg(value_name = "USER")]
     user: String,
-    /// What they did
+    /// What the user did
     #[arg(value_name = "KIND")]
     kind: Kind,
 }
 
-/// What a user may do.
+/// Kinds of activity.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Kind {
@@ -44,7 +44,7 @@ impl Kind {
         }
     }
 
-    /// How many times more urgent a service's streams become at first: most where the user is looking.
+    /// The initial urgency factor for a service's streams, highest where the user is looking.
     fn weight(self, service: &str) -> f64 {
         match (self, service) {
             (Self::CalendarView | Self::MeetingCreate, "calendar") => 6.0,
@@ -54,16 +54,16 @@ impl Kind {
     }
 }
 
-/// What an activity led to.
+/// The result of recording an activity.
 #[derive(Debug, Serialize)]
 struct Recorded {
     user_id: Uuid,
     kind: &'static str,
-    /// Streams that are due earlier than they were.
+    /// Number of streams that are now due earlier.
     hastened: u64,
 }
 
-/// Records it, and makes what is more urgent now due earlier.
+/// Records the activity and moves up the due times of the streams that became more urgent.
 pub async fn run(args: &ActivityArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let user = jobs::find_user(context, &args.user).await?;
     let services: Vec<&str> = any_service::services(&context.settings).map(|(service, _)| service).into();
@@ -72,8 +72,8 @@ pub async fn run(args: &ActivityArgs, context: &Context, output: Output) -> anyh
     activity::record(&context.pool, user, args.kind.name(), &services, &weights, half_life).await?;
     let paced = explain::outlooks(context, user).await?.into_iter().filter(|(.., outlook)| !outlook.fixed);
     let (ids, waits): (Vec<i64>, Vec<f64>) = paced.map(|(row, .., outlook)| (row.id, outlook.interval.as_secs_f64())).unzip();
-    let hastened = activity::advance_due(&context.pool, &ids, &waits).await?;
-    let recorded = Recorded { user_id: user, kind: args.kind.name(), hastened };
-    output.print(&recorded, || format!("{} of {user} recorded; {hastened} streams are due earlier", recorded.kind))?;
+    let advanced = activity::advance_due(&context.pool, &ids, &waits).await?;
+    let recorded = Recorded { user_id: user, kind: args.kind.name(), hastened: advanced };
+    output.print(&recorded, || format!("{} of {user} recorded; {advanced} streams are due earlier", recorded.kind))?;
     Ok(Exit::Done)
 }

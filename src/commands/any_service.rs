@@ -1,4 +1,4 @@
-//! One job for any service by its name: what `webhook drain` and `sync` have in common.
+//! Runs jobs of any service by name, for `webhook drain` and `sync`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::services::drive::Drive;
 use crate::services::gmail::Gmail;
 use crate::{google, http};
 
-/// The services that have streams of users, and whether the settings want each.
+/// The services that have user streams, and whether each is enabled in the settings.
 pub(super) fn services(settings: &Settings) -> [(&'static str, bool); 3] {
     [("calendar", settings.calendar.enabled), ("drive", settings.drive.enabled), ("gmail", settings.gmail.enabled)]
 }
@@ -29,10 +29,10 @@ pub(super) fn recorded(settings: &Settings) -> Vec<&'static str> {
     services(settings).into_iter().map(|(service, _)| service).chain([attendee::SERVICE, classify::SERVICE]).collect()
 }
 
-/// Runs a job of a service. Events are not handed on.
+/// Runs a job of a service. Does not deliver events.
 ///
 /// # Errors
-/// The run could not be recorded, or no service is called so.
+/// Returns an error if the run could not be recorded or there is no service of this name.
 pub(super) async fn run(context: &Context, service: &str, job: &Job) -> anyhow::Result<Report> {
     match service {
         "calendar" => job::run(context, Calendar::new(Arc::clone(&context.google), &context.settings), job).await,
@@ -49,18 +49,18 @@ pub(super) async fn run(context: &Context, service: &str, job: &Job) -> anyhow::
     }
 }
 
-/// What a service makes of a stream: how often it may be polled, and how urgent it is.
-type Judge = Box<dyn Fn(&Stream) -> (Bounds, f64)>;
+/// Maps a stream to the bounds of its polling interval and its urgency.
+type Assessor = Box<dyn Fn(&Stream) -> (Bounds, f64)>;
 
-/// What a service makes of its streams.
-pub(super) async fn assessor(context: &Context, service: &str) -> anyhow::Result<Judge> {
-    fn of(source: impl Source) -> Judge {
+/// Returns the assessor of a service's streams.
+pub(super) async fn assessor(context: &Context, service: &str) -> anyhow::Result<Assessor> {
+    fn of(source: impl Source) -> Assessor {
         Box::new(move |stream| (source.bounds(stream), source.urgency(stream.id)))
     }
-    let nobody = Selection { users: Some(Vec::new()), ..Selection::default() };
+    let no_users = Selection { users: Some(Vec::new()), ..Selection::default() };
     Ok(match service {
         "calendar" => of(Calendar::new(Arc::clone(&context.google), &context.settings)),
-        "drive" => of(drive::source(context, &nobody).await?),
+        "drive" => of(drive::source(context, &no_users).await?),
         "gmail" => of(gmail::mailboxes(context).await?),
         other => return Err(unknown(other).into()),
     })
@@ -79,13 +79,13 @@ pub(super) fn tables(service: &str) -> Result<Tables, Fault> {
 }
 
 fn unknown(service: &str) -> Fault {
-    Fault::settings(format!("streams of {service}: this version knows no such service"))
+    Fault::settings(format!("streams of {service}: this version has no such service"))
 }
 
-/// Runs a job of each of several services, all at once; none waits for another, and none stops another by failing.
+/// Runs one job per service, concurrently and independently: a failing job does not stop the others.
 pub(super) async fn run_all(context: &Context, jobs: &[(&'static str, Job)]) -> Vec<anyhow::Result<Report>> {
     join_all(jobs.iter().map(|(service, job)| async move {
-        // A client of its own counts its calls.
+        // Each job has its own client, which counts its calls.
         let http = Arc::new(http::Client::new(&context.settings.google, &context.settings.engine));
         let google = Arc::new(google::Client::new(&context.settings.google, Arc::clone(&http))?);
         run(&Context { google, http, ..context.clone() }, service, job).await

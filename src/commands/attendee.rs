@@ -1,4 +1,4 @@
-//! `syncctl attendee`: the verbs of Attendee, which names meetings and bots where other services name users.
+//! `syncctl attendee`: takes meetings and bots as arguments where other services take users.
 
 use std::collections::HashSet;
 
@@ -19,42 +19,42 @@ use crate::services::attendee::schedule::schedule;
 use crate::services::attendee::stored::{self, BotOrMeeting};
 use crate::services::attendee::{Attendee, SERVICE, projects};
 
-/// What Attendee can do.
+/// Subcommands of `attendee`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Polls the bots of every project that is due; the job for cron
+    /// Poll the bots of every project that is due; the job for cron
     Cron(CronArgs),
-    /// Polls the named bots now; without one, all that are not done, due or not
+    /// Poll the named bots now; without names, all unfinished ones, due or not
     BatchPoll(BatchArgs),
-    /// Polls one bot now
+    /// Poll one bot now
     Poll(PollArgs),
-    /// Polls one bot if its project is due, and says why not
+    /// Poll one bot if its project is due; otherwise print why not
     SmartPoll(SmartPollArgs),
-    /// Gives each coming meeting that wants one its bot, and moves or takes back those of moved and cancelled ones; a job for cron
+    /// Schedule bots for upcoming meetings, and move or cancel the bots of meetings that moved or were cancelled; a job for cron
     Schedule(Bounds),
-    /// Prints the transcript of a meeting; while it is not there, asks for it first and prints what was heard so far
+    /// Print the transcript of a meeting; if it is not complete, poll the bot first and print the part available so far
     Transcript(PollArgs),
-    /// What the runs of a window did
+    /// Summarize the runs of a time window
     Metrics(metrics::Args),
-    /// Bots for all meetings of a user that they can join
+    /// Send bots to all of a user's meetings that a bot can join
     Enable(EnableArgs),
-    /// No bots for a user, unless a virtual address is invited
+    /// Send no bots to a user's meetings, unless a virtual address is invited
     Disable {
-        /// A user, by UUID or address
+        /// User, by UUID or address
         #[arg(value_name = "USER")]
         user: String,
     },
-    /// Projects at Attendee, and their keys
+    /// Manage projects at Attendee and their keys
     #[command(subcommand)]
     Project(attendee_project::Verb),
 }
 
 #[derive(Debug, Args)]
 pub struct BatchArgs {
-    /// Meetings or bots, by their ids
+    /// Meetings or bots, by id (default: all unfinished bots)
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// Read ids from standard input, one a line
+    /// Read ids from standard input, one per line
     #[arg(long)]
     stdin: bool,
     #[command(flatten)]
@@ -63,7 +63,7 @@ pub struct BatchArgs {
 
 #[derive(Debug, Args)]
 pub struct PollArgs {
-    /// A meeting or a bot, by its id
+    /// Meeting or bot, by id
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
@@ -74,17 +74,17 @@ pub struct PollArgs {
 pub struct SmartPollArgs {
     #[command(flatten)]
     poll: PollArgs,
-    /// Whatever the pace says
+    /// Poll even if not due
     #[arg(long)]
     force: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct EnableArgs {
-    /// A user, by UUID or address
+    /// User, by UUID or address
     #[arg(value_name = "USER")]
     user: String,
-    /// The project that the bots are of; without it, the default one
+    /// Attendee project of the bots (default: the default project)
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
 }
@@ -150,7 +150,7 @@ pub async fn schedule_now(context: &Context, bounds: Bounds) -> anyhow::Result<R
     let own = accounts::domains(&context.pool).await?;
     let inside = address::inside(&gmail.domains, own.clone());
     let pattern = Pattern::new(&gmail.virtual_address, if gmail.domains.is_empty() { own } else { gmail.domains.clone() })?;
-    // Nothing is polled.
+    // Loaded without users, because nothing is polled.
     let source = Attendee::load(context, &Selection { users: Some(Vec::new()), ..Selection::default() }).await?;
     let job = Job { exclusive: true, ..jobs::job(context, SERVICE, "schedule", Selection::default(), bounds) };
     task_runner::run(context, source, &job, async |runner| schedule(runner, &pattern, &inside).await).await
@@ -164,12 +164,12 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
         let job = jobs::job(context, SERVICE, "batch-poll", selection, args.bounds);
         return attendee_output::finish(jobs::run(context, source, &job).await?, output);
     }
-    // What holds a NUL is no id, and PostgreSQL would refuse the others with it.
+    // Drop names with a NUL: they cannot be ids, and PostgreSQL would reject the whole query.
     let given: HashSet<&str> = names.iter().map(String::as_str).collect();
     let ids: Vec<&str> = given.iter().copied().filter(|name| !name.contains('\0')).collect();
     let bots = stored::find(&context.pool, &ids).await?;
-    let found: HashSet<&str> = bots.iter().map(|bot| bot.name.as_str()).collect();
-    let unknown: Vec<String> = given.iter().filter(|name| !found.contains(*name)).map(|name| (*name).to_owned()).collect();
+    let known: HashSet<&str> = bots.iter().map(|bot| bot.name.as_str()).collect();
+    let unknown: Vec<String> = given.iter().filter(|name| !known.contains(*name)).map(|name| (*name).to_owned()).collect();
     for name in &unknown {
         complain(format!("no bot {name}, and no meeting with one"));
     }
@@ -178,10 +178,10 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
 
 async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let bot = known(context, "smart-poll", &args.poll).await?;
-    let standing = streams::of_user(&context.pool, SERVICE, bot.project).await?;
-    let mut skipped = jobs::reasons(&standing);
+    let timings = streams::of_user(&context.pool, SERVICE, bot.project).await?;
+    let mut skipped = jobs::reasons(&timings);
     if bot.is_settled {
-        skipped.push(format!("bot {}: it is done, and its transcript stored if there is one", bot.bot_id));
+        skipped.push(format!("bot {}: it is done, and its transcript, if any, is stored", bot.bot_id));
     }
     let due = match skipped.is_empty() || args.force {
         true => vec![bot],
@@ -205,9 +205,9 @@ async fn poll(
     let source = Attendee::load(context, &selection).await?;
     let mut job = jobs::job(context, SERVICE, verb, selection, bounds);
     job.unknown = unknown;
-    let asked: Vec<ItemRef> = bots.iter().map(|bot| ItemRef { stream: bot.stream, id: bot.bot_id.clone() }).collect();
-    let report = single::run(context, source, &job, &asked).await?;
-    jobs::hand_on(context, &job).await;
+    let items: Vec<ItemRef> = bots.iter().map(|bot| ItemRef { stream: bot.stream, id: bot.bot_id.clone() }).collect();
+    let report = single::run(context, source, &job, &items).await?;
+    jobs::deliver_events(context, &job).await;
     Ok(report)
 }
 
@@ -227,27 +227,27 @@ async fn transcript(args: &PollArgs, context: &Context, output: Output) -> anyho
     Ok(exit)
 }
 
-/// The bot that a job names; the row of the job says where there is none.
+/// Finds the bot that a job names; on failure, records the error in the job's row.
 async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result<BotOrMeeting> {
     let job = jobs::job(context, SERVICE, verb, Selection::default(), args.bounds);
     jobs::begun(context, Attendee::TABLES, &job, find_bot(context, &args.id).await).await
 }
 
 async fn find_bot(context: &Context, id: &str) -> anyhow::Result<BotOrMeeting> {
-    let found = match id.contains('\0') {
+    let matches = match id.contains('\0') {
         true => Vec::new(),
         false => stored::find(&context.pool, &[id]).await?,
     };
-    found.into_iter().next().ok_or_else(|| unknown(id).into())
+    matches.into_iter().next().ok_or_else(|| unknown(id).into())
 }
 
 fn unknown(id: &str) -> Fault {
     Fault::usage(format!(
-        "no bot {id}, and no meeting with one: give an id from `syncctl attendee schedule --json` or of table meetings, one with a bot"
+        "no bot {id}, and no meeting with a bot and this id: use an id from `syncctl attendee schedule --json` or from the table meetings"
     ))
 }
 
 async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
-    let found = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
-    found.ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
+    let found_user = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
+    found_user.ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
 }

@@ -1,4 +1,4 @@
-//! How runs of Attendee, and transcripts, are told to people.
+//! Prints Attendee's runs and transcripts for people.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::engine::Report;
 use crate::error::Exit;
 use crate::services::attendee::stored::Stored;
 
-/// Prints a run with what it says of meetings and bots.
+/// Prints a run with its details about meetings and bots.
 pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
     output.print(&report, || {
         let mut text = jobs::text(&report);
@@ -16,17 +16,17 @@ pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
         }
         text
     })?;
-    jobs::say(&report, "");
+    jobs::print_error(&report, "");
     Ok(report.exit())
 }
 
 fn lines(details: &Value, text: &mut String) {
     for (state, bots) in details["unknown_states"].as_object().into_iter().flatten() {
         let bots: Vec<&str> = bots.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        text.push_str(&format!("unknown   state {} of {}: stored as it is\n", clean(state), bots.join(", ")));
+        text.push_str(&format!("unknown   state {} of {}: stored unchanged\n", clean(state), bots.join(", ")));
     }
     for (bot, why) in details["troubled"].as_object().into_iter().flatten() {
-        text.push_str(&format!("trouble   bot {bot}: {}\n", clean(why.as_str().unwrap_or_default())));
+        text.push_str(&format!("problem   bot {bot}: {}\n", clean(why.as_str().unwrap_or_default())));
     }
     for (bot, why) in details["not_read"].as_object().into_iter().flatten() {
         text.push_str(&format!("not read  bot {bot}: {}\n", clean(why.as_str().unwrap_or_default())));
@@ -46,7 +46,7 @@ fn lines(details: &Value, text: &mut String) {
     }
 }
 
-/// A transcript, for reading.
+/// Formats a transcript for reading.
 pub(super) fn transcript(stored: &Stored) -> String {
     let mut text = format!(
         "{}  {}\nbot {}: {} ({})\n",
@@ -57,7 +57,7 @@ pub(super) fn transcript(stored: &Stored) -> String {
         clean(stored.state.as_deref().unwrap_or("unknown")),
     );
     if !stored.is_final {
-        text.push_str("not the whole transcript: what was heard so far\n");
+        text.push_str("incomplete transcript: the part available so far\n");
     }
     if let Some(note) = &stored.note {
         text.push_str(&format!("note: {}\n", clean(note)));
@@ -67,7 +67,7 @@ pub(super) fn transcript(stored: &Stored) -> String {
     text
 }
 
-/// Text from outside on one line: a title must not steer somebody's terminal.
+/// Puts external text on one line without control characters: a title must not control the reader's terminal.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! `syncctl attendee project`: projects at Attendee, and their keys.
+//! `syncctl attendee project`: projects at Attendee and their keys.
 
 use std::path::PathBuf;
 
@@ -12,28 +12,28 @@ use crate::engine::Context;
 use crate::error::{Class, Exit, Fault};
 use crate::services::attendee::{probe, projects};
 
-/// What can be done with projects.
+/// Subcommands of `attendee project`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Adds a project, or gives the one of this name a new key, which is read from standard input and tried at Attendee
+    /// Add a project, or give an existing one a new key; read the key from standard input and test it at Attendee
     Add {
-        /// What it is called here
+        /// Name of the project in syncctl
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
-        /// Read the key from a file instead
+        /// File to read the key from instead
         #[arg(long, value_name = "FILE")]
         key_file: Option<PathBuf>,
-        /// Bots of users who name no project are of this one; the first project is, until another one is
+        /// Make this the default project, used for users without a project (the first project is the default until another is)
         #[arg(long)]
         default: bool,
     },
-    /// Lists projects, and how they stand
+    /// List projects and their state
     List,
-    /// Forgets a project, its key and its bots; documents stay
+    /// Remove a project with its key and its bots; documents stay
     Remove {
-        /// What it is called in `attendee project list`
+        /// Name, as in `attendee project list`
         name: String,
-        /// Also while bots are open: nobody follows them any more then
+        /// Remove even if bots are open; they are no longer followed
         #[arg(long)]
         force: bool,
     },
@@ -44,7 +44,7 @@ pub(super) async fn run(verb: &Verb, context: &Context, output: Output) -> anyho
     match verb {
         Verb::Add { name, key_file, default } => {
             let key = key(key_file.as_deref())?;
-            tried(context, &key).await?;
+            test_key(context, &key).await?;
             let mut client = context.pool.get().await?;
             let tx = client.begin("beginning to add a project").await?;
             let (id, new) = projects::add(&tx, &context.vault, name, &key, *default).await?;
@@ -72,7 +72,7 @@ pub(super) async fn run(verb: &Verb, context: &Context, output: Output) -> anyho
             let row = row.ok_or_else(|| Fault::usage(format!("no project {name}; see `syncctl attendee project list`")))?;
             if row.open_bots > 0 && !force {
                 return Err(Fault::usage(format!(
-                    "project {name} has {} open bots that nobody would follow any more: wait until they are done, or add --force",
+                    "project {name} has {} open bots that would no longer be followed: wait until they are done, or add --force",
                     row.open_bots
                 ))
                 .into());
@@ -84,27 +84,27 @@ pub(super) async fn run(verb: &Verb, context: &Context, output: Output) -> anyho
     Ok(Exit::Done)
 }
 
-/// Asks Attendee with a key. One that it refuses is not stored; where it does not answer, that is no verdict.
-async fn tried(context: &Context, key: &SecretString) -> anyhow::Result<()> {
+/// Tests a key at Attendee. A refused key is an error; if Attendee does not answer, the key is accepted with a warning.
+async fn test_key(context: &Context, key: &SecretString) -> anyhow::Result<()> {
     match probe::key(context, key).await {
         Ok(()) => Ok(()),
         Err(failure) if failure.class == Class::AuthRevoked => {
-            // Its remedy is this command.
-            let said = failure.message.split(';').next().unwrap_or_default().to_owned();
+            // Drop the remedy, which is this very command.
+            let reason = failure.message.split(';').next().unwrap_or_default().to_owned();
             Err(Fault::refused(format!(
-                "Attendee refuses this key, so it was not stored: {said}; copy it again, or make a new one"
+                "Attendee refuses this key, so it was not stored: {reason}; copy it again, or make a new one"
             ))
             .into())
         }
         Err(failure) if failure.class == Class::Internal => Err(failure.into()),
         Err(failure) => {
-            complain(format!("the key could not be tried, and is stored all the same: {}", failure.message));
+            complain(format!("the key could not be tested and is stored anyway: {}", failure.message));
             Ok(())
         }
     }
 }
 
-/// One line, of which no error says more than that it is wrong.
+/// Reads the key. Errors never quote it.
 fn key(file: Option<&std::path::Path>) -> anyhow::Result<SecretString> {
     let text = match file {
         Some(file) => std::fs::read_to_string(file).map_err(|error| Fault::usage(format!("{}: {error}", file.display())))?,

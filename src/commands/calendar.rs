@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::error::Exit;
 use crate::services::calendar::Calendar;
 
-/// Does what the verb says.
+/// Runs the command.
 pub fn run(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     service::must_be_enabled(verb, "calendar", settings.calendar.enabled)?;
     with_context(settings, |context| async move {

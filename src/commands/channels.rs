@@ -17,26 +17,26 @@ use crate::error::{Exit, Fault};
 use crate::services::calendar::Calendar;
 use crate::services::gmail::Gmail;
 
-/// What can be done with push channels.
+/// Subcommands of `channels`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Lists channels, the next to expire first
+    /// List channels, the next to expire first
     List {
-        /// Also those that are over
+        /// Also list ended channels
         #[arg(long)]
         all: bool,
     },
-    /// Stops one channel, or all of them, as before push.address moves; the next renew-watches makes new ones
+    /// Stop one channel, or all of them, for example before changing push.address; the next renew-watches opens new ones
     Stop(StopArgs),
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct StopArgs {
-    /// A channel, by its id
+    /// Channel, by id
     #[arg(value_name = "ID", value_parser = super::id)]
     id: Option<Uuid>,
-    /// Every channel of every service
+    /// Stop every channel of every service
     #[arg(long)]
     all: bool,
 }
@@ -75,11 +75,11 @@ async fn list(context: &Context, ended: bool, output: Output) -> anyhow::Result<
 
 async fn stop(context: &Context, id: Option<Uuid>, output: Output) -> anyhow::Result<Exit> {
     let rows = channels_read::list(&context.pool, false).await?;
-    let wanted: Vec<_> = rows.into_iter().filter(|row| id.is_none_or(|id| id == row.id)).collect();
-    if let (true, Some(id)) = (wanted.is_empty(), id) {
+    let selected: Vec<_> = rows.into_iter().filter(|row| id.is_none_or(|id| id == row.id)).collect();
+    if let (true, Some(id)) = (selected.is_empty(), id) {
         return Err(Fault::usage(format!("no channel {id}: give one that `syncctl channels list` shows")).into());
     }
-    let reports = end(context, &wanted, None, id).await?;
+    let reports = end(context, &selected, None, id).await?;
     output.print(&reports, || {
         let lines: Vec<String> = reports.iter().map(line).collect();
         if lines.is_empty() { "no channels".into() } else { lines.join("\n") }
@@ -90,7 +90,7 @@ async fn stop(context: &Context, id: Option<Uuid>, output: Output) -> anyhow::Re
     Ok(reports.iter().map(Report::exit).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done))
 }
 
-/// Stops the channel with this `id`, or all of these users, in the services that `open` channels are of.
+/// Stops the channel with this `id`, or all channels of these users, in the services of the `open` channels.
 pub(super) async fn end(
     context: &Context,
     open: &[Listed],

@@ -1,4 +1,4 @@
-//! `syncctl classify`: the jobs that judge documents, and what people read about it.
+//! `syncctl classify`: jobs that classify documents, and commands that explain the results.
 
 mod show;
 
@@ -19,37 +19,37 @@ use crate::engine::{Context, Report, Source};
 use crate::error::{Exit, Fault};
 use crate::services::classify::{Classify, SERVICE};
 
-/// What classification can do.
+/// Subcommands of `classify`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Learn what people have said and judge every document that waits for it; the job for cron
+    /// Learn from people's assignments and classify every waiting document; the job for cron
     Cron(CronArgs),
-    /// Judge the named documents now; without one, all that wait
+    /// Classify the named documents now; without names, all waiting ones
     BatchPoll(BatchArgs),
-    /// Judge one document now
+    /// Classify one document now
     Poll(PollArgs),
-    /// Judge one document if it waits to be judged; otherwise print why not
+    /// Classify one document if it is waiting; otherwise print why not
     SmartPoll(PollArgs),
-    /// Print what the runs of a period did
+    /// Summarize the runs of a time window
     Metrics(metrics::Args),
-    /// Explain what is thought of a document: kin, sender, words, threshold, alternatives
+    /// Explain a document's classification: kin, sender, words, threshold, alternatives
     Explain {
-        /// The document, by the id in `documents list`
+        /// Document, by the id in `documents list`
         #[arg(value_parser = id)]
         document: Uuid,
     },
-    /// Replay a user's own assignments in their order: how many would have been decided, and how many of those rightly
+    /// Replay a user's own assignments in order and count how many would have been decided, and how many correctly
     Eval(EvalArgs),
-    /// List undecided documents, those nearest to the threshold first
+    /// List undecided documents, nearest to the threshold first
     Review(ReviewArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct BatchArgs {
-    /// Documents, by the ids in `documents list`
+    /// Documents, by the ids in `documents list` (default: all waiting ones)
     #[arg(value_name = "DOCUMENT")]
     ids: Vec<String>,
-    /// Read ids from standard input, one a line
+    /// Read ids from standard input, one per line
     #[arg(long)]
     stdin: bool,
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub struct BatchArgs {
 
 #[derive(Debug, Args)]
 pub struct PollArgs {
-    /// A document, by the id in `documents list`
+    /// Document, by the id in `documents list`
     #[arg(value_name = "DOCUMENT", value_parser = id)]
     id: Uuid,
     #[command(flatten)]
@@ -67,19 +67,19 @@ pub struct PollArgs {
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {
-    /// A user, by UUID or address
+    /// User, by UUID or address
     user: String,
-    /// Count only assignments from then on, such as 2026-10-01T00:00:00Z; earlier ones are learnt
+    /// Count only assignments since this time, such as 2026-10-01T00:00:00Z; learn from earlier ones (default: count all)
     #[arg(long, value_name = "TIME")]
     since: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Args)]
 pub struct ReviewArgs {
-    /// Only documents of this user, by UUID or address
+    /// Only documents of this user, by UUID or address (default: all users)
     #[arg(long)]
     user: Option<String>,
-    /// Most documents to list
+    /// Maximum number of documents to list
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     limit: i64,
 }
@@ -88,7 +88,7 @@ pub struct ReviewArgs {
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     let is_job = matches!(verb, Verb::Cron(_) | Verb::BatchPoll(_) | Verb::Poll(_) | Verb::SmartPoll(_));
     if is_job && !settings.classify.enabled {
-        return Err(Fault::settings("classify.enabled is false: no document is judged").into());
+        return Err(Fault::settings("classify.enabled is false: documents are not classified").into());
     }
     with_context(settings, |context| async move {
         match verb {
@@ -108,7 +108,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
     })
 }
 
-/// A dry run wakes nobody: it takes those whom the real one would wake.
+/// Dry run of `cron`: selects the users whom a real run would wake, without waking them.
 async fn rehearse(args: &CronArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let users = Classify::awaited(&context.pool).await?;
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
@@ -126,10 +126,10 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
     let names: HashSet<String> = names.into_iter().collect();
     let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
     let documents = review::existing(&context.pool, &ids).await?;
-    let found: HashSet<Uuid> =
+    let known: HashSet<Uuid> =
         documents.iter().filter(|document| document.stream.is_some()).map(|document| document.id).collect();
     let unknown: Vec<String> =
-        names.into_iter().filter(|name| name.parse().map_or(true, |id: Uuid| !found.contains(&id))).collect();
+        names.into_iter().filter(|name| name.parse().map_or(true, |id: Uuid| !known.contains(&id))).collect();
     for name in &unknown {
         complain(format!("no document {name} of a user with projects"));
     }
@@ -140,9 +140,9 @@ async fn smart_poll(args: &PollArgs, context: &Context, output: Output) -> anyho
     let document = known(context, "smart-poll", args).await?;
     let id = document.id;
     let skipped: Vec<String> = match (&document.decided_by, document.by_source, document.is_queued) {
-        (Some(by), ..) if by == "human" => vec![format!("document {id}: a person has decided on it")],
+        (Some(by), ..) if by == "human" => vec![format!("document {id}: a person has assigned it")],
         (_, Some(project), _) => vec![format!("document {id}: its source names its project, {project} (`drive watch-file`)")],
-        (_, _, false) => vec![format!("document {id}: judged already, and neither it nor the model has changed since")],
+        (_, _, false) => vec![format!("document {id}: already classified, and neither it nor the model has changed since")],
         _ => Vec::new(),
     };
     let due = if skipped.is_empty() { vec![document] } else { Vec::new() };
@@ -151,7 +151,7 @@ async fn smart_poll(args: &PollArgs, context: &Context, output: Output) -> anyho
     jobs::finish(report, output)
 }
 
-/// Judges documents one by one.
+/// Classifies documents one by one.
 async fn poll(
     context: &Context,
     verb: &str,
@@ -162,13 +162,13 @@ async fn poll(
     let mut job: Job = jobs::job(context, SERVICE, verb, Selection { force: true, ..Selection::default() }, bounds);
     job.selection.users = Some(documents.iter().map(|document| document.user).collect::<HashSet<_>>().into_iter().collect());
     job.unknown = unknown;
-    let asked = documents.iter().filter_map(|document| Some(ItemRef { stream: document.stream?, id: document.id.to_string() }));
-    let report = single::run(context, Classify::new(context, job.dry_run)?, &job, &asked.collect::<Vec<_>>()).await?;
-    jobs::hand_on(context, &job).await;
+    let items = documents.iter().filter_map(|document| Some(ItemRef { stream: document.stream?, id: document.id.to_string() }));
+    let report = single::run(context, Classify::new(context, job.dry_run)?, &job, &items.collect::<Vec<_>>()).await?;
+    jobs::deliver_events(context, &job).await;
     Ok(report)
 }
 
-/// The document that a job names; the row of the job says where there is none.
+/// Finds the document that a job names; on failure, records the error in the job's row.
 async fn known(context: &Context, verb: &str, args: &PollArgs) -> anyhow::Result<Named> {
     let job = jobs::job(context, SERVICE, verb, Selection::default(), args.bounds);
     jobs::begun(context, Classify::TABLES, &job, find_document(context, args.id).await).await

@@ -1,4 +1,4 @@
-//! `syncctl config`: the effective settings.
+//! `syncctl config`: shows and documents the settings.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::config::{self, Loaded};
 use crate::db::{Pool, migrate, pool};
 use crate::error::Exit;
 
-/// What can be done with the settings.
+/// Subcommands of `config`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Prints every setting and where it came from; secrets are masked
+    /// Print every setting with its value and origin; secrets are masked
     Show,
-    /// Prints what every setting means and what it is by default, as Markdown; with --json as a JSON schema for editors
+    /// Print the meaning and default of every setting as Markdown, or with --json as a JSON schema for editors
     Reference,
-    /// Prints a settings file in which everything is commented out, with its meaning and default
+    /// Print an example settings file: every setting commented out, with its meaning and default
     Example,
 }
 
@@ -36,8 +36,8 @@ pub fn run(verb: &Verb, loaded: &Loaded, output: Output) -> anyhow::Result<Exit>
     Ok(Exit::Done)
 }
 
-/// How long the database may take to say what was changed since the last passes: the settings are shown without it.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Maximum time to ask the database which settings changed since the last passes; after it, settings are shown without that.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A setting, and where it came from.
 #[derive(Serialize)]
@@ -45,14 +45,14 @@ struct Row<'a> {
     key: &'a str,
     value: &'a str,
     from: String,
-    /// What it was in complete passes, if it was changed since.
+    /// The value in the last full passes, if it has changed since.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_pass: Option<String>,
 }
 
 fn show(loaded: &Loaded, output: Output) -> anyhow::Result<()> {
     let changed = changed(loaded).unwrap_or_else(|error| {
-        log::info!("what was changed since the last complete passes is not known: {error:#}");
+        log::info!("cannot determine which settings changed since the last full passes: {error:#}");
         Vec::new()
     });
     let last_pass = |key: &str| changed.iter().find(|one| one.key == key).map(Changed::text);
@@ -74,24 +74,25 @@ fn show(loaded: &Loaded, output: Output) -> anyhow::Result<()> {
     })
 }
 
-/// What was changed since the last complete passes, as far as the database says so at once. A private cluster is not started for it.
+/// Returns the settings changed since the last full passes, if the database answers within `TIMEOUT`. Does not start a private
+/// cluster.
 fn changed(loaded: &Loaded) -> anyhow::Result<Vec<Changed>> {
-    let place = pool::locate(&loaded.settings.db)?;
-    if let Some(cluster) = &place.cluster
+    let location = pool::locate(&loaded.settings.db)?;
+    if let Some(cluster) = &location.cluster
         && !cluster.status()?.running
     {
         return Ok(Vec::new());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = async {
-        let pool = Pool::new(place.target.clone(), &loaded.settings.db)?;
+    let query = async {
+        let pool = Pool::new(location.target.clone(), &loaded.settings.db)?;
         match pool.check_schema().await? {
             migrate::Schema::Current => stale_settings::changed(&pool, &loaded.settings).await,
             _ => Ok(Vec::new()),
         }
     };
-    let changed = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
-    // A name that the resolver still looks for holds nobody up.
+    let changed = runtime.block_on(async { tokio::time::timeout(TIMEOUT, query).await });
+    // Do not wait for a pending name lookup.
     runtime.shutdown_background();
     changed.context("asking the database")?
 }

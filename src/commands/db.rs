@@ -1,4 +1,4 @@
-//! `syncctl db`: the schema, and the private cluster.
+//! `syncctl db`: the schema and the private cluster.
 
 use std::convert::Infallible;
 use std::os::unix::process::CommandExt as _;
@@ -14,37 +14,37 @@ use crate::db::migrate;
 use crate::db::pool::{self, DatabaseLocation};
 use crate::error::{Exit, Fault};
 
-/// What can be done with the database.
+/// Subcommands of `db`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Applies the migrations that are missing; safe on two hosts at once
+    /// Apply missing migrations; safe to run on several hosts concurrently
     Migrate,
-    /// Which migrations are applied, and whether the private cluster runs
+    /// Show which migrations are applied and whether the private cluster is running
     Status,
-    /// Starts the private cluster
+    /// Start the private cluster
     Start,
-    /// Stops the private cluster
+    /// Stop the private cluster
     Stop,
-    /// Deletes what is old and needed by nobody, as [retention] says; for cron, once a day
+    /// Delete old rows that are no longer needed, as set in [retention]; for cron, once a day
     Prune(prune::PruneArgs),
-    /// Tables and indexes with their sizes, and what makes them grow
+    /// List tables and indexes with their sizes and what makes them grow
     Size,
-    /// Opens psql on the database
+    /// Open psql on the database
     Psql {
         /// Arguments for psql, such as `-c 'SELECT …'`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Writes a backup of the private cluster to a new file, while syncs go on
+    /// Write a backup of the private cluster to a new file, while syncs continue
     Dump {
-        /// A file that is not there yet
+        /// File to create; must not exist yet
         file: PathBuf,
     },
-    /// Puts a backup in the place of the private cluster's database, which is kept as `syncctl_before`
+    /// Replace the private cluster's database with a backup; the old database is kept as `syncctl_before`
     Restore {
-        /// What `db dump` wrote
+        /// File written by `db dump`
         file: PathBuf,
-        /// Even though there are users in the database
+        /// Restore even if the database has users
         #[arg(long)]
         replace: bool,
     },
@@ -52,48 +52,48 @@ pub enum Verb {
 
 /// Runs the command.
 pub fn run(verb: &Verb, settings: &Settings, output: Output) -> anyhow::Result<Exit> {
-    let place = pool::locate(&settings.db)?;
+    let location = pool::locate(&settings.db)?;
     match verb {
-        Verb::Migrate => migrate(&place, output)?,
-        Verb::Status => status(&place, output)?,
+        Verb::Migrate => migrate(&location, output)?,
+        Verb::Status => status(&location, output)?,
         Verb::Start => {
-            cluster(&place)?;
-            place.ensure_running()?;
-            if place.migrates_itself(&settings.db) {
-                migrate::migrate(&place.target)?;
+            cluster(&location)?;
+            location.ensure_running()?;
+            if location.migrates_itself(&settings.db) {
+                migrate::migrate(&location.target)?;
             }
-            status(&place, output)?;
+            status(&location, output)?;
         }
         Verb::Stop => {
-            let stopped = cluster(&place)?.stop()?;
-            let at_once = matches!(stopped, Stopped::AtOnce { .. });
-            output.print(&serde_json::json!({ "running": false, "at_once": at_once }), || match stopped {
+            let stopped = cluster(&location)?.stop()?;
+            let immediately = matches!(stopped, Stopped::AtOnce { .. });
+            output.print(&serde_json::json!({ "running": false, "at_once": immediately }), || match stopped {
                 Stopped::Cleanly => "private cluster stopped".into(),
                 Stopped::AtOnce { after } => format!(
-                    "private cluster stopped; it did not stop within {after} s, so it was stopped at once: the next start takes a moment longer"
+                    "private cluster stopped; it did not stop within {after} s, so it was stopped in immediate mode: the next start takes a moment longer"
                 ),
             })?;
         }
-        Verb::Dump { file } => dump(&place, file, settings, output)?,
-        Verb::Restore { file, replace } => restore(&place, file, *replace, output)?,
+        Verb::Dump { file } => dump(&location, file, settings, output)?,
+        Verb::Restore { file, replace } => restore(&location, file, *replace, output)?,
         Verb::Prune(args) => {
             return with_context(settings.clone(), async |context| prune::run(&context, args, output).await);
         }
         Verb::Size => {
             return with_context(settings.clone(), async |context| reading(&context, size::run(&context, output)).await);
         }
-        Verb::Psql { args } => match psql(&place, args)? {},
+        Verb::Psql { args } => match psql(&location, args)? {},
     }
     Ok(Exit::Done)
 }
 
-fn migrate(place: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
-    place.ensure_running()?;
-    let applied = migrate::migrate(&place.target)?;
-    let creators = migrate::creators(&place.target)?;
+fn migrate(location: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
+    location.ensure_running()?;
+    let applied = migrate::migrate(&location.target)?;
+    let creators = migrate::creators(&location.target)?;
     if !creators.is_empty() {
         complain(format!(
-            "{} may create functions where the tables are, which can then run with the rights of the jobs: `syncctl doctor` says what to do",
+            "{} may create functions in the schema of the tables, which could then run with the rights of the jobs: `syncctl doctor` shows the remedy",
             creators.join(", ")
         ));
     }
@@ -103,34 +103,34 @@ fn migrate(place: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
     })
 }
 
-fn dump(place: &DatabaseLocation, file: &Path, settings: &Settings, output: Output) -> anyhow::Result<()> {
-    place.ensure_running()?;
-    cluster(place)?.dump(file)?;
+fn dump(location: &DatabaseLocation, file: &Path, settings: &Settings, output: Output) -> anyhow::Result<()> {
+    location.ensure_running()?;
+    cluster(location)?.dump(file)?;
     let keys = seal_key_file(settings, true)?;
     output.print(&serde_json::json!({ "dumped": file, "seal_keys": keys }), || {
-        format!("wrote {}; keep {} with it, without which its credentials cannot be opened", file.display(), keys.display())
+        format!("wrote {}; keep {} with it: without the keys its credentials cannot be opened", file.display(), keys.display())
     })
 }
 
-fn restore(place: &DatabaseLocation, file: &Path, replace: bool, output: Output) -> anyhow::Result<()> {
-    place.ensure_running()?;
-    cluster(place)?.restore(file, replace)?;
-    let migrated = migrate::migrate(&place.target)?;
+fn restore(location: &DatabaseLocation, file: &Path, replace: bool, output: Output) -> anyhow::Result<()> {
+    location.ensure_running()?;
+    cluster(location)?.restore(file, replace)?;
+    let migrated = migrate::migrate(&location.target)?;
     output.print(&serde_json::json!({ "restored": file, "before": BEFORE, "applied": migrated }), || {
-        format!("restored {}; what was there before is the database {BEFORE}", file.display())
+        format!("restored {}; the previous contents are kept as the database {BEFORE}", file.display())
     })
 }
 
-/// Becomes psql: comes back only if that cannot be done.
-fn psql(place: &DatabaseLocation, args: &[String]) -> anyhow::Result<Infallible> {
-    place.ensure_running()?;
-    let mut psql = match &place.cluster {
+/// Replaces this process with psql; returns only if that fails.
+fn psql(location: &DatabaseLocation, args: &[String]) -> anyhow::Result<Infallible> {
+    location.ensure_running()?;
+    let mut psql = match &location.cluster {
         Some(cluster) => cluster.client("psql", args)?,
         None => {
             let mut psql = std::process::Command::new("psql");
-            // Each would lead elsewhere than db.url does.
+            // Either variable would redirect the connection away from db.url.
             psql.args(args).env_remove("PGSERVICE").env_remove("PGHOSTADDR");
-            psql.envs(place.target.variables().iter().map(|(name, value)| (name, value)));
+            psql.envs(location.target.variables().iter().map(|(name, value)| (name, value)));
             psql
         }
     };
@@ -139,26 +139,26 @@ fn psql(place: &DatabaseLocation, args: &[String]) -> anyhow::Result<Infallible>
     Err(Fault::usage(format!("psql cannot be run ({error}): {advice}")).into())
 }
 
-fn cluster(place: &DatabaseLocation) -> anyhow::Result<&Cluster> {
-    place.cluster.as_ref().ok_or_else(|| {
+fn cluster(location: &DatabaseLocation) -> anyhow::Result<&Cluster> {
+    location.cluster.as_ref().ok_or_else(|| {
         Fault::usage(format!(
-            "{} is not ours to start, stop, dump or restore: a database is configured (db.url); use PostgreSQL's own tools",
-            place.target.display()
+            "{} is not managed by syncctl, so it cannot start, stop, dump or restore it: a database is configured (db.url); use PostgreSQL's own tools",
+            location.target.display()
         ))
         .into()
     })
 }
 
-fn status(place: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
-    let cluster = place.cluster.as_ref().map(Cluster::status).transpose()?;
+fn status(location: &DatabaseLocation, output: Output) -> anyhow::Result<()> {
+    let cluster = location.cluster.as_ref().map(Cluster::status).transpose()?;
     let reachable = cluster.as_ref().is_none_or(|cluster| cluster.running);
     let entries = match reachable {
-        true => migrate::status(&place.target)?,
+        true => migrate::status(&location.target)?,
         false => Vec::new(),
     };
-    let value = serde_json::json!({ "database": place.target.display(), "private_cluster": cluster, "migrations": entries });
+    let value = serde_json::json!({ "database": location.target.display(), "private_cluster": cluster, "migrations": entries });
     output.print(&value, || {
-        let mut text = format!("database  {}\n", place.target.display());
+        let mut text = format!("database  {}\n", location.target.display());
         if let Some(cluster) = &cluster {
             text.push_str(&format!("{cluster}\n"));
         }

@@ -1,4 +1,4 @@
-//! `syncctl deliver` and `syncctl outbox`: events for the outside.
+//! `syncctl deliver` and `syncctl outbox`: outgoing events.
 
 use std::time::Duration;
 
@@ -15,29 +15,29 @@ use crate::outbox::{self, Order, Report};
 
 #[derive(Debug, Args)]
 pub struct DeliverArgs {
-    /// Send this event again, to every target that wants it
+    /// Send this event again to every target that takes it
     #[arg(long, value_name = "EVENT_ID", value_parser = super::id)]
     replay: Option<Uuid>,
-    /// Try dead deliveries again, with all their attempts
+    /// Retry dead deliveries, with a full set of attempts
     #[arg(long)]
     dead: bool,
-    /// Print what is due, send and write nothing
+    /// Print what is due; send and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Begin no request after this long, such as `50s`
+    /// Start no request after this time, such as `50s` (default: no limit)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_duration: Option<Duration>,
 }
 
-/// What can be done with the outbox.
+/// Subcommands of `outbox`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Lists deliveries, the newest event first
+    /// List deliveries, newest event first
     List {
-        /// Only those that are pending, dead or delivered
+        /// Only deliveries in this state (default: all)
         #[arg(long)]
         state: Option<State>,
-        /// Most rows
+        /// Maximum number of rows
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
@@ -67,7 +67,7 @@ pub fn deliver(args: &DeliverArgs, settings: Settings, output: Output) -> anyhow
         if args.dry_run {
             return preview(&context, &order, output).await;
         }
-        // What a person orders says nothing of the job in the schedule.
+        // A manual replay does not count as a run of the scheduled job.
         let job = StandaloneJob { name: "deliver", is_announced: order.replay.is_none() && !order.dead };
         let delivered = outbox::deliver(&context.pool, &context.settings.outbox, &order, &context.stop);
         let report = recorded(&context, job, delivered, Report::exit, Report::error_message).await?;
@@ -93,7 +93,7 @@ async fn preview(context: &Context, order: &Order, output: Output) -> anyhow::Re
     Ok(Exit::Done)
 }
 
-const NO_TARGETS: &str = "no targets; name some in the settings, as [[outbox.targets]]";
+const NO_TARGETS: &str = "no targets; add some to the settings as [[outbox.targets]]";
 
 fn text(report: &Report) -> String {
     if report.targets.is_empty() {

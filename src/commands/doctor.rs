@@ -1,6 +1,6 @@
-//! `syncctl doctor`: checks everything that a sync needs, one line each, with what to do where something is wrong.
+//! `syncctl doctor`: checks everything a sync needs, one line per check, with a remedy where something is wrong.
 //!
-//! No check stops another: without a database, or without settings that can be read, the rest is told all the same.
+//! Checks are independent: without a database, the other checks still run, and unreadable settings are reported as a finding.
 
 mod credentials;
 mod database;
@@ -30,15 +30,15 @@ use crate::{google, http};
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Ask neither Google nor Attendee, and do not look for push.address
+    /// Do not call Google, Attendee or push.address
     #[arg(long)]
     offline: bool,
-    /// Try every user's credentials, not one of each project and kind
+    /// Test every user's credentials (default: one user of each project and kind)
     #[arg(long, conflicts_with = "offline")]
     all_users: bool,
 }
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -74,7 +74,7 @@ impl Findings {
         self.0.push(Line { check, level: Level::Fail, message: message.into(), remedy: Some(remedy.into()) });
     }
 
-    /// A check that could not be made is told like one that failed.
+    /// Reports a check that could not be performed as a failure.
     pub fn attempt(&mut self, check: &'static str, checked: anyhow::Result<()>) {
         if let Err(error) = checked {
             self.fail(check, format!("could not be checked: {error:#}"), "read the message; the other checks may say more");
@@ -86,84 +86,86 @@ impl Findings {
     }
 }
 
-/// Runs the command; settings that cannot be used are its first finding.
+/// Runs the command. Unusable settings are its first finding.
 pub fn run(args: &DoctorArgs, loaded: anyhow::Result<Loaded>, output: Output) -> anyhow::Result<Exit> {
-    let mut found = Findings::default();
+    let mut findings = Findings::default();
     match loaded {
-        Ok(loaded) => examine(args, &loaded, &mut found)?,
-        Err(error) => found.fail("settings", format!("{error:#}"), "correct what is named; nothing else can be checked before"),
+        Ok(loaded) => examine(args, &loaded, &mut findings)?,
+        Err(error) => {
+            findings.fail("settings", format!("{error:#}"), "correct the named setting; nothing else can be checked until then")
+        }
     }
-    let (ok, warn, fail) = (found.count(Level::Ok), found.count(Level::Warn), found.count(Level::Fail));
-    let told = serde_json::json!({ "ok": ok, "warn": warn, "fail": fail, "checks": found.0 });
-    output.print(&told, || text(&found) + &format!("\n{ok} ok, {warn} to look at, {fail} wrong"))?;
+    let (ok, warn, fail) = (findings.count(Level::Ok), findings.count(Level::Warn), findings.count(Level::Fail));
+    let result = serde_json::json!({ "ok": ok, "warn": warn, "fail": fail, "checks": findings.0 });
+    output.print(&result, || text(&findings) + &format!("\n{ok} ok, {warn} to look at, {fail} wrong"))?;
     if fail == 0 {
         return Ok(Exit::Done);
     }
-    // For whoever reads no more than what cron mails.
-    let mut wrong: Vec<&str> = found.0.iter().filter(|line| line.level == Level::Fail).map(|line| line.check).collect();
+    // A one-line summary for cron's mail.
+    let mut wrong: Vec<&str> = findings.0.iter().filter(|line| line.level == Level::Fail).map(|line| line.check).collect();
     wrong.dedup();
     complain(format!("{fail} checks failed: {}", wrong.join(", ")));
     Ok(Exit::SomeFailed)
 }
 
-fn examine(args: &DoctorArgs, loaded: &Loaded, found: &mut Findings) -> anyhow::Result<()> {
+fn examine(args: &DoctorArgs, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result<()> {
     let settings = &loaded.settings;
-    let place = match pool::locate(&settings.db) {
-        Ok(place) => Some(place),
+    let location = match pool::locate(&settings.db) {
+        Ok(location) => Some(location),
         Err(error) => {
-            found.fail("database", format!("{error:#}"), "correct db.url");
+            findings.fail("database", format!("{error:#}"), "correct db.url");
             None
         }
     };
-    settings::check(loaded, place.as_ref(), found);
-    let vault = seal::open(settings, place.as_ref(), found);
-    let place = place.filter(|place| started(place, found));
-    if let Some(cluster) = place.as_ref().and_then(|place| place.cluster.as_ref()) {
-        let checked = machine::disk(cluster, found);
-        found.attempt("disk", checked);
+    settings::check(loaded, location.as_ref(), findings);
+    let vault = seal::open(settings, location.as_ref(), findings);
+    let location = location.filter(|location| started(location, findings));
+    if let Some(cluster) = location.as_ref().and_then(|location| location.cluster.as_ref()) {
+        let checked = machine::disk(cluster, findings);
+        findings.attempt("disk", checked);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let http = Arc::new(http::Client::new(&settings.google, &settings.engine));
-        let pool = match &place {
-            Some(place) => database::connect(place, settings, found).await,
+        let pool = match &location {
+            Some(location) => database::connect(location, settings, findings).await,
             None => None,
         };
-        let is_current = match (&pool, &place) {
-            (Some(pool), Some(place)) => database::check(pool, place, settings, found).await,
+        let is_current = match (&pool, &location) {
+            (Some(pool), Some(location)) => database::check(pool, location, settings, findings).await,
             _ => false,
         };
         if !args.offline {
-            let checked = machine::clock_at_google(settings, &http, found).await;
-            found.attempt("clock", checked);
-            let checked = push::address(settings, &http, found).await;
-            found.attempt("push address", checked);
+            let checked = machine::clock_at_google(settings, &http, findings).await;
+            findings.attempt("clock", checked);
+            let checked = push::address(settings, &http, findings).await;
+            findings.attempt("push address", checked);
         }
-        outbox::check(settings, args.offline, found).await;
+        outbox::check(settings, args.offline, findings).await;
         match pool {
-            Some(pool) if is_current => within(args, loaded, &pool, vault, http, found).await,
-            _ => found.warn(
+            Some(pool) if is_current => within(args, loaded, &pool, vault, http, findings).await,
+            _ => findings.warn(
                 "the rest",
                 "seal keys in use, credentials, quota, channels, jobs and outbox were not checked: there is no usable database",
-                "mend the database, then run doctor again",
+                "repair the database, then run doctor again",
             ),
         }
     });
     Ok(())
 }
 
-/// What needs the tables.
+/// Runs the checks that need the tables.
 async fn within(
     args: &DoctorArgs,
     loaded: &Loaded,
     pool: &Pool,
     vault: Option<Vault>,
     http: Arc<http::Client>,
-    found: &mut Findings,
+    findings: &mut Findings,
 ) {
     let settings = &loaded.settings;
-    let checked = seal::in_use(pool, vault.as_ref(), found).await;
-    found.attempt("seal keys", checked);
+    let checked = seal::in_use(pool, vault.as_ref(), findings).await;
+    findings.attempt("seal keys", checked);
     if let (Some(vault), false) = (vault, args.offline) {
         let context = google::Client::new(&settings.google, Arc::clone(&http)).map(|google| Context {
             pool: pool.clone(),
@@ -176,78 +178,79 @@ async fn within(
         });
         match context {
             Ok(context) => {
-                let checked = credentials::check(&context, args.all_users, found).await;
-                found.attempt("credentials", checked);
-                let checked = credentials::attendee(&context, found).await;
-                found.attempt("credentials", checked);
+                let checked = credentials::check(&context, args.all_users, findings).await;
+                findings.attempt("credentials", checked);
+                let checked = credentials::attendee(&context, findings).await;
+                findings.attempt("credentials", checked);
             }
-            Err(error) => found.attempt("credentials", Err(error)),
+            Err(error) => findings.attempt("credentials", Err(error)),
         }
     }
-    let checked = work::quota(pool, settings, found).await;
-    found.attempt("quota", checked);
-    let checked = work::classification(pool, settings, found).await;
-    found.attempt("classify", checked);
-    let checked = settings::since_last_pass(pool, settings, found).await;
-    found.attempt("settings", checked);
+    let checked = work::quota(pool, settings, findings).await;
+    findings.attempt("quota", checked);
+    let checked = work::classification(pool, settings, findings).await;
+    findings.attempt("classify", checked);
+    let checked = settings::since_last_pass(pool, settings, findings).await;
+    findings.attempt("settings", checked);
     match overview::read(pool, i32::try_from(settings.push.silent_after).unwrap_or(i32::MAX)).await {
         Ok(overview) => {
-            credentials::refused(&overview, settings, found);
-            work::check(&overview, settings, found);
+            credentials::refused(&overview, settings, findings);
+            work::check(&overview, settings, findings);
         }
-        Err(error) => found.attempt("jobs, channels and outbox", Err(error)),
+        Err(error) => findings.attempt("jobs, channels and outbox", Err(error)),
     }
 }
 
-/// Starts the private cluster, as any command would; one that was never made is left so.
-fn started(place: &DatabaseLocation, found: &mut Findings) -> bool {
-    let Some(cluster) = &place.cluster else { return true };
+/// Starts the private cluster as any command would, but does not create one. Returns false if the database cannot be used.
+fn started(location: &DatabaseLocation, findings: &mut Findings) -> bool {
+    let Some(cluster) = &location.cluster else { return true };
     match cluster.status() {
-        Ok(status) if !has_server(status.running, cluster.installed(), found) => return false,
+        Ok(status) if !has_server(status.running, cluster.installed(), findings) => return false,
         Ok(status) if status.version.is_none() => {
-            found.warn(
+            findings.warn(
                 "database",
-                "no database is configured, and the private cluster is not made yet",
+                "no database is configured, and the private cluster is not created yet",
                 "run `syncctl db start`, or set db.url",
             );
             return false;
         }
         Ok(_) => {}
         Err(error) => {
-            found.fail("database", format!("{error:#}"), "see the folder db.data_dir names");
+            findings.fail("database", format!("{error:#}"), "check the folder in db.data_dir");
             return false;
         }
     }
-    match place.ensure_running() {
+    match location.ensure_running() {
         Ok(()) => true,
         Err(error) => {
-            found.fail(
+            findings.fail(
                 "database",
                 format!("{error:#}"),
-                "do as it says; the log in the folder of the cluster (`syncctl db status` names it) may tell more",
+                "follow the message; see also the log in the cluster's folder (`syncctl db status` names it)",
             );
             false
         }
     }
 }
 
-/// Whether the private cluster can be used, as far as PostgreSQL is there for it; where it is not, that is told.
-fn has_server(running: bool, installed: Result<(), Fault>, found: &mut Findings) -> bool {
+/// Whether PostgreSQL is installed or the private cluster is already running. Reports a missing installation.
+fn has_server(running: bool, installed: Result<(), Fault>, findings: &mut Findings) -> bool {
     let Err(fault) = installed else { return true };
     if running {
-        let message = format!("{}; the cluster runs, and will not start again", fault.message);
-        found.warn("database", message, "install it again as it says");
+        let message = format!("{}; the cluster is running, but would not start again", fault.message);
+        findings.warn("database", message, "install it again as the message describes");
     } else {
-        let remedy = "install PostgreSQL's server as it says, or set db.url; syncctl makes the cluster by itself then";
-        found.fail("database", fault.message, remedy);
+        let remedy =
+            "install PostgreSQL's server as the message describes, or set db.url; syncctl then creates the cluster by itself";
+        findings.fail("database", fault.message, remedy);
     }
     running
 }
 
-fn text(found: &Findings) -> String {
-    let width = found.0.iter().map(|line| line.check.len()).max().unwrap_or(0);
+fn text(findings: &Findings) -> String {
+    let width = findings.0.iter().map(|line| line.check.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for Line { check, level, message, remedy } in &found.0 {
+    for Line { check, level, message, remedy } in &findings.0 {
         let level = match level {
             Level::Ok => "ok  ",
             Level::Warn => "warn",
@@ -269,13 +272,13 @@ mod tests {
     fn a_machine_without_postgresql_is_told_before_its_cluster_is_made() {
         let table = [(false, false, Some(Level::Fail)), (true, true, Some(Level::Warn))];
         for (running, usable, level) in table {
-            let mut found = Findings::default();
+            let mut findings = Findings::default();
             let missing = Err(Fault::unavailable("no PostgreSQL server on this machine: install it"));
-            assert_eq!(has_server(running, missing, &mut found), usable);
-            assert_eq!(found.0.first().map(|line| line.level), level);
-            assert!(found.0[0].message.starts_with("no PostgreSQL server on this machine"));
+            assert_eq!(has_server(running, missing, &mut findings), usable);
+            assert_eq!(findings.0.first().map(|line| line.level), level);
+            assert!(findings.0[0].message.starts_with("no PostgreSQL server on this machine"));
         }
-        let mut found = Findings::default();
-        assert!(has_server(false, Ok(()), &mut found) && found.0.is_empty());
+        let mut findings = Findings::default();
+        assert!(has_server(false, Ok(()), &mut findings) && findings.0.is_empty());
     }
 }

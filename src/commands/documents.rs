@@ -1,4 +1,4 @@
-//! `syncctl documents`: what was synced, for reading.
+//! `syncctl documents`: lists, prints and searches synced documents.
 
 use std::io::IsTerminal as _;
 
@@ -12,38 +12,38 @@ use crate::db::documents_read::{self, Entry, Filter, FullDocument, Hit, MARKS};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
 
-/// What can be done with documents.
+/// Subcommands of `documents`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Lists documents, the ones changed last first
+    /// List documents, most recently changed first
     List {
-        /// Only those of this user, by UUID or address
+        /// Only documents of this user, by UUID or address (default: all)
         #[arg(long)]
         user: Option<String>,
-        /// Only those of this service, such as gmail or drive
+        /// Only documents of this service, such as gmail or drive (default: all)
         #[arg(long)]
         source: Option<String>,
-        /// Only those that are new, were changed, or were deleted at their source
+        /// Only documents with this status: new, changed, or deleted at their source (default: all)
         #[arg(long)]
         status: Option<Status>,
-        /// Most rows
+        /// Maximum number of rows
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
-    /// Prints one document with its text
+    /// Print one document with its text
     Show {
-        /// The id in `documents list`
+        /// Document, by the id in `documents list`
         #[arg(value_parser = super::id)]
         id: Uuid,
     },
-    /// Finds documents by their words: "a phrase", or, -not
+    /// Search documents by words: "a phrase", or, -not
     Search {
-        /// Words that all must be in it; quotes, `or` and `-` as in a search engine
+        /// Words that must all occur; quotes, `or` and `-` work as in a search engine
         query: String,
-        /// Only those of this user, by UUID or address
+        /// Only documents of this user, by UUID or address (default: all)
         #[arg(long)]
         user: Option<String>,
-        /// Most documents
+        /// Maximum number of documents
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },
@@ -80,16 +80,16 @@ async fn show(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<
             output.print(&rows, || listed(&rows))?;
         }
         Verb::Show { id } => {
-            let Some(whole) = documents_read::get(&context.pool, *id).await? else {
+            let Some(document) = documents_read::get(&context.pool, *id).await? else {
                 return Err(Fault::usage(format!("no document {id}; see `syncctl documents list`")).into());
             };
-            output.print(&whole, || format_document(&whole))?;
+            output.print(&document, || format_document(&document))?;
         }
         Verb::Search { query, user, limit } => {
             let user = find_user(context, user.as_deref()).await?;
             let hits = documents_read::search(&context.pool, query, user, i64::from(*limit)).await?;
             let Some(mut hits) = hits else {
-                return Err(Fault::usage(format!("there is no word to search for in {query:?}")).into());
+                return Err(Fault::usage(format!("no word to search for in {query:?}")).into());
             };
             let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             let bold = !output.json && std::io::stdout().is_terminal() && colours;
@@ -104,18 +104,18 @@ async fn show(verb: &Verb, context: &Context, output: Output) -> anyhow::Result<
 
 async fn find_user(context: &Context, user: Option<&str>) -> anyhow::Result<Option<Uuid>> {
     let Some(name) = user else { return Ok(None) };
-    let found = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
-    found.map(Some).ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
+    let found_user = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
+    found_user.map(Some).ok_or_else(|| Fault::usage(format!("no user {name}; see `syncctl accounts list`")).into())
 }
 
-/// Text from outside on one line: an e-mail must not steer somebody's terminal.
+/// Puts external text on one line without control characters: an email must not control the reader's terminal.
 fn line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn short(text: Option<&str>, most: usize) -> String {
+fn short(text: Option<&str>, max: usize) -> String {
     let text = line(text.unwrap_or_default());
-    match text.char_indices().nth(most) {
+    match text.char_indices().nth(max) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text,
     }
@@ -140,8 +140,8 @@ fn listed(rows: &[Entry]) -> String {
     table.trim_fmt()
 }
 
-fn format_document(whole: &FullDocument) -> String {
-    let entry = &whole.entry;
+fn format_document(document: &FullDocument) -> String {
+    let entry = &document.entry;
     let time = |at: chrono::DateTime<chrono::Utc>| at.format("%F %T UTC").to_string();
     let rows = [
         ("title", entry.title.clone()),
@@ -150,11 +150,11 @@ fn format_document(whole: &FullDocument) -> String {
         ("document", Some(format!("{}, version {}, {}", entry.id, entry.version, entry.status))),
         ("source", Some(format!("{} {} {}", entry.source, entry.kind, entry.source_id))),
         ("user", Some(entry.user_id.to_string())),
-        ("project", project(whole)),
-        ("type", whole.mime_type.clone()),
+        ("project", project(document)),
+        ("type", document.mime_type.clone()),
         ("changed", Some(time(entry.updated_at))),
-        ("note", whole.note.clone()),
-        ("details", Some(whole.details.to_string()).filter(|details| details != "{}")),
+        ("note", document.note.clone()),
+        ("details", Some(document.details.to_string()).filter(|details| details != "{}")),
     ];
     let mut text = String::new();
     for (name, value) in rows {
@@ -162,16 +162,16 @@ fn format_document(whole: &FullDocument) -> String {
             text.push_str(&format!("{name:<10}{}\n", line(&value)));
         }
     }
-    let body = whole.body.as_deref().or(whole.snippet.as_deref()).unwrap_or_default();
+    let body = document.body.as_deref().or(document.snippet.as_deref()).unwrap_or_default();
     text.push('\n');
     text.extend(body.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()));
     text
 }
 
-/// Its project, and who decided that.
-fn project(whole: &FullDocument) -> Option<String> {
-    let name = whole.project.clone().or_else(|| whole.project_id.map(|id| id.to_string()));
-    match (name, &whole.decided_by) {
+/// The document's project, and who decided it.
+fn project(document: &FullDocument) -> Option<String> {
+    let name = document.project.clone().or_else(|| document.project_id.map(|id| id.to_string()));
+    match (name, &document.decided_by) {
         (Some(name), Some(by)) => Some(format!("{name}, decided by {by}")),
         (None, Some(by)) => Some(format!("none, decided by {by}")),
         (name, None) => name,
@@ -194,7 +194,7 @@ fn format_hits(hits: &[Hit]) -> String {
     text
 }
 
-/// Passages on one line, with what was searched for in bold or between asterisks.
+/// Puts passages on one line, with the matched words in bold or between asterisks.
 fn marked(passages: &str, bold: bool) -> String {
     let [start, stop] = if bold { ["\u{1b}[1m", "\u{1b}[0m"] } else { ["**", "**"] };
     let words: Vec<String> = passages.split_whitespace().map(line).collect();

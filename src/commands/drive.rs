@@ -1,4 +1,4 @@
-//! `syncctl drive`: the verbs of Drive, which names files where other services name users.
+//! `syncctl drive`: takes files as arguments where other services take users.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,34 +17,34 @@ use crate::error::{Exit, Fault};
 use crate::services::drive::watches::{self, Watched};
 use crate::services::drive::{Drive, REGISTERED};
 
-/// What Drive can do.
+/// Subcommands of `drive`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Polls every drive that is due; the job for cron
+    /// Poll every drive that is due; the job for cron
     Cron(CronArgs),
-    /// Polls the named files now; without a file, every drive of everybody, due or not
+    /// Poll the named files now; without files, every drive of every user, due or not
     BatchPoll(BatchArgs),
-    /// Polls one file now, for each user who follows it, or else for one who sees it
+    /// Poll one file now, for each user who follows it, or else for one who can see it
     Poll(PollArgs),
-    /// Polls one file if the drive that shows it is due, and says why not
+    /// Poll one file if its drive is due; otherwise print why not
     SmartPoll(SmartPollArgs),
-    /// Gives every drive its push channel, and renews those that expire soon; a job for cron
+    /// Open a push channel for every drive, and renew channels that expire soon; a job for cron
     RenewWatches(RenewArgs),
-    /// Repairs push channels by their health: made for another address, silent, refused, or left behind by a run that died
+    /// Repair unhealthy push channels: opened for another address, silent, refused, or left behind by a dead run
     RenewWebhooks(RenewArgs),
-    /// What the runs of a window did
+    /// Summarize the runs of a time window
     Metrics(metrics::Args),
-    /// Which user follows which file: followed files become documents, and their changes events
+    /// Manage which user follows which file: followed files become documents, and their changes become events
     #[command(subcommand)]
     WatchFile(watch_file::Verb),
 }
 
 #[derive(Debug, Args)]
 pub struct BatchArgs {
-    /// Files, by Google's ids
+    /// Files, by Google's id (default: every drive)
     #[arg(value_name = "FILE_ID")]
     files: Vec<String>,
-    /// Read file ids from standard input, one a line
+    /// Read file ids from standard input, one per line
     #[arg(long)]
     stdin: bool,
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub struct BatchArgs {
 
 #[derive(Debug, Args)]
 pub struct PollArgs {
-    /// A file, by Google's id
+    /// File, by Google's id
     #[arg(value_name = "FILE_ID")]
     file: String,
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub struct PollArgs {
 pub struct SmartPollArgs {
     #[command(flatten)]
     poll: PollArgs,
-    /// Whatever the pace says
+    /// Poll even if not due
     #[arg(long)]
     force: bool,
 }
@@ -82,8 +82,8 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
             }
             Verb::BatchPoll(args) => batch_poll(args, &context, output).await,
             Verb::Poll(args) => {
-                let ways = known_ways(&context, "poll", &args.file, args.bounds).await?;
-                poll(&context, "poll", &ways, args.bounds, (Vec::new(), Vec::new()), output).await
+                let routes = known_routes(&context, "poll", &args.file, args.bounds).await?;
+                poll(&context, "poll", &routes, args.bounds, (Vec::new(), Vec::new()), output).await
             }
             Verb::SmartPoll(args) => smart_poll(args, &context, output).await,
             Verb::RenewWatches(args) => renew(args, &context, Mode::Age, output).await,
@@ -112,78 +112,78 @@ async fn batch_poll(args: &BatchArgs, context: &Context, output: Output) -> anyh
         let job = jobs::job(context, REGISTERED.service, "batch-poll", selection, args.bounds);
         return jobs::finish(jobs::run(context, source, &job).await?, output);
     }
-    // What holds a NUL is no id, and PostgreSQL would refuse the others with it.
+    // Drop names with a NUL: they cannot be ids, and PostgreSQL would reject the whole query.
     let named: HashSet<&str> = names.iter().map(String::as_str).collect();
     let files: Vec<&str> = named.iter().copied().filter(|name| !name.contains('\0')).collect();
-    let ways = ways(context, &files).await?;
-    let found: HashSet<&str> = ways.iter().map(|way| way.file.as_str()).collect();
-    let unknown: Vec<String> = named.iter().filter(|name| !found.contains(*name)).map(|name| (*name).to_owned()).collect();
+    let routes = routes(context, &files).await?;
+    let known: HashSet<&str> = routes.iter().map(|route| route.file.as_str()).collect();
+    let unknown: Vec<String> = named.iter().filter(|name| !known.contains(*name)).map(|name| (*name).to_owned()).collect();
     for name in &unknown {
-        complain(format!("nobody follows or sees a file {name}"));
+        complain(format!("no user follows or can see a file {name}"));
     }
-    poll(context, "batch-poll", &ways, args.bounds, (unknown, Vec::new()), output).await
+    poll(context, "batch-poll", &routes, args.bounds, (unknown, Vec::new()), output).await
 }
 
 async fn smart_poll(args: &SmartPollArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
-    let ways = known_ways(context, "smart-poll", &args.poll.file, args.poll.bounds).await?;
+    let routes = known_routes(context, "smart-poll", &args.poll.file, args.poll.bounds).await?;
     let (mut due, mut skipped) = (Vec::new(), Vec::new());
-    for way in ways {
-        let feed = streams::of_user(&context.pool, REGISTERED.service, way.user).await?;
-        let feed: Vec<_> = feed.into_iter().filter(|feed| feed.id == way.asked.stream).collect();
+    for route in routes {
+        let feed = streams::of_user(&context.pool, REGISTERED.service, route.user).await?;
+        let feed: Vec<_> = feed.into_iter().filter(|feed| feed.id == route.item.stream).collect();
         let reasons = jobs::reasons(&feed);
         match reasons.is_empty() || args.force {
-            true => due.push(way),
+            true => due.push(route),
             false => skipped.extend(reasons),
         }
     }
     poll(context, "smart-poll", &due, args.poll.bounds, (Vec::new(), skipped), output).await
 }
 
-/// How a file is asked for.
-struct Way {
+/// A user and stream through which a file can be polled.
+struct Route {
     file: String,
     user: uuid::Uuid,
-    asked: ItemRef,
+    item: ItemRef,
 }
 
-async fn ways(context: &Context, files: &[&str]) -> anyhow::Result<Vec<Way>> {
-    let ways = watches::ways(&context.pool, files).await?;
-    Ok(ways.into_iter().map(|(file, user, stream)| Way { asked: ItemRef { stream, id: file.clone() }, file, user }).collect())
+async fn routes(context: &Context, files: &[&str]) -> anyhow::Result<Vec<Route>> {
+    let routes = watches::ways(&context.pool, files).await?;
+    Ok(routes.into_iter().map(|(file, user, stream)| Route { item: ItemRef { stream, id: file.clone() }, file, user }).collect())
 }
 
-/// How the one file is asked for that a job names; the row of the job says where there is no way.
-async fn known_ways(context: &Context, verb: &str, file: &str, bounds: Bounds) -> anyhow::Result<Vec<Way>> {
-    let ways = ways(context, &[file]).await?;
-    let known = if ways.is_empty() { Err(unknown(file).into()) } else { Ok(ways) };
+/// Finds the routes to the file that a job names; on failure, records the error in the job's row.
+async fn known_routes(context: &Context, verb: &str, file: &str, bounds: Bounds) -> anyhow::Result<Vec<Route>> {
+    let routes = routes(context, &[file]).await?;
+    let known = if routes.is_empty() { Err(unknown(file).into()) } else { Ok(routes) };
     let job = jobs::job(context, REGISTERED.service, verb, Selection::default(), bounds);
     jobs::begun(context, Drive::TABLES, &job, known).await
 }
 
-/// Polls files one by one; `left`: the ids that name nothing, and what was skipped and why.
+/// Polls files one by one. `rest` holds the unknown ids, and the reasons for skipped files.
 async fn poll(
     context: &Context,
     verb: &str,
-    ways: &[Way],
+    routes: &[Route],
     bounds: Bounds,
-    left: (Vec<String>, Vec<String>),
+    rest: (Vec<String>, Vec<String>),
     output: Output,
 ) -> anyhow::Result<Exit> {
-    let mut users: Vec<uuid::Uuid> = ways.iter().map(|way| way.user).collect();
+    let mut users: Vec<uuid::Uuid> = routes.iter().map(|route| route.user).collect();
     users.sort_unstable();
     users.dedup();
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
     let source = source(context, &selection).await?;
     let mut job = jobs::job(context, REGISTERED.service, verb, selection, bounds);
-    job.unknown = left.0;
-    let asked: Vec<ItemRef> = ways.iter().map(|way| way.asked.clone()).collect();
-    let mut report = single::run(context, source, &job, &asked).await?;
-    jobs::hand_on(context, &job).await;
-    report.skipped = left.1;
+    job.unknown = rest.0;
+    let items: Vec<ItemRef> = routes.iter().map(|route| route.item.clone()).collect();
+    let mut report = single::run(context, source, &job, &items).await?;
+    jobs::deliver_events(context, &job).await;
+    report.skipped = rest.1;
     jobs::finish(report, output)
 }
 
 fn unknown(file: &str) -> Fault {
     Fault::usage(format!(
-        "nobody follows or sees a file {file}: give an id from `syncctl drive watch-file list`, or follow it with `syncctl drive watch-file add USER {file}`"
+        "no user follows or can see a file {file}: give an id from `syncctl drive watch-file list`, or add it with `syncctl drive watch-file add USER {file}`"
     ))
 }

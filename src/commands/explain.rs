@@ -1,4 +1,4 @@
-//! `syncctl sync explain`: why each stream of a user is polled when it is, in words.
+//! `syncctl sync explain`: explains when and why each stream of a user is polled.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,27 +26,27 @@ use crate::services::calendar::upcoming;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// A user, by UUID or address
+    /// User, by UUID or address
     #[arg(value_name = "USER")]
     user: String,
 }
 
-/// One stream's pace.
+/// The pace of one stream.
 #[derive(Debug, Serialize)]
 struct Explained {
     stream_id: i64,
     service: &'static str,
     kind: String,
     resource: String,
-    /// Changes a day that are to be expected.
+    /// Expected changes per day.
     changes_per_day: f64,
-    /// How many times more urgent it is than without activity of the user.
+    /// Urgency relative to a stream without user activity.
     weight: f64,
-    /// Of a poll, in hours.
+    /// Price of a poll, in hours.
     price: f64,
-    /// Between polls, before jitter.
+    /// Time between polls, before jitter.
     interval_seconds: f64,
-    /// Between polls if no channel announced changes.
+    /// Time between polls if no channel announced changes.
     usual_seconds: f64,
     push_alive: bool,
     /// `active`, `revoked` or `ended`
@@ -54,15 +54,15 @@ struct Explained {
     failures: i32,
     failed_class: Option<String>,
     polled_seconds_ago: Option<f64>,
-    /// When the next meeting of this calendar begins, if it is soon.
+    /// Start of the next meeting in this calendar, if it is soon.
     meeting_at: Option<DateTime<Utc>>,
     due_at: DateTime<Utc>,
-    /// All this in words.
+    /// The explanation in words.
     reason: String,
 }
 
-/// Beyond this no interval is anything but the longest.
-const DEAREST: f64 = 1e6;
+/// Relative price above which every interval is the longest one.
+const MAX_PRICE: f64 = 1e6;
 
 /// Prints the pace of a user's streams.
 pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
@@ -80,10 +80,10 @@ pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyho
     };
     let outlooks = outlooks(context, user).await?;
     let explained: Vec<Explained> =
-        outlooks.into_iter().map(|(row, service, standing, outlook)| facts.explain(row, service, &standing, &outlook)).collect();
+        outlooks.into_iter().map(|(row, service, timing, outlook)| facts.explain(row, service, &timing, &outlook)).collect();
     output.print(&explained, || {
         if explained.is_empty() {
-            return format!("user {user} has no streams; their first `cron` brings them up");
+            return format!("user {user} has no streams yet; the first `cron` creates them");
         }
         let lines =
             explained.iter().map(|one| format!("{} {} (stream {}): {}", one.service, one.kind, one.stream_id, one.reason));
@@ -92,41 +92,41 @@ pub async fn run(args: &ExplainArgs, context: &Context, output: Output) -> anyho
     Ok(Exit::Done)
 }
 
-/// Every living stream of a user with its service, where it stands, and its outlook.
+/// Returns every live stream of a user with its service, timing and outlook.
 pub(super) async fn outlooks(context: &Context, user: Uuid) -> anyhow::Result<Vec<(StreamRow, &'static str, Timing, Outlook)>> {
     let now = Utc::now();
     let mut outlooks = Vec::new();
     for (service, _) in any_service::services(&context.settings) {
-        let standings = streams::of_user(&context.pool, service, user).await?;
-        let ids: Vec<i64> = standings.iter().map(|standing| standing.id).collect();
+        let timings = streams::of_user(&context.pool, service, user).await?;
+        let ids: Vec<i64> = timings.iter().map(|timing| timing.id).collect();
         let prices = poll_prices::load(&context.pool, service).await?;
-        let judge = any_service::assessor(context, service).await?;
+        let assess = any_service::assessor(context, service).await?;
         for row in claims::read(&context.pool, &ids).await? {
-            let Some(standing) = standings.iter().find(|standing| standing.id == row.id) else { continue };
-            let (bounds, urgency) = judge(&Stream::of(&row));
+            let Some(timing) = timings.iter().find(|timing| timing.id == row.id) else { continue };
+            let (bounds, urgency) = assess(&Stream::of(&row));
             let history = pacing::history(&row.changes);
             let outlook = pacing::outlook(&context.settings, &prices, &bounds, urgency, &row, &history, now);
-            outlooks.push((row, service, standing.clone(), outlook));
+            outlooks.push((row, service, timing.clone(), outlook));
         }
     }
     Ok(outlooks)
 }
 
-/// What is known of the user.
+/// The facts about the user.
 struct Facts {
     account: Listed,
     settings: Arc<Settings>,
     now: DateTime<Utc>,
     active: Option<Activity>,
-    /// The next one that begins soon, by calendar.
+    /// The next meeting that begins soon, by calendar stream.
     meetings: HashMap<i64, DateTime<Utc>>,
-    /// Projects that are not called at the moment.
+    /// Projects that are currently paused.
     pauses: Vec<Pause>,
 }
 
 impl Facts {
-    fn explain(&self, row: StreamRow, service: &'static str, standing: &Timing, outlook: &Outlook) -> Explained {
-        let due_at = self.now + TimeDelta::milliseconds((standing.due_in * 1000.0) as i64);
+    fn explain(&self, row: StreamRow, service: &'static str, timing: &Timing, outlook: &Outlook) -> Explained {
+        let due_at = self.now + TimeDelta::milliseconds((timing.due_in * 1000.0) as i64);
         Explained {
             stream_id: row.id,
             service,
@@ -135,38 +135,38 @@ impl Facts {
             price: outlook.price,
             interval_seconds: outlook.interval.as_secs_f64(),
             usual_seconds: outlook.usual.as_secs_f64(),
-            push_alive: standing.push_alive,
+            push_alive: timing.push_alive,
             account_state: self.account.state.clone(),
-            failures: standing.failures,
-            failed_class: standing.failed_class.clone(),
-            polled_seconds_ago: standing.polled_ago,
+            failures: timing.failures,
+            failed_class: timing.failed_class.clone(),
+            polled_seconds_ago: timing.polled_ago,
             meeting_at: self.meetings.get(&row.id).copied(),
             due_at,
-            reason: self.not_polled(service, standing).unwrap_or_else(|| self.reason(&row, service, standing, outlook, due_at)),
+            reason: self.not_polled(service, timing).unwrap_or_else(|| self.reason(&row, service, timing, outlook, due_at)),
             kind: row.kind,
             resource: row.resource,
         }
     }
 
-    /// What there is to do about a class of failure, for this user's kind of account.
+    /// Returns the remedy for a class of failure, for this user's kind of account.
     fn remedy(&self, class: Class) -> String {
         remedies::of(class, [self.account.kind.as_str()], self.account.client_id.as_slice(), &self.settings)
     }
 
-    /// Why a stream is not polled at all, what there is to do, and when it is looked at again. `None`: it is polled.
-    fn not_polled(&self, service: &str, standing: &Timing) -> Option<String> {
+    /// Explains why a stream is not polled at all, what to do, and when it is tried again. `None` if it is polled.
+    fn not_polled(&self, service: &str, timing: &Timing) -> Option<String> {
         let account = &self.account;
         let since = time(account.state_since);
-        let reason = account.state_reason.as_deref().unwrap_or("no reason was given");
-        match (account.state.as_str(), standing.state.as_str()) {
-            ("ended", _) => Some(format!("not polled: the account was ended on purpose, at {since} ({})", accounts::ENDED)),
+        let reason = account.state_reason.as_deref().unwrap_or("no reason recorded");
+        match (account.state.as_str(), timing.state.as_str()) {
+            ("ended", _) => Some(format!("not polled: the account was ended on purpose at {since} ({})", accounts::ENDED)),
             ("revoked", _) => {
-                let again = account.ask_at.map_or_else(
-                    || "it is not asked for a token again by itself".to_owned(),
-                    |at| format!("it is asked for a token again at {}", time(at)),
+                let retry = account.ask_at.map_or_else(
+                    || "no new token is requested automatically".to_owned(),
+                    |at| format!("a new token is requested at {}", time(at)),
                 );
                 let remedy = self.remedy(Class::AuthRevoked);
-                Some(format!("not polled: the account is revoked since {since} ({reason}); {again}; {remedy}"))
+                Some(format!("not polled: the account has been revoked since {since} ({reason}); {retry}; {remedy}"))
             }
             (_, "off") => {
                 Some(format!("not polled: {service} is switched off for this user (`syncctl accounts set … {service}=on`)"))
@@ -176,29 +176,26 @@ impl Facts {
     }
 
     /// `polled every 11 min: about 14 changes a day, active 20 min ago (x3.0), no push; next at 14:32`
-    fn reason(&self, row: &StreamRow, service: &str, standing: &Timing, outlook: &Outlook, due_at: DateTime<Utc>) -> String {
+    fn reason(&self, row: &StreamRow, service: &str, timing: &Timing, outlook: &Outlook, due_at: DateTime<Utc>) -> String {
         let pause = self.pauses.iter().find(|pause| pause.service == service && pause.project == row.account.project);
-        let next = match (standing.claimed, pause, standing.due_in <= 0.0) {
-            (true, ..) => "a run is at it".to_owned(),
+        let next = match (timing.claimed, pause, timing.due_in <= 0.0) {
+            (true, ..) => "a run is polling it now".to_owned(),
             (false, Some(Pause { project, until, reason, .. }), _) => {
-                format!("not before project {project} is called again, which is paused until {} ({reason})", time(*until))
+                format!("not before project {project} resumes, which is paused until {} ({reason})", time(*until))
             }
             (false, None, true) => "due now".to_owned(),
             (false, None, false) => format!("next at {}", time(due_at)),
         };
-        if let Some(class) = &standing.failed_class {
-            // Until then no run asks with it, whatever is due.
+        if let Some(class) = &timing.failed_class {
+            // Until then no run uses the account, even if the stream is due.
             let next = match self.account.ask_at.filter(|at| *at > self.now) {
-                Some(at) => format!("the account is asked for a token again at {}", time(at)),
+                Some(at) => format!("a new token is requested at {}", time(at)),
                 None => next,
             };
             let remedy = Class::from_name(class).map_or_else(String::new, |class| format!("; {}", self.remedy(class)));
-            return format!(
-                "failing ({class}, {} in a row), tried again after longer and longer waits; {next}{remedy}",
-                standing.failures
-            );
+            return format!("failing ({class}, {} in a row), retried after increasing waits; {next}{remedy}", timing.failures);
         }
-        if let Some(pass) = standing.pass {
+        if let Some(pass) = timing.pass {
             return format!("{}; {next}", full_pass(pass, row.full_pass_at.is_none()));
         }
         let mut facts = Vec::new();
@@ -206,7 +203,7 @@ impl Facts {
             true => facts.push("a fixed interval".to_owned()),
             false => self.paced(row, outlook, &mut facts),
         }
-        let push = match (standing.push_alive, standing.pushed_ago) {
+        let push = match (timing.push_alive, timing.pushed_ago) {
             (true, _) if outlook.silent => format!("push silent: {} changes in a row were not announced", row.push_missed),
             (true, Some(ago)) => format!("push alive, last {} ago", in_words(seconds(ago))),
             (true, None) => "push alive".into(),
@@ -215,12 +212,12 @@ impl Facts {
         format!("polled every {}: {}, {push}; {next}", in_words(outlook.interval), facts.join(", "))
     }
 
-    /// What makes an interval that follows the changes.
+    /// Adds the facts that determine a variable interval.
     fn paced(&self, row: &StreamRow, outlook: &Outlook, facts: &mut Vec<String>) {
         facts.push(changes(outlook.forecast.rate * 24.0));
         let in_bursts = 1.0 + outlook.forecast.burst / outlook.forecast.rate;
         if in_bursts > 2.0 {
-            facts.push(format!("{in_bursts:.0} times as many just now"));
+            facts.push(format!("currently {in_bursts:.0} times as many"));
         }
         if let (true, Some(active)) = (outlook.activity >= 1.05, &self.active) {
             let ago = in_words(seconds((self.now - active.last_at).as_seconds_f64()));
@@ -230,25 +227,25 @@ impl Facts {
             facts.push(format!("mail to a virtual address in the last week (x{:.1})", outlook.urgency));
         }
         if let Some(at) = self.meetings.get(&row.id) {
-            let left = in_words(seconds((*at - self.now).as_seconds_f64()));
-            facts.push(format!("oftener because a meeting begins in {left}"));
+            let remaining = in_words(seconds((*at - self.now).as_seconds_f64()));
+            facts.push(format!("more often because a meeting begins in {remaining}"));
         }
         match outlook.price / outlook.least {
             ..1.001 => {}
-            dearer @ ..DEAREST => facts.push(format!("the budget makes a poll {dearer:.1} times as dear")),
-            _ => facts.push("the budget is short even so".into()),
+            dearer @ ..MAX_PRICE => facts.push(format!("the budget makes a poll {dearer:.1} times as expensive")),
+            _ => facts.push("the budget is too small even so".into()),
         }
     }
 }
 
-/// `first sync: 12,000 of about 480,000 things so far, done in about 5 h`
+/// `first sync under way: 12000 of about 480000 items so far, done in about 5 h`
 fn full_pass((items, expected, seconds): (i64, Option<i64>, f64), is_first: bool) -> String {
     let what = if is_first { "first sync" } else { "resync" };
     let Some(expected) = expected.filter(|expected| *expected > items) else {
-        return format!("{what} under way: {items} things so far");
+        return format!("{what} under way: {items} items so far");
     };
-    let left = self::seconds(seconds * (expected - items) as f64 / items.max(1) as f64);
-    format!("{what} under way: {items} of about {expected} things so far, done in about {}", in_words(left))
+    let remaining = self::seconds(seconds * (expected - items) as f64 / items.max(1) as f64);
+    format!("{what} under way: {items} of about {expected} items so far, done in about {}", in_words(remaining))
 }
 
 fn time(at: DateTime<Utc>) -> String {

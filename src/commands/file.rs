@@ -1,4 +1,4 @@
-//! Files that others read while they are written anew, in folders where others may have put links.
+//! Replaces files that others may be reading, in folders where others may have placed links.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -10,19 +10,19 @@ use uuid::Uuid;
 
 use crate::trusted::{self, User};
 
-/// Names of what whoever started this command has opened.
+/// Paths of descriptors opened by the caller of this command.
 const OPEN: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"];
 
-/// Puts a file in place at once: whoever opens it finds the old text or the new one, whole. Anybody may read it. A pipe or a device stays what it
-/// is and gets the text.
+/// Replaces a file atomically: readers see the complete old or new text. The file is world-readable. A pipe or device is written to, not
+/// replaced.
 ///
 /// # Errors
-/// A link on the way that another user made or could replace: root would write for that user.
+/// Returns an error if the path has a link that another user made or could replace: root would write wherever that user wants.
 pub fn replace(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     replace_with(path, text, 0o644)
 }
 
-/// The same, with this mode: what was not for everybody stays so.
+/// Like `replace`, with this mode, so that a private file stays private.
 pub fn replace_with(path: &Path, text: impl AsRef<[u8]>, mode: u32) -> anyhow::Result<()> {
     let text = text.as_ref();
     let put = match OPEN.iter().any(|open| path.starts_with(open)) {
@@ -33,15 +33,15 @@ pub fn replace_with(path: &Path, text: impl AsRef<[u8]>, mode: u32) -> anyhow::R
 }
 
 fn put(path: &Path, text: &[u8], mode: Mode) -> io::Result<()> {
-    // Everything from here on is done in this folder, whatever becomes of its path.
+    // From here on, use this folder's descriptor, even if its path changes.
     let (folder, name) = User::me().folder_of(path)?;
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    if let Ok(found) = statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW)
-        && !trusted::kind(&found).is_file()
+    if let Ok(stat) = statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW)
+        && !trusted::kind(&stat).is_file()
     {
-        // Another user's pipe could hold us up for ever.
-        if !User::me().owns(&found) {
-            return Err(trusted::refused(path, &found));
+        // Writing to another user's pipe could block forever.
+        if !User::me().owns(&stat) {
+            return Err(trusted::refused(path, &stat));
         }
         return File::from(openat(&folder, &name, flags, Mode::empty())?).write_all(text);
     }
@@ -49,7 +49,7 @@ fn put(path: &Path, text: &[u8], mode: Mode) -> io::Result<()> {
     let mut file = File::from(openat(&folder, &fresh, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR)?);
     let mut written = || -> io::Result<()> {
         file.write_all(text)?;
-        // Not by the umask: whoever reads it is another user.
+        // Set the mode explicitly instead of relying on the umask, because other users read the file.
         fchmod(&file, mode)?;
         file.sync_all()?;
         Ok(renameat(&folder, &fresh, &folder, &name)?)
@@ -74,7 +74,7 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         let made = std::process::Command::new("mkfifo").arg(at("pipe")).status();
         assert!(made.is_ok_and(|ended| ended.success()));
-        // Open at both ends, so that nobody waits.
+        // Open for reading and writing, so that neither end blocks.
         let mut pipe = std::fs::File::options().read(true).write(true).open(at("pipe")).expect("the pipe");
         replace(&at("pipe"), "text").expect("written");
         assert!(std::fs::metadata(at("pipe")).expect("the pipe").file_type().is_fifo());
@@ -87,6 +87,6 @@ mod tests {
         assert!(std::fs::symlink_metadata(at("link")).expect("the link").is_symlink());
         assert_eq!(std::fs::read_to_string(at("file")).expect("read"), "new");
         assert!(replace(folder.path(), "text").is_err());
-        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 3, "something is left beside it");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 3, "a temporary file is left");
     }
 }

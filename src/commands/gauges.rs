@@ -1,4 +1,4 @@
-//! How everything stands, in figures and without anybody's name: what `metrics` and `report` tell of this moment.
+//! The current state as figures without personal data, for `metrics` and `report`.
 
 use std::collections::BTreeMap;
 
@@ -12,38 +12,38 @@ use crate::engine::Context;
 /// The figures.
 #[derive(Debug, Serialize)]
 pub struct Figures {
-    /// By the database's clock.
+    /// Time of the reading, by the database's clock.
     pub at: DateTime<Utc>,
     pub jobs: Vec<Job>,
     pub streams: Vec<Streams>,
     pub accounts_failing: Vec<Failing>,
-    /// Without those that were ended on purpose.
+    /// Number of accounts, except those ended on purpose.
     pub accounts: i64,
     pub accounts_refused: i64,
-    /// Ended here, on purpose.
+    /// Accounts ended on purpose with syncctl.
     pub accounts_ended: i64,
-    /// Projects whose quota of the day is used up.
+    /// Projects whose daily quota is used up.
     pub quota_paused: Vec<Pause>,
     pub outbox: Outbox,
     pub database_bytes: i64,
 }
 
-/// A job, and how it went last.
+/// A job and the result of its last run.
 #[derive(Debug, Serialize)]
 pub struct Job {
     /// `calendar cron`
     pub job: String,
-    /// Of the newest run that was not skipped; it may still work.
+    /// Start of the newest run that was not skipped; it may still be running.
     pub last_started_at: DateTime<Utc>,
-    /// Of the newest run that has ended and was not skipped.
+    /// Status of the newest run that has ended and was not skipped.
     pub last_status: String,
-    /// `None`: none has ended.
+    /// Duration of that run; `None` if no run has ended.
     pub last_seconds: Option<f64>,
-    /// When a run ended last that was `completed`; `None`: none ever did.
+    /// End of the last `completed` run; `None` if there was none.
     pub last_success_at: Option<DateTime<Utc>>,
-    /// For how long the oldest run has been at work that is.
+    /// Age of the oldest running run.
     pub running_seconds: Option<f64>,
-    /// Runs since the last one that was not skipped.
+    /// Number of runs skipped since the last one that was not.
     pub skipped: i64,
 }
 
@@ -51,15 +51,15 @@ pub struct Job {
 #[derive(Debug, Serialize)]
 pub struct Streams {
     pub service: String,
-    /// Those that are polled.
+    /// Number of polled streams.
     pub streams: i64,
     pub due: i64,
-    /// How long the one that is due for longest has been; 0 when none is.
+    /// How long the longest-overdue stream has been due; 0 if no stream is due.
     pub oldest_due_seconds: f64,
-    /// How long the oldest stream has been here that has not ended its first pass; 0 when all have.
+    /// Age of the oldest stream that has not finished its first pass; 0 if all have.
     pub oldest_first_pass_seconds: f64,
     pub failing: i64,
-    /// Items of theirs in quarantine.
+    /// Their items in quarantine.
     pub quarantined: i64,
 }
 
@@ -67,23 +67,23 @@ pub struct Streams {
 #[derive(Debug, Serialize)]
 pub struct Failing {
     pub class: String,
-    /// `all`: the accounts as a whole are not called.
+    /// Service; `all` if the account as a whole is not called.
     pub service: String,
     pub accounts: i64,
 }
 
-/// Events for the outside that have not gone out.
+/// Outgoing events that have not been delivered.
 #[derive(Debug, Serialize)]
 pub struct Outbox {
-    /// Deliveries that wait, and events that are not assigned to targets yet.
+    /// Pending deliveries, and events not yet assigned to targets.
     pub pending: i64,
-    /// Deliveries that are given up.
+    /// Deliveries that were given up.
     pub dead: i64,
-    /// Since the oldest of what waits was written; 0 when nothing does.
+    /// Age of the oldest waiting event; 0 if none is waiting.
     pub oldest_seconds: f64,
 }
 
-/// Reads them.
+/// Reads the figures.
 pub async fn read(context: &Context) -> anyhow::Result<Figures> {
     let silent_after = i32::try_from(context.settings.push.silent_after).unwrap_or(i32::MAX);
     Ok(of(overview::read(&context.pool, silent_after).await?))

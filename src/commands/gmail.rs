@@ -10,7 +10,7 @@ use crate::engine::Context;
 use crate::error::Exit;
 use crate::services::gmail::{Gmail, detect};
 
-/// Does what the verb says.
+/// Runs the command.
 pub fn run(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     service::must_be_enabled(verb, "gmail", settings.gmail.enabled)?;
     with_context(settings, |context| async move {
@@ -19,7 +19,7 @@ pub fn run(verb: &ServiceVerb, settings: Settings, output: Output) -> anyhow::Re
     })
 }
 
-/// The Gmail service, which knows the domains that users are of, and where virtual addresses are in use.
+/// Builds the Gmail service with the users' domains and the mailboxes in which virtual addresses are in use.
 pub async fn mailboxes(context: &Context) -> anyhow::Result<Gmail> {
     let domains = accounts::domains(&context.pool).await?;
     let addressed = detect::addressed(&context.pool).await?;

@@ -1,4 +1,4 @@
-//! Reads accounts from JSON lines and stores them, sealed. A bad line never stops the good ones.
+//! Reads accounts from JSON lines and stores them, sealed. Bad lines are reported; the others are imported.
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,7 +21,7 @@ struct Line {
     email: String,
     username: Option<String>,
     credentials: serde_json::Value,
-    /// Whom a service account acts for; absent: `email`.
+    /// User that a service account acts for; defaults to `email`.
     subject: Option<String>,
     #[serde(default = "no_settings")]
     settings: serde_json::Value,
@@ -38,21 +38,21 @@ fn no_settings() -> serde_json::Value {
     serde_json::json!({})
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Debug, Default, Serialize)]
 pub struct Imported {
     /// New users.
     pub added: u64,
-    /// Users who got new credentials.
+    /// Existing users whose credentials were replaced.
     pub renewed: u64,
-    /// Line number and what is wrong with it.
+    /// Line number, and what is wrong with the line.
     pub bad: Vec<(usize, String)>,
 }
 
-/// Imports every good line of `text`.
+/// Imports every valid line of `text`.
 ///
 /// # Errors
-/// Only the database; whatever came before is stored.
+/// Returns an error only if the database fails; earlier lines stay stored.
 pub async fn import(context: &Context, text: &str) -> anyhow::Result<Imported> {
     let mut imported = Imported::default();
     for (number, line) in text.lines().enumerate() {
@@ -75,10 +75,10 @@ pub async fn import(context: &Context, text: &str) -> anyhow::Result<Imported> {
 }
 
 fn parse(google: &google::Client, line: &str) -> Result<(Line, Credentials), String> {
-    // The error's own text may quote the line, which holds secrets: only its kind and place are told.
+    // The error's own text may quote the line, which holds secrets: report only its kind and position.
     let line: Line = serde_json::from_str(line).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => shape(&error),
-        _ => format!("not JSON (column {}): one account a line", error.column()),
+        _ => format!("not JSON (column {}): write one account per line", error.column()),
     })?;
     if !is_address(&line.email) {
         return Err("email: not an address".into());
@@ -89,15 +89,15 @@ fn parse(google: &google::Client, line: &str) -> Result<(Line, Credentials), Str
     if !line.settings.is_object() {
         return Err("settings: must be an object".into());
     }
-    // A wish that nobody reads would be no bots, and no word of it.
-    if line.settings.get("attendee").is_some_and(|wish| !wish.is_boolean() && !wish.is_null()) {
+    // Reject other types: the setting would be ignored silently.
+    if line.settings.get("attendee").is_some_and(|value| !value.is_boolean() && !value.is_null()) {
         return Err("settings.attendee: must be true or false".into());
     }
     if line.settings.get("attendee_project").is_some_and(|name| !name.is_string() && !name.is_null()) {
         return Err("settings.attendee_project: must be the name of a project".into());
     }
     for service in services::REGISTRY.iter().map(|one| one.service) {
-        if line.settings.get(service).is_some_and(|wish| !wish.is_boolean() && !wish.is_null()) {
+        if line.settings.get(service).is_some_and(|value| !value.is_boolean() && !value.is_null()) {
             return Err(format!("settings.{service}: must be true or false"));
         }
     }
@@ -113,17 +113,17 @@ fn parse(google: &google::Client, line: &str) -> Result<(Line, Credentials), Str
     }
 }
 
-/// Whether a text can be somebody's address.
+/// Whether a text can be an email address.
 pub(super) fn is_address(text: &str) -> bool {
     text.split_once('@').is_some_and(|(name, domain)| !name.is_empty() && !domain.is_empty()) && !text.contains(is_blank)
 }
 
-/// No name has one, and a terminal could be steered with some.
+/// Whitespace and control characters: they do not occur in names, and could control a terminal.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control()
 }
 
-/// What serde says of a wrong shape, without the values it quotes.
+/// Describes serde's type error without the values it quotes.
 fn shape(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.split_once("invalid type: ") {
@@ -139,20 +139,20 @@ fn shape(error: &serde_json::Error) -> String {
 pub(super) struct New<'a> {
     email: &'a str,
     username: Option<&'a str>,
-    /// Whom a service account acts for.
+    /// User that a service account acts for.
     subject: &'a str,
     settings: &'a serde_json::Value,
 }
 
 impl<'a> New<'a> {
-    /// With this address, and nothing else said.
+    /// Creates a user with this address and defaults.
     pub(super) fn of(email: &'a str) -> Self {
         static NO_SETTINGS: LazyLock<serde_json::Value> = LazyLock::new(no_settings);
         Self { email, username: None, subject: email, settings: &NO_SETTINGS }
     }
 }
 
-/// Stores one account; answers the user, and whether it is new.
+/// Stores one account. Returns the user, and whether it is new.
 pub(super) async fn add(context: &Context, new: &New<'_>, credentials: Credentials) -> anyhow::Result<(Uuid, bool)> {
     let mut client = context.pool.get().await?;
     let tx = client.begin("beginning the import").await?;
@@ -161,7 +161,7 @@ pub(super) async fn add(context: &Context, new: &New<'_>, credentials: Credentia
     Ok(added)
 }
 
-/// The same in a transaction of the caller's.
+/// Like `add`, in the caller's transaction.
 pub(super) async fn put(
     tx: &Transaction<'_>,
     vault: &Vault,

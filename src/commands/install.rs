@@ -1,4 +1,5 @@
-//! `syncctl install`: schedules for this machine, made of the units in `systemd/` and of `crontab.example`, which are in the binary.
+//! `syncctl install`: schedules for this machine, built from the units in `systemd/` and from `crontab.example`, which are embedded in the
+//! binary.
 
 mod crontab;
 mod files;
@@ -18,48 +19,48 @@ use crate::config::{Loaded, Origin, Settings};
 use crate::error::{Exit, Fault};
 use crate::trusted::User;
 
-/// What can be installed. Nothing is started by itself.
+/// Subcommands of `install`. They start nothing.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Writes units and timers for the jobs that the settings call for, and says how to start them
+    /// Write systemd units and timers for the jobs that the settings require, and print how to start them
     ///
-    /// What is there and different is kept beside as NAME.bak. To remove them: `systemctl stop 'syncctl-*'`, then delete
-    /// /etc/systemd/system/syncctl-* and /etc/systemd/system/*.wants/syncctl-*, and `systemctl daemon-reload`.
+    /// Existing files that differ are kept as NAME.bak. To remove the units, run `systemctl stop 'syncctl-*'`, delete
+    /// /etc/systemd/system/syncctl-* and /etc/systemd/system/*.wants/syncctl-*, then run `systemctl daemon-reload`.
     Systemd(Where),
-    /// Writes /etc/cron.d/syncctl, or with --user the lines of this user's crontab, for the jobs that the settings call for
+    /// Write /etc/cron.d/syncctl, or with --user this user's crontab, for the jobs that the settings require
     ///
-    /// In a user's crontab the lines stand between two marks, and everything else stays as it is. To remove them, delete
+    /// In a user's crontab the lines are put between two marks, and all other lines stay unchanged. To remove them, delete
     /// /etc/cron.d/syncctl, or the lines with `crontab -e`.
     Crontab {
         #[command(flatten)]
-        place: Where,
-        /// Who runs the jobs of /etc/cron.d/syncctl
+        destination: Where,
+        /// User that runs the jobs of /etc/cron.d/syncctl
         #[arg(long, value_name = "USER", default_value = "root", conflicts_with = "user")]
         run_as: String,
     },
 }
 
-/// Where it goes.
+/// Where to write.
 #[derive(Debug, Args)]
 pub struct Where {
-    /// Print what would be written, and write nothing
+    /// Print what would be written; write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Write below this folder, as for an image or a package; nothing of this machine is looked at but the binary
+    /// Write below this folder, for an image or a package; only the binary is taken from this machine (default: /)
     #[arg(long, value_name = "DIR")]
     prefix: Option<PathBuf>,
-    /// For this user alone, without root: ~/.config/systemd/user, or this user's crontab
+    /// Install for this user only, without root: in ~/.config/systemd/user, or in this user's crontab
     #[arg(long, conflicts_with = "prefix")]
     user: bool,
 }
 
 impl Verb {
-    /// Whether what it schedules has the secrets in systemd's store too.
+    /// Whether the scheduled jobs can read the secrets in systemd's credential store.
     fn reads_store(&self) -> bool {
         match self {
-            Self::Systemd(place) => !place.user,
-            // As the user who may read it now.
-            Self::Crontab { place, .. } if place.user => true,
+            Self::Systemd(destination) => !destination.user,
+            // The jobs run as the current user, who can read it now.
+            Self::Crontab { destination, .. } if destination.user => true,
             Self::Crontab { run_as, .. } => run_as == "root",
         }
     }
@@ -70,31 +71,31 @@ pub fn run(verb: &Verb, loaded: &Loaded, output: Output) -> anyhow::Result<Exit>
     let machine = Machine::of(loaded, verb.reads_store())?;
     machine.check_writers(verb)?;
     let done = match verb {
-        Verb::Systemd(place) => systemd::install(place, loaded, &machine)?,
-        Verb::Crontab { place, .. } if place.user => crontab::install_for_user(place, loaded, &machine)?,
-        Verb::Crontab { place, run_as } => crontab::install(place, run_as, loaded, &machine)?,
+        Verb::Systemd(destination) => systemd::install(destination, loaded, &machine)?,
+        Verb::Crontab { destination, .. } if destination.user => crontab::install_for_user(destination, loaded, &machine)?,
+        Verb::Crontab { destination, run_as } => crontab::install(destination, run_as, loaded, &machine)?,
     };
     output.print(&done, || done.text())?;
     Ok(Exit::Done)
 }
 
-/// The ids of a user of this machine and of its own group.
+/// Returns the ids of a user of this machine and of its primary group.
 fn user_named(name: &str) -> anyhow::Result<User> {
     let id = |flag: &str| {
         let output = Command::new("id").args([flag, name]).output().ok().filter(|output| output.status.success())?;
         String::from_utf8_lossy(&output.stdout).trim().parse().ok()
     };
-    let found = id("-u").zip(id("-g"));
-    let (uid, gid) = found.ok_or_else(|| Fault::usage(format!("--run-as {name}: this machine has no such user")))?;
+    let ids = id("-u").zip(id("-g"));
+    let (uid, gid) = ids.ok_or_else(|| Fault::usage(format!("--run-as {name}: this machine has no such user")))?;
     Ok(User::new(uid, gid))
 }
 
-/// What was written, and what is left to do.
+/// What was written, and the remaining steps.
 #[derive(Debug, Serialize)]
 struct Done {
     dry_run: bool,
     files: Vec<files::Written>,
-    /// What the operator should know.
+    /// Notes for the operator.
     notes: Vec<String>,
     /// Commands for the operator.
     next: Vec<String>,
@@ -112,21 +113,21 @@ impl Done {
     }
 }
 
-/// What a schedule must know of this machine.
+/// What a schedule needs to know about this machine.
 struct Machine {
-    /// The binary that runs now.
+    /// The running binary.
     binary: PathBuf,
-    /// The settings file that it has read.
+    /// The settings file that was read.
     settings: Option<PathBuf>,
 }
 
 impl Machine {
     /// # Errors
-    /// Settings that only this shell has, or a path that units and crontabs would read otherwise.
+    /// Returns an error if settings come only from this shell, or if a path has characters that units and crontabs would interpret.
     fn of(loaded: &Loaded, reads_store: bool) -> anyhow::Result<Self> {
         let binary = std::env::current_exe().context("finding the path of this binary")?;
         let settings = loaded.file.as_deref().map(std::path::absolute).transpose().context("finding the settings file")?;
-        let passing: Vec<String> = loaded
+        let transient: Vec<String> = loaded
             .shown
             .iter()
             .filter(|(_, _, from)| match from {
@@ -136,11 +137,11 @@ impl Machine {
             })
             .map(|(key, _, from)| format!("{key} (from {from})"))
             .collect();
-        if !passing.is_empty() {
+        if !transient.is_empty() {
             let file = settings.as_deref().unwrap_or(Path::new("/etc/syncctl/syncctl.toml")).display();
             return Err(Fault::settings(format!(
-                "a scheduled job would not have what only this command was told: {}. Write that into {file} and run `syncctl install` without it",
-                passing.join(", ")
+                "scheduled jobs would not get settings passed only to this command: {}. Write them to {file} and run `syncctl install` without them",
+                transient.join(", ")
             ))
             .into());
         }
@@ -148,7 +149,7 @@ impl Machine {
             let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
             if !path.to_str().is_some_and(|text| text.chars().all(plain)) {
                 let message = format!(
-                    "{}: units and crontabs would read a path with such characters otherwise: move the file, to /usr/local/bin or /etc/syncctl",
+                    "{}: units and crontabs would interpret characters in this path: move the file to /usr/local/bin or /etc/syncctl",
                     path.display()
                 );
                 return Err(Fault::usage(message).into());
@@ -157,23 +158,23 @@ impl Machine {
         Ok(Self { binary, settings })
     }
 
-    /// Whoever may change the binary or the settings acts as the user that the jobs run as.
+    /// Checks that only the user that the jobs run as, and root, can change the binary and the settings.
     ///
     /// # Errors
-    /// A `Fault` (exit 78) that names what another user may change.
+    /// Returns a `Fault` (exit 78) that names the path that another user can change.
     fn check_writers(&self, verb: &Verb) -> anyhow::Result<()> {
         let user = match verb {
-            // For another machine.
-            Verb::Systemd(place) | Verb::Crontab { place, .. } if place.prefix.is_some() => return Ok(()),
-            Verb::Systemd(place) | Verb::Crontab { place, .. } if place.user => User::me(),
+            // The files are for another machine.
+            Verb::Systemd(destination) | Verb::Crontab { destination, .. } if destination.prefix.is_some() => return Ok(()),
+            Verb::Systemd(destination) | Verb::Crontab { destination, .. } if destination.user => User::me(),
             Verb::Systemd(_) => User::ROOT,
             Verb::Crontab { run_as, .. } => user_named(run_as)?,
         };
         for path in [Some(&self.binary), self.settings.as_ref()].into_iter().flatten() {
             user.must_alone_change(path).map_err(|error| {
                 Fault::settings(format!(
-                    "{error}, and so make scheduled jobs do anything: let only root and the user that the jobs run as change {} and the folders above \
-                     it, or move it to /usr/local/bin or /etc/syncctl",
+                    "{error}, and so make scheduled jobs do anything: make {} and the folders above it writable only by root and the user that the jobs \
+                     run as, or move it to /usr/local/bin or /etc/syncctl",
                     path.display()
                 ))
             })?;
@@ -182,28 +183,28 @@ impl Machine {
     }
 }
 
-/// The crontab of this user; `None`: there is none, or it cannot be read.
+/// Returns the crontab of this user; `None` if it does not exist or cannot be read.
 pub(super) fn crontab_of_user() -> Option<String> {
     crontab::read().ok()
 }
 
-/// Where units of this machine and of this user lie that an operator enables.
+/// Returns the folders of the units of this machine and of this user that an operator enables.
 pub(super) fn unit_folders() -> Vec<PathBuf> {
     [Some(Path::new("/").join(systemd::SYSTEM)), systemd::user_units().ok()].into_iter().flatten().collect()
 }
 
-/// What a timer of ours starts, as it stands after `syncctl`; `None`: it is none of ours.
+/// Returns the `syncctl` arguments that one of our timers runs; `None` for other timers.
 pub(super) fn started_by(timer: &str) -> Option<String> {
     systemd::started_by(timer)
 }
 
-/// What schedules for these settings start, as it stands after `syncctl`.
-pub(super) fn called_for(settings: &Settings) -> Vec<String> {
-    systemd::called_for(settings)
+/// Returns the `syncctl` arguments that schedules for these settings run.
+pub(super) fn required(settings: &Settings) -> Vec<String> {
+    systemd::required(settings)
 }
 
-/// Whether everybody may read a file.
+/// Whether a file is world-readable.
 fn is_open(path: &Path) -> anyhow::Result<bool> {
-    let found = std::fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
-    Ok(found.permissions().mode() & 0o004 != 0)
+    let metadata = std::fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    Ok(metadata.permissions().mode() & 0o004 != 0)
 }

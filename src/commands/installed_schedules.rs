@@ -1,4 +1,4 @@
-//! Which jobs the schedules of this machine start: lines of its crontabs, and timers of systemd that are enabled. Changes nothing.
+//! Finds the jobs that this machine's schedules start: lines of its crontabs, and enabled systemd timers. Read-only.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,30 +8,30 @@ use crate::config::Settings;
 
 /// Crontabs of the machine.
 const CRONTABS: [&str; 2] = ["/etc/crontab", "/etc/cron.d"];
-/// Where systemd keeps the timers that start by themselves.
-const WANTED: &str = "timers.target.wants";
+/// Folder in which systemd keeps enabled timers.
+const ENABLED: &str = "timers.target.wants";
 
-/// The jobs that are scheduled here, as the run tables call them. Those of other hosts, and what nobody may read, are not among them.
+/// Returns the jobs scheduled on this machine, by their names in the run tables, except those in unreadable files.
 pub(super) fn jobs(settings: &Settings) -> BTreeSet<String> {
-    let crontabs = CRONTABS.iter().flat_map(|place| texts(Path::new(place))).chain(install::crontab_of_user());
-    let timers = install::unit_folders().into_iter().flat_map(|folder| names(&folder.join(WANTED)));
+    let crontabs = CRONTABS.iter().flat_map(|path| texts(Path::new(path))).chain(install::crontab_of_user());
+    let timers = install::unit_folders().into_iter().flat_map(|folder| names(&folder.join(ENABLED)));
     let started = timers.filter_map(|timer| install::started_by(&timer)).map(|command| format!("syncctl {command}"));
     let texts: Vec<String> = crontabs.chain(started).collect();
     let commands = texts.iter().flat_map(|text| text.lines()).filter_map(command);
     commands.flat_map(|words| recorded(&words, settings)).collect()
 }
 
-/// The jobs that schedules for these settings start, wherever they are installed.
-pub(super) fn called_for(settings: &Settings) -> BTreeSet<String> {
-    let commands: Vec<String> = install::called_for(settings).into_iter().map(|command| format!("syncctl {command}")).collect();
+/// Returns the jobs that schedules for these settings start, on any machine.
+pub(super) fn required(settings: &Settings) -> BTreeSet<String> {
+    let commands: Vec<String> = install::required(settings).into_iter().map(|command| format!("syncctl {command}")).collect();
     commands.iter().filter_map(|line| command(line)).flat_map(|words| recorded(&words, settings)).collect()
 }
 
-/// A file, or the files of a folder.
-fn texts(place: &Path) -> Vec<String> {
-    let files: Vec<PathBuf> = match std::fs::read_dir(place) {
+/// Reads a file, or the files of a folder.
+fn texts(path: &Path) -> Vec<String> {
+    let files: Vec<PathBuf> = match std::fs::read_dir(path) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-        Err(_) => vec![place.to_owned()],
+        Err(_) => vec![path.to_owned()],
     };
     files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).collect()
 }
@@ -41,7 +41,7 @@ fn names(folder: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// What a line of a crontab has syncctl do: the words behind the program and its own options. `None`: nothing.
+/// Returns the subcommand words of a crontab line that runs syncctl, without the program and its global options; `None` for other lines.
 fn command(line: &str) -> Option<Vec<&str>> {
     let mut words = line.split_whitespace().skip_while(|word| *word != "syncctl" && !word.ends_with("/syncctl"));
     words.next().filter(|_| !line.trim_start().starts_with('#'))?;
@@ -54,7 +54,7 @@ fn command(line: &str) -> Option<Vec<&str>> {
     Some(words.take_while(|word| !word.starts_with(['-', '>', '|', ';', '&', '"', '$'])).collect())
 }
 
-/// How the run tables call what such a command does; empty: it leaves no run.
+/// Returns the names in the run tables of the jobs of such a command; empty if it records no run.
 fn recorded(words: &[&str], settings: &Settings) -> Vec<String> {
     let enabled = || any_service::services(settings).into_iter().filter(|(_, enabled)| *enabled).map(|(service, _)| service);
     match words {
@@ -93,11 +93,11 @@ mod tests {
             ("* * * * * syncctl metrics --textfile x.prom", &[]),
             ("* * * * * other calendar cron", &[]),
         ];
-        let called_for = called_for(&settings);
+        let required = required(&settings);
         for job in ["gmail cron", "db prune", "drive verify", "report"] {
-            assert!(called_for.contains(job), "{job}");
+            assert!(required.contains(job), "{job}");
         }
-        assert!(!called_for.iter().any(|job| job.ends_with("poll") || job.contains("renew")), "{called_for:?}");
+        assert!(!required.iter().any(|job| job.ends_with("poll") || job.contains("renew")), "{required:?}");
         for (line, jobs) in table {
             assert_eq!(of(line), jobs, "{line}");
         }

@@ -1,4 +1,4 @@
-//! `syncctl items`: what lies in quarantine.
+//! `syncctl items`: lists and retries quarantined items.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::services::attendee::Attendee;
 use crate::services::calendar;
 use crate::services::classify::Classify;
 
-/// What can be done with quarantined items.
+/// Subcommands of `items`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Lists them with their errors
+    /// List quarantined items with their errors
     List,
-    /// Tries one again, or all of them; what could not be fetched is asked for
+    /// Retry one item, or all of them; fetch items that could not be fetched before
     Retry {
-        /// The number in `items list`; without it, all
+        /// Item, by the number in `items list` (default: all)
         id: Option<i64>,
     },
 }
@@ -42,7 +42,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
 async fn list(context: &Context, output: Output) -> anyhow::Result<Exit> {
     let rows = reading(context, items::list(&context.pool, None)).await?;
     output.print(&rows, || {
-        let mut table = table(&["id", "service", "user", "item", "tries", "since", "asked again", "error"]);
+        let mut table = table(&["id", "service", "user", "item", "tries", "since", "next retry", "error"]);
         let time = |at: chrono::DateTime<chrono::Utc>| at.format("%F %T").to_string();
         for row in &rows {
             table.add_row([
@@ -66,7 +66,7 @@ async fn retry(context: &Context, id: Option<i64>, output: Output) -> anyhow::Re
     if let (Some(id), true) = (id, rows.is_empty()) {
         return Err(Fault::usage(format!("no quarantined item has the number {id}; see `syncctl items list`")).into());
     }
-    let (unfetched, came): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.retry_at.is_some() || row.raw.is_empty());
+    let (unfetched, fetched): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.retry_at.is_some() || row.raw.is_empty());
     let everything = Selection { force: true, ..Selection::default() };
     let calendar = calendar::Calendar::new(Arc::clone(&context.google), &context.settings);
     let mailboxes = gmail::mailboxes(context).await?;
@@ -74,21 +74,21 @@ async fn retry(context: &Context, id: Option<i64>, output: Output) -> anyhow::Re
     let attendee = Attendee::load(context, &everything).await?;
     let classify = Classify::new(context, true)?;
     let mut results = Vec::new();
-    for row in &came {
+    for row in &fetched {
         let retried = match row.service.as_str() {
             "calendar" => retry_items::retry(context, &calendar, row).await?,
             "gmail" => retry_items::retry(context, &mailboxes, row).await?,
             "attendee" => retry_items::retry(context, &attendee, row).await?,
             "drive" => retry_items::retry(context, &drive, row).await?,
             "classify" => retry_items::retry(context, &classify, row).await?,
-            service => Retried::Kept(format!("this syncctl has no service {service:?}")),
+            service => Retried::Kept(format!("this version has no service {service:?}")),
         };
         results.push((row.id, retried));
     }
-    results.extend(ask_again(context, calendar, &unfetched).await?);
-    results.extend(ask_again(context, mailboxes, &unfetched).await?);
-    results.extend(ask_again(context, attendee, &unfetched).await?);
-    results.extend(ask_again(context, drive, &unfetched).await?);
+    results.extend(refetch_items(context, calendar, &unfetched).await?);
+    results.extend(refetch_items(context, mailboxes, &unfetched).await?);
+    results.extend(refetch_items(context, attendee, &unfetched).await?);
+    results.extend(refetch_items(context, drive, &unfetched).await?);
     let kept = results.iter().filter(|(_, retried)| matches!(retried, Retried::Kept(_))).count();
     output.print(&results, || {
         let mut text = format!("{} applied, {kept} kept\n", results.len() - kept);
@@ -102,15 +102,15 @@ async fn retry(context: &Context, id: Option<i64>, output: Output) -> anyhow::Re
     Ok(if kept == 0 { Exit::Done } else { Exit::SomeFailed })
 }
 
-/// Asks for those of the things that are of this service.
-async fn ask_again<S: Source>(context: &Context, source: S, things: &[Quarantined]) -> anyhow::Result<Vec<(i64, Retried)>> {
-    let things: Vec<Quarantined> = things.iter().filter(|thing| thing.service == S::TABLES.service).cloned().collect();
-    if things.is_empty() {
+/// Fetches the items of this service again.
+async fn refetch_items<S: Source>(context: &Context, source: S, items: &[Quarantined]) -> anyhow::Result<Vec<(i64, Retried)>> {
+    let items: Vec<Quarantined> = items.iter().filter(|item| item.service == S::TABLES.service).cloned().collect();
+    if items.is_empty() {
         return Ok(Vec::new());
     }
-    let users = things.iter().map(|thing| thing.user_id).collect();
+    let users = items.iter().map(|item| item.user_id).collect();
     let selection = Selection { users: Some(users), force: true, ..Selection::default() };
     let bounds = Bounds { max_duration: None, dry_run: false };
     let job = jobs::job(context, S::TABLES.service, "items-retry", selection, bounds);
-    refetch::run(context, source, &job, &things).await
+    refetch::run(context, source, &job, &items).await
 }

@@ -1,4 +1,4 @@
-//! What the polling verbs have in common: jobs, names, why a stream is left alone, and how a run is told.
+//! Shared code of the polling commands: jobs, names, reasons for skipping a stream, and the printed result of a run.
 
 use std::io::Read as _;
 
@@ -19,28 +19,28 @@ use crate::error::{Exit, Fault};
 use crate::outbox;
 use crate::services;
 
-/// Runs the job, and what follows it.
+/// Runs the job, then delivers its events.
 pub(super) async fn run<S: Source>(context: &Context, source: S, job: &Job) -> anyhow::Result<Report> {
     let report = job::run(context, source, job).await?;
-    hand_on(context, job).await;
+    deliver_events(context, job).await;
     Ok(report)
 }
 
-/// Hands the events that a job wrote to whoever wants them.
-pub(super) async fn hand_on(context: &Context, job: &Job) {
+/// Delivers the events that a job wrote to their targets.
+pub(super) async fn deliver_events(context: &Context, job: &Job) {
     if !job.dry_run && !context.stop.is_cancelled() {
         outbox::deliver_after_run(&context.pool, &context.settings, context.settings.outbox.run_budget).await;
     }
 }
 
-/// `cron` of any service: everything that is due.
+/// Runs `cron` of any service: polls everything that is due.
 pub(super) async fn cron<S: Source>(args: &CronArgs, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
     let selection = Selection { force: args.force, ..Selection::default() };
     let job = Job { exclusive: !args.parallel, ..job(context, S::TABLES.service, "cron", selection, args.bounds) };
     finish(run(context, source, &job).await?, output)
 }
 
-/// The names on the command line, and those on standard input, one a line.
+/// Returns the names on the command line, and with `stdin` those on standard input, one per line.
 pub(super) fn names(given: &[String], stdin: bool) -> anyhow::Result<Vec<String>> {
     let mut names = given.to_vec();
     if stdin {
@@ -65,15 +65,15 @@ pub(super) fn job(context: &Context, service: &str, verb: &str, selection: Selec
     }
 }
 
-/// The user that a name means.
+/// Finds a user by UUID or address.
 pub(super) async fn find_user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
-    let found = accounts::find(&context.pool, &[name]).await?;
-    found.into_iter().next().flatten().ok_or_else(|| {
+    let users = accounts::find(&context.pool, &[name]).await?;
+    users.into_iter().next().flatten().ok_or_else(|| {
         Fault::usage(format!("no user {name}: give the UUID or the address of a user that `syncctl accounts list` shows")).into()
     })
 }
 
-/// The user that a single poll names; one whose account is not called any more is told so at once.
+/// Finds the user for a single poll. Fails if the account is revoked or has no credentials.
 pub(super) async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> {
     let user = find_user(context, name).await?;
     match accounts::get(&context.pool, user).await? {
@@ -85,14 +85,14 @@ pub(super) async fn user(context: &Context, name: &str) -> anyhow::Result<Uuid> 
     }
 }
 
-/// Lets a job poll this user alone. Nobody of that name, or one who is not called, ends the run before it begins, and its row says so.
+/// Restricts a job to one user. Fails if the user does not exist or is not synced, and records that in the job's row.
 pub(super) async fn only(context: &Context, tables: Tables, job: &mut Job, name: &str) -> anyhow::Result<Uuid> {
     let user = begun(context, tables, job, user(context, name).await).await?;
     job.selection.users = Some(vec![user]);
     Ok(user)
 }
 
-/// What a run needs to begin; where that cannot be had, its row says why.
+/// Returns what a run needs to begin; on an error, records the reason in the run's row.
 pub(super) async fn begun<T>(context: &Context, tables: Tables, job: &Job, needed: anyhow::Result<T>) -> anyhow::Result<T> {
     if let Err(error) = &needed {
         job::refused(context, tables, job, error).await;
@@ -100,7 +100,7 @@ pub(super) async fn begun<T>(context: &Context, tables: Tables, job: &Job, neede
     needed
 }
 
-/// Why each stream that was not due is left alone.
+/// Explains for each stream that is not due, or is being polled, why it is skipped.
 pub(super) fn reasons(streams: &[streams::Timing]) -> Vec<String> {
     let minutes = |seconds: f64| duration::text(std::time::Duration::from_secs(seconds.abs().round() as u64));
     streams
@@ -109,7 +109,7 @@ pub(super) fn reasons(streams: &[streams::Timing]) -> Vec<String> {
         .map(|stream| {
             let mut reason = format!("stream {} ({})", stream.id, stream.kind);
             match stream.claimed {
-                true => reason.push_str(": another run is at it"),
+                true => reason.push_str(": another run is polling it"),
                 false => reason.push_str(&format!(": due in {}", minutes(stream.due_in))),
             }
             if stream.push_alive {
@@ -131,12 +131,12 @@ pub(super) fn reasons(streams: &[streams::Timing]) -> Vec<String> {
 
 pub(super) fn finish(report: Report, output: Output) -> anyhow::Result<Exit> {
     output.print(&report, || text(&report))?;
-    say(&report, "");
+    print_error(&report, "");
     Ok(report.exit())
 }
 
-/// Says on stderr what went wrong; that another run is at it only with `-v`, because cron would mail it from every host.
-pub(super) fn say(report: &Report, whose: &str) {
+/// Prints the run's error on stderr. That another run holds the job is only logged (`-v`), because cron would mail it from every host.
+pub(super) fn print_error(report: &Report, whose: &str) {
     match report.error_message() {
         Some(message) if report.exit() == Exit::Busy => log::info!("{whose}{message}"),
         Some(message) => complain(format!("{whose}{message}")),
@@ -161,7 +161,7 @@ pub(super) fn text(report: &Report) -> String {
         text.push_str(&format!("off       {} streams: {class} ({})\n", off.count, off.example));
     }
     if report.revived_accounts > 0 {
-        text.push_str(&format!("accounts  {} that were revoked work again\n", report.revived_accounts));
+        text.push_str(&format!("accounts  {} that were revoked are accepted again\n", report.revived_accounts));
     }
     if let Some(why) = &report.stopped_early {
         text.push_str(&format!("stopped   early: {why}; the rest is due in the next run\n"));
@@ -169,7 +169,7 @@ pub(super) fn text(report: &Report) -> String {
     text + &format_skipped(report)
 }
 
-/// What was left alone, and why, a line each.
+/// Lists what was skipped and why, one per line.
 pub(super) fn format_skipped(report: &Report) -> String {
     let mut text = String::new();
     if report.status == "skipped" && report.held_streams == 0 {
@@ -187,7 +187,7 @@ pub(super) fn format_skipped(report: &Report) -> String {
     text
 }
 
-/// What ran, how it ended, and for how many.
+/// Describes the job, its result, and the numbers of users and streams.
 fn head(report: &Report) -> String {
     let mut text = format!(
         "{}{} in {:.2} s (run {})\n",
@@ -196,7 +196,7 @@ fn head(report: &Report) -> String {
         report.elapsed_ms as f64 / 1000.0,
         report.execution_id
     );
-    // What the others do for users, Attendee does for projects.
+    // Attendee's accounts are projects, not users.
     let whose = if report.job.starts_with("attendee ") { "projects " } else { "users    " };
     text.push_str(&format!(
         "{whose} {} ({} ok, {} failed)\nstreams   {} ({} idle, {} failed{})\n",
@@ -214,7 +214,7 @@ fn head(report: &Report) -> String {
     text
 }
 
-/// What was changed, a line for each kind of stream.
+/// Lists the changes, one line per kind of stream.
 fn changes(report: &Report) -> String {
     let changed = report.changes.iter().filter(|(_, counts)| counts.changes() + counts.unchanged > 0);
     let lines = changed.map(|(kind, counts)| {
@@ -228,7 +228,7 @@ fn changes(report: &Report) -> String {
 
 fn channels(push: &Figures) -> String {
     let mut text = format!(
-        "channels  {} made, {} renewed, {} stopped, {} left to stop, {} refused, {} found silent\n",
+        "channels  {} opened, {} renewed, {} stopped, {} left to stop, {} refused, {} found silent\n",
         push.made, push.renewed, push.stopped, push.left_to_stop, push.refused, push.silent
     );
     for repair in &push.repairs {

@@ -1,4 +1,4 @@
-//! `syncctl man`: a manual page for each command, from the same text as `--help`.
+//! `syncctl man`: writes a manual page for each command, from the same text as `--help`.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,48 +11,48 @@ use clap_mangen::roff::{Roff, roman};
 use super::{Output, file};
 use crate::error::{EXIT_HELP, Exit, Fault};
 
-/// Files that the page of the whole program names: path and meaning.
+/// Files listed on the program's main page: path and meaning.
 const FILES: [(&str, &str); 5] = [
-    ("/etc/syncctl/syncctl.toml", "Settings of the machine, unless --config or $SYNCCTL_CONFIG names others."),
-    ("$XDG_CONFIG_HOME/syncctl/syncctl.toml", "Settings of a user, where the machine has none."),
-    ("$XDG_DATA_HOME/syncctl/, as root /var/lib/syncctl/", "The private PostgreSQL cluster, and the seal keys beside it."),
+    ("/etc/syncctl/syncctl.toml", "Settings of the machine, unless --config or $SYNCCTL_CONFIG names another file."),
+    ("$XDG_CONFIG_HOME/syncctl/syncctl.toml", "Settings of a user, if the machine has none."),
+    ("$XDG_DATA_HOME/syncctl/, as root /var/lib/syncctl/", "The private PostgreSQL cluster and the seal keys."),
     (
         "$CREDENTIALS_DIRECTORY",
-        "Secrets, as systemd's LoadCredential puts them there: each file is called like its setting, with _ for the dot.",
+        "Secrets from systemd's LoadCredential: each file is named after its setting, with _ for the dot.",
     ),
     (
         "/etc/credstore/syncctl.*",
-        "The same secrets, where systemd finds them; also read by hand, with the settings of the machine, by who may (root).",
+        "The same secrets, where systemd finds them; also read when root runs syncctl by hand with the settings of the machine.",
     ),
 ];
 
-/// Writes `syncctl.1` and a page for each command below it into a folder, which is made if it is missing.
+/// Writes `syncctl.1` and a page for each of its commands into a folder, which is created if missing.
 ///
 /// # Errors
-/// The folder cannot be written to.
+/// Returns an error if the folder is not writable.
 pub fn write(program: clap::Command, folder: &Path, output: Output) -> anyhow::Result<Exit> {
     fs::create_dir_all(folder).map_err(|error| Fault::usage(format!("{}: {error}", folder.display())))?;
     let mut program = without_help_words(program);
-    // Names them all as they are called: `syncctl calendar cron` is syncctl-calendar-cron(1).
+    // Gives each command its full name: `syncctl calendar cron` is syncctl-calendar-cron(1).
     program.build();
-    let whole = page_of_the_program(&program).context("writing the page of the program")?;
+    let page = page_of_the_program(&program).context("writing the page of the program")?;
     clap_mangen::generate_to(program, folder).with_context(|| format!("writing pages into {}", folder.display()))?;
     let path = folder.join("syncctl.1");
-    file::replace(&path, whole)?;
+    file::replace(&path, page)?;
     let pages = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?.count();
     output.print(&serde_json::json!({ "folder": folder, "pages": pages }), || {
-        format!("{pages} pages in {}; `man {}` reads the first", folder.display(), path.display())
+        format!("{pages} pages in {}; `man {}` opens the main one", folder.display(), path.display())
     })?;
     Ok(Exit::Done)
 }
 
-/// A page about `help` says nothing that the others do not.
+/// Removes the `help` subcommands: their pages would repeat the others.
 fn without_help_words(command: clap::Command) -> clap::Command {
     command.disable_help_subcommand(true).mut_subcommands(without_help_words)
 }
 
 fn page_of_the_program(program: &clap::Command) -> std::io::Result<Vec<u8>> {
-    // The table of exit codes has a section of its own here.
+    // Exit codes get their own section below.
     let man = Man::new(program.clone().after_help(None::<&str>));
     let mut page = Vec::new();
     man.render_title(&mut page)?;

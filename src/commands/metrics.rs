@@ -1,4 +1,4 @@
-//! `syncctl metrics` and `syncctl <service> metrics`: what the runs of a window did, against the window before, and how things stand.
+//! `syncctl metrics` and `syncctl <service> metrics`: the runs of a time window compared with the window before, and the current state.
 
 mod all;
 mod prometheus;
@@ -19,13 +19,13 @@ use crate::error::Exit;
 pub use all::{AllArgs, all};
 pub(super) use window::{Window, windows};
 
-/// What to print.
+/// Arguments of a service's `metrics`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The window, such as `24h` or `7days`
+    /// Length of the time window, such as `24h` or `7days`
     #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = window_length)]
     since: Duration,
-    /// In Prometheus's text format
+    /// Print in Prometheus's text format
     #[arg(long, conflicts_with = "json")]
     prometheus: bool,
 }
@@ -34,18 +34,18 @@ pub(super) fn window_length(text: &str) -> Result<Duration, String> {
     let length = duration::parse(text)?;
     match length {
         _ if length < Duration::from_secs(1) => Err("must be 1s or more".into()),
-        // Beyond, no database has a date for where the window before it begins.
+        // With a longer window, the start of the previous window would be out of PostgreSQL's date range.
         _ if length > Duration::from_secs(10 * 366 * 86_400) => Err("must be 10years or less".into()),
         _ => Ok(length),
     }
 }
 
-/// What there is to tell of a service.
+/// The metrics of a service.
 #[derive(Debug, Serialize)]
 struct Metrics {
     service: &'static str,
     window_seconds: u64,
-    /// Push channels as they stand now; `silent` ones are an alarm.
+    /// Current push channels; `silent` ones raise an alarm.
     channels: ChannelCounts,
     window: Window,
     before: Window,
@@ -78,7 +78,7 @@ pub async fn run(context: &Context, tables: Tables, args: &Args, output: Output)
 
 type Row = (&'static str, fn(&Window) -> String);
 
-/// What is told of a window, line by line.
+/// The rows printed for a window.
 const ROWS: [Row; 14] = [
     ("runs", |w| counts(&w.by_status)),
     ("success rate", |w| w.success_rate.map_or_else(|| "–".into(), |share| format!("{:.1} %", share * 100.0))),
@@ -121,26 +121,26 @@ fn text(metrics: &Metrics, since: Duration) -> String {
     text
 }
 
-fn channels(standing: &ChannelCounts) -> String {
-    let ChannelCounts { live, silent, refused, to_stop } = standing;
+fn channels(channel_counts: &ChannelCounts) -> String {
+    let ChannelCounts { live, silent, refused, to_stop } = channel_counts;
     let states = [(live, "live"), (silent, "silent"), (refused, "refused"), (to_stop, "to stop")];
-    let there: Vec<String> =
+    let nonzero: Vec<String> =
         states.iter().filter(|(count, _)| **count > 0).map(|(count, state)| format!("{count} {state}")).collect();
-    if there.is_empty() { "none".into() } else { there.join(", ") }
+    if nonzero.is_empty() { "none".into() } else { nonzero.join(", ") }
 }
 
-/// What to say of push channels that announce nothing.
+/// Returns an alarm if there are silent push channels.
 fn alarm(metrics: &Metrics) -> Option<String> {
     let (Metrics { service, .. }, ChannelCounts { live, silent, .. }) = (metrics, &metrics.channels);
     (*silent > 0).then(|| {
         format!(
-            "ALARM: {silent} of {live} push channels are silent: polls find what they do not announce. `syncctl {service} renew-webhooks` \
+            "ALARM: {silent} of {live} push channels are silent: polls find changes that they do not announce. `syncctl {service} renew-webhooks` \
              replaces them; if they fall silent again, nothing reaches `syncctl webhook serve` at push.address."
         )
     })
 }
 
-/// Seconds as a person reads them.
+/// Formats seconds for people.
 pub(super) fn seconds_text(seconds: f64) -> String {
     duration::text(Duration::from_secs(seconds.max(0.0).round() as u64))
 }

@@ -1,4 +1,4 @@
-//! `syncctl sync metrics`: budget, price of a poll and delays, service by service.
+//! `syncctl sync metrics`: budget, price of a poll and delays, by service.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::error::Exit;
 
 #[derive(Debug, Args)]
 pub struct MetricsArgs {
-    /// The window of the delays, such as `24h` or `7days`
+    /// Length of the time window for the delays, such as `24h` or `7days`
     #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = window_length)]
     since: Duration,
 }
@@ -24,7 +24,7 @@ pub struct MetricsArgs {
 struct Paces {
     window_seconds: u64,
     services: Vec<Service>,
-    /// What the polls of each project cost.
+    /// The cost of polls, by project.
     projects: Vec<Computed>,
 }
 
@@ -41,7 +41,7 @@ struct Service {
     delay_max_seconds: f64,
 }
 
-/// Prints them.
+/// Runs the command.
 pub async fn run(args: &MetricsArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
     let mut services = Vec::new();
     for (service, _) in any_service::services(&context.settings) {
@@ -81,7 +81,8 @@ fn text(paces: &Paces, since: Duration) -> String {
             seconds((service.changes_found > 0).then_some(service.delay_max_seconds)),
         ]);
     }
-    let mut costs = table(&["service", "project", "streams", "polls/day", "budget units/day", "spent/foretold", "price", "made"]);
+    let mut costs =
+        table(&["service", "project", "streams", "polls/day", "budget units/day", "spent/forecast", "price", "computed"]);
     for project in &paces.projects {
         costs.add_row([
             project.service.clone(),
@@ -90,7 +91,7 @@ fn text(paces: &Paces, since: Duration) -> String {
             format!("{:.0}", project.polls * 24.0),
             format!("{:.0}", project.budget * 24.0),
             format!("{:.2}", project.spent / project.foretold),
-            if project.price < 1e6 { format!("{:.4} h", project.price) } else { "budget is short".into() },
+            if project.price < 1e6 { format!("{:.4} h", project.price) } else { "budget too small".into() },
             project.computed_at.format("%Y-%m-%d %H:%M UTC").to_string(),
         ]);
     }

@@ -1,4 +1,4 @@
-//! `syncctl poll-isolated`: what a run starts for streams whose process died twice. Not for people.
+//! `syncctl poll-isolated`: started by a run for streams whose process died twice. Internal.
 
 use anyhow::Context as _;
 
@@ -9,13 +9,13 @@ use crate::engine::job::Job;
 use crate::error::Exit;
 use crate::services;
 
-/// What is to be done, from standard input.
+/// Reads the order from standard input.
 pub fn order() -> anyhow::Result<Order> {
     let order = std::io::read_to_string(std::io::stdin()).context("reading what to poll from standard input")?;
-    serde_json::from_str(&order).context("a run starts this command and says what to poll; use `batch-poll` instead")
+    serde_json::from_str(&order).context("this command is started by runs, which pass what to poll; use `batch-poll` instead")
 }
 
-/// Polls what it says, and tells on standard output what it is at.
+/// Polls the streams of the order and reports progress on standard output.
 pub fn run(order: Order) -> anyhow::Result<Exit> {
     isolated::begin();
     let Order { settings, service, run, job, streams, max_duration } = order;

@@ -1,4 +1,4 @@
-//! `syncctl projects`: projects of users, and the people's word on which of them a document belongs to.
+//! `syncctl projects`: users' projects, and people's assignments of documents to them.
 
 mod assign;
 mod import;
@@ -13,35 +13,35 @@ use crate::db::projects::{self, NewProject, Project};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
 
-/// Longest name, in characters.
-const MOST_NAME: usize = 200;
-/// Longest description, in characters.
-const MOST_DESCRIPTION: usize = 10_000;
-/// Most keywords, and most people, of one project.
-const MOST_WORDS: usize = 500;
+/// Maximum length of a name, in characters.
+const MAX_NAME: usize = 200;
+/// Maximum length of a description, in characters.
+const MAX_DESCRIPTION: usize = 10_000;
+/// Maximum number of keywords, and of people, of one project.
+const MAX_WORDS: usize = 500;
 
-/// What can be done with projects.
+/// Subcommands of `projects`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Add a project for a user
     Add {
-        /// A user, by UUID or address
+        /// User, by UUID or address
         user: String,
-        /// Unique within the user
+        /// Name, unique among the user's projects
         name: String,
-        /// What the project is about
+        /// Description of the project
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
-        /// A word or phrase that its documents use; may be repeated
+        /// Word or phrase that occurs in its documents; may be repeated
         #[arg(long = "keyword", value_name = "WORD")]
         keywords: Vec<String>,
-        /// Somebody who works on it, by address or name; may be repeated
+        /// Person who works on it, by address or name; may be repeated
         #[arg(long = "person", value_name = "PERSON")]
         people: Vec<String>,
     },
     /// List projects with the number of their documents
     List {
-        /// Only those of this user, by UUID or address
+        /// Only projects of this user, by UUID or address (default: all)
         #[arg(long)]
         user: Option<String>,
         /// Include closed projects
@@ -50,30 +50,30 @@ pub enum Verb {
     },
     /// Print one project
     Show {
-        /// The id in `projects list`
+        /// Project, by the id in `projects list`
         #[arg(value_parser = id)]
         project: Uuid,
     },
-    /// Close a project: its documents stay, and no more are assigned to it
+    /// Close a project: its documents stay, but no more are assigned to it
     Close {
-        /// The id in `projects list`
+        /// Project, by the id in `projects list`
         #[arg(value_parser = id)]
         project: Uuid,
     },
-    /// Open a closed project again; undecided documents of its user are judged once more
+    /// Reopen a closed project; undecided documents of its user are classified again
     Reopen {
-        /// The id in `projects list --all`
+        /// Project, by the id in `projects list --all`
         #[arg(value_parser = id)]
         project: Uuid,
     },
-    /// Add projects from JSON lines, or update those that exist by name: {user, name, description?, keywords?, people?}
+    /// Add projects from JSON lines, or update existing ones by name: {user, name, description?, keywords?, people?}
     Import {
-        /// A file, or - for standard input
+        /// File to read, or - for standard input
         file: String,
     },
-    /// Assign documents to a project of their user, or to none of them; a person's word, which nothing overrides
+    /// Assign documents to a project of their user, or to none of them; overrides classification permanently
     Assign(assign::AssignArgs),
-    /// Withdraw what was decided about documents
+    /// Withdraw decisions about documents
     Unassign(assign::UnassignArgs),
 }
 
@@ -126,11 +126,11 @@ async fn add(context: &Context, project: &NewProject, output: Output) -> anyhow:
     Ok(Exit::Done)
 }
 
-/// Why a project cannot be added, and what to do instead.
+/// Explains that a project exists already and what to do instead.
 async fn exists(context: &Context, project: &NewProject) -> anyhow::Result<Fault> {
-    let found = projects::find(&context.pool.get().await?, project.user, &project.name).await?;
-    let closed = found.filter(|found| found.is_closed && found.name == project.name);
-    let instead = closed.map(|found| format!(", which is closed; open it with `syncctl projects reopen {}`", found.id));
+    let existing = projects::find(&context.pool.get().await?, project.user, &project.name).await?;
+    let closed = existing.filter(|existing| existing.is_closed && existing.name == project.name);
+    let instead = closed.map(|closed| format!(", which is closed; reopen it with `syncctl projects reopen {}`", closed.id));
     Ok(Fault::usage(format!("the user already has a project {:?}{}", project.name, instead.unwrap_or_default())))
 }
 
@@ -159,11 +159,11 @@ fn no_user(name: &str) -> Fault {
 }
 
 async fn user_of(context: &Context, name: &str) -> anyhow::Result<Uuid> {
-    let found = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
-    found.ok_or_else(|| no_user(name).into())
+    let user = accounts::find(&context.pool, &[name]).await?.into_iter().next().flatten();
+    user.ok_or_else(|| no_user(name).into())
 }
 
-/// What is wrong with a project to store, if anything.
+/// Returns what is wrong with a project to store, if anything.
 fn problem(project: &NewProject) -> Option<String> {
     let NewProject { name, description, keywords, people, .. } = project;
     let all = [name].into_iter().chain(description).chain(keywords).chain(people);
@@ -171,17 +171,17 @@ fn problem(project: &NewProject) -> Option<String> {
         return Some("contains a NUL character".into());
     }
     if name.trim().is_empty() || name.trim() != name || name.chars().any(char::is_control) {
-        return Some("name: must be text on one line that neither begins nor ends with a blank".into());
+        return Some("name: must be one line of text without leading or trailing blanks".into());
     }
-    if name.chars().count() > MOST_NAME {
-        return Some(format!("name: must have at most {MOST_NAME} characters"));
+    if name.chars().count() > MAX_NAME {
+        return Some(format!("name: must have at most {MAX_NAME} characters"));
     }
-    if description.as_ref().is_some_and(|text| text.chars().count() > MOST_DESCRIPTION) {
-        return Some(format!("description: must have at most {MOST_DESCRIPTION} characters"));
+    if description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION) {
+        return Some(format!("description: must have at most {MAX_DESCRIPTION} characters"));
     }
     for (what, list) in [("keywords", keywords), ("people", people)] {
-        if list.len() > MOST_WORDS || list.iter().any(|word| word.trim().is_empty() || word.chars().count() > MOST_NAME) {
-            return Some(format!("{what}: must be at most {MOST_WORDS}, each of 1 to {MOST_NAME} characters"));
+        if list.len() > MAX_WORDS || list.iter().any(|word| word.trim().is_empty() || word.chars().count() > MAX_NAME) {
+            return Some(format!("{what}: must be at most {MAX_WORDS}, each of 1 to {MAX_NAME} characters"));
         }
     }
     None
@@ -236,16 +236,16 @@ mod tests {
             people: vec!["ann@example.com".into()],
         };
         assert_eq!(problem(&good), None);
-        for name in ["", " ", "a\nb", " a", "a ", "\u{7}", &"x".repeat(MOST_NAME + 1)] {
+        for name in ["", " ", "a\nb", " a", "a ", "\u{7}", &"x".repeat(MAX_NAME + 1)] {
             assert!(
                 problem(&NewProject { name: name.to_owned(), ..good.clone() }).is_some_and(|why| why.starts_with("name: ")),
                 "{name:?}"
             );
         }
         for (wrong, what) in [
-            (NewProject { description: Some("x".repeat(MOST_DESCRIPTION + 1)), ..good.clone() }, "description: "),
+            (NewProject { description: Some("x".repeat(MAX_DESCRIPTION + 1)), ..good.clone() }, "description: "),
             (NewProject { keywords: vec![String::new()], ..good.clone() }, "keywords: "),
-            (NewProject { people: vec!["x".into(); MOST_WORDS + 1], ..good.clone() }, "people: "),
+            (NewProject { people: vec!["x".into(); MAX_WORDS + 1], ..good.clone() }, "people: "),
             (NewProject { people: vec!["a\0".into()], ..good.clone() }, "contains a NUL"),
         ] {
             assert!(problem(&wrong).is_some_and(|why| why.starts_with(what)), "{what}");

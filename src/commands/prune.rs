@@ -1,4 +1,4 @@
-//! `syncctl db prune`: the end of what is old and needed by nobody. Two at once share the work.
+//! `syncctl db prune`: deletes old rows that are no longer needed. Concurrent runs share the work.
 
 use std::time::{Duration, Instant};
 
@@ -12,31 +12,31 @@ use crate::db::{notifications, routing};
 use crate::engine::Context;
 use crate::error::Exit;
 
-/// Rows that one statement deletes: so many are gone within a fraction of a second, and no lock is held longer.
+/// Rows deleted per statement: few enough that it takes, and holds its locks for, a fraction of a second.
 const CHUNK: i64 = 5000;
 
-/// What to do with what is old.
+/// Arguments of `db prune`.
 #[derive(Debug, clap::Args)]
 pub struct PruneArgs {
-    /// Count what would be deleted, and delete nothing
+    /// Print what would be deleted; delete nothing
     #[arg(long)]
     dry_run: bool,
-    /// Begin no further statement after this; the rest goes in the next run
+    /// Start no further statement after this time, such as `30m`; the next run deletes the rest (default: no limit)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_duration: Option<Duration>,
 }
 
-/// What went of one table.
+/// What was deleted from one table.
 #[derive(Debug, Serialize)]
 struct Pruned {
     table: &'static str,
-    /// Whether only texts went, and the rows stay.
+    /// Whether only texts were deleted and the rows stay.
     texts: bool,
-    /// The setting that says so.
+    /// The setting for the retention time.
     setting: &'static str,
     keep_seconds: u64,
     rows: u64,
-    /// When time was up: whether there may be more.
+    /// Whether time ran out, so that there may be more.
     more: bool,
 }
 
@@ -61,7 +61,7 @@ pub async fn run(context: &Context, args: &PruneArgs, output: Output) -> anyhow:
 
 async fn prune(context: &Context, args: &PruneArgs) -> anyhow::Result<Report> {
     let started = Instant::now();
-    let over = || context.stop.is_cancelled() || args.max_duration.is_some_and(|limit| started.elapsed() >= limit);
+    let is_over = || context.stop.is_cancelled() || args.max_duration.is_some_and(|limit| started.elapsed() >= limit);
     let pool = &context.pool;
     let mut tables = Vec::new();
     for rule in &retention::RULES {
@@ -71,14 +71,14 @@ async fn prune(context: &Context, args: &PruneArgs) -> anyhow::Result<Report> {
         }
         let (rows, more) = match args.dry_run {
             true => (retention::count(pool, rule, keep).await?, false),
-            false => chunks(over, || retention::end(pool, rule, keep, CHUNK)).await?,
+            false => chunks(is_over, || retention::end(pool, rule, keep, CHUNK)).await?,
         };
         tables.push(Pruned { table: rule.table, texts: rule.is_of_texts(), setting, keep_seconds: keep.as_secs(), rows, more });
     }
     let keep = context.settings.webhook.keep;
     let (rows, more) = match args.dry_run {
         true => (notifications::count_old(pool, keep).await?, false),
-        false => chunks(over, || notifications::forget(pool, keep, CHUNK)).await?,
+        false => chunks(is_over, || notifications::forget(pool, keep, CHUNK)).await?,
     };
     tables.push(Pruned {
         table: "notifications",
@@ -89,12 +89,12 @@ async fn prune(context: &Context, args: &PruneArgs) -> anyhow::Result<Report> {
         more,
     });
     let names: Vec<&str> = context.settings.outbox.targets.iter().map(|target| target.name.as_str()).collect();
-    // Without targets nobody can be asked whether they wait: `deliver` leaves events alone then, too.
+    // Without targets it is unknown which events are still needed; `deliver` keeps them too.
     if !names.is_empty() {
         let keep = context.settings.outbox.keep;
         let (rows, more) = match args.dry_run {
             true => (routing::count_old(pool, &names, keep).await?, false),
-            false => chunks(over, || routing::forget(pool, &names, keep, CHUNK)).await?,
+            false => chunks(is_over, || routing::forget(pool, &names, keep, CHUNK)).await?,
         };
         tables.push(Pruned {
             table: "outbox_events",
@@ -119,13 +119,13 @@ fn kept(settings: &Settings, kept: Kept) -> (&'static str, Duration) {
     }
 }
 
-/// One statement after another until nothing is left or time is up; how many rows went, and whether there may be more.
-async fn chunks<Fut>(over: impl Fn() -> bool, mut next: impl FnMut() -> Fut) -> anyhow::Result<(u64, bool)>
+/// Runs statements until nothing is left or time is up. Returns the number of rows deleted, and whether there may be more.
+async fn chunks<Fut>(is_over: impl Fn() -> bool, mut next: impl FnMut() -> Fut) -> anyhow::Result<(u64, bool)>
 where
     Fut: Future<Output = anyhow::Result<u64>>,
 {
     let mut rows = 0;
-    while !over() {
+    while !is_over() {
         let chunk = next().await?;
         rows += chunk;
         if chunk < CHUNK.unsigned_abs() {
@@ -136,15 +136,15 @@ where
 }
 
 fn text(report: &Report) -> String {
-    let mut shown = table(&["table", if report.dry_run { "would go" } else { "gone" }, "older than", "setting"]);
+    let mut shown = table(&["table", if report.dry_run { "would delete" } else { "deleted" }, "older than", "setting"]);
     for pruned in report.tables.iter().filter(|pruned| pruned.rows > 0) {
         let keep = format!("{:.0} days", pruned.keep_seconds as f64 / 86400.0);
         let table = if pruned.texts { format!("{}, texts", pruned.table) } else { pruned.table.into() };
         shown.add_row([&table, &pruned.rows.to_string(), &keep, pruned.setting]);
     }
     let verb = if report.dry_run { "would be deleted" } else { "deleted" };
-    let left = report.tables.iter().any(|pruned| pruned.more);
-    let rest = if left { "; time was up, the rest goes in the next run" } else { "" };
+    let is_incomplete = report.tables.iter().any(|pruned| pruned.more);
+    let rest = if is_incomplete { "; time was up, the next run deletes the rest" } else { "" };
     let sum = format!("{} rows {verb} in {:.1} s{rest}", report.rows, report.elapsed_ms as f64 / 1000.0);
     if report.rows == 0 { sum } else { format!("{}\n{sum}", shown.trim_fmt()) }
 }

@@ -1,4 +1,4 @@
-//! `renew-watches` and `renew-webhooks`: the jobs that keep push channels alive.
+//! `renew-watches` and `renew-webhooks`: jobs that keep push channels alive.
 
 use super::verbs::{Bounds, RenewArgs};
 use super::{Output, jobs};
@@ -7,7 +7,7 @@ use crate::engine::Context;
 use crate::engine::push::{self, Mode, Pushed};
 use crate::error::Exit;
 
-/// Makes and renews channels by age, or repairs them by health.
+/// Opens and renews channels by age, or repairs unhealthy ones.
 pub async fn renew<S: Pushed>(
     args: &RenewArgs,
     context: &Context,
@@ -29,7 +29,7 @@ pub async fn renew<S: Pushed>(
     if S::address(&context.settings.push).is_empty() {
         report
             .skipped
-            .push("every stream: [push] in the settings names no address for them; channels that were left are stopped".into());
+            .push("every stream: [push] in the settings has no address for them; remaining channels are stopped".into());
     }
     jobs::finish(report, output)
 }

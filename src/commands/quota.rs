@@ -1,4 +1,4 @@
-//! `syncctl quota`: projects that are not called because their quota of the day is used up.
+//! `syncctl quota`: lists and resumes projects that are paused because their daily quota is used up.
 
 use clap::{Args, Subcommand};
 
@@ -9,21 +9,21 @@ use crate::db::quota::{self, Pause};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
 
-/// What can be done about used up quotas.
+/// Subcommands of `quota`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Projects that are paused, until when, and how many streams wait
+    /// List paused projects, with the end of the pause and the number of waiting streams
     List,
-    /// Lifts the pause of a project: its streams are polled with the next run
+    /// Lift the pause of a project, so that the next run polls its streams
     Resume(ResumeArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
-    /// A project, as `quota list` shows it
+    /// Project, as shown by `quota list`
     #[arg(value_name = "PROJECT")]
     project: String,
-    /// Only for this service
+    /// Lift the pause only for this service (default: all)
     #[arg(long, value_parser = ["calendar", "drive", "gmail", "attendee"])]
     service: Option<String>,
 }
@@ -61,10 +61,12 @@ async fn resume(args: &ResumeArgs, context: &Context, output: Output) -> anyhow:
     let lifted = quota::resume(&context.pool, service.as_deref(), project).await?;
     if lifted.is_empty() {
         let of = service.as_deref().map(|service| format!(" for {service}")).unwrap_or_default();
-        return Err(Fault::usage(format!("no project {project} is paused{of}: `syncctl quota list` shows those that are")).into());
+        return Err(
+            Fault::usage(format!("no project {project} is paused{of}: see `syncctl quota list` for paused projects")).into()
+        );
     }
     output.print(&serde_json::json!({ "project": project, "services": lifted }), || {
-        format!("project {project} is not paused any more ({}): its streams are polled with the next run", lifted.join(", "))
+        format!("project {project} is no longer paused ({}): the next run polls its streams", lifted.join(", "))
     })?;
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! What a person can do about what fails, by the kind of account: people consent, administrators allow. Pure.
+//! Remedies for failures, by the kind of account: users consent, administrators delegate. Pure.
 
 use crate::config::Settings;
 use crate::db::accounts::Listed;
@@ -6,30 +6,30 @@ use crate::db::overview::Failing;
 use crate::error::Class;
 use crate::services;
 
-/// What `accounts.kind` calls credentials that a domain has given to a service account.
+/// Value of `accounts.kind` for credentials that a domain delegated to a service account.
 const DELEGATED: &str = "service_account";
 
-/// Where an administrator allows a service account.
+/// Where an administrator authorizes a service account.
 pub(super) const ADMIN_CONSOLE: &str =
     "in the Admin console (admin.google.com): Security, Access and data control, API controls, Manage domain-wide delegation";
 
-/// Of one account; `None`: all is well.
+/// Returns the remedy for one account; `None` if nothing is wrong.
 pub(super) fn of_account(account: &Listed, settings: &Settings) -> Option<String> {
     let refused = (account.state == "revoked").then_some(Class::AuthRevoked);
     let classes = refused.into_iter().chain(account.failing_classes.iter().filter_map(|class| Class::from_name(class)));
     let remedies: Vec<String> = match account.state.as_str() {
-        "ended" => vec!["nothing, if that is meant; `syncctl accounts login` or an import brings it back".into()],
+        "ended" => vec!["nothing if intended; to restore it, run `syncctl accounts login` or import it again".into()],
         _ => classes.map(|class| of(class, [account.kind.as_str()], account.client_id.as_slice(), settings)).collect(),
     };
     (!remedies.is_empty()).then(|| remedies.join("; "))
 }
 
-/// Of what fails for one reason.
+/// Returns the remedy for streams that fail for one reason.
 pub(super) fn of_failing(failing: &Failing, settings: &Settings) -> Option<String> {
     Some(of(Class::from_name(&failing.class)?, failing.kinds.iter().map(String::as_str), &failing.client_ids, settings))
 }
 
-/// Of a class of failure, for accounts of these kinds; `clients`: the client ids of their service accounts, as far as they are known.
+/// Returns the remedy for a class of failure, for accounts of these kinds. `clients` are the known client ids of their service accounts.
 pub(super) fn of<'a>(class: Class, kinds: impl IntoIterator<Item = &'a str>, clients: &[String], settings: &Settings) -> String {
     let (delegated, own): (Vec<&str>, Vec<&str>) = kinds.into_iter().partition(|kind| *kind == DELEGATED);
     let allowed = match (delegated.as_slice(), class) {
@@ -47,19 +47,19 @@ pub(super) fn of<'a>(class: Class, kinds: impl IntoIterator<Item = &'a str>, cli
     match allowed {
         None => class.remedy().to_owned(),
         Some(allowed) if own.is_empty() => allowed,
-        Some(allowed) => format!("who logs in: {}; for whom a service account acts: {allowed}", class.remedy()),
+        Some(allowed) => format!("for users who log in: {}; for users of a service account: {allowed}", class.remedy()),
     }
 }
 
-/// What an administrator enters, and where.
+/// Describes what an administrator enters, and where.
 pub(super) fn delegation(clients: &[String], settings: &Settings) -> String {
-    let whom = match clients {
+    let client = match clients {
         [] => "the client id of the service account (`client_id` in its key file)".to_owned(),
         [one] => format!("client id {one}"),
         several => format!("client ids {}", several.join(", ")),
     };
     let scopes = services::scopes(settings).join(",");
-    format!("allow {whom} with the scopes {scopes} {ADMIN_CONSOLE}; then `syncctl accounts check --all --failing`")
+    format!("allow {client} with the scopes {scopes} {ADMIN_CONSOLE}; then `syncctl accounts check --all --failing`")
 }
 
 #[cfg(test)]

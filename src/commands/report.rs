@@ -1,4 +1,4 @@
-//! `syncctl report`: one page for people, on what runs did and how things stand.
+//! `syncctl report`: writes a page for people about past runs and the current state.
 
 mod chart;
 mod format;
@@ -25,24 +25,24 @@ use crate::engine::Context;
 use crate::error::Exit;
 use crate::progress;
 
-/// As the run tables call it.
+/// Name in the run tables.
 const JOB: &str = "report";
-/// Accounts that the page names.
-const MOST_FAILING: i64 = 50;
+/// Maximum number of accounts listed on the page.
+const MAX_FAILING: i64 = 50;
 
-/// What to tell, and where.
+/// Arguments of `report`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The file that the page is written to: one file with everything in it, without a script, that asks nobody for anything
+    /// File to write: a self-contained page without scripts or external requests
     #[arg(long, value_name = "FILE")]
     html: PathBuf,
-    /// The window, such as `24h` or `30days` [default: 7days, or since the first run]
+    /// Length of the time window, such as `24h` or `30days` [default: 7days, or since the first run if that is less]
     #[arg(long, value_name = "DURATION", value_parser = window_length)]
     since: Option<TimeDelta>,
 }
 
-/// The window where none is asked for: a week, or all that there is of it.
-fn usual(first: Option<DateTime<Utc>>, now: DateTime<Utc>) -> TimeDelta {
+/// Returns the default window: a week, or less if the first run is more recent.
+fn default_window(first: Option<DateTime<Utc>>, now: DateTime<Utc>) -> TimeDelta {
     let week = TimeDelta::days(7);
     first.map_or(week, |first| (now - first).clamp(TimeDelta::hours(1), week))
 }
@@ -66,33 +66,33 @@ pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Ex
     })
 }
 
-/// What was written, and where.
+/// The result.
 #[derive(Serialize)]
 struct Written {
     written: String,
     bytes: usize,
-    /// That the page tells of.
+    /// Number of runs covered by the page.
     runs: u64,
 }
 
 async fn write(context: &Context, args: &Args) -> anyhow::Result<Written> {
-    let told = reading(context, collect(context, args.since)).await?;
-    let page = progress::harmless(&page::page(&told));
+    let data = reading(context, collect(context, args.since)).await?;
+    let page = progress::harmless(&page::page(&data));
     file::replace(&args.html, &page)?;
-    Ok(Written { written: args.html.display().to_string(), bytes: page.len(), runs: told.history.runs })
+    Ok(Written { written: args.html.display().to_string(), bytes: page.len(), runs: data.history.runs })
 }
 
 async fn collect(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<ReportData> {
     let pool = &context.pool;
     let mut figures = gauges::read(context).await?;
-    // What is under way is the page itself.
+    // The running report is this one.
     figures.jobs.retain(|job| job.job != JOB || job.last_status != "running");
-    // By the clock that runs are dated by.
+    // The database's clock, which also dates the runs.
     let made_at = figures.at;
     let services = any_service::recorded(&context.settings);
     let since = match since {
         Some(since) => since,
-        None => usual(db::history::first(pool, &services).await?, made_at),
+        None => default_window(db::history::first(pool, &services).await?, made_at),
     };
     let mut history = History::new(Pieces::of(since, made_at));
     {
@@ -106,7 +106,7 @@ async fn collect(context: &Context, since: Option<TimeDelta>) -> anyhow::Result<
     for (service, _) in any_service::services(&context.settings) {
         channels.push((service, channels_read::counts(pool, service, silent_after).await?));
     }
-    let (failing, accounts_failing) = problems::failing(pool, MOST_FAILING).await?;
+    let (failing, accounts_failing) = problems::failing(pool, MAX_FAILING).await?;
     Ok(ReportData {
         made_at,
         deliveries: problems::deliveries(pool, history.pieces.start).await?,
@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn a_young_database_has_a_short_window() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
-        let of = |hours: i64| usual(Some(now - TimeDelta::hours(hours)), now).num_hours();
+        let of = |hours: i64| default_window(Some(now - TimeDelta::hours(hours)), now).num_hours();
         assert_eq!([0, 1, 5, 167, 168, 9000].map(of), [1, 1, 5, 167, 168, 168]);
-        assert_eq!((usual(None, now).num_days(), of(-3)), (7, 1), "no runs; a clock that was set back");
+        assert_eq!((default_window(None, now).num_days(), of(-3)), (7, 1), "no runs; a clock that was set back");
     }
 }

@@ -1,4 +1,4 @@
-//! `syncctl resync`: complete passes with the settings of today, for what was stored under others.
+//! `syncctl resync`: schedules full passes with the current settings, for data stored under earlier ones.
 
 use clap::Args;
 use serde::Serialize;
@@ -9,38 +9,38 @@ use crate::db::streams;
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
 
-/// Streams asked for by one statement.
+/// Streams updated per statement.
 const CHUNK: usize = 500;
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("whom").required(true).args(["user", "all"]))]
 pub struct ResyncArgs {
-    /// A user, by UUID or address
+    /// User, by UUID or address
     #[arg(value_name = "USER")]
     user: Option<String>,
-    /// All users
+    /// Resync all users
     #[arg(long)]
     all: bool,
-    /// Only this service; without it, all that are in use
+    /// Only this service (default: all enabled ones)
     #[arg(long, value_name = "SERVICE", value_parser = ["calendar", "drive", "gmail"])]
     service: Option<String>,
-    /// Print what would make a complete pass, and change nothing
+    /// Print which streams would make a full pass; change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Asked {
+struct Requested {
     dry_run: bool,
     services: Vec<OfService>,
 }
 
-/// What makes a complete pass.
+/// The streams of a service that make a full pass.
 #[derive(Debug, Serialize)]
 struct OfService {
     service: &'static str,
     streams: usize,
-    /// Settings that their last passes were made without, as `config show` names them.
+    /// Settings changed since their last passes, by name.
     changed: Vec<String>,
 }
 
@@ -51,20 +51,20 @@ pub fn run(args: &ResyncArgs, settings: Settings, output: Output) -> anyhow::Res
             Some(name) => Some(vec![jobs::find_user(&context, name).await?]),
             None => None,
         };
-        let asked = Asked { dry_run: args.dry_run, services: request(args, &context, users.as_deref()).await? };
-        output.print(&asked, || text(&asked))?;
+        let requested = Requested { dry_run: args.dry_run, services: request(args, &context, users.as_deref()).await? };
+        output.print(&requested, || text(&requested))?;
         Ok(Exit::Done)
     })
 }
 
 async fn request(args: &ResyncArgs, context: &Context, users: Option<&[uuid::Uuid]>) -> anyhow::Result<Vec<OfService>> {
     let changed = stale_settings::changed(&context.pool, &context.settings).await?;
-    let mut asked = Vec::new();
+    let mut requested = Vec::new();
     for (service, enabled) in any_service::services(&context.settings) {
         match &args.service {
             Some(only) if only != service => continue,
             Some(_) if !enabled => {
-                return Err(Fault::usage(format!("{service}.enabled is false: nothing of it is synced")).into());
+                return Err(Fault::usage(format!("{service}.enabled is false: it is not synced")).into());
             }
             None if !enabled => continue,
             _ => {}
@@ -77,26 +77,24 @@ async fn request(args: &ResyncArgs, context: &Context, users: Option<&[uuid::Uui
         }
         if !ids.is_empty() {
             let changed = changed.iter().filter(|one| one.service == service).map(|one| one.key.clone()).collect();
-            asked.push(OfService { service, streams: ids.len(), changed });
+            requested.push(OfService { service, streams: ids.len(), changed });
         }
     }
-    Ok(asked)
+    Ok(requested)
 }
 
-fn text(asked: &Asked) -> String {
-    if asked.services.is_empty() {
-        return "no stream has read anything yet: the first passes are made with the settings as they are".into();
+fn text(requested: &Requested) -> String {
+    if requested.services.is_empty() {
+        return "no stream has read anything yet: first passes use the current settings".into();
     }
     let mut table = table(&["service", "streams", "settings changed since"]);
-    for OfService { service, streams, changed } in &asked.services {
+    for OfService { service, streams, changed } in &requested.services {
         let changed = if changed.is_empty() { "–".into() } else { changed.join(", ") };
         table.add_row([(*service).to_owned(), streams.to_string(), changed]);
     }
-    let then = match asked.dry_run {
-        true => "would make a complete pass; nothing was changed",
-        false => {
-            "make a complete pass with the next `cron`, in its order and within the quota; `syncctl status` shows how far they are"
-        }
+    let then = match requested.dry_run {
+        true => "would make a full pass; nothing was changed",
+        false => "make a full pass with the next `cron`, in its order and within the quota; `syncctl status` shows the progress",
     };
     format!("{}\n{then}", table.trim_fmt())
 }

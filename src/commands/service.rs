@@ -1,4 +1,4 @@
-//! The verbs of a service whose streams are named by their users.
+//! Runs the subcommands of a service whose streams are selected by user.
 
 use super::verbs::ServiceVerb;
 use super::{Output, complain, jobs, metrics, push, reading};
@@ -9,16 +9,16 @@ use crate::engine::Context;
 use crate::engine::push::{Mode, Pushed};
 use crate::error::{Exit, Fault};
 
-/// What the settings switch off is not synced; what its runs did can still be asked.
+/// Fails if the service is switched off in the settings, except for `metrics`.
 pub(super) fn must_be_enabled(verb: &ServiceVerb, service: &str, enabled: bool) -> Result<(), Fault> {
     match verb {
         ServiceVerb::Metrics(_) => Ok(()),
         _ if enabled => Ok(()),
-        _ => Err(Fault::settings(format!("{service}.enabled is false: nothing of it is synced"))),
+        _ => Err(Fault::settings(format!("{service}.enabled is false: it is not synced"))),
     }
 }
 
-/// Does what a verb says.
+/// Runs the subcommand.
 pub(super) async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source: S, output: Output) -> anyhow::Result<Exit> {
     let service = S::TABLES.service;
     match verb {
@@ -29,12 +29,12 @@ pub(super) async fn run<S: Pushed>(verb: &ServiceVerb, context: &Context, source
                 jobs::job(context, service, "batch-poll", Selection { force: true, ..Selection::default() }, args.bounds);
             if args.stdin || !names.is_empty() {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                let found = accounts::find(&context.pool, &names).await?;
-                for (name, _) in names.iter().zip(&found).filter(|(_, user)| user.is_none()) {
+                let users = accounts::find(&context.pool, &names).await?;
+                for (name, _) in names.iter().zip(&users).filter(|(_, user)| user.is_none()) {
                     complain(format!("no user {name}"));
                     job.unknown.push((*name).to_owned());
                 }
-                job.selection.users = Some(found.into_iter().flatten().collect());
+                job.selection.users = Some(users.into_iter().flatten().collect());
             }
             jobs::finish(jobs::run(context, source, &job).await?, output)
         }

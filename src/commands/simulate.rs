@@ -1,4 +1,4 @@
-//! `syncctl sync simulate`: rules of pace against times of changes, stored ones or made up.
+//! `syncctl sync simulate`: replays pacing rules against the times of changes, stored or generated.
 
 mod plot;
 
@@ -18,45 +18,45 @@ use crate::engine::pace::{Bounds, in_words};
 use crate::error::{Exit, Fault};
 use crate::services::REGISTRY;
 
-/// Changes an hour that a stream is believed to have before anything is seen of it, as for calendars and drives.
+/// Prior estimate of a stream's changes per hour, as for calendars and drives.
 const PRIOR: f64 = 0.1;
 
-/// What to replay.
+/// Arguments of `sync simulate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How made-up changes come; all three without it
+    /// Pattern of the generated changes; may be repeated (default: stationary, office and bursts)
     #[arg(long, value_name = "KIND")]
     trace: Vec<Kind>,
-    /// Replay the changes that are stored in the database instead of made-up ones
+    /// Replay changes stored in the database instead of generated ones
     #[arg(long, conflicts_with_all = ["trace", "streams", "seed"])]
     stored: bool,
-    /// Streams to make up, with rates log-uniform from 0.001 to 10 changes an hour
+    /// Number of streams to generate, with rates log-uniform from 0.001 to 10 changes an hour
     #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u32).range(1..))]
     streams: u32,
-    /// Days to replay; the second half shows what has been learnt in the first
+    /// Number of days to replay; the second half shows what was learnt in the first
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(2..=366))]
     days: u32,
-    /// Calls a day for each stream, in the mean over all streams
+    /// Mean calls per day and stream
     #[arg(long, default_value_t = 24.0)]
     calls: f64,
-    /// Shortest interval of a rule that sets a price
+    /// Shortest interval of the rules with a price
     #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration::parse)]
     min: Duration,
-    /// Longest interval of a rule that sets a price
+    /// Longest interval of the rules with a price
     #[arg(long, default_value = "1d", value_name = "DURATION", value_parser = duration::parse)]
     max: Duration,
-    /// Polls come by a cron line this often; 0s: at once when they are due
+    /// Interval of the cron job that polls; with 0s, streams are polled as soon as they are due
     #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = duration::parse)]
     every: Duration,
-    /// The same seed gives the same changes
+    /// Seed of the generated changes; the same seed gives the same changes
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Also draw the mean delays, as SVG
+    /// SVG file for a plot of the mean delays
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
 
-/// One set of traces and how the rules fared.
+/// The results of all rules on one set of traces.
 #[derive(Debug, Serialize)]
 struct Simulation {
     trace: &'static str,
@@ -65,10 +65,10 @@ struct Simulation {
     rows: Vec<Row>,
 }
 
-/// What was replayed and what came of it.
+/// The parameters and the results.
 #[derive(Debug, Serialize)]
 struct Outcome {
-    /// `null` for stored changes; chances of the polls begin with it, too.
+    /// Seed of the changes and of the polls' randomness; `null` for stored changes.
     seed: Option<u64>,
     days: u32,
     calls_per_stream_and_day: f64,
@@ -80,7 +80,7 @@ struct Outcome {
     simulations: Vec<Simulation>,
 }
 
-/// Runs the command. The half-life and the jitter are those of the settings.
+/// Runs the command. Takes the half-life and the jitter from the settings.
 pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     let calls_possible = args.calls.is_finite() && args.calls > 0.0;
     if !calls_possible || args.min > args.max || args.min.is_zero() {
@@ -100,7 +100,7 @@ pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Ex
         terms.start = Utc::now() - TimeDelta::days(i64::from(args.days));
         with_context(settings, |context| async move { reading(&context, stored(&context, &terms)).await })?
     } else {
-        made_up(args, &terms)?
+        generated(args, &terms)?
     };
     let outcome = Outcome {
         seed: (!args.stored).then_some(args.seed),
@@ -120,7 +120,7 @@ pub fn run(args: &Args, settings: Settings, output: Output) -> anyhow::Result<Ex
     Ok(Exit::Done)
 }
 
-fn made_up(args: &Args, terms: &Terms) -> anyhow::Result<Vec<Simulation>> {
+fn generated(args: &Args, terms: &Terms) -> anyhow::Result<Vec<Simulation>> {
     let kinds: &[Kind] = if args.trace.is_empty() { &[Kind::Stationary, Kind::Office, Kind::Bursts] } else { &args.trace };
     let simulate = |kind: &Kind| {
         let traces = simulation::generate(*kind, args.streams as usize, f64::from(args.days) * 24.0, args.seed);
@@ -135,17 +135,17 @@ async fn stored(context: &Context, terms: &Terms) -> anyhow::Result<Vec<Simulati
         let streams = change_times::read(&context.pool, service.change_times, terms.start).await?;
         let changes: usize = streams.iter().map(Vec::len).sum();
         if changes == 0 {
-            log::info!("{}: no changes are stored of the last {} days", service.service, terms.days);
+            log::info!("{}: no changes stored from the last {} days", service.service, terms.days);
             continue;
         }
         let hours = f64::from(terms.days) * 24.0;
         let traces: Vec<Trace> =
             streams.into_iter().map(|changes| Trace { rate: changes.len() as f64 / hours, changes }).collect();
-        let about = format!("{changes} changes that are stored; of what changed more than once, the last change");
+        let about = format!("{changes} stored changes; for items changed more than once, the last change");
         simulations.push(simulation(service.service, about, &traces, terms)?);
     }
     if simulations.is_empty() {
-        bail!("no changes are stored of the last {} days: sync first, or set --days", terms.days);
+        bail!("no changes stored from the last {} days: sync first, or set --days", terms.days);
     }
     Ok(simulations)
 }
@@ -165,7 +165,7 @@ fn draw(outcome: &Outcome, file: &Path) -> anyhow::Result<()> {
         })
         .collect();
     let terms = format!(
-        "The second half of {} days, {} calls a day for each stream. Dashed: rates known, and no more.",
+        "The second half of {} days, {} calls a day for each stream. Dashed: optimum for known rates.",
         outcome.days, outcome.calls_per_stream_and_day
     );
     let drawn = plot::draw(&panels, &terms).context("drawing the plot")?;
@@ -186,7 +186,7 @@ fn text(outcome: &Outcome) -> String {
         outcome.prior_per_hour,
     );
     text += "Minutes from a change to the poll that finds it. The scale of each rule (interval or price in hours, factor of the\n\
-             minutes) is searched until its calls are those of the others to 0.1 %, for the second half anew.\n";
+             minutes) is adjusted until its calls match the others' to 0.1 %, separately for the second half.\n";
     for simulation in &outcome.simulations {
         let changes = simulation.rows.first().map_or(0, |row| row.whole.changes);
         text += &format!("\n{}: {} ({} streams, {changes} changes)\n", simulation.trace, simulation.about, simulation.streams);
@@ -208,12 +208,12 @@ fn text(outcome: &Outcome) -> String {
             column.set_cell_alignment(comfy_table::CellAlignment::Right);
         }
         for row in &simulation.rows {
-            let (whole, learnt) = (&row.whole, &row.learnt);
+            let (all, learnt) = (&row.whole, &row.learnt);
             let figures = |figures: &simulation::Figures| {
                 let minutes = [figures.mean, figures.median, figures.p95].map(|minutes| format!("{minutes:.1}"));
                 [vec![figures.calls.to_string()], minutes.into(), vec![format!("{:.2}", figures.to_optimum)]].concat()
             };
-            rows.add_row([vec![row.rule.to_owned(), format!("{:.4}", whole.scale)], figures(whole), figures(learnt)].concat());
+            rows.add_row([vec![row.rule.to_owned(), format!("{:.4}", all.scale)], figures(all), figures(learnt)].concat());
         }
         text += &rows.trim_fmt();
         text.push('\n');

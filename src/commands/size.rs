@@ -1,12 +1,12 @@
-//! `syncctl db size`: what fills the database, and what makes it grow.
+//! `syncctl db size`: shows what fills the database and what makes it grow.
 
 use super::{Output, table};
 use crate::db::size::{self, Books, Table};
 use crate::engine::Context;
 use crate::error::Exit;
 
-/// Below it, what an empty page holds says more than the rows.
-const WORTH_TELLING: i64 = 1 << 20;
+/// Size below which empty pages distort the bytes per row.
+const MIN_BYTES: i64 = 1 << 20;
 
 /// Runs the command.
 pub async fn run(context: &Context, output: Output) -> anyhow::Result<Exit> {
@@ -31,28 +31,28 @@ fn text(tables: &[Table], total: i64) -> String {
             &share(total_bytes(entry)),
             &growth(entry),
         ]);
-        for index in entry.indexes.iter().filter(|index| index.bytes > WORTH_TELLING) {
+        for index in entry.indexes.iter().filter(|index| index.bytes > MIN_BYTES) {
             shown.add_row([&format!("  {}", index.index), "", &bytes(index.bytes), &share(index.bytes), ""]);
         }
     }
-    let mut text = format!("{}\n{} in all; `syncctl db prune` deletes what is old", shown.trim_fmt(), bytes(total));
+    let mut text = format!("{}\n{} in total; `syncctl db prune` deletes old rows", shown.trim_fmt(), bytes(total));
     let days = |by: Books| {
         let of = tables.iter().filter_map(|table| table.growth).filter(|growth| growth.by == by);
         of.map(|growth| growth.days).reduce(f64::max)
     };
     if let Some(days) = days(Books::Dates) {
-        text.push_str(&format!("\na day: the mean of what came in the last {}, by the dates of the rows", length(days)));
+        text.push_str(&format!("\na day: mean of new rows in the last {}, by the dates of the rows", length(days)));
     }
     if let Some(days) = days(Books::Counters) {
         text.push_str(&format!(
-            "\n~ a day: the mean of what came and did not go in the {} that the server has counted, first syncs included",
+            "\n~ a day: mean of rows added minus deleted in the {} counted by the server, including first syncs",
             length(days)
         ));
     }
     text
 }
 
-/// What comes a day, where it is known.
+/// Formats the growth per day, if known.
 fn growth(table: &Table) -> String {
     let Some(growth) = table.growth else { return "–".into() };
     if growth.rows_a_day < 0.5 {
@@ -60,8 +60,8 @@ fn growth(table: &Table) -> String {
     }
     let mark = if growth.by == Books::Counters { "~ " } else { "" };
     let rows = format!("{:.0} rows", growth.rows_a_day);
-    // What a row takes now, indexes included, is what another one will take.
-    match total_bytes(table) >= WORTH_TELLING && table.rows > 0 {
+    // Assume that a new row takes as much space as the present ones, including indexes.
+    match total_bytes(table) >= MIN_BYTES && table.rows > 0 {
         true => format!("{mark}+{} ({rows})", bytes((growth.rows_a_day * total_bytes(table) as f64 / table.rows as f64) as i64)),
         false => format!("{mark}+{rows}"),
     }
@@ -71,7 +71,7 @@ fn length(days: f64) -> String {
     if days < 2.0 { format!("{:.0} hours", days * 24.0) } else { format!("{days:.0} days") }
 }
 
-/// In the unit that reads well, binary.
+/// Formats bytes in a suitable binary unit.
 fn bytes(bytes: i64) -> String {
     let mut rest = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {

@@ -1,4 +1,4 @@
-//! Settings that were changed since the last complete passes, so that what is stored is not as they say.
+//! Finds settings changed since the last full passes, so that stored data does not match them.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,34 @@ use serde_json::Value;
 use crate::config::{Settings, of_passes};
 use crate::db::{Pool, streams};
 
-/// A setting that is another one now.
+/// A changed setting.
 #[derive(Debug)]
 pub(super) struct Changed {
     pub service: String,
     pub key: String,
-    /// What it is, and what it was: as TOML writes them.
+    /// The current value and the earlier ones, as in TOML.
     pub now: String,
     pub was: Vec<String>,
-    /// Streams whose last complete pass was made with another value, and how many there are of the service.
+    /// Number of streams whose last full pass used another value, and number of all streams of the service.
     pub streams: i64,
     pub of: i64,
 }
 
 impl Changed {
-    /// `was "7days" in the last complete pass of 2 of 2 streams`
+    /// `was "7days" in the last full pass of 2 of 2 streams`
     pub(super) fn text(&self) -> String {
-        format!("was {} in the last complete pass of {} of {} streams", self.was.join(", "), self.streams, self.of)
+        format!("was {} in the last full pass of {} of {} streams", self.was.join(", "), self.streams, self.of)
     }
 
-    /// What makes it good.
+    /// Returns the remedy.
     pub(super) fn remedy(&self) -> String {
-        format!("`syncctl resync --all --service {}`, if what is stored is to be as it says now", self.service)
+        format!("`syncctl resync --all --service {}`, to bring stored data up to the new value", self.service)
     }
 }
 
-/// What was changed, by service and key.
+/// Returns the changed settings, by service and key.
 pub(super) async fn changed(pool: &Pool, settings: &Settings) -> anyhow::Result<Vec<Changed>> {
-    let mut found: BTreeMap<(String, String), Changed> = BTreeMap::new();
+    let mut changes: BTreeMap<(String, String), Changed> = BTreeMap::new();
     let passed = streams::passed_with(pool).await?;
     let mut of: BTreeMap<&str, i64> = BTreeMap::new();
     for passed in &passed {
@@ -42,7 +42,7 @@ pub(super) async fn changed(pool: &Pool, settings: &Settings) -> anyhow::Result<
     }
     for passed in &passed {
         for (key, now) in of_passes(settings, &passed.service)? {
-            // One that the pass knew nothing of says nothing.
+            // Skip settings that the pass did not record.
             let Some(was) = passed.settings.get(key).and_then(Value::as_str).filter(|was| *was != now) else { continue };
             let new = || Changed {
                 service: passed.service.clone(),
@@ -52,12 +52,12 @@ pub(super) async fn changed(pool: &Pool, settings: &Settings) -> anyhow::Result<
                 streams: 0,
                 of: of.get(passed.service.as_str()).copied().unwrap_or(0),
             };
-            let changed = found.entry((passed.service.clone(), key.to_owned())).or_insert_with(new);
+            let changed = changes.entry((passed.service.clone(), key.to_owned())).or_insert_with(new);
             changed.streams += passed.streams;
             if !changed.was.iter().any(|known| known == was) {
                 changed.was.push(was.to_owned());
             }
         }
     }
-    Ok(found.into_values().collect())
+    Ok(changes.into_values().collect())
 }

@@ -1,4 +1,4 @@
-//! Runs of jobs that are of no service, with a row in the run tables whatever becomes of them.
+//! Runs jobs that belong to no service, and records them in the run tables.
 
 use std::convert::Infallible;
 
@@ -11,19 +11,20 @@ use crate::engine::Context;
 use crate::error::Exit;
 use crate::telemetry::healthchecks::Check;
 
-/// A job that is of no service.
+/// A job that belongs to no service.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StandaloneJob {
-    /// As the run tables call it: `db prune`.
+    /// Name in the run tables, such as `db prune`.
     pub name: &'static str,
-    /// A schedule runs it: whoever watches over it by health checks is told.
+    /// Whether to report the run to health checks, as for a scheduled job.
     pub is_announced: bool,
 }
 
-/// Does the work of a job, with a row that says how it went; `exit` and `line`: what the process ends with then, and what went wrong.
+/// Runs a job and records its result. `exit` and `line` map the result to the exit code and an error message.
 ///
 /// # Errors
-/// Those of the work, or that its end could not be recorded. A row that cannot be begun, as by a role that only reads, keeps nobody from the work.
+/// Returns the error of the work, or an error if its end could not be recorded. If its begin cannot be recorded, for example with a
+/// read-only role, the work runs anyway.
 pub(super) async fn recorded<T: Serialize>(
     context: &Context,
     job: StandaloneJob,
@@ -40,16 +41,16 @@ pub(super) async fn recorded<T: Serialize>(
     if let Err(error) = &begun {
         log::warn!("the run of `{}` is not recorded: {error:#}", job.name);
     }
-    // Side by side: a heartbeat may wait for a connection, and the work that holds them all must go on meanwhile.
+    // Concurrently: a heartbeat may wait for a connection while the work, which holds them all, must continue.
     let mut done = tokio::select! {
         done = work => done,
         never = beat(context, run), if begun.is_ok() => match never {},
     };
     if begun.is_ok() {
         let (status, error, summary) = match &done {
-            Ok(told) => {
-                let status = if exit(told) == Exit::Done { "completed" } else { "partial" };
-                (status, line(told), serde_json::to_value(told)?)
+            Ok(result) => {
+                let status = if exit(result) == Exit::Done { "completed" } else { "partial" };
+                (status, line(result), serde_json::to_value(result)?)
             }
             Err(error) => ("failed", Some(format!("{error:#}")), serde_json::Value::Null),
         };
@@ -61,7 +62,7 @@ pub(super) async fn recorded<T: Serialize>(
     done
 }
 
-/// Says three times in a lease that the run lives.
+/// Writes the run's heartbeat three times per lease.
 async fn beat(context: &Context, run: Uuid) -> Infallible {
     let lease = context.settings.engine.lease;
     let mut beats = tokio::time::interval(lease / 3);

@@ -1,4 +1,4 @@
-//! `syncctl status`: how everything stands, on one screen.
+//! `syncctl status`: shows the current state on one screen.
 
 mod view;
 
@@ -15,13 +15,13 @@ use crate::engine::Context;
 use crate::engine::delays::Delays;
 use crate::error::Exit;
 
-/// Terminals: another screen, on which a line that is too long ends at the edge and takes no second one; and back to the one before.
+/// Terminal control: switch to the alternate screen without cursor and line wrapping; and back.
 const OTHER_SCREEN: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const BACK: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Again every so many seconds (2 without a number), until it is interrupted
+    /// Refresh every SECONDS seconds until interrupted (2 without a number)
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch: Option<u64>,
 }
@@ -31,7 +31,7 @@ pub struct StatusArgs {
 struct StatusOutput<'a> {
     #[serde(flatten)]
     overview: &'a Overview,
-    /// 95 of 100 changes of the last 24 hours waited no longer, by service.
+    /// 95th percentile of the delay of changes in the last 24 hours, by service.
     delay_p95_seconds: std::collections::BTreeMap<&'a str, Option<f64>>,
 }
 
@@ -44,7 +44,7 @@ pub fn run(args: &StatusArgs, settings: Settings, output: Output) -> anyhow::Res
             output.print(&to_output(&overview), || view::text(&overview, &context.settings, colours()))?;
             return Ok(Exit::Done);
         };
-        // What cannot be read at all is an error and no screen.
+        // If the first read fails, end with an error instead of showing a screen.
         let mut read_so_far = Ok(reading(&context, read(&context)).await?);
         let screen = (std::io::stdout().is_terminal() && !output.json).then(Screen::open).transpose()?;
         loop {
@@ -52,24 +52,24 @@ pub fn run(args: &StatusArgs, settings: Settings, output: Output) -> anyhow::Res
                 (Ok(overview), Some(_)) => {
                     Screen::draw(&output.text(&to_output(overview), || view::text(overview, &context.settings, colours()))?)?
                 }
-                // Nobody interrupts what nobody sees.
+                // End when the reader closes the pipe: no user can interrupt it then.
                 (Ok(overview), None) => {
                     match printed(&output.text(&to_output(overview), || view::text(overview, &context.settings, colours()))?)? {
                         true => {}
                         false => return Ok(Exit::Done),
                     }
                 }
-                (Err(error), Some(_)) => Screen::draw(&format!("not read: {error:#}\ntrying again every {every:?}"))?,
+                (Err(error), Some(_)) => Screen::draw(&format!("cannot read: {error:#}\nretrying every {every:?}"))?,
                 (Err(error), None) => complain(format!("{error:#}")),
             }
-            let again = async {
+            let next = async {
                 tokio::time::sleep(every).await;
                 read(&context).await
             };
             read_so_far = tokio::select! {
-                // A database that does not answer holds up nobody who wants to leave.
+                // Allow the user to quit even if the database does not answer.
                 () = context.stop.cancelled() => return Ok(Exit::Done),
-                again = again => again,
+                next = next => next,
             };
         }
     })
@@ -84,12 +84,12 @@ fn to_output(overview: &Overview) -> StatusOutput<'_> {
     StatusOutput { overview, delay_p95_seconds: p95.collect() }
 }
 
-/// A terminal gets colours, unless it asks for none.
+/// Whether to use colours: on a terminal, unless NO_COLOR is set.
 fn colours() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// The terminal while it is drawn on; what was there before comes back with its end.
+/// The alternate screen of the terminal; restores the previous screen when dropped.
 struct Screen;
 
 impl Screen {
@@ -100,7 +100,7 @@ impl Screen {
         Ok(Self)
     }
 
-    /// Draws in place: each line over the old one, and nothing left below. What is too much for the terminal would move it.
+    /// Draws in place: overwrites each line and clears the rest. Lines that do not fit are cut off, because they would scroll the screen.
     fn draw(text: &str) -> std::io::Result<()> {
         let rows = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(u16::MAX, |size| size.ws_row.max(2));
         let mut frame = String::from("\x1b[H");
@@ -118,7 +118,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         let mut out = std::io::stdout();
-        // A terminal that is gone needs nothing put right.
+        // Ignore errors: the terminal may be gone.
         let _ = out.write_all(BACK.as_bytes()).and_then(|()| out.flush());
     }
 }

@@ -1,4 +1,4 @@
-//! `syncctl sync`: all services at once, and the pace that they are polled at.
+//! `syncctl sync`: runs all services together, and shows their polling pace.
 
 use std::time::Instant;
 
@@ -18,33 +18,33 @@ use crate::error::Exit;
 use crate::services::attendee::{self, projects};
 use crate::services::classify;
 
-/// What can be done with all services.
+/// Subcommands of `sync`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Polls every stream of every service that is due; one job for cron in place of one a service
+    /// Poll every due stream of every service; one job for cron instead of one per service
     Cron(CronArgs),
-    /// Polls everything of one user now
+    /// Poll all streams of one user now
     User(UserArgs),
-    /// Records what a user does, which makes their streams more urgent for a while
+    /// Record a user's activity, which makes their streams more urgent for a while
     Activity(activity::ActivityArgs),
-    /// Why each stream of a user is polled when it is
+    /// Explain when and why each stream of a user is polled
     Explain(explain::ExplainArgs),
-    /// Budget, price of a poll and delays of each service
+    /// Show each service's budget, price of a poll, and delays
     Metrics(pace_metrics::MetricsArgs),
-    /// Holds rules of pace against each other at the same number of calls: what each makes of the delay of changes
+    /// Compare the delay of changes under different pacing rules, at the same number of calls
     Simulate(simulate::Args),
 }
 
 #[derive(Debug, Args)]
 pub struct UserArgs {
-    /// A user, by UUID or address
+    /// User, by UUID or address
     #[arg(value_name = "USER")]
     user: String,
     #[command(flatten)]
     bounds: Bounds,
 }
 
-/// Does what the verb says.
+/// Runs the command.
 pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Exit> {
     match verb {
         Verb::Cron(args) => with_context(settings, |context| async move { cron(args, &context, output).await }),
@@ -56,7 +56,7 @@ pub fn run(verb: &Verb, settings: Settings, output: Output) -> anyhow::Result<Ex
         Verb::Metrics(args) => {
             with_context(settings, |context| async move { reading(&context, pace_metrics::run(args, &context, output)).await })
         }
-        // Needs no database, unless it is asked to take the times from there.
+        // Needs no database except with --stored.
         Verb::Simulate(args) => simulate::run(args, settings, output),
     }
 }
@@ -71,12 +71,12 @@ async fn cron(args: &CronArgs, context: &Context, output: Output) -> anyhow::Res
         services.push(classify::SERVICE);
     }
     let job = |service| {
-        // The name, and with it the lock, of the service's own job: both may be in one crontab.
+        // Same name, and therefore same lock, as the service's own job: both may be in a crontab.
         let job = jobs::job(context, service, "cron", selection.clone(), args.bounds);
         (service, Job { exclusive: !args.parallel, ..job })
     };
     let jobs: Vec<(&str, Job)> = services.into_iter().map(job).collect();
-    together(context, "cron", &jobs, output).await
+    run_combined(context, "cron", &jobs, output).await
 }
 
 async fn user(args: &UserArgs, context: &Context, output: Output) -> anyhow::Result<Exit> {
@@ -91,28 +91,28 @@ async fn user(args: &UserArgs, context: &Context, output: Output) -> anyhow::Res
         }
     }
     user?;
-    together(context, "user", &jobs, output).await
+    run_combined(context, "user", &jobs, output).await
 }
 
-/// The services of users that the settings want.
+/// Returns the enabled services that have user streams.
 fn enabled(context: &Context) -> Vec<&'static str> {
     any_service::services(&context.settings).into_iter().filter_map(|(service, enabled)| enabled.then_some(service)).collect()
 }
 
-/// What one run of all services did.
+/// The result of a run of all services.
 #[derive(Debug, Serialize)]
-struct Together {
+struct CombinedReport {
     execution_id: Uuid,
     job: String,
     dry_run: bool,
     elapsed_ms: u64,
-    /// Of each service; its rows in the service's own tables have its own execution id.
-    runs: Vec<Ran>,
+    /// The run of each service, which has its own execution id in that service's tables.
+    runs: Vec<ServiceRun>,
 }
 
 /// The run of one service.
 #[derive(Debug, Serialize)]
-struct Ran {
+struct ServiceRun {
     service: &'static str,
     report: Option<Report>,
     /// Why the run could not be recorded.
@@ -121,21 +121,21 @@ struct Ran {
     exit: Exit,
 }
 
-/// Runs a job of each of several services, and tells of all in one.
-async fn together(context: &Context, verb: &str, jobs: &[(&'static str, Job)], output: Output) -> anyhow::Result<Exit> {
+/// Runs jobs of several services and reports them together.
+async fn run_combined(context: &Context, verb: &str, jobs: &[(&'static str, Job)], output: Output) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let mut runs = Vec::new();
-    for (&(service, _), ran) in jobs.iter().zip(any_service::run_all(context, jobs).await) {
-        runs.push(match ran {
-            Ok(report) => Ran { service, exit: report.exit(), error: report.error_message(), report: Some(report) },
-            Err(error) => Ran { service, exit: Exit::of(&error), error: Some(format!("{error:#}")), report: None },
+    for (&(service, _), run) in jobs.iter().zip(any_service::run_all(context, jobs).await) {
+        runs.push(match run {
+            Ok(report) => ServiceRun { service, exit: report.exit(), error: report.error_message(), report: Some(report) },
+            Err(error) => ServiceRun { service, exit: Exit::of(&error), error: Some(format!("{error:#}")), report: None },
         });
     }
     let dry_run = jobs.iter().any(|(_, job)| job.dry_run);
     if let Some((_, job)) = jobs.first() {
-        jobs::hand_on(context, job).await;
+        jobs::deliver_events(context, job).await;
     }
-    let together = Together {
+    let together = CombinedReport {
         execution_id: Uuid::now_v7(),
         job: format!("sync {verb}"),
         dry_run,
@@ -146,33 +146,33 @@ async fn together(context: &Context, verb: &str, jobs: &[(&'static str, Job)], o
         runs::summarize(&context.pool, "sync_cron_summaries", &serde_json::to_value(&together)?).await?;
     }
     output.print(&together, || text(&together))?;
-    for Ran { service, report, error, .. } in &together.runs {
+    for ServiceRun { service, report, error, .. } in &together.runs {
         match (report, error) {
-            (Some(report), _) => jobs::say(report, &format!("{service}: ")),
+            (Some(report), _) => jobs::print_error(report, &format!("{service}: ")),
             (None, error) => complain(format!("{service}: {}", error.as_deref().unwrap_or_default())),
         }
     }
-    // What ends a whole run says more than what failed in one. That another run holds a job says least, but not where users are named, whose
-    // streams it holds.
+    // An error that ends an entire run outweighs failures within one. That another run holds the job weighs least, unless users were named:
+    // then it holds their streams.
     let is_named = jobs.iter().any(|(_, job)| job.selection.users.is_some());
     let weight = |exit: &Exit| match exit {
         Exit::Done => 1,
         Exit::Busy => 2 * u8::from(is_named),
         exit => *exit as u8 + 2,
     };
-    Ok(together.runs.iter().map(|ran| ran.exit).max_by_key(weight).unwrap_or(Exit::Done))
+    Ok(together.runs.iter().map(|run| run.exit).max_by_key(weight).unwrap_or(Exit::Done))
 }
 
-fn text(together: &Together) -> String {
+fn text(together: &CombinedReport) -> String {
     let mut table = table(&["service", "status", "users", "streams", "idle", "failed", "changes", "calls", "run"]);
-    for ran in &together.runs {
-        let Some(report) = &ran.report else {
-            table.add_row([ran.service, "failed"]);
+    for run in &together.runs {
+        let Some(report) = &run.report else {
+            table.add_row([run.service, "failed"]);
             continue;
         };
         let changes: u64 = report.changes.values().map(|counts| counts.changes()).sum();
         table.add_row([
-            ran.service.to_owned(),
+            run.service.to_owned(),
             report.status.clone(),
             report.total_users.to_string(),
             report.streams.to_string(),
@@ -184,13 +184,13 @@ fn text(together: &Together) -> String {
         ]);
     }
     let head = if together.dry_run { ": dry run, nothing was written" } else { "" };
-    let left: String = together
+    let skipped: String = together
         .runs
         .iter()
-        .filter_map(|ran| Some((ran.service, ran.report.as_ref()?)))
+        .filter_map(|run| Some((run.service, run.report.as_ref()?)))
         .map(|(service, report)| {
             jobs::format_skipped(report).lines().map(|line| format!("{service}: {line}\n")).collect::<String>()
         })
         .collect();
-    format!("{}{head} in {:.2} s\n{}\n{left}", together.job, together.elapsed_ms as f64 / 1000.0, table.trim_fmt())
+    format!("{}{head} in {:.2} s\n{}\n{skipped}", together.job, together.elapsed_ms as f64 / 1000.0, table.trim_fmt())
 }

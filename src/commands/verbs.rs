@@ -1,4 +1,4 @@
-//! The verbs that every service has, as clap sees them. A doc comment here is the help text.
+//! The subcommands common to all services, as clap definitions. The doc comments are the help texts.
 
 use std::time::Duration;
 
@@ -6,42 +6,42 @@ use clap::{Args, Subcommand};
 
 use crate::config::duration;
 
-/// What every service can do.
+/// Subcommands of a service.
 #[derive(Debug, Subcommand)]
 pub enum ServiceVerb {
-    /// Polls every stream that is due; the job for cron
+    /// Poll every stream that is due; the job for cron
     Cron(CronArgs),
-    /// Polls the named users now, due or not; without a name, everybody
+    /// Poll the named users now, due or not; without names, all users
     BatchPoll(BatchArgs),
-    /// Polls one user now
+    /// Poll one user now
     Poll(PollArgs),
-    /// Polls one user if the pace says so, and says why not
+    /// Poll one user if due; otherwise print why not
     SmartPoll(SmartPollArgs),
-    /// Gives every stream its push channel, and renews those that expire soon; a job for cron
+    /// Open a push channel for every stream, and renew channels that expire soon; a job for cron
     RenewWatches(RenewArgs),
-    /// Repairs push channels by their health: made for another address, silent, refused, or left behind by a run that died
+    /// Repair unhealthy push channels: opened for another address, silent, refused, or left behind by a dead run
     RenewWebhooks(RenewArgs),
-    /// What the runs of a window did
+    /// Summarize the runs of a time window
     Metrics(super::metrics::Args),
 }
 
-/// Bounds that every polling job takes.
+/// Options common to all polling jobs.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Bounds {
-    /// Wind down after this long, such as `4m`
+    /// Wind down after this time, such as `4m` (default: the setting engine.max_duration)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub max_duration: Option<Duration>,
-    /// Ask and compare, print what would change, write nothing
+    /// Fetch and compare, and print what would change; write nothing
     #[arg(long)]
     pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct CronArgs {
-    /// Also what is not due yet
+    /// Also poll streams that are not due
     #[arg(long)]
     pub force: bool,
-    /// Share the work with other runs of this job instead of being skipped
+    /// Share the work with other runs of this job instead of being skipped (default: one run at a time)
     #[arg(long)]
     pub parallel: bool,
     #[command(flatten)]
@@ -50,10 +50,10 @@ pub struct CronArgs {
 
 #[derive(Debug, Args)]
 pub struct BatchArgs {
-    /// Users, by UUID or address
+    /// Users, by UUID or address (default: all)
     #[arg(value_name = "USER")]
     pub users: Vec<String>,
-    /// Read users from standard input, one a line
+    /// Read users from standard input, one per line
     #[arg(long)]
     pub stdin: bool,
     #[command(flatten)]
@@ -62,7 +62,7 @@ pub struct BatchArgs {
 
 #[derive(Debug, Args)]
 pub struct PollArgs {
-    /// A user, by UUID or address
+    /// User, by UUID or address
     #[arg(value_name = "USER")]
     pub user: String,
     #[command(flatten)]
@@ -73,17 +73,17 @@ pub struct PollArgs {
 pub struct SmartPollArgs {
     #[command(flatten)]
     pub poll: PollArgs,
-    /// Whatever the pace says
+    /// Poll even if not due
     #[arg(long)]
     pub force: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct RenewArgs {
-    /// Only this user's, by UUID or address
+    /// Only channels of this user, by UUID or address (default: all)
     #[arg(long, value_name = "ID")]
     pub user: Option<String>,
-    /// Wind down after this long, such as `4m`
+    /// Wind down after this time, such as `4m` (default: the setting engine.max_duration)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub max_duration: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! `syncctl verify`: compares what the providers have with what is stored.
+//! `syncctl verify`: compares stored data with the providers' data.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,36 +18,36 @@ use crate::error::{Exit, Fault};
 use crate::services::attendee::{self, Attendee, projects};
 use crate::services::calendar::Calendar;
 
-/// Streams of each service that are compared unless all are asked for.
+/// Default number of streams of each service to compare.
 const SAMPLE: u32 = 100;
 
-/// What to compare.
+/// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Services: calendar, drive, gmail, attendee; without one, all that are in use
+    /// Services to compare: calendar, drive, gmail, attendee (default: all in use)
     #[arg(value_name = "SERVICE", value_parser = ["calendar", "drive", "gmail", "attendee"])]
     services: Vec<String>,
-    /// Only this user's streams, all of them, by UUID or address
+    /// Compare all streams of this user only, by UUID or address
     #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "all"])]
     user: Option<String>,
-    /// So many streams of each service, chosen at random (default: 100)
+    /// Number of streams of each service to compare, chosen at random (default: 100)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     sample: Option<u32>,
-    /// Every stream
+    /// Compare every stream
     #[arg(long, conflicts_with = "sample")]
     all: bool,
-    /// Chooses the same streams again
+    /// Seed of the random choice, to choose the same streams again
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["user", "all"])]
     seed: Option<u32>,
-    /// Mends what differs: such streams make a complete pass, what is made of stored rows is made anew; then compares again
+    /// Repair differences with full passes of the streams and by rebuilding derived rows, then compare again
     #[arg(long)]
     repair: bool,
-    /// Wind down after this long, such as `30m`, all services together
+    /// Wind down after this time for all services together, such as `30m` (default: no limit)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_duration: Option<Duration>,
 }
 
-/// What the comparison of several services came to.
+/// The result for all compared services.
 #[derive(Debug, Serialize)]
 struct Verified {
     in_step: bool,
@@ -70,15 +70,15 @@ pub fn run(args: &VerifyArgs, settings: Settings, output: Output) -> anyhow::Res
         let started = Instant::now();
         let mut runs = Vec::new();
         for service in chosen(&context, args).await? {
-            // One that is told to stop, or has no time left, says that of every service: what was not compared is not in step.
-            let left = args.max_duration.map(|limit| limit.saturating_sub(started.elapsed()));
-            let bounds = Bounds { max_duration: left, dry_run: false };
-            // However long it takes, unless a person says otherwise.
+            // After a stop signal or with no time left, still run each service, which reports that it was not compared: that is not in step.
+            let remaining = args.max_duration.map(|limit| limit.saturating_sub(started.elapsed()));
+            let bounds = Bounds { max_duration: remaining, dry_run: false };
+            // Without --max-duration, engine.max_duration does not apply.
             let selection = Selection { users: ask.users.clone(), ..Selection::default() };
-            let job = Job { max_duration: left, ..jobs::job(&context, service, "verify", selection, bounds) };
+            let job = Job { max_duration: remaining, ..jobs::job(&context, service, "verify", selection, bounds) };
             runs.push(one(&context, service, &job, &ask).await?);
             if args.repair {
-                jobs::hand_on(&context, &job).await;
+                jobs::deliver_events(&context, &job).await;
             }
         }
         finish(runs, output)
@@ -92,12 +92,10 @@ async fn chosen(context: &Context, args: &VerifyArgs) -> anyhow::Result<Vec<&'st
     for name in &args.services {
         if services.contains(&(name.as_str(), false)) {
             let why = match name.as_str() {
-                attendee::SERVICE => {
-                    "bots are of projects, not of users: `syncctl attendee project list` shows those there are".into()
-                }
+                attendee::SERVICE => "bots belong to projects, not to users: see `syncctl attendee project list`".into(),
                 name => format!("{name}.enabled is false"),
             };
-            return Err(Fault::usage(format!("{name}: there is nothing to compare: {why}")).into());
+            return Err(Fault::usage(format!("{name}: nothing to compare: {why}")).into());
         }
     }
     services.retain(|(service, used)| *used && (args.services.is_empty() || args.services.iter().any(|name| name == service)));
@@ -105,7 +103,7 @@ async fn chosen(context: &Context, args: &VerifyArgs) -> anyhow::Result<Vec<&'st
 }
 
 async fn one(context: &Context, service: &str, job: &Job, ask: &Ask) -> anyhow::Result<Report> {
-    // Of whom a complete pass reads contents too.
+    // Load everything that a full pass reads, including contents.
     let selection = Selection { users: ask.users.clone(), force: true, ..Selection::default() };
     match service {
         "calendar" => verify::run(context, Calendar::new(Arc::clone(&context.google), &context.settings), job, ask).await,
@@ -127,11 +125,11 @@ fn finish(runs: Vec<Report>, output: Output) -> anyhow::Result<Exit> {
             complain(message);
         }
         let Some(compared) = report.verify.as_ref().filter(|compared| compared.wrong() > 0) else { continue };
-        // Only a choice has to be made again.
-        let again =
-            if compared.chosen < compared.of { format!("look again with --seed {}, ", compared.seed) } else { String::new() };
-        // For whoever reads no more than what cron mails.
-        complain(format!("{}: {} things differ; {again}mend with --repair", report.job, compared.wrong()));
+        // Only a random choice needs its seed.
+        let seed_hint =
+            if compared.chosen < compared.of { format!("compare again with --seed {}, ", compared.seed) } else { String::new() };
+        // A one-line summary for cron's mail.
+        complain(format!("{}: {} items differ; {seed_hint}repair with --repair", report.job, compared.wrong()));
     }
     Ok(exit)
 }
@@ -182,7 +180,7 @@ fn text(verified: &Verified) -> String {
 
 fn figures(kinds: &BTreeMap<String, Figures>, text: &mut String) {
     let mut table =
-        table(&["kind", "streams", "things", "missing here", "excess here", "stale", "not yet polled", "in quarantine"]);
+        table(&["kind", "streams", "items", "missing here", "excess here", "stale", "not yet polled", "in quarantine"]);
     for (kind, figures) in kinds {
         let share = |count: u64| match count {
             0 => "0".into(),
@@ -203,12 +201,12 @@ fn figures(kinds: &BTreeMap<String, Figures>, text: &mut String) {
     for (kind, figures) in kinds {
         if figures.unfinished_streams > 0 {
             text.push_str(&format!(
-                "{kind}: {} streams have no complete pass yet and were not compared\n",
+                "{kind}: {} streams have no full pass yet and were not compared\n",
                 figures.unfinished_streams
             ));
         }
         for example in &figures.examples {
-            let found = match example.found {
+            let mismatch = match example.found {
                 Mismatch::Missing => "missing",
                 Mismatch::Excess => "excess",
                 Mismatch::Stale => "stale",
@@ -216,7 +214,7 @@ fn figures(kinds: &BTreeMap<String, Figures>, text: &mut String) {
                 Mismatch::Quarantined => "quarantined",
             };
             text.push_str(&format!(
-                "{found:<12} {kind} {} (user {}, stream {})\n",
+                "{mismatch:<12} {kind} {} (user {}, stream {})\n",
                 example.id, example.user_id, example.stream_id
             ));
         }

@@ -1,4 +1,4 @@
-//! `syncctl drive watch-file`: which user follows which file.
+//! `syncctl drive watch-file`: manages which user follows which file.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,46 +11,46 @@ use super::{Output, complain, id, reading, table};
 use crate::db::accounts;
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
-use crate::services::drive::watches::{self, Wanted};
+use crate::services::drive::watches::{self, FollowRequest};
 
-/// What can be done with followed files.
+/// Subcommands of `drive watch-file`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Follows a file for a user, or many; the next poll makes the document, even if the file does not change
+    /// Follow one or more files; the next poll creates their documents, even if the files do not change
     Add {
-        /// A user, by UUID or address
+        /// User, by UUID or address
         #[arg(required_unless_present = "stdin", requires = "file")]
         user: Option<String>,
-        /// The file, by Google's id
+        /// File, by Google's id
         #[arg(value_name = "FILE_ID")]
         file: Option<String>,
-        /// The id that the document gets
+        /// Id for the document (default: a new one)
         #[arg(long, value_name = "UUID", requires = "user", value_parser = id)]
         document_id: Option<Uuid>,
-        /// The project that the document and its events carry
+        /// Project of the document and its events (default: none)
         #[arg(long, value_name = "UUID", requires = "user", value_parser = id)]
         project_id: Option<Uuid>,
-        /// Read standard input: a line has a user and a file id, or is JSON with user, file_id, document_id?, project_id?
+        /// Read standard input: each line is a user and a file id, or JSON with user, file_id, document_id?, project_id?
         #[arg(long, conflicts_with = "user")]
         stdin: bool,
     },
-    /// Follows a file no longer; its document stays as it is
+    /// Stop following a file; its document stays
     Remove {
-        /// A user, by UUID or address
+        /// User, by UUID or address
         user: String,
-        /// The file, by Google's id
+        /// File, by Google's id
         #[arg(value_name = "FILE_ID")]
         file: String,
     },
-    /// Lists followed files and how they stand
+    /// List followed files and their state
     List {
-        /// Only this user's, by UUID or address
+        /// Only files of this user, by UUID or address (default: all)
         #[arg(long)]
         user: Option<String>,
     },
 }
 
-/// A file to follow, as it is named.
+/// A file to follow, as given on the command line or on standard input.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -70,20 +70,20 @@ pub async fn run(verb: &Verb, context: &Context, output: Output) -> anyhow::Resu
                 if let Some((_, wrong)) = bad.into_iter().next() {
                     return Err(Fault::usage(wrong).into());
                 }
-                let message = format!("{file} is followed; the next poll makes its document");
+                let message = format!("{file} is followed; the next poll creates its document");
                 output.print(&serde_json::json!({ "added": 1, "bad": [] }), || message)?;
                 Ok(Exit::Done)
             }
             _ => add_lines(context, output).await,
         },
         Verb::Remove { user, file } => {
-            let found = accounts::find(&context.pool, &[user]).await?.into_iter().next().flatten();
-            let user = found.ok_or_else(|| no_user(user))?;
+            let id = accounts::find(&context.pool, &[user]).await?.into_iter().next().flatten();
+            let user = id.ok_or_else(|| no_user(user))?;
             if !watches::remove(&context.pool, user, file).await? {
                 let message = format!("the user does not follow {file}; see `syncctl drive watch-file list`");
                 return Err(Fault::usage(message).into());
             }
-            output.print(&serde_json::json!({ "removed": file }), || format!("{file} is not followed any more"))?;
+            output.print(&serde_json::json!({ "removed": file }), || format!("{file} is no longer followed"))?;
             Ok(Exit::Done)
         }
         Verb::List { user } => reading(context, list(context, user.as_deref(), output)).await,
@@ -97,10 +97,10 @@ fn no_user(name: &str) -> Fault {
 async fn add_lines(context: &Context, output: Output) -> anyhow::Result<Exit> {
     let text = std::io::read_to_string(std::io::stdin()).context("reading files to follow from standard input")?;
     let (mut lines, mut bad) = (Vec::new(), Vec::new());
-    for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         match parse(line) {
-            Ok(line) => lines.push((place + 1, line)),
-            Err(wrong) => bad.push((place + 1, wrong)),
+            Ok(line) => lines.push((index + 1, line)),
+            Err(wrong) => bad.push((index + 1, wrong)),
         }
     }
     let (added, refused) = add(context, lines).await?;
@@ -117,7 +117,7 @@ async fn add_lines(context: &Context, output: Output) -> anyhow::Result<Exit> {
 
 fn parse(line: &str) -> Result<Line, String> {
     if line.contains('\0') || line.contains("\\u0000") {
-        return Err("holds a NUL".into());
+        return Err("contains a NUL character".into());
     }
     if line.trim_start().starts_with('{') {
         return serde_json::from_str(line).map_err(|error| format!("not a file to follow: {error}"));
@@ -128,34 +128,35 @@ fn parse(line: &str) -> Result<Line, String> {
     }
 }
 
-/// Follows the files of good lines. Answers how many, and what is wrong with the other lines.
+/// Follows the files of valid lines. Returns their number, and the errors of the other lines.
 async fn add(context: &Context, lines: Vec<(usize, Line)>) -> anyhow::Result<(usize, Vec<(usize, String)>)> {
     let names: HashSet<&str> = lines.iter().map(|(_, line)| line.user.as_str()).collect();
     let names: Vec<&str> = names.into_iter().collect();
     let users: HashMap<&str, Option<Uuid>> = names.iter().copied().zip(accounts::find(&context.pool, &names).await?).collect();
-    let (mut wanted, mut places, mut bad) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut new, mut numbers, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     let (mut pairs, mut documents) = (HashSet::new(), HashSet::new());
-    for (place, line) in &lines {
+    for (number, line) in &lines {
         let Some(user) = users.get(line.user.as_str()).copied().flatten() else {
-            bad.push((*place, no_user(&line.user).message));
+            bad.push((*number, no_user(&line.user).message));
             continue;
         };
         if line.file_id.is_empty() {
-            bad.push((*place, "the file id is empty".into()));
+            bad.push((*number, "the file id is empty".into()));
         } else if !pairs.insert((user, line.file_id.as_str())) {
-            bad.push((*place, "names a user and a file again".into()));
+            bad.push((*number, "duplicates an earlier line: same user and file".into()));
         } else if line.document_id.is_some_and(|id| !documents.insert(id)) {
-            bad.push((*place, "names a document again".into()));
+            bad.push((*number, "duplicates an earlier line: same document".into()));
         } else {
             let (document, project) = (line.document_id, line.project_id);
-            wanted.push(Wanted { user, file: line.file_id.clone(), document, project });
-            places.push(*place);
+            new.push(FollowRequest { user, file: line.file_id.clone(), document, project });
+            numbers.push(*number);
         }
     }
-    let refused = watches::add(&context.pool, &wanted).await?;
-    let added = wanted.len() - refused.len();
-    let taken =
-        refused.into_iter().filter_map(|at| Some((*places.get(at)?, "the document id belongs to something else".to_owned())));
+    let refused = watches::add(&context.pool, &new).await?;
+    let added = new.len() - refused.len();
+    let taken = refused
+        .into_iter()
+        .filter_map(|at| Some((*numbers.get(at)?, "the document id is in use by another file or document".to_owned())));
     bad.extend(taken);
     Ok((added, bad))
 }

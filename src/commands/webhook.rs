@@ -1,4 +1,4 @@
-//! `syncctl webhook`: the intake of notifications, and the polls that they ask for.
+//! `syncctl webhook`: receives notifications and polls the streams they announce.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,42 +17,42 @@ use crate::engine::{Context, Report};
 use crate::error::Exit;
 use crate::webhook::{self, Drainer, Listener, Tls};
 
-/// Notifications forgotten by one statement.
+/// Notifications deleted per statement.
 const FORGET_CHUNK: i64 = 5000;
 
-/// What there is for notifications.
+/// Subcommands of `webhook`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Takes notifications of Google and Attendee until it is told to stop
+    /// Receive notifications from Google and Attendee until stopped
     Serve(ServeArgs),
-    /// Polls what was announced, and forgets old notifications; the job for cron
+    /// Poll announced streams, and delete old notifications; the job for cron
     Drain(DrainArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Address to listen on, such as `127.0.0.1:8090`; without it, the socket that systemd passes
+    /// Address to listen on, such as `127.0.0.1:8090` (default: the socket passed by systemd)
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Certificate chain in PEM: speaks TLS itself, without a proxy before it
+    /// Certificate chain in PEM, to serve TLS without a proxy
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// Key of the certificate in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Starts `webhook drain` when something was announced, one at a time
+    /// Start `webhook drain` when streams are announced, one at a time
     #[arg(long)]
     drain: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct DrainArgs {
-    /// Wind down after this long, such as `50s`
+    /// Wind down after this time, such as `50s` (default: the setting engine.max_duration)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_duration: Option<Duration>,
 }
 
-/// Runs the command; `flags` are what a process that it starts gets too.
+/// Runs the command. `flags` are passed on to the processes it starts.
 pub fn run(verb: &Verb, settings: Settings, flags: &Flags, output: Output) -> anyhow::Result<Exit> {
     match verb {
         Verb::Serve(args) => serve(args, settings, flags, output),
@@ -78,7 +78,7 @@ fn serve(args: &ServeArgs, settings: Settings, flags: &Flags, output: Output) ->
             _ => None,
         };
         let listener = Listener::open(args.listen, tls.as_ref(), context.settings.webhook.max_connections)?;
-        let apart = context
+        let status_listener = context
             .settings
             .webhook
             .status_listen
@@ -86,27 +86,28 @@ fn serve(args: &ServeArgs, settings: Settings, flags: &Flags, output: Output) ->
             .ok()
             .map(|address| Listener::on(address, None))
             .transpose()?;
-        let (url, status) = (listener.url()?, apart.as_ref().map(Listener::url).transpose()?);
+        let (url, status) = (listener.url()?, status_listener.as_ref().map(Listener::url).transpose()?);
         output.print(&serde_json::json!({ "listening": url, "status": status }), || match &status {
-            Some(status) => format!("listening on {url}\nhealth and figures on {status}"),
+            Some(status) => format!("listening on {url}\nhealth and metrics on {status}"),
             None => format!("listening on {url}"),
         })?;
-        webhook::serve(context.pool.clone(), &context.settings, (listener, apart), drainer, context.stop.clone()).await?;
+        webhook::serve(context.pool.clone(), &context.settings, (listener, status_listener), drainer, context.stop.clone())
+            .await?;
         Ok(Exit::Done)
     })
 }
 
-/// What a drain did.
+/// The result of a drain.
 #[derive(Debug, Serialize)]
 struct Drained {
     runs: Vec<Report>,
-    /// Old notifications.
+    /// Number of old notifications deleted.
     forgotten: u64,
 }
 
 impl Drained {
     fn exit(&self) -> Exit {
-        // What ends a whole run says more than what failed in one.
+        // An error that ends an entire run outweighs failures within one.
         self.runs.iter().map(Report::exit).max_by_key(|exit| *exit as u8).unwrap_or(Exit::Done)
     }
 
@@ -147,7 +148,7 @@ async fn drained(args: &DrainArgs, context: &Context) -> anyhow::Result<Drained>
         }
         let job = jobs::job(context, &service, "drain", selection.clone(), bounds);
         runs.push(any_service::run(context, &service, &job).await?);
-        jobs::hand_on(context, &job).await;
+        jobs::deliver_events(context, &job).await;
     }
     let mut forgotten = 0;
     while !context.stop.is_cancelled() {

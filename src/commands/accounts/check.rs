@@ -1,4 +1,4 @@
-//! `accounts check`: whether each user's token, scopes and APIs are as the services need them.
+//! `accounts check`: whether each user's token, scopes and APIs meet the services' needs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::error::{Class, Exit, Failure};
 use crate::progress;
 use crate::services::{self, Registered};
 
-/// What `accounts.state` says of an account that was ended here, on purpose.
+/// Value of `accounts.state` for an account that was ended on purpose with syncctl.
 const ENDED: &str = "ended";
 
 /// One account's check.
@@ -24,18 +24,18 @@ const ENDED: &str = "ended";
 struct Checked {
     user_id: Uuid,
     email: String,
-    /// `ok`, `ended`, or the class of what is wrong.
+    /// `ok`, `ended`, or the class of the failure.
     token: &'static str,
-    /// The same for each service that is switched on; `-` where no token was to be had.
+    /// The same for each enabled service, or `off`; `-` if there was no token.
     services: BTreeMap<&'static str, &'static str>,
-    /// Absent: everything works.
+    /// Absent if everything works.
     problem: Option<String>,
     class: Option<Class>,
-    /// What there is to do about it.
+    /// What to do about it.
     remedy: Option<String>,
 }
 
-/// Checks one user, or all, or with `failing` those of whom something fails.
+/// Checks one user, or all, or with `failing` only those with failures.
 pub(super) async fn check(context: &Context, user: Option<&str>, failing: bool, output: Output) -> anyhow::Result<Exit> {
     let only = match user {
         Some(name) => Some(vec![find_user(context, name).await?]),
@@ -47,14 +47,14 @@ pub(super) async fn check(context: &Context, user: Option<&str>, failing: bool, 
     }
     let scopes = services::scopes(&context.settings);
     let broker = Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), scopes, true);
-    let asked: Vec<&Registered> = services::enabled(&context.settings).collect();
+    let services: Vec<&Registered> = services::enabled(&context.settings).collect();
     let bar = progress::accounts(rows.len());
     let under_way = context.settings.engine.concurrency as usize;
-    let mut checks = stream::iter(&rows).map(|row| check_one(context, &broker, &asked, row)).buffered(under_way);
+    let mut checks = stream::iter(&rows).map(|row| check_one(context, &broker, &services, row)).buffered(under_way);
     let mut checked = Vec::with_capacity(rows.len());
     while let Some(one) = checks.next().await {
         bar.inc(1);
-        // A database that is gone is not the fault of the accounts.
+        // Do not blame the accounts if the database is gone.
         if one.class == Some(Class::Internal) {
             context.pool.check_schema().await?;
         }
@@ -64,27 +64,28 @@ pub(super) async fn check(context: &Context, user: Option<&str>, failing: bool, 
         }
     }
     bar.finish_and_clear();
-    output.print(&checked, || if failing && checked.is_empty() { "no account fails".into() } else { shown(&checked, &asked) })?;
+    output
+        .print(&checked, || if failing && checked.is_empty() { "no account fails".into() } else { shown(&checked, &services) })?;
     if checked.len() < rows.len() {
-        // Of those that were not asked nothing is known, and so not all is well.
+        // The remaining accounts are unchecked, so this is not a success.
         complain(format!("stopped after {} of {} accounts; run it again for the rest", checked.len(), rows.len()));
         return Ok(Exit::SomeFailed);
     }
     if only.is_none() {
-        // On purpose: nobody has to do anything about it.
+        // Ended on purpose: no action needed.
         checked.retain(|row| row.token != ENDED);
     }
     Ok(exit(&checked))
 }
 
-fn shown(checked: &[Checked], asked: &[&Registered]) -> String {
+fn shown(checked: &[Checked], services: &[&Registered]) -> String {
     let mut header = vec!["email", "token"];
-    header.extend(asked.iter().map(|service| service.service));
+    header.extend(services.iter().map(|service| service.service));
     header.extend(["what is wrong", "what to do"]);
     let mut table = table(&header);
     for row in checked {
         let mut cells = vec![row.email.as_str(), row.token];
-        cells.extend(asked.iter().filter_map(|service| row.services.get(service.service)));
+        cells.extend(services.iter().filter_map(|service| row.services.get(service.service)));
         cells.extend([&row.problem, &row.remedy].map(|text| text.as_deref().unwrap_or_default()));
         table.add_row(cells);
     }
@@ -112,26 +113,26 @@ fn exit(checked: &[Checked]) -> Exit {
     }
 }
 
-async fn check_one(context: &Context, broker: &Arc<Broker>, asked: &[&'static Registered], row: &Listed) -> Checked {
-    let mut services: BTreeMap<_, _> = asked.iter().map(|service| (service.service, "-")).collect();
+async fn check_one(context: &Context, broker: &Arc<Broker>, enabled: &[&'static Registered], row: &Listed) -> Checked {
+    let mut services: BTreeMap<_, _> = enabled.iter().map(|service| (service.service, "-")).collect();
     let mut wrong: Vec<Failure> = Vec::new();
     let token = match token(context, broker, row.user_id).await {
         Ok(credential) => {
             let mut off = Vec::new();
-            for service in asked {
+            for service in enabled {
                 if row.switched_off.iter().any(|name| name == service.service) {
                     services.insert(service.service, "off");
                     continue;
                 }
-                let found = check_access(context, &credential, service).await;
-                services.insert(service.service, found.as_ref().map_or_else(|failure| failure.class.name(), |()| "ok"));
-                match found {
+                let access = check_access(context, &credential, service).await;
+                services.insert(service.service, access.as_ref().map_or_else(|failure| failure.class.name(), |()| "ok"));
+                match access {
                     Err(failure) if failure.class.is_off() => off.push(failure),
-                    found => wrong.extend(found.err()),
+                    access => wrong.extend(access.err()),
                 }
             }
-            // That there is nothing to sync of one service is no fault, of all it is: then the account is of no use.
-            if !services.values().any(|found| *found == "ok") {
+            // One service with nothing to sync is fine; if all of them are off, the account is useless.
+            if !services.values().any(|status| *status == "ok") {
                 wrong.extend(off);
             }
             "ok"
@@ -156,8 +157,8 @@ async fn check_one(context: &Context, broker: &Arc<Broker>, asked: &[&'static Re
     Checked { user_id: row.user_id, email: row.email.clone(), token, services, problem, class, remedy }
 }
 
-/// Asked for anew even if the account is marked revoked: a check is how an operator finds out that it works again. One that was ended on
-/// purpose stays so.
+/// Requests a new token even if the account is marked revoked: a check is how an operator finds out that it works again. An account that
+/// was ended on purpose stays ended.
 async fn token(context: &Context, broker: &Arc<Broker>, user: Uuid) -> Result<Credential, Failure> {
     let Some(account) = accounts::get(&context.pool, user).await? else {
         return Err(Failure::new(Class::AuthRevoked, "the user has no credentials"));

@@ -1,4 +1,4 @@
-//! `accounts add-domain`: the users of a Workspace domain, for whom one service account may act.
+//! `accounts add-domain`: adds the users of a Workspace domain, for whom one service account may act.
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +18,8 @@ use crate::google::oauth::{self, Credentials};
 use crate::google::verdict::GrantHistory;
 use crate::{progress, services};
 
-/// Users whose delegation is tried before anybody is stored: one alone may be a slip of the pen.
-const TRIED: usize = 3;
+/// Number of users whose delegation is tested before any user is stored. A single address may be a typo.
+const TEST_USERS: usize = 3;
 
 #[derive(Debug, Args)]
 pub struct DomainArgs {
@@ -28,40 +28,40 @@ pub struct DomainArgs {
     key: PathBuf,
     #[command(flatten)]
     source: Source,
-    /// Only say who would be added and who renewed
+    /// Print who would be added and who renewed; change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Ask for a token for each user first: those whom Google refuses are named and not added
+    /// Request a token for each user first; report users whom Google refuses and do not add them
     #[arg(long)]
     check: bool,
 }
 
-/// What was done.
+/// The result.
 #[derive(Default, Serialize)]
 struct Added {
     dry_run: bool,
     added: u64,
-    /// Those who were there got the credentials anew.
+    /// Existing users, whose credentials were replaced.
     renewed: u64,
-    /// Suspended or archived in the directory, and not added.
+    /// Not added because they are suspended or archived in the directory.
     left_out: u64,
-    /// Whom Google does not let the service account act for: address, and why. With `--check` only.
+    /// Users whom Google does not let the service account act for: address and reason. With `--check` only.
     refused: Vec<(String, String)>,
-    /// Line number of the list, and what is wrong with it.
+    /// Line number in the list, and what is wrong with the line.
     bad: Vec<(usize, String)>,
-    /// Users here of the same project whom the directory does not have as active any more, and why.
+    /// Stored users of the same project who are no longer active in the directory: address and reason.
     gone: Vec<(String, &'static str)>,
     /// Address, and `add` or `renew`. With `--dry-run` only.
     would: Vec<(String, &'static str)>,
 }
 
-/// Adds or renews everybody who is listed.
+/// Adds or renews every listed user.
 pub(super) async fn add(context: &Context, args: &DomainArgs, output: Output) -> anyhow::Result<Exit> {
     let credentials = key(context, &args.key)?;
     context.vault.writing_key()?;
     let mut people = People::open(context, &args.source, &credentials).await?;
     let mut done = Added { dry_run: args.dry_run, ..Added::default() };
-    // Pages before the one that fails are stored.
+    // Pages before a failing one stay stored.
     pages(context, args, &credentials, &mut people, &mut done).await.with_context(|| {
         format!("stopped after {} users were added and {} renewed; run it again for the rest", done.added, done.renewed)
     })?;
@@ -97,7 +97,7 @@ async fn pages(
         }
         bar.set_position(done.added + done.renewed + (done.refused.len() + done.would.len()) as u64);
         if context.stop.is_cancelled() {
-            anyhow::bail!("told to stop");
+            anyhow::bail!("stopped by a signal");
         }
     }
     bar.finish_and_clear();
@@ -107,7 +107,7 @@ async fn pages(
 fn key(context: &Context, file: &Path) -> anyhow::Result<Credentials> {
     let wrong = |what: &str| Fault::usage(format!("--key {}: {what}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| wrong(&error.to_string()))?;
-    let how = "make one at https://console.cloud.google.com/iam-admin/serviceaccounts (Keys, JSON)";
+    let how = "create one at https://console.cloud.google.com/iam-admin/serviceaccounts (Keys, JSON)";
     let read = serde_json::from_str(&text).map_err(|_| wrong(&format!("not the JSON key of a service account; {how}")))?;
     match read {
         Credentials::ServiceAccount { .. } => {}
@@ -119,22 +119,22 @@ fn key(context: &Context, file: &Path) -> anyhow::Result<Credentials> {
     Ok(read)
 }
 
-/// A token for this user, which shows that the domain allows it.
+/// Requests a token for this user, which proves that the domain allows it.
 async fn token(context: &Context, credentials: &Credentials, subject: &str) -> Result<(), Failure> {
     let scopes = services::scopes(&context.settings);
     let ask = || oauth::refresh(&context.google, credentials, subject, &scopes, GrantHistory::default());
     with_backoff(&context.settings.engine, ask, |_| {}).await.map(drop)
 }
 
-/// Whether it is this user for whom no token is given.
+/// Whether Google refuses a token for this user in particular.
 fn is_refusal(failure: &Failure) -> bool {
     matches!(failure.class, Class::AuthRevoked | Class::ClientRefused)
 }
 
-/// Fails if Google refuses every one of the first users: then the delegation is wrong, and storing thousands would help nobody.
+/// Fails if Google refuses all of the first users: then the delegation is wrong, and storing thousands of users would be useless.
 async fn may_act(context: &Context, credentials: &Credentials, page: &[String]) -> anyhow::Result<()> {
     let mut refusal = None;
-    for subject in page.iter().take(TRIED) {
+    for subject in page.iter().take(TEST_USERS) {
         match token(context, credentials, subject).await {
             Ok(()) => return Ok(()),
             Err(failure) if is_refusal(&failure) => refusal = Some((subject, failure)),
@@ -144,11 +144,11 @@ async fn may_act(context: &Context, credentials: &Credentials, page: &[String]) 
     let Some((subject, failure)) = refusal else { return Ok(()) };
     let client = credentials.client_id();
     let delegation = remedies::delegation(client.as_slice(), &context.settings);
-    let message = format!("nobody was added; tried {subject} and got {}. What to do: {delegation}", failure.message);
+    let message = format!("no user was added; tried {subject} and got {}. What to do: {delegation}", failure.message);
     Err(failed(Failure { message, ..failure }))
 }
 
-/// Those of the page for whom Google gives a token.
+/// Returns the users of the page for whom Google issues a token.
 async fn allowed(
     context: &Context,
     credentials: &Credentials,
@@ -156,8 +156,8 @@ async fn allowed(
     refused: &mut Vec<(String, String)>,
 ) -> anyhow::Result<Vec<String>> {
     let under_way = context.settings.engine.concurrency as usize;
-    let asked = stream::iter(page).map(|subject| async move { (token(context, credentials, &subject).await, subject) });
-    let mut answers = asked.buffered(under_way);
+    let checks = stream::iter(page).map(|subject| async move { (token(context, credentials, &subject).await, subject) });
+    let mut answers = checks.buffered(under_way);
     let mut good = Vec::new();
     while let Some((answer, subject)) = answers.next().await {
         match answer {
@@ -176,7 +176,7 @@ async fn look_up(context: &Context, page: Vec<String>, done: &mut Added) -> anyh
     Ok(())
 }
 
-/// A page is one transaction: a commit for each of thousands of users would be most of the time.
+/// Stores a page in one transaction: with a commit per user, commits would dominate the run time for thousands of users.
 async fn store(context: &Context, credentials: &Credentials, page: Vec<String>, done: &mut Added) -> anyhow::Result<()> {
     let mut client = context.pool.get().await?;
     let tx = client.begin("beginning a page of users").await?;
@@ -218,7 +218,7 @@ fn print_summary(done: &Added, output: Output) -> anyhow::Result<()> {
             (done.left_out, "suspended or archived and left out"),
             (done.refused.len() as u64, "refused by Google"),
             (done.bad.len() as u64, "bad lines"),
-            (done.gone.len() as u64, "here and gone from the directory"),
+            (done.gone.len() as u64, "stored here but gone from the directory"),
         ] {
             if count > 0 {
                 lines.push(format!("{count} {what}"));

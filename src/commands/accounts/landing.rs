@@ -1,4 +1,4 @@
-//! Where the browser ends after the consent page: an address on loopback, for as long as a login waits. Knows no Google.
+//! The loopback address to which the browser returns after the consent page, open while a login waits. Nothing here is specific to Google.
 
 use std::net::Ipv4Addr;
 
@@ -12,24 +12,24 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// Nothing of the page is fetched, run or kept, and nothing of its address is handed on.
+/// The page loads no resources, runs no scripts, submits no forms and cannot be framed.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A browser that came back; whoever waits tells it how it ended.
+/// A browser that returned; the waiting login sends it the result page.
 pub(super) struct Arrival {
     /// The query of its address.
     pub(super) query: String,
     pub(super) reply: oneshot::Sender<Page>,
 }
 
-/// What the browser shows in the end.
+/// The result page in the browser.
 pub(super) struct Page {
     pub(super) good: bool,
     pub(super) title: &'static str,
     pub(super) text: String,
 }
 
-/// The address, until it is dropped.
+/// An open loopback address.
 pub(super) struct Landing {
     /// `http://127.0.0.1:PORT`
     pub(super) origin: String,
@@ -50,10 +50,10 @@ impl Landing {
         Ok(Self { origin, arrivals, server: tokio::spawn(serve.into_future()), stop })
     }
 
-    /// Lets the last page go out, and closes the address.
+    /// Closes the address after the last page is sent.
     pub(super) async fn close(self) -> anyhow::Result<()> {
         self.stop.cancel();
-        // A connection that a browser opened and never used is not waited for.
+        // Do not wait for connections that a browser opened and never used.
         match tokio::time::timeout(std::time::Duration::from_secs(2), self.server).await {
             Ok(ended) => Ok(ended.context("the loopback server panicked")??),
             Err(_) => Ok(()),
@@ -64,14 +64,14 @@ impl Landing {
 async fn arrive(State(sender): State<mpsc::Sender<Arrival>>, RawQuery(query): RawQuery) -> Response {
     let (reply, page) = oneshot::channel();
     let arrival = Arrival { query: query.unwrap_or_default(), reply };
-    let over = |_| Page {
+    let expired = |_| Page {
         good: false,
         title: "This login is over",
-        text: "syncctl does not wait any more. Start it again in the terminal.".into(),
+        text: "syncctl is no longer waiting. Start it again in the terminal.".into(),
     };
     let page = match sender.send(arrival).await {
-        Ok(()) => page.await.unwrap_or_else(|_| over(())),
-        Err(_) => over(()),
+        Ok(()) => page.await.unwrap_or_else(|_| expired(())),
+        Err(_) => expired(()),
     };
     page.into_response()
 }

@@ -1,4 +1,4 @@
-//! `accounts login`: a person allows syncctl to read their data, in their own browser.
+//! `accounts login`: a user allows syncctl to read their data, in their own browser.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -23,49 +23,50 @@ use crate::services::{self, Registered};
 
 #[derive(Debug, Args)]
 pub struct LoginArgs {
-    /// Whose account: chosen on Google's page; any other is refused
+    /// Account to log in; any other account chosen on Google's page is refused (default: accept any account)
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
-    /// JSON of an OAuth client of type "Desktop app" [default: the setting google.client_file]
+    /// JSON file of an OAuth client of type "Desktop app" [default: the setting google.client_file]
     #[arg(long, value_name = "FILE")]
     client: Option<PathBuf>,
-    /// Ask for this service only, may be repeated; what was allowed before is replaced [default: those that are switched on]
+    /// Ask for this service only; may be repeated; replaces what was allowed before [default: all enabled services]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(services::REGISTRY.iter().map(|service| service.service)))]
     service: Vec<String>,
-    /// For a machine without a browser: open the address anywhere, then paste the address at which that browser ends, or the code in it
+    /// Do not open a browser: open the printed address anywhere, then paste the final address from that browser, or the code in it
     #[arg(long)]
     no_browser: bool,
-    /// How long to wait for the consent
+    /// Maximum time to wait for the consent, such as 5m
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration::parse)]
     timeout: Duration,
 }
 
-/// Who has logged in.
+/// The result of a login.
 #[derive(Serialize)]
 struct LoggedIn {
     user_id: Uuid,
     email: String,
-    /// False: the user was there, and has new credentials.
+    /// False if the user existed and has new credentials.
     added: bool,
     services: Vec<&'static str>,
-    /// Asked for and not allowed.
+    /// Services that were requested but not allowed.
     missing: Vec<&'static str>,
 }
 
-/// Asks, waits, and stores what was allowed.
+/// Asks for consent, waits for it, and stores what was allowed.
 pub(super) async fn login(context: &Context, args: &LoginArgs, output: Output) -> anyhow::Result<Exit> {
-    let wanted: Vec<&Registered> = services::enabled(&context.settings).filter(|service| asked_for(args, service)).collect();
-    if wanted.is_empty() {
-        return Err(Fault::usage("no service to ask for: those named by --service are switched off in the settings").into());
+    let requested: Vec<&Registered> =
+        services::enabled(&context.settings).filter(|service| is_requested(args, service)).collect();
+    if requested.is_empty() {
+        return Err(Fault::usage("no service to request: those named by --service are switched off in the settings").into());
     }
     let app = app(args.client.as_deref(), &context.settings.google.client_file)?;
-    // From here on a signal ends the wait: its handler gets its turn before anybody is told to do anything.
+    // From here on a signal ends the wait: let its handler start before the user is asked to do anything.
     tokio::task::yield_now().await;
-    // Nobody is sent to a page whose answer could not be kept.
+    // Do not send users to the consent page if their answer could not be stored.
     context.vault.writing_key()?;
     let ended = match args.no_browser {
-        true => by_hand(context, args, &wanted, app).await?,
-        false => by_browser(context, args, &wanted, app).await?,
+        true => by_hand(context, args, &requested, app).await?,
+        false => by_browser(context, args, &requested, app).await?,
     };
     output.print(&ended, || {
         let done = if ended.added { "added" } else { "renewed" };
@@ -80,7 +81,7 @@ pub(super) async fn login(context: &Context, args: &LoginArgs, output: Output) -
     Ok(Exit::Done)
 }
 
-fn asked_for(args: &LoginArgs, service: &Registered) -> bool {
+fn is_requested(args: &LoginArgs, service: &Registered) -> bool {
     args.service.is_empty() || args.service.iter().any(|name| name == service.service)
 }
 
@@ -94,14 +95,19 @@ fn app(flag: Option<&Path>, setting: &Path) -> anyhow::Result<App> {
     Ok(App::parse(&text).map_err(|error| wrong(format!("{}: {error}", file.display())))?)
 }
 
-fn question(context: &Context, args: &LoginArgs, wanted: &[&Registered], app: App, back: &str) -> anyhow::Result<Consent> {
-    let scopes: Vec<&str> = wanted.iter().map(|service| service.scope).collect();
+fn question(context: &Context, args: &LoginArgs, requested: &[&Registered], app: App, back: &str) -> anyhow::Result<Consent> {
+    let scopes: Vec<&str> = requested.iter().map(|service| service.scope).collect();
     Consent::new(&context.google, app, back, &scopes, args.email.as_deref())
 }
 
-async fn by_browser(context: &Context, args: &LoginArgs, wanted: &[&'static Registered], app: App) -> anyhow::Result<LoggedIn> {
+async fn by_browser(
+    context: &Context,
+    args: &LoginArgs,
+    requested: &[&'static Registered],
+    app: App,
+) -> anyhow::Result<LoggedIn> {
     let mut landing = Landing::open().await?;
-    let consent = question(context, args, wanted, app, &landing.origin)?;
+    let consent = question(context, args, requested, app, &landing.origin)?;
     match has_screen() && open::that_detached(consent.url().as_str()).is_ok() {
         true => {
             ask(&format!("Your browser opens Google's consent page. If it does not, open this address:\n{}\n", consent.url()))
@@ -110,16 +116,16 @@ async fn by_browser(context: &Context, args: &LoginArgs, wanted: &[&'static Regi
             ask(&format!("Open this address in a browser on this machine (on another one: --no-browser):\n{}\n", consent.url()))
         }
     }
-    let ended = arrived(context, args, wanted, consent, &mut landing).await;
+    let ended = arrived(context, args, requested, consent, &mut landing).await;
     landing.close().await?;
     ended
 }
 
-/// Waits for the browser with the answer to our question; others are told so, and do not end the wait.
+/// Waits for the browser that answers this login. Other browsers get an explanation and do not end the wait.
 async fn arrived(
     context: &Context,
     args: &LoginArgs,
-    wanted: &[&'static Registered],
+    requested: &[&'static Registered],
     consent: Consent,
     landing: &mut Landing,
 ) -> anyhow::Result<LoggedIn> {
@@ -133,7 +139,7 @@ async fn arrived(
         };
         let (ended, page) = match consent.answer(&arrival.query) {
             Answer::Foreign => {
-                complain("a browser came that does not answer this login; still waiting for yours");
+                complain("a browser arrived that does not answer this login; still waiting for yours");
                 let text = "This page was opened without an answer to the login that waits here, so nothing was stored. Use the page that syncctl opened, or start it again in the terminal.";
                 let _ = arrival.reply.send(Page { good: false, title: "Not the answer to this login", text: text.into() });
                 continue;
@@ -143,7 +149,7 @@ async fn arrived(
                 (Err(refused(&reason)), Page { good: false, title: "Access was refused", text })
             }
             Answer::Code(code) => {
-                let ended = complete(context, args, wanted, consent, code).await;
+                let ended = complete(context, args, requested, consent, code).await;
                 let page = match &ended {
                     Ok(done) => good_page(done),
                     Err(error) => {
@@ -153,7 +159,7 @@ async fn arrived(
                 (ended, page)
             }
         };
-        // A browser that went away does not change what was done.
+        // Ignore a browser that went away: it does not change the result.
         let _ = arrival.reply.send(page);
         return ended;
     }
@@ -168,18 +174,18 @@ fn good_page(done: &LoggedIn) -> Page {
     Page { good: true, title: "Access granted", text }
 }
 
-/// Whether a browser would be seen by whoever waits.
+/// Whether the waiting user would see a browser window.
 fn has_screen() -> bool {
     let display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
     std::io::stderr().is_terminal() && (display || cfg!(target_os = "macos"))
 }
 
-async fn by_hand(context: &Context, args: &LoginArgs, wanted: &[&'static Registered], app: App) -> anyhow::Result<LoggedIn> {
-    // Nobody listens there: what counts is the address that the browser shows. A port that is free here is as good as any.
+async fn by_hand(context: &Context, args: &LoginArgs, requested: &[&'static Registered], app: App) -> anyhow::Result<LoggedIn> {
+    // Nothing listens there: only the address that the browser shows matters. Any free port will do.
     let back = Landing::open().await?;
     let origin = back.origin.clone();
     back.close().await?;
-    let consent = question(context, args, wanted, app, &origin)?;
+    let consent = question(context, args, requested, app, &origin)?;
     ask(&format!(
         "Open this address in any browser:\n{}\nIt ends at an address on 127.0.0.1 that cannot be reached. Copy that address, or the code in it, from the address bar.\n",
         consent.url()
@@ -193,13 +199,13 @@ async fn by_hand(context: &Context, args: &LoginArgs, wanted: &[&'static Registe
         () = tokio::time::sleep(args.timeout) => return Err(too_late(args.timeout)),
     };
     match consent.pasted(&line) {
-        Answer::Code(code) => complete(context, args, wanted, consent, code).await,
+        Answer::Code(code) => complete(context, args, requested, consent, code).await,
         Answer::Refused(reason) => Err(refused(&reason)),
         Answer::Foreign if line.trim().is_empty() => {
             Err(Fault::usage("no code or address on standard input: paste what the browser shows when it ends").into())
         }
         Answer::Foreign => {
-            let what = "what was pasted is neither a code nor an address that answers this login (its state is another); nothing was stored, start again";
+            let what = "what was pasted is neither a code nor an address that answers this login (its state differs); nothing was stored, start again";
             Err(Fault::usage(what).into())
         }
     }
@@ -215,23 +221,25 @@ fn stopped() -> anyhow::Error {
 
 fn too_late(timeout: Duration) -> anyhow::Error {
     let waited = duration::text(timeout);
-    Fault::unavailable(format!("no consent within {waited}; nothing was stored. Start again, with a longer --timeout if need be"))
-        .into()
+    Fault::unavailable(format!(
+        "no consent within {waited}; nothing was stored. Start again, with a longer --timeout if necessary"
+    ))
+    .into()
 }
 
-/// Exchanges the code, finds out who consented to what, and stores it if that is as it was asked for.
+/// Exchanges the code, finds out who consented to what, and stores the credentials if they match the request.
 async fn complete(
     context: &Context,
     args: &LoginArgs,
-    wanted: &[&'static Registered],
+    requested: &[&'static Registered],
     consent: Consent,
     code: String,
 ) -> anyhow::Result<LoggedIn> {
     let Granted { credentials, access_token, scopes } = consent.exchange(&context.google, code).await.map_err(failed)?;
     let (allowed, missing): (Vec<&Registered>, Vec<_>) =
-        wanted.iter().copied().partition(|service| scopes.iter().any(|scope| scope == service.scope));
+        requested.iter().copied().partition(|service| scopes.iter().any(|scope| scope == service.scope));
     if allowed.is_empty() {
-        let what = "nothing was ticked on Google's page, so there is nothing to sync; nothing was stored. Log in again and tick what is asked for";
+        let what = "nothing was ticked on Google's page, so there is nothing to sync; nothing was stored. Log in again and tick the requested services";
         return Err(Fault::refused(what).into());
     }
     let email = who(context, &allowed, &access_token).await.map_err(failed)?;
@@ -245,14 +253,14 @@ async fn complete(
     Ok(LoggedIn { user_id, email, added, services: names(&allowed), missing: names(&missing) })
 }
 
-/// Who consented: asked of a service that was allowed, so that no scope is needed for it.
+/// Returns the address of the user who consented, by asking an allowed service, so that no extra scope is needed.
 async fn who(context: &Context, allowed: &[&Registered], access_token: &SecretString) -> Result<String, Failure> {
     let token = access_token.expose_secret().to_owned();
-    let mut last = Failure::new(Class::Internal, "no service was asked");
+    let mut last = Failure::new(Class::Internal, "no service was called");
     for service in allowed {
         match service.probe.probe(&context.google, &token, service.scope).await {
             Ok(email) => return Ok(email),
-            // An API may be switched off in the project, and another one on.
+            // An API may be disabled in the project while another one is enabled.
             Err(failure) => last = Failure { message: format!("finding out who consented: {}", failure.message), ..failure },
         }
     }

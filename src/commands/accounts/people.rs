@@ -1,4 +1,4 @@
-//! Whom `accounts add-domain` is about: a list of addresses, or Google's directory, page by page.
+//! The users for `accounts add-domain`: a list of addresses, or Google's directory, page by page.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -13,60 +13,60 @@ use crate::db::accounts;
 use crate::engine::Context;
 use crate::engine::retry::with_backoff;
 use crate::error::{Class, Failure, Fault};
-use crate::google::directory::{self, Wanted};
+use crate::google::directory::{self, UserFilter};
 use crate::google::oauth::{self, Credentials};
 use crate::google::verdict::GrantHistory;
 
-/// Addresses of a list that go together; the directory's pages are as large.
+/// Addresses per page of a list, the same as the directory's page size.
 const PAGE: usize = 500;
 
 #[derive(Debug, Args)]
 pub(super) struct Source {
-    /// File of addresses, one a line, # before comments; - for standard input
+    /// File of addresses, one per line, with # before comments; - for standard input
     #[arg(long, value_name = "FILE", required_unless_present = "directory", conflicts_with = "directory")]
     subjects: Option<PathBuf>,
-    /// The users of the directory (Admin SDK), but for suspended and archived ones
+    /// Take the users from the directory (Admin SDK), except suspended and archived ones
     #[arg(long, requires = "admin")]
     directory: bool,
-    /// Administrator as whom the directory is read; the scope admin.directory.user.readonly must be delegated, too
+    /// Administrator on whose behalf to read the directory; also requires delegation of the scope admin.directory.user.readonly
     #[arg(long, value_name = "ADDRESS", requires = "directory")]
     admin: Option<String>,
-    /// Only this domain of the customer's
+    /// Only this domain of the customer (default: all)
     #[arg(long, value_name = "DOMAIN", requires = "directory")]
     domain: Option<String>,
-    /// Only this organizational unit, and those below it
+    /// Only this organizational unit and those below it (default: all)
     #[arg(long, value_name = "/PATH", requires = "directory")]
     org_unit: Option<String>,
-    /// Only users whom this finds, in the directory's search language
+    /// Only users matching this query, in the directory's search language
     #[arg(long, value_name = "QUERY", requires = "directory")]
     query: Option<String>,
 }
 
-/// Somebody after the other.
+/// A source of users.
 pub(super) enum People {
     List { pages: VecDeque<Vec<String>>, bad: Vec<(usize, String)> },
     Directory(Box<Directory>),
 }
 
-/// The directory, as far as it was read.
+/// The directory, and what has been read of it.
 pub(super) struct Directory {
     token: SecretString,
-    wanted: Wanted,
-    /// Whether only some of the domain's users are asked for: then whoever is missing may be there all the same.
+    filter: UserFilter,
+    /// Whether only some of the domain's users are requested: then a missing user may still exist.
     narrowed: bool,
-    /// `None`: the last page was read.
+    /// The token of the next page; `None` after the last page.
     next: Option<Option<String>>,
     active: HashSet<String>,
     left_out: HashMap<String, &'static str>,
 }
 
-/// How many were left out, lines that are no addresses, users who are gone.
+/// The number of users left out, the lines that are not addresses, and the users who are gone.
 pub(super) type Rest = (u64, Vec<(usize, String)>, Vec<(String, &'static str)>);
 
 impl People {
     pub(super) async fn open(context: &Context, source: &Source, credentials: &Credentials) -> anyhow::Result<Self> {
         let Some(admin) = &source.admin else {
-            let file = source.subjects.as_deref().context("clap lets neither a list nor a directory through")?;
+            let file = source.subjects.as_deref().context("clap requires a list or a directory")?;
             return listed(file);
         };
         let scopes = [directory::SCOPE];
@@ -80,7 +80,7 @@ impl People {
         Ok(Self::Directory(Box::new(Directory {
             token: token.secret,
             narrowed: !clauses.is_empty(),
-            wanted: Wanted { domain: source.domain.clone(), query: (!clauses.is_empty()).then(|| clauses.join(" ")) },
+            filter: UserFilter { domain: source.domain.clone(), query: (!clauses.is_empty()).then(|| clauses.join(" ")) },
             next: Some(None),
             active: HashSet::new(),
             left_out: HashMap::new(),
@@ -117,31 +117,31 @@ fn listed(file: &Path) -> anyhow::Result<People> {
     Ok(People::List { pages: addresses.chunks(PAGE).map(<[String]>::to_vec).collect(), bad })
 }
 
-/// Each address once, in order, and the lines that are none.
+/// Returns each address once, in order, and the lines that are not addresses.
 fn addresses(text: &str) -> (Vec<String>, Vec<(usize, String)>) {
-    let (mut seen, mut found, mut bad) = (HashSet::new(), Vec::new(), Vec::new());
+    let (mut seen, mut unique, mut bad) = (HashSet::new(), Vec::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
         match () {
             () if line.is_empty() => {}
             () if !is_address(line) => {
-                bad.push((number + 1, "not an address: write one a line".into()));
+                bad.push((number + 1, "not an address: write one per line".into()));
             }
-            () if seen.insert(line.to_lowercase()) => found.push(line.to_owned()),
+            () if seen.insert(line.to_lowercase()) => unique.push(line.to_owned()),
             () => {}
         }
     }
-    // Two runs at once lock their rows in the same order.
-    found.sort_by_key(|address| address.to_lowercase());
-    (found, bad)
+    // Sorted, so that concurrent runs lock their rows in the same order.
+    unique.sort_by_key(|address| address.to_lowercase());
+    (unique, bad)
 }
 
 impl Directory {
     async fn next(&mut self, context: &Context) -> anyhow::Result<Option<Vec<String>>> {
         let Some(at) = self.next.take() else { return Ok(None) };
-        let ask = || directory::page(&context.google, &self.token, &self.wanted, at.as_deref());
+        let ask = || directory::page(&context.google, &self.token, &self.filter, at.as_deref());
         let page = with_backoff(&context.settings.engine, ask, |_| {}).await.map_err(explain)?;
-        // A page may be empty and not be the last.
+        // An empty page is not necessarily the last.
         self.next = page.next_page_token.map(Some);
         let mut addresses = Vec::with_capacity(page.users.len());
         for person in page.users {
@@ -158,9 +158,9 @@ impl Directory {
         Ok(Some(addresses))
     }
 
-    /// Those of `ours` whom the directory does not have as active users, and why.
+    /// Returns the users in `ours` who are not active in the directory, with the reason.
     fn gone(&self, ours: &[String]) -> Vec<(String, &'static str)> {
-        let inside = |key: &str| match &self.wanted.domain {
+        let inside = |key: &str| match &self.filter.domain {
             Some(domain) => key.rsplit_once('@').is_some_and(|(_, own)| own.eq_ignore_ascii_case(domain)),
             None => true,
         };
@@ -169,7 +169,7 @@ impl Directory {
             match self.left_out.get(&key) {
                 Some(why) => Some(*why),
                 None if self.narrowed || self.active.contains(&key) || !inside(&key) => None,
-                None => Some("not in the directory any more"),
+                None => Some("no longer in the directory"),
             }
         };
         ours.iter().filter_map(|email| Some((email.clone(), why(email)?))).collect()
@@ -204,7 +204,7 @@ mod tests {
     fn read(narrowed: bool, domain: Option<&str>) -> Directory {
         Directory {
             token: SecretString::default(),
-            wanted: Wanted { domain: domain.map(str::to_owned), query: None },
+            filter: UserFilter { domain: domain.map(str::to_owned), query: None },
             narrowed,
             next: None,
             active: HashSet::from(["ann@x.org".to_owned()]),

@@ -1,4 +1,4 @@
-//! `accounts rekey`: every secret sealed again with the newest key.
+//! `accounts rekey`: reseals every secret with the newest key.
 
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use crate::error::Exit;
 use crate::seal::Column;
 use crate::services::attendee::projects;
 
-/// Accounts read at once while they are sealed again.
+/// Number of accounts read per query.
 const REKEY_CHUNK: i64 = 500;
 
 pub(super) async fn rekey(context: &Context, output: Output) -> anyhow::Result<Exit> {
@@ -21,18 +21,18 @@ pub(super) async fn rekey(context: &Context, output: Output) -> anyhow::Result<E
         let Some(last) = rows.last() else { break };
         after = last.0;
         for (user, credentials, token) in &rows {
-            let again = |column, blob: &[u8]| -> anyhow::Result<Vec<u8>> {
+            let reseal = |column, blob: &[u8]| -> anyhow::Result<Vec<u8>> {
                 vault.seal(*user, column, vault.open(*user, column, blob)?.expose_secret().as_bytes())
             };
-            let done = again(Column::Credentials, credentials).map(|credentials| {
-                // A token that cannot be opened is only a cache.
-                let token = token.as_deref().and_then(|token| again(Column::AccessToken, token).ok());
+            let done = reseal(Column::Credentials, credentials).map(|credentials| {
+                // A token is only a cache: drop one that cannot be opened.
+                let token = token.as_deref().and_then(|token| reseal(Column::AccessToken, token).ok());
                 (credentials, token)
             });
             match done {
                 Ok(new) => {
                     let old = (credentials.as_slice(), token.as_deref());
-                    // False: changed meanwhile by a process that had the newest key or not; the next rekey finds it.
+                    // False if another process changed the row in the meantime, with the newest key or an older one; the next rekey handles it.
                     sealed += u64::from(accounts::reseal(&context.pool, *user, old, (&new.0, new.1.as_deref())).await?);
                 }
                 Err(error) => failed.push(format!("{error:#}")),

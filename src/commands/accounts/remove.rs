@@ -1,5 +1,6 @@
-//! `accounts revoke` and `accounts remove`: the end of a grant, and of a user. Push channels go first: without credentials nobody can stop them.
-//! Then events that were not sent are withdrawn, then everything goes at once, and last the bots that were ordered for this user alone.
+//! `accounts revoke` and `accounts remove`: end a grant, or remove a user. Push channels are stopped first, because that needs credentials.
+//! Then unsent events are withdrawn, then everything is erased in one transaction, and last the bots ordered for this user alone are
+//! taken back.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -24,35 +25,35 @@ use crate::google::oauth::{self, Credentials};
 use crate::progress::above_bars as ask;
 use crate::seal::Column;
 
-/// How often it is looked whether events that are being sent have been.
-const LOOK: Duration = Duration::from_millis(200);
-/// How long Attendee is asked to take bots back.
+/// How often to check whether events being sent are done.
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// Maximum time for taking bots back at Attendee.
 const TAKING_BACK: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
-    /// A user, by UUID or address
+    /// User, by UUID or address
     user: String,
-    /// End the grant at Google, too
+    /// Also end the grant at Google
     #[arg(long)]
     revoke: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
-    /// Count what would go, and remove nothing
+    /// Print what would be removed; remove nothing
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
 }
 
-/// What became of the right to act for a user.
+/// The outcome for the right to act for a user.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Grant {
     /// Google has ended it.
     Revoked,
-    /// Google did not know it any more.
+    /// Google no longer knew it.
     GoneBefore,
-    /// It is the domain's, and of no user's own.
+    /// It is delegated by the domain, not granted by the user.
     Delegated,
 }
 
@@ -60,8 +61,8 @@ impl Grant {
     fn text(self) -> String {
         match self {
             Self::Revoked => "the grant was revoked at Google".into(),
-            Self::GoneBefore => "Google knew the grant no more".into(),
-            Self::Delegated => format!("the right of a service account is ended {ADMIN_CONSOLE}"),
+            Self::GoneBefore => "the grant was already gone at Google".into(),
+            Self::Delegated => format!("to end a service account's right, remove it {ADMIN_CONSOLE}"),
         }
     }
 }
@@ -76,7 +77,7 @@ struct Ended {
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<Grant>,
     channels_stopped: usize,
-    /// Google announces to them until they expire.
+    /// Google keeps notifying these until they expire.
     channels_left: Vec<Listed>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     estate: Option<Estate>,
@@ -84,14 +85,14 @@ struct Ended {
 
 /// A user who would be removed.
 #[derive(Serialize)]
-struct Foretold {
+struct Preview {
     dry_run: bool,
     user: Uuid,
     #[serde(flatten)]
     estate: Estate,
 }
 
-/// Ends the grant at Google; what was synced stays.
+/// Ends the grant at Google; synced data stays.
 pub(super) async fn revoke(context: &Context, user: &str, output: Output) -> anyhow::Result<Exit> {
     let user = find_user(context, user).await?;
     let (channels_stopped, channels_left) = stop_channels(context, user).await?;
@@ -99,20 +100,17 @@ pub(super) async fn revoke(context: &Context, user: &str, output: Output) -> any
     accounts::revoke(&context.pool, user).await?;
     let ended = Ended { revoked: Some(user), removed: None, grant: Some(grant), channels_stopped, channels_left, estate: None };
     output.print(&ended, || {
-        format!(
-            "{user} is not called any more, what was synced stays; {}; {channels_stopped} push channels stopped",
-            grant.text()
-        )
+        format!("{user} is no longer synced, the synced data stays; {}; {channels_stopped} push channels stopped", grant.text())
     })?;
     Ok(Exit::Done)
 }
 
-/// Removes the user with everything that was synced for them alone, and with `--revoke` first ends the grant.
+/// Removes the user with everything synced for them alone. With `--revoke`, ends the grant first.
 pub(super) async fn remove(context: &Context, args: &RemoveArgs, output: Output) -> anyhow::Result<Exit> {
     let user = find_user(context, &args.user).await?;
     if args.dry_run {
-        let foretold = Foretold { dry_run: true, user, estate: erasure::count(&context.pool, user).await? };
-        output.print(&foretold, || format!("would be removed with {user}:\n{}", text(&foretold.estate)))?;
+        let preview = Preview { dry_run: true, user, estate: erasure::count(&context.pool, user).await? };
+        output.print(&preview, || format!("would be removed with {user}:\n{}", text(&preview.estate)))?;
         return Ok(Exit::Done);
     }
     if !args.yes && std::io::stdin().is_terminal() {
@@ -126,15 +124,15 @@ pub(super) async fn remove(context: &Context, args: &RemoveArgs, output: Output)
     output.print(&ended, || {
         let grant = grant.map(|grant| format!("; {}", grant.text())).unwrap_or_default();
         let estate = ended.estate.as_ref().map(text).unwrap_or_default();
-        format!("removed {user} with everything that was theirs alone; {channels_stopped} push channels stopped{grant}\n{estate}")
+        format!("removed {user} with everything synced for them alone; {channels_stopped} push channels stopped{grant}\n{estate}")
     })?;
     Ok(Exit::Done)
 }
 
-/// Shows what would go, and asks.
+/// Shows what would be removed and asks for confirmation.
 async fn confirm(context: &Context, name: &str, user: Uuid) -> anyhow::Result<()> {
     let estate = erasure::count(&context.pool, user).await?;
-    ask(&format!("{}\nRemove {name} with all of this? It cannot be undone. [y/N] ", text(&estate)));
+    ask(&format!("{}\nRemove {name} with all of this? This cannot be undone. [y/N] ", text(&estate)));
     let line = tokio::select! {
         line = typed() => line.context("the reader of standard input has ended")?.context("reading standard input")?,
         () = context.stop.cancelled() => String::new(),
@@ -145,33 +143,33 @@ async fn confirm(context: &Context, name: &str, user: Uuid) -> anyhow::Result<()
     }
 }
 
-/// What goes and what stays, in lines.
+/// Lists what is removed and what stays, one item per line.
 fn text(estate: &Estate) -> String {
     let Estate { erased, withdrawn, bots_to_take_back, stays } = estate;
     let rows: Vec<String> = erased.iter().map(|of| format!("{} {}", of.rows, of.table)).collect();
     let mut text = format!("rows: {}", if rows.is_empty() { "none".into() } else { rows.join(", ") });
     let bots = stays.bots_at_attendee.join(", ");
     let more = [
-        (*withdrawn > 0, format!("{withdrawn} events that were not sent are withdrawn")),
+        (*withdrawn > 0, format!("{withdrawn} unsent events are withdrawn")),
         (*bots_to_take_back > 0, format!("{bots_to_take_back} bots that have not joined are taken back at Attendee")),
-        (stays.documents > 0, format!("stays: {} documents that other users have of this user's mail", stays.documents)),
+        (stays.documents > 0, format!("stays: {} documents from this user's mail that other users also have", stays.documents)),
         (
             stays.shared_meetings > 0,
-            format!("stays: {} bots with their transcripts, of meetings of other users as well", stays.shared_meetings),
+            format!("stays: {} bots and transcripts of meetings shared with other users", stays.shared_meetings),
         ),
-        (stays.files > 0, format!("stays: {} files that other users see", stays.files)),
-        (!bots.is_empty(), format!("stays at Attendee until it is deleted there: what these bots recorded: {bots}")),
+        (stays.files > 0, format!("stays: {} files that other users can see", stays.files)),
+        (!bots.is_empty(), format!("stays at Attendee until deleted there: recordings of these bots: {bots}")),
     ];
-    for (_, line) in more.iter().filter(|(is_told, _)| *is_told) {
+    for (_, line) in more.iter().filter(|(applies, _)| *applies) {
         text.push_str(&format!("\n{line}"));
     }
     text
 }
 
-/// Withdraws the user's events, waits for those that are being sent, and erases everything. Answers what it was, and the rows of bots that are to be
-/// taken back.
+/// Withdraws the user's events, waits for those being sent, and erases everything. Returns what was erased and the ids of the bots to
+/// take back.
 async fn erase(context: &Context, user: Uuid) -> anyhow::Result<(Estate, Vec<Uuid>)> {
-    let (mut withdrawn, mut is_told) = (0, false);
+    let (mut withdrawn, mut is_announced) = (0, false);
     loop {
         let (events, under_way) = erasure::withdraw(&context.pool, user).await?;
         withdrawn += events;
@@ -180,20 +178,20 @@ async fn erase(context: &Context, user: Uuid) -> anyhow::Result<(Estate, Vec<Uui
         {
             return Ok((Estate { withdrawn: withdrawn + estate.withdrawn, ..estate }, bots));
         }
-        if !is_told {
-            is_told = true;
-            complain(format!(
-                "waiting for {under_way} events that are being sent; those of a run that died are given up within minutes"
-            ));
+        if !is_announced {
+            is_announced = true;
+            complain(format!("waiting for {under_way} events being sent; those of a dead run are given up within minutes"));
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = context.stop.cancelled() => return Err(Fault::unavailable("stopped before anything was removed but events; run it again").into()),
+            () = tokio::time::sleep(CHECK_INTERVAL) => {}
+            () = context.stop.cancelled() => {
+                return Err(Fault::unavailable("stopped after withdrawing events, before removing anything else; run it again").into());
+            }
         }
     }
 }
 
-/// Has Attendee take back bots that nobody wants any more. What fails is done by the next run of the schedule.
+/// Takes back bots that are no longer wanted at Attendee. The next run of the schedule retries failures.
 async fn take_back(context: &Context, bots: &[Uuid]) {
     if bots.is_empty() {
         return;
@@ -205,25 +203,30 @@ async fn take_back(context: &Context, bots: &[Uuid]) {
     };
     match done.await {
         Ok(0) => {}
-        Ok(left) => complain(format!("{left} bots are not taken back yet; the next `syncctl attendee schedule` does it")),
-        Err(error) => complain(format!("bots are not taken back yet ({error:#}); the next `syncctl attendee schedule` does it")),
+        Ok(remaining) => {
+            complain(format!("{remaining} bots are not taken back yet; the next `syncctl attendee schedule` retries"))
+        }
+        Err(error) => complain(format!("bots are not taken back yet ({error:#}); the next `syncctl attendee schedule` retries")),
     }
 }
 
-/// How many were stopped, and those that could not be.
+/// Returns the number of channels stopped, and those that could not be.
 async fn stop_channels(context: &Context, user: Uuid) -> anyhow::Result<(usize, Vec<Listed>)> {
     let before = open_channels(context, user).await?;
     channels::end(context, &before, Some(vec![user]), None).await?;
-    let left = open_channels(context, user).await?;
-    for channel in &left {
+    let remaining = open_channels(context, user).await?;
+    for channel in &remaining {
         let until = channel.expires_at.map_or_else(|| "later".into(), |at| at.format("%F %T").to_string());
-        let why = channel.last_error.as_deref().unwrap_or("another run is at it");
-        complain(format!("{} channel {} could not be stopped and ends by itself, {until}: {why}", channel.service, channel.id));
+        let why = channel.last_error.as_deref().unwrap_or("another run is using it");
+        complain(format!(
+            "{} channel {} could not be stopped and expires by itself, {until}: {why}",
+            channel.service, channel.id
+        ));
     }
-    Ok((before.len().saturating_sub(left.len()), left))
+    Ok((before.len().saturating_sub(remaining.len()), remaining))
 }
 
-/// The user's channels that Google may have.
+/// Returns the user's channels that may still exist at Google.
 async fn open_channels(context: &Context, user: Uuid) -> anyhow::Result<Vec<Listed>> {
     let mut rows = channels_read::list(&context.pool, false).await?;
     rows.retain(|channel| channel.user_id == user && channel.state != "refused");
@@ -239,7 +242,7 @@ async fn end_grant(context: &Context, user: Uuid) -> anyhow::Result<Grant> {
     let Credentials::AuthorizedUser { refresh_token, .. } = &stored.credentials else { return Ok(Grant::Delegated) };
     let done = oauth::revoke(&context.google, refresh_token).await.map_err(|failure| {
         let message = format!("{}; the grant may still live, try again", failure.message);
-        // What is no verdict on the grant is no reason to give it up.
+        // A permanent error says nothing about the grant, so treat it as temporary.
         let class = if failure.class == Class::Permanent { Class::Transient } else { failure.class };
         failed(Failure::new(class, message))
     })?;

@@ -1,4 +1,4 @@
-//! `accounts set`: which services are synced for one user.
+//! `accounts set`: switches services on or off for one user.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ use crate::services;
 
 #[derive(Debug, Args)]
 pub struct SetArgs {
-    /// A user, by UUID or address
+    /// User, by UUID or address
     user: String,
-    /// Services to switch, such as gmail=off; data already synced is kept
+    /// Services to switch on or off, such as gmail=off; synced data is kept
     #[arg(required = true, value_name = "SERVICE=on|off", value_parser = switch)]
     switches: Vec<Switch>,
 }
 
-/// A service, and whether it is to be synced.
+/// A service, and whether to sync it.
 #[derive(Debug, Clone, Copy)]
 struct Switch {
     service: &'static str,
@@ -42,20 +42,20 @@ fn switch(text: &str) -> Result<Switch, String> {
     }
 }
 
-/// What is synced for a user from now on.
+/// The new state of the switched services.
 #[derive(Serialize)]
 struct Set {
     user_id: Uuid,
     services: BTreeMap<&'static str, &'static str>,
 }
 
-/// Switches services; the push channels of those that go off are stopped first.
+/// Switches services. Stops the push channels of services being switched off first.
 pub(super) async fn set(context: &Context, args: &SetArgs, output: Output) -> anyhow::Result<Exit> {
     let user = find_user(context, &args.user).await?;
     let goes_off = |service: &str| args.switches.iter().any(|switch| switch.service == service && !switch.on);
     let mut open = channels_read::list(&context.pool, false).await?;
     open.retain(|channel| channel.user_id == user && channel.state != "refused" && goes_off(&channel.service));
-    // One that cannot be stopped ends by itself, and makes nothing due.
+    // A channel that cannot be stopped expires by itself; its notifications make nothing due.
     channels::end(context, &open, Some(vec![user]), None).await?;
     let patch =
         args.switches.iter().map(|switch| (switch.service.to_owned(), if switch.on { Value::Null } else { false.into() }));
@@ -77,8 +77,8 @@ mod tests {
     fn a_switch_names_a_service_and_on_or_off() {
         assert!(switch("gmail=off").is_ok_and(|switch| switch.service == "gmail" && !switch.on));
         assert!(switch("calendar=on").is_ok_and(|switch| switch.on));
-        for (wrong, said) in [("gmail", "SERVICE=on"), ("mail=off", "calendar, drive, gmail"), ("drive=no", "on or off")] {
-            assert!(switch(wrong).is_err_and(|error| error.contains(said)), "{wrong}");
+        for (wrong, expected) in [("gmail", "SERVICE=on"), ("mail=off", "calendar, drive, gmail"), ("drive=no", "on or off")] {
+            assert!(switch(wrong).is_err_and(|error| error.contains(expected)), "{wrong}");
         }
     }
 }

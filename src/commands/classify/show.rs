@@ -23,28 +23,29 @@ pub(super) async fn explain(context: &Context, document: Uuid, output: Output) -
     Ok(Exit::Done)
 }
 
-fn explanation(told: &Explained) -> String {
-    let mut lines = vec![("document", format!("{} {:?}", told.document, told.title)), ("author", told.author.clone())];
-    lines.push(match &told.holds {
+fn explanation(explained: &Explained) -> String {
+    let mut lines =
+        vec![("document", format!("{} {:?}", explained.document, explained.title)), ("author", explained.author.clone())];
+    lines.push(match &explained.holds {
         Some(holds) => ("decided", format!("{}, by {}", holds.label.name, holds.decided_by)),
         None => ("decided", "not yet".into()),
     });
-    let now = &told.now;
+    let now = &explained.now;
     lines.push(match (&now.label, now.by, now.confidence) {
         (Some(label), Some(by), Some(confidence)) => {
             ("now", format!("{}, by {by} (confidence {confidence:.2}): {}", label.name, now.reason))
         }
-        _ if told.holds.as_ref().is_some_and(|holds| holds.decided_by == "source") => ("now", now.reason.clone()),
+        _ if explained.holds.as_ref().is_some_and(|holds| holds.decided_by == "source") => ("now", now.reason.clone()),
         _ => ("now", format!("unsure: {}", now.reason)),
     });
     let near = |near: &Near| format!("{}, right {} of {} times before", near.label.name, near.right, near.of);
-    if let Some(kin) = &told.kin {
+    if let Some(kin) = &explained.kin {
         lines.push(("kin", format!("same {}: {}", kin.what, near(kin))));
     }
-    if let Some(sender) = &told.sender {
+    if let Some(sender) = &explained.sender {
         lines.push(("sender", format!("its last {} assignments: {}", sender.what, near(sender))));
     }
-    let model = &told.model;
+    let model = &explained.model;
     let threshold = model.threshold.map_or_else(|| "no threshold yet".into(), |threshold| format!("threshold {threshold:.2}"));
     lines.push((
         "model",
@@ -53,11 +54,11 @@ fn explanation(told: &Explained) -> String {
             model.version, model.assignments, model.projects, model.needs
         ),
     ));
-    let candidates = told.candidates.iter().take(5).map(|one| format!("{} {:.2}", one.label.name, one.confidence));
+    let candidates = explained.candidates.iter().take(5).map(|one| format!("{} {:.2}", one.label.name, one.confidence));
     lines.push(("candidates", candidates.collect::<Vec<_>>().join(", ")));
-    let words = told.words.iter().map(|word| format!("{} +{:.2}", word.part, word.weight));
+    let words = explained.words.iter().map(|word| format!("{} +{:.2}", word.part, word.weight));
     lines.push(("words", words.collect::<Vec<_>>().join(", ")));
-    let refused: Vec<&str> = told.refused.iter().map(|label| label.name.as_str()).collect();
+    let refused: Vec<&str> = explained.refused.iter().map(|label| label.name.as_str()).collect();
     lines.push(("refused", refused.join(", ")));
     let shown = lines.into_iter().filter(|(_, value)| !value.is_empty());
     shown.map(|(name, value)| format!("{name:<11}{}\n", value.replace(char::is_control, " "))).collect()
@@ -70,8 +71,8 @@ pub(super) async fn eval(context: &Context, name: &str, since: Option<DateTime<U
     Ok(Exit::Done)
 }
 
-/// The ways, as they are shown.
-fn ways(replay: &Replay) -> [(&'static str, &Score); 3] {
+/// The scores of each method, with its name for display.
+fn methods(replay: &Replay) -> [(&'static str, &Score); 3] {
     [("as decided", &replay.whole), ("sender alone", &replay.sender), ("without a threshold", &replay.eager)]
 }
 
@@ -91,7 +92,7 @@ fn figures(replay: &Replay) -> Value {
         })
     });
     let mut figures = serde_json::Map::new();
-    figures.extend(ways(replay).map(|(name, of)| (name.replace(' ', "_"), score(of))));
+    figures.extend(methods(replay).map(|(name, of)| (name.replace(' ', "_"), score(of))));
     figures.insert("wrong".into(), wrong.collect());
     Value::Object(figures)
 }
@@ -99,7 +100,7 @@ fn figures(replay: &Replay) -> Value {
 fn evaluation(replay: &Replay) -> String {
     let percent = |share: f64| if share.is_finite() { format!("{:.1} %", share * 100.0) } else { "-".into() };
     let mut table = table(&["way", "assigned", "of those that belong", "right", "of those assigned"]);
-    for (name, score) in ways(replay) {
+    for (name, score) in methods(replay) {
         table.add_row([
             name.to_owned(),
             score.given.to_string(),
@@ -108,9 +109,12 @@ fn evaluation(replay: &Replay) -> String {
             percent(score.precision()),
         ]);
     }
-    let by_way = replay.whole.by_way();
-    let tail =
-        if by_way.is_empty() { "nothing would have been decided yet".to_owned() } else { format!("right by way: {by_way}") };
+    let by_method = replay.whole.by_way();
+    let tail = if by_method.is_empty() {
+        "nothing would have been decided yet".to_owned()
+    } else {
+        format!("right by way: {by_method}")
+    };
     format!("{}\n{tail}\n", table.trim_fmt())
 }
 
@@ -122,7 +126,7 @@ pub(super) async fn review(context: &Context, user: Option<&str>, limit: i64, ou
     let (rows, total) = review::undecided(&context.pool, user, limit).await?;
     output.print(&json!({ "total": total, "documents": rows }), || {
         if rows.is_empty() {
-            return "no undecided documents; `syncctl classify cron` judges those that wait".into();
+            return "no undecided documents; `syncctl classify cron` classifies waiting documents".into();
         }
         let mut table = table(&["document", "user", "title", "perhaps", "confidence", "why not"]);
         for row in &rows {

@@ -1,5 +1,5 @@
-//! Credentials, scopes and APIs: a cheap call of each service, as one user of each project and kind of credential, or as every user; and
-//! Attendee's keys.
+//! Checks credentials, scopes and APIs with a cheap call to each service, as one user of each project and kind of credential, or as every
+//! user; and Attendee's keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use crate::services::attendee::probe;
 use crate::services::{self, Registered};
 
 const CHECK: &str = "credentials";
-/// Users tried at once.
-const AT_ONCE: usize = 8;
+/// Users tested concurrently.
+const CONCURRENCY: usize = 8;
 
-pub async fn check(context: &Context, all_users: bool, found: &mut Findings) -> anyhow::Result<()> {
+pub async fn check(context: &Context, all_users: bool, findings: &mut Findings) -> anyhow::Result<()> {
     let (settings, accounts) = (&context.settings, accounts::list(&context.pool, None).await?);
     if accounts.is_empty() {
-        found.warn(
+        findings.warn(
             CHECK,
             "there are no accounts",
-            "`syncctl accounts login` or `import`; if there should be some: is this the right database (`db.url`, DATABASE_URL)?",
+            "run `syncctl accounts login` or `import`; if there should be accounts, check that this is the right database (`db.url`, DATABASE_URL)",
         );
         return Ok(());
     }
@@ -38,73 +38,73 @@ pub async fn check(context: &Context, all_users: bool, found: &mut Findings) -> 
     }
     let ended = accounts.iter().filter(|account| account.state == "ended").count();
     if ended > 0 {
-        found.ok(CHECK, format!("{ended} of {} accounts were ended on purpose and are not called", accounts.len()));
+        findings.ok(CHECK, format!("{ended} of {} accounts were ended on purpose and are not called", accounts.len()));
     }
     for ((project, kind), mut members) in groups {
-        // One that works says most of the project; one that fails may be alone.
+        // Prefer an account that works: it represents the project, while a failing one may be an exception.
         members.sort_by_key(|account| account.failing_streams);
         let count = members.len();
         if !all_users {
             members.truncate(1);
         }
-        let tried: Vec<(Uuid, Vec<Answer>)> =
+        let answers: Vec<(Uuid, Vec<Answer>)> =
             futures_util::stream::iter(members.iter().map(async |account| (account.user_id, one(context, account).await)))
-                .buffer_unordered(AT_ONCE)
+                .buffer_unordered(CONCURRENCY)
                 .collect()
                 .await;
-        let place = format!("project {project}, {kind}, {} of {count} accounts tried", tried.len());
+        let subject = format!("project {project}, {kind}, {} of {count} accounts tested", answers.len());
         let clients = clients(&members);
-        report_access(&place, &tried, |class| remedies::of(class, [kind], &clients, settings), found);
+        report_access(&subject, &answers, |class| remedies::of(class, [kind], &clients, settings), findings);
     }
     Ok(())
 }
 
-/// The client ids of their service accounts, each once.
+/// Returns the distinct client ids of their service accounts.
 fn clients(accounts: &[&Listed]) -> Vec<String> {
     BTreeSet::from_iter(accounts.iter().filter_map(|account| account.client_id.clone())).into_iter().collect()
 }
 
-/// Accounts that are refused: a few are their users' affair, more than the share in the settings are ours.
-pub fn refused(overview: &Overview, settings: &Settings, found: &mut Findings) {
+/// Reports refused accounts: a warning for a few, a failure above `engine.refused_share`.
+pub fn refused(overview: &Overview, settings: &Settings, findings: &mut Findings) {
     let refused = &overview.accounts;
     let share = settings.engine.refused_share;
     let remedy = || remedies::of(Class::AuthRevoked, refused.kinds.iter().map(String::as_str), &refused.client_ids, settings);
     match refused.is_above(share) {
         _ if refused.accounts == 0 => {}
-        true => found.fail(
+        true => findings.fail(
             CHECK,
             format!("{}, and more than {:.0} % (engine.refused_share)", refused.in_words(), share * 100.0),
             remedy(),
         ),
-        false => found.warn(CHECK, refused.in_words(), remedy()),
+        false => findings.warn(CHECK, refused.in_words(), remedy()),
     }
 }
 
-/// Attendee's keys, each by a call that finds nothing.
-pub async fn attendee(context: &Context, found: &mut Findings) -> anyhow::Result<()> {
+/// Checks each of Attendee's keys with a call that returns no data.
+pub async fn attendee(context: &Context, findings: &mut Findings) -> anyhow::Result<()> {
     for (project, answer) in probe::projects(context).await? {
         match answer {
-            Ok(()) => found.ok(CHECK, format!("Attendee takes the key of project {project}")),
+            Ok(()) => findings.ok(CHECK, format!("Attendee accepts the key of project {project}")),
             Err(failure) if failure.class == Class::Transient => {
-                found.warn(CHECK, format!("Attendee, project {project}: {}", failure.message), failure.class.remedy());
+                findings.warn(CHECK, format!("Attendee, project {project}: {}", failure.message), failure.class.remedy());
             }
-            Err(failure) => found.fail(
+            Err(failure) => findings.fail(
                 CHECK,
                 format!("Attendee, project {project}: {}", failure.message),
-                format!("give it a key that is good: `syncctl attendee project add {project}`"),
+                format!("give it a valid key: `syncctl attendee project add {project}`"),
             ),
         }
     }
     Ok(())
 }
 
-/// A service, or the token itself, and how it answered.
+/// The result for a service, or for the token itself.
 type Answer = (&'static str, Result<(), Failure>);
 
 async fn one(context: &Context, listed: &Listed) -> Vec<Answer> {
     let user = listed.user_id;
     let scopes = services::scopes(&context.settings);
-    // Stores nothing: a check changes nothing.
+    // Created so that it stores nothing: a check has no side effects.
     let broker = Broker::new(context.pool.clone(), context.vault.clone(), Arc::clone(&context.google), scopes, false);
     let account = match accounts::get(&context.pool, user).await {
         Ok(Some(account)) => account,
@@ -112,18 +112,18 @@ async fn one(context: &Context, listed: &Listed) -> Vec<Answer> {
         Err(error) => return vec![("token", Err(error.into()))],
     };
     let credential = broker.credential(&account.row);
-    // Asked for anew: the token in hand says nothing of the grant.
+    // Request a new token: a cached one says nothing about the grant.
     let known = credential.current().await;
     if let Err(failure) = credential.replace(known.as_deref()).await {
         return vec![("token", Err(failure))];
     }
     let mut answers = Vec::new();
-    let wanted = |one: &&Registered| listed.switched_off.iter().all(|name| name != one.service);
-    for Registered { service, scope, probe, .. } in services::enabled(&context.settings).filter(wanted) {
+    let is_on = |one: &&Registered| listed.switched_off.iter().all(|name| name != one.service);
+    for Registered { service, scope, probe, .. } in services::enabled(&context.settings).filter(is_on) {
         match probe.probe(&context.google, &credential, scope).await {
             Ok(_) => answers.push((*service, Ok(()))),
             Err(failure) => match credential.told_apart(scope, failure).await {
-                // Nothing to sync, and nothing to mend.
+                // Switched off: nothing to sync, nothing to repair.
                 off if off.class.is_off() => {}
                 failure => answers.push((*service, Err(failure))),
             },
@@ -132,11 +132,11 @@ async fn one(context: &Context, listed: &Listed) -> Vec<Answer> {
     answers
 }
 
-/// One line for each service and class of failure, and one for what works.
-fn report_access(place: &str, tried: &[(Uuid, Vec<Answer>)], remedy: impl Fn(Class) -> String, found: &mut Findings) {
+/// Reports one line for each service and class of failure, and one for the services that work.
+fn report_access(subject: &str, results: &[(Uuid, Vec<Answer>)], remedy: impl Fn(Class) -> String, findings: &mut Findings) {
     let mut failed: BTreeMap<(&str, Class), (Uuid, &Failure, usize)> = BTreeMap::new();
     let mut works: BTreeSet<&str> = BTreeSet::new();
-    for (user, answers) in tried {
+    for (user, answers) in results {
         for (service, answer) in answers {
             match answer {
                 Ok(()) => {
@@ -147,14 +147,14 @@ fn report_access(place: &str, tried: &[(Uuid, Vec<Answer>)], remedy: impl Fn(Cla
         }
     }
     if !works.is_empty() {
-        found.ok(CHECK, format!("{place}: {} answer", Vec::from_iter(works).join(", ")));
+        findings.ok(CHECK, format!("{subject}: {} answer", Vec::from_iter(works).join(", ")));
     }
     for ((service, class), (user, failure, count)) in failed {
-        let message = format!("{place}: {service}: {class} for {count}, such as user {user}: {}", failure.message);
-        // What passes by itself is no fault of the set-up.
+        let message = format!("{subject}: {service}: {class} for {count}, such as user {user}: {}", failure.message);
+        // Temporary failures do not indicate a configuration error.
         match class {
-            Class::Transient | Class::RateLimited => found.warn(CHECK, message, remedy(class)),
-            _ => found.fail(CHECK, message, remedy(class)),
+            Class::Transient | Class::RateLimited => findings.warn(CHECK, message, remedy(class)),
+            _ => findings.fail(CHECK, message, remedy(class)),
         }
     }
 }

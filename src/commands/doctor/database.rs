@@ -1,4 +1,4 @@
-//! The database: whether it answers, is recent enough, has our schema, and keeps to itself what it should.
+//! Checks the database: reachability, version, schema, and privacy.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::db::pool::DatabaseLocation;
 use crate::db::{OLDEST_POSTGRES, Pool, health};
 
 const CHECK: &str = "database";
-/// Round trips from which on a sync waits more than it works, in milliseconds.
+/// Round-trip time above which a sync mostly waits, in milliseconds.
 const SLOW: f64 = 20.0;
 
-/// Connects. `None`: it cannot be reached.
-pub async fn connect(place: &DatabaseLocation, settings: &Settings, found: &mut Findings) -> Option<Pool> {
+/// Connects. Returns `None` if the database is unreachable.
+pub async fn connect(location: &DatabaseLocation, settings: &Settings, findings: &mut Findings) -> Option<Pool> {
     let connected = async {
-        let pool = Pool::new(place.target.clone(), &settings.db)?;
+        let pool = Pool::new(location.target.clone(), &settings.db)?;
         let first = pool.get().await?;
         drop(first);
         anyhow::Ok(pool)
@@ -26,14 +26,14 @@ pub async fn connect(place: &DatabaseLocation, settings: &Settings, found: &mut 
     match connected.await {
         Ok(pool) => Some(pool),
         Err(error) => {
-            found.fail(CHECK, format!("{error:#}"), "start the server, or correct db.url (`syncctl config show`)");
+            findings.fail(CHECK, format!("{error:#}"), "start the server, or correct db.url (`syncctl config show`)");
             None
         }
     }
 }
 
-/// Answers whether the tables are those that this version knows.
-pub async fn check(pool: &Pool, place: &DatabaseLocation, settings: &Settings, found: &mut Findings) -> bool {
+/// Returns whether the schema is the one this version expects.
+pub async fn check(pool: &Pool, location: &DatabaseLocation, settings: &Settings, findings: &mut Findings) -> bool {
     let before = Utc::now();
     let server = health::server(pool).await;
     let after = Utc::now();
@@ -41,93 +41,101 @@ pub async fn check(pool: &Pool, place: &DatabaseLocation, settings: &Settings, f
     let is_current = matches!(schema, Ok(Schema::Current));
     match server {
         Ok(server) => {
-            report_server(&server, place, found);
-            machine::compare(found, "the database's", server.now, before, after);
-            rights(&server, is_current, found);
+            report_server(&server, location, findings);
+            machine::compare(findings, "the database's", server.now, before, after);
+            rights(&server, is_current, findings);
         }
-        Err(error) => found.attempt(CHECK, Err(error)),
+        Err(error) => findings.attempt(CHECK, Err(error)),
     }
     match schema {
-        Ok(Schema::Current) => found.ok("schema", format!("version {}", migrate::newest())),
-        Ok(Schema::Behind { version }) if place.migrates_itself(&settings.db) => {
-            found.warn(
+        Ok(Schema::Current) => findings.ok("schema", format!("version {}", migrate::newest())),
+        Ok(Schema::Behind { version }) if location.migrates_itself(&settings.db) => {
+            findings.warn(
                 "schema",
                 format!("version {version} of {}", migrate::newest()),
-                "nothing: the next command brings it up to date",
+                "none needed: the next command brings it up to date",
             );
         }
         Ok(schema) => {
             let message = schema.must_be_current().err().map_or_else(String::new, |fault| fault.to_string());
-            found.fail("schema", message, "`syncctl db migrate` with a role that may make tables, or the matching syncctl");
+            findings.fail(
+                "schema",
+                message,
+                "run `syncctl db migrate` with a role that may create tables, or use the matching version of syncctl",
+            );
         }
-        Err(error) => found.attempt("schema", Err(error)),
+        Err(error) => findings.attempt("schema", Err(error)),
     }
-    let checked = check_pooler(pool, found).await;
-    found.attempt(CHECK, checked);
-    let checked = privacy::check(pool, found).await;
-    found.attempt("privacy", checked);
-    let checked = transactions(pool, settings, found).await;
-    found.attempt("transactions", checked);
+    let checked = check_pooler(pool, findings).await;
+    findings.attempt(CHECK, checked);
+    let checked = privacy::check(pool, findings).await;
+    findings.attempt("privacy", checked);
+    let checked = transactions(pool, settings, findings).await;
+    findings.attempt("transactions", checked);
     is_current
 }
 
-fn report_server(server: &health::Server, place: &DatabaseLocation, found: &mut Findings) {
-    let message = format!("PostgreSQL {}, {:.1} MB ({})", server.version, server.bytes as f64 / 1e6, place.target.display());
+fn report_server(server: &health::Server, location: &DatabaseLocation, findings: &mut Findings) {
+    let message = format!("PostgreSQL {}, {:.1} MB ({})", server.version, server.bytes as f64 / 1e6, location.target.display());
     // 150018 is 15.18.
     match server.number / 10_000 >= OLDEST_POSTGRES as i32 {
-        true => found.ok(CHECK, message),
-        false => found.fail(CHECK, message, format!("upgrade the server: syncctl needs PostgreSQL {OLDEST_POSTGRES} or newer")),
+        true => findings.ok(CHECK, message),
+        false => {
+            findings.fail(CHECK, message, format!("upgrade the server: syncctl needs PostgreSQL {OLDEST_POSTGRES} or newer"))
+        }
     }
-    let config = place.target.config();
+    let config = location.target.config();
     let is_local = config.get_hosts().iter().all(|host| match host {
         Host::Unix(_) => true,
         Host::Tcp(name) => name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
     });
-    tls(is_local, server.tls.as_deref(), config.get_ssl_mode(), found);
+    tls(is_local, server.tls.as_deref(), config.get_ssl_mode(), findings);
 }
 
-fn tls(is_local: bool, tls: Option<&str>, mode: SslMode, found: &mut Findings) {
+fn tls(is_local: bool, tls: Option<&str>, mode: SslMode, findings: &mut Findings) {
     match (tls, mode) {
-        _ if is_local => found.ok("tls", "not needed: the server is on this machine"),
-        (Some(version), SslMode::Require) => found.ok("tls", format!("{version}, and plain connections are refused")),
-        (Some(version), _) => found.warn(
+        _ if is_local => findings.ok("tls", "not needed: the server is on this machine"),
+        (Some(version), SslMode::Require) => findings.ok("tls", format!("{version}, and unencrypted connections are refused")),
+        (Some(version), _) => findings.warn(
             "tls",
-            format!("{version}, but a plain connection would do too"),
-            "set sslmode=verify-full (with sslrootcert where the authority is your own) in db.url",
+            format!("{version}, but unencrypted connections are accepted too"),
+            "set sslmode=verify-full (with sslrootcert if the authority is your own) in db.url",
         ),
-        (None, _) => found.fail(
+        (None, _) => findings.fail(
             "tls",
-            "the server's connection is not encrypted: tokens and mail cross the network as they are",
-            "set sslmode=verify-full in db.url, and give the server (or the pooler's way to it) a certificate",
+            "the connection to the server is not encrypted: tokens and mail cross the network in plain text",
+            "set sslmode=verify-full in db.url, and give the server (or the pooler's connection to it) a certificate",
         ),
     }
 }
 
-fn rights(server: &health::Server, is_current: bool, found: &mut Findings) {
+fn rights(server: &health::Server, is_current: bool, findings: &mut Findings) {
     let role = &server.role;
     match (server.may_create, is_current) {
-        (true, _) => found.ok("role", format!("{role:?} may make tables, so it can migrate")),
-        (false, true) => found.ok("role", format!("{role:?} may not make tables: migrations need another role")),
+        (true, _) => findings.ok("role", format!("{role:?} may create tables, so it can migrate")),
+        (false, true) => findings.ok("role", format!("{role:?} cannot create tables: migrations need another role")),
         (false, false) => {
-            found.fail(
+            findings.fail(
                 "role",
-                format!("{role:?} may not make tables, and the schema is not current"),
+                format!("{role:?} cannot create tables, and the schema is not current"),
                 "run `syncctl db migrate` as the owner of the schema",
             );
         }
     }
 }
 
-async fn check_pooler(pool: &Pool, found: &mut Findings) -> anyhow::Result<()> {
+async fn check_pooler(pool: &Pool, findings: &mut Findings) -> anyhow::Result<()> {
     let latency = health::latency(pool).await?.as_secs_f64() * 1e3;
     let message = format!("a round trip takes {latency:.2} ms");
     match latency > SLOW {
-        true => {
-            found.warn("latency", message, "run syncctl nearer to its database: each page of a stream takes several round trips")
-        }
-        false => found.ok("latency", message),
+        true => findings.warn(
+            "latency",
+            message,
+            "run syncctl closer to its database: each page of a stream takes several round trips",
+        ),
+        false => findings.ok("latency", message),
     }
-    found.ok(
+    findings.ok(
         "pooler",
         match health::shares_processes(pool).await? {
             true => "a pooler in transaction mode: syncctl works with it",
@@ -137,23 +145,23 @@ async fn check_pooler(pool: &Pool, found: &mut Findings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Those that have been open for longer than a lease: what they hold, no run gets.
-async fn transactions(pool: &Pool, settings: &Settings, found: &mut Findings) -> anyhow::Result<()> {
+/// Reports transactions open for longer than a lease: runs cannot get the locks they hold.
+async fn transactions(pool: &Pool, settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     const CHECK: &str = "transactions";
     let lease = settings.engine.lease;
     let open = health::open_transactions(pool, lease.as_secs_f64()).await?;
     if open.is_empty() {
-        found.ok(CHECK, format!("none is open for longer than {}", duration::text(lease)));
+        findings.ok(CHECK, format!("no transaction has been open for longer than {}", duration::text(lease)));
     }
     for health::OpenTransaction { pid, application, host, state, age, waiting } in open {
         let from = host.map_or_else(|| "by the server's socket".into(), |host| format!("from {host}"));
         let age = duration::text(Duration::from_secs(age as u64));
         let message = format!("process {pid} ({application:?} {from}) has a transaction open for {age}, {state}");
-        let remedy = format!("end it where it was begun, or by `SELECT pg_terminate_backend({pid})` in `syncctl db psql`");
+        let remedy = format!("end it in its application, or with `SELECT pg_terminate_backend({pid})` in `syncctl db psql`");
         match waiting {
-            0 => found.warn(CHECK, message, remedy),
-            1 => found.fail(CHECK, format!("{message}; 1 statement waits for it"), remedy),
-            waiting => found.fail(CHECK, format!("{message}; {waiting} statements wait for it"), remedy),
+            0 => findings.warn(CHECK, message, remedy),
+            1 => findings.fail(CHECK, format!("{message}; 1 statement waits for it"), remedy),
+            waiting => findings.fail(CHECK, format!("{message}; {waiting} statements wait for it"), remedy),
         }
     }
     Ok(())
@@ -173,9 +181,9 @@ mod tests {
             (false, None, SslMode::Prefer, Level::Fail),
         ];
         for (is_local, version, mode, expected) in table {
-            let mut found = Findings::default();
-            tls(is_local, version, mode, &mut found);
-            assert_eq!(found.0[0].level, expected, "{is_local} {version:?} {mode:?}");
+            let mut findings = Findings::default();
+            tls(is_local, version, mode, &mut findings);
+            assert_eq!(findings.0[0].level, expected, "{is_local} {version:?} {mode:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the jobs run that should, and how they went last.
+//! Checks that the expected jobs run, and how their last runs ended.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use crate::config::Settings;
 use crate::db::overview::{JobState, Overview};
 use crate::error::Class;
 
-/// A job that did not run for so many times its usual pause is late; a host may be down for a moment.
+/// A job is late after this multiple of its usual pause, plus `GRACE` seconds for a host that is down briefly.
 const LATE: f64 = 3.0;
 const GRACE: f64 = 300.0;
 const HOUR: f64 = 3600.0;
 const JOBS: &str = "jobs";
-const TIMER: &str = "look at the crontab or the timers (crontab.example, systemd/), and at the mail of cron or the journal";
+const TIMER: &str = "check the crontab or the timers (crontab.example, systemd/), and cron's mail or the journal";
 
-/// A job that the settings ask for, and the longest pause between two of its runs where nothing is known of it.
+/// Returns the jobs that the settings require, with the maximum pause between two runs in seconds, used if no usual pause is known.
 fn expected(overview: &Overview, settings: &Settings) -> Vec<(String, f64)> {
     let google = [("calendar", settings.calendar.enabled), ("drive", settings.drive.enabled), ("gmail", settings.gmail.enabled)];
     let has = |service: &str| overview.services.iter().any(|one| one.service == service);
@@ -37,24 +37,25 @@ fn expected(overview: &Overview, settings: &Settings) -> Vec<(String, f64)> {
     jobs
 }
 
-pub fn check(overview: &Overview, settings: &Settings, found: &mut Findings) {
+pub fn check(overview: &Overview, settings: &Settings, findings: &mut Findings) {
     let expected = expected(overview, settings);
     let scheduled: Vec<String> =
         installed_schedules::jobs(settings).into_iter().filter(|job| expected.iter().all(|(name, _)| name != job)).collect();
-    // How those went that other hosts may schedule counts too. What a person did by hand was told to that person, and is no alarm for weeks.
-    let mut judged: BTreeSet<String> = installed_schedules::called_for(settings);
+    // Also judge jobs that other hosts may schedule. Manual runs are left out: their result was printed then, and should not raise an alarm
+    // for weeks.
+    let mut judged: BTreeSet<String> = installed_schedules::required(settings);
     judged.extend(expected.iter().map(|(name, _)| name.clone()).chain(scheduled.iter().cloned()));
     for (name, pause) in &expected {
         match overview.jobs.iter().find(|job| job.job == *name) {
-            None => found.fail(JOBS, format!("`{name}` has never run"), TIMER),
-            Some(job) => late(job, *pause, found),
+            None => findings.fail(JOBS, format!("`{name}` has never run"), TIMER),
+            Some(job) => late(job, *pause, findings),
         }
     }
     for name in &scheduled {
         match overview.jobs.iter().find(|job| job.job == *name) {
-            // It may have been scheduled just now.
-            None => found.warn(JOBS, format!("`{name}` is scheduled on this machine, and has never run"), TIMER),
-            Some(job) => late(job, pause(name), found),
+            // A warning only: it may have been scheduled just now.
+            None => findings.warn(JOBS, format!("`{name}` is scheduled on this machine, and has never run"), TIMER),
+            Some(job) => late(job, pause(name), findings),
         }
     }
     for job in overview.jobs.iter().filter(|job| judged.contains(&job.job)) {
@@ -62,27 +63,31 @@ pub fn check(overview: &Overview, settings: &Settings, found: &mut Findings) {
         let error = job.error.as_deref().unwrap_or("no message");
         match job.status.as_str() {
             _ if job.is_dead || job.status == "abandoned" => {
-                found.warn(
+                findings.warn(
                     JOBS,
                     format!("a run of `{name}` on {} died", job.host),
-                    "nothing: the next run closes it; if it recurs, look for the out-of-memory killer",
+                    "none needed: the next run closes it; if it recurs, look for the out-of-memory killer",
                 );
             }
-            "failed" => found.fail(
+            "failed" => findings.fail(
                 JOBS,
                 format!("the last run of `{name}` failed: {error}"),
                 "read the message; `syncctl status` shows what fails",
             ),
-            "partial" => found.warn(JOBS, format!("the last run of `{name}` failed in part: {error}"), "see what fails, below"),
-            "paused" => found.warn(JOBS, format!("the last run of `{name}` polled nobody: {error}"), Class::DailyQuota.remedy()),
+            "partial" => {
+                findings.warn(JOBS, format!("the last run of `{name}` partly failed: {error}"), "see the failures below")
+            }
+            "paused" => {
+                findings.warn(JOBS, format!("the last run of `{name}` polled no user: {error}"), Class::DailyQuota.remedy())
+            }
             _ => {}
         }
-        endless(job, settings, found);
+        endless(job, settings, findings);
     }
 }
 
-/// Those that work, and those that were skipped because of them.
-fn beside(job: &JobState) -> String {
+/// Describes the running runs of the job, and how many were skipped because of them.
+fn others(job: &JobState) -> String {
     let running = job.running.iter();
     let mut text: String =
         running.map(|run| format!("; one runs on {}, pid {}, for {}", run.host, run.pid, seconds_text(run.seconds))).collect();
@@ -92,19 +97,19 @@ fn beside(job: &JobState) -> String {
     text
 }
 
-/// A run winds down in time, unless something holds it up: then it holds up all others.
-fn endless(job: &JobState, settings: &Settings, found: &mut Findings) {
-    let most = settings.engine.max_duration.as_secs_f64();
-    for run in job.running.iter().filter(|run| most > 0.0 && run.seconds > most + GRACE) {
-        found.warn(
+/// Reports runs that exceed `engine.max_duration`: something blocks them, and they block all later runs.
+fn endless(job: &JobState, settings: &Settings, findings: &mut Findings) {
+    let max = settings.engine.max_duration.as_secs_f64();
+    for run in job.running.iter().filter(|run| max > 0.0 && run.seconds > max + GRACE) {
+        findings.warn(
             JOBS,
-            format!("a run of `{}` on {}, pid {}, goes on for {}", job.job, run.host, run.pid, seconds_text(run.seconds)),
-            "a run ends by itself after engine.max_duration: look what it waits for in `pg_stat_activity`, or end the process",
+            format!("a run of `{}` on {}, pid {}, has been running for {}", job.job, run.host, run.pid, seconds_text(run.seconds)),
+            "a run should end by itself after engine.max_duration: check what it waits for in `pg_stat_activity`, or end the process",
         );
     }
 }
 
-/// The longest pause between two runs of a job that is scheduled here, in seconds, where nothing is known of it: as in crontab.example.
+/// Returns the maximum pause between two runs of a job scheduled here, in seconds, as in crontab.example; used if no usual pause is known.
 fn pause(name: &str) -> f64 {
     match name.rsplit(' ').next().unwrap_or_default() {
         "deliver" | "drain" | "cron" | "schedule" => HOUR,
@@ -114,13 +119,13 @@ fn pause(name: &str) -> f64 {
     }
 }
 
-/// Whether a job ran lately, by its own measure.
-fn late(job: &JobState, pause: f64, found: &mut Findings) {
-    let most = job.usual_seconds.map_or(pause, |usual| LATE * usual + GRACE);
-    let (name, age, beside) = (&job.job, seconds_text(job.age_seconds), beside(job));
-    match job.age_seconds > most && job.running.is_empty() {
-        true => found.fail(JOBS, format!("`{name}` last ran {age} ago{}{beside}", usually(job)), TIMER),
-        false => found.ok(JOBS, format!("`{name}` ran {age} ago: {}{beside}", job.status)),
+/// Reports whether a job ran recently enough, measured by its usual pause.
+fn late(job: &JobState, pause: f64, findings: &mut Findings) {
+    let max = job.usual_seconds.map_or(pause, |usual| LATE * usual + GRACE);
+    let (name, age, others) = (&job.job, seconds_text(job.age_seconds), others(job));
+    match job.age_seconds > max && job.running.is_empty() {
+        true => findings.fail(JOBS, format!("`{name}` last ran {age} ago{}{others}", usually(job)), TIMER),
+        false => findings.ok(JOBS, format!("`{name}` ran {age} ago: {}{others}", job.status)),
     }
 }
 

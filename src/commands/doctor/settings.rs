@@ -1,4 +1,4 @@
-//! Settings that can be read and yet are odd, and files that others can read.
+//! Checks for settings that are valid but suspicious, and for secret files that others can read.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,36 +14,36 @@ use crate::db::Pool;
 use crate::db::pool::DatabaseLocation;
 
 const CHECK: &str = "settings";
-/// What stands in the place of a secret that is shown.
+/// Shown in place of a secret.
 const MASK: &str = "***";
 
-pub fn check(loaded: &Loaded, place: Option<&DatabaseLocation>, found: &mut Findings) {
+pub fn check(loaded: &Loaded, location: Option<&DatabaseLocation>, findings: &mut Findings) {
     let set = loaded.shown.iter().filter(|(_, _, origin)| *origin != Origin::Default);
     let files: BTreeSet<&Path> = set.clone().filter_map(|(_, _, origin)| file_of(origin)).collect();
     let from: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     let from = if from.is_empty() { "no file".into() } else { from.join(", ") };
-    found.ok(CHECK, format!("{from}; {} settings are not the default", set.count()));
-    let odd = odd(&loaded.settings);
-    for (key, why) in &odd {
-        found.warn(
+    findings.ok(CHECK, format!("{from}; {} settings are not the default", set.count()));
+    let suspicious = suspicious(&loaded.settings);
+    for (key, why) in &suspicious {
+        findings.warn(
             CHECK,
             format!("{key}: {why}"),
-            "set it otherwise, unless that is meant (`syncctl config show` says where it is set)",
+            "change it unless that is intended (`syncctl config show` shows where it is set)",
         );
     }
-    secret_files(loaded, place, found);
+    secret_files(loaded, location, findings);
 }
 
-/// Settings by which what is stored already is not what a pass would store now.
-pub async fn since_last_pass(pool: &Pool, settings: &Settings, found: &mut Findings) -> anyhow::Result<()> {
+/// Reports settings changed since the last pass, so that stored data differs from what a pass would store now.
+pub async fn since_last_pass(pool: &Pool, settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     for changed in stale_settings::changed(pool, settings).await? {
-        found.warn(CHECK, format!("{} is {}, and {}", changed.key, changed.now, changed.text()), changed.remedy());
+        findings.warn(CHECK, format!("{} is {}, and {}", changed.key, changed.now, changed.text()), changed.remedy());
     }
     Ok(())
 }
 
-/// What the bounds allow and hardly anybody means.
-fn odd(settings: &Settings) -> Vec<(&'static str, String)> {
+/// Returns settings with allowed but probably unintended values: key and reason.
+fn suspicious(settings: &Settings) -> Vec<(&'static str, String)> {
     let (engine, push) = (&settings.engine, &settings.push);
     let minutes = duration::text;
     let services = [settings.calendar.enabled, settings.drive.enabled, settings.gmail.enabled];
@@ -55,7 +55,7 @@ fn odd(settings: &Settings) -> Vec<(&'static str, String)> {
             "calendar.enabled, drive.enabled, gmail.enabled",
             "all are false: nothing is synced".to_owned(),
         ),
-        (!settings.google.root.is_empty(), "google.root", "Google's own hosts are not asked: this is for tests".to_owned()),
+        (!settings.google.root.is_empty(), "google.root", "Google's own hosts are not called: this is for tests".to_owned()),
         (
             is_plain(&settings.attendee.root),
             "attendee.root",
@@ -65,19 +65,19 @@ fn odd(settings: &Settings) -> Vec<(&'static str, String)> {
             !(Duration::from_secs(10)..=Duration::from_secs(900)).contains(&engine.lease),
             "engine.lease",
             format!(
-                "{}: short ones are lost to a slow database, long ones hold up what a run that died has left",
+                "{}: a short lease expires on a slow database, a long one blocks the streams of a dead run",
                 minutes(engine.lease)
             ),
         ),
         (
             settings.db.pool_size > 50,
             "db.pool_size",
-            format!("{} connections for each run: most servers allow 100", settings.db.pool_size),
+            format!("{} connections per run: most servers allow 100", settings.db.pool_size),
         ),
         (
             engine.concurrency > 200,
             "engine.concurrency",
-            format!("{} requests at once, each of many calls: Google answers some of them with 429", engine.concurrency),
+            format!("{} concurrent requests: Google answers some of them with 429", engine.concurrency),
         ),
         (
             push.renew_within >= push.life,
@@ -87,12 +87,12 @@ fn odd(settings: &Settings) -> Vec<(&'static str, String)> {
         (
             Url::parse(&push.address).is_ok_and(|url| is_loopback(&url)),
             "push.address",
-            "on this machine alone: Google cannot reach it".to_owned(),
+            "a loopback address: Google cannot reach it".to_owned(),
         ),
         (
             plain_target.is_some(),
             "outbox.targets",
-            format!("{:?} is sent events by plain http", plain_target.map_or("", |target| target.name.as_str())),
+            format!("{:?} gets events over plain http", plain_target.map_or("", |target| target.name.as_str())),
         ),
     ];
     conditions.into_iter().filter(|(holds, ..)| *holds).map(|(_, key, why)| (key, why)).collect()
@@ -107,27 +107,27 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn secret_files(loaded: &Loaded, place: Option<&DatabaseLocation>, found: &mut Findings) {
+fn secret_files(loaded: &Loaded, location: Option<&DatabaseLocation>, findings: &mut Findings) {
     let url = loaded.settings.db.url.expose_secret();
-    let has_password = place.is_some_and(|place| place.target.config().get_password().is_some()) && !url.is_empty();
-    // A URL is shown masked whether it holds a password or not.
+    let has_password = location.is_some_and(|location| location.target.config().get_password().is_some()) && !url.is_empty();
+    // A URL is masked whether or not it contains a password.
     let secrets = loaded.shown.iter().filter(|(key, value, _)| value.contains(MASK) && (key != "db.url" || has_password));
     let files: BTreeSet<&Path> = secrets.filter_map(|(_, _, origin)| file_of(origin)).collect();
     for file in files {
-        others_may_read(CHECK, file, "holds secrets", found);
+        others_may_read(CHECK, file, "holds secrets", findings);
     }
 }
 
-/// Says so where users beside the owner and the group can read a file. Answers whether they can.
-pub(super) fn others_may_read(check: &'static str, file: &Path, what: &str, found: &mut Findings) -> bool {
+/// Reports a file that users other than its owner and group can read. Returns whether they can.
+pub(super) fn others_may_read(check: &'static str, file: &Path, what: &str, findings: &mut Findings) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     let Ok(mode) = std::fs::metadata(file).map(|metadata| metadata.permissions().mode() & 0o777) else { return false };
     let open = mode & 0o007 != 0;
     if open {
         let file = file.display();
-        found.fail(
+        findings.fail(
             check,
-            format!("{file} {what}, and every user of this machine may read it (mode {mode:04o})"),
+            format!("{file} {what}, and every user of this machine can read it (mode {mode:04o})"),
             format!("chmod 600 {file}"),
         );
     }

@@ -1,4 +1,4 @@
-//! Whether the work is done: what fails, quota, channels, outbox and quarantine.
+//! Checks that the work gets done: failures, quota, channels, outbox and quarantine.
 
 use super::{Findings, jobs};
 use crate::commands::metrics::seconds_text;
@@ -9,21 +9,21 @@ use crate::db::overview::Overview;
 use crate::db::{Pool, health};
 use crate::error::Class;
 
-/// Events that wait longer are not just on their way.
-const OUTBOX_LONG: f64 = 3600.0;
-/// The largest mailboxes take a few days, at Google's quota for one user.
-const FIRST_PASS_LONG: f64 = 7.0 * 24.0 * 3600.0;
-/// From this share of a quota on it is told.
-const MUCH: f64 = 0.8;
+/// Waiting time of an event, in seconds, above which delivery is considered stuck.
+const OUTBOX_STUCK: f64 = 3600.0;
+/// Maximum normal length of a first pass, in seconds. The largest mailboxes take a few days at Google's quota for one user.
+const MAX_FIRST_PASS: f64 = 7.0 * 24.0 * 3600.0;
+/// Used share of a quota above which it is reported.
+const QUOTA_WARN: f64 = 0.8;
 
-pub fn check(overview: &Overview, settings: &Settings, found: &mut Findings) {
-    jobs::check(overview, settings, found);
-    failing(overview, settings, found);
-    channels(overview, settings, found);
-    outbox(overview, settings, found);
-    unread(overview, found);
+pub fn check(overview: &Overview, settings: &Settings, findings: &mut Findings) {
+    jobs::check(overview, settings, findings);
+    failing(overview, settings, findings);
+    channels(overview, settings, findings);
+    outbox(overview, settings, findings);
+    unread(overview, findings);
     for held in &overview.quarantine {
-        found.warn(
+        findings.warn(
             "quarantine",
             format!(
                 "{}: {} items could not be applied, the oldest since {}",
@@ -31,22 +31,22 @@ pub fn check(overview: &Overview, settings: &Settings, found: &mut Findings) {
                 held.items,
                 held.oldest_at.format("%F")
             ),
-            "`syncctl items list` says why; after an upgrade `syncctl items retry`",
+            "see the reasons in `syncctl items list`; after an upgrade run `syncctl items retry`",
         );
     }
     if overview.quarantine.is_empty() {
-        found.ok("quarantine", "empty");
+        findings.ok("quarantine", "empty");
     }
 }
 
-/// Where a rule cannot be read, a user waits for a bot that does not come.
-fn unread(overview: &Overview, found: &mut Findings) {
+/// Reports events with an unreadable recurrence rule: their meetings get no bots.
+fn unread(overview: &Overview, findings: &mut Findings) {
     let unread = &overview.unread;
     if unread.events > 0 {
-        found.warn(
+        findings.warn(
             "events",
             format!(
-                "calendar: {} events of {} users were read in part; {} are recurring meetings whose rule cannot be read",
+                "calendar: {} events of {} users were only partly read; {} are recurring meetings whose rule cannot be parsed",
                 unread.events, unread.users, unread.series
             ),
             "`SELECT user_id, event_id, unread FROM calendar_events WHERE unread IS NOT NULL` (`syncctl db psql`) lists them; please report these rules",
@@ -54,9 +54,9 @@ fn unread(overview: &Overview, found: &mut Findings) {
     }
 }
 
-/// Above the share of `engine.refused_share` of a service's streams something is wrong, and not only to be looked at.
-fn failing(overview: &Overview, settings: &Settings, found: &mut Findings) {
-    // Revoked accounts are told of with the credentials.
+/// Reports failing streams: a failure above the share `engine.refused_share` of a service's streams, otherwise a warning.
+fn failing(overview: &Overview, settings: &Settings, findings: &mut Findings) {
+    // Revoked accounts are reported with the credentials.
     for failing in overview.failing.iter().filter(|failing| failing.service.is_some()) {
         let service = failing.service.as_deref().unwrap_or_default();
         let message = failing.message.as_deref().unwrap_or_default();
@@ -64,147 +64,147 @@ fn failing(overview: &Overview, settings: &Settings, found: &mut Findings) {
             format!("{service}: {} streams of {} owners fail: {}: {message}", failing.streams, failing.owners, failing.class);
         let remedy = remedies::of_failing(failing, settings).unwrap_or_else(|| "read the message".into());
         let of = overview.services.iter().find(|one| one.service == service).map_or(0, |one| one.streams);
-        // What passes by itself is no fault of the set-up.
-        let passes = matches!(Class::from_name(&failing.class), Some(Class::Transient | Class::RateLimited));
-        match !passes && failing.streams as f64 > settings.engine.refused_share * of as f64 {
-            true => found.fail("streams", format!("{text} ({of} streams in all)"), remedy),
-            false => found.warn("streams", text, remedy),
+        // Temporary failures do not indicate a configuration error.
+        let is_temporary = matches!(Class::from_name(&failing.class), Some(Class::Transient | Class::RateLimited));
+        match !is_temporary && failing.streams as f64 > settings.engine.refused_share * of as f64 {
+            true => findings.fail("streams", format!("{text} (of {of} streams)"), remedy),
+            false => findings.warn("streams", text, remedy),
         }
     }
     for service in overview.services.iter().filter(|service| service.degraded > 0) {
-        found.warn(
+        findings.warn(
             "streams",
-            format!("{}: {} streams are degraded: their cursors expire again and again", service.service, service.degraded),
+            format!("{}: {} streams are degraded: their cursors keep expiring", service.service, service.degraded),
             Class::CursorExpired.remedy(),
         );
     }
-    for service in overview.services.iter().filter(|service| service.oldest_unfinished_seconds > FIRST_PASS_LONG) {
+    for service in overview.services.iter().filter(|service| service.oldest_unfinished_seconds > MAX_FIRST_PASS) {
         let age = seconds_text(service.oldest_unfinished_seconds);
-        found.warn(
+        findings.warn(
             "streams",
             format!("{}: a stream has been in its first pass for {age}", service.service),
-            "`syncctl sync explain USER` says how far it has come and what it waits for",
+            "`syncctl sync explain USER` shows its progress and what it waits for",
         );
     }
     if overview.failing.is_empty() {
-        found.ok("streams", "none fails");
+        findings.ok("streams", "none fails");
     }
 }
 
-fn channels(overview: &Overview, settings: &Settings, found: &mut Findings) {
+fn channels(overview: &Overview, settings: &Settings, findings: &mut Findings) {
     const CHECK: &str = "channels";
     for channels in &overview.channels {
         let service = &channels.service;
-        let mend =
+        let repair =
             format!("`syncctl {service} renew-webhooks`; if it recurs, nothing reaches `syncctl webhook serve` at push.address");
         if channels.silent > 0 {
-            found.warn(
+            findings.warn(
                 CHECK,
-                format!("{service}: {} of {} announce nothing of what polls find", channels.silent, channels.live),
-                mend.clone(),
+                format!("{service}: {} of {} do not announce changes that polls find", channels.silent, channels.live),
+                repair.clone(),
             );
         }
         if channels.refused > 0 {
-            found.warn(
+            findings.warn(
                 CHECK,
-                format!("{service}: Google refuses {} (`syncctl channels list` says why)", channels.refused),
-                mend.clone(),
+                format!("{service}: Google refuses {} (`syncctl channels list` shows why)", channels.refused),
+                repair.clone(),
             );
         }
         if channels.ending > 0 {
-            found.warn(
+            findings.warn(
                 CHECK,
-                format!("{service}: {} of {} end within the hour and are not renewed", channels.ending, channels.live),
-                format!("`syncctl {service} renew-watches`, hourly in the crontab"),
+                format!("{service}: {} of {} expire within the hour and are not renewed", channels.ending, channels.live),
+                format!("run `syncctl {service} renew-watches` hourly (crontab.example)"),
             );
         }
         if channels.silent + channels.refused + channels.ending == 0 {
-            found.ok(CHECK, format!("{service}: {} live", channels.live));
+            findings.ok(CHECK, format!("{service}: {} live", channels.live));
         }
     }
     if overview.channels.is_empty() && !settings.push.address.is_empty() {
-        found.warn(
+        findings.warn(
             CHECK,
-            "push.address is set and there is no channel",
-            "`syncctl calendar renew-watches` and `syncctl drive renew-watches`",
+            "push.address is set, but there are no channels",
+            "run `syncctl calendar renew-watches` and `syncctl drive renew-watches`",
         );
     }
 }
 
-fn outbox(overview: &Overview, settings: &Settings, found: &mut Findings) {
+fn outbox(overview: &Overview, settings: &Settings, findings: &mut Findings) {
     const CHECK: &str = "outbox";
     let outbox = &overview.outbox;
-    let before = found.0.len();
+    let before = findings.0.len();
     let is_set = |name: &str| settings.outbox.targets.iter().any(|target| target.name == name);
     for target in outbox.targets.iter().filter(|target| is_set(&target.target)) {
         let name = &target.target;
         if target.failures > 0 {
             let error = target.last_error.as_deref().unwrap_or("no message");
-            found.warn(
+            findings.warn(
                 CHECK,
                 format!("{name} failed {} times in a row: {error}", target.failures),
-                "look at the receiver, and at the target's url and secret in the settings",
+                "check the receiver, and the target's url and secret in the settings",
             );
         }
         if target.dead > 0 {
-            found.warn(
+            findings.warn(
                 CHECK,
                 format!("{} events for {name} were given up", target.dead),
-                "`syncctl outbox list --state dead`, then `syncctl deliver --dead`",
+                "see `syncctl outbox list --state dead`, then run `syncctl deliver --dead`",
             );
         }
-        if let Some(age) = target.oldest_seconds.filter(|age| *age > OUTBOX_LONG) {
+        if let Some(age) = target.oldest_seconds.filter(|age| *age > OUTBOX_STUCK) {
             let message = format!("{} events wait for {name}, the oldest for {}", target.pending, seconds_text(age));
-            found.warn(CHECK, message, "run `syncctl deliver` every minute (crontab.example)");
+            findings.warn(CHECK, message, "run `syncctl deliver` every minute (crontab.example)");
         }
     }
     if settings.outbox.targets.is_empty() {
-        found.ok(CHECK, format!("no target is set; {} events are kept for the first one", outbox.new_events));
-    } else if found.0.len() == before {
-        found.ok(CHECK, format!("{} wait", outbox.pending()));
+        findings.ok(CHECK, format!("no target is set; {} events are kept for the first one", outbox.new_events));
+    } else if findings.0.len() == before {
+        findings.ok(CHECK, format!("{} wait", outbox.pending()));
     }
 }
 
-/// Documents wait for a classification that is off, until it is on: all that came since are judged then.
-pub async fn classification(pool: &Pool, settings: &Settings, found: &mut Findings) -> anyhow::Result<()> {
+/// Reports documents waiting for classification while it is off. They are classified once it is on.
+pub async fn classification(pool: &Pool, settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     if settings.classify.enabled {
         return Ok(());
     }
     let waiting = queue::waiting(pool).await?;
     if waiting > 0 {
-        found.warn(
+        findings.warn(
             "classify",
-            format!("{waiting} documents wait to be judged, and classify.enabled is false"),
-            "set classify.enabled=true and run `syncctl classify cron`; where it is off for good, nothing: each document waits once",
+            format!("{waiting} documents are waiting for classification, but classify.enabled is false"),
+            "set classify.enabled=true and run `syncctl classify cron`; if it is off for good, ignore this: waiting documents do no harm",
         );
     }
     Ok(())
 }
 
-/// What is left of the quotas, by project.
-pub async fn quota(pool: &Pool, settings: &Settings, found: &mut Findings) -> anyhow::Result<()> {
+/// Checks what is left of the quotas, by project.
+pub async fn quota(pool: &Pool, settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     const CHECK: &str = "quota";
     let spent = health::quota(pool).await?;
-    let mut well = 0;
+    let mut good = 0;
     for spent in &spent {
         let (service, project) = (&spent.service, &spent.project);
         let limits = settings.quota.limits(service);
         let share = |units: i64, limit: u64| units as f64 / limit as f64;
         let (day, minute) = (share(spent.day, limits.per_day), share(spent.minute, limits.project_per_minute));
         if let Some((until, why)) = &spent.paused {
-            found.fail(
+            findings.fail(
                 CHECK,
                 format!("{service}, project {project}: paused until {}: {why}", until.format("%F %R UTC")),
                 Class::DailyQuota.remedy(),
             );
-        } else if day > MUCH {
-            found.warn(
+        } else if day > QUOTA_WARN {
+            findings.warn(
                 CHECK,
                 format!("{service}, project {project}: {:.0} % of the day's units are spent", day * 100.0),
                 Class::DailyQuota.remedy(),
             );
-        } else if minute > MUCH {
-            found.warn(
+        } else if minute > QUOTA_WARN {
+            findings.warn(
                 CHECK,
                 format!(
                     "{service}, project {project}: {:.0} % of a minute's units were spent in the last minute",
@@ -213,13 +213,13 @@ pub async fn quota(pool: &Pool, settings: &Settings, found: &mut Findings) -> an
                 Class::RateLimited.remedy(),
             );
         } else {
-            well += 1;
+            good += 1;
         }
     }
-    if well == spent.len() {
-        found.ok(
+    if good == spent.len() {
+        findings.ok(
             CHECK,
-            if well == 0 { "nothing is spent today".into() } else { format!("more than a fifth is left of each of {well}") },
+            if good == 0 { "nothing spent today".into() } else { format!("more than a fifth is left of each of {good}") },
         );
     }
     Ok(())

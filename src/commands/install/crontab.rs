@@ -1,4 +1,4 @@
-//! Lines for cron: `/etc/cron.d/syncctl`, or a part of a user's crontab between two marks.
+//! Lines for cron: `/etc/cron.d/syncctl`, or a section of a user's crontab between two marks.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,25 +13,27 @@ use crate::error::Fault;
 
 const EXAMPLE: &str = include_str!("../../../crontab.example");
 const FILE: &str = "etc/cron.d/syncctl";
-const BEGIN: &str = "# >>> syncctl: `syncctl install crontab --user` writes these lines anew >>>";
+/// How the first mark begins, whatever the rest of its line.
+const BEGIN_PREFIX: &str = "# >>> syncctl: ";
+const BEGIN: &str = "# >>> syncctl: `syncctl install crontab --user` replaces these lines >>>";
 const END: &str = "# <<< syncctl <<<";
 
 /// Writes `/etc/cron.d/syncctl`.
-pub(super) fn install(place: &Where, run_as: &str, loaded: &Loaded, machine: &Machine) -> anyhow::Result<Done> {
+pub(super) fn install(destination: &Where, run_as: &str, loaded: &Loaded, machine: &Machine) -> anyhow::Result<Done> {
     if run_as.is_empty() || !run_as.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
-        return Err(Fault::usage(format!("--run-as {run_as:?}: not the name of a user")).into());
+        return Err(Fault::usage(format!("--run-as {run_as:?}: not a valid user name")).into());
     }
     let text = format!(
-        "# Made by `syncctl install crontab`, which writes it anew.\nPATH=/usr/local/bin:/usr/bin:/bin\n\n{}",
+        "# Written by `syncctl install crontab`, which overwrites it.\nPATH=/usr/local/bin:/usr/bin:/bin\n\n{}",
         lines(&loaded.settings, machine, Some(run_as))
     );
-    let path = place.prefix.as_deref().unwrap_or(Path::new("/")).join(FILE);
-    let written = files::write(&[File { path, text, packaged: None }], place.dry_run)?;
-    Ok(Done { dry_run: place.dry_run, files: written, notes: Vec::new(), next: Vec::new() })
+    let path = destination.prefix.as_deref().unwrap_or(Path::new("/")).join(FILE);
+    let written = files::write(&[File { path, text, packaged: None }], destination.dry_run)?;
+    Ok(Done { dry_run: destination.dry_run, files: written, notes: Vec::new(), next: Vec::new() })
 }
 
-/// Writes the lines into the crontab of this user; all others stay.
-pub(super) fn install_for_user(place: &Where, loaded: &Loaded, machine: &Machine) -> anyhow::Result<Done> {
+/// Writes the lines into the crontab of this user; other lines stay.
+pub(super) fn install_for_user(destination: &Where, loaded: &Loaded, machine: &Machine) -> anyhow::Result<Done> {
     let before = read()?;
     let after = spliced(&before, &lines(&loaded.settings, machine, None))?;
     let state = match (before.is_empty(), before == after) {
@@ -39,15 +41,15 @@ pub(super) fn install_for_user(place: &Where, loaded: &Loaded, machine: &Machine
         (true, false) => State::New,
         (false, false) => State::Changed,
     };
-    if !place.dry_run && state != State::Unchanged {
+    if !destination.dry_run && state != State::Unchanged {
         write(&after)?;
     }
-    let text = (place.dry_run && state != State::Unchanged).then_some(after);
+    let text = (destination.dry_run && state != State::Unchanged).then_some(after);
     let written = Written { path: "crontab -l".into(), state, kept: None, text };
-    Ok(Done { dry_run: place.dry_run, files: vec![written], notes: Vec::new(), next: Vec::new() })
+    Ok(Done { dry_run: destination.dry_run, files: vec![written], notes: Vec::new(), next: Vec::new() })
 }
 
-/// The lines of the example that the settings call for, each with the comment above it.
+/// Returns the lines of the example that the settings require, each with the comment above it.
 fn lines(settings: &Settings, machine: &Machine, user: Option<&str>) -> String {
     let mut program = machine.binary.display().to_string();
     if let Some(file) = &machine.settings {
@@ -55,42 +57,42 @@ fn lines(settings: &Settings, machine: &Machine, user: Option<&str>) -> String {
     }
     let mut text = String::new();
     let mut comment = String::new();
-    let mut told = false;
+    let mut has_job = false;
     for line in EXAMPLE.lines() {
         let is_comment = line.starts_with("# ");
-        // The comment above a job, or above several.
-        if is_comment && std::mem::take(&mut told) {
+        // A new comment begins after the jobs that shared the last one.
+        if is_comment && std::mem::take(&mut has_job) {
             comment.clear();
         }
         let command = line.split_once(" syncctl ").map(|(_, command)| command.split('>').next().unwrap_or_default());
         match command {
             _ if is_comment => comment.push_str(&format!("{line}\n")),
             Some(command) if !line.starts_with('#') => {
-                told = true;
-                if jobs::wanted(settings, command) {
+                has_job = true;
+                if jobs::is_required(settings, command) {
                     let user = user.map_or(String::new(), |user| format!("{user} "));
                     text.push_str(&std::mem::take(&mut comment));
                     text.push_str(&format!("{}\n", line.replacen(" syncctl ", &format!(" {user}{program} "), 1)));
                 }
             }
-            // A blank line, a variable, or a job that is offered: the comment above was of it.
+            // A blank line, a variable, or an optional job: drop the comment above it.
             _ => comment.clear(),
         }
     }
     text
 }
 
-/// The crontab with these lines in place of those that were installed before.
+/// Returns the crontab with these lines in place of those installed before.
 fn spliced(before: &str, lines: &str) -> anyhow::Result<String> {
     let ours = format!("{BEGIN}\n{lines}{END}\n");
-    let unclear = || Fault::usage("the crontab has one of the marks of syncctl without the other: repair it with `crontab -e`");
-    match (before.matches(BEGIN).count(), before.matches(END).count()) {
+    let unclear = || Fault::usage("the crontab has only one of syncctl's two marks: repair it with `crontab -e`");
+    match (before.matches(BEGIN_PREFIX).count(), before.matches(END).count()) {
         (0, 0) => {
             let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
             Ok(format!("{before}{gap}{ours}"))
         }
         (1, 1) => {
-            let (head, rest) = before.split_once(BEGIN).ok_or_else(unclear)?;
+            let (head, rest) = before.split_once(BEGIN_PREFIX).ok_or_else(unclear)?;
             let (_, tail) = rest.split_once(END).ok_or_else(unclear)?;
             Ok(format!("{head}{ours}{}", tail.strip_prefix('\n').unwrap_or(tail)))
         }
@@ -98,25 +100,27 @@ fn spliced(before: &str, lines: &str) -> anyhow::Result<String> {
     }
 }
 
-/// The crontab of this user.
+/// Reads the crontab of this user.
 pub(super) fn read() -> anyhow::Result<String> {
-    let ran = Command::new("crontab").arg("-l").env("LC_ALL", "C").output().map_err(missing)?;
-    let complaint = String::from_utf8_lossy(&ran.stderr);
-    match ran.status.success() {
-        true => String::from_utf8(ran.stdout).context("the crontab is not UTF-8: edit it with `crontab -e`"),
-        // It fails for a user who has none yet.
-        false if complaint.contains("no crontab for") => Ok(String::new()),
-        false => Err(Fault::usage(format!("crontab -l failed: {}", complaint.trim())).into()),
+    let output = Command::new("crontab").arg("-l").env("LC_ALL", "C").output().map_err(missing)?;
+    let message = String::from_utf8_lossy(&output.stderr);
+    match output.status.success() {
+        true => String::from_utf8(output.stdout).context("the crontab is not UTF-8: edit it with `crontab -e`"),
+        // `crontab -l` fails for a user without a crontab.
+        false if message.contains("no crontab for") => Ok(String::new()),
+        false => Err(Fault::usage(format!("crontab -l failed: {}", message.trim())).into()),
     }
 }
 
 fn write(text: &str) -> anyhow::Result<()> {
     let mut child = Command::new("crontab").arg("-").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(missing)?;
     let sent = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(text.as_bytes()));
-    let ran = child.wait_with_output().context("waiting for crontab")?;
-    match ran.status.success() {
-        true => sent.context("handing the crontab over"),
-        false => Err(Fault::usage(format!("crontab refused the lines: {}", String::from_utf8_lossy(&ran.stderr).trim())).into()),
+    let output = child.wait_with_output().context("waiting for crontab")?;
+    match output.status.success() {
+        true => sent.context("passing the crontab to crontab(1)"),
+        false => {
+            Err(Fault::usage(format!("crontab refused the lines: {}", String::from_utf8_lossy(&output.stderr).trim())).into())
+        }
     }
 }
 

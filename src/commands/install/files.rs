@@ -1,4 +1,4 @@
-//! Files that are written only where they differ, and never over what somebody has changed without keeping it.
+//! Writes files only if they differ, and keeps a copy of what they replace.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use serde::Serialize;
 use crate::commands::file;
 use crate::error::Fault;
 
-/// A file as it should be.
+/// A file to install.
 pub(super) struct File {
     pub path: PathBuf,
     pub text: String,
-    /// The package's own, which does if it says what this one would.
+    /// The package's file, used instead if it has the same text.
     pub packaged: Option<PathBuf>,
 }
 
-/// What became of a file, or would.
+/// The result for a file, or the planned result.
 #[derive(Debug, Serialize)]
 pub(super) struct Written {
     pub path: PathBuf,
     pub state: State,
-    /// Where the text went that was there before.
+    /// Where the previous text was saved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<PathBuf>,
-    /// Of a dry run.
+    /// The text, in a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
@@ -37,7 +37,7 @@ pub(super) enum State {
     New,
     Changed,
     Unchanged,
-    /// The one that the package brought is used.
+    /// The package's file is used.
     Packaged,
 }
 
@@ -62,14 +62,14 @@ impl Written {
     }
 }
 
-/// Writes what differs.
+/// Writes the files that differ.
 ///
 /// # Errors
-/// A folder that may not be written to (exit 2): then nothing was written at all.
+/// Returns a usage error (exit 2) if a folder is not writable; then nothing was written.
 pub(super) fn write(files: &[File], dry_run: bool) -> anyhow::Result<Vec<Written>> {
     let mut planned = Vec::new();
     for file in files {
-        let same = |path: &Path| std::fs::read_to_string(path).is_ok_and(|found| found == file.text);
+        let same = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| text == file.text);
         let (path, state) = match &file.packaged {
             Some(packaged) if !file.path.exists() && same(packaged) => (packaged, State::Packaged),
             _ if !file.path.exists() => (&file.path, State::New),
@@ -89,33 +89,33 @@ pub(super) fn write(files: &[File], dry_run: bool) -> anyhow::Result<Vec<Written
     for (file, written) in files.iter().zip(&planned) {
         if let Some(kept) = &written.kept {
             let before = std::fs::read(&file.path).with_context(|| format!("reading {}", file.path.display()))?;
-            let mode = std::fs::metadata(&file.path).map_or(0o600, |found| found.permissions().mode() & 0o777);
+            let mode = std::fs::metadata(&file.path).map_or(0o600, |metadata| metadata.permissions().mode() & 0o777);
             file::replace_with(kept, before, mode)?;
         }
         if matches!(written.state, State::New | State::Changed) {
             let folder = file.path.parent().unwrap_or(Path::new("/"));
-            std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+            std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
             file::replace(&file.path, &file.text)?;
         }
     }
     Ok(planned)
 }
 
-/// Neither systemd nor cron reads a file with this ending.
+/// Returns the name for the saved copy. systemd and cron ignore files with this ending.
 fn kept(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".bak");
     PathBuf::from(name)
 }
 
-/// Whether a file may be made here, as far as can be told without making it.
+/// Checks whether a file can be created here, without creating it.
 fn may_write(path: &Path) -> anyhow::Result<()> {
-    let there = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+    let folder = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
         Fault::usage(format!(
-            "{} cannot be written ({}: {error}): run this as root, or with --user for yourself alone; nothing was written",
+            "{} cannot be written ({}: {error}): run this as root, or with --user for yourself only; nothing was written",
             path.display(),
-            there.display()
+            folder.display()
         ))
         .into()
     })

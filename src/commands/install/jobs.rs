@@ -1,24 +1,24 @@
-//! Which jobs the settings call for. Pure.
+//! Determines which jobs the settings require. Pure.
 
 use crate::config::Settings;
 
 use super::super::any_service;
 
-/// Whether a job is there for those who have a use for it, and started by no schedule that is installed.
-pub(super) fn offered(command: &str) -> bool {
-    // `sync` stands in place of jobs that are started.
+/// Whether a job is optional: installed, but not started by any schedule.
+pub(super) fn is_optional(command: &str) -> bool {
+    // `sync` replaces jobs that are started.
     matches!(command.split_whitespace().next(), Some("metrics" | "sync"))
 }
 
-/// Whether a schedule should have this job; `command` is what stands after `syncctl`.
-pub(super) fn wanted(settings: &Settings, command: &str) -> bool {
+/// Whether a schedule should include this job. `command` is the command line after `syncctl`.
+pub(super) fn is_required(settings: &Settings, command: &str) -> bool {
     let announced = |service: &str| match service {
         "gmail" => !settings.push.gmail_topic.is_empty(),
         service => !settings.push.address_of(service).is_empty(),
     };
     let words: Vec<&str> = command.split_whitespace().collect();
     match words.as_slice() {
-        _ if offered(command) => false,
+        _ if is_optional(command) => false,
         ["deliver", ..] => !settings.outbox.targets.is_empty(),
         ["webhook", ..] => takes_notifications(settings) || ["calendar", "gmail"].into_iter().any(announced),
         ["classify", ..] => settings.classify.enabled,
@@ -30,7 +30,7 @@ pub(super) fn wanted(settings: &Settings, command: &str) -> bool {
     }
 }
 
-/// Whether somebody other than Google's channels calls.
+/// Whether callers other than Google's channels send notifications.
 fn takes_notifications(settings: &Settings) -> bool {
     use secrecy::ExposeSecret as _;
     !settings.webhook.attendee_secret.expose_secret().is_empty() || settings.webhook.lets_programs_decide()
@@ -43,8 +43,10 @@ mod tests {
     #[test]
     fn what_is_off_is_not_scheduled() {
         let mut settings = Settings::default();
-        assert!(wanted(&settings, "gmail cron") && wanted(&settings, "attendee cron") && wanted(&settings, "db prune"));
-        assert!(wanted(&settings, "report --html page.html") && offered("metrics --since 1h"));
+        assert!(
+            is_required(&settings, "gmail cron") && is_required(&settings, "attendee cron") && is_required(&settings, "db prune")
+        );
+        assert!(is_required(&settings, "report --html page.html") && is_optional("metrics --since 1h"));
         for not in [
             "metrics --since 1h",
             "sync cron",
@@ -54,14 +56,14 @@ mod tests {
             "webhook serve",
             "deliver",
         ] {
-            assert!(!wanted(&settings, not), "{not}");
+            assert!(!is_required(&settings, not), "{not}");
         }
         settings.push.address = "https://sync.example.com".into();
         settings.gmail.enabled = false;
         settings.push.gmail_topic = "projects/p/topics/t".into();
-        for so in ["calendar renew-watches", "drive renew-webhooks", "webhook serve"] {
-            assert!(wanted(&settings, so), "{so}");
+        for required in ["calendar renew-watches", "drive renew-webhooks", "webhook serve"] {
+            assert!(is_required(&settings, required), "{required}");
         }
-        assert!(!wanted(&settings, "gmail cron") && !wanted(&settings, "gmail renew-watches"));
+        assert!(!is_required(&settings, "gmail cron") && !is_required(&settings, "gmail renew-watches"));
     }
 }

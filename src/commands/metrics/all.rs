@@ -1,4 +1,4 @@
-//! `syncctl metrics`: all services in one.
+//! `syncctl metrics`: all services together.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use crate::config::{Settings, duration};
 use crate::db;
 use crate::error::Exit;
 
-/// What to print, and where.
+/// Arguments of `syncctl metrics`.
 #[derive(Debug, clap::Args)]
 pub struct AllArgs {
-    /// The window of what runs did, such as `24h` or `7days`
+    /// Length of the time window, such as `24h` or `7days`
     #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = super::window_length)]
     since: Duration,
-    /// In Prometheus's text format
+    /// Print in Prometheus's text format
     #[arg(long, conflicts_with = "json")]
     prometheus: bool,
-    /// In Prometheus's text format, into this file, at once and readable by everybody: for node_exporter's textfile collector,
-    /// which reads names that end in `.prom`
+    /// File to write in Prometheus's text format, atomically and world-readable, for node_exporter's textfile collector; its name
+    /// must end in `.prom`
     #[arg(long, value_name = "PATH", value_parser = prom, conflicts_with_all = ["prometheus", "json"])]
     textfile: Option<PathBuf>,
 }
@@ -43,34 +43,34 @@ struct All<'a> {
 
 /// Runs the command.
 pub fn all(args: &AllArgs, settings: Settings, output: Output) -> anyhow::Result<Exit> {
-    let told = with_context(settings, |context| async move {
-        let asked = async {
+    let result = with_context(settings, |context| async move {
+        let read = async {
             let mut services = Vec::new();
             for service in any_service::recorded(&context.settings) {
                 services.push(Metrics::of(&context, any_service::tables(service)?, args.since).await?);
             }
             Ok((services, gauges::read(&context).await?))
         };
-        let (services, now) = reading(&context, asked).await?;
+        let (services, now) = reading(&context, read).await?;
         match &args.textfile {
-            // cron mails what a job prints.
+            // Print nothing: cron would mail it.
             Some(path) => file::replace(path, &prometheus::text(&services, Some(&now))?)?,
             None if args.prometheus => print(&prometheus::text(&services, Some(&now))?)?,
             None => output.print(&All { services: &services, now: &now }, || text(&services, &now, args.since))?,
         }
         Ok(Exit::Done)
     });
-    let told = told.map_err(db::explained);
-    if let (Err(error), Some(path)) = (&told, &args.textfile)
+    let result = result.map_err(db::explained);
+    if let (Err(error), Some(path)) = (&result, &args.textfile)
         && Exit::of(error) == Exit::Unavailable
     {
-        // Else the collector would go on showing the last good figures, and no alarm that compares them with one another would fire.
+        // Otherwise the collector would keep exporting the last good figures, and alarms that compare them would not fire.
         file::replace(path, &prometheus::unreachable()?)?;
     }
-    told
+    result
 }
 
-/// What has several parts goes on as many lines: four services beside each other leave little room.
+/// Builds a row, with each part of a value on its own line, because the services' columns are narrow.
 fn row(name: &str, services: &[Metrics], value: impl Fn(&Metrics) -> String) -> Vec<String> {
     std::iter::once(name.to_owned()).chain(services.iter().map(|metrics| value(metrics).replace(", ", "\n"))).collect()
 }

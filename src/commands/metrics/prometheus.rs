@@ -1,4 +1,4 @@
-//! Metrics in Prometheus's text format: of a window, and of this moment.
+//! Formats metrics of a window and of the current state in Prometheus's text format.
 
 use std::sync::atomic::AtomicU64;
 
@@ -15,10 +15,10 @@ use crate::db::quota::Pause;
 type Labels = Vec<(&'static str, String)>;
 type Values = Vec<(Labels, f64)>;
 
-/// The label of a job's name. Not `job`, which Prometheus sets by itself to the name of what it scrapes: it would rename ours to `exported_job`.
+/// The label for a job's name. Not `job`: Prometheus sets that to the scrape job's name and would rename ours to `exported_job`.
 const JOB: &str = "syncctl_job";
 
-/// One family a call; a family without a value is left out.
+/// The metric families. Each call of `add` adds one; families without values are omitted.
 struct Families(Registry);
 
 impl Families {
@@ -40,14 +40,14 @@ impl Families {
     }
 }
 
-/// What is left to say where the database cannot be reached.
+/// Returns the metrics available when the database is unreachable.
 pub fn unreachable() -> anyhow::Result<String> {
     let mut families = Families(Registry::with_prefix("syncctl"));
     of_process(&mut families, false);
     families.text()
 }
 
-/// Each service's window, and how everything stands now, where that is asked for.
+/// Returns each service's window and, if given, the current figures.
 pub fn text(services: &[Metrics], now: Option<&Figures>) -> anyhow::Result<String> {
     let mut families = Families(Registry::with_prefix("syncctl"));
     if let Some(figures) = now {
@@ -59,8 +59,8 @@ pub fn text(services: &[Metrics], now: Option<&Figures>) -> anyhow::Result<Strin
 
 fn of_process(families: &mut Families, database: bool) {
     let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-    families.add("build_info", "The version that wrote this", vec![(version, 1.0)]);
-    families.add("database_up", "1 if the database could be reached, else 0", vec![(Vec::new(), f64::from(u8::from(database)))]);
+    families.add("build_info", "Version of syncctl that wrote this file", vec![(version, 1.0)]);
+    families.add("database_up", "1 if the database was reachable, else 0", vec![(Vec::new(), f64::from(u8::from(database)))]);
 }
 
 fn of_now(families: &mut Families, figures: &Figures) {
@@ -71,33 +71,29 @@ fn of_now(families: &mut Families, figures: &Figures) {
     let seconds = |time: chrono::DateTime<chrono::Utc>| time.timestamp_millis() as f64 / 1000.0;
     families.add(
         "last_success_timestamp_seconds",
-        "When a run of the job ended last that was completed, since 1970",
+        "End of the job's last completed run, as a Unix timestamp",
         jobs(&|job| job.last_success_at.map(seconds)),
     );
     families.add(
         "last_run_timestamp_seconds",
-        "When the job's last run began that was not skipped, since 1970",
+        "Start of the job's last run that was not skipped, as a Unix timestamp",
         jobs(&|job| Some(seconds(job.last_started_at))),
     );
-    families.add("last_run_duration_seconds", "How long the job's last run took that ended", jobs(&|job| job.last_seconds));
-    families.add(
-        "running_seconds",
-        "For how long the job's oldest run has been at work that is",
-        jobs(&|job| job.running_seconds),
-    );
-    families.add("runs_skipped", "Runs since the job's last one that was not skipped", jobs(&|job| Some(job.skipped as f64)));
+    families.add("last_run_duration_seconds", "Duration of the job's last ended run", jobs(&|job| job.last_seconds));
+    families.add("running_seconds", "Age of the job's oldest running run", jobs(&|job| job.running_seconds));
+    families.add("runs_skipped", "Runs skipped since the job's last run that was not", jobs(&|job| Some(job.skipped as f64)));
     let status = |job: &Job| vec![(JOB, job.job.clone()), ("status", job.last_status.clone())];
     let statuses = figures.jobs.iter().map(|job| (status(job), 1.0)).collect();
-    families.add("last_run_status", "1 for the status of the job's last run that ended and was not skipped", statuses);
+    families.add("last_run_status", "1 for the status of the job's last ended run that was not skipped", statuses);
     let streams = |value: &dyn Fn(&Streams) -> f64| -> Values {
         figures.streams.iter().map(|streams| (vec![("service", streams.service.clone())], value(streams))).collect()
     };
-    families.add("streams", "Streams that are polled", streams(&|of| of.streams as f64));
+    families.add("streams", "Polled streams", streams(&|of| of.streams as f64));
     families.add("streams_due", "Streams that are due now", streams(&|of| of.due as f64));
-    families.add("oldest_due_seconds", "For how long a stream has been due at most", streams(&|of| of.oldest_due_seconds));
+    families.add("oldest_due_seconds", "How long the longest-overdue stream has been due", streams(&|of| of.oldest_due_seconds));
     families.add(
         "oldest_first_pass_seconds",
-        "For how long a stream has been here at most that has not ended its first pass",
+        "Age of the oldest stream that has not finished its first pass",
         streams(&|of| of.oldest_first_pass_seconds),
     );
     families.add("streams_failing", "Streams whose last poll failed", streams(&|of| of.failing as f64));
@@ -110,13 +106,13 @@ fn of_now(families: &mut Families, figures: &Figures) {
     };
     families.add(
         "quota_paused_until_timestamp_seconds",
-        "Until when a project is paused because its quota of the day is used up, since 1970",
+        "End of the pause of a project whose daily quota is used up, as a Unix timestamp",
         paused(&|of| seconds(of.until)),
     );
-    families.add("quota_paused_streams", "Streams that wait because their project is paused", paused(&|of| of.streams as f64));
-    families.add("outbox_pending", "Deliveries and new events that wait", one(figures.outbox.pending as f64));
-    families.add("outbox_dead", "Deliveries that are given up", one(figures.outbox.dead as f64));
-    families.add("outbox_oldest_seconds", "Age of the oldest event that waits", one(figures.outbox.oldest_seconds));
+    families.add("quota_paused_streams", "Streams waiting because their project is paused", paused(&|of| of.streams as f64));
+    families.add("outbox_pending", "Pending deliveries and new events", one(figures.outbox.pending as f64));
+    families.add("outbox_dead", "Deliveries that were given up", one(figures.outbox.dead as f64));
+    families.add("outbox_oldest_seconds", "Age of the oldest waiting event", one(figures.outbox.oldest_seconds));
     families.add("database_size_bytes", "Size of the database", one(figures.database_bytes as f64));
 }
 
@@ -125,13 +121,13 @@ fn of_accounts(families: &mut Families, figures: &Figures) {
     let failing = failing.map(|of| (vec![("class", of.class.clone()), ("service", of.service.clone())], of.accounts as f64));
     families.add(
         "accounts_failing",
-        "Users whose streams of a service fail, or with `all` whose account is revoked",
+        "Users with failing streams of a service, or with `all` users whose account is revoked",
         failing.collect(),
     );
     let one = |value: f64| vec![(Vec::new(), value)];
     families.add("accounts", "Accounts that were not ended on purpose", one(figures.accounts as f64));
-    families.add("accounts_refused", "Accounts of these that their provider refuses", one(figures.accounts_refused as f64));
-    families.add("accounts_ended", "Accounts that were ended here, on purpose", one(figures.accounts_ended as f64));
+    families.add("accounts_refused", "Of these, accounts that their provider refuses", one(figures.accounts_refused as f64));
+    families.add("accounts_ended", "Accounts that were ended on purpose", one(figures.accounts_ended as f64));
 }
 
 fn of_windows(families: &mut Families, services: &[Metrics]) {
@@ -145,7 +141,7 @@ fn of_windows(families: &mut Families, services: &[Metrics]) {
         families.add(name, help, labelled.collect());
     };
     let one = |value: f64| -> Values { vec![(Vec::new(), value)] };
-    // Not `quantile`, which is a summary's: these are gauges.
+    // Not `quantile`, which is reserved for summaries: these are gauges.
     let percentiles = |values: [Option<f64>; 3]| -> Values {
         let named = ["50", "95", "100"].into_iter().zip(values);
         named.filter_map(|(percentile, value)| Some((vec![("percentile", percentile.to_owned())], value?))).collect()
@@ -163,20 +159,20 @@ fn of_windows(families: &mut Families, services: &[Metrics]) {
     add("failed", "Users with a stream that failed", &|m| one(m.window.failed as f64));
     add("items_changed", "Rows created, updated or deleted", &|m| one(m.window.items_changed as f64));
     add("streams_polled", "Streams polled", &|m| one(m.window.streams as f64));
-    add("api_calls", "Answers asked for at the provider", &|m| one(m.window.api_calls as f64));
+    add("api_calls", "API calls to the provider", &|m| one(m.window.api_calls as f64));
     add("quota_units", "Quota units spent", &|m| one(m.window.quota_units as f64));
     add("quarantined", "Items put into quarantine", &|m| one(m.window.quarantined as f64));
-    add("change_delay_seconds", "From a change to the poll that found it", &|m| {
+    add("change_delay_seconds", "Delay from a change to the poll that found it", &|m| {
         let delays = &m.window.delays;
         percentiles([delays.quantile(0.5), delays.p95(), delays.quantile(1.0)])
     });
-    add("change_delay_mean_seconds", "Mean from a change to the poll that found it", &|m| {
+    add("change_delay_mean_seconds", "Mean delay from a change to the poll that found it", &|m| {
         m.window.delays.mean().map(one).unwrap_or_default()
     });
     add("changes_found", "Changes found by incremental polls", &|m| one(m.window.delays.count as f64));
     add("errors", "Failed streams by class", &|m| counted("class", &m.window.errors));
-    add("channel_repairs", "Push channels found not to be well", &|m| counted("found", &m.window.channel_repairs));
-    add("channels", "Push channels now by state; silent ones are live and announce nothing", &|m| {
+    add("channel_repairs", "Unhealthy push channels found", &|m| counted("found", &m.window.channel_repairs));
+    add("channels", "Current push channels by state; silent ones are live but announce nothing", &|m| {
         let ChannelCounts { live, silent, refused, to_stop } = m.channels;
         let states = [("live", live), ("silent", silent), ("refused", refused), ("to_stop", to_stop)];
         states.map(|(state, count)| (vec![("state", state.to_owned())], count as f64)).into()

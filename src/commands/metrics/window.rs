@@ -1,4 +1,4 @@
-//! What the runs of a window did, summed.
+//! Sums the runs of a time window.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -29,14 +29,14 @@ pub struct Window {
     pub api_calls: u64,
     pub quota_units: u64,
     pub quarantined: u64,
-    /// From a change to the poll that found it.
+    /// Delays from a change to the poll that found it.
     pub delays: Delays,
     pub errors: BTreeMap<String, u64>,
-    /// Push channels that were found not to be well, by what was found.
+    /// Unhealthy push channels, by problem.
     pub channel_repairs: BTreeMap<String, u64>,
 }
 
-/// What the runs of a window did, and those of the window before.
+/// Reads the runs of the last window and of the window before.
 pub async fn windows(context: &Context, tables: Tables, since: Duration) -> anyhow::Result<(Window, Window)> {
     let mut past = pin!(runs::since(&context.pool, tables, since.as_secs_f64()).await?);
     let (mut window, mut before) = (Sum::default(), Sum::default());
@@ -59,7 +59,7 @@ impl Sum {
         *window.by_status.entry(run.status.clone()).or_default() += 1;
         window.successful += i64::from(run.successful);
         window.failed += i64::from(run.failed);
-        // A run that was skipped or still goes on took no time of its own.
+        // Skipped and running runs have no duration.
         if matches!(run.status.as_str(), "completed" | "partial" | "failed" | "paused") {
             self.durations.extend(run.duration_ms);
         }
@@ -81,7 +81,7 @@ impl Sum {
 }
 
 impl Window {
-    /// What a run told of itself. Rows that others wrote before us can lack anything.
+    /// Adds a run's summary. Rows written by other versions can lack any key.
     fn add(&mut self, summary: &Value) {
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         let number = |of: &Value, key: &str| of.get(key).and_then(Value::as_u64).unwrap_or(0);
@@ -101,8 +101,8 @@ impl Window {
             add(self.errors.entry(class.clone()).or_default(), number(entry, "count"));
         }
         for repair in summary.pointer("/push/repairs").and_then(Value::as_array).into_iter().flatten() {
-            if let Some(found) = repair.get("found").and_then(Value::as_str) {
-                *self.channel_repairs.entry(found.to_owned()).or_default() += 1;
+            if let Some(problem) = repair.get("found").and_then(Value::as_str) {
+                *self.channel_repairs.entry(problem.to_owned()).or_default() += 1;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `syncctl projects assign` and `unassign`: a person's word on documents, one transaction each.
+//! `syncctl projects assign` and `unassign`: manual assignments of documents, one transaction each.
 
 use anyhow::Context as _;
 use clap::Args;
@@ -12,33 +12,33 @@ use crate::error::{Exit, Fault};
 
 #[derive(Debug, Args)]
 pub struct AssignArgs {
-    /// The document, by the id in `documents list`
+    /// Document, by the id in `documents list`
     #[arg(value_parser = id, required_unless_present = "stdin")]
     document: Option<Uuid>,
-    /// A project of the document's user, by name or id
+    /// Project of the document's user, by name or id
     #[arg(required_unless_present_any = ["stdin", "none"], conflicts_with = "none")]
     project: Option<String>,
-    /// The document belongs to none of the user's projects
+    /// Record that the document belongs to none of the user's projects
     #[arg(long)]
     none: bool,
-    /// Read standard input: each line is a document id, a blank, and a project or --none
+    /// Read assignments from standard input: each line is a document id, a blank, and a project or --none
     #[arg(long, conflicts_with_all = ["document", "none"])]
     stdin: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct UnassignArgs {
-    /// The document, by the id in `documents list`
+    /// Document, by the id in `documents list`
     #[arg(value_parser = id, required_unless_present = "stdin")]
     document: Option<Uuid>,
-    /// Read standard input: each line is a document id
+    /// Read document ids from standard input, one per line
     #[arg(long, conflicts_with = "document")]
     stdin: bool,
 }
 
-/// What became of several words.
+/// The result of several assignments.
 #[derive(Debug, Default, Serialize)]
-struct Told {
+struct Summary {
     changed: u64,
     unchanged: u64,
     /// Line number and why it was refused.
@@ -62,17 +62,17 @@ pub async fn unassign(context: &Context, arguments: &UnassignArgs, output: Outpu
     }
 }
 
-async fn one(context: &Context, document: Uuid, word: &Assignment, output: Output) -> anyhow::Result<Exit> {
-    let changed = match assignments::say(&context.pool, document, word).await? {
+async fn one(context: &Context, document: Uuid, assignment: &Assignment, output: Output) -> anyhow::Result<Exit> {
+    let changed = match assignments::say(&context.pool, document, assignment).await? {
         AssignOutcome::Refused(why) => return Err(Fault::usage(why).into()),
-        said => said == AssignOutcome::Changed,
+        outcome => outcome == AssignOutcome::Changed,
     };
     output.print(&serde_json::json!({ "document": document, "changed": changed }), || {
-        let held = if changed { "" } else { " already" };
-        match word {
-            Assignment::Project(name) => format!("{document} belongs to {name}{held}"),
-            Assignment::None => format!("{document} belongs to no project{held}"),
-            Assignment::Unassigned => format!("{document} is undecided{held}"),
+        let already = if changed { "" } else { " already" };
+        match assignment {
+            Assignment::Project(name) => format!("{document} belongs to {name}{already}"),
+            Assignment::None => format!("{document} belongs to no project{already}"),
+            Assignment::Unassigned => format!("{document} is undecided{already}"),
         }
     })?;
     Ok(Exit::Done)
@@ -80,26 +80,28 @@ async fn one(context: &Context, document: Uuid, word: &Assignment, output: Outpu
 
 async fn lines(context: &Context, parse: fn(&str) -> Result<(Uuid, Assignment), String>, output: Output) -> anyhow::Result<Exit> {
     let text = std::io::read_to_string(std::io::stdin()).context("reading documents from standard input")?;
-    let mut told = Told::default();
-    for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    let mut summary = Summary::default();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         if context.stop.is_cancelled() {
-            told.bad.push((place + 1, "not read: told to stop".into()));
+            summary.bad.push((index + 1, "not read: stopped by a signal".into()));
             break;
         }
         match parse(line) {
-            Ok((document, word)) => match assignments::say(&context.pool, document, &word).await? {
-                AssignOutcome::Changed => told.changed += 1,
-                AssignOutcome::Unchanged => told.unchanged += 1,
-                AssignOutcome::Refused(why) => told.bad.push((place + 1, why)),
+            Ok((document, assignment)) => match assignments::say(&context.pool, document, &assignment).await? {
+                AssignOutcome::Changed => summary.changed += 1,
+                AssignOutcome::Unchanged => summary.unchanged += 1,
+                AssignOutcome::Refused(why) => summary.bad.push((index + 1, why)),
             },
-            Err(why) => told.bad.push((place + 1, why)),
+            Err(why) => summary.bad.push((index + 1, why)),
         }
     }
-    for (line, wrong) in &told.bad {
+    for (line, wrong) in &summary.bad {
         complain(format!("line {line}: {wrong}"));
     }
-    output.print(&told, || format!("{} changed, {} unchanged, {} bad lines", told.changed, told.unchanged, told.bad.len()))?;
-    Ok(if told.bad.is_empty() { Exit::Done } else { Exit::SomeFailed })
+    output.print(&summary, || {
+        format!("{} changed, {} unchanged, {} bad lines", summary.changed, summary.unchanged, summary.bad.len())
+    })?;
+    Ok(if summary.bad.is_empty() { Exit::Done } else { Exit::SomeFailed })
 }
 
 fn parse(line: &str) -> Result<(Uuid, Assignment), String> {
@@ -108,11 +110,11 @@ fn parse(line: &str) -> Result<(Uuid, Assignment), String> {
     }
     let wrong = || "not a document id and a project".to_owned();
     let (document, project) = line.trim().split_once(char::is_whitespace).ok_or_else(wrong)?;
-    let word = match project.trim() {
+    let assignment = match project.trim() {
         "--none" => Assignment::None,
         name => Assignment::Project(name.to_owned()),
     };
-    Ok((id(document)?, word))
+    Ok((id(document)?, assignment))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `syncctl projects import`: projects from JSON lines. A bad line never stops the good ones.
+//! `syncctl projects import`: imports projects from JSON lines. Bad lines are reported; the others are imported.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use crate::db::projects::{self, NewProject};
 use crate::engine::Context;
 use crate::error::{Exit, Fault};
 
-/// One line.
+/// One line of the import.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -33,10 +33,10 @@ pub async fn run(context: &Context, file: &str, output: Output) -> anyhow::Resul
         path => std::fs::read_to_string(path).map_err(|error| Fault::usage(format!("{path}: cannot be read: {error}")))?,
     };
     let (mut lines, mut bad) = (Vec::new(), Vec::new());
-    for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         match serde_json::from_str::<Line>(line) {
-            Ok(line) => lines.push((place + 1, line)),
-            Err(error) => bad.push((place + 1, format!("not a project: {error}"))),
+            Ok(line) => lines.push((index + 1, line)),
+            Err(error) => bad.push((index + 1, format!("not a project: {error}"))),
         }
     }
     let (good, wrong) = checked(context, lines).await?;
@@ -53,22 +53,24 @@ pub async fn run(context: &Context, file: &str, output: Output) -> anyhow::Resul
     Ok(if bad.is_empty() { Exit::Done } else { Exit::SomeFailed })
 }
 
-/// The projects of good lines, and what is wrong with the others.
+/// Returns the projects of valid lines, and the errors of the others by line number.
 async fn checked(context: &Context, lines: Vec<(usize, Line)>) -> anyhow::Result<(Vec<NewProject>, Vec<(usize, String)>)> {
     let names: HashSet<String> = lines.iter().map(|(_, line)| line.user.replace('\0', "\u{fffd}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let users: HashMap<&str, Option<Uuid>> = names.iter().copied().zip(accounts::find(&context.pool, &names).await?).collect();
     let (mut good, mut bad, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
-    for (place, line) in lines {
+    for (number, line) in lines {
         let Some(user) = users.get(line.user.as_str()).copied().flatten() else {
-            bad.push((place, no_user(&line.user).message));
+            bad.push((number, no_user(&line.user).message));
             continue;
         };
         let Line { name, description, keywords, people, .. } = line;
         let project = NewProject { user, name, description, keywords, people };
         match problem(&project) {
-            Some(wrong) => bad.push((place, wrong)),
-            None if !seen.insert((user, project.name.clone())) => bad.push((place, "names a user's project again".into())),
+            Some(wrong) => bad.push((number, wrong)),
+            None if !seen.insert((user, project.name.clone())) => {
+                bad.push((number, "duplicates an earlier line: same user and name".into()))
+            }
             None => good.push(project),
         }
     }

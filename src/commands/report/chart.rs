@@ -1,4 +1,4 @@
-//! Charts over time as SVG that follows the page's colours, each with the same figures as a table. Pure.
+//! Draws time charts as SVG in the page's colours, each with a table of the same figures. Pure.
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::format::{Unit, round_times};
 use super::history::Pieces;
 
-/// The drawing, in its own units: about the width of a phone, so that its text is readable there too.
+/// Size of the drawing in its own units: about the width of a phone, so that text is readable there too.
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 190.0;
 const LEFT: f64 = 48.0;
@@ -14,16 +14,16 @@ const RIGHT: f64 = 8.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 24.0;
 
-/// One row of values over the pieces of the window.
+/// Values for each piece of the window.
 pub struct Series {
     pub name: String,
-    /// A class of the style sheet: which colour.
+    /// Class in the style sheet that sets the colour.
     pub colour: &'static str,
     pub values: Vec<Option<f64>>,
 }
 
 impl Series {
-    /// Counts; nothing is 0.
+    /// Creates a series of counts.
     pub fn counts(name: impl Into<String>, colour: &'static str, values: impl IntoIterator<Item = u64>) -> Self {
         Self { name: name.into(), colour, values: values.into_iter().map(|count| Some(count as f64)).collect() }
     }
@@ -33,16 +33,16 @@ impl Series {
     }
 }
 
-/// How the series are drawn.
+/// Kinds of chart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// Bars, one series on top of the other.
+    /// Stacked bars.
     Bars,
-    /// A line each, interrupted where there is no value.
+    /// One line per series, with gaps where values are missing.
     Lines,
 }
 
-/// A chart with its caption, its legend and its table.
+/// Renders a chart with its caption, legend and table.
 pub fn figure(caption: &str, pieces: &Pieces, series: &[Series], unit: Unit, shape: Shape) -> Markup {
     let drawn: Vec<&Series> = series.iter().filter(|one| one.values.iter().flatten().any(|value| *value > 0.0)).collect();
     html! {
@@ -66,7 +66,7 @@ pub fn figure(caption: &str, pieces: &Pieces, series: &[Series], unit: Unit, sha
     }
 }
 
-/// Where values lie: linear, from 0.
+/// The value axis: linear, from 0.
 struct Scale {
     top: f64,
     ticks: Vec<f64>,
@@ -92,8 +92,8 @@ fn drawing(caption: &str, pieces: &Pieces, series: &[&Series], unit: Unit, shape
         Shape::Lines => series.iter().flat_map(|one| &one.values).flatten().copied().fold(0.0, f64::max),
     };
     let scale = Scale::of(highest, unit);
-    let wide = (WIDTH - LEFT - RIGHT) / pieces.count as f64;
-    let x = |piece: usize| LEFT + wide * piece as f64;
+    let column_width = (WIDTH - LEFT - RIGHT) / pieces.count as f64;
+    let x = |piece: usize| LEFT + column_width * piece as f64;
     let n = |value: f64| format!("{value:.1}");
     html! {
         svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(caption) {
@@ -108,24 +108,24 @@ fn drawing(caption: &str, pieces: &Pieces, series: &[&Series], unit: Unit, shape
             @match shape {
                 Shape::Bars => {
                     @for one in stacked(pieces, series) {
-                        rect.(one.colour) x=(n(x(one.piece) + wide * 0.1)) width=(n(wide * 0.8))
+                        rect.(one.colour) x=(n(x(one.piece) + column_width * 0.1)) width=(n(column_width * 0.8))
                             y=(n(scale.y(one.to))) height=(n(scale.y(one.from) - scale.y(one.to))) {}
                     }
                 }
                 Shape::Lines => {
-                    @let middle = |piece: usize| x(piece) + wide / 2.0;
-                    // The first one last: the others lie behind it.
+                    @let middle = |piece: usize| x(piece) + column_width / 2.0;
+                    // In reverse, so that the first series is on top.
                     @for one in series.iter().rev() {
                         path.line.(one.colour) d=(path(one, middle, |value| scale.y(value))) {}
-                        @for (piece, value) in alone(one) {
+                        @for (piece, value) in isolated(one) {
                             circle.dot.(one.colour) cx=(n(middle(piece))) cy=(n(scale.y(value))) r="2.5" {}
                         }
                     }
                 }
             }
-            // What is pointed at: a whole column, also where its bar is thin.
+            // Tooltips cover the whole column, even if its bar is thin.
             @for piece in 0..pieces.count {
-                rect.hit x=(n(x(piece))) y=(n(TOP)) width=(n(wide)) height=(n(HEIGHT - TOP - BOTTOM)) {
+                rect.hit x=(n(x(piece))) y=(n(TOP)) width=(n(column_width)) height=(n(HEIGHT - TOP - BOTTOM)) {
                     title { (describe(pieces, series, piece, unit)) }
                 }
             }
@@ -155,8 +155,8 @@ fn stacked(pieces: &Pieces, series: &[&Series]) -> Vec<Bar> {
     bars
 }
 
-/// Values that no line reaches.
-fn alone(series: &Series) -> Vec<(usize, f64)> {
+/// Returns values without neighbours, through which no line is drawn.
+fn isolated(series: &Series) -> Vec<(usize, f64)> {
     let neighbours = |piece: usize| piece.checked_sub(1).and_then(|before| series.at(before)).or(series.at(piece + 1));
     (0..series.values.len())
         .filter_map(|piece| Some((piece, series.at(piece)?)))
@@ -164,7 +164,7 @@ fn alone(series: &Series) -> Vec<(usize, f64)> {
         .collect()
 }
 
-/// A line through the values, interrupted where there is none.
+/// Returns the path of a line through the values, with gaps where values are missing.
 fn path(series: &Series, x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> String {
     let mut path = String::new();
     let mut command = 'M';
@@ -184,7 +184,7 @@ fn describe(pieces: &Pieces, series: &[&Series], piece: usize, unit: Unit) -> St
     format!("{} UTC\n{values}", when(pieces, piece))
 }
 
-/// From when to when a piece is.
+/// Formats the time span of a piece.
 fn when(pieces: &Pieces, piece: usize) -> String {
     let (from, to) = (pieces.at(piece), pieces.at(piece + 1));
     match pieces.step.num_seconds() {
@@ -194,7 +194,7 @@ fn when(pieces: &Pieces, piece: usize) -> String {
     }
 }
 
-/// Names of times on the axis, with room between them.
+/// Returns labels for the time axis, spaced so that they do not overlap.
 fn labels(pieces: &Pieces) -> Vec<(usize, String)> {
     let window = pieces.step.num_seconds() * pieces.count as i64;
     let every = round_times(window);
@@ -205,7 +205,7 @@ fn labels(pieces: &Pieces) -> Vec<(usize, String)> {
     };
     let label = |piece: usize| {
         let time = pieces.at(piece);
-        // Room for half of the text at either end.
+        // Leave space for half of the text at the right end.
         let inside = piece as f64 / pieces.count as f64 <= 0.95;
         (inside && time.timestamp().rem_euclid(every) == 0).then(|| (piece, format(time)))
     };

@@ -1,41 +1,41 @@
-//! Numbers and times as people read them. Pure.
+//! Formats numbers and times for people. Pure.
 
 use chrono::{DateTime, Utc};
 
-/// What a number counts.
+/// What a number measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Count,
     Seconds,
 }
 
-/// Steps of an axis of time, in seconds.
+/// Steps of a duration axis, in seconds.
 const ROUND_SECONDS: [f64; 23] = [
     0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0,
     14_400.0, 21_600.0, 43_200.0,
 ];
 
 impl Unit {
-    /// The next round step that is no smaller.
-    pub fn step(self, least: f64) -> f64 {
-        let decimal = |least: f64| {
-            let power = 10f64.powf(least.max(f64::MIN_POSITIVE).log10().floor());
+    /// Returns the smallest round step that is at least `min`.
+    pub fn step(self, min: f64) -> f64 {
+        let decimal = |min: f64| {
+            let power = 10f64.powf(min.max(f64::MIN_POSITIVE).log10().floor());
             [1.0, 2.0, 5.0, 10.0]
                 .into_iter()
                 .map(|factor| factor * power)
-                .find(|step| *step >= least * 0.999)
+                .find(|step| *step >= min * 0.999)
                 .unwrap_or(10.0 * power)
         };
         match self {
-            Self::Count => decimal(least.max(1.0)),
+            Self::Count => decimal(min.max(1.0)),
             Self::Seconds => {
-                let round = ROUND_SECONDS.into_iter().find(|step| *step >= least * 0.999);
-                round.unwrap_or_else(|| decimal(least / 86_400.0) * 86_400.0)
+                let round = ROUND_SECONDS.into_iter().find(|step| *step >= min * 0.999);
+                round.unwrap_or_else(|| decimal(min / 86_400.0) * 86_400.0)
             }
         }
     }
 
-    /// For an axis.
+    /// Formats a value for an axis.
     pub fn short(self, value: f64) -> String {
         match self {
             Self::Count if value >= 1e9 => format!("{} G", trimmed(value / 1e9)),
@@ -46,7 +46,7 @@ impl Unit {
         }
     }
 
-    /// For a table.
+    /// Formats a value for a table.
     pub fn long(self, value: f64) -> String {
         match self {
             Self::Count => count(value.round().max(0.0) as u64),
@@ -60,7 +60,7 @@ fn trimmed(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// With narrow spaces between thousands.
+/// Formats a number with narrow spaces between thousands.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let groups: Vec<&str> =
@@ -68,12 +68,12 @@ pub fn count(value: u64) -> String {
     groups.join("\u{202f}")
 }
 
-/// Like `count`, for what the database counts.
+/// Like `count`, for counts from the database.
 pub fn counted(value: i64) -> String {
     count(value.unsigned_abs())
 }
 
-/// In the unit that fits.
+/// Formats seconds in a suitable unit.
 pub fn seconds(value: f64) -> String {
     match value {
         0.0 => "0".into(),
@@ -86,7 +86,7 @@ pub fn seconds(value: f64) -> String {
 }
 
 pub fn percent(share: f64) -> String {
-    // 100 % is said of all, not of nearly all.
+    // Round down, so that only all is 100 %.
     let rounded = (share * 1000.0).floor() / 10.0;
     format!("{} %", trimmed(rounded))
 }
@@ -104,7 +104,7 @@ pub fn time(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M").to_string()
 }
 
-/// Seconds between the times that an axis of this many seconds names: at most seven of them.
+/// Returns the seconds between labels on a time axis of `window` seconds, for at most seven labels.
 pub fn round_times(window: i64) -> i64 {
     const ROUND: [i64; 13] =
         [300, 600, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 2 * 86_400, 4 * 86_400, 7 * 86_400, 28 * 86_400];
@@ -120,8 +120,8 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(["", " ms", " s", " min", " h", " days"].map(str::len).len(), 6);
-        let said: Vec<String> = [0.0, 0.25, 1.5, 75.0, 90.0, 3600.0, 7200.0, 259_200.0].into_iter().map(seconds).collect();
-        assert_eq!(said, ["0", "250 ms", "1.5 s", "75 s", "1.5 min", "1 h", "2 h", "3 days"]);
+        let texts: Vec<String> = [0.0, 0.25, 1.5, 75.0, 90.0, 3600.0, 7200.0, 259_200.0].into_iter().map(seconds).collect();
+        assert_eq!(texts, ["0", "250 ms", "1.5 s", "75 s", "1.5 min", "1 h", "2 h", "3 days"]);
         assert_eq!(percent(0.99999), "99.9 %");
         assert_eq!(percent(1.0), "100 %");
         assert_eq!((Unit::Count.step(0.3), Unit::Count.step(3.0), Unit::Count.step(2500.0)), (1.0, 5.0, 5000.0));

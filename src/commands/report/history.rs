@@ -1,4 +1,4 @@
-//! Runs of a window, sorted into even pieces of time. Pure.
+//! Groups the runs of a window into equal pieces of time. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,15 +9,15 @@ use serde_json::Value;
 use crate::db::history::RunSummary;
 use crate::engine::delays::Delays;
 
-/// Statuses of runs that are over, in the order in which they are drawn.
+/// Statuses of ended runs, in drawing order.
 pub const STATUSES: [&str; 6] = ["completed", "partial", "failed", "paused", "abandoned", "skipped"];
 
-/// Lengths of a piece, in seconds.
+/// Possible lengths of a piece, in seconds.
 const STEPS: [i64; 11] = [60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 7 * 86_400, 28 * 86_400];
-/// More pieces would be too thin to point at.
-const MOST_PIECES: i64 = 60;
+/// Maximum number of pieces; more would be too thin to point at.
+const MAX_PIECES: i64 = 60;
 
-/// Even pieces of time, the last of which is not over.
+/// Equal pieces of time; the last one is still in progress.
 #[derive(Debug, Clone)]
 pub struct Pieces {
     pub start: DateTime<Utc>,
@@ -26,22 +26,22 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Those of the last `since` before `now`, on round times of UTC.
+    /// Divides the last `since` before `now` into pieces that begin at round UTC times.
     pub fn of(since: TimeDelta, now: DateTime<Utc>) -> Self {
         let seconds = since.num_seconds().max(1);
-        let step = STEPS.into_iter().find(|step| seconds / step < MOST_PIECES).unwrap_or(seconds / MOST_PIECES);
+        let step = STEPS.into_iter().find(|step| seconds / step < MAX_PIECES).unwrap_or(seconds / MAX_PIECES);
         let first = (now.timestamp() - seconds).div_euclid(step) * step;
         let count = usize::try_from((now.timestamp() - first) / step + 1).unwrap_or(1);
         Self { start: DateTime::from_timestamp(first, 0).unwrap_or(now), step: TimeDelta::seconds(step), count }
     }
 
-    /// The piece that a time lies in.
+    /// Returns the piece that contains a time.
     fn index_of(&self, time: DateTime<Utc>) -> Option<usize> {
         let at = usize::try_from((time - self.start).num_seconds() / self.step.num_seconds()).ok()?;
         (time >= self.start && at < self.count).then_some(at)
     }
 
-    /// When a piece begins.
+    /// Returns the start of a piece.
     pub fn at(&self, piece: usize) -> DateTime<Utc> {
         self.start + self.step * i32::try_from(piece).unwrap_or(i32::MAX)
     }
@@ -52,28 +52,28 @@ impl Pieces {
 pub struct Job {
     /// Runs by piece and status.
     pub runs: Vec<[u64; STATUSES.len()]>,
-    /// Milliseconds of the runs that did work, by piece; sorted.
+    /// Durations in milliseconds of runs that were not skipped, by piece; sorted.
     pub took: Vec<Vec<u64>>,
 }
 
 impl Job {
-    /// Runs of this status.
+    /// Returns the number of runs with this status.
     pub fn count(&self, status: &str) -> u64 {
-        let place = STATUSES.iter().position(|known| *known == status);
-        place.map_or(0, |place| self.runs.iter().filter_map(|piece| piece.get(place)).sum())
+        let index = STATUSES.iter().position(|known| *known == status);
+        index.map_or(0, |index| self.runs.iter().filter_map(|piece| piece.get(index)).sum())
     }
 
     pub fn total(&self) -> u64 {
         self.runs.iter().flatten().sum()
     }
 
-    /// Share of the runs that did work, or died at it, that were completed.
+    /// Returns the share of completed runs among those that were not skipped.
     pub fn success_rate(&self) -> Option<f64> {
         let worked = self.total() - self.count("skipped");
         (worked > 0).then(|| self.count("completed") as f64 / worked as f64)
     }
 
-    /// Seconds that this share of all its runs did not pass.
+    /// Returns the duration in seconds that this share of its runs did not exceed.
     pub fn took_at(&self, share: f64) -> Option<f64> {
         let mut all: Vec<u64> = self.took.iter().flatten().copied().collect();
         all.sort_unstable();
@@ -81,7 +81,7 @@ impl Job {
     }
 }
 
-/// What the runs of one service did, by piece.
+/// Figures of one service's runs, by piece.
 #[derive(Debug, Clone, Default)]
 pub struct Service {
     pub polls: Vec<u64>,
@@ -97,11 +97,11 @@ pub struct Failures {
     pub count: u64,
     pub jobs: BTreeSet<String>,
     pub last_at: DateTime<Utc>,
-    /// Of the last run that had one.
+    /// Example from the last run with such a failure.
     pub example: String,
 }
 
-/// Everything of the window.
+/// All runs of the window.
 #[derive(Debug, Clone)]
 pub struct History {
     pub pieces: Pieces,
@@ -116,27 +116,27 @@ impl History {
         Self { pieces, runs: 0, jobs: BTreeMap::new(), services: BTreeMap::new(), errors: BTreeMap::new() }
     }
 
-    /// Counts a run.
-    pub fn add(&mut self, told: RunSummary) {
-        let Some(at) = self.pieces.index_of(told.ended_at) else { return };
+    /// Adds a run.
+    pub fn add(&mut self, run: RunSummary) {
+        let Some(at) = self.pieces.index_of(run.ended_at) else { return };
         let count = self.pieces.count;
         self.runs += 1;
-        let service = told.job.split(' ').next().unwrap_or_default().to_owned();
+        let service = run.job.split(' ').next().unwrap_or_default().to_owned();
         let job = self
             .jobs
-            .entry(told.job.clone())
+            .entry(run.job.clone())
             .or_insert_with(|| Job { runs: vec![Default::default(); count], took: vec![Vec::new(); count] });
-        if let (Some(piece), Some(place)) = (job.runs.get_mut(at), STATUSES.iter().position(|known| *known == told.status)) {
-            piece[place] += 1;
+        if let (Some(piece), Some(index)) = (job.runs.get_mut(at), STATUSES.iter().position(|known| *known == run.status)) {
+            piece[index] += 1;
         }
-        // A run that was skipped took no time of its own, and how long one took that died nobody knows.
+        // Skipped runs have no duration, and that of a run that died is unknown.
         if let (Some(took), Some(ms), "completed" | "partial" | "failed" | "paused") =
-            (job.took.get_mut(at), told.elapsed_ms, &*told.status)
+            (job.took.get_mut(at), run.elapsed_ms, &*run.status)
         {
             took.insert(took.partition_point(|other| *other < ms), ms);
         }
-        for (class, entry) in told.errors.as_object().into_iter().flatten() {
-            self.fail(class, entry, &told.job, told.ended_at);
+        for (class, entry) in run.errors.as_object().into_iter().flatten() {
+            self.fail(class, entry, &run.job, run.ended_at);
         }
         let service = self.services.entry(service).or_insert_with(|| Service {
             polls: vec![0; count],
@@ -146,18 +146,18 @@ impl History {
             delays: vec![Delays::default(); count],
         });
         let add = |sums: &mut Vec<u64>, value: u64| sums.iter_mut().skip(at).take(1).for_each(|sum| *sum += value);
-        add(&mut service.polls, told.streams);
-        add(&mut service.calls, told.api_calls);
-        add(&mut service.units, told.quota_units);
-        add(&mut service.changed, changed(&told.changes));
-        if let (Ok(delays), Some(sum)) = (Delays::deserialize(&told.delays), service.delays.get_mut(at)) {
+        add(&mut service.polls, run.streams);
+        add(&mut service.calls, run.api_calls);
+        add(&mut service.units, run.quota_units);
+        add(&mut service.changed, changed(&run.changes));
+        if let (Ok(delays), Some(sum)) = (Delays::deserialize(&run.delays), service.delays.get_mut(at)) {
             *sum += &delays;
         }
     }
 
     fn fail(&mut self, class: &str, entry: &Value, job: &str, ended_at: DateTime<Utc>) {
-        let fresh = || Failures { count: 0, jobs: BTreeSet::new(), last_at: DateTime::UNIX_EPOCH, example: String::new() };
-        let failures = self.errors.entry(class.to_owned()).or_insert_with(fresh);
+        let empty = || Failures { count: 0, jobs: BTreeSet::new(), last_at: DateTime::UNIX_EPOCH, example: String::new() };
+        let failures = self.errors.entry(class.to_owned()).or_insert_with(empty);
         failures.count += entry.get("count").and_then(Value::as_u64).unwrap_or(0);
         failures.jobs.insert(job.to_owned());
         if ended_at >= failures.last_at {
@@ -166,7 +166,7 @@ impl History {
         }
     }
 
-    /// Delays of all services in the whole window.
+    /// Returns the delays of all services in the entire window.
     pub fn delays(&self) -> Delays {
         let mut sum = Delays::default();
         self.services.values().flat_map(|service| &service.delays).for_each(|delays| sum += delays);
@@ -180,7 +180,7 @@ fn changed(changes: &Value) -> u64 {
     counts.flatten().sum()
 }
 
-/// Seconds, of sorted milliseconds.
+/// Returns a quantile of sorted milliseconds, in seconds.
 pub fn quantile(sorted: &[u64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     sorted.get((last as f64 * share).round() as usize).map(|ms| *ms as f64 / 1000.0)
@@ -208,7 +208,7 @@ mod tests {
     fn runs_are_counted_where_they_ended_and_the_last_example_stays() {
         let now = DateTime::from_timestamp(1_795_581_818, 0).expect("a time");
         let mut history = History::new(Pieces::of(TimeDelta::hours(24), now));
-        let told = |minutes: i64, status: &str, ms: u64, example: &str| RunSummary {
+        let run = |minutes: i64, status: &str, ms: u64, example: &str| RunSummary {
             ended_at: now - TimeDelta::minutes(minutes),
             job: "gmail cron".into(),
             status: status.into(),
@@ -217,10 +217,10 @@ mod tests {
             changes: json!({ "mailbox": { "created": 1, "updated": 2, "unchanged": 9 } }),
             ..RunSummary::default()
         };
-        for run in [told(1, "completed", 3000, "new"), told(2, "failed", 1000, "old"), told(3, "skipped", 9000, "old")] {
-            history.add(run);
+        for summary in [run(1, "completed", 3000, "new"), run(2, "failed", 1000, "old"), run(3, "skipped", 9000, "old")] {
+            history.add(summary);
         }
-        history.add(told(60 * 48, "failed", 1, "long ago"));
+        history.add(run(60 * 48, "failed", 1, "long ago"));
         assert_eq!(history.runs, 3);
         let job = &history.jobs["gmail cron"];
         assert_eq!((job.total(), job.success_rate()), (3, Some(0.5)));

@@ -1,4 +1,4 @@
-//! Sections on how things stand at this moment. Pure.
+//! Sections about the current state. Pure.
 
 use maud::{Markup, html};
 
@@ -21,7 +21,7 @@ fn card(head: &[(&str, bool)], rows: Markup) -> Markup {
     }
 }
 
-/// How each job went last.
+/// Renders the last run of each job.
 pub fn jobs(figures: &Figures) -> Markup {
     html! {
         @if figures.jobs.is_empty() {
@@ -45,7 +45,7 @@ pub fn jobs(figures: &Figures) -> Markup {
     }
 }
 
-/// How long ago streams were polled.
+/// Renders how long ago streams were polled.
 pub fn ages(ages: &[Ages]) -> Markup {
     let mut head = vec![("Streams by last poll".to_owned(), false)];
     head.extend(AGES.iter().map(|bound| (format!("≤ {}", seconds(*bound)), true)));
@@ -74,7 +74,7 @@ pub fn ages(ages: &[Ages]) -> Markup {
     }
 }
 
-/// What each project has spent of its day.
+/// Renders how much of its daily quota each project has spent.
 pub fn quota(spent: &[Spent], quota: &Quota) -> Markup {
     html! {
         @if spent.is_empty() {
@@ -104,7 +104,7 @@ pub fn quota(spent: &[Spent], quota: &Quota) -> Markup {
     }
 }
 
-/// Whose streams fail: some of so many.
+/// Renders failing accounts: the first of `all`.
 pub fn accounts(failing: &[Failing], all: i64) -> Markup {
     let more = all - failing.len() as i64;
     html! {
@@ -130,7 +130,7 @@ pub fn accounts(failing: &[Failing], all: i64) -> Markup {
     }
 }
 
-/// How push channels stand.
+/// Renders the state of push channels.
 pub fn channels(channels: &[(&'static str, ChannelCounts)]) -> Markup {
     let some = |of: &ChannelCounts| of.live + of.refused + of.to_stop > 0;
     html! {
@@ -146,7 +146,7 @@ pub fn channels(channels: &[(&'static str, ChannelCounts)]) -> Markup {
                             @for count in [of.live, of.silent, of.refused, of.to_stop] { td.number { (counted(count)) } }
                             td.words {
                                 @if of.silent > 0 {
-                                    "Polls find what the silent ones do not announce: run " code { "syncctl " (service) " renew-webhooks" } "."
+                                    "Polls find changes that the silent channels do not announce: run " code { "syncctl " (service) " renew-webhooks" } "."
                                 }
                             }
                         }
@@ -157,14 +157,14 @@ pub fn channels(channels: &[(&'static str, ChannelCounts)]) -> Markup {
     }
 }
 
-/// What became of events.
+/// Renders the deliveries of events.
 pub fn outbox(outbox: &Outbox, deliveries: &[Deliveries]) -> Markup {
     html! {
         @if outbox.pending > 0 {
-            p.faint { (counted(outbox.pending)) " wait, the oldest for " (seconds(outbox.oldest_seconds)) "." }
+            p.faint { (counted(outbox.pending)) " events wait, the oldest for " (seconds(outbox.oldest_seconds)) "." }
         }
         @if deliveries.is_empty() {
-            p.empty { "Nothing was to be delivered to anybody." }
+            p.empty { "There was nothing to deliver." }
         } @else {
             (card(
                 &[("Target", false), ("Delivered in this window", true), ("Waiting", true), ("Given up", true)],

@@ -1,4 +1,4 @@
-//! The page: its head, its figures at a glance, and its sections in their order. Pure.
+//! Renders the page: header, key figures, and sections. Pure.
 
 use chrono::{DateTime, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -11,14 +11,14 @@ use crate::config::Quota;
 use crate::db::channels_read::ChannelCounts;
 use crate::db::problems::{Ages, Deliveries, Failing, Spent};
 
-/// Everything that the page tells.
+/// The data for the page.
 pub struct ReportData {
     pub made_at: DateTime<Utc>,
     pub history: History,
     pub figures: Figures,
     pub ages: Vec<Ages>,
     pub failing: Vec<Failing>,
-    /// With those that `failing` leaves out.
+    /// Number of failing accounts, including those not in `failing`.
     pub accounts_failing: i64,
     pub spent: Vec<Spent>,
     pub quota: Quota,
@@ -27,24 +27,24 @@ pub struct ReportData {
     pub deliveries: Vec<Deliveries>,
 }
 
-/// Section by section: anchor, heading, content.
+/// A section: anchor, heading, content.
 type Section = (&'static str, &'static str, Markup);
 
-/// The whole page. It asks nobody for anything: style and drawings are in it, and there is no script.
-pub fn page(told: &ReportData) -> String {
+/// Renders the page. It is self-contained, with inline styles and drawings, and has no scripts.
+pub fn page(data: &ReportData) -> String {
     let sections: [Section; 10] = [
-        ("runs", "Runs", window::runs(&told.history)),
-        ("durations", "Durations", window::durations(&told.history)),
-        ("errors", "Errors", window::errors(&told.history)),
-        ("freshness", "Freshness", html! { (window::delays(&told.history)) (now::ages(&told.ages)) }),
-        ("volume", "Volume", window::volume(&told.history)),
-        ("quota", "API calls and quota", html! { (window::calls(&told.history)) (now::quota(&told.spent, &told.quota)) }),
-        ("jobs", "Jobs", now::jobs(&told.figures)),
-        ("accounts", "Accounts that fail", now::accounts(&told.failing, told.accounts_failing)),
-        ("channels", "Push channels", now::channels(&told.channels)),
-        ("outbox", "Outbox", now::outbox(&told.figures.outbox, &told.deliveries)),
+        ("runs", "Runs", window::runs(&data.history)),
+        ("durations", "Durations", window::durations(&data.history)),
+        ("errors", "Errors", window::errors(&data.history)),
+        ("freshness", "Freshness", html! { (window::delays(&data.history)) (now::ages(&data.ages)) }),
+        ("volume", "Volume", window::volume(&data.history)),
+        ("quota", "API calls and quota", html! { (window::calls(&data.history)) (now::quota(&data.spent, &data.quota)) }),
+        ("jobs", "Jobs", now::jobs(&data.figures)),
+        ("accounts", "Accounts that fail", now::accounts(&data.failing, data.accounts_failing)),
+        ("channels", "Push channels", now::channels(&data.channels)),
+        ("outbox", "Outbox", now::outbox(&data.figures.outbox, &data.deliveries)),
     ];
-    let pieces = &told.history.pieces;
+    let pieces = &data.history.pieces;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -52,7 +52,7 @@ pub fn page(told: &ReportData) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="referrer" content="no-referrer";
-                // No request for an icon either.
+                // Prevent the request for an icon.
                 link rel="icon" href="data:,";
                 title { "syncctl report" }
                 style { (PreEscaped(include_str!("style.css"))) }
@@ -61,19 +61,19 @@ pub fn page(told: &ReportData) -> String {
                 header {
                     h1 { "syncctl report" }
                     p.faint {
-                        (format::time(pieces.start)) " to " (format::time(told.made_at)) ". All times are UTC. "
-                        (count(told.history.runs)) " runs, in steps of " (seconds(pieces.step.num_seconds() as f64)) "."
+                        (format::time(pieces.start)) " to " (format::time(data.made_at)) ". All times are UTC. "
+                        (count(data.history.runs)) " runs, in steps of " (seconds(pieces.step.num_seconds() as f64)) "."
                     }
                     nav aria-label="Sections" { ul { @for (anchor, heading, _) in &sections { li { a href={ "#" (anchor) } { (heading) } } } } }
                 }
                 main {
-                    (tiles(told))
+                    (tiles(data))
                     @for (anchor, heading, content) in &sections {
                         section aria-labelledby=(anchor) { h2 id=(anchor) { (heading) } (content) }
                     }
                 }
                 footer {
-                    "Made by syncctl " (env!("CARGO_PKG_VERSION")) " at " (format::time(told.made_at)) " UTC. Users are named by their ids."
+                    "Made by syncctl " (env!("CARGO_PKG_VERSION")) " at " (format::time(data.made_at)) " UTC. Users are shown by id."
                 }
             }
         }
@@ -81,22 +81,22 @@ pub fn page(told: &ReportData) -> String {
     page.into_string()
 }
 
-fn tiles(told: &ReportData) -> Markup {
-    let History { jobs, .. } = &told.history;
+fn tiles(data: &ReportData) -> Markup {
+    let History { jobs, .. } = &data.history;
     let sum = |status: &str| jobs.values().map(|job| job.count(status)).sum::<u64>();
     let worked: u64 = STATUSES.iter().filter(|status| **status != "skipped").map(|status| sum(status)).sum();
     let success = (worked > 0).then(|| sum("completed") as f64 / worked as f64);
-    let figures = &told.figures;
+    let figures = &data.figures;
     let due: i64 = figures.streams.iter().map(|of| of.due).sum();
     let oldest = figures.streams.iter().map(|of| of.oldest_due_seconds).fold(0.0, f64::max);
-    let failing = told.accounts_failing;
+    let failing = data.accounts_failing;
     let quarantined: i64 = figures.streams.iter().map(|of| of.quarantined).sum();
     let dash = || "–".to_owned();
     let tile = |value: String, name: String, bad: bool| html! { li.bad[bad] { b { (value) } span { (name) } } };
     html! {
         ul.tiles {
             (tile(success.map_or_else(dash, percent), "runs completed".into(), success.is_some_and(|share| share < 0.9)))
-            (tile(told.history.delays().p95().map_or_else(dash, seconds), "delay of changes, p95".into(), false))
+            (tile(data.history.delays().p95().map_or_else(dash, seconds), "delay of changes, p95".into(), false))
             (tile(counted(due), if due > 0 { format!("streams due now, for up to {}", seconds(oldest)) } else { "streams due now".into() }, false))
             (tile(counted(failing), "accounts fail now".into(), failing > 0))
             (tile(counted(quarantined), "items in quarantine".into(), quarantined > 0))

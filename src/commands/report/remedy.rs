@@ -1,19 +1,18 @@
-//! What to do about what a summary counts as failed.
+//! Remedies for the failures in run summaries.
 
 use crate::error::Class;
 
-/// In a line. Summaries have the classes of `error::Class`, those of other versions, and what a run counts besides.
+/// Returns the remedy in one line. Summaries have the classes of `error::Class`, classes of other versions, and classes that only runs use.
 pub fn remedy(class: &str) -> String {
-    let told = match (Class::from_name(class), class) {
-        // A summary does not say whose grants they are.
+    let text = match (Class::from_name(class), class) {
+        // A summary does not record the kinds of the accounts.
         (Some(class @ (Class::AuthRevoked | Class::ClientRefused | Class::ScopeMissing)), _) => {
-            let delegated =
-                "where a service account acts for the user, `syncctl accounts list` says what an administrator enters";
+            let delegated = "for users of a service account, `syncctl accounts list` shows what an administrator enters";
             return format!("{}; {delegated}", class.remedy());
         }
         (Some(class), _) => class.remedy(),
-        (None, "unknown_user") => "correct the ids on the command line of the job: they name nothing that is known",
+        (None, "unknown_user") => "correct the ids on the job's command line: they are unknown",
         (None, _) => "read the example: this version does not know the class",
     };
-    told.to_owned()
+    text.to_owned()
 }

@@ -1,4 +1,4 @@
-//! Sections on what runs did in the window. Pure.
+//! Sections about the runs in the window. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,23 @@ use super::history::{History, Job, STATUSES, Service, quantile};
 use super::remedy::remedy;
 use crate::engine::delays::Delays;
 
-/// The colour of a service, where it has one.
+/// Returns the colour class of a service, or a neutral one.
 fn colour(service: &str) -> &'static str {
     ["calendar", "drive", "gmail", "attendee"].into_iter().find(|known| *known == service).unwrap_or("skipped")
 }
 
-/// Whether so many charts leave no gap in rows of two: they are drawn wider then.
+/// Whether this number of charts fills rows of two; then they are drawn wider.
 fn is_even(charts: usize) -> bool {
     matches!(charts, 2 | 4)
 }
 
-/// How many runs ended how, over time and job by job.
+/// Renders the runs by status, over time and by job.
 pub fn runs(history: &History) -> Markup {
     let by_status = |jobs: &[&Job]| -> Vec<Series> {
-        let sums = |place: usize| {
-            (0..history.pieces.count).map(move |piece| jobs.iter().filter_map(|job| job.runs.get(piece)?.get(place)).sum::<u64>())
+        let sums = |index: usize| {
+            (0..history.pieces.count).map(move |piece| jobs.iter().filter_map(|job| job.runs.get(piece)?.get(index)).sum::<u64>())
         };
-        STATUSES.iter().enumerate().map(|(place, status)| Series::counts(*status, status, sums(place))).collect()
+        STATUSES.iter().enumerate().map(|(index, status)| Series::counts(*status, status, sums(index))).collect()
     };
     let mut services: BTreeMap<&str, Vec<&Job>> = BTreeMap::new();
     for (name, job) in &history.jobs {
@@ -34,9 +34,9 @@ pub fn runs(history: &History) -> Markup {
     }
     html! {
         @if history.runs == 0 {
-            p.empty { "No run ended in this window. Runs come from cron or from systemd's timers: is one of them set up?" }
+            p.empty { "No run ended in this window. Runs are started by cron or by systemd timers: check that one of them is set up." }
         } @else {
-            p.faint { "How many runs ended how. Skipped ones found another run of the same job at work; abandoned ones were of processes that died." }
+            p.faint { "Runs by status. Skipped runs found another run of the same job in progress; abandoned runs belonged to processes that died." }
             div.grid.wide[is_even(services.len())] {
                 @for (service, jobs) in &services {
                     (figure(&format!("Runs of {service}"), &history.pieces, &by_status(jobs), Unit::Count, Shape::Bars))
@@ -51,7 +51,7 @@ fn success(jobs: &BTreeMap<String, Job>) -> Markup {
     html! {
         table {
             thead { tr {
-                th scope="col" { "Job" } th.number scope="col" { "Runs" } th.number scope="col" { "Completed" } th scope="col" { "Of all that worked" }
+                th scope="col" { "Job" } th.number scope="col" { "Runs" } th.number scope="col" { "Completed" } th scope="col" { "Of all not skipped" }
                 @for status in &STATUSES[1..] { th.number scope="col" { (status) } }
             } }
             tbody {
@@ -69,26 +69,26 @@ fn success(jobs: &BTreeMap<String, Job>) -> Markup {
     }
 }
 
-/// A bar of parts that make a whole.
+/// Renders a bar of shares of a total.
 pub fn shares(parts: impl Iterator<Item = (&'static str, u64)> + Clone) -> Markup {
-    let whole: u64 = parts.clone().map(|(_, part)| part).sum();
+    let total: u64 = parts.clone().map(|(_, part)| part).sum();
     html! {
-        @if whole > 0 {
+        @if total > 0 {
             div.share {
                 @for (colour, part) in parts.filter(|(_, part)| *part > 0) {
-                    i.(colour) style=(format!("width:{:.2}%", part as f64 * 100.0 / whole as f64)) title=(format!("{colour}: {}", count(part))) {}
+                    i.(colour) style=(format!("width:{:.2}%", part as f64 * 100.0 / total as f64)) title=(format!("{colour}: {}", count(part))) {}
                 }
             }
         }
     }
 }
 
-/// How long the runs of each job took.
+/// Renders the durations of each job's runs.
 pub fn durations(history: &History) -> Markup {
     let worked: Vec<_> = history.jobs.iter().filter(|(_, job)| job.took.iter().any(|took| !took.is_empty())).collect();
     html! {
         @if worked.is_empty() {
-            p.empty { "No run that did work ended in this window." }
+            p.empty { "No run that polled anything ended in this window." }
         } @else {
             p.faint { "Half of the runs took no longer than p50, 95 % no longer than p95." }
             div.grid {
@@ -99,8 +99,8 @@ pub fn durations(history: &History) -> Markup {
                         name,
                         &history.pieces,
                         &[
-                            Series { name: format!("p50, {} in all", all(0.5)), colour: "p50", values: line(0.5) },
-                            Series { name: format!("p95, {} in all", all(0.95)), colour: "p95", values: line(0.95) },
+                            Series { name: format!("p50, {} overall", all(0.5)), colour: "p50", values: line(0.5) },
+                            Series { name: format!("p95, {} overall", all(0.95)), colour: "p95", values: line(0.95) },
                         ],
                         Unit::Seconds,
                         Shape::Lines,
@@ -111,7 +111,7 @@ pub fn durations(history: &History) -> Markup {
     }
 }
 
-/// What failed, and what to do.
+/// Renders failures and their remedies.
 pub fn errors(history: &History) -> Markup {
     let mut classes: Vec<_> = history.errors.iter().collect();
     classes.sort_by_key(|(_, failures)| std::cmp::Reverse(failures.count));
@@ -144,7 +144,7 @@ pub fn errors(history: &History) -> Markup {
     }
 }
 
-/// Charts of a figure for each service, of those that have any.
+/// Renders a chart of a figure for each service with nonzero values.
 fn by_service(history: &History, name: &str, value: impl Fn(&Service) -> &Vec<u64>) -> Markup {
     let some: Vec<_> = history.services.iter().filter(|(_, of)| value(of).iter().any(|value| *value > 0)).collect();
     html! {
@@ -164,14 +164,14 @@ fn by_service(history: &History, name: &str, value: impl Fn(&Service) -> &Vec<u6
     }
 }
 
-/// How long changes waited.
+/// Renders the delays of changes.
 pub fn delays(history: &History) -> Markup {
     let some: Vec<_> = history.services.iter().filter(|(_, of)| of.delays.iter().any(|delays| delays.count > 0)).collect();
     html! {
         @if some.is_empty() {
-            p.empty { "No poll found a change in this window, so no delay is known." }
+            p.empty { "No poll found a change in this window, so delays are unknown." }
         } @else {
-            p.faint { "From a change at the provider to the poll that found it. First syncs and resyncs are left out: what they find is old." }
+            p.faint { "Time from a change at the provider to the poll that found it, without first syncs and resyncs, which find old changes." }
             div.grid {
                 @for (service, of) in some {
                     (figure(
@@ -190,12 +190,12 @@ pub fn delays(history: &History) -> Markup {
     }
 }
 
-/// Rows that polls changed.
+/// Renders the number of changed rows.
 pub fn volume(history: &History) -> Markup {
     by_service(history, "rows changed", |of| &of.changed)
 }
 
-/// What was asked at the providers.
+/// Renders the number of API calls.
 pub fn calls(history: &History) -> Markup {
     by_service(history, "API calls", |of| &of.calls)
 }

@@ -1,4 +1,4 @@
-//! The mean delays as bars, a panel for each set of traces.
+//! Draws the mean delays as bars, with a panel for each set of traces.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -22,7 +22,7 @@ const OURS: RGBColor = RGBColor(0x1a, 0x7f, 0x5a);
 const KNOWN: RGBColor = RGBColor(0x24, 0x29, 0x2f);
 const OTHERS: RGBColor = RGBColor(0xb6, 0xc2, 0xcf);
 
-/// The SVG as text. The first bar of each panel is what the others are measured by. `terms`: what was held alike, in a line.
+/// Returns the SVG as text. The other bars of a panel are relative to its first. `terms` is one line on the common parameters.
 pub fn draw(panels: &[Panel], terms: &str) -> anyhow::Result<String> {
     let rows = panels.iter().map(|panel| panel.bars.len()).max().unwrap_or(0) as i32;
     let size = ((LABELS + PANEL * panels.len() as i32 + 10) as u32, (HEAD + STEP * rows + FOOT) as u32);
@@ -48,7 +48,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 fn draw_panel(area: &Area, panel: &Panel, left: i32) -> anyhow::Result<()> {
     let longest = panel.bars.iter().map(|(_, minutes)| *minutes).fold(f64::MIN_POSITIVE, f64::max);
-    // Room for the figures beside the longest bar.
+    // Leave space for the figures next to the longest bar.
     let width = f64::from(PANEL - 110);
     let end = |minutes: f64| left + (minutes / longest * width).round() as i32;
     write(area, panel.title, (left, HEAD - 24), 14, &INK, HPos::Left)?;
@@ -62,9 +62,9 @@ fn draw_panel(area: &Area, panel: &Panel, left: i32) -> anyhow::Result<()> {
         let top = middle(row) - BAR / 2;
         area.draw(&Rectangle::new([(left, top), (end(*minutes), top + BAR)], colour.filled()))?;
         let figures = format!("{minutes:.1} min, {:.2}x", minutes / optimum);
-        // Beyond the dashed line, not over it.
-        let beside = end(minutes.max(*optimum)) + 6;
-        write(area, &figures, (beside, middle(row)), 12, &FAINT, HPos::Left)?;
+        // To the right of both the bar and the dashed line.
+        let figures_x = end(minutes.max(*optimum)) + 6;
+        write(area, &figures, (figures_x, middle(row)), 12, &FAINT, HPos::Left)?;
     }
     let (x, bottom) = (end(*optimum), middle(panel.bars.len()) - STEP / 2);
     for top in (HEAD - 8..bottom).step_by(8) {

@@ -1,4 +1,4 @@
-//! An overview as a person reads it in a terminal.
+//! Formats an overview for a terminal.
 
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
@@ -9,15 +9,15 @@ use crate::db::overview::{Channels, Failing, JobState, Outbox, Overview, Running
 use crate::db::runs::Progress;
 use crate::engine::delays::Delays;
 
-/// A stream that has been due for longer is worth a look: cron runs every few minutes.
-const LONG_DUE: f64 = 3600.0;
-/// A job that did not run for so many times its usual pause is late.
+/// Time due in seconds above which a stream is highlighted: cron runs every few minutes.
+const MAX_DUE: f64 = 3600.0;
+/// A job is late after this multiple of its usual pause.
 const LATE: f64 = 3.0;
 
-/// Between two columns.
+/// Width of the gap between columns.
 const GAP: u16 = 2;
 
-/// One screen; colours only where they are wanted.
+/// Formats the overview as one screen, with or without colours.
 pub fn text(overview: &Overview, settings: &Settings, colours: bool) -> String {
     let database = &overview.database;
     let head = format!(
@@ -36,7 +36,7 @@ pub fn text(overview: &Overview, settings: &Settings, colours: bool) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
 }
 
-/// A table that keeps to the width of a terminal. Words may go on in a second line; a number would be another one.
+/// Fits a table to the width of the terminal. Words may wrap, but not numbers.
 fn drawn(mut table: Table) -> String {
     table.set_content_arrangement(ContentArrangement::Dynamic);
     let mut widths: Vec<u16> = Vec::new();
@@ -66,7 +66,7 @@ fn services(overview: &Overview, colours: bool) -> String {
             Cell::new(&service.service),
             Cell::new(service.streams),
             Cell::new(service.due),
-            tinted(oldest, colours && service.oldest_due_seconds > LONG_DUE, Color::Yellow),
+            tinted(oldest, colours && service.oldest_due_seconds > MAX_DUE, Color::Yellow),
             Cell::new(service.under_way),
             Cell::new(service.unfinished),
             tinted(service.failing.to_string(), colours && service.failing > 0, Color::Red),
@@ -97,7 +97,7 @@ fn jobs(overview: &Overview, colours: bool) -> String {
     drawn(table)
 }
 
-/// What went wrong, and what those that work are doing.
+/// Describes the last error, and the progress of running runs.
 fn doing(job: &JobState) -> String {
     let mut parts: Vec<String> = job.error.as_deref().map(one_line).into_iter().collect();
     parts.extend(job.running.iter().map(|Running { host, pid, seconds, progress, .. }| {
@@ -110,7 +110,7 @@ fn doing(job: &JobState) -> String {
     parts.join("; ")
 }
 
-/// `32 under way, 900 first syncs or resyncs wait for their user's quota (next in 3 s)`
+/// `32 under way, 900 streams wait for quota (next in 3 s)`
 fn in_words(progress: &Progress) -> String {
     let Progress { under_way, polls_waiting, passes_waiting, without_quota, next_seconds, winding_down } = progress;
     let mut parts = vec![format!("{under_way} under way")];
@@ -165,7 +165,7 @@ fn failing(overview: &Overview, settings: &Settings, colours: bool) -> Option<St
     Some(drawn(table))
 }
 
-/// What fits on a line each.
+/// Formats the parts that take one line each.
 fn rest(overview: &Overview, colours: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
@@ -180,15 +180,15 @@ fn rest(overview: &Overview, colours: bool) -> String {
     for channels in &overview.channels {
         let Channels { service, live, silent, refused, ending, to_stop, .. } = channels;
         let mut text = format!(
-            "{service}: {live} live, {silent} silent, {refused} refused, {ending} end within the hour, {to_stop} to stop"
+            "{service}: {live} live, {silent} silent, {refused} refused, {ending} expire within the hour, {to_stop} to stop"
         );
         if silent + refused > 0 {
-            text.push_str(&format!("; `syncctl {service} renew-webhooks` mends them"));
+            text.push_str(&format!("; `syncctl {service} renew-webhooks` repairs them"));
         }
         table.add_row([Cell::new("channels"), tinted(text, colours && silent + refused > 0, Color::Yellow)]);
     }
     if overview.accounts_ended > 0 {
-        let text = format!("{} ended on purpose (`syncctl accounts revoke`), and not called", overview.accounts_ended);
+        let text = format!("{} ended on purpose (`syncctl accounts revoke`), no longer synced", overview.accounts_ended);
         table.add_row(["accounts", &text]);
     }
     let outbox = &overview.outbox;
@@ -199,7 +199,7 @@ fn rest(overview: &Overview, colours: bool) -> String {
     }
     for held in &overview.quarantine {
         let text = format!(
-            "{}: {} items, the oldest of {}: `syncctl items list`",
+            "{}: {} items, the oldest since {}: `syncctl items list`",
             held.service,
             held.items,
             held.oldest_at.format("%F %R UTC")
@@ -222,7 +222,7 @@ fn rest(overview: &Overview, colours: bool) -> String {
 fn outbox_line(outbox: &Outbox) -> String {
     let mut text = match outbox.pending() {
         0 => "nothing waits".into(),
-        pending if outbox.targets.is_empty() => format!("{pending} events, and no target has taken any yet"),
+        pending if outbox.targets.is_empty() => format!("{pending} events, but no target has taken any yet"),
         pending => format!("{pending} wait, the oldest for {}", outbox.oldest_seconds.map_or_else(|| "–".into(), ago)),
     };
     if outbox.dead() > 0 {
@@ -231,12 +231,12 @@ fn outbox_line(outbox: &Outbox) -> String {
     text
 }
 
-/// What could be read in part only, and of whom.
+/// Describes events that were only partly read, and their users.
 fn unread_line(unread: &Unread) -> String {
     let Unread { events, series, users, first } = unread;
     let more = if *users > first.len() as i64 { " …" } else { "" };
     format!(
-        "{events} read in part, of {users} users ({}{more}); {series} are recurring meetings whose rule cannot be read: no bot joins them",
+        "{events} only partly read, of {users} users ({}{more}); {series} are recurring meetings whose rule cannot be parsed: no bot joins them",
         first.join(" ")
     )
 }
@@ -251,16 +251,16 @@ fn bots_line(overview: &Overview) -> String {
     format!("{}{}", states.join(", "), next.unwrap_or_default())
 }
 
-fn tinted(text: String, wanted: bool, colour: Color) -> Cell {
-    if wanted { Cell::new(text).fg(colour) } else { Cell::new(text) }
+fn tinted(text: String, is_tinted: bool, colour: Color) -> Cell {
+    if is_tinted { Cell::new(text).fg(colour) } else { Cell::new(text) }
 }
 
-/// Two units at the most: nobody needs the seconds of days.
+/// Formats a duration with at most two units.
 fn ago(seconds: f64) -> String {
     seconds_text(seconds).split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// The beginning of a message, for a cell.
+/// Shortens a message to the beginning of its first line, for a table cell.
 fn one_line(text: &str) -> String {
     let mut line: String = text.lines().next().unwrap_or_default().chars().take(120).collect();
     if line.len() < text.len() {
