@@ -1,4 +1,4 @@
-//! The settings: one struct a section, each field with its default. Knows no file and no environment; `config/load.rs` does.
+//! The settings: one struct per section, with the default of each field. `config/load.rs` reads files and the environment.
 
 mod attendee;
 mod calendar;
@@ -49,7 +49,7 @@ pub use retention::Retention;
 pub use secrets::MACHINE_SETTINGS;
 pub use webhook::Webhook;
 
-/// Every setting. `syncctl config show` prints them with where each came from.
+/// All settings. `syncctl config show` prints each with its origin.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -76,27 +76,27 @@ pub struct Settings {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Db {
-    /// libpq URL or keywords; empty: the private cluster in `data_dir`.
+    /// libpq connection string (URI or keywords). Empty: the private cluster in `data_dir`.
     #[serde(serialize_with = "expose")]
     #[schemars(with = "String")]
     pub url: SecretString,
-    /// Password, where the URL has none.
+    /// Password, if `db.url` contains none.
     #[serde(serialize_with = "expose")]
     #[schemars(with = "String")]
     pub password: SecretString,
     /// Apply migrations at the start of a command: `auto` (private cluster only), `on`, `off`.
     pub auto_migrate: AutoMigrate,
-    /// Most connections that one run opens.
+    /// Maximum number of database connections per run.
     pub pool_size: u32,
-    /// How long a connection may take to open.
+    /// Timeout for opening a connection.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub connect_timeout: Duration,
-    /// Folder of the private cluster, where no other user may write; empty: `$XDG_DATA_HOME/syncctl/postgres`, or `/var/lib/syncctl/postgres` as root.
+    /// Data folder of the private cluster, not writable by other users. Empty: `$XDG_DATA_HOME/syncctl/postgres`, or `/var/lib/syncctl/postgres` for root.
     pub data_dir: PathBuf,
 }
 
-/// When migrations are applied without being asked for.
+/// When migrations are applied automatically.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AutoMigrate {
@@ -105,15 +105,15 @@ pub enum AutoMigrate {
     Off,
 }
 
-/// Keys that seal secrets before they reach the database.
+/// Keys that seal (encrypt) secrets before they reach the database.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
-    /// Lines of `key-id base64(32 bytes)`; the first one writes, all of them read.
+    /// Lines of `key-id base64(32 bytes)`. The first key encrypts; all of them decrypt.
     #[serde(serialize_with = "expose")]
     #[schemars(with = "String")]
     pub keys: SecretString,
-    /// A file of such lines, private to its owner (mode 0600); empty: `seal.keys` beside the private cluster, made on first use.
+    /// File with such lines, private to its owner (mode 0600). Empty: `seal.keys` next to the private cluster, created on first use.
     pub key_file: PathBuf,
 }
 
@@ -121,42 +121,41 @@ pub struct Seal {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Engine {
-    /// Streams claimed by one statement.
+    /// Maximum number of streams claimed by one statement.
     pub chunk: u32,
-    /// Most requests to Google under way at once, each of up to `google.batch_size` calls; fewer while Google is slow or refuses.
+    /// Maximum number of concurrent requests to Google, each of up to `google.batch_size` calls. Reduced while Google is slow or refuses requests.
     pub concurrency: u32,
-    /// Threads that a run may use. A second one starts when a claim finds more than the first has at hand.
+    /// Maximum number of threads per run. Another one starts when streams remain to be claimed after a claim.
     pub threads: u32,
-    /// Bytes of memory for pages that were read and are not written yet, as a guide: one page is always read. For each 4 KiB a run also holds one full
-    /// pass that waits.
+    /// Approximate limit, in bytes, on pages read but not yet written; one page is always read. Also limits the full passes a run holds, to one per 4 KiB.
     pub page_memory: u64,
-    /// Most bytes that are read of an answer of Google's or Attendee's, unpacked.
+    /// Maximum size of a response from Google or Attendee, in bytes after decompression.
     pub answer_max_size: u64,
-    /// How often a run that goes on looks for what has fallen due meanwhile.
+    /// How often a run in progress looks for streams that have become due.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub look_every: Duration,
-    /// How long a claim outlives a process that died.
+    /// How long the claims of a crashed process last.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub lease: Duration,
-    /// Tries of one request before its stream fails.
+    /// Attempts per request before its stream fails.
     pub tries: u32,
-    /// First wait between tries; it doubles, with full jitter.
+    /// Wait after the first failed attempt. Doubles with each attempt, with full jitter.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub backoff_base: Duration,
-    /// Longest wait between tries.
+    /// Maximum wait between attempts.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub backoff_cap: Duration,
-    /// Longest run; 0s: no bound. What a first sync has not come to goes on in the next run.
+    /// Maximum duration of a run. 0s: no limit. The next run continues an unfinished first sync.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub max_duration: Duration,
-    /// Resyncs of one stream a day before it is degraded.
+    /// Resyncs of a stream per day before it is marked degraded.
     pub resyncs_per_day: u32,
-    /// Share of the accounts that may be refused, 0 to 1: with more, runs for everybody are `partial`, and doctor says that something is wrong.
+    /// Share of accounts that may be refused, 0 to 1. Above it, runs over all users are `partial` and doctor reports a problem.
     pub refused_share: f64,
 }
 
@@ -203,13 +202,13 @@ impl Default for Engine {
     }
 }
 
-/// Whether a text is where an API can be asked.
+/// Whether a text is an http or https URL with a host.
 fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 impl Settings {
-    /// Bounds that types cannot say: the key and what it must be.
+    /// The first violated bound: the key and its allowed values.
     fn out_of_bounds(&self) -> Option<(&'static str, &'static str)> {
         let e = &self.engine;
         [
@@ -221,7 +220,7 @@ impl Settings {
             (
                 e.answer_max_size >= self.gmail.whole_max_size.saturating_mul(2).max(1 << 20),
                 "engine.answer_max_size",
-                "1048576 or more, and twice gmail.whole_max_size: a message is larger in its answer",
+                "1048576 or more, and at least twice gmail.whole_max_size: a response is larger than its message",
             ),
             (e.look_every >= Duration::from_secs(1), "engine.look_every", "1s or more"),
             (e.lease >= Duration::from_millis(200), "engine.lease", "200ms or more"),
@@ -231,7 +230,7 @@ impl Settings {
             (
                 self.log.is_a_filter(),
                 "log.level",
-                "error, warn, info, debug, trace or off, or one of these for a part, as in syncctl=debug",
+                "error, warn, info, debug, trace or off, or one of these for a module, such as syncctl=debug",
             ),
         ]
         .into_iter()
@@ -251,7 +250,7 @@ impl Settings {
     }
 }
 
-/// Settings are serialized only to know each key's kind and to be merged; `config show` masks secrets.
+/// Serializes a secret in clear: settings are serialized only to learn the type of each key and to merge them. `config show` masks secrets.
 fn expose<S: Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(secret.expose_secret())
 }

@@ -1,8 +1,8 @@
-//! Delivery of outbox events to the targets in the settings: at least once, in order for each document, by any number of hosts.
+//! Delivery of outbox events to the configured targets: at least once, in order per document, from any number of hosts.
 //!
-//! New events become deliveries (`db::routing`); a run claims those that are due, sends them outside of any transaction, and records the results
-//! in bulk (`db::deliveries`). A process killed anywhere leaves only leases, which lapse: what it had sent and not recorded is sent again, with
-//! the same idempotency key. Knows no service and no Google.
+//! New events become deliveries (`db::routing`). A run claims due deliveries, sends them outside of any transaction, and records the results
+//! in bulk (`db::deliveries`). A killed process leaves only leases, which expire: deliveries that were sent but not recorded are sent again with
+//! the same idempotency key. Independent of services and Google.
 
 mod pace;
 mod reachability;
@@ -27,71 +27,71 @@ use crate::http::address::Private;
 
 pub use reachability::{Reached, reach};
 
-/// The circuit of a target that failed so often in a row that a run sends it one request only.
+/// Circuit of a target after repeated consecutive failures: a run sends it only one request.
 const OPEN: &str = "open";
-/// Events routed in one transaction.
+/// Maximum number of events routed per transaction.
 const ROUTE_CHUNK: i64 = 5000;
-/// Events forgotten by one statement.
+/// Maximum number of events deleted per statement.
 const FORGET_CHUNK: i64 = 1000;
 
-/// What to say of a target that is not called because of where it is.
+/// The message for a target that is not called because of its address.
 pub fn refused(private: Private) -> String {
-    format!("{private}, where events are not sent: set outbox.allow_private=true if that is where it belongs (n8n on localhost)")
+    format!("{private}, where events are not sent: set outbox.allow_private=true if this is intended (n8n on localhost)")
 }
 
 /// What to deliver.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Order {
-    /// This event again, to every target that wants it.
+    /// Deliver this event again to every target subscribed to it.
     pub replay: Option<Uuid>,
-    /// Dead deliveries too.
+    /// Retry dead deliveries too.
     pub dead: bool,
-    /// Begin no request after this long.
+    /// Start no request after this time.
     pub max_duration: Option<Duration>,
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub targets: Vec<TargetReport>,
-    /// Old events that were forgotten.
+    /// Number of old events deleted.
     pub forgotten: u64,
     pub elapsed_ms: u64,
 }
 
-/// What a run did for one target, and what is left.
+/// The result of a run for one target, and its remaining deliveries.
 #[derive(Debug, Serialize)]
 pub struct TargetReport {
     pub target: String,
     pub delivered: u64,
-    /// Tries of this run that failed.
+    /// Failed attempts of this run.
     pub failed: u64,
-    /// Deliveries that are given up, of this run or earlier.
+    /// Deliveries given up, in this run or earlier.
     pub dead: i64,
     pub pending: i64,
-    /// `open`: the target failed so often in a row that a run sends it one request only.
+    /// `open`: after repeated consecutive failures, a run sends the target only one request.
     pub circuit: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     #[serde(skip)]
     refused: bool,
-    /// What it answered last, in an earlier run.
+    /// The last error of an earlier run.
     #[serde(skip)]
-    answered: Option<String>,
+    last_error: Option<String>,
 }
 
 impl TargetReport {
-    /// Events wait because it does not answer, whether this run tried one or not.
+    /// Whether events wait because the target does not answer, even if this run made no attempt.
     fn is_held_up(&self) -> bool {
         self.circuit == OPEN && self.pending > 0
     }
 
-    /// Says why nothing went out, where no try of this run does.
+    /// Explains why events wait, if this run made no attempt.
     fn explain(&mut self) {
         if self.error.is_none() && self.is_held_up() {
-            let answered = self.answered.as_deref().unwrap_or("no answer");
+            let last_error = self.last_error.as_deref().unwrap_or("no answer");
             self.error = Some(format!(
-                "does not answer, {} events wait and none was due for another try; the last one: {answered}",
+                "does not answer, {} events wait and none was due for a retry; last error: {last_error}",
                 self.pending
             ));
         }
@@ -99,7 +99,7 @@ impl TargetReport {
 }
 
 impl Report {
-    /// 1 if anything failed in this run, or a target whose circuit is open has events waiting.
+    /// `Exit::SomeFailed` (1) if anything failed in this run, or a target with an open circuit has pending events.
     pub fn exit(&self) -> Exit {
         match self.targets.iter().any(|target| target.failed > 0 || target.refused || target.is_held_up()) {
             true => Exit::SomeFailed,
@@ -107,7 +107,7 @@ impl Report {
         }
     }
 
-    /// What went wrong, in one line.
+    /// The errors of all targets, on one line.
     pub fn error_message(&self) -> Option<String> {
         let wrong: Vec<String> =
             self.targets.iter().filter_map(|target| Some(format!("{}: {}", target.target, target.error.as_ref()?))).collect();
@@ -115,10 +115,10 @@ impl Report {
     }
 }
 
-/// Delivers what is due, and forgets what is old.
+/// Delivers due events and deletes old ones.
 ///
 /// # Errors
-/// An event to replay that does not exist or that nobody wants (exit 2); the database.
+/// Returns `Fault::usage` (exit 2) if the event to replay does not exist or matches no target. Returns database errors.
 pub async fn deliver(pool: &Pool, settings: &Outbox, order: &Order, stop: &CancellationToken) -> anyhow::Result<Report> {
     let started = Instant::now();
     let until = order.max_duration.map(|limit| started + limit);
@@ -141,7 +141,7 @@ pub async fn deliver(pool: &Pool, settings: &Outbox, order: &Order, stop: &Cance
     Ok(Report { targets, forgotten, elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) })
 }
 
-/// What `deliver` would find due, without changing anything.
+/// The deliveries that `deliver` would find due, without changing anything.
 pub async fn preview(pool: &Pool, settings: &Outbox, order: &Order) -> anyhow::Result<Vec<Waiting>> {
     let routes = routes(settings);
     let mut client = pool.get().await?;
@@ -155,14 +155,14 @@ pub async fn preview(pool: &Pool, settings: &Outbox, order: &Order) -> anyhow::R
     Ok(waiting)
 }
 
-/// Delivers what a sync has just written, at its end. Never fails it, and takes no longer than `budget`: problems are logged, and what is left
-/// waits for the next run. Targets that do not answer are left alone.
+/// Delivers the events of a sync at its end. Takes no longer than `budget` and never fails the sync: errors are logged, and the remaining events
+/// wait for the next run. Skips targets with an open circuit that were tried recently.
 pub async fn deliver_after_run(pool: &Pool, settings: &Settings, budget: Duration) {
     let settings = &settings.outbox;
     if settings.targets.is_empty() || budget.is_zero() {
         return;
     }
-    // Requests begin in the first two fifths and take half of it at most; the rest is for the results.
+    // Requests start in the first two fifths and take at most half of the budget. The rest is for recording the results.
     let (until, timeout) = (Instant::now() + budget.mul_f64(0.4), settings.timeout.min(budget / 2));
     let stop = CancellationToken::new();
     let work = async {
@@ -178,11 +178,11 @@ pub async fn deliver_after_run(pool: &Pool, settings: &Settings, budget: Duratio
             }
         }
         Ok(Err(error)) => log::warn!("events were not delivered: {error:#}"),
-        Err(_) => log::warn!("events were not delivered in {budget:?}; the next run carries on"),
+        Err(_) => log::warn!("events were not delivered in {budget:?}; the next run continues"),
     }
 }
 
-/// Makes deliveries of new events, and due again what is ordered.
+/// Creates deliveries for new events, and makes the ordered deliveries due again.
 async fn prepare(pool: &Pool, settings: &Outbox, order: &Order) -> anyhow::Result<()> {
     let routes = routes(settings);
     let mut client = pool.get().await?;
@@ -191,7 +191,7 @@ async fn prepare(pool: &Pool, settings: &Outbox, order: &Order) -> anyhow::Resul
         renew(&tx, settings, &routes, order).await?;
         tx.commit().await.context("committing a replay")?;
     }
-    // Without targets events stay new: whoever is set first gets them.
+    // Without targets, events stay unrouted until the first target is configured.
     while !routes.is_empty() {
         let tx = client.begin("beginning to route events").await?;
         let routed = routing::route(&tx, &routes, ROUTE_CHUNK).await?;
@@ -210,14 +210,14 @@ async fn renew(tx: &Transaction<'_>, settings: &Outbox, routes: &[Route], order:
     if let Some(event) = order.replay {
         match routing::replay(tx, routes, event).await? {
             None => return Err(Fault::usage(format!("no event {event}; see `syncctl outbox list`")).into()),
-            Some(0) => return Err(Fault::usage(format!("no target in the settings wants event {event}")).into()),
+            Some(0) => return Err(Fault::usage(format!("no target in the settings is subscribed to event {event}")).into()),
             Some(_) => {}
         }
     }
     Ok(())
 }
 
-/// Serves all targets side by side: a slow one holds up nobody else.
+/// Serves all targets concurrently, so that a slow target does not delay the others.
 async fn send(
     pool: &Pool,
     settings: &Outbox,
@@ -247,7 +247,7 @@ async fn send(
                 circuit: if served.open { OPEN } else { "closed" },
                 error: served.error,
                 refused: served.refused,
-                answered: served.answered,
+                last_error: served.last_error,
             })
         })
         .collect()
@@ -257,16 +257,16 @@ fn names(settings: &Outbox) -> Vec<&str> {
     settings.targets.iter().map(|target| target.name.as_str()).collect()
 }
 
-/// Whether a pattern of the settings wants events of this type, as `routes` has the database decide it.
+/// Whether a pattern of the settings matches this event type. Must agree with `routes`, which the database evaluates.
 pub fn matches(pattern: &str, kind: &str) -> bool {
-    pattern.strip_suffix('*').map_or(pattern == kind, |beginning| kind.starts_with(beginning))
+    pattern.strip_suffix('*').map_or(pattern == kind, |prefix| kind.starts_with(prefix))
 }
 
-/// The patterns of the settings as LIKE has them.
+/// The patterns of the settings as LIKE patterns.
 fn routes(settings: &Outbox) -> Vec<Route> {
     let like = |pattern: &String| {
         let escaped = pattern.replace('_', "\\_");
-        escaped.strip_suffix('*').map_or(escaped.clone(), |beginning| format!("{beginning}%"))
+        escaped.strip_suffix('*').map_or(escaped.clone(), |prefix| format!("{prefix}%"))
     };
     settings
         .targets

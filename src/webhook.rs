@@ -1,8 +1,8 @@
-//! Intake of notifications: takes what Google and Attendee announce, stores it, makes streams due, and answers within milliseconds.
+//! Webhook intake: stores notifications from Google and Attendee, marks streams as due, and responds within milliseconds.
 //!
-//! A request is checked for its form (`channel`, `mail`, `attendee`), waits until its row is committed together with those that came at the same
-//! moment (`writer`), and is answered. It never polls: `webhook drain` does, which `drainer` may start. Knows no service and no cursor: a
-//! notification that is lost costs delay, never data.
+//! A request is validated (`channel`, `mail`, `attendee`), waits until its row is committed in one batch with concurrent requests (`writer`), and
+//! is answered. The intake never polls: `webhook drain` does, which `drainer` may start. It is independent of services and cursors: a
+//! lost notification causes delay, never data loss.
 
 mod attendee;
 mod channel;
@@ -38,33 +38,33 @@ use writer::Writer;
 pub use drainer::Drainer;
 pub use listen::{Listener, Tls};
 
-/// The largest body that is read, in bytes. Google's are empty or a few hundred.
+/// Maximum size of a request body, in bytes. Google's bodies are empty or have a few hundred bytes.
 const BODY_MAX: usize = 64 << 10;
-/// How long a body, headers or a TLS handshake may take to come, and how long a peer may take nothing of its answer.
+/// Timeout for receiving headers, a body or a TLS handshake, and for a peer that does not read its response.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Connections at once where health and figures are served apart.
+/// Maximum number of connections to the separate listener for health and metrics.
 const STATUS_CONNECTIONS: u32 = 16;
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Outcome {
     Accepted,
-    /// It came before; Google sends again what was not answered in time.
+    /// Received before: Google repeats notifications that were not answered in time.
     Duplicate,
     Malformed,
-    /// A token, signature or key that is not ours.
+    /// A wrong token, signature or key.
     Refused,
-    /// A channel, document or path that is not there, or not any more.
+    /// A channel, document or path that does not exist, or no longer exists.
     Unknown,
-    /// A decision that is less sure than one must be: it changes nothing.
+    /// A decision below the required confidence: it changes nothing.
     Unsure,
     /// A decision for a project that was not offered.
     NotOffered,
-    /// A decision that came too late: a person, another decision or another text was first.
+    /// A decision superseded by a person, another decision or a new text.
     Outdated,
     Slow,
     TooLarge,
-    /// The database is away, or more comes than it takes: to be sent again.
+    /// The database is unavailable or overloaded: the sender should retry.
     Unavailable,
 }
 
@@ -105,7 +105,7 @@ impl IntoResponse for Outcome {
     }
 }
 
-/// What every request needs.
+/// Shared state of all requests.
 struct Intake {
     writer: Writer,
     metrics: Metrics,
@@ -113,23 +113,23 @@ struct Intake {
     attendee: Option<attendee::Key>,
     decisions: Option<decision::Decisions>,
     pool: Pool,
-    places: Arc<ConnectionSlots>,
+    slots: Arc<ConnectionSlots>,
 }
 
-/// Serves until told to stop, then finishes the requests in hand. `apart`: where health and figures are served instead.
+/// Serves until cancelled, then finishes the requests in progress. `status_listener`: a separate listener for health and metrics.
 ///
 /// # Errors
-/// Settings that cannot be used.
+/// Returns an error if the settings are unusable.
 pub async fn serve(
     pool: Pool,
     settings: &Settings,
-    (listener, apart): (Listener, Option<Listener>),
+    (listener, status_listener): (Listener, Option<Listener>),
     drainer: Option<Drainer>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let settings = &settings.webhook;
     let pushed = Arc::new(Notify::new());
-    let places = ConnectionSlots::new(settings.max_connections, settings.max_connections_per_address);
+    let slots = ConnectionSlots::new(settings.max_connections, settings.max_connections_per_address);
     let intake = Arc::new(Intake {
         writer: Writer::start(pool.clone(), Arc::clone(&pushed)),
         metrics: Metrics::new(),
@@ -137,7 +137,7 @@ pub async fn serve(
         attendee: attendee::Key::new(&settings.attendee_secret)?,
         decisions: decision::Decisions::new(&settings.classify_secret),
         pool,
-        places: Arc::clone(&places),
+        slots: Arc::clone(&slots),
     });
     let router = routes(&intake);
     let draining = async {
@@ -146,43 +146,43 @@ pub async fn serve(
         }
     };
     let life = settings.connection_life;
-    let (router, apart) = match apart {
+    let (router, separate) = match status_listener {
         None => (router.merge(status(&intake)), None),
         Some(listener) => {
             (router, Some((listener, status(&intake), ConnectionSlots::new(STATUS_CONNECTIONS, STATUS_CONNECTIONS))))
         }
     };
-    let serving = listen::serve(listener, router, (&places, life), &intake.metrics, &stop);
-    let telling = async {
-        if let Some((listener, router, places)) = apart {
-            listen::serve(listener, router, (&places, life), &intake.metrics, &stop).await;
+    let serving = listen::serve(listener, router, (&slots, life), &intake.metrics, &stop);
+    let serving_status = async {
+        if let Some((listener, router, slots)) = separate {
+            listen::serve(listener, router, (&slots, life), &intake.metrics, &stop).await;
         }
     };
-    tokio::join!(serving, telling, draining);
+    tokio::join!(serving, serving_status, draining);
     Ok(())
 }
 
-/// What senders ask for.
+/// Routes for senders.
 fn routes(intake: &Arc<Intake>) -> Router {
     Router::new()
-        .route("/calendar", post(async |state, headers, body| taken(state, "/calendar", headers, body).await))
-        .route("/drive", post(async |state, headers, body| taken(state, "/drive", headers, body).await))
+        .route("/calendar", post(async |state, headers, body| channel_notification(state, "/calendar", headers, body).await))
+        .route("/drive", post(async |state, headers, body| channel_notification(state, "/drive", headers, body).await))
         .route("/gmail", post(gmail))
         .route("/attendee", post(bots))
         .route("/classify", post(decided))
         .with_state(Arc::clone(intake))
 }
 
-/// What operators ask for.
+/// Routes for operators.
 fn status(intake: &Arc<Intake>) -> Router {
-    Router::new().route("/healthz", get(health)).route("/metrics", get(figures)).with_state(Arc::clone(intake))
+    Router::new().route("/healthz", get(health)).route("/metrics", get(metrics_text)).with_state(Arc::clone(intake))
 }
 
 type Shared = State<Arc<Intake>>;
 
-/// A channel of Calendar or Drive.
-async fn taken(State(intake): Shared, path: &'static str, headers: HeaderMap, body: Body) -> Outcome {
-    answered(&intake, path, async {
+/// Handles a notification of a Calendar or Drive channel.
+async fn channel_notification(State(intake): Shared, path: &'static str, headers: HeaderMap, body: Body) -> Outcome {
+    measured(&intake, path, async {
         read(&headers, body).await?;
         let arrived = channel::read(path.trim_start_matches('/'), &headers)?;
         Ok(intake.writer.put(arrived).await)
@@ -190,9 +190,9 @@ async fn taken(State(intake): Shared, path: &'static str, headers: HeaderMap, bo
     .await
 }
 
-/// A push subscription of Pub/Sub.
+/// Handles a Gmail notification from a Pub/Sub push subscription.
 async fn gmail(State(intake): Shared, uri: Uri, headers: HeaderMap, body: Body) -> Outcome {
-    answered(&intake, "/gmail", async {
+    measured(&intake, "/gmail", async {
         let body = read(&headers, body).await?;
         intake.mail.check(uri.query(), &headers).await?;
         Ok(intake.writer.put(mail::read(&body)?).await)
@@ -200,9 +200,9 @@ async fn gmail(State(intake): Shared, uri: Uri, headers: HeaderMap, body: Body) 
     .await
 }
 
-/// Attendee.
+/// Handles a notification from Attendee.
 async fn bots(State(intake): Shared, headers: HeaderMap, body: Body) -> Outcome {
-    answered(&intake, "/attendee", async {
+    measured(&intake, "/attendee", async {
         let body = read(&headers, body).await?;
         let key = intake.attendee.as_ref().ok_or(Outcome::Unknown)?;
         Ok(intake.writer.put(key.read(&headers, &body)?).await)
@@ -210,9 +210,9 @@ async fn bots(State(intake): Shared, headers: HeaderMap, body: Body) -> Outcome 
     .await
 }
 
-/// A program that decides on a document.
+/// Handles a program's decision on a document.
 async fn decided(State(intake): Shared, headers: HeaderMap, body: Body) -> Outcome {
-    answered(&intake, "/classify", async {
+    measured(&intake, "/classify", async {
         let body = read(&headers, body).await?;
         let decisions = intake.decisions.as_ref().ok_or(Outcome::Unknown)?;
         Ok(decisions.take(&intake.pool, &decisions.read(&headers, &body)?).await)
@@ -220,15 +220,15 @@ async fn decided(State(intake): Shared, headers: HeaderMap, body: Body) -> Outco
     .await
 }
 
-/// Measures a request.
-async fn answered(intake: &Intake, path: &'static str, work: impl Future<Output = Result<Outcome, Outcome>>) -> Outcome {
+/// Processes a request and records its metrics.
+async fn measured(intake: &Intake, path: &'static str, work: impl Future<Output = Result<Outcome, Outcome>>) -> Outcome {
     let started = Instant::now();
     let outcome = work.await.unwrap_or_else(|refused| refused);
     intake.metrics.request(path, outcome.name(), started.elapsed());
     outcome
 }
 
-/// The body, if it is small and comes in time.
+/// Reads the body, limited in size and time.
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Outcome> {
     let declared = text(headers, "content-length").and_then(|length| length.parse::<usize>().ok());
     if declared.is_some_and(|length| length > BODY_MAX) {
@@ -246,12 +246,12 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Outcome> {
     }
 }
 
-/// A header, where it is plain text.
+/// A header value, if it is visible ASCII text.
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// What may be stored as a key: short, and nothing that PostgreSQL refuses, since a whole batch would be refused with it.
+/// Whether a text can be stored as a key: short and without characters that PostgreSQL refuses, since they would fail the whole batch.
 fn is_key(text: &str) -> bool {
     (1..=512).contains(&text.len()) && !text.chars().any(char::is_control)
 }
@@ -263,12 +263,12 @@ async fn health(State(intake): Shared) -> (StatusCode, &'static str) {
     }
 }
 
-async fn figures(State(intake): Shared) -> impl IntoResponse {
-    intake.metrics.now(intake.writer.waiting(), intake.places.taken());
+async fn metrics_text(State(intake): Shared) -> impl IntoResponse {
+    intake.metrics.now(intake.writer.waiting(), intake.slots.taken());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], intake.metrics.text())
 }
 
-/// Reads bytes as a notification of every sender, headers and body, for `crate::fuzz`.
+/// Parses bytes (headers and body) as a notification from each kind of sender, for `crate::fuzz`.
 pub(crate) fn read_any(input: &[u8]) {
     static ALL: LazyLock<(mail::Authorization, attendee::Key)> = LazyLock::new(|| {
         let settings = config::Webhook { gmail_token: "0123456789abcdef".to_owned().into(), ..config::Webhook::default() };

@@ -1,4 +1,4 @@
-//! The settings of Attendee.
+//! Attendee settings.
 
 use std::time::Duration;
 
@@ -7,40 +7,39 @@ use serde::{Deserialize, Serialize};
 
 use super::{DAY, HOUR, MINUTE, is_origin};
 
-/// Meeting bots, and how Attendee is reached.
+/// Meeting bots and the connection to Attendee.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Attendee {
-    /// Origin of the API; empty: the hosted service.
+    /// Origin of the API. Empty: the hosted service.
     pub root: String,
-    /// What a bot is called in the meeting.
+    /// Name of a bot in the meeting.
     pub bot_name: String,
-    /// How far ahead meetings get their bots.
+    /// How far ahead bots are scheduled for meetings.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub window: Duration,
-    /// Whether meetings of calendars that a user only overlays (of somebody else, or shared) get bots too; `false`: only those to which the user is
-    /// invited.
+    /// Whether meetings in calendars that a user only overlays (shared, or another person's) get bots too. `false`: only meetings the user is invited to.
     pub overlaid_calendars: bool,
-    /// Most bots for one user on one day of UTC.
+    /// Maximum number of bots per user and UTC day.
     pub bots_per_day: u32,
-    /// Most bots of one project on one day of UTC.
+    /// Maximum number of bots per Attendee project and UTC day.
     pub project_bots_per_day: u32,
-    /// Most bots for one series on one day of UTC.
+    /// Maximum number of bots per meeting series and UTC day.
     pub series_bots_per_day: u32,
-    /// How long before the start a bot joins.
+    /// How long before the start of a meeting its bot joins.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub join_before: Duration,
-    /// Time between two polls of a project that has a bot at work, or a transcript to wait for.
+    /// Interval between polls of a project with an active bot or a pending transcript.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub live_interval: Duration,
-    /// Longest time between two polls of a project that has none: the next bot joins before that, mostly.
+    /// Maximum interval between polls of any other project. Usually the next bot joins earlier.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub idle_interval: Duration,
-    /// How long a transcript is waited for after its bot has ended.
+    /// How long to wait for a transcript after its bot has ended.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub transcript_patience: Duration,
@@ -65,12 +64,12 @@ impl Default for Attendee {
 }
 
 impl Attendee {
-    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 8] {
         [
             (self.root.is_empty() || is_origin(&self.root), "attendee.root", "an origin such as http://127.0.0.1:8080"),
             (!self.bot_name.trim().is_empty(), "attendee.bot_name", "a name"),
-            // Attendee takes no join time further ahead than three years.
+            // Attendee accepts join times up to three years ahead.
             (self.window <= Duration::from_secs(30 * DAY), "attendee.window", "at most 30days"),
             (self.bots_per_day > 0, "attendee.bots_per_day", "at least 1"),
             (self.project_bots_per_day > 0, "attendee.project_bots_per_day", "at least 1"),

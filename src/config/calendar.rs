@@ -1,4 +1,4 @@
-//! The settings of Calendar.
+//! Calendar settings.
 
 use std::time::Duration;
 
@@ -11,35 +11,35 @@ use super::{DAY, HOUR, MINUTE};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Calendar {
-    /// Whether it is synced at all; its scope is asked for only then.
+    /// Whether to sync this service and request its OAuth scope.
     pub enabled: bool,
-    /// How far the first pass looks back.
+    /// How far the first pass reaches into the past.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub window_past: Duration,
-    /// How far the first pass looks ahead.
+    /// How far the first pass reaches into the future.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub window_future: Duration,
-    /// A full pass at least this often, because the window moves on; and whenever half of window_future has passed.
+    /// Maximum interval between full passes, since the window moves. A full pass also runs whenever half of `window_future` has passed.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub full_pass_every: Duration,
-    /// Events a page, 1 to 2500.
+    /// Events per page, 1 to 2500.
     pub page_size: u32,
-    /// Calendar ids to sync; empty: the primary one and those that the user has selected.
+    /// IDs of the calendars to sync. Empty: the primary calendar and those the user has selected.
     pub calendars: Vec<String>,
-    /// Title words that make an event a meeting.
+    /// Words in the title that mark an event as a meeting.
     pub meeting_words: Vec<String>,
-    /// Shortest time between two polls of a calendar.
+    /// Minimum interval between polls of a calendar.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub min_interval: Duration,
-    /// Longest time between two polls of a calendar.
+    /// Maximum interval between polls of a calendar.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub max_interval: Duration,
-    /// Time between two polls of a user's list of calendars.
+    /// Interval between polls of a user's calendar list.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub list_interval: Duration,
@@ -63,7 +63,7 @@ impl Default for Calendar {
 }
 
 impl Calendar {
-    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 2] {
         [
             ((1..=2500).contains(&self.page_size), "calendar.page_size", "1 to 2500"),

@@ -1,5 +1,4 @@
-//! Settings of classification: which documents stay on this host, and the model endpoint that may be asked. Knows no file;
-//! `config/load.rs` reads the key that lies in one.
+//! Classification settings: which documents stay on this host, and the model endpoint. `config/load.rs` reads the key file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,49 +8,49 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// Which project a document belongs to.
+/// Assignment of documents to projects.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Classify {
-    /// Whether documents are classified.
+    /// Whether to classify documents.
     pub enabled: bool,
     /// Gmail labels whose mail is never sent to an endpoint.
     pub never_labels: Vec<String>,
-    /// Ids of Drive folders whose files are never sent to an endpoint.
+    /// IDs of Drive folders whose files are never sent to an endpoint.
     pub never_folders: Vec<String>,
     /// Senders whose mail is never sent to an endpoint: addresses, or domains such as example.com.
     pub never_senders: Vec<String>,
     pub endpoint: Endpoint,
 }
 
-/// An OpenAI-compatible model endpoint, asked for documents of which classification is unsure.
+/// An OpenAI-compatible model endpoint for documents that local classification leaves undecided.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
-    /// Base of the API, such as `https://api.example.com/v1`; `/chat/completions` follows. Empty: no text leaves this host.
+    /// Base URL of the API, such as `https://api.example.com/v1`; `/chat/completions` is appended. Empty: no text leaves this host.
     pub url: String,
-    /// The model to ask, as the endpoint names it.
+    /// Model name, as the endpoint knows it.
     pub model: String,
-    /// A file with the API key, private to its owner (mode 0600); a relative path is one in `$CREDENTIALS_DIRECTORY` where there is such a folder, or
-    /// `syncctl.` and the name in `/etc/credstore`. Empty: no key is sent.
+    /// File with the API key, private to its owner (mode 0600). A relative path is looked up in `$CREDENTIALS_DIRECTORY` if that is set, or as
+    /// `/etc/credstore/syncctl.NAME`. Empty: no key is sent.
     pub key_file: PathBuf,
-    /// Whether the endpoint may be on loopback or in a private network; plain http is allowed there only.
+    /// Whether the endpoint may be on loopback or in a private network. Plain http is allowed only there.
     pub allow_private: bool,
-    /// How long one answer may take.
+    /// Timeout of one request.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub timeout: Duration,
-    /// Most requests in any minute, of all hosts.
+    /// Maximum number of requests per minute, across all hosts.
     pub requests_per_minute: u32,
-    /// Most tokens of prompts and answers on one day of UTC, of all hosts; 0: no limit. A call reserves more than it uses while it is under way.
+    /// Maximum number of prompt and completion tokens per UTC day, across all hosts. 0: no limit. A call in progress reserves more than it will use.
     pub tokens_per_day: u64,
-    /// Most that calls may cost on one day of UTC, of all hosts, in the currency of the prices below; 0: no limit.
+    /// Maximum cost of calls per UTC day, across all hosts, in the currency of the prices below. 0: no limit.
     pub cost_per_day: f64,
-    /// Price of a million tokens of prompts.
+    /// Price per million prompt tokens.
     pub cost_per_million_prompt_tokens: f64,
-    /// Price of a million tokens of answers.
+    /// Price per million completion tokens.
     pub cost_per_million_completion_tokens: f64,
-    /// What `key_file` holds.
+    /// The contents of `key_file`.
     #[serde(skip)]
     pub key: SecretString,
 }
@@ -87,13 +86,13 @@ impl Default for Endpoint {
 }
 
 impl Classify {
-    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> impl Iterator<Item = (bool, &'static str, &'static str)> {
         let named = |list: &[String]| list.iter().all(|name| !name.trim().is_empty());
         let senders = self.never_senders.iter().all(|sender| is_sender(sender));
         [
-            (named(&self.never_labels), "classify.never_labels", "labels, none of them empty"),
-            (named(&self.never_folders), "classify.never_folders", "ids of folders, none of them empty"),
+            (named(&self.never_labels), "classify.never_labels", "non-empty labels"),
+            (named(&self.never_folders), "classify.never_folders", "non-empty folder ids"),
             (senders, "classify.never_senders", "addresses, or domains such as example.com"),
         ]
         .into_iter()
@@ -102,7 +101,7 @@ impl Classify {
 }
 
 impl Endpoint {
-    /// Whether the settings name one.
+    /// Whether an endpoint is configured.
     pub fn is_on(&self) -> bool {
         !self.url.is_empty()
     }
@@ -119,9 +118,13 @@ impl Endpoint {
             (
                 self.allow_private || !self.is_on() || self.url.starts_with("https:"),
                 "classify.endpoint.url",
-                "https; http is for private networks, with classify.endpoint.allow_private=true",
+                "https; http is allowed only in private networks, with classify.endpoint.allow_private=true",
             ),
-            (!self.is_on() || !self.model.trim().is_empty(), "classify.endpoint.model", "a model's name: the endpoint has a url"),
+            (
+                !self.is_on() || !self.model.trim().is_empty(),
+                "classify.endpoint.model",
+                "a model name, since classify.endpoint.url is set",
+            ),
             ((1..=600).contains(&self.timeout.as_secs()), "classify.endpoint.timeout", "1s to 10m"),
             ((1..=100_000).contains(&self.requests_per_minute), "classify.endpoint.requests_per_minute", "1 to 100000"),
             (
@@ -133,7 +136,7 @@ impl Endpoint {
             (
                 self.cost_per_day == 0.0 || is_priced,
                 "classify.endpoint.cost_per_day",
-                "0 unless a price is set: without classify.endpoint.cost_per_million_prompt_tokens nothing costs anything",
+                "0 unless classify.endpoint.cost_per_million_prompt_tokens or classify.endpoint.cost_per_million_completion_tokens is set",
             ),
             (price(self.cost_per_million_prompt_tokens), "classify.endpoint.cost_per_million_prompt_tokens", "0 to 1000000"),
             (
@@ -145,7 +148,7 @@ impl Endpoint {
     }
 }
 
-/// Whether paths can be added to a text to call an API.
+/// Whether a text is a URL to which API paths can be appended.
 fn is_base(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
         let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
@@ -153,7 +156,7 @@ fn is_base(text: &str) -> bool {
     })
 }
 
-/// An address or a domain.
+/// Whether a text is an email address or a domain.
 fn is_sender(text: &str) -> bool {
     let domain = text.rsplit_once('@').map_or(text, |(_, domain)| domain);
     !domain.is_empty() && !text.contains(char::is_whitespace) && text.matches('@').count() <= 1 && domain.contains('.')

@@ -1,4 +1,4 @@
-//! The settings of Drive.
+//! Drive settings.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use super::{HOUR, MINUTE};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drive {
-    /// Whether files are synced, and tokens asked for that may read them.
+    /// Whether to sync this service and request its OAuth scope.
     pub enabled: bool,
-    /// Which files become documents: `watched`, those that `drive watch-file` names, or `all` that the users see.
+    /// Which files become documents: `watched` (those added by `drive watch-file`) or `all` that users can see.
     pub documents: DriveDocuments,
-    /// Largest text that is read into a document, in bytes.
+    /// Maximum size of the text read into a document, in bytes.
     pub content_max_size: u64,
-    /// Files or changes a page, 1 to 1000.
+    /// Files or changes per page, 1 to 1000.
     pub page_size: u32,
-    /// Shortest time between two polls of a drive.
+    /// Minimum interval between polls of a drive.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub min_interval: Duration,
-    /// Longest time between two polls of a drive.
+    /// Maximum interval between polls of a drive.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub max_interval: Duration,
-    /// Time between two polls of a user's list of shared drives.
+    /// Interval between polls of a user's list of shared drives.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub list_interval: Duration,
@@ -56,7 +56,7 @@ impl Default for Drive {
 }
 
 impl Drive {
-    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 3] {
         [
             ((1..=1000).contains(&self.page_size), "drive.page_size", "1 to 1000"),

@@ -1,4 +1,4 @@
-//! Durations of settings and arguments: how they are read, and how they are written.
+//! Parsing and formatting of durations in settings and arguments.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
 use super::DAY;
 
-/// Longer ones are slips, and moments so far from now cannot be stored.
-const LONGEST: Duration = Duration::from_secs(100 * 366 * DAY);
+/// A longer duration is a mistake, and a timestamp that far away cannot be stored.
+const MAX: Duration = Duration::from_secs(100 * 366 * DAY);
 
 /// Reads `90s`, `1h 30m` or `7days`.
 ///
 /// # Errors
-/// What is no duration, and what is longer than a century.
+/// Returns a message if the text is not a duration or exceeds a century.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let duration =
         humantime::parse_duration(text).map_err(|error| format!("{error}; a duration is written like 90s, 5m or 30days"))?;
-    if duration > LONGEST { Err("must be 100years or less".into()) } else { Ok(duration) }
+    if duration > MAX { Err("must be 100years or less".into()) } else { Ok(duration) }
 }
 
-/// Whole days as such: in months and years they are no round numbers.
+/// Formats a duration. Whole days stay days: they rarely make whole months or years.
 #[must_use]
 pub fn text(duration: Duration) -> String {
     match duration.as_secs() {
@@ -44,8 +44,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_what_is_read() {
-        for said in ["0s", "200ms", "1m 4s", "1day", "7days", "90days", "365days", "1day 6h"] {
-            assert_eq!(parse(said).map(text).as_deref(), Ok(said));
+        for text in ["0s", "200ms", "1m 4s", "1day", "7days", "90days", "365days", "1day 6h"] {
+            assert_eq!(parse(text).map(super::text).as_deref(), Ok(text));
         }
         assert!(parse("101years").is_err() && parse("soon").is_err() && parse("5").is_err());
     }

@@ -1,4 +1,4 @@
-//! The settings of Gmail.
+//! Gmail settings.
 
 use std::time::Duration;
 
@@ -11,34 +11,34 @@ use super::{HOUR, MINUTE};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gmail {
-    /// Whether it is synced at all; its scope is asked for only then.
+    /// Whether to sync this service and request its OAuth scope.
     pub enabled: bool,
-    /// How far the first pass looks back, such as `7d`; `all`: the whole mailbox.
+    /// How far the first pass reaches into the past, such as `7d`. `all`: the whole mailbox.
     #[serde(with = "window")]
     #[schemars(with = "String")]
     pub window: Option<Duration>,
-    /// Messages or history records a page, 1 to 500.
+    /// Messages or history records per page, 1 to 500.
     pub page_size: u32,
-    /// Of which messages text and attachments are stored: `detected` (those with a virtual address) or `all`.
+    /// Messages whose text and attachments are stored: `detected` (those sent to a virtual address) or `all`.
     pub store: MailStore,
-    /// Larger messages are stored without text and attachments, in bytes.
+    /// Size in bytes above which messages are stored without text and attachments.
     pub whole_max_size: u64,
-    /// What a virtual address looks like.
+    /// Pattern of virtual addresses.
     pub virtual_address: String,
-    /// What `{domain}` may be; empty: the domains of the users' own addresses. An address names users of its own domain only. People of these domains
-    /// and of the users' own are no strangers to `attendee`.
+    /// Allowed values of `{domain}`. Empty: the domains of the users' addresses. A virtual address names only users of its domain. `attendee` treats people
+    /// of these domains and of the users' domains as internal.
     pub domains: Vec<String>,
-    /// Shortest time between two polls of a mailbox.
+    /// Minimum interval between polls of a mailbox.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub min_interval: Duration,
-    /// Longest time between two polls of a mailbox.
+    /// Maximum interval between polls of a mailbox.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub max_interval: Duration,
 }
 
-/// Of which messages text and attachments are stored.
+/// Messages whose text and attachments are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MailStore {
@@ -63,7 +63,7 @@ impl Default for Gmail {
 }
 
 impl Gmail {
-    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 3] {
         [
             ((1..=500).contains(&self.page_size), "gmail.page_size", "1 to 500"),

@@ -1,4 +1,4 @@
-//! Settings of Google's HTTP: where it is, and how long it may take. Knows no network.
+//! Settings of the connection to Google.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use url::{Position, Url};
 
 use super::{duration, is_origin};
 
-/// How Google is reached.
+/// Connection to Google.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Google {
-    /// One origin for all Google traffic (tests); empty: Google's own hosts.
+    /// Single origin for all Google traffic (for tests). Empty: Google's own hosts.
     pub root: String,
-    /// Hosts besides Google's own that imported credentials may name in `token_uri`, with a port unless it is 443: asked by https only.
+    /// Hosts besides Google's own that imported credentials may name in `token_uri`, with a port unless it is 443. Contacted only by https.
     pub token_hosts: Vec<String>,
-    /// How long one answer may take, body included.
+    /// Timeout of one request, including the response body.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub timeout: Duration,
-    /// How long a connection may take to open.
+    /// Timeout for opening a connection.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub connect_timeout: Duration,
-    /// Most calls that go in one request to a batch endpoint; 1: each goes alone. They cost the same quota.
+    /// Maximum number of calls in one request to a batch endpoint. 1: no batching. The quota cost is the same.
     pub batch_size: u32,
-    /// JSON of an OAuth client of type "Desktop app", as Google's console lets one download it: for `accounts login`. Empty: `--client` names it.
+    /// JSON file of an OAuth client of type "Desktop app", as downloaded from Google's console, for `accounts login`. Empty: pass `--client`.
     pub client_file: PathBuf,
 }
 
@@ -45,7 +45,7 @@ impl Default for Google {
 }
 
 impl Google {
-    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 3] {
         [
             ((1..=100).contains(&self.batch_size), "google.batch_size", "1 to 100"),
@@ -59,7 +59,7 @@ impl Google {
     }
 }
 
-/// Whether a text is a host as it stands in an https address, with a port unless that is 443.
+/// Whether a text is a host as written in an https URL, with a port unless it is 443.
 fn is_host(text: &str) -> bool {
     let url = Url::parse(&format!("https://{text}/"));
     url.is_ok_and(|url| url[Position::BeforeHost..Position::AfterPort].eq_ignore_ascii_case(text))

@@ -1,4 +1,4 @@
-//! Settings of health checks: who is told of each job's start and end.
+//! Health check settings: the URLs pinged at the start and end of each job.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,27 +10,27 @@ use url::Url;
 
 use super::expose;
 
-/// Jobs that are announced to a service that raises an alarm when they fail or do not come, by the protocol of healthchecks.io: a POST to
-/// `<address>/start`, and one to `<address>/<exit code>`. A run that covers everybody is announced, one of named users is not.
+/// Pings to a monitoring service that alerts when jobs fail or do not run, in the protocol of healthchecks.io: a POST to
+/// `<address>/start`, and one to `<address>/<exit code>`. Only runs over all users send pings; runs for named users do not.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Healthchecks {
-    /// The address of every job, with `{job}` for its name with hyphens, such as `https://hc-ping.com/PING-KEY/{job}` for `calendar-cron`;
-    /// empty: only the jobs in `healthchecks.jobs` are announced. It is a secret.
+    /// Ping URL of all jobs, such as `https://hc-ping.com/PING-KEY/{job}`. `{job}` is replaced by the job name with hyphens, such as `calendar-cron`.
+    /// Empty: only the jobs in `healthchecks.jobs` send pings. A secret.
     #[schemars(with = "String")]
     pub url: PingUrl,
-    /// How long an announcement may take. A job never waits longer than that for the last one, and never fails for it.
+    /// Timeout of a ping. A job waits at most this long for its last ping and never fails because of it.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub timeout: Duration,
-    /// Addresses of single jobs, by name, in place of `healthchecks.url`: `"calendar cron" = "https://hc-ping.com/UUID"`; empty: this job is
-    /// not announced. Secrets too.
+    /// Ping URLs of single jobs by name, overriding `healthchecks.url`: `"calendar cron" = "https://hc-ping.com/UUID"`. An empty URL
+    /// disables the pings of that job. The URLs are secrets.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     pub jobs: BTreeMap<String, PingUrl>,
 }
 
-/// The address of a check, or none. Whoever knows it can announce anything.
+/// The URL of a check, or empty. Secret: anyone who knows it can send pings.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PingUrl(#[serde(serialize_with = "expose")] SecretString);
@@ -54,17 +54,17 @@ impl Default for Healthchecks {
 }
 
 impl Healthchecks {
-    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 2] {
         let url = self.url.0.expose_secret();
         [
-            // Without it every job would report to the same check.
+            // Without the placeholder, all jobs would ping the same check.
             (url.is_empty() || url.contains("{job}"), "healthchecks.url", "an address with {job} in it"),
             (!self.timeout.is_zero(), "healthchecks.timeout", "more than 0s"),
         ]
     }
 
-    /// Where a job is announced. `None`: nowhere.
+    /// The ping URL of a job. `None`: the job sends no pings.
     pub fn address(&self, job: &str) -> Option<Url> {
         let text = self.jobs.get(job).unwrap_or(&self.url).0.expose_secret();
         let name: String = job.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();

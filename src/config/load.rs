@@ -1,4 +1,4 @@
-//! Layers the settings: defaults < file < environment and credentials < flags, and remembers where each value came from.
+//! Layers the settings (defaults < file < environment and credentials < flags) and records the origin of each value.
 
 mod any;
 mod origin;
@@ -18,17 +18,17 @@ use crate::error::Fault;
 pub(crate) use any::read_any;
 pub use origin::Origin;
 
-/// Variables with a name of their own in the field.
+/// Well-known variables without our prefix.
 const ALIASES: [(&str, &str); 1] = [("DATABASE_URL", "db.url")];
-/// Names with our prefix that are not settings.
+/// Variables with our prefix that are not settings.
 const RESERVED: [&str; 1] = ["SYNCCTL_CONFIG"];
 
-/// What the command line says of the settings.
+/// Settings on the command line.
 #[derive(Debug, Default, Clone)]
 pub struct Flags {
     /// `--config FILE`.
     pub config: Option<PathBuf>,
-    /// `--set KEY=VALUE`, and the flags that stand for one key.
+    /// `--set KEY=VALUE`, and flags that are shorthands for one key.
     pub set: Vec<(String, String)>,
 }
 
@@ -37,16 +37,16 @@ pub struct Flags {
 pub struct Loaded {
     /// The effective settings.
     pub settings: Settings,
-    /// Key, value as it may be shown, origin: in the order of the keys.
+    /// Key, masked value and origin, ordered by key.
     pub shown: Vec<(String, String, Origin)>,
-    /// The settings file that was read.
+    /// The settings file, if one was read.
     pub file: Option<PathBuf>,
 }
 
 /// Loads the settings of this process.
 ///
 /// # Errors
-/// `Fault` with exit 78 that names the file and line (or variable, or flag), the key, and what is allowed.
+/// Returns `Fault::settings` (exit 78) with the file and line (or variable, or flag), the key, and the allowed values.
 pub fn load(flags: &Flags) -> anyhow::Result<Loaded> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
@@ -64,7 +64,7 @@ pub fn load(flags: &Flags) -> anyhow::Result<Loaded> {
     layers.finish(file, credentials)
 }
 
-/// The file that was named (it must exist), or the first of the usual ones that does.
+/// The file named explicitly (it must exist), or the first default file that exists.
 fn settings_file(flags: &Flags, environment: &BTreeMap<String, String>) -> anyhow::Result<Option<PathBuf>> {
     let named = flags.config.clone().or_else(|| environment.get("SYNCCTL_CONFIG").map(PathBuf::from));
     if let Some(path) = named {
@@ -83,11 +83,11 @@ fn settings_file(flags: &Flags, environment: &BTreeMap<String, String>) -> anyho
     Ok([Some(PathBuf::from(MACHINE_SETTINGS)), personal].into_iter().flatten().find(|path| path.is_file()))
 }
 
-/// Leaves by dotted key. The defaults come first, so that each key's kind is known.
+/// Leaves by dotted key. The defaults are loaded first, so that the type of each key is known.
 #[derive(Clone)]
 struct Layers {
     leaves: BTreeMap<String, (Value, Origin)>,
-    /// Where each key of the file stands, also those inside lists of sections.
+    /// The line of each key in the file, including keys inside lists of sections.
     lines: BTreeMap<String, usize>,
 }
 
@@ -100,8 +100,8 @@ impl Layers {
     fn add_file(&mut self, path: &Path) -> anyhow::Result<()> {
         let shown = path.display();
         let text = std::fs::read_to_string(path).map_err(|error| {
-            // The machine's may hold secrets that are not for every user.
-            let own = if path == Path::new(MACHINE_SETTINGS) { "; --config names settings of your own" } else { "" };
+            // The machine's settings may hold secrets and be unreadable for this user.
+            let own = if path == Path::new(MACHINE_SETTINGS) { "; use --config to name another file" } else { "" };
             Fault::settings(format!("{shown}: cannot be read: {error}{own}"))
         })?;
         self.add_text(path, &text)
@@ -117,9 +117,9 @@ impl Layers {
             Fault::settings(format!("{}:{line}: not valid TOML: {}", path.display(), error.message()))
         })?;
         self.lines = key_lines(text);
-        let mut found = Vec::new();
-        flatten("", &table, &mut |key, value| found.push((key, value.clone())));
-        for (key, value) in found {
+        let mut entries = Vec::new();
+        flatten("", &table, &mut |key, value| entries.push((key, value.clone())));
+        for (key, value) in entries {
             let line = self.lines.get(&key).copied().unwrap_or(1);
             self.set(&key, value, Origin::File { path: path.to_owned(), line })?;
         }
@@ -165,27 +165,27 @@ impl Layers {
         Ok(())
     }
 
-    /// The key that a variable stands for.
+    /// The key that a variable sets.
     fn key_of(&self, variable: &str) -> Option<String> {
         if let Some((_, key)) = ALIASES.iter().find(|(alias, _)| *alias == variable) {
             return Some((*key).to_owned());
         }
-        let wanted = variable.strip_prefix("SYNCCTL_")?;
-        self.leaves.keys().find(|key| key.replace('.', "_").to_uppercase() == wanted).cloned()
+        let name = variable.strip_prefix("SYNCCTL_")?;
+        self.leaves.keys().find(|key| key.replace('.', "_").to_uppercase() == name).cloned()
     }
 
-    /// Sets a key from text, by the kind of its default.
+    /// Sets a key from text, parsed by the type of its default.
     fn set_text(&mut self, key: &str, text: &str, origin: Origin) -> anyhow::Result<()> {
         let wrong = |kind: &str| Fault::settings(format!("{origin}: {key} must be {kind}, not {text:?}"));
         let value = match self.leaves.get(key).map(|(value, _)| value) {
             Some(Value::Integer(_)) => Value::Integer(text.trim().parse().map_err(|_| wrong("a whole number"))?),
             Some(Value::Float(_)) => Value::Float(text.trim().parse().map_err(|_| wrong("a number"))?),
             Some(Value::Boolean(_)) => Value::Boolean(text.trim().parse().map_err(|_| wrong("true or false"))?),
-            // As `config show` prints it; the only way to write a list of sections here.
+            // A TOML array, as `config show` prints it; the only way to write a list of sections here.
             Some(Value::Array(_)) if text.trim_start().starts_with('[') => {
                 let list = if too_deep(text).is_none() { text.parse().ok() } else { None };
-                // Neither the text nor the parser's message, which quotes it: there may be secrets in it.
-                list.ok_or_else(|| Fault::settings(format!("{origin}: {key} is not a list as TOML writes it")))?
+                // Quote neither the text nor the parser's message, which contains it: it may hold secrets.
+                list.ok_or_else(|| Fault::settings(format!("{origin}: {key} is not a valid TOML list")))?
             }
             Some(Value::Array(_)) => {
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect::<Vec<_>>().into()
@@ -215,7 +215,7 @@ impl Layers {
         Ok(())
     }
 
-    /// What to say of a key that does not exist: what its section allows.
+    /// The message for an unknown key: the keys its section allows.
     fn unknown(&self, key: &str) -> String {
         let section = key.rsplit_once('.').map_or("", |(section, _)| section);
         let prefix = format!("{section}.");
@@ -255,7 +255,7 @@ impl Layers {
         Ok(Loaded { settings, shown, file })
     }
 
-    /// Says what is wrong inside a list of sections, on the line where that stands, without the value: it may be a secret.
+    /// The error for a value inside a list of sections, with its line but without the value, which may be a secret.
     fn refused_inside(&self, key: &str, path: &str, reason: &str) -> Fault {
         let origin = match self.leaves.get(key) {
             Some((_, Origin::File { path: file, line })) => {

@@ -1,9 +1,9 @@
-//! The settings of logs.
+//! Log settings.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Logs, on stderr.
+/// Logging to stderr.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
@@ -18,7 +18,7 @@ impl Default for Log {
 }
 
 impl Log {
-    /// Whether it is what env_logger reads. A word that is no level would be taken for the name of a part, and nothing be logged of all others.
+    /// Whether the level is a valid env_logger filter. A word that is not a level would be read as a module name, which silences all other modules.
     pub(super) fn is_a_filter(&self) -> bool {
         let parts = self.level.split('/').next().unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty());
         let is_level = |text: &str| text.trim().parse::<log::LevelFilter>().is_ok();

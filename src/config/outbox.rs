@@ -1,4 +1,4 @@
-//! Settings of the outbox: where events go, and how patiently. Knows no file; `config/load.rs` reads the secrets that lie in one.
+//! Outbox settings: targets and retries. `config/load.rs` reads the files with their secrets.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,56 +10,57 @@ use url::Url;
 
 use super::expose;
 
-/// Events for the outside.
+/// Delivery of events.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Outbox {
-    /// Who gets them: `[[outbox.targets]]`, or a TOML array where it is a variable or a flag.
+    /// Where events are delivered: `[[outbox.targets]]`, or a TOML array in a variable or flag.
     pub targets: Vec<Target>,
-    /// How long a target may take to answer one event.
+    /// Timeout of one request to a target.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub timeout: Duration,
-    /// Failed tries of one event before it is dead.
+    /// Failed attempts per event before it is marked dead.
     pub max_attempts: u32,
-    /// Longest wait after the first failed try; it doubles, with full jitter.
+    /// Maximum wait after the first failed attempt. Doubles with each attempt, with full jitter.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub backoff_base: Duration,
-    /// Longest wait between tries, also where a target asks for more.
+    /// Maximum wait between attempts, even if a target asks for more.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub backoff_cap: Duration,
-    /// Requests to one target under way at once.
+    /// Maximum number of concurrent requests per target.
     pub concurrency: u32,
     /// Whether a target may be on loopback or in a private network.
     pub allow_private: bool,
-    /// How long events are kept once nobody waits for them.
+    /// How long events are kept after their creation. Events with pending deliveries are always kept.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub keep: Duration,
-    /// How long a sync may spend on deliveries at its end: no request begins after two fifths of it or takes more than half; 0s: none.
+    /// Time that a sync may spend on deliveries at its end. No request starts after two fifths of it or takes more than half. 0s: no deliveries.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub run_budget: Duration,
 }
 
-/// Somebody who wants events.
+/// A receiver of events.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// What reports and tables call it.
+    /// Unique name, used in reports and tables.
     pub name: String,
-    /// Where events are POSTed: http or https.
+    /// http or https URL to which events are POSTed.
     pub url: String,
-    /// Key of the signature; empty: requests are not signed.
+    /// Signing key. Empty: requests are not signed.
     #[serde(default, serialize_with = "expose")]
     #[schemars(with = "String")]
     pub secret: SecretString,
-    /// A file with the key instead, private to its owner (mode 0600); a relative path is one in `$CREDENTIALS_DIRECTORY` where there is such a folder, or `syncctl.` and the name in `/etc/credstore`.
+    /// File with the signing key, as an alternative to `secret`, private to its owner (mode 0600). A relative path is looked up in
+    /// `$CREDENTIALS_DIRECTORY` if that is set, or as `/etc/credstore/syncctl.NAME`.
     #[serde(default)]
     pub secret_file: PathBuf,
-    /// Types of event: names, or beginnings such as `drive.*`; empty: all.
+    /// Event types to deliver: names, or prefixes such as `drive.*`. Empty: all.
     #[serde(default)]
     pub events: Vec<String>,
 }
@@ -81,18 +82,18 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// Bounds that types cannot say: whether each holds, the key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 8] {
         let named = |(at, target): (usize, &Target)| {
             !target.name.is_empty() && self.targets[..at].iter().all(|earlier| earlier.name != target.name)
         };
         [
-            (self.targets.iter().enumerate().all(named), "outbox.targets", "targets with names of their own"),
-            (self.targets.iter().all(Target::has_url), "outbox.targets", "targets with an http or https url each"),
+            (self.targets.iter().enumerate().all(named), "outbox.targets", "targets with distinct names"),
+            (self.targets.iter().all(Target::has_url), "outbox.targets", "targets that each have an http or https url"),
             (
                 self.targets.iter().all(Target::has_patterns),
                 "outbox.targets",
-                "targets whose events are names, or beginnings like drive.*",
+                "targets whose events are names, or prefixes like drive.*",
             ),
             (!self.timeout.is_zero(), "outbox.timeout", "more than 0s"),
             ((1..=1000).contains(&self.max_attempts), "outbox.max_attempts", "1 to 1000"),

@@ -1,4 +1,4 @@
-//! The settings of the pace: how often streams are polled.
+//! Pace settings: how often streams are polled.
 
 use std::time::Duration;
 
@@ -7,32 +7,32 @@ use serde::{Deserialize, Serialize};
 
 use super::{DAY, HOUR};
 
-/// When a stream is polled again.
+/// Poll intervals.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pace {
-    /// Least price of a poll (mu), in hours: a stream with `l` changes an hour is polled every sqrt(2*price/l) hours. Where all polls together
-    /// would pass the budget, the price rises until they do not.
+    /// Minimum price of a poll (mu), in hours: a stream with `l` changes per hour is polled every sqrt(2*price/l) hours. The price rises as needed
+    /// to keep the total number of polls within the budget.
     pub price: f64,
-    /// Polls a day that each service may make with a project; 0: as many as `quota_share` of the project's quota gives.
+    /// Maximum polls per day of each service in a Google project. 0: as many as `quota_share` of the project's quota allows.
     pub calls_per_day: u64,
-    /// Polls a day that each service may make for one user; 0: as many as `quota_share` of a user's quota gives.
+    /// Maximum polls per day of each service for one user. 0: as many as `quota_share` of a user's quota allows.
     pub user_calls_per_day: u64,
-    /// Share of Google's quota that polls may use, 0 to 1; the rest is for what they find, first syncs and others' programs.
+    /// Share of Google's quota that polls may use, 0 to 1. The rest is for reading the changes they find, first syncs and other programs.
     pub quota_share: f64,
-    /// How often the price is made anew.
+    /// How often the price is recomputed.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub reprice_every: Duration,
-    /// How long until what a user did counts half.
+    /// Half-life of the weight of a user's activity.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub activity_half_life: Duration,
-    /// Age at which a change counts half.
+    /// Half-life of the weight of a change.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub half_life: Duration,
-    /// Share of the interval by which polls are spread, 0 to 0.5.
+    /// Random variation of the interval, as a share of it, 0 to 0.5.
     pub jitter: f64,
 }
 
@@ -52,7 +52,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 6] {
         [
             (self.price > 0.0, "pace.price", "more than 0"),

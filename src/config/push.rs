@@ -1,4 +1,4 @@
-//! The settings of push channels: where Google announces changes, and how long it is asked to.
+//! Push channel settings.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use super::{DAY, HOUR};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
-    /// Where Google reaches `syncctl webhook serve`, by https, without `/calendar` or `/drive`; empty: no channels of Calendar and Drive.
+    /// https URL under which Google reaches `syncctl webhook serve`, without `/calendar` or `/drive`. Empty: no channels for Calendar and Drive.
     pub address: String,
-    /// Channels that expire within this are replaced; those that live less than twice as long, after half their life.
+    /// How long before its expiry a channel is replaced, but at most half its lifetime.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub renew_within: Duration,
-    /// The life that channels are asked for; Google may give less.
+    /// Requested lifetime of channels. Google may grant less.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub life: Duration,
-    /// The Pub/Sub topic that mailboxes are announced to, as `projects/P/topics/T`; empty: mailboxes are not watched.
+    /// Pub/Sub topic for mailbox changes, as `projects/P/topics/T`. Empty: mailboxes are not watched.
     pub gmail_topic: String,
-    /// How often a stream is polled by itself while a channel announces its changes.
+    /// Poll interval of a stream whose changes are announced by a channel.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub safety_interval: Duration,
-    /// So many changes in a row that polling finds and the channel did not announce make it a silent one.
+    /// Number of consecutive unannounced changes after which a channel counts as silent.
     pub silent_after: u32,
 }
 
@@ -46,7 +46,7 @@ impl Default for Push {
 }
 
 impl Push {
-    /// Where a service's channels are delivered: the path of `webhook serve` below the address. Empty where there shall be none.
+    /// The address for notifications of a service: its path of `webhook serve` below `push.address`. Empty: no channels.
     pub fn address_of(&self, service: &str) -> String {
         match self.address.trim_end_matches('/') {
             "" => String::new(),
@@ -54,13 +54,13 @@ impl Push {
         }
     }
 
-    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 6] {
         [
             (
                 self.address.is_empty() || is_reachable(&self.address),
                 "push.address",
-                "an https address that Google reaches (http on loopback only), or empty",
+                "an https address that Google can reach (http on loopback only), or empty",
             ),
             (!self.renew_within.is_zero(), "push.renew_within", "more than 0s"),
             ((60..=30 * DAY).contains(&self.life.as_secs()), "push.life", "1m to 30days"),

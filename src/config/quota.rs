@@ -1,22 +1,22 @@
-//! Quotas as settings. Google's have two profiles, because its limits changed in May 2026. Pure.
+//! Quota settings. Google has two profiles because its limits changed in May 2026. Pure.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the providers allow. `profile` chooses the defaults of each number that is 0.
+/// Quotas of the providers. A value of 0 selects the default of the `profile`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
-    /// `2026-05` for projects made since May 2026, `legacy` for older ones.
+    /// `2026-05` for Google projects created since May 2026, `legacy` for older ones.
     pub profile: QuotaProfile,
     pub calendar: Limits,
     pub drive: Limits,
     pub gmail: Limits,
-    /// A server of one's own can have others (its `PROJECT_POST_THROTTLE_RATE`). `user_per_minute` has no meaning here.
+    /// A self-hosted server can have other limits (its `PROJECT_POST_THROTTLE_RATE`). `user_per_minute` has no effect here.
     pub attendee: Limits,
 }
 
-/// Which of Google's two sets of limits holds.
+/// Which of Google's two sets of limits applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum QuotaProfile {
     #[serde(rename = "2026-05")]
@@ -25,17 +25,18 @@ pub enum QuotaProfile {
     Legacy,
 }
 
-/// Units a project and a user may spend; 0: the profile's number.
+/// Units that a project and a user may spend. 0: the profile's value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Units that all users of a project may spend in a minute.
+    /// Units per minute for all users of a project.
     pub project_per_minute: u64,
-    /// Units that one user may spend in a minute.
+    /// Units per minute for one user.
     pub user_per_minute: u64,
-    /// Units that a project may spend in a day.
+    /// Units per day for a project.
     pub per_day: u64,
-    /// Maximum number of concurrent calls per user, reduced for a while after a refusal. 0: the profile's value, which is 25 for Gmail and unlimited for the others.
+    /// Maximum number of concurrent calls per user, reduced for a while after a refusal. 0: the profile's value, which is 25 for Gmail and unlimited for
+    /// the others.
     pub user_concurrency: u64,
 }
 
@@ -52,15 +53,15 @@ impl Default for Quota {
 }
 
 impl Quota {
-    /// The limits of one service (`calendar`, `drive`, `gmail`, `attendee`): the settings, and the profile's numbers where they are 0.
+    /// The limits of one service (`calendar`, `drive`, `gmail`, `attendee`): the settings, with the profile's values in place of 0.
     pub fn limits(&self, service: &str) -> Limits {
         let (set, profile) = match (service, self.profile) {
             ("gmail", QuotaProfile::Since2026) => (self.gmail, (1_200_000, 6_000, 80_000_000)),
             ("gmail", QuotaProfile::Legacy) => (self.gmail, (1_200_000, 15_000, u64::MAX)),
             ("drive", _) => (self.drive, (1_000_000, 325_000, 400_000_000)),
-            // A project has no users there.
+            // Attendee projects have no users.
             ("attendee", _) => (Limits { user_per_minute: 0, ..self.attendee }, (3_000, u64::MAX, u64::MAX)),
-            // Reads our own database.
+            // Reads only the database.
             ("classify", _) => (Limits::default(), (u64::MAX, u64::MAX, u64::MAX)),
             (_, _) => (self.calendar, (10_000, 600, 1_000_000)),
         };
@@ -69,7 +70,7 @@ impl Quota {
             project_per_minute: or(set.project_per_minute, profile.0),
             user_per_minute: or(set.user_per_minute, profile.1),
             per_day: or(set.per_day, profile.2),
-            // Google gives no number. Reports have one batch of 100 refused and four of 25 one after the other pass.
+            // Google documents no limit. According to reports, one batch of 100 is refused and four consecutive batches of 25 pass.
             user_concurrency: or(set.user_concurrency, if service == "gmail" { 25 } else { 0 }),
         }
     }

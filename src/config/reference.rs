@@ -1,4 +1,4 @@
-//! The reference of all settings, from their doc comments and defaults. Pure.
+//! The settings reference, generated from doc comments and defaults. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,15 +14,16 @@ use super::tree::flatten;
 
 const HEAD: &str = "# Settings
 
-Each is a key of a TOML file, a variable (`SYNCCTL_` and the key in capitals, dots as underscores), or `--set KEY=VALUE`; later ones win. `DATABASE_URL`
-is `db.url`. A duration is written like `90s`, `5m` or `30days`. Secrets also come from a file whose path is in the variable with `_FILE` behind its
-name, and from `$CREDENTIALS_DIRECTORY`, where the file is called like the key with `_` for each dot. Who runs a command by hand with
-`/etc/syncctl/syncctl.toml` and may read `/etc/credstore` has the secrets of the units from there (`syncctl.db_url`). `syncctl config show` prints what is in force.
+A setting is a key in a TOML file, an environment variable (`SYNCCTL_` and the key in capitals, dots as underscores), or `--set KEY=VALUE`; later ones
+win. `DATABASE_URL` sets `db.url`. A duration is written like `90s`, `5m` or `30days`. Secrets can also be read from a file: append `_FILE` to the name of
+the variable and set it to the path, or put the file into `$CREDENTIALS_DIRECTORY`, named like the key with `_` for each dot. A command run by hand with
+`/etc/syncctl/syncctl.toml` by a user who may read `/etc/credstore` uses the units' secrets from there (`syncctl.db_url`). `syncctl config show` prints
+the values in force.
 
-This page is what `syncctl config reference` prints; with `--json` it is a JSON schema for editors.
+`syncctl config reference` prints this page; with `--json`, a JSON schema for editors.
 ";
 
-/// A JSON schema of the settings file. Nothing has to be set, but inside a list of sections.
+/// A JSON schema of the settings file. All keys are optional, except inside a list of sections.
 pub fn schema() -> Value {
     fn all_optional(schema: &mut Value) {
         if let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) {
@@ -36,10 +37,10 @@ pub fn schema() -> Value {
     schema
 }
 
-/// The reference as Markdown: a section with its keys, their defaults and meanings.
+/// The reference as Markdown: a table for each section, with keys, defaults and meanings.
 ///
 /// # Errors
-/// The defaults cannot be listed.
+/// Returns an error if the defaults cannot be serialized.
 pub fn markdown() -> anyhow::Result<String> {
     let mut text = String::from(HEAD);
     section(&mut text, "", &schema(), &defaults()?)?;
@@ -50,7 +51,7 @@ fn defaults() -> anyhow::Result<Defaults> {
     Ok(default_values()?.into_iter().map(|(key, value)| (key, value.to_string())).collect())
 }
 
-/// Every setting with its default, as one would write it.
+/// Every setting with its default, as written in a settings file.
 pub(super) fn default_values() -> anyhow::Result<BTreeMap<String, toml::Value>> {
     let mut defaults = BTreeMap::new();
     flatten("", &Table::try_from(Settings::default()).context("listing the default settings")?, &mut |key, value| {
@@ -59,13 +60,13 @@ pub(super) fn default_values() -> anyhow::Result<BTreeMap<String, toml::Value>> 
     Ok(defaults)
 }
 
-/// An example of a settings file: every setting with its meaning and default, commented out.
+/// An example settings file: every setting with its meaning and default, commented out.
 ///
 /// # Errors
-/// The defaults cannot be listed.
+/// Returns an error if the defaults cannot be serialized.
 pub fn example() -> anyhow::Result<String> {
     let mut text =
-        String::from("# Settings of syncctl. What stands here is the default; a line counts once its # is taken away.\n");
+        String::from("# Settings of syncctl. The values shown are the defaults; remove the # of a line to change it.\n");
     let Value::Object(sections) = schema()["properties"].take() else { bail!("the settings have no sections") };
     for (name, schema) in &sections {
         exemplify(&mut text, name, schema, &defaults()?)?;
@@ -77,7 +78,7 @@ fn exemplify(text: &mut String, path: &str, schema: &Value, defaults: &Defaults)
     let (inner, leaves) = fields(schema);
     writeln!(text, "\n## {}\n[{path}]", described(schema))?;
     for (name, field) in leaves {
-        // A list of sections, and sections whose keys are names of one's own, are written otherwise.
+        // Lists of sections, and sections whose keys the user chooses, have no single-line form.
         if field["items"].get("properties").is_some() || field.get("additionalProperties").is_some() {
             writeln!(text, "## {path}.{name}: {}", described(field))?;
             continue;
@@ -95,14 +96,14 @@ type Defaults = BTreeMap<String, String>;
 
 type Fields<'a> = Vec<(&'a String, &'a Value)>;
 
-/// The fields of a section: sections inside it, and settings.
+/// Splits the fields of a section into nested sections and settings.
 fn fields(schema: &Value) -> (Fields<'_>, Fields<'_>) {
     schema["properties"].as_object().into_iter().flatten().partition(|(_, field)| field.get("properties").is_some())
 }
 
-/// Writes the keys of one section, then the sections inside it.
+/// Writes the keys of a section, then its nested sections.
 fn section(text: &mut String, path: &str, schema: &Value, defaults: &Defaults) -> anyhow::Result<()> {
-    let of = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let full_key = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     let (inner, leaves) = fields(schema);
     if !path.is_empty() {
         writeln!(text, "\n## {path}\n\n{}", described(schema))?;
@@ -111,7 +112,7 @@ fn section(text: &mut String, path: &str, schema: &Value, defaults: &Defaults) -
         writeln!(text, "\n| key | default | meaning |\n|---|---|---|")?;
     }
     for (name, field) in &leaves {
-        let key = of(name);
+        let key = full_key(name);
         let default = match defaults.get(&key).map(String::as_str) {
             _ if SECRETS.contains(&key.as_str()) => "secret".into(),
             Some("\"\"" | "[]") | None => "–".into(),
@@ -121,18 +122,18 @@ fn section(text: &mut String, path: &str, schema: &Value, defaults: &Defaults) -
     }
     for (name, field) in &leaves {
         let Some(fields) = field["items"]["properties"].as_object() else { continue };
-        writeln!(text, "\nIn each `[[{}]]`:\n\n| key | meaning |\n|---|---|", of(name))?;
+        writeln!(text, "\nIn each `[[{}]]`:\n\n| key | meaning |\n|---|---|", full_key(name))?;
         for (key, field) in fields {
             writeln!(text, "| `{key}` | {} |", described(field))?;
         }
     }
     for (name, field) in inner {
-        section(text, &of(name), field, defaults)?;
+        section(text, &full_key(name), field, defaults)?;
     }
     Ok(())
 }
 
-/// A doc comment in one line.
+/// The description of a field or section on one line.
 fn described(schema: &Value) -> String {
     let words: Vec<&str> = schema["description"].as_str().unwrap_or_default().split_whitespace().collect();
     words.join(" ").replace('|', "\\|")
@@ -149,7 +150,7 @@ mod tests {
             assert!(!line.ends_with("|  |"), "a setting without a doc comment: {line}");
         }
         let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/settings.md")).expect("docs/settings.md");
-        assert!(page == kept, "docs/settings.md is old: syncctl config reference > docs/settings.md");
+        assert!(page == kept, "docs/settings.md is outdated: syncctl config reference > docs/settings.md");
     }
 
     #[test]
@@ -157,14 +158,16 @@ mod tests {
         let example = example().expect("an example");
         let defaults = default_values().expect("the defaults");
         assert_eq!(defaults["retention.runs"].as_str(), Some("90days"));
-        let taken_in: Vec<&str> =
+        let uncommented: Vec<&str> =
             example.lines().map(|line| if line.starts_with("##") { "" } else { line.trim_start_matches('#') }).skip(1).collect();
-        let mut said = BTreeMap::new();
-        flatten("", &toml::from_str(&taken_in.join("\n")).expect("TOML"), &mut |key, value| _ = said.insert(key, value.clone()));
+        let mut listed = BTreeMap::new();
+        flatten("", &toml::from_str(&uncommented.join("\n")).expect("TOML"), &mut |key, value| {
+            _ = listed.insert(key, value.clone())
+        });
         for (key, value) in &defaults {
-            assert!(said.remove(key).as_ref() == Some(value) || key == "outbox.targets", "{key} is not in the example");
+            assert!(listed.remove(key).as_ref() == Some(value) || key == "outbox.targets", "{key} is not in the example");
         }
-        assert!(said.is_empty(), "{said:?}");
+        assert!(listed.is_empty(), "{listed:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How long is kept what nobody needs any more. What waits for somebody is never in it.
+//! Retention of data that is no longer needed. Pending work is never deleted.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use super::DAY;
 
-/// What `syncctl db prune` deletes. Events and notifications have a `keep` of their own, in `[outbox]` and `[webhook]`; it deletes these too.
+/// What `syncctl db prune` deletes. It also deletes events and notifications, by `keep` in `[outbox]` and `[webhook]`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    /// Runs that have ended: their rows in `runs` and in the tables of results, metrics and summaries, and the counts of calls
-    /// of the model endpoint; 0s: kept for ever.
+    /// Finished runs: their rows in `runs` and in the tables of results, metrics and summaries, and the call counts
+    /// of the model endpoint. 0s: kept forever.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub runs: Duration,
-    /// Events, messages and files that are deleted at Google, of which a row still says so; 0s: kept for ever.
+    /// Rows that record the deletion of events, messages and files at Google. 0s: kept forever.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub tombstones: Duration,
-    /// Texts of mail that is deleted at Google and of files that a user does not see any more, in documents and messages, of which a row stays; 0s: kept for ever.
+    /// Texts, in documents and messages, of mail deleted at Google and of files no longer visible to the user. Their rows stay. 0s: kept forever.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub documents: Duration,
-    /// Items that could not be applied, since their last try; 0s: kept for ever, since they are missing elsewhere.
+    /// Items that could not be applied, counted from their last attempt. 0s: kept forever, since they are stored nowhere else.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub quarantine: Duration,
@@ -42,10 +42,10 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 3] {
-        // `metrics` compares a window with the one before it, and pace looks back some days.
-        let days = |keep: Duration, least: u64| keep.is_zero() || keep >= Duration::from_secs(least * DAY);
+        // `metrics` compares a window with the previous one, and pace looks back several days.
+        let days = |keep: Duration, min: u64| keep.is_zero() || keep >= Duration::from_secs(min * DAY);
         [
             (days(self.runs, 2), "retention.runs", "2days or more, or 0s"),
             (days(self.tombstones, 7), "retention.tombstones", "7days or more, or 0s"),

@@ -1,4 +1,4 @@
-//! Secrets among the settings: which they are, how they are read from files, and what is printed instead of them.
+//! Secret settings: which keys are secret, how they are read from files, and how they are masked.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,10 +13,10 @@ use super::{Endpoint, Target};
 use crate::error::Fault;
 use crate::trusted;
 
-/// The settings of the machine.
+/// The machine-wide settings file.
 pub const MACHINE_SETTINGS: &str = "/etc/syncctl/syncctl.toml";
 
-/// What is printed in the place of a secret.
+/// Printed in place of a secret.
 const MASK: &str = "***";
 
 /// Keys whose values are never printed.
@@ -30,38 +30,37 @@ pub(super) const SECRETS: [&str; 7] = [
     "healthchecks.url",
 ];
 
-/// Sections whose keys are names of the user's choice, and whose values are secret texts.
+/// Sections with user-chosen keys and secret string values.
 const NAMED: [&str; 1] = ["healthchecks.jobs."];
 
-/// Whether a key is a name in such a section.
+/// Whether a key is in one of the `NAMED` sections.
 pub(super) fn is_named(key: &str) -> bool {
     NAMED.iter().any(|section| key.starts_with(section))
 }
 
-/// The text of a file that holds the secret of this key; seal keys must be private.
+/// Reads the secret of a key from a file. Seal key files must be private.
 pub(super) fn read_secret(key: &str, path: &Path, origin: &str) -> anyhow::Result<String> {
     let text = if key == "seal.keys" { trusted::read_keys(path) } else { std::fs::read_to_string(path) };
     let text = text.map_err(|error| Fault::settings(format!("{origin}: {} cannot be read: {error}", path.display())))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// Where systemd keeps what units load as credentials. Only root may look into it.
+/// The folder from which systemd loads the credentials of units. Readable only by root.
 const STORE: &str = "/etc/credstore";
 
-/// Files of secrets that systemd hands to a unit; or, for whoever runs a command by hand with the settings of the machine and may read them, those
-/// that it would hand on.
+/// Credential files passed by systemd or, for commands run by hand with the machine's settings, those in systemd's credential store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Credentials {
     /// `$CREDENTIALS_DIRECTORY` of a unit.
     Handed(PathBuf),
-    /// A store with a name of ours before each: `syncctl.db_url`.
+    /// A store in which names have our prefix: `syncctl.db_url`.
     Kept(PathBuf),
-    /// Whoever names settings of their own means another database than that of the units.
+    /// Other settings are in use, so the units' database is not meant.
     None,
 }
 
 impl Credentials {
-    /// `settings`: the file that was chosen.
+    /// `settings`: the settings file in use.
     pub fn of(environment: &BTreeMap<String, String>, settings: Option<&Path>) -> Self {
         match environment.get("CREDENTIALS_DIRECTORY") {
             Some(folder) => Self::Handed(folder.into()),
@@ -70,21 +69,21 @@ impl Credentials {
         }
     }
 
-    /// The file of a credential, if it is there. What may not be read of a store was not meant for this user.
+    /// The file of a credential, if it exists. Unreadable files of a store are ignored: they are not meant for this user.
     pub fn file(&self, name: &str) -> Option<PathBuf> {
         match self {
             Self::Handed(folder) => Some(folder.join(name)).filter(|path| path.is_file()),
             Self::Kept(folder) => {
                 let path = folder.join(format!("syncctl.{name}"));
-                let found = File::open(&path).map_err(|error| error.kind());
-                (!matches!(found, Err(ErrorKind::NotFound | ErrorKind::PermissionDenied))).then_some(path)
+                let opened = File::open(&path).map_err(|error| error.kind());
+                (!matches!(opened, Err(ErrorKind::NotFound | ErrorKind::PermissionDenied))).then_some(path)
             }
             Self::None => None,
         }
     }
 }
 
-/// Reads the key of a target that keeps it in a file, which may be a credential; answers what is wrong with it.
+/// Reads the signing key of a target from `secret_file`, which may name a credential. The error is a message.
 pub(super) fn complete(target: &mut Target, credentials: &Credentials) -> Result<(), String> {
     if target.secret_file.as_os_str().is_empty() {
         return Ok(());
@@ -92,12 +91,12 @@ pub(super) fn complete(target: &mut Target, credentials: &Credentials) -> Result
     if !target.secret.expose_secret().is_empty() {
         return Err("has both secret and secret_file".into());
     }
-    // Unsigned requests would look like a choice.
+    // Fail rather than send unsigned requests.
     target.secret = named_secret(&target.secret_file, credentials).map_err(|wrong| format!("secret_file {wrong}"))?;
     Ok(())
 }
 
-/// Reads the key of the model endpoint, in the same way.
+/// Reads the key of the model endpoint in the same way.
 pub(super) fn complete_endpoint(endpoint: &mut Endpoint, credentials: &Credentials) -> Result<(), String> {
     if !endpoint.key_file.as_os_str().is_empty() {
         endpoint.key = named_secret(&endpoint.key_file, credentials)?;
@@ -105,7 +104,7 @@ pub(super) fn complete_endpoint(endpoint: &mut Endpoint, credentials: &Credentia
     Ok(())
 }
 
-/// What the file holds that the settings name; a credential, if there is one of that name. Answers what is wrong with it.
+/// Reads a secret from the credential of this name or, if it does not exist, from the file at this path. The error is a message.
 fn named_secret(named: &PathBuf, credentials: &Credentials) -> Result<SecretString, String> {
     let file = &match credentials {
         Credentials::Handed(folder) => folder.join(named),
@@ -113,7 +112,7 @@ fn named_secret(named: &PathBuf, credentials: &Credentials) -> Result<SecretStri
             named.to_str().and_then(|name| credentials.file(name)).unwrap_or_else(|| named.clone())
         }
     };
-    // What systemd hands on, and what only root finds in its store, is as it must be.
+    // Credentials from systemd or its store need no check of permissions.
     let text = if file == named { trusted::read_keys(file) } else { std::fs::read_to_string(file) };
     let text = text.map_err(|error| format!("{}: {error}", file.display()))?;
     match text.trim_end_matches(['\n', '\r']) {
@@ -122,7 +121,7 @@ fn named_secret(named: &PathBuf, credentials: &Credentials) -> Result<SecretStri
     }
 }
 
-/// A value as it may be shown.
+/// The value with secrets masked.
 pub(super) fn masked(key: &str, value: &Value) -> String {
     match value {
         Value::String(text) if (SECRETS.contains(&key) || is_named(key)) && !text.is_empty() => MASK.into(),
@@ -132,20 +131,20 @@ pub(super) fn masked(key: &str, value: &Value) -> String {
     }
 }
 
-/// A text as it is shown: where it is a URL with a password, without that.
+/// Masks the password if the text is a URL.
 fn without_password(text: &str) -> String {
     match Url::parse(text) {
         Ok(mut url) if url.password().is_some() => match url.set_password(Some(MASK)) {
             Ok(()) => url.to_string(),
             Err(()) => MASK.into(),
         },
-        // What is no URL may have been meant for one.
+        // An invalid URL may still contain a password.
         Err(_) if text.contains("://") && text.contains('@') => MASK.into(),
         _ => text.to_owned(),
     }
 }
 
-/// Where a target is, and no more: who knows the rest of its address can send to it.
+/// The origin of a target's URL. The path is masked because anyone who knows it can send to the target.
 fn without_path(text: &str) -> String {
     let origin = Url::parse(text).map(|url| url.origin().ascii_serialization());
     match origin {
@@ -155,7 +154,7 @@ fn without_path(text: &str) -> String {
     }
 }
 
-/// A target has a key of its own, and an address that is one.
+/// Masks the signing key and the URL path of a target.
 fn masked_section(item: &Value) -> Value {
     let Value::Table(table) = item else { return item.clone() };
     let mut table = table.clone();

@@ -1,14 +1,14 @@
-//! Dotted keys and TOML tables, and on which line of a file a key stands. Pure.
+//! Conversion between dotted keys and TOML tables, and the line number of each key. Pure.
 
 use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-/// Most parts of a dotted key, and most brackets open at once. Parsing thousands of tables in tables overflows the stack.
-const MOST_NESTED: usize = 200;
+/// Maximum number of parts of a dotted key, and of brackets open at the same time. Parsing thousands of nested tables overflows the stack.
+const MAX_NESTING: usize = 200;
 
-/// Where a TOML text nests too deeply. Brackets in strings count as well: no setting has hundreds of them.
+/// The position at which a TOML text nests too deeply. Brackets in strings count too: no setting has hundreds of them.
 pub fn too_deep(text: &str) -> Option<usize> {
     let (mut dots, mut after_part, mut open) = (0, false, 0_usize);
     text.bytes().position(|byte| {
@@ -27,11 +27,11 @@ pub fn too_deep(text: &str) -> Option<usize> {
             byte if byte.is_ascii_alphanumeric() || !byte.is_ascii() => after_part = true,
             _ => (dots, after_part) = (0, false),
         }
-        dots >= MOST_NESTED || open >= MOST_NESTED
+        dots >= MAX_NESTING || open >= MAX_NESTING
     })
 }
 
-/// Tells `leaf` of every value that is no table, by its dotted key.
+/// Calls `leaf` for every value except tables, with its dotted key.
 pub fn flatten(prefix: &str, table: &Table, leaf: &mut impl FnMut(String, &Value)) {
     for (key, value) in table {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
@@ -42,7 +42,7 @@ pub fn flatten(prefix: &str, table: &Table, leaf: &mut impl FnMut(String, &Value
     }
 }
 
-/// The table that these leaves make.
+/// Builds a table from leaves with dotted keys.
 pub fn nest<'a>(leaves: impl Iterator<Item = (&'a String, &'a Value)>) -> Table {
     let mut root = Table::new();
     for (path, value) in leaves {
@@ -61,7 +61,7 @@ pub fn nest<'a>(leaves: impl Iterator<Item = (&'a String, &'a Value)>) -> Table 
     root
 }
 
-/// The line of each leaf of a valid TOML text; `targets[1].url` for what is inside a list of sections.
+/// The line of each leaf of a valid TOML text. Keys inside lists of sections look like `targets[1].url`.
 pub fn key_lines(text: &str) -> BTreeMap<String, usize> {
     fn walk(prefix: &str, table: &DeTable<'_>, text: &str, into: &mut BTreeMap<String, usize>) {
         for (key, value) in table {
@@ -72,7 +72,7 @@ pub fn key_lines(text: &str) -> BTreeMap<String, usize> {
             match value.get_ref() {
                 DeValue::Table(inner) => walk(&path, inner, text, into),
                 other => {
-                    // A list of sections is one leaf, but each of its keys has a line of its own.
+                    // A list of sections is one leaf, but each of its keys has its own line.
                     for (at, item) in other.as_array().into_iter().flatten().enumerate() {
                         if let DeValue::Table(inner) = item.get_ref() {
                             walk(&format!("{path}[{at}]"), inner, text, into);
@@ -90,12 +90,12 @@ pub fn key_lines(text: &str) -> BTreeMap<String, usize> {
     lines
 }
 
-/// The line of a byte, from 1.
+/// The 1-based line number of a byte offset.
 pub fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// What a value is, for messages.
+/// The type of a value, for messages.
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "a string",

@@ -1,4 +1,4 @@
-//! Settings of the webhook intake: who may announce changes, and how much it takes on. Knows no network.
+//! Webhook intake settings: authentication of senders and connection limits.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,39 +11,40 @@ use url::Url;
 
 use super::expose;
 
-/// What `syncctl webhook serve` takes.
+/// Notifications accepted by `syncctl webhook serve`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// Connections at once; further ones are closed as they come.
+    /// Maximum number of concurrent connections. Further ones are closed immediately.
     pub max_connections: u32,
-    /// Connections of one address at once (IPv6: of one /64). Behind a proxy all of them are the proxy's.
+    /// Maximum number of concurrent connections per client address (IPv6: per /64). Behind a proxy, all of them come from the proxy.
     pub max_connections_per_address: u32,
-    /// How long a connection lives; requests in hand are finished.
+    /// Maximum lifetime of a connection. Requests in progress are finished.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub connection_life: Duration,
-    /// Address on which `/healthz` and `/metrics` are served, such as 127.0.0.1:9091; empty: where notifications are.
+    /// Address for `/healthz` and `/metrics`, such as 127.0.0.1:9091. Empty: the address for notifications.
     pub status_listen: String,
-    /// How long a notification is remembered, so that a second delivery of it does nothing.
+    /// How long notifications are kept to detect duplicate deliveries.
     #[serde(with = "super::duration")]
     #[schemars(with = "String")]
     pub keep: Duration,
-    /// Gmail: what Pub/Sub's tokens are issued for, as the push subscription says; empty: tokens are not accepted.
+    /// Gmail: audience of the Pub/Sub tokens, as set in the push subscription. Empty: tokens are not accepted.
     pub oidc_audience: String,
-    /// Gmail: the service account that Pub/Sub signs as.
+    /// Gmail: service account of the Pub/Sub tokens.
     pub oidc_email: String,
-    /// Where Google's keys for such tokens are.
+    /// URL of Google's public keys for these tokens.
     pub keys_url: String,
-    /// Gmail: a secret in the push address instead, as `?token=`; empty: not accepted.
+    /// Gmail: alternatively, a secret in the push address, as `?token=`. Empty: not accepted.
     #[serde(serialize_with = "expose")]
     #[schemars(with = "String")]
     pub gmail_token: SecretString,
-    /// Attendee: its webhook secret, in base64 as it shows it; empty: nothing is accepted.
+    /// Attendee: webhook secret, in base64 as Attendee displays it. Empty: its notifications are not accepted.
     #[serde(serialize_with = "expose")]
     #[schemars(with = "String")]
     pub attendee_secret: SecretString,
-    /// Classification: the key by which programs sign what they decide of undecided documents (`document.undecided`); empty: none is told of them.
+    /// Classification: key with which programs sign their decisions on undecided documents. Empty: no `document.undecided` events are sent and
+    /// no decisions are accepted.
     #[serde(serialize_with = "expose")]
     #[schemars(with = "String")]
     pub classify_secret: SecretString,
@@ -68,12 +69,12 @@ impl Default for Webhook {
 }
 
 impl Webhook {
-    /// Whether programs are told of documents that stay undecided, and may decide on them.
+    /// Whether programs receive events for undecided documents and may decide on them.
     pub fn lets_programs_decide(&self) -> bool {
         !self.classify_secret.expose_secret().is_empty()
     }
 
-    /// Bounds that types cannot say: whether each holds, its key, and what it must be.
+    /// Bounds beyond the types: whether each holds, its key, and the allowed values.
     pub(super) fn bounds(&self) -> [(bool, &'static str, &'static str); 9] {
         let token = self.gmail_token.expose_secret();
         let classify = self.classify_secret.expose_secret();
@@ -86,11 +87,11 @@ impl Webhook {
                 "webhook.status_listen",
                 "an address and a port, such as 127.0.0.1:9091",
             ),
-            // Anybody's service account may have a token for any audience.
+            // Any service account can obtain a token for any audience.
             (
                 self.oidc_audience.is_empty() || !self.oidc_email.is_empty(),
                 "webhook.oidc_email",
-                "set where webhook.oidc_audience is: the service account of the push subscription",
+                "set if webhook.oidc_audience is set: the service account of the push subscription",
             ),
             (Url::parse(&self.keys_url).is_ok_and(|url| url.has_host()), "webhook.keys_url", "an http or https URL"),
             (token.is_empty() || token.len() >= 16, "webhook.gmail_token", "16 characters or more"),

@@ -1,21 +1,22 @@
-//! When an event is tried again, and whether a target is worth trying at all. Pure.
+//! Retry delays, and the circuit breaker of a target. Pure.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use crate::config::Outbox;
 
-/// Failures in a row after which a target's circuit is open.
+/// Consecutive failures after which the circuit of a target opens.
 const OPENS_AFTER: u32 = 5;
 
-/// The wait after a failed try: random(0, base * 2^tries before it), or what the target asks for; never longer than the cap.
+/// The wait after a failed attempt: random(0, base * 2^earlier attempts), at least `retry_after` if the target asks for it, and at most the cap.
 /// `chance` is a random number in [0, 1).
-pub fn wait(settings: &Outbox, tries_before: u32, asked: Option<Duration>, chance: f64) -> Duration {
-    let most = settings.backoff_base.saturating_mul(1u32.checked_shl(tries_before).unwrap_or(u32::MAX)).min(settings.backoff_cap);
-    most.mul_f64(chance).max(asked.unwrap_or_default().min(settings.backoff_cap))
+pub fn wait(settings: &Outbox, earlier_attempts: u32, retry_after: Option<Duration>, chance: f64) -> Duration {
+    let max =
+        settings.backoff_base.saturating_mul(1u32.checked_shl(earlier_attempts).unwrap_or(u32::MAX)).min(settings.backoff_cap);
+    max.mul_f64(chance).max(retry_after.unwrap_or_default().min(settings.backoff_cap))
 }
 
-/// Failures in a row at one target. Shared by the requests under way, hence the cells.
+/// Consecutive failures of one target. Shared by concurrent requests, hence the cells.
 #[derive(Debug)]
 pub struct Circuit {
     failures: Cell<u32>,
@@ -23,7 +24,7 @@ pub struct Circuit {
 }
 
 impl Circuit {
-    /// As earlier runs left it.
+    /// The state left by earlier runs.
     pub fn after(failures: u32) -> Self {
         Self { failures: Cell::new(failures), changed: Cell::new(false) }
     }
@@ -32,12 +33,12 @@ impl Circuit {
         self.failures.get()
     }
 
-    /// Open: a run sends one request to see whether the target answers again.
+    /// While open, a run sends only one request, to check whether the target answers again.
     pub fn is_open(&self) -> bool {
         self.failures.get() >= OPENS_AFTER
     }
 
-    /// Counts an answer.
+    /// Counts a result.
     pub fn note(&self, delivered: bool) {
         let failures = if delivered { 0 } else { self.failures.get().saturating_add(1) };
         if self.failures.replace(failures) != failures {
@@ -45,7 +46,7 @@ impl Circuit {
         }
     }
 
-    /// Whether it differs from what was stored, asked once.
+    /// Whether the state differs from the stored one. Resets the flag.
     pub fn take_change(&self) -> bool {
         self.changed.replace(false)
     }

@@ -1,4 +1,4 @@
-//! Whether a target can be reached, by the same rule of addresses as a delivery, and without a request.
+//! Checks whether a target can be reached, with the address rules of deliveries but without a request.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,22 +8,22 @@ use url::Url;
 
 use crate::http::address::{self, Private};
 
-/// How a look for a target came out; each text in words, without the path of the url.
+/// The result of a check. The messages omit the path of the URL.
 #[derive(Debug)]
 pub enum Reached {
-    /// Nothing in the url speaks against it, and the network was not to be asked.
+    /// The URL is allowed; the network was not used.
     NotAsked,
-    /// Events are never sent there.
+    /// Events are never sent to this address.
     Refused(Private),
-    /// Its name leads nowhere.
+    /// The host name does not resolve.
     Unresolved(String),
-    /// Nobody takes connections there.
+    /// The target accepts no connections.
     Silent(String),
-    /// Somebody does: host and port.
+    /// The target accepts connections: host and port.
     Answers(String),
 }
 
-/// Looks for a target. `offline`: by its url alone.
+/// Checks a target. `offline`: checks only its URL.
 pub async fn reach(url: &Url, allow_private: bool, offline: bool, patience: Duration) -> Reached {
     if let (false, Err(private)) = (allow_private, address::check(url)) {
         return Reached::Refused(private);
@@ -33,20 +33,20 @@ pub async fn reach(url: &Url, allow_private: bool, offline: bool, patience: Dura
     }
     let (host, port) = (url.host_str().unwrap_or_default().trim_matches(['[', ']']), url.port_or_known_default().unwrap_or(443));
     let addresses: Vec<SocketAddr> = match tokio::net::lookup_host((host, port)).await {
-        Ok(found) => found.collect(),
+        Ok(addresses) => addresses.collect(),
         Err(error) => return Reached::Unresolved(format!("{host} does not resolve: {error}")),
     };
     let usable: Vec<SocketAddr> =
-        addresses.iter().copied().filter(|found| allow_private || address::is_public(found.ip())).collect();
+        addresses.iter().copied().filter(|address| allow_private || address::is_public(address.ip())).collect();
     match (addresses.as_slice(), usable.as_slice()) {
         ([], _) => return Reached::Unresolved(format!("{host} has no address")),
         (_, []) => return Reached::Refused(Private),
         _ => {}
     }
-    let place = format!("{host}:{port}");
+    let authority = format!("{host}:{port}");
     match tokio::time::timeout(patience, TcpStream::connect(usable.as_slice())).await {
-        Ok(Ok(_)) => Reached::Answers(place),
-        Ok(Err(error)) => Reached::Silent(format!("nothing answers at {place}: {error}")),
-        Err(_) => Reached::Silent(format!("nothing answers at {place} within {patience:?}")),
+        Ok(Ok(_)) => Reached::Answers(authority),
+        Ok(Err(error)) => Reached::Silent(format!("nothing answers at {authority}: {error}")),
+        Err(_) => Reached::Silent(format!("nothing answers at {authority} within {patience:?}")),
     }
 }

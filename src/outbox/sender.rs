@@ -1,4 +1,4 @@
-//! One event to one target: request, signature, and what the answer means. Knows no database.
+//! Sends one event to one target: request, signature, and interpretation of the response. No database access.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,43 +15,43 @@ use crate::http::address::{self, Private, PublicOnly};
 use crate::http::{SMALL, beginning, log_call, signature, without_certificates};
 
 const USER_AGENT: &str = concat!("syncctl/", env!("CARGO_PKG_VERSION"));
-/// Characters of an answer that are kept.
-const MOST_TEXT: usize = 200;
+/// Maximum number of characters kept of a response.
+const MAX_TEXT: usize = 200;
 
-/// What became of one request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub enum Outcome {
     /// The target has the event.
     Delivered { status: u16 },
-    /// It has not, or nobody knows.
+    /// The target does not have the event, or the result is unknown.
     Failed { status: Option<u16>, error: String, retry_after: Option<Duration> },
     /// The target must not be called at all.
     Refused(Private),
 }
 
-/// Sends to every target of a run, over connections that stay open.
+/// Sends to all targets of a run, over persistent connections.
 pub struct Sender {
     http: reqwest::Client,
     allow_private: bool,
 }
 
 impl Sender {
-    /// A sender whose requests take at most `timeout`, answer included.
+    /// A sender whose requests take at most `timeout`, including the response.
     pub fn new(settings: &Outbox, timeout: Duration) -> anyhow::Result<Self> {
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .timeout(timeout)
             .connect_timeout(timeout)
-            // A redirect could lead where the target itself may not be.
+            // A redirect could lead to a forbidden address.
             .redirect(reqwest::redirect::Policy::none())
-            // A proxy would resolve names by itself, behind the check of addresses.
+            // A proxy would resolve names itself and bypass the address check.
             .no_proxy()
             .no_gzip();
         if !settings.allow_private {
             builder = builder.dns_resolver(Arc::new(PublicOnly));
         }
         if settings.targets.iter().all(|target| target.url.starts_with("http://")) {
-            // The platform's certificates take longer to load than a delivery takes.
+            // Loading the platform's certificates takes longer than a delivery.
             builder = without_certificates(builder)?;
         }
         Ok(Self { http: builder.build().context("building the HTTP client")?, allow_private: settings.allow_private })
@@ -81,15 +81,15 @@ impl Sender {
         };
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|value| wish(value, now));
-        // Also of a good answer: a connection whose answer was not read to its end cannot be used again.
-        // The status has been said: a body that breaks off, or goes on, changes nothing. It only serves the error text.
+        let retry_after = retry_after.and_then(|value| parse_retry_after(value, now));
+        // Read the body even of a success: a connection can be reused only after its response has been read to the end.
+        // The status decides; the body only serves the error text, so a truncated or long body does not matter.
         let (body, _) = beginning(&mut response, SMALL).await;
         log_call("POST of an event", started, Ok((status, body.len())));
         match status {
             200..300 => Outcome::Delivered { status },
             300..400 => {
-                let error = format!("HTTP {status}: redirects are not followed; set the url that it leads to");
+                let error = format!("HTTP {status}: redirects are not followed; set the url to the redirect's target");
                 Outcome::Failed { status: Some(status), error, retry_after }
             }
             _ => {
@@ -101,7 +101,7 @@ impl Sender {
     }
 }
 
-/// No answer. The address stays out of the message: for many a webhook it is the secret.
+/// The outcome without a response. The message omits the URL, which is often the secret of a webhook.
 fn broken(error: reqwest::Error) -> Outcome {
     let kind = match &error {
         error if error.is_timeout() => "no answer in time",
@@ -122,8 +122,8 @@ fn broken(error: reqwest::Error) -> Outcome {
     Outcome::Failed { status: None, error: format!("{kind}{cause}"), retry_after: None }
 }
 
-/// `Retry-After`: seconds, or an HTTP date.
-fn wish(value: &str, now: DateTime<Utc>) -> Option<Duration> {
+/// Parses `Retry-After`: seconds or an HTTP date.
+fn parse_retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -131,12 +131,12 @@ fn wish(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     (at.to_utc() - now).to_std().ok()
 }
 
-/// The beginning of an answer in one line, without our secret and without addresses: it ends up in tables and mails.
+/// The beginning of a response on one line, without the secret and without email addresses, since it ends up in tables and mails.
 fn readable(body: &str, secret: &str) -> String {
     let body = if secret.is_empty() { body.to_owned() } else { body.replace(secret, "***") };
     let words = body.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let line: Vec<&str> = words.take(MOST_TEXT).map(|word| if word.contains('@') { "<address>" } else { word }).collect();
-    line.join(" ").chars().take(MOST_TEXT).collect()
+    let line: Vec<&str> = words.take(MAX_TEXT).map(|word| if word.contains('@') { "<address>" } else { word }).collect();
+    line.join(" ").chars().take(MAX_TEXT).collect()
 }
 
 #[cfg(test)]
@@ -147,15 +147,15 @@ mod tests {
     fn error_texts_are_short_and_hold_no_secret_and_no_address() {
         let text = readable(&format!("no\n  hook s3cret for ann@example.com\u{1b}[31m {}", "x ".repeat(500)), "s3cret");
         assert!(text.starts_with("no hook *** for <address> [31m x"), "{text}");
-        assert_eq!(text.chars().count(), MOST_TEXT);
+        assert_eq!(text.chars().count(), MAX_TEXT);
     }
 
     #[test]
     fn a_wish_to_wait_is_seconds_or_a_date() {
         let now = DateTime::from_timestamp(1_792_000_000, 0).expect("a time");
-        assert_eq!(wish("7", now), Some(Duration::from_secs(7)));
+        assert_eq!(parse_retry_after("7", now), Some(Duration::from_secs(7)));
         let later = (now + chrono::TimeDelta::seconds(90)).to_rfc2822();
-        assert_eq!(wish(&later, now), Some(Duration::from_secs(90)));
-        assert_eq!(wish("soon", now), None);
+        assert_eq!(parse_retry_after(&later, now), Some(Duration::from_secs(90)));
+        assert_eq!(parse_retry_after("soon", now), None);
     }
 }

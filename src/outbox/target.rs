@@ -1,4 +1,4 @@
-//! One target in one run: claims, requests, results. No claim is held open in a transaction while the target is asked.
+//! Serves one target in one run: claims, requests, results. No transaction is open during requests.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,45 +18,46 @@ use crate::db::Pool;
 use crate::db::deliveries::{self, Claim, Delivery, Failed};
 use crate::http::address::Private;
 
-/// Deliveries claimed by one statement.
+/// Maximum number of deliveries claimed by one statement.
 const CHUNK: i64 = 500;
-/// Results are written when there are so many, or when the first of them is so old.
+/// Number of unwritten results that triggers a write.
 const FLUSH_AT: usize = 250;
+/// Maximum time between writes of results.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
-/// How long a claim outlives its last request, for the results.
+/// How long a claim outlasts its last request, for writing the results.
 const LEASE_SPARE: Duration = Duration::from_secs(20);
-/// How long syncs leave a target alone whose circuit is open.
+/// How long syncs skip a target after its circuit has opened.
 const REST: Duration = Duration::from_secs(60);
 
-/// What the targets of a run share.
+/// Shared state of all targets in a run.
 pub struct Run<'a> {
     pub id: Uuid,
     pub pool: &'a Pool,
     pub settings: &'a Outbox,
-    /// Made for the first event that goes out: a run without one loads no certificates.
+    /// Created for the first event to send, so that a run without events loads no certificates.
     pub sender: OnceCell<Sender>,
-    /// Most that one request may take.
+    /// Timeout of one request.
     pub timeout: Duration,
-    /// No request begins later.
+    /// No request starts after this time.
     pub until: Option<Instant>,
-    /// What became due after the run began is left to the next one.
+    /// Deliveries that become due later are left to the next run.
     pub due_by: DateTime<Utc>,
-    /// A sync that delivers at its end, and not a run of its own.
+    /// Whether this is the end of a sync, as opposed to a `deliver` run.
     pub in_sync: bool,
     pub stop: &'a CancellationToken,
 }
 
-/// What a run did for one target.
+/// The result of a run for one target.
 #[derive(Debug, Default)]
 pub struct Served {
     pub delivered: u64,
     pub failed: u64,
     pub open: bool,
-    /// The last failure, or why the target is not called.
+    /// The last failure, or the reason why the target is not called.
     pub error: Option<String>,
     pub refused: bool,
     /// The last failure of an earlier run.
-    pub answered: Option<String>,
+    pub last_error: Option<String>,
 }
 
 impl Run<'_> {
@@ -65,11 +66,11 @@ impl Run<'_> {
     }
 }
 
-/// Delivers what is due to one target, until nothing is, the time is up, or the target does not answer.
+/// Delivers to one target until nothing is due, the time is up, or the target does not answer.
 pub async fn serve(run: &Run<'_>, target: &Target) -> anyhow::Result<Served> {
     let stored = deliveries::circuit(run.pool, &target.name).await?;
     let circuit = Circuit::after(stored.failures);
-    let mut served = Served { open: circuit.is_open(), answered: stored.last_error, ..Served::default() };
+    let mut served = Served { open: circuit.is_open(), last_error: stored.last_error, ..Served::default() };
     if run.in_sync && stored.resting {
         return Ok(served);
     }
@@ -83,7 +84,7 @@ pub async fn serve(run: &Run<'_>, target: &Target) -> anyhow::Result<Served> {
             due_by: run.due_by,
             most: if circuit.is_open() { 1 } else { CHUNK },
         };
-        // Before the statement, so that the lease never ends before we think it does.
+        // Taken before the statement, so that the lease never expires earlier than assumed.
         let claimed_at = Moment::now();
         let claimed = deliveries::claim(run.pool, &claim).await?;
         if claimed.is_empty() {
@@ -107,7 +108,7 @@ pub async fn serve(run: &Run<'_>, target: &Target) -> anyhow::Result<Served> {
     Ok(served)
 }
 
-/// Claimed deliveries on their way.
+/// Claimed deliveries being sent.
 struct Chunk<'a> {
     run: &'a Run<'a>,
     target: &'a Target,
@@ -115,11 +116,11 @@ struct Chunk<'a> {
     circuit: &'a Circuit,
     refused: Cell<Option<Private>>,
     claimed_at: Moment,
-    /// A request that begins later could outlive the lease.
+    /// A request that starts later than this could outlast the lease.
     good_for: Duration,
 }
 
-/// A moment by both clocks: one stands still while the machine is suspended, the other can be set.
+/// A point in time on both clocks: the monotonic one stops while the machine is suspended, the system clock can be set.
 struct Moment(Instant, SystemTime);
 
 impl Moment {
@@ -127,13 +128,13 @@ impl Moment {
         Self(Instant::now(), SystemTime::now())
     }
 
-    /// By the clock that has gone further.
+    /// Elapsed time by the clock that shows more.
     fn elapsed(&self) -> Duration {
         self.0.elapsed().max(self.1.elapsed().unwrap_or_default())
     }
 }
 
-/// Results that are not written yet.
+/// Results not yet written.
 #[derive(Default)]
 struct Results {
     delivered: Vec<Uuid>,
@@ -178,7 +179,7 @@ impl Chunk<'_> {
         closed && self.refused.get().is_none() && !self.run.winds_down() && self.claimed_at.elapsed() < self.good_for
     }
 
-    /// Before the next request begins, so that it sees what this one found.
+    /// Updates the circuit before the next request starts.
     fn note(&self, outcome: Option<&Outcome>) {
         match outcome {
             Some(Outcome::Delivered { .. }) => self.circuit.note(true),
@@ -203,7 +204,7 @@ impl Chunk<'_> {
                 let status = status.map(i32::from);
                 results.failed.push(Failed { event: delivery.event, status, error, wait: wait.as_secs_f64() });
             }
-            // No try of the event: it is the settings that are wrong.
+            // Not an attempt: the settings are wrong, not the target.
             Some(Outcome::Refused(private)) => {
                 served.refused = true;
                 served.error = Some(super::refused(private));

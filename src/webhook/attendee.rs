@@ -1,4 +1,4 @@
-//! Notifications of Attendee: the signature, the key that tells one from another, and the bot that it speaks of. Knows no database.
+//! Attendee notifications: signature, idempotency key, and bot id. No database access.
 
 use anyhow::Context as _;
 use axum::http::HeaderMap;
@@ -11,11 +11,11 @@ use sha2::Sha256;
 use super::writer::Arrived;
 use super::{Outcome, is_key, text};
 
-/// The key of the signature.
+/// The signing key.
 pub struct Key(Hmac<Sha256>);
 
 impl Key {
-    /// From base64, as Attendee shows it; `None` where none is set.
+    /// Decodes the secret from base64, as Attendee displays it. `None` if no secret is set.
     pub fn new(secret: &SecretString) -> anyhow::Result<Option<Self>> {
         let secret = secret.expose_secret();
         if secret.is_empty() {
@@ -25,14 +25,14 @@ impl Key {
         Ok(Some(Self(Hmac::new_from_slice(&key).context("using webhook.attendee_secret")?)))
     }
 
-    /// Checks and reads a notification.
+    /// Verifies and parses a notification.
     pub fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Arrived, Outcome> {
         let signature = text(headers, "x-webhook-signature").ok_or(Outcome::Refused)?;
         let signature = BASE64.decode(signature.as_bytes()).map_err(|_| Outcome::Refused)?;
         let mut payload: Value = serde_json::from_slice(body).map_err(|_| Outcome::Malformed)?;
         payload.sort_all_objects();
         let signs = |bytes: &[u8]| self.0.clone().chain_update(bytes).verify_slice(&signature).is_ok();
-        // Signed is the sorted, compact form, whatever was sent. Where numbers would not survive being written anew, that form is sent itself.
+        // Attendee signs the sorted, compact form. If reserializing would change numbers, it also sends that form.
         if !signs(payload.to_string().as_bytes()) && !signs(body) {
             return Err(Outcome::Refused);
         }

@@ -1,4 +1,4 @@
-//! Places for connections: so many in all, and so many of one address, so that nobody alone can take them all. Knows no socket.
+//! Connection limits, in total and per address, so that no single client can use up all connections. No socket access.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,57 +6,57 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The places of a listener.
+/// The connection slots of a listener.
 pub struct ConnectionSlots {
     free: Arc<Semaphore>,
-    most: u32,
-    most_each: u32,
-    /// Of each address that has any.
+    max: u32,
+    max_per_address: u32,
+    /// Slots in use, by address.
     taken: Mutex<HashMap<IpAddr, u32>>,
 }
 
-/// A connection's place; free again when it is dropped.
+/// The slot of a connection. Dropping it frees the slot.
 pub struct ConnectionSlot {
-    places: Arc<ConnectionSlots>,
+    slots: Arc<ConnectionSlots>,
     address: IpAddr,
     _permit: OwnedSemaphorePermit,
 }
 
 impl ConnectionSlots {
-    /// So many in all, and so many of one address.
-    pub fn new(most: u32, most_each: u32) -> Arc<Self> {
-        let free = Arc::new(Semaphore::new(most as usize));
-        Arc::new(Self { free, most, most_each, taken: Mutex::default() })
+    /// Creates `max` slots, of which one address may use `max_per_address`.
+    pub fn new(max: u32, max_per_address: u32) -> Arc<Self> {
+        let free = Arc::new(Semaphore::new(max as usize));
+        Arc::new(Self { free, max, max_per_address, taken: Mutex::default() })
     }
 
-    /// A place for a connection of this address; `None`: there is none left, or this address has its share.
+    /// Takes a slot for a connection from this address. `None` if no slot is free or the address has reached its limit.
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionSlot> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         let address = owner(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let own = taken.entry(address).or_default();
-        if *own == self.most_each {
+        if *own == self.max_per_address {
             return None;
         }
         *own += 1;
-        Some(ConnectionSlot { places: Arc::clone(self), address, _permit: permit })
+        Some(ConnectionSlot { slots: Arc::clone(self), address, _permit: permit })
     }
 
-    /// How many are taken.
+    /// Number of slots in use.
     pub fn taken(&self) -> usize {
-        self.most as usize - self.free.available_permits()
+        self.max as usize - self.free.available_permits()
     }
 
-    /// Waits until all are free.
+    /// Waits until all slots are free.
     pub async fn all_free(&self) {
         // The semaphore is never closed.
-        let _ = self.free.acquire_many(self.most).await;
+        let _ = self.free.acquire_many(self.max).await;
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = taken.get_mut(&self.address) {
             *own -= 1;
             if *own == 0 {
@@ -66,7 +66,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// What counts as one address: of IPv6 the network, since whoever has one address of a /64 has all of them.
+/// The address that a limit applies to: for IPv6 its /64 network, since a client usually controls all of that.
 fn owner(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
@@ -84,18 +84,18 @@ mod tests {
 
     #[test]
     fn an_address_gets_its_share_and_others_get_the_rest() {
-        let places = ConnectionSlots::new(5, 2);
-        let held: Vec<ConnectionSlot> = ["2001:db8::1", "2001:db8::2"].into_iter().filter_map(|ip| places.take(of(ip))).collect();
-        // The same network, and an address in two spellings.
-        assert!(held.len() == 2 && places.take(of("2001:db8::3")).is_none());
+        let slots = ConnectionSlots::new(5, 2);
+        let held: Vec<ConnectionSlot> = ["2001:db8::1", "2001:db8::2"].into_iter().filter_map(|ip| slots.take(of(ip))).collect();
+        // The same network, and one address in two notations.
+        assert!(held.len() == 2 && slots.take(of("2001:db8::3")).is_none());
         let other: Vec<ConnectionSlot> =
-            ["192.0.2.1", "::ffff:192.0.2.1"].into_iter().filter_map(|ip| places.take(of(ip))).collect();
-        assert!(other.len() == 2 && places.take(of("192.0.2.1")).is_none());
-        let last = places.take(of("2001:db8:0:1::1"));
-        assert!(last.is_some() && places.take(of("198.51.100.1")).is_none() && places.taken() == 5);
+            ["192.0.2.1", "::ffff:192.0.2.1"].into_iter().filter_map(|ip| slots.take(of(ip))).collect();
+        assert!(other.len() == 2 && slots.take(of("192.0.2.1")).is_none());
+        let last = slots.take(of("2001:db8:0:1::1"));
+        assert!(last.is_some() && slots.take(of("198.51.100.1")).is_none() && slots.taken() == 5);
         drop(held);
-        assert!(places.take(of("2001:db8::3")).is_some());
+        assert!(slots.take(of("2001:db8::3")).is_some());
         drop((other, last));
-        assert!(places.taken() == 0 && places.taken.lock().expect("no poison").is_empty());
+        assert!(slots.taken() == 0 && slots.taken.lock().expect("no poison").is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What programs decide of documents that they were told of (`document.undecided`): signature, form, and what becomes of it.
+//! Decisions by programs on undecided documents (`document.undecided`): verification, parsing and storage.
 
 use std::time::Duration;
 
@@ -19,17 +19,17 @@ use crate::db::classify::answers::{self, Answer, AnswerOutcome};
 use crate::db::connection::Bounds;
 use crate::http::signature;
 
-/// Decisions that are stored at once; further ones wait, as long as a notification does.
-const AT_ONCE: usize = 4;
-/// Characters of a reason.
-const MOST_REASON: usize = 500;
+/// Maximum number of decisions stored concurrently. Further ones wait, at most as long as a notification.
+const CONCURRENCY: usize = 4;
+/// Maximum length of a reason, in characters.
+const MAX_REASON: usize = 500;
 
-/// The body, `{"document_id": …, "content_hash": …, "project_id": …, "confidence": 0.9}`: `project_id` is one of those offered, or "none".
+/// The body, `{"document_id": …, "content_hash": …, "project_id": …, "confidence": 0.9}`. `project_id` is one of the offered projects, or "none".
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
     document_id: Uuid,
-    /// As the event has it.
+    /// The hash from the event.
     content_hash: String,
     project_id: String,
     confidence: f32,
@@ -37,20 +37,20 @@ struct Body {
     reason: String,
 }
 
-/// Who may decide.
+/// Accepts signed decisions.
 pub struct Decisions {
     secret: SecretString,
-    room: Semaphore,
+    slots: Semaphore,
 }
 
 impl Decisions {
-    /// `None` where no secret is set.
+    /// `None` if no secret is set.
     pub fn new(secret: &SecretString) -> Option<Self> {
         let is_set = !secret.expose_secret().is_empty();
-        is_set.then(|| Self { secret: secret.clone(), room: Semaphore::new(AT_ONCE) })
+        is_set.then(|| Self { secret: secret.clone(), slots: Semaphore::new(CONCURRENCY) })
     }
 
-    /// Checks and reads a decision.
+    /// Verifies and parses a decision.
     pub fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Outcome> {
         let signature = text(headers, signature::HEADER).ok_or(Outcome::Refused)?;
         if !signature::holds(self.secret.expose_secret(), signature, body, Utc::now().timestamp()) {
@@ -59,16 +59,16 @@ impl Decisions {
         read(body)
     }
 
-    /// Stores it; answers within two seconds, or that it is not known to be stored.
+    /// Stores a decision. Returns `Outcome::Unavailable` if it fails or is not confirmed within two seconds.
     pub async fn take(&self, pool: &Pool, answer: &Answer) -> Outcome {
         let stored = async {
-            let _room = self.room.acquire().await.context("waiting for other decisions")?;
+            let _slot = self.slots.acquire().await.context("waiting for other decisions")?;
             store(pool, answer).await
         };
         match tokio::time::timeout(WAIT, stored).await {
             Ok(Ok(taken)) => outcome(taken),
             Ok(Err(error)) => {
-                log::error!("a decision on document {} is not taken: {error:#}", answer.document);
+                log::error!("cannot store a decision on document {}: {error:#}", answer.document);
                 Outcome::Unavailable
             }
             Err(_) => Outcome::Unavailable,
@@ -76,14 +76,14 @@ impl Decisions {
     }
 }
 
-/// Reads a decision.
+/// Parses a decision.
 pub fn read(body: &[u8]) -> Result<Answer, Outcome> {
     let body: Body = serde_json::from_slice(body).map_err(|_| Outcome::Malformed)?;
     let label = match body.project_id.as_str() {
         "none" => Label::NoneOfThem,
         id => Label::Project(id.parse().map_err(|_| Outcome::Malformed)?),
     };
-    // NaN is not in it.
+    // Also rejects NaN.
     if !(0.0..=1.0).contains(&body.confidence) {
         return Err(Outcome::Malformed);
     }
@@ -93,13 +93,13 @@ pub fn read(body: &[u8]) -> Result<Answer, Outcome> {
         content_hash: HEXLOWER_PERMISSIVE.decode(body.content_hash.as_bytes()).map_err(|_| Outcome::Malformed)?,
         label,
         confidence: body.confidence,
-        reason: printable.take(MOST_REASON).collect(),
+        reason: printable.take(MAX_REASON).collect(),
     })
 }
 
 async fn store(pool: &Pool, answer: &Answer) -> anyhow::Result<AnswerOutcome> {
     let mut client = pool.get().await?;
-    // The server ends it while we still listen: given up here, it would go on there.
+    // Let the server time out before we do: an abandoned statement would keep running there.
     let patience: Duration = AT_SERVER / 2;
     let bounds = Bounds { locks: patience, idle: WAIT, statement: Some(patience) };
     let tx = client.begin_within(&bounds, "beginning a decision").await?;

@@ -1,4 +1,4 @@
-//! Starts `syncctl webhook drain` when something was announced: a process of its own, one at a time. Knows no request and no database.
+//! Starts `syncctl webhook drain` after notifications, in a separate process, one at a time. No database access.
 
 use std::ffi::OsString;
 use std::process::Stdio;
@@ -8,21 +8,21 @@ use tokio::process::Command;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Between the first announcement and the poll: what belongs together comes together.
+/// Delay between the first notification and the poll, to collect related notifications.
 const GATHER: Duration = Duration::from_millis(300);
-/// After a run that failed; cron carries on meanwhile.
+/// Pause after a failed run. Meanwhile cron continues.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How long a run may take to wind down.
 const FINISH: Duration = Duration::from_secs(30);
 
-/// What to start.
+/// The process to start.
 pub struct Drainer {
-    /// Arguments of this same program.
+    /// Arguments for this program.
     pub arguments: Vec<OsString>,
 }
 
 impl Drainer {
-    /// Runs until told to stop; a run that is under way is told too, and waited for.
+    /// Runs until cancelled. A drain in progress is then terminated and awaited.
     pub async fn run(self, pushed: &Notify, stop: &CancellationToken) {
         loop {
             tokio::select! {
@@ -43,7 +43,7 @@ impl Drainer {
     async fn drain(&self, stop: &CancellationToken) -> std::io::Result<()> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(&self.arguments)
-            // The socket is ours.
+            // Do not pass on the listening socket.
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_PID")
             .stdin(Stdio::null())
@@ -58,12 +58,12 @@ impl Drainer {
                 }
                 match tokio::time::timeout(FINISH, child.wait()).await {
                     Ok(status) => status?,
-                    Err(_) => return Err(std::io::Error::other("still at work after the signal")),
+                    Err(_) => return Err(std::io::Error::other("still running after the signal")),
                 }
             }
         };
         match status.code() {
-            // Some streams failed: that is in its run row.
+            // Failed streams are recorded in its run row.
             Some(0 | 1) => Ok(()),
             _ => Err(std::io::Error::other(format!("ended with {status}"))),
         }

@@ -1,4 +1,4 @@
-//! The listening sockets and their connections: TLS, their number, how long each may dawdle, and how long it lives. Knows no notification.
+//! Listening sockets and their connections: TLS, connection limits, timeouts and lifetime.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -21,15 +21,15 @@ use tokio_util::sync::CancellationToken;
 use super::PATIENCE;
 use super::connection_slots::ConnectionSlots;
 use super::metrics::Metrics;
-use super::write_timeout::Impatient;
+use super::write_timeout::WriteTimeout;
 use crate::error::Fault;
 
-/// How long requests in hand may take after a signal, or at the end of their connection's life.
+/// Time for requests in progress to finish after a signal, or at the end of their connection's lifetime.
 const FINISH: Duration = Duration::from_secs(10);
-/// Room for headers, in bytes.
+/// Maximum size of the headers, in bytes.
 const HEADERS_MAX: usize = 16 << 10;
 
-/// Descriptors besides those of connections: the database's, files, the process that drains.
+/// File descriptors besides those of connections: database, files, the drain process.
 const OTHER_FILES: u64 = 128;
 
 /// Certificate and key, in PEM.
@@ -38,34 +38,34 @@ pub struct Tls<'a> {
     pub key: &'a Path,
 }
 
-/// A socket that listens.
+/// A listening socket.
 pub struct Listener {
     socket: tokio::net::TcpListener,
     acceptor: Option<TlsAcceptor>,
 }
 
 impl Listener {
-    /// On this address, or without one on the socket that systemd has opened, for so many connections.
+    /// Listens on this address, or without one on the socket opened by systemd, for up to `connections` connections.
     ///
     /// # Errors
-    /// No address and no socket (exit 2), an address that cannot be used, a certificate that cannot be read, or no room for so many
-    /// connections (exit 78).
+    /// Returns `Fault::usage` (exit 2) without an address or socket. Returns `Fault::settings` (exit 78) if the address is unusable, the
+    /// certificate cannot be read, or the limit of open files is too low.
     pub fn open(address: Option<SocketAddr>, tls: Option<&Tls<'_>>, connections: u32) -> anyhow::Result<Self> {
-        make_room(connections)?;
+        raise_file_limit(connections)?;
         let socket = match address {
             Some(address) => return Self::on(address, tls),
             None => listenfd::ListenFd::from_env()
                 .take_tcp_listener(0)
                 .context("taking the socket from systemd")?
-                .ok_or_else(|| Fault::usage("name an address with --listen, or start this from a socket unit of systemd"))?,
+                .ok_or_else(|| Fault::usage("specify an address with --listen, or start this from a systemd socket unit"))?,
         };
         Self::of(socket, tls)
     }
 
-    /// On this address.
+    /// Listens on this address.
     ///
     /// # Errors
-    /// As `open`.
+    /// Like `open`.
     pub fn on(address: SocketAddr, tls: Option<&Tls<'_>>) -> anyhow::Result<Self> {
         let socket = TcpListener::bind(address);
         Self::of(socket.map_err(|error| Fault::settings(format!("cannot listen on {address}: {error}")))?, tls)
@@ -77,32 +77,32 @@ impl Listener {
         Ok(Self { socket, acceptor: tls.map(acceptor).transpose()? })
     }
 
-    /// Where it listens, as a URL.
+    /// The URL of the socket.
     pub fn url(&self) -> anyhow::Result<String> {
         let scheme = if self.acceptor.is_some() { "https" } else { "http" };
         Ok(format!("{scheme}://{}", self.socket.local_addr().context("reading the address")?))
     }
 }
 
-/// Lets this process open as many files as it has connections to take. Without room, whoever holds connections open would also keep it from
-/// its database.
+/// Raises the limit of open files to fit the maximum number of connections. Otherwise clients that hold connections open could also cut off
+/// the database.
 ///
 /// # Errors
-/// The system allows no more (exit 78).
-fn make_room(connections: u32) -> anyhow::Result<()> {
-    let wanted = u64::from(connections) + OTHER_FILES;
+/// Returns `Fault::settings` (exit 78) if the system's limit is too low.
+fn raise_file_limit(connections: u32) -> anyhow::Result<()> {
+    let needed = u64::from(connections) + OTHER_FILES;
     let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
+    if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
     }
-    if let Some(most) = limit.maximum.filter(|most| *most < wanted) {
+    if let Some(max) = limit.maximum.filter(|max| *max < needed) {
         return Err(Fault::settings(format!(
-            "webhook.max_connections = {connections} takes {wanted} open files, and the system allows {most}: lower the setting, or raise \
+            "webhook.max_connections = {connections} needs {needed} open files, but the system allows {max}: lower the setting, or raise \
              the limit (LimitNOFILE of the systemd unit, `ulimit -Hn` of a shell)"
         ))
         .into());
     }
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
+    setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: limit.maximum })
         .context("raising the limit of open files")
 }
 
@@ -119,11 +119,11 @@ fn acceptor(tls: &Tls<'_>) -> anyhow::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Takes connections until told to stop, then finishes the requests in hand.
+/// Accepts connections until cancelled, then finishes the requests in progress.
 pub(super) async fn serve(
     listener: Listener,
     router: Router,
-    (places, life): (&Arc<ConnectionSlots>, Duration),
+    (slots, life): (&Arc<ConnectionSlots>, Duration),
     metrics: &Metrics,
     stop: &CancellationToken,
 ) {
@@ -136,40 +136,40 @@ pub(super) async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, or a peer that left at once.
-                log::warn!("a connection could not be taken: {error}");
+                // Out of file descriptors, or the peer has already left.
+                log::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        let Some(place) = places.take(peer.ip()) else {
+        let Some(slot) = slots.take(peer.ip()) else {
             metrics.refused();
             continue;
         };
-        // Small answers must not wait for each other's acknowledgement.
+        // Small responses must not wait for acknowledgements.
         let _ = stream.set_nodelay(true);
-        let stream = Impatient::new(stream, PATIENCE);
+        let stream = WriteTimeout::new(stream, PATIENCE);
         let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
         tokio::spawn(async move {
             match acceptor {
                 None => converse(stream, router, life, &stop).await,
-                // Scanners and half-open connections: nobody is waiting for us to say so.
+                // Failed handshakes (scanners, half-open connections) are not worth a message.
                 Some(acceptor) => {
                     if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
                         converse(stream, router, life, &stop).await;
                     }
                 }
             }
-            drop(place);
+            drop(slot);
         });
     }
     drop(socket);
-    if tokio::time::timeout(FINISH, places.all_free()).await.is_err() {
-        log::warn!("requests were still under way {} s after the signal", FINISH.as_secs());
+    if tokio::time::timeout(FINISH, slots.all_free()).await.is_err() {
+        log::warn!("requests were still in progress {} s after the signal", FINISH.as_secs());
     }
 }
 
-/// Answers requests until the connection's life, or that of the server, is over; whoever still gets an answer then gets it.
+/// Serves requests until the end of the connection's lifetime or of the server, then finishes the request in progress.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
@@ -192,6 +192,6 @@ async fn converse(
     match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => log::debug!("a connection ended: {error}"),
-        Err(_) => log::debug!("a connection was cut {} s after the end of its life", FINISH.as_secs()),
+        Err(_) => log::debug!("a connection was closed {} s after the end of its lifetime", FINISH.as_secs()),
     }
 }

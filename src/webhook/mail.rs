@@ -1,4 +1,4 @@
-//! Notifications of Gmail, as Pub/Sub pushes them: who may send them, and whose mailbox they speak of. Knows no database.
+//! Gmail notifications pushed by Pub/Sub: authentication and mailbox. No database access.
 
 use axum::http::HeaderMap;
 use data_encoding::{BASE64, BASE64URL};
@@ -12,14 +12,14 @@ use super::writer::Arrived;
 use super::{Outcome, is_key, text};
 use crate::config::Webhook;
 
-/// Who may push.
+/// Authentication of Pub/Sub.
 pub struct Authorization {
     token: Option<SecretString>,
     verifier: Option<Verifier>,
 }
 
 impl Authorization {
-    /// As the settings say; with neither a secret nor an audience nobody may.
+    /// From the settings. Without a secret and an audience, all requests are refused.
     pub fn new(settings: &Webhook) -> Self {
         Self {
             token: Some(settings.gmail_token.clone()).filter(|token| !token.expose_secret().is_empty()),
@@ -28,11 +28,11 @@ impl Authorization {
         }
     }
 
-    /// Checks the secret in the address, or Google's token in the header.
+    /// Checks the secret in the query, or Google's token in the header.
     pub async fn check(&self, query: Option<&str>, headers: &HeaderMap) -> Result<(), Outcome> {
         let given = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).find(|(name, _)| name == "token");
         if let (Some(token), Some((_, given))) = (&self.token, given) {
-            // Hashes are of one length, so that the comparison does not tell the secret's.
+            // Compare hashes, which have equal length, so that timing does not reveal the length of the secret.
             let (ours, theirs) = (Sha256::digest(token.expose_secret().as_bytes()), Sha256::digest(given.as_bytes()));
             return if ours.ct_eq(&theirs).into() { Ok(()) } else { Err(Outcome::Refused) };
         }
@@ -41,7 +41,7 @@ impl Authorization {
     }
 }
 
-/// The token of an authorization header. The scheme counts in any case (RFC 9110, 11.1), and any number of spaces follow it.
+/// The token of an authorization header. The scheme is case-insensitive (RFC 9110, 11.1) and followed by any number of spaces.
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
@@ -67,11 +67,11 @@ struct Data {
     address: String,
 }
 
-/// Reads a push.
+/// Parses a push.
 pub fn read(body: &[u8]) -> Result<Arrived, Outcome> {
     let push: Push = serde_json::from_slice(body).map_err(|_| Outcome::Malformed)?;
     let data = push.message.data.as_bytes();
-    // Google's page says base64url, and what comes is plain base64.
+    // Google documents base64url but sends plain base64.
     let data = BASE64.decode(data).or_else(|_| BASE64URL.decode(data)).map_err(|_| Outcome::Malformed)?;
     let data: Data = serde_json::from_slice(&data).map_err(|_| Outcome::Malformed)?;
     if ![&push.subscription, &push.message.id, &data.address].into_iter().all(|text| is_key(text)) {

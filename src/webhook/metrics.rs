@@ -1,4 +1,4 @@
-//! Figures of the intake, in Prometheus's text format. Knows no request.
+//! Metrics of the intake, in Prometheus text format.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ struct Path {
     path: &'static str,
 }
 
-/// Upper bounds, in seconds: an answer takes milliseconds, and two seconds at the most.
+/// Bucket bounds, in seconds: a response takes milliseconds, and at most two seconds.
 const BOUNDS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0];
 
-/// What is counted.
+/// The metrics of the intake.
 pub struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
@@ -46,10 +46,10 @@ impl Metrics {
         };
         let registry = metrics.registry.sub_registry_with_prefix("syncctl_webhook");
         registry.register("requests", "Requests by path and outcome", metrics.requests.clone());
-        registry.register_with_unit("answer", "From headers to answer", Unit::Seconds, metrics.seconds.clone());
-        registry.register("queue", "Notifications that wait to be stored", metrics.queue.clone());
+        registry.register_with_unit("answer", "Time from headers to response", Unit::Seconds, metrics.seconds.clone());
+        registry.register("queue", "Notifications waiting to be stored", metrics.queue.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
-        registry.register("connections_refused", "Connections closed because there were too many", metrics.refused.clone());
+        registry.register("connections_refused", "Connections closed because a limit was reached", metrics.refused.clone());
         metrics
     }
 
@@ -58,7 +58,7 @@ impl Metrics {
         self.seconds.get_or_create(&Path { path }).observe(took.as_secs_f64());
     }
 
-    /// What is the case at the moment of asking.
+    /// Sets the gauges.
     pub fn now(&self, waiting: usize, open: usize) {
         let int = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.queue.set(int(waiting));

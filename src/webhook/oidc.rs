@@ -1,4 +1,4 @@
-//! Identity tokens of Google: whether one was signed by Google, for us, as the account that pushes. Knows no request.
+//! Verification of Google identity tokens: signature, audience and service account.
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::Outcome;
 use crate::google::{Keys, rs256};
 
-/// What a token must say.
+/// Verifies tokens.
 pub struct Verifier {
     keys: Keys,
     validation: Validation,
@@ -22,19 +22,19 @@ struct Claims {
 }
 
 impl Verifier {
-    /// Tokens for this audience, of this service account.
+    /// Accepts tokens for this audience from this service account.
     pub fn new(keys_url: &str, audience: &str, email: &str) -> Self {
         rs256::install();
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_audience(&[audience]);
         validation.set_issuer(&["https://accounts.google.com", "accounts.google.com"]);
-        // One that says from when on it counts does not count before.
+        // Reject tokens before their `nbf` time, if they have one.
         validation.validate_nbf = true;
         validation.set_required_spec_claims(&["exp", "aud", "iss"]);
         Self { keys: Keys::at(keys_url), validation, email: email.to_owned() }
     }
 
-    /// Checks a token.
+    /// Verifies a token.
     pub async fn check(&self, token: &str) -> Result<(), Outcome> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Outcome::Refused)?;
         let id = header.kid.filter(|_| header.alg == Algorithm::RS256).ok_or(Outcome::Refused)?;
@@ -48,7 +48,7 @@ impl Verifier {
     }
 }
 
-/// Reads a text as a token that anybody may have made, for `crate::fuzz`.
+/// Parses an untrusted token, for `crate::fuzz`.
 pub(super) fn read_any(token: &str) -> bool {
     rs256::install();
     let key = DecodingKey::from_rsa_raw_components(&[0xa5; 256], &[1, 0, 1]);

@@ -1,4 +1,4 @@
-//! A stream that gives up on a peer who takes nothing of what is written to it. Knows no HTTP.
+//! A stream with a timeout for writes that make no progress.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -8,37 +8,37 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Fails with `TimedOut` when a write has waited for so long and nothing was taken.
-pub struct Impatient<S> {
+/// Fails with `TimedOut` if a write makes no progress for `patience`.
+pub struct WriteTimeout<S> {
     stream: S,
     patience: Duration,
-    /// Runs while something waits to be written.
-    waits: Option<Pin<Box<Sleep>>>,
+    /// Runs while a write is pending.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Impatient<S> {
-    /// Waits so long for its peer.
+impl<S> WriteTimeout<S> {
+    /// Wraps a stream.
     pub fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waits: None }
+        Self { stream, patience, timer: None }
     }
 
     fn bounded<T>(&mut self, context: &mut Context<'_>, polled: Poll<Result<T>>) -> Poll<Result<T>> {
         if polled.is_ready() {
-            self.waits = None;
+            self.timer = None;
             return polled;
         }
-        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep(self.patience)));
-        waits.as_mut().poll(context).map(|()| Err(Error::new(ErrorKind::TimedOut, "nobody reads what is written")))
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        timer.as_mut().poll(context).map(|()| Err(Error::new(ErrorKind::TimedOut, "the peer does not read")))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.bounded(context, polled)
@@ -54,7 +54,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        // A socket has nothing to flush: that it says so is no sign of a peer that reads.
+        // Flushing a socket always succeeds, so it says nothing about the peer.
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

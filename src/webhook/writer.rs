@@ -1,4 +1,4 @@
-//! Stores what arrived: one batch after the other, each with everything that came while the last one was written. Knows no HTTP.
+//! Stores notifications in consecutive batches, each with everything that arrived while the previous batch was written. No HTTP.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use crate::db::pool::DEADLOCK;
 use crate::db::{Connection, Pool, is_gone};
 use crate::error::sql_state;
 
-/// Notifications stored by one statement.
+/// Maximum number of notifications per statement.
 const BATCH: usize = 1000;
-/// Notifications that may wait; further ones are told to come again.
+/// Maximum number of waiting notifications. Further ones are rejected with 503, for a retry.
 const QUEUE: usize = 8192;
-/// How long a request waits for the database: the sender gives up not much later.
+/// How long a request waits for the database. Senders give up not much later.
 pub(super) const WAIT: Duration = Duration::from_secs(2);
-/// How long a statement may take at the server.
+/// Statement timeout at the server.
 pub(super) const AT_SERVER: Duration = Duration::from_millis(1500);
-/// How long what was left out, or could not be stored, waits before it is tried again.
-const AGAIN: Duration = Duration::from_millis(20);
+/// Delay before notifications that were left out or could not be stored are retried.
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// What a request carries, checked for its form.
+/// A validated notification.
 #[derive(Debug)]
 pub enum Arrived {
     Channel {
@@ -38,13 +38,13 @@ pub enum Arrived {
         number: String,
         change: bool,
     },
-    /// `address` is in small letters.
+    /// `address` is in lower case.
     Mail {
         subscription: String,
         id: String,
         address: String,
     },
-    /// `bot` is Attendee's id of the bot that it speaks of, where it names one.
+    /// `bot` is Attendee's id of the bot, if the notification names one.
     Attendee {
         key: String,
         bot: Option<String>,
@@ -62,14 +62,14 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the one task that writes; `pushed` is told when streams were made due.
+    /// Starts the single writer task. `pushed` is notified when streams have become due.
     pub fn start(pool: Pool, pushed: Arc<Notify>) -> Self {
         let (queue, arriving) = mpsc::channel(QUEUE);
         tokio::spawn(write(pool, arriving, pushed));
         Self { queue }
     }
 
-    /// Stores a notification; answers when it is committed, or after two seconds that it is not known to be.
+    /// Stores a notification. Returns when it is committed, or `Outcome::Unavailable` after two seconds.
     pub async fn put(&self, arrived: Arrived) -> Outcome {
         let (answer, outcome) = oneshot::channel();
         if self.queue.try_send(Waiting { arrived, answer }).is_err() {
@@ -81,29 +81,29 @@ impl Writer {
         }
     }
 
-    /// How many wait.
+    /// Number of waiting notifications.
     pub fn waiting(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
     /// Whether the database answers.
     pub async fn is_alive(&self, pool: &Pool) -> bool {
-        let asked = async { anyhow::Ok(pool.get().await?.query_typed("SELECT 1", &[]).await?) };
-        tokio::time::timeout(WAIT, asked).await.is_ok_and(|answer| answer.is_ok())
+        let query = async { anyhow::Ok(pool.get().await?.query_typed("SELECT 1", &[]).await?) };
+        tokio::time::timeout(WAIT, query).await.is_ok_and(|answer| answer.is_ok())
     }
 }
 
 async fn write(pool: Pool, mut arriving: mpsc::Receiver<Waiting>, pushed: Arc<Notify>) {
-    // What waits; the first of them for the second time or more, because somebody held their streams.
+    // Waiting notifications. Those left out before come first: their streams were locked.
     let mut batch: Vec<Waiting> = Vec::with_capacity(BATCH);
-    let mut away = false;
+    let mut unavailable = false;
     while receive(&mut arriving, &mut batch).await {
-        // Whoever has given up will send it again.
+        // Drop requests that have timed out; their senders will retry.
         batch.retain(|waiting| !waiting.answer.is_closed());
         let outcomes = match store_in_time(&pool, &batch).await {
             Ok((outcomes, due)) => {
-                if std::mem::take(&mut away) {
-                    log::warn!("the database is back: notifications are taken again");
+                if std::mem::take(&mut unavailable) {
+                    log::warn!("the database is available again: storing notifications");
                 }
                 if due {
                     pushed.notify_one();
@@ -111,9 +111,9 @@ async fn write(pool: Pool, mut arriving: mpsc::Receiver<Waiting>, pushed: Arc<No
                 outcomes
             }
             Err(error) => {
-                // Once, and not with each of thousands.
-                if !std::mem::replace(&mut away, true) {
-                    log::error!("notifications are not taken: {error:#}");
+                // Log once per outage, not for every batch.
+                if !std::mem::replace(&mut unavailable, true) {
+                    log::error!("cannot store notifications: {error:#}");
                 }
                 vec![Some(Outcome::Unavailable); batch.len()]
             }
@@ -121,7 +121,7 @@ async fn write(pool: Pool, mut arriving: mpsc::Receiver<Waiting>, pushed: Arc<No
         let mut left_out = Vec::with_capacity(BATCH);
         for (waiting, outcome) in batch.drain(..).zip(outcomes) {
             match outcome {
-                // Nobody may be there any more.
+                // The request may have timed out.
                 Some(outcome) => _ = waiting.answer.send(outcome),
                 None => left_out.push(waiting),
             }
@@ -130,12 +130,12 @@ async fn write(pool: Pool, mut arriving: mpsc::Receiver<Waiting>, pushed: Arc<No
     }
 }
 
-/// Adds what has arrived; where something was left out, that is tried again in a moment, whether more comes or not. False: the end.
+/// Adds new notifications to the batch. If it already holds some that were left out, waits only `RETRY_DELAY`. `false`: the queue is closed.
 async fn receive(arriving: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>) -> bool {
     if batch.is_empty() {
         return arriving.recv_many(batch, BATCH).await > 0;
     }
-    tokio::time::sleep(AGAIN).await;
+    tokio::time::sleep(RETRY_DELAY).await;
     while batch.len() < BATCH
         && let Ok(waiting) = arriving.try_recv()
     {
@@ -144,7 +144,7 @@ async fn receive(arriving: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting
     true
 }
 
-/// Stores a batch within the time that its requests have; what a broken connection or a deadlock undid is done again. `None`: left out.
+/// Stores a batch before its requests time out, retrying after a broken connection or a deadlock. `None`: left out.
 async fn store_in_time(pool: &Pool, batch: &[Waiting]) -> anyhow::Result<(Vec<Option<Outcome>>, bool)> {
     let until = tokio::time::Instant::now() + WAIT;
     let late = || anyhow::anyhow!("the database did not answer within {} s", WAIT.as_secs());
@@ -152,14 +152,14 @@ async fn store_in_time(pool: &Pool, batch: &[Waiting]) -> anyhow::Result<(Vec<Op
         let mut client = tokio::time::timeout_at(until, pool.get()).await.map_err(|_| late())??;
         match tokio::time::timeout_at(until, store(&mut client, batch)).await {
             Ok(Err(error)) if is_gone(&error) || sql_state(&error) == Some(DEADLOCK) => {
-                log::debug!("storing again: {error:#}");
+                log::debug!("storing a batch again: {error:#}");
                 client.discard();
-                // No hurry: this ends when the time is over, and a server that starts wants to be left alone.
-                tokio::time::timeout_at(until, tokio::time::sleep(AGAIN)).await.map_err(|_| error)?;
+                // Do not hammer a server that is starting up. The loop ends at the deadline.
+                tokio::time::timeout_at(until, tokio::time::sleep(RETRY_DELAY)).await.map_err(|_| error)?;
             }
             Ok(stored) => return stored,
             Err(_) => {
-                // A server that lives has ended the statement by itself before: nothing comes through to it, or back.
+                // A reachable server would already have cancelled the statement, so the connection is dead.
                 client.discard();
                 return Err(late());
             }
@@ -167,31 +167,31 @@ async fn store_in_time(pool: &Pool, batch: &[Waiting]) -> anyhow::Result<(Vec<Op
     }
 }
 
-/// Looks senders up and stores what they may say; answers each one's outcome, and whether a stream was made due.
+/// Looks up the senders and stores the valid notifications. Returns each outcome, and whether a stream has become due.
 async fn store(client: &mut Connection, batch: &[Waiting]) -> anyhow::Result<(Vec<Option<Outcome>>, bool)> {
-    // The server ends it while we still listen: given up here, it would go on there, one more with each batch.
+    // Let the server time out before we do: abandoned statements would keep running there and pile up.
     let tx =
         client.begin_within(&Bounds { locks: AT_SERVER, idle: WAIT, statement: Some(AT_SERVER) }, "beginning a batch").await?;
     let senders = Senders::of(&*tx, batch).await?;
     let mut outcomes = vec![None; batch.len()];
-    let (mut places, mut good) = (Vec::new(), Vec::new());
-    for (place, waiting) in batch.iter().enumerate() {
+    let (mut indexes, mut valid) = (Vec::new(), Vec::new());
+    for (index, waiting) in batch.iter().enumerate() {
         match senders.admit(&waiting.arrived) {
             Ok(notification) => {
-                places.push(place);
-                good.push(notification);
+                indexes.push(index);
+                valid.push(notification);
             }
-            Err(outcome) => outcomes[place] = Some(outcome),
+            Err(outcome) => outcomes[index] = Some(outcome),
         }
     }
-    if good.is_empty() {
+    if valid.is_empty() {
         return Ok((outcomes, false));
     }
-    let stored = notifications::store(&tx, &good).await.context("storing a batch")?;
+    let stored = notifications::store(&tx, &valid).await.context("storing a batch")?;
     tx.commit().await.context("committing a batch")?;
     let mut due = false;
-    for ((place, notification), stored) in places.into_iter().zip(&good).zip(stored) {
-        outcomes[place] = match stored {
+    for ((index, notification), stored) in indexes.into_iter().zip(&valid).zip(stored) {
+        outcomes[index] = match stored {
             Stored::New => Some(Outcome::Accepted),
             Stored::Known => Some(Outcome::Duplicate),
             Stored::LeftOut => None,
@@ -201,17 +201,17 @@ async fn store(client: &mut Connection, batch: &[Waiting]) -> anyhow::Result<(Ve
     Ok((outcomes, due))
 }
 
-/// What the tables know of the senders of a batch.
+/// The known senders of a batch.
 struct Senders {
     channels: HashMap<Uuid, Channel>,
-    /// By address, in small letters: the stream, and its newest open channel.
+    /// Stream and its newest open channel, by address in lower case.
     mailboxes: HashMap<String, (i64, Option<Uuid>)>,
-    /// By Attendee's id of the bot: the stream.
+    /// Stream, by Attendee's id of the bot.
     bots: HashMap<String, i64>,
 }
 
 impl Senders {
-    /// Asks only for the kinds that the batch has.
+    /// Queries only the kinds of senders in the batch.
     async fn of(client: &impl GenericClient, batch: &[Waiting]) -> anyhow::Result<Self> {
         let (mut ids, mut addresses, mut bots) = (Vec::new(), Vec::new(), Vec::new());
         for waiting in batch {
@@ -236,7 +236,7 @@ impl Senders {
         Ok(Self { channels, mailboxes, bots })
     }
 
-    /// What is to be stored of one that arrived, or why nothing is.
+    /// The row to store for a notification, or the reason to reject it.
     fn admit(&self, arrived: &Arrived) -> Result<Notification, Outcome> {
         Ok(match arrived {
             Arrived::Channel { id, service, token_hash, number, change } => {
@@ -252,7 +252,7 @@ impl Senders {
                     change: *change,
                 }
             }
-            // A mailbox that is not synced is nothing to send again for: it is stored and makes nothing due.
+            // Notifications for unsynced mailboxes are stored without making a stream due, so that they are not sent again.
             Arrived::Mail { subscription, id, address } => {
                 let mailbox = self.mailboxes.get(address);
                 Notification {
@@ -263,7 +263,7 @@ impl Senders {
                     change: mailbox.is_some(),
                 }
             }
-            // A bot that is not ours, or is done, makes nothing due.
+            // Unknown and finished bots make no stream due.
             Arrived::Attendee { key, bot } => {
                 let stream_id = bot.as_ref().and_then(|bot| self.bots.get(bot)).copied();
                 Notification {

@@ -1,4 +1,4 @@
-//! Settings that anybody may have written, for `crate::fuzz`.
+//! Reads untrusted settings, for `crate::fuzz`.
 
 use std::path::Path;
 use std::sync::LazyLock;

@@ -1,9 +1,9 @@
-//! Where a setting came from.
+//! The origin of a setting.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Default,
@@ -12,9 +12,9 @@ pub enum Origin {
         line: usize,
     },
     Variable(String),
-    /// A file that a variable names, or that systemd handed to the unit.
+    /// A file named by a variable, or passed to the unit by systemd.
     Credential(PathBuf),
-    /// A file that systemd would hand to a unit, read by who may.
+    /// A file in systemd's credential store, read directly by a user with access.
     Store(PathBuf),
     Flag,
 }
